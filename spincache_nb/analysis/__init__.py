@@ -1,0 +1,41 @@
+"""DataFrames to DataFrames: what is shared, what a version costs, where the bytes are.
+
+Each function takes a *source*: a `Cache`, of which it loads the frames it needs, or a `Frames`
+bundle of frames that are loaded already. What computes is pure and exact, by set arithmetic on
+integers.
+"""
+
+from __future__ import annotations
+
+from spincache_nb.analysis.comparison import compare
+from spincache_nb.analysis.disk_use import breakdown, breakdown_members
+from spincache_nb.analysis.inputs import Frames, Source, load
+from spincache_nb.analysis.needs import sharing_names, why
+from spincache_nb.analysis.over_time import tags_over_time, timeline
+from spincache_nb.analysis.removal import freed_by, reclaimable
+from spincache_nb.analysis.replay import replay_savings, replay_upgrades
+from spincache_nb.analysis.savings import upgrade_matrix, version_savings
+from spincache_nb.analysis.shared import shared_bytes, sharing, sharing_sets, summary
+
+__all__ = [
+    "Frames",
+    "Source",
+    "breakdown",
+    "breakdown_members",
+    "compare",
+    "freed_by",
+    "load",
+    "reclaimable",
+    "replay_savings",
+    "replay_upgrades",
+    "shared_bytes",
+    "sharing",
+    "sharing_names",
+    "sharing_sets",
+    "summary",
+    "tags_over_time",
+    "timeline",
+    "upgrade_matrix",
+    "version_savings",
+    "why",
+]

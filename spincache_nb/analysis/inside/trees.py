@@ -1,0 +1,95 @@
+"""The modules and components of a binary as a tree: labels, and digests that cost one pass."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from spincache_nb.wasm import Buffer, Walk, read_module_name, read_nested_names
+
+SEPARATOR: Final = " > "
+_LONGEST_PATH: Final = 300
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What to call the modules and components of a binary.
+
+    Parameters
+    ----------
+    names
+        Name of each by its number, empty where it has none: what the component around it calls it,
+        else what it calls itself.
+    paths
+        Names, or kinds with a count, from the outside to it; empty for the whole input.
+    """
+
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+def label(data: Buffer, walked: Walk) -> Labels:
+    """Name every module and component of a binary.
+
+    Parameters
+    ----------
+    data
+        The binary.
+    walked
+        Its `wasm.walk`.
+
+    Returns
+    -------
+    Labels
+        Paths of great depth keep their last 300 characters.
+    """
+    names = [""] * len(walked.binaries)
+    for binary in walked.binaries:
+        if binary.layer == "component":
+            for number, name in read_nested_names(data, walked, binary.number).items():
+                names[number] = name
+        elif not names[binary.number]:
+            names[binary.number] = read_module_name(data, walked, binary.number)
+    paths = [""] * len(walked.binaries)
+    counts: dict[tuple[int, str], int] = {}
+    for binary in walked.binaries[1:]:
+        place = counts.get((binary.parent, binary.layer), 0)
+        counts[binary.parent, binary.layer] = place + 1
+        own = names[binary.number] or f"{binary.layer} {place}"
+        around = paths[binary.parent]
+        path = f"{around}{SEPARATOR}{own}" if around else own
+        paths[binary.number] = path if len(path) <= _LONGEST_PATH else "…" + path[-_LONGEST_PATH:]
+    return Labels(tuple(names), tuple(paths))
+
+
+def section_digests(data: Buffer, walked: Walk) -> list[bytes]:
+    """Hash every section, a nested module or component by the hashes of what is in it.
+
+    Parameters
+    ----------
+    data
+        The binary.
+    walked
+        Its `wasm.walk`.
+
+    Returns
+    -------
+    list of bytes
+        One digest for each section of the walk, in its order. Two sections have the same digest if
+        and only if they have the same bytes (their size fields apart). Hashing a nest of any depth
+        this way reads each byte once.
+    """
+    view = memoryview(data)
+    children: dict[int, list[bytes]] = {}
+    digests = [b""] * len(walked.sections)
+    for place in range(len(walked.sections) - 1, -1, -1):  # what is nested comes after what holds it
+        section = walked.sections[place]
+        if section.nested < 0:
+            digest = hashlib.sha256(view[section.start : section.end]).digest()
+        else:
+            inner = children.pop(section.nested, [])
+            digest = hashlib.sha256(b"%d:" % section.id + b"".join(reversed(inner))).digest()
+        digests[place] = digest
+        children.setdefault(section.binary, []).append(digest)
+    return digests

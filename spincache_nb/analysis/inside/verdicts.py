@@ -1,0 +1,120 @@
+"""One answer from many differences: was the code rebuilt, or changed?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import pandas as pd
+
+from spincache_nb.analysis.inputs import rows
+
+VerdictKind: TypeAlias = Literal[
+    "same bytes", "same code and data", "same code", "same functions", "other code", "not comparable"
+]
+
+_CONTAINERS: Final = frozenset({"module", "component"})
+_DATA_SECTIONS: Final = frozenset({"data", "data count"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the differences between two versions amount to.
+
+    Parameters
+    ----------
+    kind
+        ``same bytes``. ``same code and data``: only custom sections differ, which do nothing when
+        the program runs. ``same code``: data differs too; where an interpreter or a snapshot is
+        inside, that may be a new program or only another seed. ``same functions``: every function
+        body is there unchanged, but their order, types, imports, exports or wiring differ.
+        ``other code``. ``not comparable``: one is no WebAssembly, or of another kind.
+    functions
+        Number of function bodies that differ.
+    data_bytes
+        Bytes of data segments that differ, as they are in the new version.
+    custom_sections
+        Names of custom sections that differ, each once, sorted.
+    """
+
+    kind: VerdictKind
+    functions: int = 0
+    data_bytes: int = 0
+    custom_sections: tuple[str, ...] = ()
+
+    @property
+    def same_code(self) -> bool:
+        """Whether it is the same code, however the bytes around it differ."""
+        return self.kind in ("same bytes", "same code and data", "same code")
+
+    def __str__(self) -> str:
+        custom = ", ".join(self.custom_sections) or "none"
+        texts: dict[VerdictKind, str] = {
+            "same bytes": "the same bytes",
+            "same code and data": f"rebuilt, the same code: only custom sections differ ({custom})",
+            "same code": (
+                f"rebuilt, the same code: data segments of {self.data_bytes} bytes differ (with an "
+                "interpreter or a snapshot inside, that may be the program)"
+            ),
+            "same functions": "the same functions; their order, declarations or wiring differ",
+            "other code": f"other code: {self.functions} function bodies differ",
+            "not comparable": "not two binaries of one kind",
+        }
+        return texts[self.kind]
+
+
+def verdict(changes: pd.DataFrame) -> Verdict:
+    """Say what the differences between two versions amount to.
+
+    Parameters
+    ----------
+    changes
+        What `why_changed` returns.
+
+    Returns
+    -------
+    Verdict
+        Its text says it in one line.
+
+    Examples
+    --------
+    >>> from spincache_nb.analysis.inside.changes import why_changed
+    >>> module = bytes.fromhex("0061736d01000000")
+    >>> str(verdict(why_changed(module, module + bytes.fromhex("0003026869"))))
+    'rebuilt, the same code: only custom sections differ (hi)'
+    """
+    functions = data_bytes = 0
+    custom: set[str] = set()
+    data = declarations = replaced = False
+    for kind, name, change, new_bytes in rows(changes, "kind", "name", "change", "new_bytes"):
+        if kind == "blob":
+            return Verdict("not comparable")
+        if kind == "custom section":
+            custom.add(name)
+        elif kind == "function":
+            functions += 1
+        elif kind == "data segment":
+            data_bytes += new_bytes or 0
+        elif kind in _CONTAINERS:
+            replaced = replaced or change != "changed"
+        elif name in _DATA_SECTIONS:
+            data = True
+        else:
+            declarations = declarations or name != "code" or change != "changed"
+    reordered = not functions and _code_differs(changes)
+    kind = _kind(len(changes), bool(functions) or replaced, declarations or reordered, data)
+    return Verdict(kind, functions, data_bytes, tuple(sorted(custom)))
+
+
+def _kind(count: int, other_code: bool, declarations: bool, data: bool) -> VerdictKind:
+    if not count:
+        return "same bytes"
+    if other_code:
+        return "other code"
+    if declarations:
+        return "same functions"
+    return "same code" if data else "same code and data"
+
+
+def _code_differs(changes: pd.DataFrame) -> bool:
+    return bool(((changes["kind"] == "section") & (changes["name"] == "code")).any())

@@ -1,0 +1,132 @@
+"""Short names that stay unambiguous: digests, references, paths of projects."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+_DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]{64,128})")
+
+
+def short_digests(digests: Iterable[str], *, at_least: int = 8) -> dict[str, str]:
+    """Shorten digests as far as they stay different from each other.
+
+    Parameters
+    ----------
+    digests
+        Digests such as ``sha256:...``; anything else stays as it is.
+    at_least
+        Hex digits to keep in any case.
+
+    Returns
+    -------
+    dict of str to str
+        Each digest with its short form: the first hex digits and an ellipsis. ``sha256:`` is left
+        out, as nearly all digests have it; other algorithms are named.
+
+    Examples
+    --------
+    >>> one, two = "sha256:" + "ab" * 32, "sha256:" + "ab" * 31 + "00"
+    >>> short_digests([one])[one]
+    'abababab…'
+    >>> len(short_digests([one, two])[two])
+    64
+    """
+    names = sorted(set(digests))
+    short = {}
+    for before, name, after in zip(["", *names], names, [*names[1:], ""], strict=False):
+        match = _DIGEST.fullmatch(name)
+        if match is None:
+            short[name] = name
+            continue
+        algorithm, encoded = match[1], match[2]
+        same = max(_common(name, before), _common(name, after))
+        length = max(at_least, same - len(algorithm))
+        prefix = "" if algorithm == "sha256" else f"{algorithm}:"
+        short[name] = prefix + (f"{encoded[:length]}…" if length < len(encoded) else encoded)
+    return short
+
+
+def _common(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def short_references(references: Iterable[str]) -> dict[str, str]:
+    """Shorten references and paths to the fewest last segments that stay different.
+
+    Parameters
+    ----------
+    references
+        Users of blobs: references of apps, paths of projects.
+
+    Returns
+    -------
+    dict of str to str
+        Each with its short form; digests in references are shortened too.
+
+    Examples
+    --------
+    >>> short_references(["ghcr.io/a/web:1", "ghcr.io/b/web:1", "ghcr.io/b/api:1"])["ghcr.io/b/web:1"]
+    'b/web:1'
+    """
+    names = sorted(set(references))
+    digests = short_digests(match[0] for name in names for match in _DIGEST.finditer(name))
+    segments = {name: _segments(name, digests) for name in names}
+    short: dict[str, str] = {}
+    depth = 1
+    while len(short) < len(names):
+        tails = {name: "/".join(parts[-depth:]) for name, parts in segments.items()}
+        counts = Counter(tails.values())
+        deepest = depth >= max(len(parts) for parts in segments.values())
+        for name in names:
+            if name not in short and (counts[tails[name]] == 1 or deepest):
+                short[name] = tails[name] if counts[tails[name]] == 1 else name
+        depth += 1
+    return short
+
+
+def _segments(name: str, digests: dict[str, str]) -> list[str]:
+    short = _DIGEST.sub(lambda match: digests[match[0]], name)
+    return re.split(r"[/\\]", short)
+
+
+def without_repeats(names: Sequence[str]) -> list[str]:
+    """Leave out a repository that is the same as in the name before: ``web:1, 2, 3``.
+
+    Parameters
+    ----------
+    names
+        Short references, sorted.
+
+    Examples
+    --------
+    >>> without_repeats(["api:1", "web:1", "web:2"])
+    ['api:1', 'web:1', '2']
+    """
+    parts = [name.rpartition(":") for name in names]
+    return [
+        name if not repository or number == 0 or parts[number - 1][0] != repository else tag
+        for number, (name, (repository, _, tag)) in enumerate(zip(names, parts, strict=True))
+    ]
+
+
+def some_of(names: Collection[str] | Sequence[str], *, shown: int = 3) -> str:
+    """Name the first few of many: ``a, b, c +2``.
+
+    Parameters
+    ----------
+    names
+        In the order they are to be named.
+    shown
+        How many to name.
+
+    Examples
+    --------
+    >>> some_of(["a", "b", "c", "d", "e"])
+    'a, b, c +2'
+    """
+    listed = list(names)
+    more = f" +{len(listed) - shown}" if len(listed) > shown else ""
+    return ", ".join(listed[:shown]) + more

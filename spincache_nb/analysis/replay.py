@@ -1,0 +1,267 @@
+"""What pulls would fetch: manifests replayed against a cache that starts empty.
+
+Pure, and the same for versions in a cache and for tags that are still in a registry. The rules:
+
+``spin``
+    The config is fetched on every pull. A layer is skipped if a file of its digest is in ``wasm/``
+    or ``data/``, whatever its media type; that file may be a member that an earlier archive was
+    unpacked into. The application layer becomes ``config.json`` and is never stored as a blob, so
+    it is fetched on every pull too (Spin v2.0 to main, crates/oci/src/client.rs: pull).
+``spincache``
+    As this toolkit pulls. A layer is skipped if it is stored in the area where its role belongs, or
+    can be copied from the other area. The application layer is skipped if ``config.json`` of the
+    same reference is that layer, and then the config is skipped too; where there is no application
+    layer (Spin v0.8 to v1.5, packages), ``config.json`` is the config itself.
+
+Sizes are the declared ones. Config and layers count, each digest once; the manifest does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+import pandas as pd
+
+from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.schemas import UPGRADE_MATRIX_SCHEMA, VERSION_SAVINGS_SCHEMA
+from spincache_nb.analysis.versions import choose_order, in_order
+from spincache_nb.frames.schemas import build
+
+Rules: TypeAlias = Literal["spin", "spincache"]
+_AREA = {"wasm": "wasm", "data": "data", "archive": "data", "other": "data"}
+
+
+class Cost(NamedTuple):
+    """What one pull costs, in bytes."""
+
+    total: int
+    reused: int
+    archive_fetch: int
+    archive_known: int | None
+
+    @property
+    def fetch(self) -> int:
+        """Bytes that come over the network."""
+        return self.total - self.reused
+
+
+@dataclass(frozen=True)
+class Version:
+    """One manifest.
+
+    Parameters
+    ----------
+    reference, tag, created_at
+        Which version it is.
+    parts
+        Size and roles of config and layers by digest; a config of unknown digest has the key "".
+    document
+        Digest of what becomes ``config.json``: the last application layer, or else the config.
+    members
+        Size of each archive member by digest; None if the members are not known.
+    """
+
+    reference: str
+    tag: str | None
+    created_at: pd.Timestamp | None
+    parts: Mapping[str, tuple[int, frozenset[str]]]
+    document: str | None
+    members: Mapping[str, int] | None
+
+
+@dataclass
+class Store:
+    """A cache that holds nothing but what was pulled into it."""
+
+    rules: Rules
+    blobs: set[str] = field(default_factory=set)
+    documents: dict[str, str] = field(default_factory=dict)
+
+    def cost(self, version: Version) -> Cost:
+        """Say what pulling a version now would fetch and reuse."""
+        reused = {digest for digest in version.parts if self._stored(digest, version)}
+        total = sum(size for size, _ in version.parts.values())
+        archives = sum(
+            size
+            for digest, (size, roles) in version.parts.items()
+            if "archive" in roles and digest not in reused
+        )
+        known: int | None = 0
+        if archives:
+            members = version.members
+            known = None if not members else sum(members[name] for name in members if name in self.blobs)
+        return Cost(total, sum(version.parts[digest][0] for digest in reused), archives, known)
+
+    def pull(self, version: Version) -> None:
+        """Store what a version needs."""
+        self.blobs.update(d for d, (_, roles) in version.parts.items() if roles & _AREA.keys())
+        self.blobs.update(version.members or {})
+        if version.document is not None:
+            self.documents[version.reference] = version.document
+
+    def _stored(self, digest: str, version: Version) -> bool:
+        roles = version.parts[digest][1]
+        if self.rules == "spin":
+            return "config" not in roles and digest in self.blobs
+        if digest == version.document or "config" in roles:
+            return version.document is not None and self.documents.get(version.reference) == version.document
+        return bool(roles & _AREA.keys()) and digest in self.blobs
+
+
+def read_versions(manifests: pd.DataFrame, members: pd.DataFrame | None = None) -> dict[str, Version]:
+    """Read versions from frames.
+
+    Parameters
+    ----------
+    manifests
+        ``MANIFESTS_SCHEMA``: one row per manifest and config (role ``config``, position missing)
+        or layer. A reference's tag and time of creation stand in each of its rows.
+    members
+        ``MEMBERS_SCHEMA``: what the archives of each reference unpack to; None if not known, as
+        for tags of which only the manifests were fetched.
+
+    Returns
+    -------
+    dict of str to Version
+        By reference.
+    """
+    unpacked: dict[str, dict[str, int]] = {}
+    if members is not None:
+        for reference, digest, size in rows(members, "reference", "digest", "size_bytes"):
+            unpacked.setdefault(reference, {})[digest] = size or 0
+    described: dict[str, list[_Part]] = {}
+    columns = ("reference", "tag", "created_at", "position", "digest", "role", "declared_bytes")
+    for reference, *values in rows(manifests, *columns):
+        described.setdefault(reference, []).append(_Part(*values))
+    return {
+        reference: _version(reference, parts, unpacked.get(reference))
+        for reference, parts in described.items()
+    }
+
+
+class _Part(NamedTuple):
+    """One row of the manifests, without its reference."""
+
+    tag: str | None
+    created_at: pd.Timestamp | None
+    position: int | None
+    digest: str | None
+    role: str
+    size: int | None
+
+
+def _version(reference: str, parts: Sequence[_Part], members: Mapping[str, int] | None) -> Version:
+    distinct: dict[str, tuple[int, frozenset[str]]] = {}
+    for part in parts:
+        size, roles = distinct.get(part.digest or "", (0, frozenset[str]()))
+        distinct[part.digest or ""] = (max(size, part.size or 0), roles | {part.role})
+    configs = [part for part in parts if part.role == "config"]
+    applications = sorted(
+        (part for part in parts if part.role == "application"), key=lambda part: part.position or 0
+    )
+    document = next((part.digest or "" for part in [*applications[::-1], *configs]), None)
+    return Version(reference, parts[0].tag, parts[0].created_at, distinct, document, members)
+
+
+def replay_savings(
+    manifests: pd.DataFrame,
+    members: pd.DataFrame | None = None,
+    *,
+    rules: Rules = "spin",
+    order: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Pull versions one after the other into an empty cache and say what each costs.
+
+    Parameters
+    ----------
+    manifests, members
+        As for `read_versions`.
+    rules
+        ``spin`` or ``spincache``; see the module.
+    order
+        Tags or references in the order to pull them; those not named are left out. None for
+        semantic versions first, then by time of creation, then by tag.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `version_savings`, one row per pull.
+
+    Raises
+    ------
+    ValueError
+        If the rules are none of those, or the order names a version that is not there.
+    """
+    check_rules(rules)
+    versions = read_versions(manifests, members)
+    store = Store(rules)
+    totals = fetched = 0
+    lines = []
+    for position, reference in enumerate(ordered(versions, order)):
+        version = versions[reference]
+        cost = store.cost(version)
+        store.pull(version)
+        totals += cost.total
+        fetched += cost.fetch
+        share = cost.reused / cost.total if cost.total else None
+        lines.append(
+            (
+                *(position, reference, version.tag, version.created_at),
+                *(cost.total, cost.reused, cost.fetch, share),
+                *(totals, fetched, totals - fetched),
+                *(cost.archive_fetch, cost.archive_known),
+            )
+        )
+    return build(VERSION_SAVINGS_SCHEMA, lines)
+
+
+def replay_upgrades(
+    manifests: pd.DataFrame,
+    members: pd.DataFrame | None = None,
+    *,
+    rules: Rules = "spin",
+    order: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Say what pulling any version costs where only one other was pulled before.
+
+    Parameters
+    ----------
+    manifests, members, rules, order
+        As for `replay_savings`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `upgrade_matrix`, one row per ordered pair.
+
+    Raises
+    ------
+    ValueError
+        As for `replay_savings`.
+    """
+    check_rules(rules)
+    versions = read_versions(manifests, members)
+    chosen = list(dict.fromkeys(ordered(versions, order)))
+    lines = []
+    for start in chosen:
+        store = Store(rules)
+        store.pull(versions[start])
+        for end in chosen:
+            cost = store.cost(versions[end])
+            lines.append((start, end, cost.fetch, cost.reused))
+    return build(UPGRADE_MATRIX_SCHEMA, lines)
+
+
+def check_rules(rules: str) -> None:
+    """Refuse rules that are neither Spin's nor ours."""
+    if rules not in get_args(Rules):
+        raise ValueError(f"rules are one of {', '.join(get_args(Rules))}, not {rules!r}")
+
+
+def ordered(versions: Mapping[str, Version], order: Sequence[str] | None) -> list[str]:
+    """Give the references of versions in the order asked for, or in their own."""
+    if order is not None:
+        return choose_order([(v.reference, v.tag) for v in versions.values()], order)
+    return in_order([(v.reference, v.tag, v.created_at) for v in versions.values()])

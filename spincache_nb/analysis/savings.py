@@ -1,0 +1,217 @@
+"""What a new version costs: the versions of one repository in a cache, replayed in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from spincache_nb.analysis.inputs import Frames, Source, bundle, rows
+from spincache_nb.analysis.replay import Rules, check_rules, replay_savings, replay_upgrades
+from spincache_nb.analysis.schemas import MANIFESTS_SCHEMA, MEMBERS_SCHEMA
+from spincache_nb.core.reference import Reference
+from spincache_nb.errors import InvalidReferenceError, NotInCacheError
+from spincache_nb.frames.schemas import build
+
+NEEDED = ("apps", "layers", "uses", "files")
+
+
+def version_savings(
+    source: Source, repository: str, *, rules: Rules = "spin", order: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Pull the cached versions of a repository one after the other into an empty cache.
+
+    Parameters
+    ----------
+    source
+        A cache, or loaded frames: apps, layers, uses, files.
+    repository
+        For example ``ghcr.io/org/app``; the registry may be left out where only one has it.
+    rules
+        ``spin`` for what Spin fetches, ``spincache`` for what this toolkit fetches; see
+        `spincache_nb.analysis.replay`.
+    order
+        Tags or references in the order to pull them; those not named are left out. None for
+        semantic versions first, then by time of creation, then by tag.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per version, in order. Config and layers count, each digest once; manifests do not.
+
+        ======================  ===================  ==============================================
+        column                  dtype                meaning
+        ======================  ===================  ==============================================
+        position                Int64                place in the order, from 0
+        reference               string               the version
+        tag                     string               its tag, missing if filed under a digest
+        created_at              datetime64[ns, UTC]  when it was made, if it says so
+        total_bytes             Int64                declared bytes of config and layers
+        reused_bytes            Int64                bytes that are there already
+        fetch_bytes             Int64                bytes fetched
+        saved_share             Float64              reused part of the total, missing if the total is 0
+        cumulative_total_bytes  Int64                sum of the totals so far
+        cumulative_fetch_bytes  Int64                sum of the bytes fetched so far
+        cumulative_saved_bytes  Int64                sum of the bytes reused so far
+        archive_fetch_bytes     Int64                fetched bytes that are archive layers
+        archive_known_bytes     Int64                bytes (unpacked) of members of these archives that
+                                                     were there already: an archive is fetched whole;
+                                                     missing if the members are not known
+        ======================  ===================  ==============================================
+
+    Raises
+    ------
+    NotInCacheError
+        If the cache holds no such repository, or the name is ambiguous.
+    ValueError
+        If the rules are none of those, or the order names a version that is not there.
+    """
+    check_rules(rules)
+    frames = bundle(source, *NEEDED)
+    chosen = references_of(frames, repository)
+    return replay_savings(manifests_of(frames, chosen), members_of(frames, chosen), rules=rules, order=order)
+
+
+def upgrade_matrix(
+    source: Source, repository: str, *, rules: Rules = "spin", order: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Say what each version costs where only one version was pulled before.
+
+    Parameters
+    ----------
+    source, repository, rules, order
+        As for `version_savings`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per ordered pair of versions, the pair of a version with itself (a second pull)
+        included; both in order.
+
+        ============  ======  ==================================
+        column        dtype   meaning
+        ============  ======  ==================================
+        from          string  the version that is there
+        to            string  the version that is pulled
+        fetch_bytes   Int64   bytes fetched
+        reused_bytes  Int64   bytes that are there already
+        ============  ======  ==================================
+
+    Raises
+    ------
+    NotInCacheError, ValueError
+        As for `version_savings`.
+    """
+    check_rules(rules)
+    frames = bundle(source, *NEEDED)
+    chosen = references_of(frames, repository)
+    return replay_upgrades(manifests_of(frames, chosen), members_of(frames, chosen), rules=rules, order=order)
+
+
+def references_of(frames: Frames, repository: str) -> list[str]:
+    """Find the apps of a repository whose manifest could be read.
+
+    Parameters
+    ----------
+    frames
+        Holding apps.
+    repository
+        ``registry/repository``, a short form of it, or a repository that only one registry has.
+
+    Raises
+    ------
+    NotInCacheError
+        If there is none, or the name is ambiguous.
+    """
+    found: dict[str, list[str]] = {}
+    bare: dict[str, set[str]] = {}
+    columns = ("reference", "registry", "repository", "layer_count")
+    for reference, registry, name, layer_count in rows(frames.need("apps"), *columns):
+        if layer_count is not None:
+            found.setdefault(f"{registry}/{name}", []).append(reference)
+            bare.setdefault(name, set()).add(f"{registry}/{name}")
+    candidates = {repository, _full_name(repository)} & found.keys() or bare.get(repository, set())
+    if len(candidates) != 1:
+        what = f"{sorted(candidates)}" if candidates else "none of that name"
+        raise NotInCacheError(repository, "one cached repository", what, "see frames.apps(cache)")
+    return sorted(found[candidates.pop()])
+
+
+def _full_name(repository: str) -> str:
+    try:
+        reference = Reference.parse(repository)
+    except InvalidReferenceError:
+        return repository
+    return f"{reference.registry}/{reference.repository}"
+
+
+def manifests_of(frames: Frames, references: Sequence[str]) -> pd.DataFrame:
+    """Make the frame that a replay takes from the frames of a cache.
+
+    Parameters
+    ----------
+    frames
+        Holding apps and layers. A frame of apps may say ``config_digest`` and ``config_bytes``;
+        without them the config is what ``declared_bytes`` holds beyond the layers.
+    references
+        The versions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``MANIFESTS_SCHEMA``.
+    """
+    apps = frames.need("apps")
+    layers: dict[str, list[tuple[Any, ...]]] = {reference: [] for reference in references}
+    columns = ("reference", "position", "digest", "role", "declared_bytes")
+    for reference, *layer in rows(frames.need("layers"), *columns):
+        if reference in layers:
+            layers[reference].append(tuple(layer))
+    lines: list[tuple[object, ...]] = []
+    extra = [name for name in ("config_digest", "config_bytes") if name in apps.columns]
+    for row in rows(apps, "reference", "tag", "created_at", "declared_bytes", *extra):
+        reference, tag, created_at, declared = row[:4]
+        if reference not in layers:
+            continue
+        digest, size = row[4:] if len(extra) == 2 else (None, None)
+        if size is None:
+            distinct = {layer[1]: layer[3] or 0 for layer in layers[reference]}
+            size = max(0, (declared or 0) - sum(distinct.values()))
+        lines.append((reference, tag, created_at, None, digest, "config", size))
+        lines.extend((reference, tag, created_at, *layer) for layer in sorted(layers[reference]))
+    return build(MANIFESTS_SCHEMA, lines)
+
+
+def members_of(frames: Frames, references: Sequence[str]) -> pd.DataFrame:
+    """Say what the archives of some apps unpack to.
+
+    Parameters
+    ----------
+    frames
+        Holding layers, uses and files.
+    references
+        The apps.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``MEMBERS_SCHEMA``: of each app that has an archive layer, the data that it uses or mounts
+        and that none of its own layers is.
+    """
+    own: dict[str, set[str]] = {}
+    archived: set[str] = set()
+    for reference, digest, role in rows(frames.need("layers"), "reference", "digest", "role"):
+        own.setdefault(reference, set()).add(digest)
+        if role == "archive" and reference in references:
+            archived.add(reference)
+    members: dict[tuple[str, str], int] = {}
+    for reference, digest, size, inline in rows(
+        frames.need("files"), "reference", "digest", "size_bytes", "inline"
+    ):
+        if reference in archived and digest is not None and not inline and digest not in own[reference]:
+            members[reference, digest] = size or 0
+    for user, digest, area, size in rows(frames.need("uses"), "user", "digest", "area", "stored_bytes"):
+        if user in archived and area == "data" and digest not in own[user]:
+            members[user, digest] = size or 0
+    return build(MEMBERS_SCHEMA, ((*key, size) for key, size in sorted(members.items())))

@@ -1,0 +1,108 @@
+"""The order of versions: semantic versions, then the time of creation, then the tag."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import pandas as pd
+
+_VERSION = re.compile(
+    r"[vV]?(?P<major>[0-9]+)(?:\.(?P<minor>[0-9]+))?(?:\.(?P<patch>[0-9]+))?"
+    r"(?:-(?P<pre>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
+    r"(?:[+_][0-9A-Za-z.-]+)?"
+)
+_Identifier: TypeAlias = tuple[int, int, str]
+VersionKey: TypeAlias = tuple[int, int, int, int, tuple[_Identifier, ...]]
+
+
+def version_key(tag: str) -> VersionKey | None:
+    """Make a sort key of a tag that is a semantic version.
+
+    Parameters
+    ----------
+    tag
+        For example ``v1.2.3-rc.1``. A leading ``v`` and missing minor and patch numbers are
+        accepted, and ``_`` for the ``+`` that no tag may hold; build metadata has no say
+        (Semantic Versioning 2.0.0, 10 and 11).
+
+    Returns
+    -------
+    tuple or None
+        None if the tag is no version.
+
+    Examples
+    --------
+    >>> sorted(["1.10.0", "1.9.0", "v1.10.0-rc.2", "v1.10.0-rc.11"], key=version_key)
+    ['1.9.0', 'v1.10.0-rc.2', 'v1.10.0-rc.11', '1.10.0']
+    >>> version_key("latest") is None
+    True
+    """
+    match = _VERSION.fullmatch(tag)
+    if match is None:
+        return None
+    major, minor, patch = (int(match[name] or 0) for name in ("major", "minor", "patch"))
+    pre = tuple(_identifier(part) for part in match["pre"].split(".")) if match["pre"] else ()
+    return major, minor, patch, 0 if pre else 1, pre
+
+
+def _identifier(part: str) -> _Identifier:
+    return (0, int(part), "") if part.isdigit() else (1, 0, part)
+
+
+def in_order(versions: Sequence[tuple[str, str | None, pd.Timestamp | None]]) -> list[str]:
+    """Put versions of one repository in order.
+
+    Parameters
+    ----------
+    versions
+        Reference, tag (None for an app filed under a digest), time of creation (None if unknown).
+
+    Returns
+    -------
+    list of str
+        The references: tags that are semantic versions first and by their precedence, the others
+        after them; ties, and all others, by time of creation, those without one last; then by tag.
+
+    Examples
+    --------
+    >>> in_order([("r:latest", "latest", None), ("r:v10", "v10", None), ("r:v9", "v9", None)])
+    ['r:v9', 'r:v10', 'r:latest']
+    """
+    return [reference for reference, _, _ in sorted(versions, key=_order_key)]
+
+
+def _order_key(version: tuple[str, str | None, pd.Timestamp | None]) -> tuple[object, ...]:
+    reference, tag, created_at = version
+    key = version_key(tag) if tag is not None else None
+    time = (1, 0) if created_at is None else (0, created_at.value)
+    return (1, ()) if key is None else (0, key), time, tag or "", reference
+
+
+def choose_order(references: Sequence[tuple[str, str | None]], order: Sequence[str]) -> list[str]:
+    """Follow an order that the caller gives.
+
+    Parameters
+    ----------
+    references
+        Reference and tag of every version there is.
+    order
+        Tags or references; versions not named are left out, one named twice is taken twice.
+
+    Returns
+    -------
+    list of str
+        The references in the order given.
+
+    Raises
+    ------
+    ValueError
+        If a name is no version's tag or reference.
+    """
+    by_name = {tag: reference for reference, tag in references if tag is not None}
+    by_name.update({reference: reference for reference, _ in references})
+    unknown = [name for name in order if name not in by_name]
+    if unknown:
+        raise ValueError(f"no such version: {unknown[0]!r}; there are {sorted(by_name)[:10]}")
+    return [by_name[name] for name in order]

@@ -1,0 +1,39 @@
+"""The commands, one module each, and their table.
+
+A new command is a module with a ``COMMAND`` and a line here. At its top a module imports argparse,
+what is beside it in `spincache_nb.cli` and nothing heavy: all modules are loaded at every start.
+"""
+
+from spincache_nb.cli.command import Command
+from spincache_nb.cli.commands import (
+    apps,
+    blobs,
+    demo,
+    doctor,
+    history,
+    layers,
+    path,
+    plan,
+    problems,
+    pull,
+    savings,
+    sharing,
+)
+
+COMMANDS: tuple[Command, ...] = (
+    demo.COMMAND,
+    path.COMMAND,
+    doctor.COMMAND,
+    plan.COMMAND,
+    pull.COMMAND,
+    apps.COMMAND,
+    layers.COMMAND,
+    blobs.COMMAND,
+    problems.COMMAND,
+    history.COMMAND,
+    sharing.COMMAND,
+    savings.COMMAND,
+)
+"""All commands, in the order in which ``--help`` lists them."""
+
+__all__ = ["COMMANDS"]

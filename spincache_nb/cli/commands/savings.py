@@ -1,0 +1,92 @@
+"""``spincache-nb savings``: what a new version costs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from spincache_nb.cli import cells
+from spincache_nb.cli.command import DONE, Command
+from spincache_nb.cli.options import add_cache_dir, add_json, cache_of
+from spincache_nb.cli.output import Output
+from spincache_nb.cli.records import Record, records
+from spincache_nb.cli.tables import Column, size_column, time_column
+
+if TYPE_CHECKING:
+    from spincache_nb.analysis import Frames
+
+RULES = ("spin", "spincache")
+
+_DESCRIPTION = """\
+Replay the cached versions of a repository in order, as if each were pulled after
+the one before into an empty cache: what it fetches, and what was there already.
+
+Without a REPOSITORY, every repository with more than one cached version."""
+_COLUMNS = (
+    Column("tag", "VERSION", lambda tag: tag or "(digest)", shortest=12),
+    size_column("total_bytes", "TOTAL"),
+    size_column("reused_bytes", "REUSED"),
+    size_column("fetch_bytes", "FETCHED"),
+    Column("saved_share", "SAVED", cells.share, right=True),
+    size_column("cumulative_fetch_bytes", "FETCHED SO FAR", rank=2),
+    size_column("cumulative_saved_bytes", "SAVED SO FAR", rank=1),
+    time_column("created_at", "CREATED", rank=3),
+)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("repositories", nargs="*", metavar="REPOSITORY", help="such as ghcr.io/org/app")
+    parser.add_argument(
+        "--rules",
+        choices=RULES,
+        default="spin",
+        help="what to count: what Spin fetches, or what this toolkit does, which fetches an unchanged "
+        "config no second time (default: spin)",
+    )
+    add_cache_dir(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    """Print a table per repository."""
+    from spincache_nb import analysis
+
+    cache = cache_of(args)
+    frames = analysis.load(cache, "apps", "layers", "uses", "files")
+    found: dict[str, list[Record]] = {}
+    for repository in args.repositories or repositories_of(frames):
+        versions = analysis.version_savings(frames, repository, rules=args.rules)
+        found[repository] = records(versions)
+    if output.as_json:
+        output.document([{"repository": name, **row} for name, rows in found.items() for row in rows])
+        return DONE
+    if not found:
+        output.note(f"no repository in {cache.path} has more than one version")
+    for place, (repository, rows) in enumerate(found.items()):
+        if place:
+            output.line()
+        show_savings(repository, rows, output)
+    return DONE
+
+
+def repositories_of(frames: Frames) -> list[str]:
+    """Name the repositories with more than one cached version whose manifest can be read."""
+    apps = [app for app in records(frames.need("apps")) if app["layer_count"] is not None]
+    names = [f"{app['registry']}/{app['repository']}" for app in apps]
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def show_savings(repository: str, rows: list[Record], output: Output) -> None:
+    """Print the versions of one repository."""
+    output.line(cells.text(repository))
+    output.table(rows, _COLUMNS, indent="  ")
+
+
+COMMAND = Command(
+    "savings",
+    "show what each new version costs",
+    _DESCRIPTION,
+    _arguments,
+    run,
+    ("savings", "savings ghcr.io/org/app --rules spincache"),
+)

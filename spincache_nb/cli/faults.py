@@ -1,0 +1,89 @@
+"""Exceptions as one line for standard error and an exit status."""
+
+from __future__ import annotations
+
+from spincache_nb.cli.command import FAILED, INTERRUPTED, USAGE, UsageError
+from spincache_nb.errors import (
+    InvalidDigestError,
+    InvalidReferenceError,
+    PullCancelled,
+    SpinCacheError,
+    printable,
+)
+
+_IN_A_SHELL = (
+    ("insecure=True", "--insecure"),
+    ("ca=<PEM file>", "--ca FILE"),
+    ("Cache(dir)", "--cache-dir DIR"),
+    ("see frames.apps(cache)", "see `spincache-nb apps`"),
+)
+"""What remedies name as it is written in Python, and what it is called here."""
+
+
+def status_of(fault: BaseException) -> int:
+    """Say with which status a command ends.
+
+    Parameters
+    ----------
+    fault
+        What stopped it.
+
+    Returns
+    -------
+    int
+        130 if somebody stopped it, 2 if what was typed is wrong (an invalid reference or digest
+        included), else 3.
+
+    Examples
+    --------
+    >>> status_of(KeyboardInterrupt()), status_of(UsageError("no")), status_of(OSError())
+    (130, 2, 3)
+    """
+    if isinstance(fault, KeyboardInterrupt | PullCancelled):
+        return INTERRUPTED
+    if isinstance(fault, UsageError | InvalidReferenceError | InvalidDigestError):
+        return USAGE
+    return FAILED
+
+
+def line_of(fault: BaseException) -> str:
+    """Say what happened in one line.
+
+    Parameters
+    ----------
+    fault
+        What stopped a command.
+
+    Returns
+    -------
+    str
+        Printable text without a line's end.
+
+    Examples
+    --------
+    >>> line_of(PermissionError(13, "Permission denied", "out"))
+    'out: Permission denied'
+    >>> line_of(KeyboardInterrupt())
+    'interrupted'
+    """
+    if isinstance(fault, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(fault, SpinCacheError):
+        return _escaped(_in_a_shell(str(fault)))
+    if isinstance(fault, UsageError):
+        return _escaped(str(fault))
+    if isinstance(fault, OSError) and fault.strerror:
+        return printable(f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror)
+    named = f"{type(fault).__name__}: {fault}"
+    return f"unexpected {printable(named)}; `--debug` shows where, please report it"
+
+
+def _in_a_shell(text: str) -> str:
+    for in_python, here in _IN_A_SHELL:
+        text = text.replace(in_python, here)
+    return text
+
+
+def _escaped(text: str) -> str:
+    """Escape what is not printable, without cutting: the remedy stands at the end."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,180 @@
+"""Where a command writes: results to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from spincache_nb.cli import cells
+from spincache_nb.cli.records import records, to_json
+from spincache_nb.cli.tables import Column, render
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROGRAM = "spincache-nb"
+_NARROWEST = 40
+
+
+class Output:
+    """Standard output of one command.
+
+    A reader that goes away early (``spincache-nb apps | head``) is no fault: what is left is not
+    written, and the command ends with the status it would have had.
+
+    Parameters
+    ----------
+    as_json
+        Whether the command was asked for JSON: then results come as one document by `document`,
+        and `line` and `table` are not used.
+
+    Attributes
+    ----------
+    width : int or None
+        Columns of the terminal, or None where no terminal reads along: then nothing is shortened.
+        ``COLUMNS`` says otherwise.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.width = _columns()
+        self._closed = False
+
+    def line(self, text: str = "") -> None:
+        """Write one line of text that is our own or escaped already."""
+        self._write(f"{text}\n")
+
+    def paragraph(self, text: str, *, indent: str = "", hang: str | None = None, wrap: bool = True) -> None:
+        """Write text, escaped, broken into lines if a terminal reads along.
+
+        Parameters
+        ----------
+        text
+            Any text.
+        indent, hang
+            What stands before the first line, and before the others (the same unless given).
+        wrap
+            Whether it may be broken into lines.
+        """
+        shown = cells.text(text)
+        if self.width is None or not wrap:
+            self.line(indent + shown)
+            return
+        after = indent if hang is None else hang
+        wrapped = textwrap.wrap(
+            shown, self.width, initial_indent=indent, subsequent_indent=after, break_on_hyphens=False
+        )
+        for line in wrapped or [indent.rstrip()]:
+            self.line(line)
+
+    def table(
+        self, records: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, indent: str = ""
+    ) -> None:
+        """Write records as a table."""
+        width = None if self.width is None else self.width - len(indent)
+        for line in render(records, columns, width=width, mark=_mark(sys.stdout)):
+            self.line(indent + line)
+
+    def frame(self, frame: pd.DataFrame, columns: Sequence[Column], *, empty: str) -> None:
+        """Write a frame: as records in JSON with all its columns, else as a table.
+
+        Parameters
+        ----------
+        frame
+            What there is to show.
+        columns
+            What people see of it.
+        empty
+            What to say to people, on standard error, if it has no rows.
+        """
+        found = records(frame)
+        if self.as_json:
+            self.document(found)
+        elif found:
+            self.table(found, columns)
+        else:
+            self.note(empty)
+
+    def document(self, document: Any) -> None:
+        """Write one JSON document."""
+        self.line(to_json(document))
+
+    def path(self, path: os.PathLike[str]) -> None:
+        """Write a path exactly as the system has it, whatever its characters."""
+        self._guarded(_write_path, os.fspath(path))
+
+    def note(self, text: str) -> None:
+        """Say something about the result, on standard error."""
+        with contextlib.suppress(OSError):
+            print(cells.text(text), file=sys.stderr, flush=True)
+
+    def flush(self) -> None:
+        """Hand everything to the reader.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, as on a full disk.
+        """
+        self._guarded(sys.stdout.flush)
+
+    def _write(self, text: str) -> None:
+        self._guarded(sys.stdout.write, text)
+
+    def _guarded(self, write: Any, *arguments: str) -> None:
+        if self._closed:
+            return
+        try:
+            write(*arguments)
+        except OSError as exc:
+            self._closed = True
+            _let_go(sys.stdout)
+            if not _nobody_reads(exc):
+                raise
+
+
+def _write_path(path: str) -> None:
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:  # a notebook's standard output takes text only
+        sys.stdout.write(f"{cells.text(path)}\n")
+        return
+    sys.stdout.flush()
+    buffer.write(os.fsencode(path) + os.linesep.encode())
+    buffer.flush()
+
+
+def _nobody_reads(exc: OSError) -> bool:
+    """Whether the reader of a pipe went away; Windows calls that an invalid argument."""
+    return isinstance(exc, BrokenPipeError) or (os.name == "nt" and exc.errno == errno.EINVAL)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Point a stream that nobody reads at nothing, so that closing it at exit is no error either."""
+    with contextlib.suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+
+
+def _columns() -> int | None:
+    told = os.environ.get("COLUMNS", "")
+    if told.isascii() and told.isdigit() and int(told) > 0:
+        return max(_NARROWEST, int(told))
+    if not sys.stdout.isatty():
+        return None
+    return max(_NARROWEST, shutil.get_terminal_size().columns)
+
+
+def _mark(stream: TextIO) -> str:
+    """An ellipsis if the stream can write one."""
+    try:
+        "…".encode(getattr(stream, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "~"
+    return "…"

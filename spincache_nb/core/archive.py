@@ -1,0 +1,282 @@
+"""Archive layers: a gzip-compressed tar whose regular files are stored as blobs of their own.
+
+Spin unpacks the archive to a temporary directory and hashes each regular file in it (Spin main,
+crates/oci/src/utils.rs). Here members are hashed from the stream, and no member's name ever becomes
+a path on disk.
+"""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Self, cast
+
+from spincache_nb.core.cache import Cache, open_regular
+from spincache_nb.core.digest import Digest, hash_stream
+from spincache_nb.errors import ArchiveError, LimitError, SpinCacheError
+
+_CHUNK_BYTES = 256 << 10
+_HEADER_LIMIT = 1 << 20
+_RATIO_FROM_BYTES = 64 << 20
+_LONG_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """How much an archive may unpack to.
+
+    Parameters
+    ----------
+    entries
+        Entries of any type.
+    member_bytes
+        Size of one regular file.
+    total_bytes
+        Everything that comes out of the gzip stream.
+    ratio
+        Unpacked bytes per packed byte, counted after the first 64 MiB.
+    """
+
+    entries: int = 200_000
+    member_bytes: int = 2 << 30
+    total_bytes: int = 16 << 30
+    ratio: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A regular file of an archive.
+
+    Parameters
+    ----------
+    path
+        Its name in the archive; text from outside, never a path to open.
+    digest
+        sha256 of its bytes, which is its name in ``data/``.
+    size
+        Its size in bytes.
+    """
+
+    path: str
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """What an archive held: regular files, and how many other entries were skipped."""
+
+    members: tuple[Member, ...]
+    skipped: int
+
+
+def unpack(
+    cache: Cache,
+    archive: Digest,
+    *,
+    limits: ArchiveLimits | None = None,
+    check: Callable[[], None] = lambda: None,
+    durable: bool = False,
+) -> Unpacked:
+    """Store the members of a stored archive in ``data/``.
+
+    Parameters
+    ----------
+    cache
+        Holds the archive, and receives the members.
+    archive
+        Digest of the archive layer.
+    limits
+        See `ArchiveLimits`.
+    check
+        Called for each chunk; may raise to stop.
+    durable
+        Whether each member is on the disk before the next is read.
+
+    Raises
+    ------
+    ArchiveError
+        If it is not a gzip-compressed tar, or breaks off.
+    LimitError
+        If it is larger than `limits`; what was stored by then is whole, and unreferenced.
+    NotInCacheError
+        If the archive is not stored.
+    NoSpaceError, CacheWriteError
+        If the system refuses a write.
+    """
+    where = f"archive layer {archive}"
+    with cache.open_blob(archive) as stream:
+        return _walk(
+            stream, where, limits or ArchiveLimits(), check, lambda c: cache.put_unnamed(c, durable=durable)
+        )
+
+
+def list_members(
+    stream: BinaryIO,
+    *,
+    where: str,
+    limits: ArchiveLimits | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Unpacked:
+    """Hash the members of an archive without storing anything.
+
+    Parameters
+    ----------
+    stream
+        The archive at its first byte; not closed.
+    where
+        What to call it in an error.
+    limits
+        See `ArchiveLimits`.
+    check
+        Called for each chunk; may raise to stop.
+
+    Raises
+    ------
+    ArchiveError
+        If it is not a gzip-compressed tar, or breaks off.
+    LimitError
+        If it is larger than `limits`.
+    """
+    return _walk(stream, where, limits or ArchiveLimits(), check, _hash_chunks)
+
+
+def check_stored(cache: Cache, archive: Digest) -> bool:
+    """Whether the stored archive is the bytes its name says; it is read whole for that."""
+    path = cache.find_blob(archive)
+    if path is None:
+        return False
+    with open_regular(path) as stream:
+        return hash_stream(stream, archive.algorithm)[0] == archive
+
+
+def _walk(
+    stream: BinaryIO,
+    where: str,
+    limits: ArchiveLimits,
+    check: Callable[[], None],
+    take: Callable[[Iterator[bytes]], tuple[Digest, int]],
+) -> Unpacked:
+    members: list[Member] = []
+    entries = 0
+    packed = _Counted(stream)
+    try:
+        with gzip.GzipFile(fileobj=cast(BinaryIO, packed), mode="rb") as unzipped:
+            bounded = _Bounded(unzipped, packed, where, limits, check)
+            with tarfile.open(fileobj=cast(BinaryIO, bounded), mode="r|", tarinfo=BoundedTarInfo) as tar:
+                while (entry := tar.next()) is not None:
+                    # A streaming reader has no use for the list of members, which only grows.
+                    tar.members = []  # type: ignore[attr-defined]
+                    entries += 1
+                    if entries > limits.entries:
+                        raise _beyond(where, f"at most {limits.entries} entries", "more")
+                    if entry.isreg() and ".." not in entry.name.split("/"):
+                        members.append(_member(tar, entry, where, limits, take))
+    except SpinCacheError:
+        raise
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as exc:
+        raise ArchiveError(
+            where, "a gzip-compressed tar", str(exc) or type(exc).__name__, "the app was pushed damaged"
+        ) from exc
+    return Unpacked(tuple(members), entries - len(members))
+
+
+def _member(
+    tar: tarfile.TarFile,
+    entry: tarfile.TarInfo,
+    where: str,
+    limits: ArchiveLimits,
+    take: Callable[[Iterator[bytes]], tuple[Digest, int]],
+) -> Member:
+    if entry.size > limits.member_bytes:
+        raise _beyond(
+            f"{where}, member {entry.name!r}", f"at most {limits.member_bytes} bytes", f"{entry.size}"
+        )
+    content = tar.extractfile(entry)
+    if content is None:
+        raise ArchiveError(where, "a regular file", f"none at {entry.name!r}", "the app was pushed damaged")
+    with content:
+        digest, size = take(iter(lambda: content.read(_CHUNK_BYTES), b""))
+    return Member(entry.name, digest, size)
+
+
+def _hash_chunks(chunks: Iterator[bytes]) -> tuple[Digest, int]:
+    hasher = Digest.of(b"").hasher()
+    size = 0
+    for chunk in chunks:
+        hasher.update(chunk)
+        size += len(chunk)
+    return Digest("sha256", hasher.hexdigest()), size
+
+
+def _beyond(where: str, expected: str, found: str) -> LimitError:
+    return LimitError(where, expected, found, "if you trust the app, raise the limit (ArchiveLimits)")
+
+
+class _Counted:
+    """Counts what is read of the packed stream."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self.stream.read(size)
+        self.count += len(chunk)
+        return chunk
+
+
+class _Bounded:
+    """Hands out the unpacked stream and stops it at the limits."""
+
+    def __init__(
+        self,
+        stream: gzip.GzipFile,
+        packed: _Counted,
+        where: str,
+        limits: ArchiveLimits,
+        check: Callable[[], None],
+    ) -> None:
+        self.stream = stream
+        self.packed = packed
+        self.where = where
+        self.limits = limits
+        self.check = check
+        self.count = 0
+
+    def read(self, size: int) -> bytes:
+        self.check()
+        chunk = self.stream.read(size)
+        self.count += len(chunk)
+        if self.count > self.limits.total_bytes:
+            raise _beyond(self.where, f"at most {self.limits.total_bytes} bytes unpacked", "more")
+        allowed = max(self.packed.count * self.limits.ratio, _RATIO_FROM_BYTES)
+        if self.count > allowed:
+            raise _beyond(
+                self.where,
+                f"at most {self.limits.ratio} bytes unpacked per byte",
+                f"{self.count} from {self.packed.count}: a decompression bomb?",
+            )
+        return chunk
+
+
+class BoundedTarInfo(tarfile.TarInfo):
+    """Refuses extended headers that `tarfile` would read into memory whole."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _LONG_HEADERS and info.size > _HEADER_LIMIT:
+            raise _beyond(
+                "archive layer", f"extended headers of at most {_HEADER_LIMIT} bytes", f"{info.size}"
+            )
+        return info

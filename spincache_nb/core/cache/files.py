@@ -1,0 +1,276 @@
+"""Opening and replacing single files, so that no link is followed and nothing is half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from spincache_nb.core.cache.layout import TEMPORARY_PREFIX, shown
+from spincache_nb.errors import CacheError, CacheWriteError, LimitError, NoSpaceError, NotInCacheError
+
+_READ_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe in a blob's place must not hang us
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_CREATE_FLAGS = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, and nothing else.
+
+    Parameters
+    ----------
+    path
+        The file; if the last component is a link it is not followed.
+
+    Raises
+    ------
+    NotInCacheError
+        If there is no file of that name, or what is there is not a regular file.
+    CacheError
+        If the system does not let us read it.
+    """
+    try:
+        descriptor = os.open(path, _READ_FLAGS)
+    except OSError as exc:
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise NotInCacheError(shown(str(path)), "a file", "nothing", "pull the app again") from exc
+        if exc.errno == errno.ELOOP:
+            raise NotInCacheError(
+                shown(str(path)), "a regular file", "a symbolic link", "remove the link"
+            ) from exc
+        raise CacheError(
+            shown(str(path)), "a readable file", exc.strerror or str(exc), "check its permissions"
+        ) from exc
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotInCacheError(shown(str(path)), "a regular file", "something else", "remove what is there")
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def read_bounded(path: Path, *, limit: int) -> bytes:
+    """Read a whole small file.
+
+    Parameters
+    ----------
+    path
+        A regular file.
+    limit
+        Largest size in bytes.
+
+    Raises
+    ------
+    LimitError
+        If the file is larger.
+    NotInCacheError, CacheError
+        As `open_regular`.
+    """
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > limit:
+            raise LimitError(
+                shown(str(path)), f"at most {limit} bytes", f"{size}", "it is not a document Spin wrote"
+            )
+        parts = []
+        left = limit + 1
+        while left and (chunk := stream.read(left)):
+            parts.append(chunk)
+            left -= len(chunk)
+        return b"".join(parts)
+
+
+def regular_size(path: Path) -> int | None:
+    """Size in bytes of a regular file, or None where there is none (a link does not count)."""
+    try:
+        info = path.lstat()
+    except (OSError, ValueError):
+        return None
+    return info.st_size if stat.S_ISREG(info.st_mode) else None
+
+
+def is_link(path: Path) -> bool:
+    """Whether a path is a symbolic link; what cannot be looked at is none."""
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
+
+
+def make_directory(path: Path, *, root: Path) -> list[Path]:
+    """Create a directory below the cache's root, following no link below it.
+
+    Parameters
+    ----------
+    path
+        The directory.
+    root
+        The ``registry`` directory; it and what is above it may be created, and above it links
+        are the user's business.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What was created, outermost first.
+
+    Raises
+    ------
+    CacheWriteError
+        If a link or a file is in the way, or the system refuses.
+    """
+    created: list[Path] = []
+    chain = [root, *reversed([p for p in [path, *path.parents] if root in p.parents])]
+    with refused_writes(path):
+        for step in chain:
+            if _is_directory(step, follow=step == root):
+                continue
+            if step == root:
+                step.mkdir(parents=True, exist_ok=True)
+            else:
+                with contextlib.suppress(FileExistsError):
+                    step.mkdir()
+                    created.append(step)
+            if not _is_directory(step, follow=step == root):
+                raise CacheWriteError(
+                    shown(str(step)), "a directory", "something else", "remove what is there"
+                )
+    return created
+
+
+def remove_if_empty(directories: list[Path]) -> None:
+    """Remove directories that this process made and then had no use for, innermost first."""
+    for directory in reversed(directories):
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+
+
+@contextlib.contextmanager
+def refused_writes(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into one of our errors.
+
+    Raises
+    ------
+    NoSpaceError
+        If the disk or a quota is full.
+    CacheWriteError
+        For any other refusal.
+    """
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpaceError(
+                shown(str(path)),
+                "room on the disk",
+                exc.strerror or str(exc),
+                "free some space, then pull again: what was stored completely is kept",
+            ) from exc
+        raise CacheWriteError(
+            shown(str(path)),
+            "to write in the cache",
+            exc.strerror or str(exc),
+            "check permissions and the disk, or name another directory with Cache(dir)",
+        ) from exc
+
+
+class NewFile:
+    """A uniquely named temporary file that replaces its target in one step, or vanishes.
+
+    Parameters
+    ----------
+    directory
+        Where it is made; the target must be in the same one.
+    durable
+        Whether `replace` waits until the bytes and the name are on the disk.
+
+    Notes
+    -----
+    The mode is that of an ordinary new file (0666 less the umask), as Spin's own writes.
+    """
+
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+        self.directory = directory
+        self.durable = durable
+        self.path = directory / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
+        with refused_writes(self.path):
+            self._descriptor = os.open(self.path, _CREATE_FLAGS, 0o666)
+        self._open = True
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Write all of a chunk.
+
+        Raises
+        ------
+        NoSpaceError, CacheWriteError
+            If the system refuses.
+        """
+        with refused_writes(self.path):
+            written = os.write(self._descriptor, chunk)
+            while written < len(chunk):
+                written += os.write(self._descriptor, memoryview(chunk)[written:])
+
+    def stream(self) -> BinaryIO:
+        """Another handle on the file, for code that writes to a stream; the caller closes it."""
+        return os.fdopen(os.dup(self._descriptor), "wb")
+
+    def replace(self, target: Path) -> None:
+        """Give the file its final name, in place of whatever file has it.
+
+        Raises
+        ------
+        NoSpaceError, CacheWriteError
+            If the system refuses; the temporary file is gone then.
+        """
+        try:
+            with refused_writes(target):
+                if self.durable:
+                    os.fsync(self._descriptor)
+                self._close()
+                self.path.replace(target)
+                if self.durable and os.name != "nt":
+                    _sync_directory(self.directory)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove the file, if it still has its temporary name."""
+        self._close()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    def _close(self) -> None:
+        if self._open:
+            self._open = False
+            os.close(self._descriptor)
+
+
+def _is_directory(path: Path, *, follow: bool) -> bool:
+    try:
+        info = path.stat() if follow else path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(info.st_mode)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,130 @@
+"""Names and places inside a Spin registry cache.
+
+Sources: Spin main, crates/loader/src/cache.rs and crates/oci/src/client.rs.
+
+::
+
+    registry/
+      manifests/<registry>/<repository, may contain />/<tag>/manifest.json
+      manifests/<registry>/<repository>/<tag>/config.json      the locked app
+      wasm/<digest>
+      data/<digest>
+
+A blob's file name is its digest; Windows writes ``_`` for the colon (since Spin v2.1), and likewise
+in a registry's ``host:port`` (since v3.0). Both spellings are read on every system, since caches are
+copied from one to another; the system's own is written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Literal
+
+from spincache_nb.core.digest import ENCODED_LENGTH, Digest
+from spincache_nb.core.reference import Reference
+
+REGISTRY = "registry"
+WASM = "wasm"
+DATA = "data"
+MANIFESTS = "manifests"
+AREAS: tuple[Literal["wasm", "data"], ...] = ("wasm", "data")
+MANIFEST_FILE = "manifest.json"
+LOCKED_APP_FILE = "config.json"
+TEMPORARY_PREFIX = ".spincache-"
+"""Names of files that this toolkit is still writing begin so."""
+HARMLESS_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
+"""What systems leave in any folder."""
+
+NameForm = Literal["digest", "temporary", "bare hex", "other"]
+
+_SPIN_TEMPORARY = re.compile(r"download-sha256-[0-9a-f]{64}[0-9A-Za-z]{6}")
+_BARE_HEX = re.compile(r"[0-9a-f]{64}")
+_ENCODED = re.compile(r"[0-9a-f]+")
+_UNDERSCORE_PORT = re.compile(r"(.+)_([0-9]{1,5})")
+
+
+def file_name(digest: Digest, *, windows: bool) -> str:
+    """Name of a blob's file, or of a tag directory that is a digest.
+
+    Parameters
+    ----------
+    digest
+        The blob's digest.
+    windows
+        Whether to spell it for Windows.
+
+    Examples
+    --------
+    >>> file_name(Digest("sha256", "0" * 64), windows=True)[:10]
+    'sha256_000'
+    """
+    return f"{digest.algorithm}{'_' if windows else ':'}{digest.encoded}"
+
+
+def digest_of_name(name: str) -> Digest | None:
+    """Read a file or directory name in either spelling as a digest.
+
+    Examples
+    --------
+    >>> str(digest_of_name("sha256_" + "0" * 64))[:10]
+    'sha256:000'
+    >>> digest_of_name("latest") is None
+    True
+    """
+    for algorithm, length in ENCODED_LENGTH.items():
+        start = len(algorithm)
+        if name.startswith(algorithm) and name[start : start + 1] in (":", "_"):
+            encoded = name[start + 1 :]
+            if len(encoded) == length and _ENCODED.fullmatch(encoded):
+                return Digest(algorithm, encoded)
+    return None
+
+
+def form_of_name(name: str) -> NameForm:
+    """Say what a file name in ``wasm/`` or ``data/`` means.
+
+    Returns
+    -------
+    str
+        ``digest``; ``temporary`` (a download that was not finished: Spin's ``download-sha256-...``
+        or ours); ``bare hex`` (a web source stored by Spin v0.9 to v1.x, which v2 never finds); or
+        ``other``.
+    """
+    if digest_of_name(name) is not None:
+        return "digest"
+    if name.startswith(TEMPORARY_PREFIX) or _SPIN_TEMPORARY.fullmatch(name):
+        return "temporary"
+    return "bare hex" if _BARE_HEX.fullmatch(name) else "other"
+
+
+def tag_segments(reference: Reference, *, windows: bool) -> tuple[str, ...]:
+    """Directories from ``manifests/`` down to an app's cached tag.
+
+    Examples
+    --------
+    >>> tag_segments(Reference.parse("localhost:5000/a/b:1"), windows=True)
+    ('localhost_5000', 'a', 'b', '1')
+    """
+    registry = reference.registry.replace(":", "_") if windows else reference.registry
+    filed = reference.filed_under
+    if reference.tag is None and reference.digest is not None:
+        filed = file_name(reference.digest, windows=windows)
+    return (registry, *reference.repository.split("/"), filed)
+
+
+def registry_of_segment(segment: str) -> str:
+    """Read a directory under ``manifests/`` in either spelling as a registry.
+
+    Examples
+    --------
+    >>> registry_of_segment("localhost_5000")
+    'localhost:5000'
+    """
+    match = _UNDERSCORE_PORT.fullmatch(segment)
+    return f"{match[1]}:{match[2]}" if match else segment
+
+
+def shown(name: str) -> str:
+    """Make a file name printable: bytes that are not UTF-8 become backslash escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,0 +1,186 @@
+"""Digests: the names of exact bytes (OCI image spec, Descriptor, Digests)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from spincache_nb.errors import DigestMismatchError, InvalidDigestError
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+ENCODED_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
+"""Algorithms that Spin's OCI client accepts, with the number of hex digits of each."""
+
+CHUNK_BYTES = 1 << 20
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """Name of exact bytes, ``algorithm:encoded``.
+
+    Parameters
+    ----------
+    algorithm
+        ``sha256``, ``sha384`` or ``sha512``.
+    encoded
+        Lower-case hex digits, as many as the algorithm gives.
+
+    Examples
+    --------
+    >>> digest = Digest.of(b"wasm")
+    >>> str(digest) == f"sha256:{digest.encoded}"
+    True
+    >>> Digest.parse(str(digest)) == digest
+    True
+    """
+
+    algorithm: str
+    encoded: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.encoded}"
+
+    @classmethod
+    def parse(cls, text: str, *, where: str = "digest") -> Digest:
+        """Read a digest, refusing whatever is not exactly one.
+
+        Parameters
+        ----------
+        text
+            For example ``sha256:`` and 64 lower-case hex digits.
+        where
+            What to name in an error.
+
+        Raises
+        ------
+        InvalidDigestError
+            If the text is anything else, upper-case hex and unknown algorithms included: no such
+            text may become part of a path.
+        """
+        if not isinstance(text, str) or _DIGEST.fullmatch(text) is None:
+            raise InvalidDigestError(
+                where,
+                "a digest such as sha256:<64 lower-case hex digits>",
+                repr(text),
+                "check where the digest comes from",
+            )
+        algorithm, encoded = text.split(":")
+        return cls(algorithm, encoded)
+
+    @classmethod
+    def of(cls, content: bytes, algorithm: str = "sha256") -> Digest:
+        """Compute the digest of bytes.
+
+        Parameters
+        ----------
+        content
+            The bytes.
+        algorithm
+            ``sha256`` unless told otherwise.
+
+        Examples
+        --------
+        >>> Digest.of(b"").encoded[:12]
+        'e3b0c44298fc'
+        """
+        return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
+
+    @property
+    def short(self) -> str:
+        """First 12 hex digits, for people; not unambiguous."""
+        return self.encoded[:12]
+
+    def hasher(self) -> _Hash:
+        """Start a hash of this digest's algorithm."""
+        return hashlib.new(self.algorithm)
+
+    def check(self, computed: str, *, where: str) -> None:
+        """Compare with the hex digits that some bytes hash to.
+
+        Parameters
+        ----------
+        computed
+            What `hasher` gave for the bytes (``hexdigest()``).
+        where
+            What to call the bytes in an error: a path in the cache or a URL.
+
+        Raises
+        ------
+        DigestMismatchError
+            If they differ.
+        """
+        if computed != self.encoded:
+            raise DigestMismatchError(
+                where,
+                str(self),
+                f"{self.algorithm}:{computed}",
+                "the bytes are truncated or altered; nothing was kept, pull again",
+            )
+
+
+def hash_stream(stream: BinaryIO, algorithm: str = "sha256") -> tuple[Digest, int]:
+    """Hash a stream to its end.
+
+    Parameters
+    ----------
+    stream
+        Binary stream; read in 1 MiB chunks, not closed.
+    algorithm
+        One of `ENCODED_LENGTH`.
+
+    Returns
+    -------
+    tuple of Digest and int
+        The digest of the bytes and how many there were.
+
+    Examples
+    --------
+    >>> import io
+    >>> hash_stream(io.BytesIO(b"wasm"))[1]
+    4
+    """
+    hasher = hashlib.new(algorithm)
+    count = 0
+    while chunk := stream.read(CHUNK_BYTES):
+        hasher.update(chunk)
+        count += len(chunk)
+    return Digest(algorithm, hasher.hexdigest()), count
+
+
+def verify_stream(stream: BinaryIO, expected: Digest, *, where: str) -> int:
+    """Check that a stream holds exactly the bytes a digest names.
+
+    Parameters
+    ----------
+    stream
+        Binary stream at its first byte; read to the end, not closed.
+    expected
+        Digest from a descriptor or from a blob's file name.
+    where
+        What to call the bytes in an error: a path in the cache or a URL.
+
+    Returns
+    -------
+    int
+        Number of bytes read.
+
+    Raises
+    ------
+    DigestMismatchError
+        If the bytes hash to anything else.
+
+    Examples
+    --------
+    >>> import io
+    >>> verify_stream(io.BytesIO(b"wasm"), Digest.of(b"wasm"), where="demo")
+    4
+    """
+    actual, count = hash_stream(stream, expected.algorithm)
+    expected.check(actual.encoded, where=where)
+    return count

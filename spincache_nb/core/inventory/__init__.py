@@ -1,0 +1,32 @@
+"""What is in a cache: its apps, who needs which blob, and what is wrong."""
+
+from spincache_nb.core.inventory.model import (
+    CachedApp,
+    CachedLayer,
+    ConfigKind,
+    InventoriedBlob,
+    Inventory,
+    InventoryLimits,
+    Missing,
+    Project,
+    Standing,
+    Use,
+    Via,
+)
+from spincache_nb.core.inventory.take import known_digests, take_inventory
+
+__all__ = [
+    "CachedApp",
+    "CachedLayer",
+    "ConfigKind",
+    "InventoriedBlob",
+    "Inventory",
+    "InventoryLimits",
+    "Missing",
+    "Project",
+    "Standing",
+    "Use",
+    "Via",
+    "known_digests",
+    "take_inventory",
+]

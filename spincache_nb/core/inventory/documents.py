@@ -1,0 +1,296 @@
+"""The two documents of a cached tag: what they say, and whether they belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spincache_nb.core.cache import CachedTag, read_bounded
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.inventory.model import ConfigKind, InventoryLimits
+from spincache_nb.core.inventory.stored import StoredBlobs
+from spincache_nb.core.locked_app import LockedApp, is_locked_app, parse_locked_app, read_locked_app
+from spincache_nb.core.manifest import Index, Kind, Manifest, parse_manifest
+from spincache_nb.core.strict_json import JsonObject, parse_object
+from spincache_nb.errors import (
+    CacheError,
+    FormatError,
+    InvalidDigestError,
+    LimitError,
+    LockedAppError,
+    ManifestError,
+    NotInCacheError,
+    SpinCacheError,
+)
+
+LOCKED_APP_LABEL = "com.fermyon.spin.lockedAppDigest"
+"""Label of an image config that names the application layer (Spin v2.4 and later)."""
+
+_PULL = "pull the app again"
+_ATTEMPTS = 3
+_CONFIGS = {"image config": "the image config", "package config": "a package's config"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with one of the documents."""
+
+    path: Path
+    kind: str
+    detail: str
+    remedy: str = _PULL
+
+
+@dataclass(slots=True)
+class Documents:
+    """What a cached tag's documents say.
+
+    Parameters
+    ----------
+    tag
+        The cached tag.
+    gone
+        Whether both documents have vanished since the walk.
+    manifest, manifest_digest, locked_app, config_kind
+        See `CachedApp`.
+    current
+        Whether ``config.json`` is what the manifest names: its locked app, or a package's config.
+    faults
+        At most one for each document.
+    """
+
+    tag: CachedTag
+    gone: bool = False
+    manifest: Manifest | None = None
+    manifest_digest: Digest | None = None
+    locked_app: LockedApp | None = None
+    config_kind: ConfigKind = "missing"
+    current: bool = False
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def kind(self) -> Kind:
+        """Spin tells an app by its ``config.json``, a package by being none."""
+        if self.locked_app is not None or self.config_kind == "locked app":
+            return "app"
+        return self.manifest.kind if self.manifest is not None else "unknown"
+
+
+def read_documents(
+    tag: CachedTag, stored: StoredBlobs, *, limits: InventoryLimits, known_digests: Iterable[Digest] = ()
+) -> Documents:
+    """Read both documents of a cached tag.
+
+    Parameters
+    ----------
+    tag
+        The cached tag.
+    stored
+        Where a locked app that never reached ``config.json`` may be found.
+    limits
+        See `InventoryLimits`.
+    known_digests
+        Digests that the manifest had when it was pulled, by the history.
+
+    Returns
+    -------
+    Documents
+        Faults and all. If a document is faulty and was written meanwhile, both are read again.
+    """
+    for _ in range(_ATTEMPTS):
+        before = _state(tag)
+        found = _Reader(tag, stored, limits).read(known_digests)
+        if not found.faults or _state(tag) == before:
+            break
+    return found
+
+
+def _state(tag: CachedTag) -> list[tuple[int, int, int] | None]:
+    return [_file_state(path) for path in (tag.manifest_path, tag.locked_app_path)]
+
+
+def _file_state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        info = path.lstat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_size, info.st_mtime_ns
+
+
+class _Reader:
+    """One attempt."""
+
+    def __init__(self, tag: CachedTag, stored: StoredBlobs, limits: InventoryLimits) -> None:
+        self.stored = stored
+        self.limits = limits
+        self.found = Documents(tag)
+        self.missing = 0
+
+    def read(self, known_digests: Iterable[Digest]) -> Documents:
+        tag = self.found.tag
+        manifest = self.content(tag.manifest_path, self.limits.manifest_bytes, "manifest")
+        if manifest is not None:
+            self.parse_manifest(manifest, known_digests)
+        config = self.content(tag.locked_app_path, self.limits.locked_app_bytes, "locked app")
+        if config is not None:
+            self.parse_config(config)
+        elif self.expects_app():
+            self.recover(None)
+        self.found.gone = self.missing == 2
+        return self.found
+
+    def fault(self, path: Path, kind: str, detail: str, remedy: str = _PULL) -> None:
+        self.found.faults.append(Fault(path, kind, detail, remedy))
+
+    def content(self, path: Path, limit: int, what: str) -> bytes | None:
+        """Read a document; why it cannot be read becomes a fault."""
+        try:
+            return read_bounded(path, limit=limit)
+        except NotInCacheError as exc:
+            self.missing += exc.found == "nothing"
+            self.fault(path, f"missing {what}", f"expected {exc.expected}, found {exc.found}")
+        except LimitError as exc:
+            self.fault(path, f"damaged {what}", f"expected {exc.expected}, found {exc.found}")
+            self.set_config_kind(what, "damaged")
+        except CacheError as exc:
+            self.fault(path, "unreadable file", f"the system says: {exc.found}", "check its permissions")
+            self.set_config_kind(what, "unreadable")
+        return None
+
+    def set_config_kind(self, what: str, kind: ConfigKind) -> None:
+        if what == "locked app":
+            self.found.config_kind = kind
+
+    # The manifest ----------------------------------------------------------------------------
+
+    def parse_manifest(self, content: bytes, known_digests: Iterable[Digest]) -> None:
+        tag = self.found.tag
+        try:
+            document = parse_manifest(content, where="manifest.json")
+        except ManifestError as exc:
+            where = exc.where.partition(", ")[2]
+            detail = f"{where + ': ' if where else ''}expected {exc.expected}, found {exc.found}"
+            self.fault(tag.manifest_path, "damaged manifest", "it is empty" if not content else detail)
+            return
+        if isinstance(document, Index):
+            self.fault(
+                tag.manifest_path, "damaged manifest", "an index is in its place, which Spin never stores"
+            )
+            return
+        self.found.manifest = document
+        candidates = [tag.digest] if tag.digest is not None else []
+        self.found.manifest_digest = next(
+            (d for d in (*candidates, *known_digests) if Digest.of(content, d.algorithm) == d), None
+        )
+
+    def expects_app(self) -> bool:
+        return self.found.manifest is not None and self.found.manifest.kind == "app"
+
+    # config.json -----------------------------------------------------------------------------
+
+    def parse_config(self, content: bytes) -> None:
+        path = self.found.tag.locked_app_path
+        manifest = self.found.manifest
+        try:
+            document = parse_object(content, where=path.name, error=FormatError, what="a JSON document")
+        except FormatError as exc:
+            self.found.config_kind = "damaged"
+            what = "locked app" if manifest is None or manifest.kind == "app" else "config"
+            detail = f"expected {exc.expected}, found {exc.found}"
+            recovered = self.expects_app() and self.recover(None)
+            self.fault(path, f"damaged {what}", ("it is empty" if not content else detail) + _hint(recovered))
+            return
+        self.found.current = manifest is not None and self.is_named(content, manifest)
+        if is_locked_app(document):
+            self.found.config_kind = "locked app"
+            self.parse_app(document)
+        else:
+            self.found.config_kind = _config_kind(document)
+        self.check_config(document)
+
+    def parse_app(self, document: JsonObject) -> None:
+        path = self.found.tag.locked_app_path
+        try:
+            self.found.locked_app = read_locked_app(document, where=path.name)
+        except LockedAppError as exc:
+            detail = f"expected {exc.expected}, found {exc.found}; Spin does not load it"
+            self.fault(path, "locked app of an unknown version", detail, exc.remedy)
+
+    def is_named(self, content: bytes, manifest: Manifest) -> bool:
+        digest = manifest.tag_document.digest
+        return Digest.of(content, digest.algorithm) == digest
+
+    def check_config(self, document: JsonObject) -> None:
+        """Compare ``config.json`` with what one would expect beside the manifest."""
+        path, is_app = self.found.tag.locked_app_path, self.found.config_kind == "locked app"
+        if is_app and self.found.locked_app is None:
+            return
+        if not is_app and (self.expects_app() or _label(document) is not None):
+            recovered = self.recover(document)
+            what = _CONFIGS.get(self.found.config_kind, "another document")
+            self.fault(
+                path,
+                "config in the locked app's place",
+                f"{what} is in the locked app's place: a pull was interrupted or goes on, or an older "
+                "Spin did not know the layer" + _hint(recovered),
+            )
+        elif self.found.manifest is None:
+            return
+        elif self.found.kind == "unknown":
+            self.fault(
+                path,
+                "neither app nor package",
+                "Spin loads a locked app, or a manifest with one wasm layer; this is neither",
+                "remove it, unless another program needs it",
+            )
+        elif not self.found.current:
+            differs = "locked app" if is_app else "config"
+            self.fault(
+                path,
+                f"stale {differs}",
+                f"it is not the {differs} that manifest.json names, but of another version: "
+                "a pull was interrupted, or it was altered",
+            )
+
+    # Recovery --------------------------------------------------------------------------------
+
+    def recover(self, image_config: JsonObject | None) -> bool:
+        """Look for the locked app in ``data/``, by the config's label or the manifest's layer."""
+        candidates = [_label(image_config)] if image_config is not None else []
+        if self.found.manifest is not None and self.found.manifest.application is not None:
+            candidates.append(self.found.manifest.application.digest)
+        for digest in candidates:
+            blob = self.stored.find("data", digest) if digest is not None else None
+            if blob is None or digest is None:
+                continue
+            try:
+                content = read_bounded(blob.path, limit=self.limits.locked_app_bytes)
+                digest.check(Digest.of(content, digest.algorithm).encoded, where=blob.name)
+                self.found.locked_app = parse_locked_app(content, where=blob.name)
+            except SpinCacheError:
+                continue
+            return True
+        return False
+
+
+def _config_kind(document: JsonObject) -> ConfigKind:
+    if "layerDigests" in document:
+        return "package config"
+    if "rootfs" in document or {"architecture", "os"} <= document.keys():
+        return "image config"
+    return "other JSON"
+
+
+def _label(image_config: JsonObject) -> Digest | None:
+    config: Any = image_config.get("config")
+    labels = config.get("Labels") if isinstance(config, dict) else None
+    try:
+        return Digest.parse(labels[LOCKED_APP_LABEL]) if isinstance(labels, dict) else None
+    except (KeyError, InvalidDigestError):
+        return None
+
+
+def _hint(recovered: bool) -> str:
+    return "; the locked app itself was found in data/ and is used here" if recovered else ""

@@ -1,0 +1,256 @@
+"""What is in a cache, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from spincache_nb.core.archive import ArchiveLimits
+from spincache_nb.core.cache import Cache, CachedTag, DiskFile, Problem, StoredBlob
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.locked_app import LockedApp
+from spincache_nb.core.manifest import Area, Descriptor, Kind, Manifest
+from spincache_nb.core.spin_manifest import EnvironmentLock, SpinManifest
+
+Standing = Literal["referenced", "unreferenced", "temporary", "misnamed"]
+Via = Literal["layer", "archive member", "content ref", "spin.toml", "environment lock"]
+ConfigKind = Literal[
+    "locked app", "image config", "package config", "other JSON", "damaged", "unreadable", "missing"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryLimits:
+    """How much is read of one document or archive.
+
+    Parameters
+    ----------
+    manifest_bytes, locked_app_bytes
+        Size of ``manifest.json`` and ``config.json``.
+    project_bytes
+        Size of a ``spin.toml`` and of its environment lock.
+    archive
+        See `ArchiveLimits`.
+    """
+
+    manifest_bytes: int = 4 << 20
+    locked_app_bytes: int = 64 << 20
+    project_bytes: int = 4 << 20
+    archive: ArchiveLimits = field(default_factory=ArchiveLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A stored blob that somebody needs.
+
+    Parameters
+    ----------
+    user
+        An app's reference, or the path of a project.
+    blob
+        The file.
+    digest
+        Its digest.
+    via
+        The first that holds of ``layer``, ``archive member``, ``content ref``, ``spin.toml`` and
+        ``environment lock``.
+    """
+
+    user: str
+    blob: StoredBlob
+    digest: Digest
+    via: Via
+
+    @property
+    def area(self) -> Area:
+        """``wasm`` or ``data``."""
+        return self.blob.area
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the file."""
+        return self.blob.stored_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A blob that an app needs and that is not where Spin looks for it.
+
+    Parameters
+    ----------
+    user
+        The app's reference.
+    digest, area
+        What is missing, and where.
+    via
+        What names it: ``layer``, ``archive member`` (of an archive that is stored) or ``content ref``.
+    elsewhere
+        Whether the other area has it.
+    """
+
+    user: str
+    digest: Digest
+    area: Area
+    via: Via
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CachedLayer:
+    """A layer of a cached app's manifest.
+
+    Parameters
+    ----------
+    position
+        Place in the manifest, from 0.
+    descriptor
+        As the manifest gives it.
+    stored
+        Whether a regular file of just the declared size is there, in either area; for the locked
+        app, whether ``config.json`` hashes to its digest.
+    """
+
+    position: int
+    descriptor: Descriptor
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CachedApp:
+    """A cached tag and what it needs.
+
+    Parameters
+    ----------
+    tag
+        Where it is.
+    kind
+        ``app``, ``package`` or ``unknown``.
+    manifest
+        The parsed ``manifest.json``, or None where there is none that can be read.
+    manifest_digest
+        Digest of the manifest, where ``manifest.json`` is known to be the bytes a registry served.
+    locked_app
+        From ``config.json``, or recovered from ``data/``; None where there is none.
+    config_kind
+        What ``config.json`` is.
+    layers
+        In the manifest's order.
+    uses
+        Stored blobs that it needs, sorted by digest and area.
+    """
+
+    tag: CachedTag
+    kind: Kind
+    manifest: Manifest | None
+    manifest_digest: Digest | None
+    locked_app: LockedApp | None
+    config_kind: ConfigKind
+    layers: tuple[CachedLayer, ...]
+    uses: tuple[Use, ...]
+
+    @property
+    def reference(self) -> str:
+        """``registry/repository:tag``, or ``registry/repository@digest``."""
+        return self.tag.reference
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of its distinct blobs, archives and their members included."""
+        return sum(use.blob.stored_bytes for use in self.uses)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project that may use blobs of the cache.
+
+    Parameters
+    ----------
+    name
+        Its path as it was given, printable; the ``user`` of its uses.
+    path
+        The ``spin.toml``.
+    manifest
+        Parsed; None where there is none that can be read.
+    lock
+        ``.spin/target-environments.lock`` beside it, if there is one that can be read.
+    complete
+        Whether everything that is there could be read. If not, more blobs may be needed than `uses`
+        says.
+    uses
+        Stored blobs that it names by digest. Packages that it names by version are not among them:
+        which content they are, only their registry knows.
+    """
+
+    name: str
+    path: Path
+    manifest: SpinManifest | None
+    lock: EnvironmentLock | None
+    complete: bool
+    uses: tuple[Use, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InventoriedBlob:
+    """A file in ``wasm/`` or ``data/`` and its standing.
+
+    Parameters
+    ----------
+    blob
+        The file.
+    digest
+        The digest by which it is found, or None for a name that no lookup here finds.
+    standing
+        ``referenced``; ``unreferenced``: no app and no given project needs it; ``temporary``: a
+        download that goes on or was killed; ``misnamed``: a name by which neither Spin nor this
+        toolkit finds anything (no digest, or a second spelling of one).
+    """
+
+    blob: StoredBlob
+    digest: Digest | None
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Inventory:
+    """Everything in a cache, at one moment.
+
+    Parameters
+    ----------
+    cache
+        The cache.
+    apps
+        One per cached tag, sorted by reference.
+    projects
+        Those that were given.
+    blobs
+        Files in ``wasm/`` and ``data/``, sorted by area and name.
+    files
+        Every regular file under ``registry``, sorted by path.
+    missing
+        What apps need and lack, one per app, digest and area.
+    problems
+        Everything that is wrong, sorted by path; one row for each fault.
+    """
+
+    cache: Cache
+    apps: tuple[CachedApp, ...]
+    projects: tuple[Project, ...]
+    blobs: tuple[InventoriedBlob, ...]
+    files: tuple[DiskFile, ...]
+    missing: tuple[Missing, ...]
+    problems: tuple[Problem, ...]
+
+    def uses(self) -> Iterator[Use]:
+        """All uses, apps before projects."""
+        for app in self.apps:
+            yield from app.uses
+        for project in self.projects:
+            yield from project.uses
+
+    def __repr__(self) -> str:
+        return (
+            f"Inventory({self.cache!r}: {len(self.apps)} apps, {len(self.blobs)} blobs, "
+            f"{len(self.problems)} problems)"
+        )

@@ -1,0 +1,183 @@
+"""Which stored blobs an app needs, and which of its blobs are missing (Spin main, crates/oci/src/loader.rs).
+
+The manifest's layers are asked first, then the content that the locked app names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spincache_nb.core.cache import StoredBlob
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.inventory.documents import Documents
+from spincache_nb.core.inventory.faults import Faults
+from spincache_nb.core.inventory.model import CachedLayer, Missing, Use, Via
+from spincache_nb.core.inventory.stored import StoredBlobs
+from spincache_nb.core.manifest import Area, Descriptor
+
+
+class Reach:
+    """What one cached app needs.
+
+    Parameters
+    ----------
+    documents
+        The app's manifest and locked app.
+    stored
+        The blobs of its cache.
+    faults
+        Where to report what is wrong.
+
+    Attributes
+    ----------
+    uses : dict
+        By area and digest: the stored blobs that the app needs.
+    missing : dict
+        By area and digest: what is not where Spin looks for it.
+    archives : dict
+        By digest: its archive layers that are stored, each with its declared size.
+    """
+
+    def __init__(self, documents: Documents, stored: StoredBlobs, faults: Faults) -> None:
+        self.documents = documents
+        self.user = documents.tag.reference
+        self.stored = stored
+        self.faults = faults
+        self.uses: dict[tuple[Area, Digest], Use] = {}
+        self.missing: dict[tuple[Area, Digest], Missing] = {}
+        self.archives: dict[Digest, int] = {}
+        self._absent: set[Digest] = set()
+        self._whole_archives = True
+        self._wasm = set(self._wasm_digests())
+        self._follow_layers()
+        self._follow_wasm()
+        self._follow_files()
+
+    def use(self, blob: StoredBlob, via: Via) -> None:
+        """Note that the app needs a stored blob; what was noted first stays."""
+        if blob.digest is not None:
+            self.uses.setdefault((blob.area, blob.digest), Use(self.user, blob, blob.digest, via))
+
+    def layers(self) -> tuple[CachedLayer, ...]:
+        """The manifest's layers, and which of them are stored."""
+        manifest = self.documents.manifest
+        if manifest is None:
+            return ()
+        return tuple(
+            CachedLayer(position, layer, self._is_stored(layer))
+            for position, layer in enumerate(manifest.layers)
+        )
+
+    def _is_stored(self, layer: Descriptor) -> bool:
+        manifest = self.documents.manifest
+        if manifest is not None and layer.role == "application":
+            return self.documents.current and layer.digest == manifest.tag_document.digest
+        found = (self.stored.find("wasm", layer.digest), self.stored.find("data", layer.digest))
+        return any(blob is not None and blob.stored_bytes == layer.size for blob in found)
+
+    # Layers ----------------------------------------------------------------------------------
+
+    def _follow_layers(self) -> None:
+        manifest = self.documents.manifest
+        if manifest is None:
+            return
+        package = self.documents.kind == "package"
+        for layer in dict.fromkeys(manifest.layers):
+            if layer.role == "application":
+                waiting = self.stored.find("data", layer.digest)
+                if waiting is not None:  # put there by a Spin that did not know the type
+                    self.use(waiting, "layer")
+                continue
+            self._follow_layer(layer, "wasm" if package else layer.area, package=package)
+
+    def _follow_layer(self, layer: Descriptor, area: Area, *, package: bool) -> None:
+        digest = layer.digest
+        other: Area = "data" if area == "wasm" else "wasm"
+        blob = self._checked(self.stored.find(area, digest), layer)
+        if blob is None:
+            blob = self._checked(self.stored.find(other, digest), layer)
+            if blob is None:
+                self._lose(area, digest, "layer")
+                self._absent.add(digest)
+            elif package or (area == "data" and digest not in self._wasm):
+                self._lose(area, digest, "layer")
+        if blob is not None:
+            self.use(blob, "layer")
+        if layer.role == "archive":
+            if blob is not None and blob.area == "data":
+                self.archives[digest] = layer.size
+            self._whole_archives &= blob is not None and blob.stored_bytes == layer.size
+
+    def _checked(self, blob: StoredBlob | None, layer: Descriptor) -> StoredBlob | None:
+        """Compare a blob's size with the declared one, and look again before saying that it differs."""
+        if blob is None or blob.stored_bytes == layer.size:
+            return blob
+        blob = self.stored.look_again(blob)
+        if blob is not None and blob.stored_bytes != layer.size:
+            path = self.stored.path_of(blob.area, layer.digest)
+            self.faults.wrong_size(path, expected=layer.size, found=blob.stored_bytes, reference=self.user)
+        return blob
+
+    # Content that the locked app names -------------------------------------------------------
+
+    def _wasm_digests(self) -> Iterator[Digest]:
+        app = self.documents.locked_app
+        for component in app.components if app is not None else ():
+            for source in (component.source, *(d.source for d in component.dependencies)):
+                if source.digest is not None:
+                    yield source.digest
+
+    def _follow_wasm(self) -> None:
+        for digest in sorted(self._wasm):
+            blob = self.stored.find_wasm(digest)
+            if blob is not None:
+                self.use(blob, "content ref")
+            elif digest not in self._absent:
+                self._lose("wasm", digest, "content ref")
+
+    def _follow_files(self) -> None:
+        """Follow mounted files; those that are inline are needed nowhere, but may be in an archive."""
+        app = self.documents.locked_app
+        via: Via = "archive member" if self._has_archive() else "content ref"
+        for component in app.components if app is not None else ():
+            for file in component.files:
+                digest = file.content.digest
+                if digest is None or (file.content.inline and via == "content ref"):
+                    continue
+                blob = self.stored.find("data", digest)
+                if blob is not None:
+                    self.use(blob, via)
+                elif not file.content.inline and digest not in self._absent:
+                    self._lose("data", digest, via)
+
+    def _has_archive(self) -> bool:
+        manifest = self.documents.manifest
+        return manifest is not None and any(layer.role == "archive" for layer in manifest.layers)
+
+    # What is missing -------------------------------------------------------------------------
+
+    def _lose(self, area: Area, digest: Digest, via: Via) -> None:
+        """Note that a blob is not where Spin looks for it, and report it unless another fault says why."""
+        if (area, digest) in self.missing:
+            return
+        other: Area = "data" if area == "wasm" else "wasm"
+        elsewhere = self.stored.find(other, digest) is not None
+        self.missing[area, digest] = Missing(self.user, digest, area, via, elsewhere)
+        path = self.stored.path_of(area, digest)
+        if via != "layer" and self._is_stale():
+            return
+        if elsewhere:
+            self.faults.elsewhere(path, reference=self.user)
+        elif via == "layer":
+            self.faults.lost(path, reference=self.user)
+        elif via == "content ref":
+            self.faults.lost_content(path, reference=self.user)
+        elif self._whole_archives:
+            self.faults.lost_member(path, reference=self.user)
+
+    def _is_stale(self) -> bool:
+        """Whether the locked app is not the one of this manifest, which is a fault of its own."""
+        documents = self.documents
+        return (
+            documents.config_kind == "locked app" and documents.manifest is not None and not documents.current
+        )

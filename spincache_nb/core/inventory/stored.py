@@ -1,0 +1,121 @@
+"""Looking stored blobs up as Spin does (Spin main, crates/loader/src/cache.rs)."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import replace
+
+from spincache_nb.core.cache import AREAS, Cache, DiskFile, Scan, StoredBlob
+from spincache_nb.core.cache.layout import file_name, form_of_name, shown
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.manifest import Area
+
+
+class StoredBlobs:
+    """The blobs of a cache by area and digest; what changes while others are looked at is seen too.
+
+    Parameters
+    ----------
+    cache
+        The cache.
+    scan
+        What a walk over it found.
+    """
+
+    def __init__(self, cache: Cache, scan: Scan) -> None:
+        self.cache = cache
+        self._blobs = {f"{blob.area}/{blob.name}": blob for blob in scan.blobs}
+        self._files = {file.path: file for file in scan.files}
+        self._found: dict[Area, dict[Digest, StoredBlob]] = {area: {} for area in AREAS}
+        self._absent: set[tuple[Area, Digest]] = set()
+        for blob in scan.blobs:
+            if blob.digest is not None:
+                known = self._found[blob.area].get(blob.digest)
+                if known is None or blob.name == file_name(blob.digest, windows=cache.windows_names):
+                    self._found[blob.area][blob.digest] = blob
+
+    def blobs(self) -> list[StoredBlob]:
+        """Every file in ``wasm/`` and ``data/``, whatever its name, sorted by area and name."""
+        return [self._blobs[path] for path in sorted(self._blobs)]
+
+    def files(self) -> list[DiskFile]:
+        """Every regular file under ``registry``, sorted by path."""
+        return [self._files[path] for path in sorted(self._files)]
+
+    def find(self, area: Area, digest: Digest) -> StoredBlob | None:
+        """Look in one area; what the walk did not see is looked for once more."""
+        blob = self._found[area].get(digest)
+        if blob is None and (area, digest) not in self._absent:
+            blob = self._look(area, digest)
+            if blob is None:
+                self._absent.add((area, digest))
+        return blob
+
+    def find_wasm(self, digest: Digest) -> StoredBlob | None:
+        """Look as Spin does for an app's wasm: in ``wasm/``, then in ``data/`` (since Spin v2.0)."""
+        return self.find("wasm", digest) or self.find("data", digest)
+
+    def found_in(self, area: Area) -> dict[Digest, StoredBlob]:
+        """Blobs that lookups find in an area."""
+        return self._found[area]
+
+    def is_found(self, blob: StoredBlob) -> bool:
+        """Whether a lookup finds this file, rather than another spelling of its name, or nothing."""
+        if blob.digest is None:
+            return False
+        found = self._found[blob.area].get(blob.digest)
+        return found is not None and found.name == blob.name
+
+    def look_again(self, blob: StoredBlob) -> StoredBlob | None:
+        """Ask the system once more about a blob that seems damaged: somebody may just write it."""
+        if blob.digest is None:
+            return blob
+        current = self._look(blob.area, blob.digest)
+        if current is None:
+            self._forget(blob)
+        return current
+
+    def is_gone(self, blob: StoredBlob) -> bool:
+        """Whether a file has vanished since the walk; then it is no longer counted."""
+        try:
+            blob.path.lstat()
+        except FileNotFoundError:
+            self._forget(blob)
+            return True
+        except OSError:
+            return False
+        return False
+
+    def path_of(self, area: Area, digest: Digest) -> str:
+        """Where a blob is, or would be, below ``registry``."""
+        blob = self._found[area].get(digest)
+        return f"{area}/{blob.name if blob else file_name(digest, windows=self.cache.windows_names)}"
+
+    def _look(self, area: Area, digest: Digest) -> StoredBlob | None:
+        if self.cache.blob_size(area, digest) is None:
+            return None
+        path = self.cache.blob_path(area, digest)
+        try:
+            info = path.lstat()
+        except OSError:
+            return None
+        if not stat.S_ISREG(info.st_mode):
+            return None
+        name = shown(path.name)
+        size = info.st_size
+        blob = StoredBlob(name, path, area, size, info.st_mtime_ns, form_of_name(path.name), digest)
+        place = f"{area}/{name}"
+        self._found[area][digest] = self._blobs[place] = blob
+        counted = self._files.get(place)
+        if counted is None:
+            self._files[place] = DiskFile(place, area, size)
+        elif counted.stored_bytes:  # 0 may be the second name of a file that is counted elsewhere
+            self._files[place] = replace(counted, stored_bytes=size)
+        return blob
+
+    def _forget(self, blob: StoredBlob) -> None:
+        place = f"{blob.area}/{blob.name}"
+        self._blobs.pop(place, None)
+        self._files.pop(place, None)
+        if blob.digest is not None and self.is_found(blob):
+            del self._found[blob.area][blob.digest]

@@ -1,0 +1,278 @@
+"""Taking the inventory: one walk, each document once, then who needs what."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from spincache_nb.core.cache import Cache, CachedTag, Problem, Scan, StoredBlob
+from spincache_nb.core.cache.layout import HARMLESS_NAMES, file_name
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.history import History
+from spincache_nb.core.inventory.archives import follow_archives
+from spincache_nb.core.inventory.documents import Documents, read_documents
+from spincache_nb.core.inventory.faults import Faults
+from spincache_nb.core.inventory.model import (
+    CachedApp,
+    InventoriedBlob,
+    Inventory,
+    InventoryLimits,
+    Project,
+    Standing,
+    Use,
+)
+from spincache_nb.core.inventory.projects import read_projects
+from spincache_nb.core.inventory.reach import Reach
+from spincache_nb.core.inventory.stored import StoredBlobs
+from spincache_nb.core.manifest import Area
+
+_ODD_NAMES = {
+    "temporary": (
+        "temporary file",
+        "a download that goes on or was killed; it is no blob",
+        "if nothing is downloading, remove it or prune",
+    ),
+    "bare hex": (
+        "name of an old Spin",
+        "Spin v0.9 to v1.x kept a web source under this name; Spin v2.0 and later never finds it",
+        "remove it or prune, unless an old Spin uses this cache",
+    ),
+    "other": (
+        "misnamed file",
+        "its name is no digest, so nothing finds it",
+        "look at what it is, then remove it or prune",
+    ),
+}
+
+
+def take_inventory(
+    cache: Cache,
+    *,
+    projects: Sequence[str | os.PathLike[str]] = (),
+    limits: InventoryLimits | None = None,
+    history: History | None = None,
+) -> Inventory:
+    """Find out what is in a cache, who needs it, and what is wrong with it.
+
+    Parameters
+    ----------
+    cache
+        The cache; it need not exist. It is only read, no link in it is followed, and no blob is
+        hashed, archives excepted whose members nobody names.
+    projects
+        ``spin.toml`` files or folders of projects that use this cache too.
+    limits
+        See `InventoryLimits`.
+    history
+        The record of pulls, which tells a manifest's digest; this user's unless given.
+
+    Returns
+    -------
+    Inventory
+        Damage is in its `problems`, never an error.
+
+    Raises
+    ------
+    SpinManifestError
+        If there is no project at one of the paths given.
+
+    Warns
+    -----
+    HistoryWarning
+        If there is a history that cannot be read.
+
+    Notes
+    -----
+    A blob counts as damaged if its size is not the declared one, or if it is empty and should not
+    be; only hashing tells more. What seems damaged or missing is looked at twice, since others may
+    be writing.
+    """
+    return _Taking(cache, limits or InventoryLimits(), history).run(projects)
+
+
+class _Taking:
+    """One inventory on its way."""
+
+    def __init__(self, cache: Cache, limits: InventoryLimits, history: History | None) -> None:
+        self.cache = cache
+        self.limits = limits
+        self.history = history if history is not None else History()
+        self.scan: Scan = cache.scan()
+        self.stored = StoredBlobs(cache, self.scan)
+        self.faults = Faults(cache.path, self.scan.problems)
+
+    def run(self, projects: Sequence[str | os.PathLike[str]]) -> Inventory:
+        reaches = self.reach_apps()
+        follow_archives(reaches, self.stored, self.faults, limits=self.limits.archive)
+        found = read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes)
+        apps = tuple(self.merge(reaches))
+        blobs = tuple(self.judge_blobs([*apps, *found]))
+        self.check_scanned(reaches)
+        return Inventory(
+            cache=self.cache,
+            apps=apps,
+            projects=found,
+            blobs=blobs,
+            files=tuple(self.stored.files()),
+            missing=tuple(lost for reach in reaches for lost in reach.missing.values()),
+            problems=self.faults.problems(),
+        )
+
+    # Apps ------------------------------------------------------------------------------------
+
+    def reach_apps(self) -> list[Reach]:
+        known = known_digests(self.history, self.cache)
+        reaches = []
+        for tag in self.scan.tags:
+            documents = read_documents(
+                tag, self.stored, limits=self.limits, known_digests=known.get(tag.reference, ())
+            )
+            if documents.gone:
+                continue
+            reaches.append(Reach(documents, self.stored, self.faults))
+            self.report(documents)
+        return reaches
+
+    def report(self, documents: Documents) -> None:
+        reference = documents.tag.reference
+        for fault in documents.faults:
+            self.faults.add(fault.path, fault.kind, fault.detail, fault.remedy, reference=reference)
+        if documents.locked_app is not None:
+            self.faults.sentences(
+                documents.tag.locked_app_path,
+                "fault in the locked app",
+                documents.locked_app.faults,
+                "Spin does not load the app; whoever published it must push it again",
+                reference=reference,
+            )
+
+    def merge(self, reaches: Iterable[Reach]) -> Iterator[CachedApp]:
+        """Make one app of each reference; a second folder for it only adds to what it needs."""
+        by_reference: dict[str, list[Reach]] = {}
+        for reach in reaches:
+            by_reference.setdefault(reach.user, []).append(reach)
+        for same in by_reference.values():
+            same.sort(key=lambda reach: not self.is_own_spelling(reach.documents.tag))
+            uses: dict[tuple[Area, Digest], Use] = {}
+            for reach in same:
+                uses = {**reach.uses, **uses}
+            for reach in same[1:]:
+                self.report_second_tag(reach.documents.tag, same[0].documents.tag)
+            yield _app(same[0], uses.values())
+
+    def report_second_tag(self, tag: CachedTag, chosen: CachedTag) -> None:
+        self.faults.add(
+            tag.path,
+            "second copy",
+            f"{self.faults.relative(chosen.path)} is the same app, and the one that is shown",
+            "remove it; it came from another system",
+            reference=tag.reference,
+        )
+
+    def is_own_spelling(self, tag: CachedTag) -> bool:
+        """Whether a cached tag's folder is spelled as this system spells it."""
+        parts = tag.path.relative_to(self.cache.path).parts
+        registry = tag.registry.replace(":", "_") if self.cache.windows_names else tag.registry
+        last = file_name(tag.digest, windows=self.cache.windows_names) if tag.digest else tag.tag
+        return (parts[1], parts[-1]) == (registry, last)
+
+    # Blobs -----------------------------------------------------------------------------------
+
+    def judge_blobs(self, users: Iterable[CachedApp | Project]) -> Iterator[InventoriedBlob]:
+        needed: dict[tuple[Area, Digest], list[str]] = {}
+        for user in users:
+            for use in user.uses:
+                names = needed.setdefault((use.area, use.digest), [])
+                if isinstance(user, CachedApp) and not use.stored_bytes:
+                    names.append(user.reference)
+        for blob in self.stored.blobs():
+            if blob.digest is None:
+                if not self.stored.is_gone(blob):
+                    self.report_odd(blob)
+                    yield InventoriedBlob(blob, None, "temporary" if blob.form == "temporary" else "misnamed")
+            elif not self.stored.is_found(blob):
+                self.report_second(blob, blob.digest)
+                yield InventoriedBlob(blob, None, "misnamed")
+            else:
+                key = (blob.area, blob.digest)
+                current = blob if blob.stored_bytes else self.check_empty(blob, needed.get(key, []))
+                if current is not None:
+                    standing: Standing = "referenced" if key in needed else "unreferenced"
+                    yield InventoriedBlob(current, blob.digest, standing)
+
+    def report_odd(self, blob: StoredBlob) -> None:
+        if blob.name not in HARMLESS_NAMES:
+            self.faults.add(f"{blob.area}/{blob.name}", *_ODD_NAMES[blob.form])
+
+    def report_second(self, blob: StoredBlob, digest: Digest) -> None:
+        self.faults.add(
+            f"{blob.area}/{blob.name}",
+            "second copy",
+            f"{self.stored.path_of(blob.area, digest)} is the same blob, and the one that is used here",
+            "remove it or prune; it came from another system",
+        )
+
+    def check_empty(self, blob: StoredBlob, users: Sequence[str]) -> StoredBlob | None:
+        """Report an empty blob that should not be, once it is certain; None if it has vanished."""
+        if blob.digest is None or blob.digest == Digest.of(b"", blob.digest.algorithm):
+            return blob
+        current = self.stored.look_again(blob)
+        if current is not None and not current.stored_bytes:
+            self.faults.empty(f"{blob.area}/{blob.name}", users=users)
+        return current
+
+    # What the walk found ---------------------------------------------------------------------
+
+    def check_scanned(self, reaches: Iterable[Reach]) -> None:
+        """Say whom the walk's problems concern, and drop those that have gone since."""
+        folders = {self.faults.relative(reach.documents.tag.path): reach.user for reach in reaches}
+        for problem in self.scan.problems:
+            if not _still_there(self.cache.path / problem.path, problem):
+                self.faults.forget(problem.path)
+            elif (reference := folders.get(problem.path.rpartition("/")[0])) is not None:
+                self.faults.blame(problem.path, reference)
+
+
+def known_digests(history: History, cache: Cache) -> dict[str, list[Digest]]:
+    """Digests that manifests had when they were pulled, latest first, by reference.
+
+    Parameters
+    ----------
+    history
+        The record of pulls.
+    cache
+        The cache that they were pulled into.
+    """
+    places = {os.fspath(cache.path), os.fspath(cache.path.absolute())}
+    known: dict[str, list[Digest]] = {}
+    for record in reversed(history.read()):
+        if record.cache in places:
+            known.setdefault(record.reference, []).append(Digest.parse(record.manifest_digest))
+    return {reference: list(dict.fromkeys(digests)) for reference, digests in known.items()}
+
+
+def _app(reach: Reach, uses: Iterable[Use]) -> CachedApp:
+    documents = reach.documents
+    return CachedApp(
+        tag=documents.tag,
+        kind=documents.kind,
+        manifest=documents.manifest,
+        manifest_digest=documents.manifest_digest,
+        locked_app=documents.locked_app,
+        config_kind=documents.config_kind,
+        layers=reach.layers(),
+        uses=tuple(sorted(uses, key=lambda use: (use.digest, use.area))),
+    )
+
+
+def _still_there(path: Path, problem: Problem) -> bool:
+    if "\\" in problem.path:  # a name that is shown with escapes cannot be looked up by what is shown
+        return True
+    try:
+        path.lstat()
+        return problem.kind != "empty tag folder" or not any(path.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True

@@ -1,0 +1,290 @@
+"""Locked applications: what a Spin app names by digest (Spin main, crates/locked-app).
+
+Only what says *which content* an app uses is kept. Variables, environment, component config,
+trigger config and inline content may hold secrets: they are never read into a value here, so they
+cannot appear in a frame, a repr, a report or an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.strict_json import JsonObject, parse_object
+from spincache_nb.errors import InvalidDigestError, LockedAppError
+
+KNOWN_VERSIONS = (0, 1)
+"""Values of ``spin_lock_version`` that Spin reads; a larger one is an error there."""
+
+_REMEDY = "pull the app again, or read it with a newer version of this toolkit"
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRef:
+    """Content by digest, inline, or both.
+
+    Parameters
+    ----------
+    digest
+        Digest of the content, or None where there is none or it is malformed.
+    inline_bytes
+        Size of the inline content in bytes; None where it is not inline. The content itself is
+        not kept: it may be a secret.
+    """
+
+    digest: Digest | None
+    inline_bytes: int | None = None
+
+    @property
+    def inline(self) -> bool:
+        """Whether the locked app carries the content itself, so that no blob is needed."""
+        return self.inline_bytes is not None
+
+
+@dataclass(frozen=True, slots=True)
+class MountedFile:
+    """A file of a component: where it is mounted and what is in it."""
+
+    path: str
+    content: ContentRef
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A component that another is composed with: under which name, and its binary."""
+
+    name: str
+    source: ContentRef
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A component of an app, by ``id``.
+
+    Parameters
+    ----------
+    id
+        Spin's name for it.
+    source
+        Its WebAssembly binary.
+    files
+        Mounted files, in the locked app's order.
+    dependencies
+        Component and trigger dependencies (Spin v3.0; main), in the locked app's order.
+    """
+
+    id: str
+    source: ContentRef
+    files: tuple[MountedFile, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LockedApp:
+    """A fully resolved Spin application, without whatever may be secret.
+
+    Parameters
+    ----------
+    lock_version
+        ``spin_lock_version``.
+    name, version, description
+        From its metadata; None where absent or empty.
+    components
+        In the locked app's order.
+    trigger_types
+        One per trigger, such as ``http``.
+    faults
+        Plain sentences on what Spin would not load: digests or paths that are malformed, an
+        unknown ``must_understand``. They make rows in ``frames.problems``.
+    """
+
+    lock_version: int
+    name: str | None
+    version: str | None
+    description: str | None
+    components: tuple[Component, ...]
+    trigger_types: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+    def content(self) -> Iterator[tuple[str, str, ContentRef]]:
+        """Everything the app names: component id, what it is to the component, content ref.
+
+        What it is reads ``source``, ``dependency <name>`` or the path of a mounted file.
+        """
+        for component in self.components:
+            yield component.id, "source", component.source
+            for dependency in component.dependencies:
+                yield component.id, f"dependency {dependency.name}", dependency.source
+            for file in component.files:
+                yield component.id, file.path, file.content
+
+
+def is_locked_app(document: JsonObject) -> bool:
+    """Tell a locked app from other configs as Spin's loader does: by ``spin_lock_version``."""
+    return "spin_lock_version" in document
+
+
+def parse_locked_app(data: bytes, *, where: str) -> LockedApp:
+    """Read a locked app; what is malformed inside becomes a fault, not an error.
+
+    Parameters
+    ----------
+    data
+        ``config.json`` of a cached tag, or an application layer.
+    where
+        Path or digest, for an error.
+
+    Raises
+    ------
+    LockedAppError
+        If it is not a locked app at all, or of a version that Spin does not read.
+
+    Examples
+    --------
+    >>> parse_locked_app(b'{"spin_lock_version":0,"triggers":[],"components":[]}', where="demo").components
+    ()
+    """
+    document = parse_object(data, where=where, error=LockedAppError, what="a locked Spin app")
+    return read_locked_app(document, where=where)
+
+
+def read_locked_app(document: JsonObject, *, where: str) -> LockedApp:
+    """Like `parse_locked_app`, from JSON that is already parsed.
+
+    Raises
+    ------
+    LockedAppError
+        If it is not a locked app at all, or of a version that Spin does not read.
+    """
+    version = document.get("spin_lock_version")
+    if type(version) is not int or version not in KNOWN_VERSIONS:
+        found = "no spin_lock_version" if version is None else f"version {version!r}"
+        raise LockedAppError(where, "a locked Spin app of version 0 or 1", found, _REMEDY)
+    reader = _Reader(where)
+    metadata = document.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    reader.check_must_understand(document.get("must_understand"))
+    reader.faults += [f"it has no {key}" for key in ("triggers", "components") if key not in document]
+    return LockedApp(
+        lock_version=version,
+        name=_text(metadata.get("name")),
+        version=_text(metadata.get("version")),
+        description=_text(metadata.get("description")),
+        components=tuple(reader.components(document)),
+        trigger_types=tuple(
+            str(t["trigger_type"])
+            for t in reader.objects(document, "triggers", "triggers")
+            if isinstance(t.get("trigger_type"), str)
+        ),
+        faults=tuple(reader.faults),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+class _Reader:
+    """Walks the document; collects faults and never repeats a value that may be secret."""
+
+    KNOWN = ("host_requirements", "component_host_requirements")
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.faults: list[str] = []
+
+    def check_must_understand(self, value: Any) -> None:
+        names = value if isinstance(value, list) else []
+        for name in names:
+            if name not in self.KNOWN:
+                self.faults.append(f"must_understand names {name!r}, which no known Spin knows")
+
+    def objects(self, parent: JsonObject, key: str, path: str) -> Iterator[JsonObject]:
+        value = parent.get(key, [])
+        if not isinstance(value, list):
+            self.faults.append(f"{path} is not a list")
+            return
+        for position, item in enumerate(value):
+            if isinstance(item, dict):
+                yield item
+            else:
+                self.faults.append(f"{path}[{position}] is not an object")
+
+    def components(self, document: JsonObject) -> Iterator[Component]:
+        for item in self.objects(document, "components", "components"):
+            name = item.get("id")
+            if not isinstance(name, str):
+                self.faults.append("a component has no id")
+                name = ""
+            path = f"component {name!r}"
+            yield Component(
+                id=name,
+                source=self.wasm(item.get("source"), f"{path}, source"),
+                files=tuple(self.files(item, path)),
+                dependencies=(
+                    *self.dependencies(item.get("dependencies"), path),
+                    *self.trigger_dependencies(item.get("trigger_dependencies"), path),
+                ),
+            )
+
+    def files(self, component: JsonObject, where: str) -> Iterator[MountedFile]:
+        for item in self.objects(component, "files", f"{where}, files"):
+            path = item.get("path")
+            if not isinstance(path, str):
+                self.faults.append(f"{where}: a file has no path")
+                continue
+            parts = path.replace("\\", "/").split("/")
+            if parts[0] in ("", ".") or ".." in parts:
+                self.faults.append(f"{where}: file path {path!r} leaves the mount; Spin refuses it")
+            yield MountedFile(path, self.content(item, f"{where}, file {path!r}"))
+
+    def dependencies(self, value: Any, where: str) -> Iterator[Dependency]:
+        for name, item in value.items() if isinstance(value, dict) else ():
+            yield self.dependency(str(name), item, where)
+
+    def trigger_dependencies(self, value: Any, where: str) -> Iterator[Dependency]:
+        for role, items in value.items() if isinstance(value, dict) else ():
+            for item in items if isinstance(items, list) else [items]:
+                yield self.dependency(str(role), item, where)
+
+    def dependency(self, name: str, item: Any, where: str) -> Dependency:
+        source = item.get("source") if isinstance(item, dict) else None
+        return Dependency(name, self.wasm(source, f"{where}, dependency {name!r}"))
+
+    def wasm(self, value: Any, where: str) -> ContentRef:
+        """Read what must have a digest: Spin looks past inline content of WebAssembly binaries."""
+        ref = self.content(value, where)
+        if ref.inline and isinstance(value, dict) and value.get("digest") is None:
+            self.faults.append(f"{where} has no digest; Spin needs one, even beside inline content")
+        return ref
+
+    def content(self, value: Any, where: str) -> ContentRef:
+        if not isinstance(value, dict):
+            self.faults.append(f"{where} names no content")
+            return ContentRef(None)
+        inline = self.inline_size(value.get("inline"), where)
+        text = value.get("digest")
+        if text is None:
+            if inline is None:
+                self.faults.append(f"{where} has neither a digest nor inline content")
+            return ContentRef(None, inline)
+        try:
+            return ContentRef(Digest.parse(text), inline)
+        except InvalidDigestError:
+            self.faults.append(f"{where} has a malformed digest")
+            return ContentRef(None, inline)
+
+    def inline_size(self, value: Any, where: str) -> int | None:
+        """Spin writes unpadded base64; padded text is understood too, and counted alike."""
+        if value is None:
+            return None
+        try:
+            text = value.rstrip("=")
+            return len(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
+        except (AttributeError, ValueError, binascii.Error):
+            self.faults.append(f"{where}: inline content is not base64")
+            return None

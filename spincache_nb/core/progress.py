@@ -1,0 +1,113 @@
+"""What a pull tells while it runs, and the bars made of it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+EventKind = Literal["plan", "start", "bytes", "done", "reused", "unpacked", "tag"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """One thing that happened.
+
+    Parameters
+    ----------
+    kind
+        ``plan``: `total` bytes are to be fetched. ``start``, ``bytes``, ``done``: of one blob;
+        ``bytes`` counts `count` more. ``reused``: a blob that was stored already. ``unpacked``: the
+        members of an archive, `count` of them. ``tag``: the app is complete in the cache.
+    reference
+        The app, or an empty string where several share the blob.
+    digest
+        The blob, or an empty string.
+    count
+        Bytes (or members) that are new with this event.
+    total
+        Bytes of the blob, or of everything in ``plan``.
+    """
+
+    kind: EventKind
+    reference: str = ""
+    digest: str = ""
+    count: int = 0
+    total: int = 0
+
+
+ProgressCallback = Callable[[ProgressEvent], object]
+Progress = bool | ProgressCallback | None
+
+
+class Reporter:
+    """Hands events to a callback, one at a time, from whichever thread they come.
+
+    Parameters
+    ----------
+    progress
+        None or False for silence, True for a bar, or a callable that takes each `ProgressEvent`.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._lock = threading.Lock()
+        self._display: _Bar | _Lines | None = None
+        if progress is True:
+            self._display = _Bar() if _bar_fits() else _Lines()
+            self._callback: ProgressCallback | None = self._display
+        else:
+            self._callback = progress or None
+
+    def __call__(self, event: ProgressEvent) -> None:
+        if self._callback is not None:
+            with self._lock:
+                self._callback(event)
+
+    def close(self) -> None:
+        """Finish the bar, if there is one."""
+        if self._display is not None:
+            self._display.close()
+
+
+class _Bar:
+    """One tqdm bar over all bytes; a widget in a notebook, text in a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __call__(self, event: ProgressEvent) -> None:
+        if event.kind == "plan":
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=event.total, unit="B", unit_scale=True, unit_divisor=1024, desc="pull")
+        elif event.kind == "bytes" and self._bar is not None:
+            self._bar.update(event.count)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class _Lines:
+    """Plain lines on standard error, for a pipe or a log file."""
+
+    def __call__(self, event: ProgressEvent) -> None:
+        if event.kind == "plan":
+            self._say(f"to fetch: {event.total} bytes")
+        elif event.kind == "done":
+            self._say(f"fetched {event.digest} {event.total} bytes")
+        elif event.kind == "tag":
+            self._say(f"stored {event.reference}")
+
+    def close(self) -> None:
+        sys.stderr.flush()
+
+    @staticmethod
+    def _say(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+
+
+def _bar_fits() -> bool:
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

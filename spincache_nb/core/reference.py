@@ -1,0 +1,166 @@
+"""OCI references by Spin's own grammar (oci-spec-rs ``distribution/reference.rs``, Spin main)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from spincache_nb.core.digest import Digest
+from spincache_nb.errors import InvalidDigestError, InvalidReferenceError
+
+DOCKER_HUB = "docker.io"
+DEFAULT_TAG = "latest"
+MAX_REPOSITORY_LENGTH = 255
+
+_LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]+)?"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_TAG = r"[A-Za-z0-9_\u0080-\U0010ffff][A-Za-z0-9_.\u0080-\U0010ffff-]{0,127}"
+_REFERENCE = re.compile(
+    rf"(?P<name>(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*)"
+    rf"(?::(?P<tag>{_TAG}))?"
+    r"(?:@(?P<digest>[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}))?"
+)
+# What Rust's regex crate calls a word character, beyond ASCII: letters, marks, digits, connectors, the
+# two joiners and the circled and squared letters (Unicode UTS #18, Annex C).
+_WORD_CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "Pc"})
+_OTHER_WORD = re.compile(
+    "[\u200c\u200d\u24b6-\u24e9\U0001f130-\U0001f149\U0001f150-\U0001f169\U0001f170-\U0001f189]"
+)
+_EXAMPLE = "a reference such as ghcr.io/org/app:v1"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reference:
+    """Where an app or package is found: ``registry/repository[:tag][@digest]``.
+
+    Parameters
+    ----------
+    registry
+        Host and port; Docker Hub is ``docker.io``, as in Spin's cache.
+    repository
+        Name inside the registry; may contain ``/``.
+    tag
+        Mutable name, or None where only a digest was given.
+    digest
+        Digest of the manifest, or None.
+
+    Examples
+    --------
+    >>> str(Reference.parse("ghcr.io/org/app"))
+    'ghcr.io/org/app:latest'
+    >>> Reference.parse("busybox").repository
+    'library/busybox'
+    >>> Reference.parse("busybox").host
+    'index.docker.io'
+    """
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag is not None else ""
+        digest = f"@{self.digest}" if self.digest is not None else ""
+        return f"{self.registry}/{self.repository}{tag}{digest}"
+
+    @classmethod
+    def parse(cls, text: str | Reference) -> Reference:
+        """Read a reference, with Docker Hub's short names filled in.
+
+        Parameters
+        ----------
+        text
+            For example ``ghcr.io/org/app:v1``; a `Reference` is returned as it is.
+
+        Raises
+        ------
+        InvalidReferenceError
+            If Spin would not take it either. Upper-case hex in a digest, which Spin takes and which
+            then matches nothing, is refused too.
+        """
+        if isinstance(text, Reference):
+            return text
+        match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
+        if match is None or not _is_spelled_in_words(match["tag"] or ""):
+            raise InvalidReferenceError("reference", _EXAMPLE, _shown(text), _advice(text))
+        try:
+            digest = Digest.parse(match["digest"]) if match["digest"] else None
+        except InvalidDigestError as exc:
+            raise InvalidReferenceError(text, exc.expected, exc.found, exc.remedy) from exc
+        registry, repository = _split_name(match["name"])
+        if len(repository) > MAX_REPOSITORY_LENGTH:
+            raise InvalidReferenceError(
+                "reference",
+                f"a repository of at most {MAX_REPOSITORY_LENGTH} characters",
+                f"{len(repository)}",
+                "use a shorter name",
+            )
+        tag = match["tag"] or (None if digest else DEFAULT_TAG)
+        return cls(registry, repository, tag, digest)
+
+    @property
+    def host(self) -> str:
+        """Network name of the registry: ``index.docker.io`` for Docker Hub, else the registry."""
+        return "index.docker.io" if self.registry == DOCKER_HUB else self.registry
+
+    @property
+    def filed_under(self) -> str:
+        """Last directory of its cached tag: the tag, or the digest where no tag was given.
+
+        Spin's code files a pull by digest alone under ``latest``; Spin's documentation says it is
+        the digest. This toolkit does as the documentation says, so that a real ``latest`` is never
+        overwritten.
+        """
+        return self.tag if self.tag is not None else str(self.digest)
+
+    @property
+    def cached_name(self) -> str:
+        """How the app is named once it is in the cache: ``...:tag``, or ``...@digest``."""
+        mark = ":" if self.tag is not None else "@"
+        return f"{self.registry}/{self.repository}{mark}{self.filed_under}"
+
+    @property
+    def wanted(self) -> str:
+        """What to ask the registry for: the digest where there is one, else the tag."""
+        return str(self.digest) if self.digest is not None else str(self.tag)
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    left, slash, rest = name.partition("/")
+    if slash and ("." in left or ":" in left or left == "localhost"):
+        registry, repository = left, rest
+    else:
+        registry, repository = DOCKER_HUB, name
+    if registry == "index.docker.io":
+        registry = DOCKER_HUB
+    if registry == DOCKER_HUB and "/" not in repository:
+        repository = f"library/{repository}"
+    return registry, repository
+
+
+def _is_spelled_in_words(tag: str) -> bool:
+    return all(
+        char.isascii() or unicodedata.category(char) in _WORD_CATEGORIES or _OTHER_WORD.match(char)
+        for char in tag
+    )
+
+
+def _shown(text: object) -> str:
+    """What was given, for an error, without a password that an address may hold."""
+    return re.sub(r"//[^/]*@", "//...@", repr(text))
+
+
+def _advice(text: object) -> str:
+    if not isinstance(text, str):
+        return "give a string"
+    if "://" in text:
+        return "leave out the scheme (https://); `insecure=True` asks for plain HTTP"
+    if text != text.strip():
+        return "remove the white space around it"
+    last = text.rsplit("/", 1)[-1].partition("@")[0].partition(":")[0]
+    if last != last.lower():
+        return "repository names are lower case"
+    return "write [registry/]repository[:tag][@digest]"

@@ -1,0 +1,273 @@
+"""A client for OCI registries (OCI distribution spec, Pull): manifests, blobs, lists of tags."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+
+from spincache_nb.core.credentials import Credentials, as_credentials
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.manifest import ACCEPTED, Descriptor
+from spincache_nb.core.reference import Reference
+from spincache_nb.core.registry.authorization import Authorizer
+from spincache_nb.core.registry.blobs import DIGEST_HEADER, announced_digest, stream_blob, stream_url
+from spincache_nb.core.registry.refusals import Wish
+from spincache_nb.core.registry.requests import Requests
+from spincache_nb.core.registry.tags import list_tags
+from spincache_nb.core.transport.download import checked
+from spincache_nb.core.transport.settings import Limits, RetryPolicy, Timeouts
+from spincache_nb.core.transport.web import Web
+from spincache_nb.errors import LimitError
+
+
+@dataclass(frozen=True, slots=True)
+class ServedDocument:
+    """A manifest or index as a registry served it.
+
+    Parameters
+    ----------
+    content
+        The bytes, unchanged.
+    digest
+        Their digest: by the algorithm of the digest that was asked for, else SHA-256.
+    media_type
+        The Content-Type header without parameters; empty if there was none.
+    """
+
+    content: bytes
+    digest: Digest
+    media_type: str
+
+
+class RegistryClient:
+    """Reads from registries for one pull; safe to use from many threads; a context manager.
+
+    Parameters
+    ----------
+    insecure
+        None means plain HTTP for loopback hosts only; True forces HTTP, False HTTPS.
+    ca
+        File with further certificate authorities (PEM).
+    auth
+        Credentials to use ahead of the stores, for whatever registry is asked.
+    jobs
+        Connections kept per server: as many as there are downloads at a time.
+    cancel
+        Set from another thread, it stops whatever is under way within a second; whoever waits for an
+        answer then gets `PullCancelled`.
+    limits, timeouts, retries
+        What to refuse, how long to wait, how often to try again; see the classes.
+    transport
+        For tests: used instead of the real one.
+
+    Raises
+    ------
+    CredentialsError
+        If `auth` is something else.
+
+    Notes
+    -----
+    Nothing is opened, read or loaded before the first request: no certificates for plain HTTP, no
+    credential store before a registry asks for credentials.
+    """
+
+    def __init__(
+        self,
+        *,
+        insecure: bool | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        auth: Credentials | tuple[str, str] | None = None,
+        jobs: int = 16,
+        cancel: threading.Event | None = None,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        retries: RetryPolicy | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        credentials = as_credentials(auth)
+        self._web = Web(
+            insecure=insecure,
+            ca=ca,
+            jobs=jobs,
+            cancel=cancel,
+            limits=limits,
+            timeouts=timeouts,
+            retries=retries,
+            transport=transport,
+        )
+        self._requests = Requests(self._web, Authorizer(self._web, credentials))
+
+    def __enter__(self) -> RegistryClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections, also while other threads read: those get `PullCancelled` at once."""
+        self._web.close()
+
+    @property
+    def wire_bytes(self) -> int:
+        """Bytes of all bodies received: retries, tokens and error pages included."""
+        return self._web.wire_bytes
+
+    @property
+    def request_count(self) -> int:
+        """Requests sent: challenges, tokens and redirects included."""
+        return self._web.request_count
+
+    def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> ServedDocument:
+        """Fetch the manifest or index that a reference means now.
+
+        Parameters
+        ----------
+        reference
+            Asked for by its digest, if it has one.
+        digest
+            Asked for instead: a manifest that an index of the same repository names.
+
+        Raises
+        ------
+        NotFoundError, AccessDeniedError, StatusError
+            If the registry says no.
+        DigestMismatchError
+            If the bytes are not what was asked for, or not what the registry's own header says, as
+            Spin main checks.
+        LimitError
+            If it is larger than the limit.
+        ConnectionFailedError, ProtocolError, InsecureTransportError, PullCancelled
+            As every request.
+        """
+        wanted = digest or reference.digest
+        name = str(wanted or reference.tag)
+        kind = "manifest" if wanted is not None else "tag"
+        content, headers = self._requests.whole(
+            reference,
+            f"/v2/{reference.repository}/manifests/{name}",
+            Wish(
+                str(reference),
+                f"{kind} {name} in repository {reference.repository}",
+                f"check the spelling of repository and {kind}",
+            ),
+            accept=", ".join(ACCEPTED),
+            limit=self._web.limits.manifest_bytes,
+            what="manifest",
+        )
+        served = Digest.of(content, wanted.algorithm if wanted is not None else "sha256")
+        if wanted is not None:
+            wanted.check(served.encoded, where=f"{reference}, manifest")
+        announced = announced_digest(headers, where=str(reference))
+        if announced is not None:
+            actual = Digest.of(content, announced.algorithm)
+            announced.check(actual.encoded, where=f"{reference}, {DIGEST_HEADER}")
+        media_type = headers.get("Content-Type", "").partition(";")[0].strip()
+        return ServedDocument(content, served, media_type)
+
+    def fetch_document(
+        self, reference: Reference, descriptor: Descriptor, *, limit: int | None = None
+    ) -> bytes:
+        """Fetch a small blob whole: a config or a locked app.
+
+        Parameters
+        ----------
+        reference
+            Where it is.
+        descriptor
+            Its size and digest, which are checked.
+        limit
+            Bytes it may have; `Limits.document_bytes` unless given.
+
+        Raises
+        ------
+        LimitError
+            If it is larger, before it is asked for.
+        DigestMismatchError
+            If its bytes are others.
+        SpinCacheError
+            As `stream_blob`.
+        """
+        most = self._web.limits.document_bytes if limit is None else limit
+        where = f"{reference}, {descriptor.digest}"
+        if descriptor.size > most:
+            raise LimitError(
+                where,
+                f"a document of at most {most} bytes",
+                f"{descriptor.size} bytes declared",
+                "no Spin app needs one like it; if this one does, raise Limits.document_bytes",
+            )
+        return b"".join(checked(self.stream_blob(reference, descriptor), descriptor.digest, where=where))
+
+    def stream_blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[bytes]:
+        """Fetch a blob in pieces; a connection that breaks is taken up again where it broke.
+
+        Parameters
+        ----------
+        reference
+            Where it is.
+        descriptor
+            Its size, which is checked, and its digest, which whoever takes the pieces checks. Its
+            ``urls`` are tried in turn, without credentials, if the registry does not deliver (Spin
+            v2.5).
+
+        Yields
+        ------
+        bytes
+            Pieces of up to 1 MiB; all together as many bytes as the descriptor says.
+
+        Raises
+        ------
+        SizeMismatchError
+            If there are more or fewer bytes, as soon as that is known.
+        DigestMismatchError
+            If the registry's own header names other bytes.
+        NotFoundError, AccessDeniedError, StatusError
+            If the registry says no.
+        ConnectionFailedError, ProtocolError, InsecureTransportError, PullCancelled
+            As every request.
+        """
+        return stream_blob(self._requests, reference, descriptor)
+
+    def stream_url(self, url: str, *, where: str, size: int | None = None) -> Iterator[bytes]:
+        """Fetch what an address names, without credentials, in pieces.
+
+        Parameters
+        ----------
+        url
+            https, or plain HTTP as `insecure` allows. Redirects are followed.
+        where
+            What it is, for an error.
+        size
+            Bytes that must come; None if nobody knows.
+
+        Raises
+        ------
+        SpinCacheError
+            As `stream_blob`.
+        """
+        return stream_url(self._web, url, where=where, size=size)
+
+    def tags(self, reference: Reference | str) -> Iterator[str]:
+        """List the tags of a repository, in the registry's order, page by page.
+
+        Parameters
+        ----------
+        reference
+            Any reference of the repository; its tag and digest do not matter.
+
+        Raises
+        ------
+        LimitError
+            If there are more pages than the limit, or a page is too large.
+        ProtocolError
+            If a page is no list of tags, or its link leads to another host or in a circle.
+        NotFoundError, AccessDeniedError, StatusError
+            If the registry says no.
+        ConnectionFailedError, InsecureTransportError, PullCancelled
+            As every request.
+        """
+        return list_tags(self._requests, Reference.parse(reference))

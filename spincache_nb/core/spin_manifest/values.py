@@ -1,0 +1,121 @@
+"""What a ``spin.toml`` or an environment lock names, as values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from spincache_nb.core.digest import Digest
+
+_USER = re.compile(r"(?<=://)[^/@]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class WebSource:
+    """A WebAssembly binary at an address, named by its digest.
+
+    Parameters
+    ----------
+    where
+        Which part of the manifest names it, such as ``component hello, source``.
+    digest
+        sha256 digest, which is its name in ``wasm/``.
+    url
+        The address; it may hold credentials, so it is not in the repr.
+    """
+
+    where: str
+    digest: Digest
+    url: str = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        """The address without credentials, query and fragment, for people.
+
+        Examples
+        --------
+        >>> WebSource("demo", Digest.of(b""), "https://me:secret@example.test/a.wasm?key=1").address
+        'https://example.test/a.wasm'
+        """
+        return _USER.sub("", re.split(r"[?#]", self.url, maxsplit=1)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """A package of a registry of WebAssembly packages; which content it is, only the registry knows.
+
+    Parameters
+    ----------
+    where
+        Which part of the manifest names it.
+    package
+        ``namespace:name``.
+    requirement
+        Semantic version requirement; ``=1.2.3`` for a component's source, which must be exact.
+    registry
+        Host, or None for the one that the package tools are configured for.
+    """
+
+    where: str
+    package: str
+    requirement: str
+    registry: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpinManifest:
+    """A ``spin.toml``, as far as it names content in the cache.
+
+    Parameters
+    ----------
+    version
+        1 or 2.
+    name
+        The application's name, or None.
+    web_sources, packages
+        In the order of the file; the same one may be named several times.
+    faults
+        Plain sentences on what Spin would refuse; the rest is read all the same.
+    """
+
+    version: Literal[1, 2]
+    name: str | None
+    web_sources: tuple[WebSource, ...]
+    packages: tuple[PackageSource, ...]
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LockedEnvironment:
+    """A package of interface definitions that a target environment needs (Spin v3.4 and later).
+
+    Parameters
+    ----------
+    origin
+        Registry host, or an OCI reference (Spin main).
+    package
+        ``namespace:name@version``.
+    digest
+        Its name in ``wasm/``.
+    """
+
+    origin: str
+    package: str
+    digest: Digest
+
+    @property
+    def named_by_manifest(self) -> bool:
+        """Whether the digest is that of the manifest, so that the stored bytes do not hash to it.
+
+        So Spin stores what it fetched by OCI reference (crates/environments, load_world_from_oci_ref).
+        """
+        return "/" in self.origin
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentLock:
+    """``.spin/target-environments.lock`` of a project."""
+
+    environments: tuple[LockedEnvironment, ...]
+    faults: tuple[str, ...] = ()

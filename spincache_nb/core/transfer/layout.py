@@ -1,0 +1,214 @@
+"""Reading an OCI image layout, in an uncompressed tar or a folder, as a registry's client is read."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spincache_nb.core.archive import BoundedTarInfo
+from spincache_nb.core.cache import open_regular, read_bounded, regular_size
+from spincache_nb.core.digest import CHUNK_BYTES, Digest
+from spincache_nb.core.manifest import Descriptor
+from spincache_nb.core.reference import Reference
+from spincache_nb.core.strict_json import parse_object
+from spincache_nb.errors import (
+    ArchiveError,
+    InvalidReferenceError,
+    LimitError,
+    NotInCacheError,
+    SizeMismatchError,
+)
+
+_DOCUMENT_LIMIT = 64 << 20
+_ENTRY_LIMIT = 1_000_000
+_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+_REMEDY = "write it with spincache-nb export, or skopeo copy ... oci-archive:FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutManifest:
+    """A manifest as the layout holds it."""
+
+    content: bytes
+    digest: Digest
+
+
+class Layout:
+    """An OCI image layout, opened for reading.
+
+    Parameters
+    ----------
+    path
+        An uncompressed tar file, or a folder.
+    names
+        Reference to give to each name that the layout's index uses where that is no full reference
+        (skopeo writes a tag there).
+
+    Attributes
+    ----------
+    wire_bytes : int
+        Always 0: nothing comes over a wire.
+
+    Raises
+    ------
+    ArchiveError
+        If it is no OCI image layout.
+    """
+
+    wire_bytes = 0
+
+    def __init__(self, path: str | os.PathLike[str], *, names: Mapping[str, str] | None = None) -> None:
+        self.path = Path(path).expanduser()
+        self._places = _places_in_tar(self.path) if not self.path.is_dir() else None
+        index = parse_object(
+            self._read("index.json", _DOCUMENT_LIMIT),
+            where=f"{self.path}, index.json",
+            error=ArchiveError,
+            what="the index of an OCI image layout",
+        )
+        self._wanted = self._named(index.get("manifests"), names or {})
+
+    @property
+    def references(self) -> list[Reference]:
+        """What the layout holds, in its index's order."""
+        return list(self._wanted)
+
+    def close(self) -> None:
+        """Nothing is held open between calls."""
+
+    def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> LayoutManifest:
+        """Give a manifest or index, checked against its digest.
+
+        Raises
+        ------
+        NotInCacheError
+            If the layout does not hold it.
+        DigestMismatchError
+            If it is damaged.
+        LimitError
+            If it is larger than 4 MiB.
+        """
+        wanted = digest or self._wanted.get(reference)
+        if wanted is None:
+            raise NotInCacheError(f"{self.path}, {reference}", "a manifest", "none", "see Layout.references")
+        content = self._read(_blob_name(wanted), 4 << 20)
+        wanted.check(Digest.of(content, wanted.algorithm).encoded, where=f"{self.path}, {wanted}")
+        return LayoutManifest(content, wanted)
+
+    def fetch_document(self, reference: Reference, descriptor: Descriptor) -> bytes:
+        """Give a small blob whole, checked against its descriptor.
+
+        Raises
+        ------
+        NotInCacheError, DigestMismatchError, SizeMismatchError, LimitError
+            If it is not there, damaged, or large.
+        """
+        where = f"{self.path}, {reference}, {descriptor.digest}"
+        content = self._read(_blob_name(descriptor.digest), _DOCUMENT_LIMIT)
+        if len(content) != descriptor.size:
+            raise SizeMismatchError(where, f"{descriptor.size} bytes", f"{len(content)}", _REMEDY)
+        descriptor.digest.check(Digest.of(content, descriptor.digest.algorithm).encoded, where=where)
+        return content
+
+    def stream_blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[bytes]:
+        """Give a blob in pieces of 1 MiB; who takes them checks the digest.
+
+        Raises
+        ------
+        NotInCacheError
+            If the layout does not hold it.
+        """
+        del reference
+        yield from self._pieces(_blob_name(descriptor.digest))
+
+    def _named(self, entries: Any, names: Mapping[str, str]) -> dict[Reference, Digest]:
+        if not isinstance(entries, list):
+            raise ArchiveError(str(self.path), "an index with manifests", "none", _REMEDY)
+        wanted: dict[Reference, Digest] = {}
+        for entry in entries:
+            if not isinstance(entry, dict):
+                raise ArchiveError(f"{self.path}, index.json", "a descriptor", repr(entry), _REMEDY)
+            annotations = entry.get("annotations")
+            annotations = annotations if isinstance(annotations, dict) else {}
+            digest = Digest.parse(entry.get("digest", ""), where=f"{self.path}, index.json")
+            wanted[self._reference(annotations, digest, names)] = digest
+        return wanted
+
+    def _reference(
+        self, annotations: Mapping[str, Any], digest: Digest, names: Mapping[str, str]
+    ) -> Reference:
+        offered = [text for key in _NAMES if isinstance(text := annotations.get(key), str)]
+        for text in (*offered, str(digest)):
+            if text in names:
+                return Reference.parse(names[text])
+        for text in offered:
+            if _names_a_registry(text):  # a bare tag does not say where an app belongs
+                return Reference.parse(text)
+        shown = offered[0] if offered else str(digest)
+        raise InvalidReferenceError(
+            f"{self.path}, index.json",
+            "a full reference for each manifest",
+            repr(shown),
+            f"say what it is: names={{{shown!r}: 'registry/repository:tag'}}",
+        )
+
+    def _read(self, name: str, limit: int) -> bytes:
+        if self._places is None:
+            return read_bounded(self.path / name, limit=limit)
+        size = self._place(name)[1]
+        if size > limit:
+            raise LimitError(f"{self.path}, {name}", f"at most {limit} bytes", f"{size}", _REMEDY)
+        return b"".join(self._pieces(name))
+
+    def _pieces(self, name: str) -> Iterator[bytes]:
+        if self._places is None:
+            path = self.path / name
+            offset, left = 0, regular_size(path) or 0
+        else:
+            path = self.path
+            offset, left = self._place(name)
+        with open_regular(path) as stream:
+            stream.seek(offset)
+            while left and (chunk := stream.read(min(left, CHUNK_BYTES))):
+                left -= len(chunk)
+                yield chunk
+
+    def _place(self, name: str) -> tuple[int, int]:
+        places = self._places or {}
+        if name not in places:
+            raise NotInCacheError(f"{self.path}, {name}", "a file of an OCI image layout", "none", _REMEDY)
+        return places[name]
+
+
+def _places_in_tar(path: Path) -> dict[str, tuple[int, int]]:
+    """Offset and size of every regular file in an uncompressed tar."""
+    places: dict[str, tuple[int, int]] = {}
+    try:
+        with (
+            open_regular(path) as stream,
+            tarfile.open(fileobj=stream, mode="r:", tarinfo=BoundedTarInfo) as tar,
+        ):
+            count = 0
+            while (entry := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]
+                count += 1
+                if count > _ENTRY_LIMIT:
+                    raise LimitError(str(path), f"at most {_ENTRY_LIMIT} entries", "more", _REMEDY)
+                if entry.isreg() and not entry.issparse():
+                    places[entry.name.removeprefix("./")] = (entry.offset_data, entry.size)
+    except (tarfile.TarError, OSError, ValueError, OverflowError) as exc:
+        raise ArchiveError(str(path), "an uncompressed tar", str(exc), _REMEDY) from exc
+    return places
+
+
+def _names_a_registry(text: str) -> bool:
+    host, slash, _ = text.partition("/")
+    return bool(slash) and ("." in host or ":" in host or host == "localhost")
+
+
+def _blob_name(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.encoded}"

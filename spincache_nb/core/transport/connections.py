@@ -1,0 +1,294 @@
+"""The fast path: an httpx transport over http.client, with a pool of connections.
+
+Why not httpx's own: it reads 64 KiB at a time and copies each piece several times. Here a piece goes from
+the kernel into the bytes object that the caller gets, up to 1 MiB at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx
+
+from spincache_nb.core.transport.addresses import Origin, origin_of
+from spincache_nb.core.transport.proxies import Proxy
+from spincache_nb.core.transport.wire import Check, OpenSockets, Wire, open_socket, start_tls
+
+READ_BYTES = 1 << 20
+_REPEATABLE = ("GET", "HEAD")
+_NO_ANSWER = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Whom a connection leads to, and through which proxy."""
+
+    origin: Origin
+    proxy: Proxy | None
+
+    @property
+    def tunnelled(self) -> bool:
+        """Whether the proxy only passes TLS on (CONNECT)."""
+        return self.proxy is not None and self.origin[0] == "https"
+
+
+class Connection:
+    """One connection; used by one thread at a time."""
+
+    def __init__(self, route: Route, wire: Wire) -> None:
+        self.route = route
+        self.wire = wire
+        self._http = http.client.HTTPConnection("unused.invalid")
+        self._http.auto_open = 0  # sockets are made below, and only there
+        self._http.sock = cast(Any, wire)
+
+    def ask(self, request: httpx.Request, timeout: float) -> http.client.HTTPResponse:
+        """Send a request and read the head of its answer."""
+        self.wire.allow(timeout)
+        direct = self.route.proxy is None or self.route.tunnelled
+        target = request.url.raw_path.decode("ascii") if direct else _absolute(request.url)
+        self._http.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+        for name, value in request.headers.raw:
+            self._http.putheader(name.decode("ascii"), value)
+        if not direct and self.route.proxy is not None and self.route.proxy.authorization:
+            self._http.putheader("Proxy-Authorization", self.route.proxy.authorization)
+        self._http.endheaders(request.read() or None)
+        answer = self._http.getresponse()
+        _check_head(answer)
+        return answer
+
+
+def _absolute(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii')}"
+
+
+def _check_head(answer: http.client.HTTPResponse) -> None:
+    if answer.status < 200:
+        raise http.client.HTTPException(f"an answer of status {answer.status} that nobody asked for")
+    coding = answer.headers.get("Transfer-Encoding", "chunked").strip().lower()
+    if coding != "chunked":
+        raise http.client.HTTPException("a transfer encoding other than chunked")
+
+
+class Pool:
+    """Connections that wait for their next request, the latest used first."""
+
+    def __init__(self, idle: int) -> None:
+        self._idle = idle
+        self._lock = threading.Lock()
+        self._waiting: dict[Route, list[Connection]] = {}
+
+    def take(self, route: Route) -> Connection | None:
+        """Take one that is still good, closing those that are not."""
+        while True:
+            with self._lock:
+                connections = self._waiting.get(route)
+                connection = connections.pop() if connections else None
+            if connection is None or connection.wire.is_quiet():
+                return connection
+            connection.wire.shut()
+
+    def give(self, connection: Connection) -> None:
+        """Keep one for later, unless there are enough."""
+        with self._lock:
+            connections = self._waiting.setdefault(connection.route, [])
+            if len(connections) < self._idle:
+                connections.append(connection)
+                return
+        connection.wire.shut()
+
+    def clear(self) -> None:
+        """Close all that wait."""
+        with self._lock:
+            waiting = [connection for connections in self._waiting.values() for connection in connections]
+            self._waiting.clear()
+        for connection in waiting:
+            connection.wire.shut()
+
+
+class Body(httpx.SyncByteStream):
+    """The body of an answer, piece by piece, as it comes."""
+
+    def __init__(
+        self, connection: Connection, answer: http.client.HTTPResponse, pool: Pool, timeout: float
+    ) -> None:
+        self._connection: Connection | None = connection
+        self._answer = answer
+        self._pool = pool
+        self._timeout = timeout
+        self._whole = answer.length == 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        wire = self._connection.wire if self._connection is not None else None
+        left = self._answer.length
+        while wire is not None and not self._whole:
+            wire.allow(self._timeout)
+            with reading():
+                piece = self._read(wire, READ_BYTES if left is None else min(left, READ_BYTES))
+            if left is not None:
+                left -= len(piece)
+                self._whole = left == 0
+                if not piece:
+                    raise httpx.RemoteProtocolError(f"an answer that ended {left} bytes early")
+            elif not piece:
+                self._whole = True
+                return
+            yield piece
+
+    def _read(self, wire: Wire, count: int) -> bytes:
+        if self._answer.chunked:
+            return self._answer.read1(count)
+        return wire.reader.read1(count)
+
+    def close(self) -> None:
+        """Give the connection back if its answer was read to the end, else close it."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        lasting = self._whole and not self._answer.will_close
+        with contextlib.suppress(OSError):
+            self._answer.close()
+        if lasting:
+            self._pool.give(connection)
+        else:
+            connection.wire.shut()
+
+
+class DirectTransport(httpx.BaseTransport):
+    """HTTP/1.1 to a server, or through an ``http`` proxy.
+
+    Parameters
+    ----------
+    context
+        Gives the TLS context; called for the first TLS connection only.
+    idle
+        Connections kept per server.
+    check
+        Asked while anything waits; may raise, which ends the wait.
+    """
+
+    def __init__(self, *, context: Callable[[], ssl.SSLContext], idle: int, check: Check) -> None:
+        self._context = context
+        self._check = check
+        self._pool = Pool(idle)
+        self._sockets = OpenSockets(check)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Ask a server directly."""
+        return self.handle(request, None)
+
+    def handle(self, request: httpx.Request, proxy: Proxy | None) -> httpx.Response:
+        """Ask a server, through a proxy if there is one."""
+        timeouts = request.extensions["timeout"]
+        route = Route(origin_of(request.url), proxy)
+        connection, answer = self._ask(route, request, timeouts)
+        body = Body(connection, answer, self._pool, timeouts["read"])
+        headers = [
+            (name.encode("latin-1"), " ".join(value.splitlines()).encode("latin-1", "replace"))
+            for name, value in answer.headers.items()
+        ]
+        return httpx.Response(answer.status, headers=headers, stream=body)
+
+    def _ask(
+        self, route: Route, request: httpx.Request, timeouts: dict[str, float]
+    ) -> tuple[Connection, http.client.HTTPResponse]:
+        kept = self._pool.take(route)
+        if kept is not None:
+            try:
+                with reading(unless=_NO_ANSWER if request.method in _REPEATABLE else ()):
+                    return kept, self._ask_over(kept, request, timeouts["read"])
+            except _NO_ANSWER:  # closed while it waited: no failure, open another
+                self._check()
+        connection = self._connect(route, timeouts)
+        with reading():
+            return connection, self._ask_over(connection, request, timeouts["read"])
+
+    def _ask_over(
+        self, connection: Connection, request: httpx.Request, timeout: float
+    ) -> http.client.HTTPResponse:
+        try:
+            return connection.ask(request, timeout)
+        except BaseException:
+            connection.wire.shut()
+            raise
+
+    def _connect(self, route: Route, timeouts: dict[str, float]) -> Connection:
+        scheme, host, port = route.origin
+        through = (route.proxy.host, route.proxy.port) if route.proxy is not None else (host, port)
+        timeout = timeouts["connect"]
+        with connecting():
+            sock = open_socket(*through, timeout=timeout, sockets=self._sockets, check=self._check)
+            if route.tunnelled and route.proxy is not None:
+                self._tunnel(Wire(sock, self._sockets, self._check), route.proxy, host, port, timeout)
+            if scheme == "https":
+                try:
+                    context = self._context()
+                except BaseException:
+                    self._sockets.discard(sock)
+                    raise
+                sock = start_tls(sock, context, host, timeout=timeout, sockets=self._sockets)
+        return Connection(route, Wire(sock, self._sockets, self._check))
+
+    def _tunnel(self, wire: Wire, proxy: Proxy, host: str, port: int, timeout: float) -> None:
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        headers = {"Host": target} | (
+            {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+        )
+        asking = http.client.HTTPConnection("unused.invalid")
+        asking.sock = cast(Any, wire)
+        wire.allow(timeout)
+        try:
+            asking.request("CONNECT", target, headers=headers)
+            status = asking.getresponse().status
+            if not 200 <= status < 300:
+                raise httpx.ProxyError(f"the answer {status} of {proxy.name}")
+        except BaseException:
+            wire.shut()
+            raise
+
+    def cut(self) -> None:
+        """End everything that waits, in whatever thread, and close what is idle."""
+        self._sockets.cut()
+        self._pool.clear()
+
+    def close(self) -> None:
+        """Close what is idle; answers that are being read stay open."""
+        self._pool.clear()
+
+
+@contextlib.contextmanager
+def connecting() -> Iterator[None]:
+    """Raise what happens while connecting as httpx would."""
+    try:
+        yield
+    except TimeoutError as exc:
+        raise httpx.ConnectTimeout(str(exc)) from exc
+    except (OSError, http.client.HTTPException) as exc:
+        raise httpx.ConnectError(str(exc)) from exc
+    except ValueError as exc:  # a name that cannot be looked up, such as one with a label of 64 letters
+        raise httpx.ConnectError("a name that no server can have") from exc
+
+
+@contextlib.contextmanager
+def reading(unless: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Raise what happens while asking and reading as httpx would, some exceptions apart."""
+    try:
+        yield
+    except unless:
+        raise
+    except TimeoutError as exc:
+        raise httpx.ReadTimeout(str(exc)) from exc
+    except OSError as exc:
+        raise httpx.ReadError(str(exc)) from exc
+    except http.client.IncompleteRead as exc:
+        raise httpx.RemoteProtocolError("an answer that ended early") from exc
+    except http.client.HTTPException as exc:
+        raise httpx.RemoteProtocolError(f"an answer that is not HTTP ({type(exc).__name__})") from exc
+    except ValueError as exc:  # a chunk whose size is no number, a header that cannot be sent
+        raise httpx.RemoteProtocolError("an answer that is not HTTP") from exc

@@ -1,0 +1,245 @@
+"""A connected socket as http.client wants one, with a deadline, and which another thread can cut."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+
+_SLICE_SECONDS = 0.25
+_BUFFER_BYTES = 64 << 10
+_SHORT_CONNECT_SECONDS = 3.0
+_MOST_ADDRESSES = 8
+Check = Callable[[], None]
+
+
+class OpenSockets:
+    """All sockets of a transport, so that one call can end whatever waits on any of them."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._cut = False
+
+    def add(self, sock: socket.socket) -> None:
+        """Know one more; it is cut at once if all others were."""
+        with self._lock:
+            self._sockets.add(sock)
+            if self._cut:
+                cut(sock)
+
+    def discard(self, sock: socket.socket) -> None:
+        """Close one and forget it."""
+        with self._lock:
+            self._sockets.discard(sock)
+        with contextlib.suppress(OSError):
+            sock.close()
+
+    def cut(self) -> None:
+        """Shut all of them down: reads and connects that wait in other threads end now."""
+        with self._lock:
+            self._cut = True
+            for sock in self._sockets:
+                cut(sock)
+
+
+def cut(sock: socket.socket) -> None:
+    """Shut a socket down while another thread may be reading from it.
+
+    `ssl.SSLSocket.shutdown` would take TLS away under that thread, which could then take ciphertext for
+    an answer; so the socket's own is called.
+    """
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def open_socket(host: str, port: int, *, timeout: float, sockets: OpenSockets, check: Check) -> socket.socket:
+    """Connect to the first of a host's addresses that answers.
+
+    Parameters
+    ----------
+    host, port
+        Where to.
+    timeout
+        Seconds for the last address; those before it get three at most, so that a network in which
+        IPv6 leads nowhere is a delay and no failure.
+    sockets
+        Where the socket is known from its first moment.
+    check
+        Asked before each address.
+
+    Raises
+    ------
+    OSError
+        What the last address gave.
+    """
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
+    error = OSError(f"no address for {host}")
+    for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
+        check()
+        sock = socket.socket(family, kind, protocol)
+        sockets.add(sock)
+        try:
+            sock.settimeout(timeout if number == len(addresses) else min(timeout, _SHORT_CONNECT_SECONDS))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except OSError as exc:
+            error = exc
+            sockets.discard(sock)
+        except BaseException:
+            sockets.discard(sock)
+            raise
+    check()
+    raise error
+
+
+def start_tls(
+    sock: socket.socket, context: ssl.SSLContext, host: str, *, timeout: float, sockets: OpenSockets
+) -> socket.socket:
+    """Speak TLS on a connected socket.
+
+    Parameters
+    ----------
+    sock
+        Taken over, also if the handshake fails.
+    context
+        Whom to trust.
+    host
+        Whose certificate it must be.
+    timeout
+        Seconds for the whole handshake.
+    sockets
+        Where the socket is known.
+
+    Raises
+    ------
+    ssl.SSLError, OSError
+        If the handshake fails.
+    """
+    try:
+        sock.settimeout(timeout)
+        secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    finally:
+        sockets.discard(sock)  # wrapping moves the descriptor into the new socket
+    sockets.add(secure)
+    try:
+        secure.do_handshake()
+    except BaseException:
+        sockets.discard(secure)
+        raise
+    return secure
+
+
+class Wire:
+    """What http.client takes for its socket.
+
+    Parameters
+    ----------
+    sock
+        Connected.
+    sockets
+        Where it is known.
+    check
+        Asked at least four times a second while a read waits; may raise.
+
+    Notes
+    -----
+    Closing is the pool's affair: http.client closes its socket when the *head* of an answer says that
+    the connection will not last, long before the body was read.
+    """
+
+    def __init__(self, sock: socket.socket, sockets: OpenSockets, check: Check) -> None:
+        self._sock = sock
+        self._sockets = sockets
+        self._check = check
+        self._deadline = 0.0
+        self._resting = False
+        self.reader = _Reader(_RawWire(self), _BUFFER_BYTES)
+
+    def allow(self, seconds: float) -> None:
+        """Set the time for everything that is read from now on, until this is called again."""
+        self._deadline = time.monotonic() + seconds
+
+    def makefile(self, *_: object) -> io.BufferedReader:
+        """Give the reader; one answer after the other uses it."""
+        return self.reader
+
+    def sendall(self, data: bytes) -> None:
+        """Send a head, or the short body of a request."""
+        self._sock.settimeout(max(_SLICE_SECONDS, self._deadline - time.monotonic()))
+        self._sock.sendall(data)
+        self._sock.settimeout(_SLICE_SECONDS)
+
+    def receive_into(self, buffer: memoryview) -> int | None:
+        """Read what there is; wait for it until the deadline.
+
+        Raises
+        ------
+        TimeoutError
+            If the deadline passes.
+        """
+        while not self._resting:
+            self._check()
+            try:
+                return self._sock.recv_into(buffer)
+            except TimeoutError:
+                if time.monotonic() >= self._deadline:
+                    raise
+        return None
+
+    def close(self) -> None:
+        """Do nothing; see the notes."""
+
+    def is_quiet(self) -> bool:
+        """Whether nothing came since the last answer: not the end, nor anything nobody asked for."""
+        self._resting = True
+        try:
+            return not self.reader.peek(1) and not _readable(self._sock)
+        except (OSError, ValueError):
+            return False
+        finally:
+            self._resting = False
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket itself."""
+        return self._sock
+
+    def shut(self) -> None:
+        """Close it."""
+        self._sockets.discard(self._sock)
+
+
+class _RawWire(io.RawIOBase):
+    """The bytes of a wire, for a buffered reader."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
+        return self._wire.receive_into(buffer)
+
+
+class _Reader(io.BufferedReader):
+    """A buffered reader that outlives the answers read from it."""
+
+    def close(self) -> None:
+        """Do nothing: http.client closes it after each answer."""
+
+
+def _readable(sock: socket.socket) -> bool:
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([sock], [], [], 0)[0])

@@ -1,0 +1,299 @@
+"""What a removal would take, what it leaves and why: frozen values with a text and an HTML form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Literal
+
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.cache.removal import FileState, Parts
+from spincache_nb.core.manifest import Area
+from spincache_nb.errors import printable
+
+PlanKind = Literal["remove", "prune", "clear"]
+What = Literal["manifest", "locked app", "blob", "temporary file", "empty folder", "folder", "leftover"]
+
+SELECTIVE_NOTICE = (
+    "This goes beyond what Spin promises: it documents only the deletion of the whole registry directory."
+)
+"""Said with every plan to remove or prune (Spin's page on its internal data layout)."""
+
+CLEAR_NOTICE = "This is the one operation on the cache that Spin documents; Spin downloads again what it needs."
+"""Said with every plan to clear."""
+
+_ROWS_SHOWN = 10
+_KEPT_SHOWN = 5
+_USERS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalItem:
+    """A file or folder that is to go.
+
+    Parameters
+    ----------
+    path
+        Relative to ``registry``, with ``/``; printable.
+    what
+        ``manifest``, ``locked app``, ``blob``, ``temporary file`` or ``empty folder``; of a whole cache:
+        ``folder`` (with all that is in it) or ``leftover`` (of a clear that was killed).
+    stored_bytes
+        What its removal frees; 0 for the second and later names of one hard-linked file.
+    reason
+        Why it is thought unneeded.
+    digest
+        Of a blob whose name is one.
+    reference
+        The app it belongs to, if it belongs to one that is removed.
+    """
+
+    path: str
+    what: What
+    stored_bytes: int
+    reason: str
+    digest: str | None = None
+    reference: str | None = None
+    parts: Parts = field(default=(), repr=False, compare=False)
+    state: FileState | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBlob:
+    """A blob that stays although an app that needs it goes, or although nothing is known to need it.
+
+    Parameters
+    ----------
+    path
+        Relative to ``registry``, with ``/``; printable.
+    area
+        ``wasm`` or ``data``.
+    digest
+        Its digest, or None for a file whose name is none.
+    stored_bytes
+        Its size.
+    users
+        Who needs it: apps by reference, projects by path.
+    reason
+        Why it stays.
+    """
+
+    path: str
+    area: Area
+    digest: str | None
+    stored_bytes: int
+    users: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalPlan:
+    """What a removal would take from a cache; nothing is touched before `execute`.
+
+    Parameters
+    ----------
+    cache
+        The cache.
+    kind
+        ``remove``, ``prune`` or ``clear``.
+    items
+        What goes, in the order in which it goes.
+    kept
+        What stays, and for whom.
+    references
+        Apps that are removed as such.
+    notes
+        What else is to be known, one sentence each.
+    projects
+        spin.toml files or folders whose needs count, too.
+    grace_seconds
+        Age in seconds below which files stay.
+    """
+
+    cache: Cache
+    kind: PlanKind
+    items: tuple[RemovalItem, ...]
+    kept: tuple[KeptBlob, ...] = ()
+    references: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    grace_seconds: float = 0
+
+    @property
+    def freed_bytes(self) -> int:
+        """Bytes that go: how much smaller the sum of all file sizes under ``registry`` becomes."""
+        return sum(item.stored_bytes for item in self.items)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of what stays."""
+        return sum(blob.stored_bytes for blob in self.kept)
+
+    @property
+    def notice(self) -> str:
+        """How what is planned relates to what Spin promises about its cache."""
+        return CLEAR_NOTICE if self.kind == "clear" else SELECTIVE_NOTICE
+
+    def execute(self) -> RemovalResult:
+        """Carry the plan out, after looking at everything once more.
+
+        Returns
+        -------
+        RemovalResult
+            What went, what was left because something changed since the plan was made, and what the
+            system refused to remove.
+
+        Raises
+        ------
+        NotACacheError
+            If the directory is no Spin registry cache (any more); nothing is touched then.
+        CacheError
+            If it cannot be told who needs what; no blob is touched then.
+
+        Notes
+        -----
+        Removing apps or pruning goes beyond what Spin promises; it documents only the deletion of the
+        whole ``registry`` directory. Therefore: an app's manifest goes before its blobs; a file that was
+        written, touched or replaced since the plan stays; each blob is renamed first, and gets its name
+        back if an app that needs it has appeared by then; links are never followed.
+        """
+        from spincache_nb.core.upkeep.execution import execute
+
+        return execute(self)
+
+    def __str__(self) -> str:
+        lines = [self.summary()]
+        lines += [f"  {_item_line(item)}" for item in self.items[:_ROWS_SHOWN]]
+        lines += _more(self.items, _ROWS_SHOWN, "  ")
+        if self.kept:
+            lines.append(f"kept: {_count(self.kept, 'file')}, {shown_size(self.kept_bytes)}")
+            lines += [f"  {_kept_line(blob)}" for blob in self.kept[:_KEPT_SHOWN]]
+            lines += _more(self.kept, _KEPT_SHOWN, "  ")
+        return "\n".join([*lines, *self.notes, self.notice])
+
+    def summary(self) -> str:
+        """The plan in one line."""
+        if not self.items:
+            return f"{self.kind}: nothing to do in {printable(str(self.cache.path))}"
+        what = _count(self.items, "item")
+        return f"{self.kind}: {what}, {shown_size(self.freed_bytes)} to free in {printable(str(self.cache.path))}"
+
+    def _repr_html_(self) -> str:
+        rows = [(i.what, i.path, shown_size(i.stored_bytes), i.reason) for i in self.items[:_ROWS_SHOWN]]
+        kept = [("kept", b.path, shown_size(b.stored_bytes), _kept_reason(b)) for b in self.kept[:_KEPT_SHOWN]]
+        more = _more(self.items, _ROWS_SHOWN, "") + [
+            f"kept: {line}" for line in _more(self.kept, _KEPT_SHOWN, "")
+        ]
+        return _page(self.summary(), [*rows, *kept], [*more, *self.notes, self.notice])
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that was to go and did not."""
+
+    item: RemovalItem
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalResult:
+    """What a removal took.
+
+    Parameters
+    ----------
+    plan
+        What was carried out.
+    removed
+        What is gone.
+    skipped
+        What stayed because something changed since the plan: it was touched, or somebody needs it now.
+    failed
+        What the system refused to remove.
+    """
+
+    plan: RemovalPlan
+    removed: tuple[RemovalItem, ...]
+    skipped: tuple[Skipped, ...] = ()
+    failed: tuple[Skipped, ...] = ()
+
+    @property
+    def kind(self) -> PlanKind:
+        """``remove``, ``prune`` or ``clear``."""
+        return self.plan.kind
+
+    @property
+    def freed_bytes(self) -> int:
+        """Bytes that are gone."""
+        return sum(item.stored_bytes for item in self.removed)
+
+    def __str__(self) -> str:
+        lines = [self.summary()]
+        for skipped in (*self.failed, *self.skipped)[:_ROWS_SHOWN]:
+            lines.append(f"  {skipped.item.path}: {printable(skipped.reason)}")
+        return "\n".join([*lines, *_more((*self.failed, *self.skipped), _ROWS_SHOWN, "  ")])
+
+    def summary(self) -> str:
+        """The result in one line."""
+        text = f"{self.kind}: removed {_count(self.removed, 'item')}, freed {shown_size(self.freed_bytes)}"
+        text += f"; {_count(self.skipped, 'item')} left, as things changed" if self.skipped else ""
+        return text + (f"; {_count(self.failed, 'item')} could not be removed" if self.failed else "")
+
+    def _repr_html_(self) -> str:
+        left = (*self.failed, *self.skipped)
+        rows = [
+            ("left", skipped.item.path, shown_size(skipped.item.stored_bytes), skipped.reason)
+            for skipped in left[:_ROWS_SHOWN]
+        ]
+        return _page(self.summary(), rows, _more(left, _ROWS_SHOWN, ""))
+
+
+def shown_size(count: int) -> str:
+    """Show a number of bytes to people.
+
+    Examples
+    --------
+    >>> shown_size(1000), shown_size(5 << 20)
+    ('1000 B', '5.0 MiB')
+    """
+    if count < 1024:
+        return f"{count} B"
+    if count < 1 << 20:
+        return f"{count / 1024:.1f} KiB"
+    return f"{count / (1 << 20):.1f} MiB"
+
+
+def users_text(users: Sequence[str]) -> str:
+    """Name who needs something: up to three, and how many more."""
+    shown = ", ".join(users[:_USERS_SHOWN])
+    return shown + (f" and {len(users) - _USERS_SHOWN} more" if len(users) > _USERS_SHOWN else "")
+
+
+def _count(things: Sequence[object], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _more(things: Sequence[object], shown: int, indent: str) -> list[str]:
+    return [f"{indent}and {len(things) - shown} more"] if len(things) > shown else []
+
+
+def _item_line(item: RemovalItem) -> str:
+    return printable(f"{item.what} {item.path} ({shown_size(item.stored_bytes)}): {item.reason}")
+
+
+def _kept_reason(blob: KeptBlob) -> str:
+    return f"{blob.reason}: {users_text(blob.users)}" if blob.users else blob.reason
+
+
+def _kept_line(blob: KeptBlob) -> str:
+    return printable(f"{blob.path} ({shown_size(blob.stored_bytes)}): {_kept_reason(blob)}")
+
+
+def _page(summary: str, rows: Iterable[tuple[str, str, str, str]], notes: Iterable[str]) -> str:
+    body = "".join(
+        f"<tr><td>{escape(what)}</td><td><code>{escape(path)}</code></td>"
+        f"<td style='text-align:right'>{escape(size)}</td><td>{escape(printable(reason))}</td></tr>"
+        for what, path, size, reason in rows
+    )
+    table = f"<table><tbody>{body}</tbody></table>" if body else ""
+    return f"<div><b>{escape(summary)}</b>{table}" + "".join(f"<p>{escape(n)}</p>" for n in notes) + "</div>"

@@ -1,0 +1,27 @@
+"""Demo apps and an embedded registry that serves them, offline and on loopback.
+
+>>> from spincache_nb import demo
+>>> with demo.registry() as registry:
+...     len(registry.references)
+18
+"""
+
+from spincache_nb.demo.apps import CANARY, artifacts
+from spincache_nb.demo.model import Artifact, Blob
+from spincache_nb.demo.server import ADDRESS, PREFERRED_PORT, DemoRegistry, Request, registry, serve
+from spincache_nb.demo.shipped import data_fixtures, notebooks
+
+__all__ = [
+    "ADDRESS",
+    "CANARY",
+    "PREFERRED_PORT",
+    "Artifact",
+    "Blob",
+    "DemoRegistry",
+    "Request",
+    "artifacts",
+    "data_fixtures",
+    "notebooks",
+    "registry",
+    "serve",
+]

@@ -1,0 +1,107 @@
+"""All frames of one moment, from one walk over the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+
+import pandas as pd
+
+from spincache_nb.frames import contents, storage
+from spincache_nb.frames.found import Caches, Found, Projects, find
+from spincache_nb.frames.schemas import CACHE
+
+_MAKERS: Mapping[str, Callable[[Found], pd.DataFrame]] = MappingProxyType(
+    {
+        "apps": contents.apps_of,
+        "layers": contents.layers_of,
+        "uses": storage.uses_of,
+        "components": contents.components_of,
+        "files": contents.files_of,
+        "blobs": storage.blobs_of,
+        "problems": storage.problems_of,
+        "disk": storage.disk_of,
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Frames of a cache, loaded at one moment.
+
+    Parameters
+    ----------
+    apps, layers, uses, components, files, blobs, problems, disk
+        The frames of those names in `spincache_nb.frames`; None for one that was not asked for.
+
+    Examples
+    --------
+    >>> from spincache_nb.frames.schemas import APPS_SCHEMA, empty
+    >>> len(Frames(apps=empty(APPS_SCHEMA)).need("apps"))
+    0
+    """
+
+    apps: pd.DataFrame | None = None
+    layers: pd.DataFrame | None = None
+    uses: pd.DataFrame | None = None
+    components: pd.DataFrame | None = None
+    files: pd.DataFrame | None = None
+    blobs: pd.DataFrame | None = None
+    problems: pd.DataFrame | None = None
+    disk: pd.DataFrame | None = None
+
+    def need(self, name: str) -> pd.DataFrame:
+        """Give one frame of the bundle.
+
+        Parameters
+        ----------
+        name
+            For example ``apps``.
+
+        Raises
+        ------
+        ValueError
+            If the bundle does not hold that frame, or it holds rows of several caches.
+        """
+        frame: pd.DataFrame | None = getattr(self, name)
+        if frame is None:
+            raise ValueError(f"this analysis needs the frame `{name}`, which the bundle does not hold")
+        if CACHE in frame.columns and frame[CACHE].nunique() > 1:
+            raise ValueError(f"the frame `{name}` is of several caches; analyse one cache at a time")
+        return frame
+
+    def __repr__(self) -> str:
+        held = ((one.name, getattr(self, one.name)) for one in fields(self))
+        return f"Frames({', '.join(f'{name}: {len(frame)} rows' for name, frame in held if frame is not None)})"
+
+
+def load(caches: Caches, *names: str, projects: Projects = ()) -> Frames:
+    """Load several frames from one walk over the cache, so that they agree with each other.
+
+    Parameters
+    ----------
+    caches
+        A cache, or several; ``cache`` is then the first column of each frame.
+    names
+        Which frames; all of them if none is named.
+    projects
+        ``spin.toml`` files, or folders that hold one, of projects that use the cache too.
+
+    Returns
+    -------
+    Frames
+        With the named frames.
+
+    Raises
+    ------
+    SpinManifestError
+        If there is no project at one of the paths given.
+    ValueError
+        If there is no frame of a name.
+    """
+    unknown = sorted(set(names) - set(_MAKERS))
+    if unknown:
+        raise ValueError(f"there is no frame {unknown[0]!r}; there are {', '.join(_MAKERS)}")
+    found = find(caches, projects)
+    return Frames(**{name: _MAKERS[name](found) for name in names or _MAKERS})

@@ -1,0 +1,70 @@
+"""Inventories of one cache or of several: what every frame of this package is made of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.cache.layout import shown
+from spincache_nb.core.inventory import CachedApp, Inventory, take_inventory
+from spincache_nb.frames.schemas import CACHE, Schema, from_columns, several
+
+Caches: TypeAlias = Cache | Iterable[Cache]
+"""One cache, or several: then ``cache`` is the first column."""
+
+Projects: TypeAlias = Sequence[str | os.PathLike[str]]
+"""``spin.toml`` files, or folders that hold one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Inventories, and whether frames of them say which cache a row is of.
+
+    Parameters
+    ----------
+    inventories
+        One per cache.
+    names
+        Paths of their ``registry`` directories, printable.
+    several
+        Whether the frames have a column ``cache``.
+    """
+
+    inventories: tuple[Inventory, ...]
+    names: tuple[str, ...]
+    several: bool
+
+    def __iter__(self) -> Iterator[tuple[str, Inventory]]:
+        return zip(self.names, self.inventories, strict=True)
+
+    def apps(self) -> Iterator[tuple[str, CachedApp]]:
+        """All apps, each with the name of its cache."""
+        for name, inventory in self:
+            for app in inventory.apps:
+                yield name, app
+
+    def frame(
+        self, schema: Schema, caches: Iterable[str], columns: Mapping[str, Iterable[Any]]
+    ) -> pd.DataFrame:
+        """Make a frame; `caches` becomes its first column if there are several."""
+        if self.several:
+            return from_columns(several(schema), {CACHE: caches, **columns})
+        return from_columns(schema, columns)
+
+
+def find(caches: Caches, projects: Projects = ()) -> Found:
+    """Take the inventory of one cache, or of several."""
+    if isinstance(caches, Cache):
+        return Found((take_inventory(caches, projects=projects),), (_name(caches),), False)
+    each = tuple(caches)
+    inventories = tuple(take_inventory(cache, projects=projects) for cache in each)
+    return Found(inventories, tuple(_name(cache) for cache in each), True)
+
+
+def _name(cache: Cache) -> str:
+    return shown(os.fspath(cache.path))

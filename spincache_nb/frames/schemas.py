@@ -1,0 +1,226 @@
+"""Columns and dtypes of every frame, and the one way to build a frame from them.
+
+Text is ``string``, kept as Python objects (``pandas.StringDtype("python")``), and so are categories:
+nothing depends on whether pyarrow is installed. Sizes are bytes (``Int64``), times
+``datetime64[ns, UTC]`` (missing or out of range: ``NaT``), other missing values ``pd.NA``. Keys keep
+one name in all frames (``reference``, ``digest``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spincache_nb.frames.times import nanoseconds
+
+Schema = Mapping[str, str]
+
+TEXT = "string"
+FEW = "category"
+COUNT = "Int64"
+FLAG = "boolean"
+TIME = "datetime64[ns, UTC]"
+RATIO = "Float64"
+
+APPS_SCHEMA: Schema = MappingProxyType(
+    {
+        "reference": TEXT,
+        "registry": FEW,
+        "repository": FEW,
+        "tag": TEXT,
+        "kind": FEW,
+        "name": TEXT,
+        "version": TEXT,
+        "description": TEXT,
+        "created_at": TIME,
+        "pulled_at": TIME,
+        "manifest_digest": TEXT,
+        "layer_count": COUNT,
+        "component_count": COUNT,
+        "declared_bytes": COUNT,
+        "stored_bytes": COUNT,
+    }
+)
+LAYERS_SCHEMA: Schema = MappingProxyType(
+    {
+        "reference": FEW,
+        "position": COUNT,
+        "digest": FEW,
+        "media_type": FEW,
+        "role": FEW,
+        "declared_bytes": COUNT,
+        "stored": FLAG,
+    }
+)
+USES_SCHEMA: Schema = MappingProxyType(
+    {"user": FEW, "digest": FEW, "area": FEW, "stored_bytes": COUNT, "via": FEW}
+)
+COMPONENTS_SCHEMA: Schema = MappingProxyType(
+    {
+        "reference": FEW,
+        "component": TEXT,
+        "source_digest": FEW,
+        "source_bytes": COUNT,
+        "file_count": COUNT,
+        "files_bytes": COUNT,
+        "dependency_count": COUNT,
+    }
+)
+FILES_SCHEMA: Schema = MappingProxyType(
+    {
+        "reference": FEW,
+        "component": FEW,
+        "path": TEXT,
+        "digest": FEW,
+        "inline": FLAG,
+        "size_bytes": COUNT,
+    }
+)
+BLOBS_SCHEMA: Schema = MappingProxyType(
+    {
+        "name": TEXT,
+        "digest": TEXT,
+        "area": FEW,
+        "stored_bytes": COUNT,
+        "modified_at": TIME,
+        "standing": FEW,
+    }
+)
+PROBLEMS_SCHEMA: Schema = MappingProxyType(
+    {"path": TEXT, "reference": TEXT, "kind": FEW, "detail": TEXT, "remedy": TEXT}
+)
+HISTORY_SCHEMA: Schema = MappingProxyType(
+    {
+        "at": TIME,
+        "cache": TEXT,
+        "reference": TEXT,
+        "manifest_digest": TEXT,
+        "fetch_bytes": COUNT,
+        "reused_bytes": COUNT,
+        "wire_bytes": COUNT,
+        "seconds": RATIO,
+    }
+)
+DISK_SCHEMA: Schema = MappingProxyType({"path": TEXT, "area": FEW, "stored_bytes": COUNT})
+"""One row per regular file under ``registry``: path relative to it; area ``wasm``, ``data``,
+``manifests`` or ``other``; bytes on disk, 0 for the second and later names of one hard-linked file."""
+
+
+CACHE = "cache"
+"""First column of every frame over several caches: path of the ``registry`` directory."""
+
+_MAX_INT = (1 << 63) - 1
+_NO_TIME = -(1 << 63)
+
+
+def build(schema: Schema, rows: Iterable[Sequence[Any]], *, sort: Sequence[str] = ()) -> pd.DataFrame:
+    """Make a frame with exactly the columns and dtypes of a schema, also from no rows.
+
+    Parameters
+    ----------
+    schema
+        Column names and dtypes.
+    rows
+        One sequence per row, values in the schema's order; None for missing.
+    sort
+        Columns to sort by (stable); none keeps the rows' order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With a fixed ``RangeIndex``.
+
+    Examples
+    --------
+    >>> build({"digest": "string", "size_bytes": "Int64"}, []).dtypes.astype(str).tolist()
+    ['string', 'Int64']
+    """
+    lines = list(rows)
+    frame = from_columns(schema, {name: [line[place] for line in lines] for place, name in enumerate(schema)})
+    if sort:
+        frame = frame.sort_values(list(sort), kind="stable", ignore_index=True)
+    return frame
+
+
+def from_columns(schema: Schema, columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
+    """Make a frame of a schema column by column, which large frames are better made by.
+
+    Parameters
+    ----------
+    schema
+        Column names and dtypes.
+    columns
+        Values of every column, each gone through once; None for missing. All are of one length.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With a fixed ``RangeIndex``.
+
+    Examples
+    --------
+    >>> from_columns({"kind": "category"}, {"kind": ["b", "a"]})["kind"].cat.categories.tolist()
+    ['a', 'b']
+    """
+    return pd.DataFrame({name: _series(columns[name], dtype) for name, dtype in schema.items()})
+
+
+def empty(schema: Schema) -> pd.DataFrame:
+    """Make a frame of a schema without rows."""
+    return build(schema, [])
+
+
+def several(schema: Schema) -> Schema:
+    """Columns of a frame over several caches: the same, with ``cache`` first."""
+    return schema if CACHE in schema else MappingProxyType({CACHE: FEW, **schema})
+
+
+def _series(values: Iterable[Any], dtype: str) -> pd.Series[Any]:
+    makers = {TEXT: _text, FEW: _few, COUNT: _count, FLAG: _flag, TIME: _time}
+    if dtype in makers:
+        return pd.Series(makers[dtype](values))
+    return pd.Series(list(values), dtype=dtype)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value is pd.NA
+
+
+def _text(values: Iterable[Any]) -> Any:
+    return pd.array(list(values), dtype=pd.StringDtype("python"))
+
+
+def _few(values: Iterable[Any]) -> Any:
+    places: dict[str, int] = {}
+    seen = (-1 if _missing(value) else places.setdefault(value, len(places)) for value in values)
+    codes = np.fromiter(seen, dtype=np.int32)
+    order = sorted(places)
+    ranks = np.empty(len(order) + 1, dtype=np.int32)
+    ranks[-1] = -1  # where the code of a missing value, -1, points to
+    ranks[[places[name] for name in order]] = np.arange(len(order), dtype=np.int32)
+    categories = pd.Index(order, dtype=pd.StringDtype("python"))
+    return pd.Categorical.from_codes(ranks[codes], categories=categories)
+
+
+def _count(values: Iterable[Any]) -> Any:
+    given = list(values)
+    absent = np.fromiter((_missing(v) or not -_MAX_INT <= v <= _MAX_INT for v in given), bool, len(given))
+    numbers = (0 if gone else value for value, gone in zip(given, absent, strict=True))
+    return pd.arrays.IntegerArray(np.fromiter(numbers, np.int64, len(given)), absent)
+
+
+def _flag(values: Iterable[Any]) -> Any:
+    given = list(values)
+    absent = np.fromiter((_missing(value) for value in given), bool, len(given))
+    flags = (not gone and bool(value) for value, gone in zip(given, absent, strict=True))
+    return pd.arrays.BooleanArray(np.fromiter(flags, bool, len(given)), absent)
+
+
+def _time(values: Iterable[Any]) -> Any:
+    known = (nanoseconds(value) for value in values)
+    instants = np.fromiter((_NO_TIME if ns is None else ns for ns in known), np.int64)
+    return pd.DatetimeIndex(instants.view("datetime64[ns]")).tz_localize("UTC")

@@ -1,0 +1,235 @@
+"""Frames of what is on the disk: who needs which blob, the blobs, all files, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from spincache_nb.core.inventory import Inventory, Use
+from spincache_nb.frames.found import Caches, Found, Projects, find
+from spincache_nb.frames.schemas import BLOBS_SCHEMA, DISK_SCHEMA, PROBLEMS_SCHEMA, USES_SCHEMA
+
+
+def uses(caches: Caches, *, projects: Projects = ()) -> pd.DataFrame:
+    """Say who needs which stored blob.
+
+    Parameters
+    ----------
+    caches
+        A cache, or several; ``cache`` is then the first column.
+    projects
+        ``spin.toml`` files, or folders that hold one, of projects that use the cache too. All their
+        build profiles count, and ``.spin/target-environments.lock`` beside them. Packages that they
+        name by version cannot count: which content they are, only their registry knows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per user, digest and area, sorted by these. Only what is stored is listed; what is
+        missing is in `problems`.
+
+        ============  ========  ===============================================================
+        column        dtype     meaning
+        ============  ========  ===============================================================
+        user          category  reference of an app, or path of a project as it was given
+        digest        category  digest of the blob
+        area          category  ``wasm`` or ``data``
+        stored_bytes  Int64     size of the file
+        via           category  the first that holds of ``layer``, ``archive member``,
+                                ``content ref`` (the locked app names it), ``spin.toml`` and
+                                ``environment lock``
+        ============  ========  ===============================================================
+
+    Raises
+    ------
+    SpinManifestError
+        If there is no project at one of the paths given.
+
+    Notes
+    -----
+    Blobs are looked up as Spin looks them up: an app's wasm in ``wasm``, else in ``data``; a package
+    in ``wasm`` only; mounted files in ``data`` only. What the locked app mounts from an archive
+    layer is an archive member. Archives are opened only if blobs in ``data`` remain that nobody names.
+    """
+    return uses_of(find(caches, projects))
+
+
+def blobs(caches: Caches, *, projects: Projects = ()) -> pd.DataFrame:
+    """List the files in ``wasm/`` and ``data/``.
+
+    Parameters
+    ----------
+    caches
+        A cache, or several; ``cache`` is then the first column.
+    projects
+        As for `uses`; what they name is referenced.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per file, sorted by area and name.
+
+        ============  ===================  ====================================================
+        column        dtype                meaning
+        ============  ===================  ====================================================
+        name          string               file name; bytes that are not UTF-8 are escaped
+        digest        string               digest by which the file is found, missing if by none
+        area          category             ``wasm`` or ``data``
+        stored_bytes  Int64                size
+        modified_at   datetime64[ns, UTC]  when it was last written
+        standing      category             ``referenced``; ``unreferenced``: no app and no given project
+                                           needs it; ``temporary``: a download that goes on or was
+                                           killed; ``misnamed``: nothing finds it by its name, since it
+                                           is no digest or the second spelling of one
+        ============  ===================  ====================================================
+
+    Raises
+    ------
+    SpinManifestError
+        If there is no project at one of the paths given.
+
+    Notes
+    -----
+    Bytes are not compared with names here; ``verify`` does that. So a blob that Spin stored on
+    purpose under the digest of a manifest (definitions of target environments, Spin main) is
+    ``referenced`` if its project is given, else ``unreferenced``.
+    """
+    return blobs_of(find(caches, projects))
+
+
+def problems(caches: Caches, *, projects: Projects = ()) -> pd.DataFrame:
+    """List everything that is wrong with a cache, as far as it shows without hashing.
+
+    Parameters
+    ----------
+    caches
+        A cache, or several; ``cache`` is then the first column.
+    projects
+        As for `uses`; what cannot be read of them is listed too.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per fault, sorted by path and kind.
+
+        =========  ========  ==================================================================
+        column     dtype     meaning
+        =========  ========  ==================================================================
+        path       string    where, below ``registry``; of a project, its file
+        reference  string    the app it concerns; where there are several, the first
+        kind       category  what kind of fault, in plain words
+        detail     string    what was expected, and what was found
+        remedy     string    what to do about it
+        =========  ========  ==================================================================
+
+    Raises
+    ------
+    SpinManifestError
+        If there is no project at one of the paths given.
+
+    Notes
+    -----
+    A blob counts as damaged if its size is not the declared one, or if it is empty and should not
+    be. No faults are: content that is inline in the locked app and has no blob, the config of a
+    package, a tag directory named by a digest, blobs that nobody needs.
+    """
+    return problems_of(find(caches, projects))
+
+
+def disk(caches: Caches) -> pd.DataFrame:
+    """List every regular file under ``registry``.
+
+    Parameters
+    ----------
+    caches
+        A cache, or several; ``cache`` is then the first column.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per file, sorted by path.
+
+        ============  ========  ===============================================================
+        column        dtype     meaning
+        ============  ========  ===============================================================
+        path          string    path below ``registry``
+        area          category  ``wasm``, ``data``, ``manifests`` (the two documents of a tag) or
+                                ``other``
+        stored_bytes  Int64     bytes on disk; 0 for further names of a file that has several
+        ============  ========  ===============================================================
+    """
+    return disk_of(find(caches))
+
+
+def uses_of(found: Found) -> pd.DataFrame:
+    """Make the frame of uses from inventories."""
+    rows = [(name, user, use) for name, inventory in found for user, use in _sorted_uses(inventory)]
+    return found.frame(
+        USES_SCHEMA,
+        (name for name, _, _ in rows),
+        {
+            "user": (user for _, user, _ in rows),
+            "digest": (str(use.digest) for _, _, use in rows),
+            "area": (use.area for _, _, use in rows),
+            "stored_bytes": (use.stored_bytes for _, _, use in rows),
+            "via": (use.via for _, _, use in rows),
+        },
+    )
+
+
+def _sorted_uses(inventory: Inventory) -> Iterator[tuple[str, Use]]:
+    by_user = [
+        *((app.reference, app.uses) for app in inventory.apps),
+        *((project.name, project.uses) for project in inventory.projects),
+    ]
+    for user, found in sorted(by_user, key=lambda pair: pair[0]):
+        for use in found:
+            yield user, use
+
+
+def blobs_of(found: Found) -> pd.DataFrame:
+    """Make the frame of blobs from inventories."""
+    rows = [(name, one) for name, inventory in found for one in inventory.blobs]
+    return found.frame(
+        BLOBS_SCHEMA,
+        (name for name, _ in rows),
+        {
+            "name": (one.blob.name for _, one in rows),
+            "digest": (str(one.digest) if one.digest is not None else None for _, one in rows),
+            "area": (one.blob.area for _, one in rows),
+            "stored_bytes": (one.blob.stored_bytes for _, one in rows),
+            "modified_at": (one.blob.modified_ns for _, one in rows),
+            "standing": (one.standing for _, one in rows),
+        },
+    )
+
+
+def problems_of(found: Found) -> pd.DataFrame:
+    """Make the frame of problems from inventories."""
+    rows = [(name, problem) for name, inventory in found for problem in inventory.problems]
+    return found.frame(
+        PROBLEMS_SCHEMA,
+        (name for name, _ in rows),
+        {
+            "path": (problem.path for _, problem in rows),
+            "reference": (problem.reference for _, problem in rows),
+            "kind": (problem.kind for _, problem in rows),
+            "detail": (problem.detail for _, problem in rows),
+            "remedy": (problem.remedy for _, problem in rows),
+        },
+    )
+
+
+def disk_of(found: Found) -> pd.DataFrame:
+    """Make the frame of all files from inventories."""
+    rows = [(name, file) for name, inventory in found for file in inventory.files]
+    return found.frame(
+        DISK_SCHEMA,
+        (name for name, _ in rows),
+        {
+            "path": (file.path for _, file in rows),
+            "area": (file.area for _, file in rows),
+            "stored_bytes": (file.stored_bytes for _, file in rows),
+        },
+    )

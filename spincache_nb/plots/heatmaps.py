@@ -1,0 +1,239 @@
+"""Heat maps: what pairs of apps share, and what going from one version to another costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+
+from spincache_nb import analysis
+from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.replay import Rules
+from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
+from spincache_nb.plots import theme
+from spincache_nb.plots.inputs import FrameOrSource, frame_of
+from spincache_nb.plots.text import names_for, unit_for, version_names
+
+_Square = npt.NDArray[np.float64]
+_MOST_NUMBERS = 12
+
+
+def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
+    """Draw what each pair of apps shares, apps that share much side by side.
+
+    Parameters
+    ----------
+    given
+        The frame of `analysis.shared_bytes`, or a cache, or loaded frames.
+    ax
+        Where to draw; None for a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A square heat map; the diagonal and pairs that share nothing are blank. Of more than 60 apps,
+        those that share most are drawn.
+
+    Raises
+    ------
+    ValueError
+        If a frame is given that is none of these.
+    """
+    table = frame_of(given, SHARED_BYTES_SCHEMA, "shared_bytes", analysis.shared_bytes)
+    apps = sorted({name for pair in rows(table, "reference_a", "reference_b") for name in pair})
+    ax = theme.axes_or_new(ax, theme.figure_size("shared_bytes", len(apps)))
+    if not apps:
+        return theme.say_empty(ax, "Fewer than two apps: nothing can be shared.")
+    place = {name: number for number, name in enumerate(apps)}
+    square = np.zeros((len(apps), len(apps)))
+    for a, b, size in rows(table, "reference_a", "reference_b", "shared_bytes"):
+        square[place[a], place[b]] = square[place[b], place[a]] = size or 0
+    kept = _sharing_most(square, theme.MOST_SHOWN["shared_bytes"])
+    order = [kept[number] for number in clustered(square[np.ix_(kept, kept)])]
+    shown = [apps[number] for number in order]
+    more = len(apps) - len(shown)
+    title = "Bytes both apps need"
+    if more:
+        title += f"\n{len(shown)} of {len(apps)} apps; +{more} more share less"
+    names = names_for(apps, longest=28)
+    _draw(ax, square[np.ix_(order, order)], shown, title=title, names=names, blank_diagonal=True)
+    ax.set_xlabel("blank where nothing is shared")
+    return ax
+
+
+def _sharing_most(square: _Square, most: int) -> list[int]:
+    """Choose the apps that share most with others; ties by name, which is their number."""
+    ranked = sorted(range(len(square)), key=lambda number: (-square[number].sum(), number))
+    return sorted(ranked[:most])
+
+
+def clustered(square: _Square) -> list[int]:
+    """Order things so that similar ones are neighbours (average linkage).
+
+    Parameters
+    ----------
+    square
+        Symmetric similarities, not negative.
+
+    Returns
+    -------
+    list of int
+        Numbers of the rows; among equals, lower numbers first.
+
+    Examples
+    --------
+    >>> clustered(np.array([[0, 0, 9.0], [0, 0, 0], [9.0, 0, 0]]))
+    [0, 2, 1]
+    """
+    most = np.sqrt(np.maximum(square.max(axis=1, initial=0), 1))
+    likeness = square / np.outer(most, most)
+    np.fill_diagonal(likeness, -1.0)
+    groups = {number: [number] for number in range(len(square))}
+    while len(groups) > 1:
+        first, second = sorted(map(int, np.unravel_index(int(likeness.argmax()), likeness.shape)))
+        weights = len(groups[first]), len(groups[second])
+        merged = np.average(likeness[[first, second]], axis=0, weights=weights)
+        likeness[first], likeness[:, first] = merged, merged
+        likeness[second], likeness[:, second] = -1.0, -1.0
+        gone = [number for number in range(len(square)) if number not in groups]
+        likeness[first, [first, second, *gone]] = likeness[[first, second, *gone], first] = -1.0
+        groups[first] += groups.pop(second)
+    return next(iter(groups.values()), [])
+
+
+def upgrade_matrix(
+    given: FrameOrSource,
+    repository: str | None = None,
+    *,
+    rules: Rules = "spin",
+    order: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what pulling each version costs where only one other version is there.
+
+    Parameters
+    ----------
+    given
+        The frame of `analysis.upgrade_matrix`, or a cache, or loaded frames.
+    repository, rules, order
+        As for `analysis.upgrade_matrix`; not used if a frame is given.
+    ax
+        Where to draw; None for a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        One row per version that is there, one column per version that is pulled, both in the
+        frame's order. Of more than 60 versions, the last ones are drawn.
+
+    Raises
+    ------
+    ValueError
+        If a frame is given that is none of these, or a source without a repository.
+    NotInCacheError
+        If the cache holds no such repository.
+    """
+
+    def analyse(source: analysis.Source) -> pd.DataFrame:
+        if repository is None:
+            raise ValueError("name the repository whose versions to draw")
+        return analysis.upgrade_matrix(source, repository, rules=rules, order=order)
+
+    table = frame_of(given, UPGRADE_MATRIX_SCHEMA, "upgrade_matrix", analyse)
+    versions = list(dict.fromkeys(name for pair in rows(table, "from", "to") for name in pair))
+    ax = theme.axes_or_new(ax, theme.figure_size("upgrade_matrix", len(versions)))
+    if not versions:
+        return theme.say_empty(ax, "No versions to compare.")
+    shown = versions[-theme.MOST_SHOWN["upgrade_matrix"] :]
+    place = {name: number for number, name in enumerate(shown)}
+    square = np.full((len(shown), len(shown)), np.nan)
+    for start, end, size in rows(table, "from", "to", "fetch_bytes"):
+        if start in place and end in place:
+            square[place[start], place[end]] = size
+    title = "Bytes fetched, version to version"
+    if len(shown) < len(versions):
+        more = len(versions) - len(shown)
+        title += f"\nthe last {len(shown)} of {len(versions)}; +{more} more before"
+    _draw(ax, square, shown, title=title, names=version_names(versions), blank_diagonal=False)
+    ax.set_ylabel("version that is there")
+    ax.set_xlabel("version that is pulled")
+    return ax
+
+
+def _draw(
+    ax: Axes,
+    square: _Square,
+    shown: Sequence[str],
+    *,
+    title: str,
+    names: dict[str, str],
+    blank_diagonal: bool,
+) -> None:
+    """Draw a square of bytes with names on both sides and a scale in MiB or KiB."""
+    blank = np.isnan(square)
+    if blank_diagonal:
+        blank |= np.eye(len(square), dtype=bool) | (square == 0)
+    cells = np.ma.masked_array(square, blank)
+    most = float(cells.max()) if cells.count() else 0.0
+    unit, divisor = unit_for(most)
+    image = ax.imshow(cells / divisor, cmap=theme.COLOUR_MAP, vmin=0, vmax=max(most, 1) / divisor)
+    _name_both_sides(ax, [names[name] for name in shown])
+    ax.set_title(title, loc="left")
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, aspect=30)
+    bar.set_label(unit)
+    bar.outline.set_visible(False)
+    if len(shown) <= _MOST_NUMBERS:
+        _write_numbers(ax, cells / divisor, image)
+
+
+def _name_both_sides(ax: Axes, labels: Sequence[str]) -> None:
+    count = len(labels)
+    high = ax.get_window_extent().height / ax.figure.dpi
+    size = float(np.clip(72 * high / count * 0.72, 4.5, 10.0))
+    steep = count > 16
+    tilted = not steep and (count > 4 or max(map(len, labels)) > 10)
+    ax.set_xticks(
+        range(count),
+        labels,
+        rotation=90 if steep else 45 if tilted else 0,
+        ha="right" if tilted else "center",
+        rotation_mode="anchor" if tilted else "default",
+        fontsize=size,
+    )
+    ax.set_yticks(range(count), labels, fontsize=size)
+    ax.set_xticks(np.arange(0.5, count - 1), minor=True)
+    ax.set_yticks(np.arange(0.5, count - 1), minor=True)
+    ax.grid(which="minor", color=theme.paper(ax), linewidth=1.2 if count <= 16 else 0.4)
+    ax.tick_params(which="both", length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _write_numbers(ax: Axes, cells: np.ma.MaskedArray, image: AxesImage) -> None:
+    for row, column in zip(*np.nonzero(~np.ma.getmaskarray(cells)), strict=True):
+        value = float(cells[row, column])
+        ax.text(
+            column,
+            row,
+            _number_text(value),
+            ha="center",
+            va="center",
+            fontsize="small",
+            color=theme.ink_on(_colour_of(image, value)),
+        )
+
+
+def _number_text(value: float) -> str:
+    if 0 < value < 0.005:
+        return "<0.01"
+    return (
+        f"{value:.0f}" if value in (0, int(value)) or value >= 100 else f"{value:.{1 if value >= 1 else 2}f}"
+    )
+
+
+def _colour_of(image: AxesImage, value: float) -> theme.Colour:
+    red, green, blue, _ = (float(part) for part in image.to_rgba(np.array([value]))[0])
+    return red, green, blue

@@ -1,0 +1,40 @@
+"""What a plot is given: the frame of an analysis, or a source to analyse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, Union
+
+import pandas as pd
+
+from spincache_nb.analysis.inputs import Source
+from spincache_nb.frames.schemas import Schema
+
+FrameOrSource: TypeAlias = Union[pd.DataFrame, "Source"]
+
+
+def frame_of(
+    given: FrameOrSource, schema: Schema, name: str, analyse: Callable[[Source], pd.DataFrame]
+) -> pd.DataFrame:
+    """Give the frame to draw.
+
+    Parameters
+    ----------
+    given
+        The frame, or what to make it of.
+    schema, name
+        Columns of the frame, and the function that makes it.
+    analyse
+        Makes the frame from a source.
+
+    Raises
+    ------
+    ValueError
+        If a frame lacks columns.
+    """
+    if not isinstance(given, pd.DataFrame):
+        return analyse(given)
+    missing = [column for column in schema if column not in given.columns]
+    if missing:
+        raise ValueError(f"this plot draws what analysis.{name}() gives; the frame has no {missing}")
+    return given

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import logging
+import random
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.analysis.inputs import Frames
+from spincache_nb.analysis.inside import GRAINS, cache_grains, grains
+from spincache_nb.analysis.inside.ledger import PieceLedger
+from spincache_nb.analysis.inside.lineage import predecessors
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.digest import Digest
+from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA, build
+from tests.support.payloads import payload
+from tests.wasm.builders import body, code, custom, module
+
+
+def by_grain(frame):
+    return {row["grain"]: row for row in frame.to_dict("records")}
+
+
+def stored(folder: Path, *contents: bytes) -> list[tuple[str, Path]]:
+    pairs = []
+    for number, content in enumerate(contents):
+        path = folder / str(number)
+        path.write_bytes(content)
+        pairs.append((str(Digest.of(content)), path))
+    return pairs
+
+
+def test_cache_grains_counts_each_piece_once(tmp_path):
+    shared = body(b"\x00\x41\x2a\x0b")
+    one, two = module(code(shared, body(b"\x00\x0b"))), module(custom("n"), code(shared))
+    rows = by_grain(cache_grains(stored(tmp_path, one, two, b"a stylesheet")))
+    total = len(one) + len(two) + 12
+    assert {row["total_bytes"] for row in rows.values()} == {total}
+    assert rows["blob"]["reused_bytes"] == 0
+    assert rows["section"]["reused_bytes"] == 8  # the preamble
+    assert rows["function"]["reused_bytes"] == 8 + len(shared)
+    assert rows["function"]["piece_count"] == 4 + 4 + 1
+    assert rows["function"]["index_bytes"] == 9 * 32
+
+
+def test_cache_grains_agrees_with_the_pair_where_there_are_two(tmp_path):
+    old, new = (payload(f"web-tree-sitter/0.26.{patch}.wasm").read_bytes() for patch in (8, 9))
+    both = stored(tmp_path, old, new)
+    rows = by_grain(cache_grains(both, predecessors={both[1][0]: both[0][0]}))
+    pair = by_grain(grains(old, new))
+    assert rows["function"]["total_bytes"] == len(old) + len(new)
+    # a piece that is twice in one version counts as reused here, not in the pair
+    assert rows["function"]["reused_bytes"] >= pair["function"]["reused_bytes"]
+    assert rows["function"]["reused_bytes"] == pytest.approx(pair["function"]["reused_bytes"], rel=0.02)
+    assert rows["chunk 4 KiB"]["reused_bytes"] == pair["chunk 4 KiB"]["reused_bytes"]
+    assert rows["patch"]["reused_bytes"] == pair["patch"]["reused_bytes"]
+
+
+def test_cache_grains_does_not_depend_on_the_order(tmp_path):
+    names = ("hello-js/1.0.1.wasm", "hello-js/1.0.0.wasm", "redact/1.11.0.wasm", "redact/1.12.0.wasm")
+    pairs = stored(tmp_path, *(payload(name).read_bytes() for name in names))
+    before = {pairs[0][0]: pairs[1][0], pairs[3][0]: pairs[2][0]}
+    expected = cache_grains(pairs, predecessors=before)
+    assert cache_grains(reversed(pairs), predecessors=before).equals(expected)
+
+
+def test_cache_grains_counts_a_blob_that_is_stored_twice_as_repeated(tmp_path):
+    content = random.Random(1).randbytes(30_000)
+    pairs = [stored(tmp_path, content)[0]] * 2
+    for row in cache_grains(pairs, predecessors={}).to_dict("records"):
+        assert (row["total_bytes"], row["reused_bytes"]) == (60_000, 30_000), row["grain"]
+
+
+def test_cache_grains_counts_malformed_wasm_as_one_piece_and_logs_it_once(tmp_path, caplog):
+    whole = module(code(body(b"\x00\x0b")), custom("x"))
+    with caplog.at_level(logging.WARNING, logger="spincache_nb"):
+        rows = by_grain(cache_grains(stored(tmp_path, whole, whole[:-1])))
+    assert rows["function"]["piece_count"] == 4 + 1
+    assert rows["function"]["total_bytes"] == 2 * len(whole) - 1
+    assert len([r for r in caplog.records if "one piece" in r.getMessage()]) == 1
+
+
+def test_cache_grains_leaves_out_blobs_that_vanished(tmp_path, caplog):
+    pairs = stored(tmp_path, b"here", b"gone")
+    pairs[1][1].unlink()
+    with caplog.at_level(logging.WARNING, logger="spincache_nb"):
+        rows = by_grain(cache_grains(pairs))
+    assert rows["blob"]["total_bytes"] == 4
+    assert "left out" in caplog.text
+
+
+def test_cache_grains_of_nothing_has_a_row_for_each_grain():
+    frame = cache_grains([])
+    assert frame["grain"].tolist() == [grain for grain in GRAINS if grain != "patch"]
+    assert frame["total_bytes"].tolist() == [0] * 9
+    assert frame["reused_share"].isna().all()
+
+
+def test_cache_grains_asked_for_patches_needs_to_know_what_precedes_what():
+    with pytest.raises(ValueError, match="predecessors"):
+        cache_grains([], only=["patch"])
+
+
+def test_cache_grains_reads_a_cache(tmp_path):
+    cache = Cache(tmp_path)
+    contents = [payload(f"redact/{version}.wasm").read_bytes() for version in ("1.11.0", "1.12.0")]
+    for content in contents:
+        cache.put_blob("wasm", Digest.of(content), [content])
+    cache.put_blob("data", Digest.of(b"asset"), [b"asset"])
+    rows = by_grain(cache_grains(cache, only=["blob", "function"]))
+    assert rows["blob"]["total_bytes"] == sum(map(len, contents)) + 5
+    assert rows["blob"]["piece_count"] == 3
+
+
+def frames(apps, components, files=()) -> Frames:
+    """Bundle the frames a lineage reads: apps as (tag), components as (tag, id, digest)."""
+    app_rows = []
+    for tag in apps:
+        row = dict.fromkeys(APPS_SCHEMA)
+        row |= {"reference": f"r.io/a:{tag}", "registry": "r.io", "repository": "a", "tag": tag}
+        app_rows.append(tuple(row.values()))
+    component_rows = []
+    for tag, component, digest in components:
+        row = dict.fromkeys(COMPONENTS_SCHEMA)
+        row |= {"reference": f"r.io/a:{tag}", "component": component, "source_digest": digest}
+        component_rows.append(tuple(row.values()))
+    file_rows = []
+    for tag, component, path, digest in files:
+        row = dict.fromkeys(FILES_SCHEMA)
+        row |= {"reference": f"r.io/a:{tag}", "component": component, "path": path, "digest": digest}
+        file_rows.append(tuple(row.values()))
+    return Frames(
+        apps=build(APPS_SCHEMA, app_rows),
+        components=build(COMPONENTS_SCHEMA, component_rows),
+        files=build(FILES_SCHEMA, file_rows),
+    )
+
+
+def test_predecessors_follow_versions_in_their_order():
+    found = predecessors(
+        frames(
+            ["1.10.0", "1.9.0", "1.2.0"],
+            [
+                ("1.2.0", "web", "A"),
+                ("1.9.0", "web", "B"),
+                ("1.10.0", "web", "C"),
+                ("1.10.0", "new", "X"),
+                ("1.9.0", "old", None),
+            ],
+            [
+                ("1.2.0", "web", "a.css", "a1"),
+                ("1.9.0", "web", "a.css", "a1"),
+                ("1.10.0", "web", "a.css", "a2"),
+            ],
+        )
+    )
+    assert found == {"B": "A", "C": "B", "a2": "a1"}
+
+
+def test_predecessors_of_versions_that_return_have_no_circle():
+    components = [("1.0.0", "c", "A"), ("1.0.1", "c", "B"), ("1.0.2", "c", "A"), ("1.0.3", "c", "C")]
+    found = predecessors(frames([tag for tag, _, _ in components], components))
+    assert found == {"B": "A", "C": "A"}
+
+
+def test_ledger_counts_distinct_pieces_over_many_merges():
+    rng = random.Random(3)
+    known = [rng.randbytes(32) for _ in range(1000)]
+    ledger = PieceLedger()
+    ledger_total = 0
+    seen: set[int] = set()
+    for _ in range(600):
+        chosen = [rng.randrange(1000) for _ in range(700)]
+        ledger.add(([known[n] for n in chosen], [n + 1 for n in chosen]))
+        ledger_total += sum(n + 1 for n in chosen)
+        seen.update(chosen)
+    assert ledger.total_bytes == ledger_total
+    assert ledger.piece_count == 600 * 700
+    assert ledger.distinct_bytes() == sum(n + 1 for n in seen)
+
+
+def test_ledger_tells_digests_apart_that_end_in_zeros():
+    ledger = PieceLedger()
+    ledger.add(([b"a" + bytes(31), b"a\x01" + bytes(30), bytes(32)], [1, 2, 4]))
+    assert ledger.distinct_bytes() == 7

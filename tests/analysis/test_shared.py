@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import pandas as pd
+from hypothesis import given
+
+from spincache_nb import analysis
+from spincache_nb.analysis.needs import NEEDED
+from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
+
+
+@SOME
+@given(world=worlds())
+def test_sharing_equals_set_arithmetic_for_every_digest(world):
+    table = analysis.sharing(world.frames(*NEEDED))
+    references = {app.reference for app in world.apps}
+    expected = {}
+    for digest in {digest for digest, _ in world.used()}:
+        areas = [area for area in ("data", "wasm") if (digest, area) in world.used()]
+        everyone = set().union(*(world.users(digest, area) for area in areas))
+        needed = sum(world.sizes[digest] for area in areas for _ in world.users(digest, area))
+        stored = world.sizes[digest] * len(areas)
+        expected[digest] = (
+            "+".join(areas),
+            stored,
+            len(everyone),
+            len(everyone & references),
+            needed,
+            needed - stored,
+        )
+    columns = ["areas", "stored_bytes", "user_count", "app_count", "needed_bytes", "saved_bytes"]
+    got = {row[0]: tuple(row[1:]) for row in table[["digest", *columns]].itertuples(index=False)}
+    assert got == expected
+    assert len(table) == len(expected)
+    assert (table["saved_bytes"] >= 0).all()
+    assert table["saved_bytes"].is_monotonic_decreasing
+
+
+@SOME
+@given(world=worlds())
+def test_sharing_manifest_count_is_a_lower_bound_of_what_is_known(world):
+    table = analysis.sharing(world.frames(*NEEDED)).set_index("digest")
+    for digest, line in table.iterrows():
+        users = [
+            app
+            for app in world.apps
+            if any(
+                app.reference in world.users(digest, area)
+                for area in ("wasm", "data")
+                if (digest, area) in world.stored
+            )
+        ]
+        known = {app.manifest for app in users if app.manifest}
+        lists = {tuple(app.layers) for app in users if not app.manifest}
+        assert len(known) <= line["manifest_count"] <= len(known) + len(lists)
+        assert bool(users) == bool(line["manifest_count"])
+
+
+def test_sharing_counts_two_tags_of_one_manifest_once():
+    world = two_versions()
+    first, second, other = world.apps
+    second.layers = list(first.layers)
+    wasm = first.layers[0][0]
+    assert _manifest_count(world, wasm) == 2
+    first.manifest = digest_of(0xF0)
+    assert _manifest_count(world, wasm) == 2
+    second.manifest = digest_of(0xF1)
+    assert _manifest_count(world, wasm) == 3
+    other.manifest = digest_of(0xF1)
+    assert _manifest_count(world, wasm) == 2
+
+
+def _manifest_count(world, digest):
+    return analysis.sharing(world.frames()).set_index("digest").loc[digest, "manifest_count"]
+
+
+def test_sharing_says_names_and_counts_the_rest():
+    world = two_versions()
+    first = world.apps[0]
+    wasm = first.layers[0][0]
+    world.apps[1].sources = dict.fromkeys(("a", "b", "c"), wasm)
+    table = analysis.sharing(world.frames()).set_index("digest")
+    assert table.loc[wasm, "names"] == "component a, component api, component b +2"
+    assert table.loc[wasm, "name_count"] == 5
+    assert table.loc[first.layers[1][0], "names"] == "kept.css"
+
+
+def test_sharing_is_empty_with_all_columns_for_an_empty_cache():
+    frames = World([], {}, set()).frames()
+    for table in (analysis.sharing(frames), analysis.breakdown(frames), analysis.shared_bytes(frames)):
+        assert len(table) == 0
+    assert analysis.sharing(frames)["saved_bytes"].dtype == "Int64"
+    assert analysis.summary(frames).loc[0, "dedup_ratio"] is pd.NA
+
+
+@SOME
+@given(world=worlds())
+def test_sharing_sets_puts_each_blob_into_exactly_its_set(world):
+    table = analysis.sharing_sets(world.frames("apps", "uses"))
+    expected = {}
+    for digest, area in world.used():
+        users = frozenset(world.users(digest, area))
+        count, size = expected.get(users, (0, 0))
+        expected[users] = (count + 1, size + world.sizes[digest])
+    got = {}
+    for _, group in table.groupby("set"):
+        assert (group["user_count"] == len(group)).all()
+        (values,) = set(zip(group["blob_count"], group["stored_bytes"], strict=True))
+        got[frozenset(group["user"])] = values
+    assert got == expected
+
+
+@SOME
+@given(world=worlds())
+def test_shared_bytes_equals_the_intersection_of_every_pair(world):
+    table = analysis.shared_bytes(world.frames("apps", "uses"))
+    owned = {
+        app.reference: {blob for blob in world.used() if app.reference in world.users(*blob)}
+        for app in world.apps
+    }
+    expected = {
+        (a, b): sum(world.sizes[digest] for digest, _ in owned[a] & owned[b])
+        for a, b in combinations(sorted(owned), 2)
+    }
+    assert {tuple(row[:2]): row[2] for row in table.itertuples(index=False)} == expected
+
+
+@SOME
+@given(world=worlds())
+def test_summary_agrees_with_set_arithmetic_and_with_the_other_frames(world):
+    frames = world.frames()
+    line = analysis.summary(frames).iloc[0]
+    used = world.used()
+    logical = sum(world.sizes[digest] * len(world.users(digest, area)) for digest, area in used)
+    stored = sum(world.sizes[digest] for digest, _ in used)
+    assert (line["logical_bytes"], line["stored_bytes"]) == (logical, stored)
+    assert line["saved_bytes"] == analysis.sharing(frames)["saved_bytes"].sum() == logical - stored
+    assert line["dedup_ratio"] is pd.NA if not stored else line["dedup_ratio"] == logical / stored
+    assert line["unreferenced_bytes"] == sum(world.on_disk(*blob) for blob in world.stored - used)
+    assert line["disk_bytes"] == frames.disk["stored_bytes"].sum()
+    assert (line["problem_count"], line["app_count"], line["blob_count"]) == (1, len(world.apps), len(used))
+
+
+def test_sharing_never_saves_less_than_nothing_for_bytes_stored_in_both_areas():
+    digest = digest_of(1)
+    app = App("r.io", "a", "1", [(digest, "wasm"), (digest, "data")])
+    table = analysis.sharing(World([app], {digest: 10}, {(digest, "wasm"), (digest, "data")}).frames())
+    assert table.loc[0, ["areas", "stored_bytes", "needed_bytes", "saved_bytes"]].tolist() == [
+        "data+wasm",
+        20,
+        20,
+        0,
+    ]

@@ -1,0 +1,243 @@
+"""Commands that list what a cache holds: ``apps``, ``layers``, ``blobs``, ``problems``, ``history`` and so on."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spincache_nb.cli import main
+from tests.support.artifact import Artifact, sha256
+from tests.support.artifacts import new_style, package
+from tests.support.hostile import HostileServer
+
+V1 = new_style("demo/app", "v1", version="1.0.0")
+V2 = new_style("demo/app", "v2", version="2.0.0")
+SAME = new_style("demo/other", "v1", version="1.0.0")
+PACKAGE = package("demo/package", "1.0.0")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
+
+
+@pytest.fixture
+def cache(hostile: HostileServer, tmp_path: Path) -> Path:
+    """A cache directory with four apps, pulled through the command line."""
+    artifacts = (V1, V2, SAME, PACKAGE)
+    hostile.serve(*artifacts)
+    words = [f"{hostile.name}/{artifact.repository}:{artifact.tag}" for artifact in artifacts]
+    assert main(["pull", *words, "--cache-dir", str(tmp_path / "cache"), "--quiet"]) == 0
+    return tmp_path / "cache"
+
+
+def layers_of(artifact: Artifact) -> list[dict[str, Any]]:
+    layers: list[dict[str, Any]] = json.loads(artifact.manifest)["layers"]
+    return layers
+
+
+def name_of(hostile: HostileServer, artifact: Artifact) -> str:
+    return f"{hostile.name}/{artifact.repository}:{artifact.tag}"
+
+
+def test_apps_json_has_one_record_per_tag(cache: Path, hostile: HostileServer, run: Run) -> None:
+    status, out, err = run("apps", "--cache-dir", cache, "--json")
+    apps = {app["reference"]: app for app in json.loads(out)}
+    assert (status, err) == (0, "")
+    assert sorted(apps) == sorted(name_of(hostile, a) for a in (V1, V2, SAME, PACKAGE))
+    v1 = apps[name_of(hostile, V1)]
+    assert v1["kind"] == "app"
+    assert v1["manifest_digest"] == V1.digest
+    assert v1["layer_count"] == len(layers_of(V1))
+    assert v1["declared_bytes"] == sum(len(data) for data in V1.blobs.values())
+    assert v1["pulled_at"].endswith("Z")
+    assert apps[name_of(hostile, PACKAGE)]["component_count"] is None
+
+
+def test_apps_shows_full_references_in_a_pipe(cache: Path, hostile: HostileServer, run: Run) -> None:
+    _, out, err = run("apps", "--cache-dir", cache)
+    assert err == ""
+    assert [line.split()[0] for line in out.splitlines()[1:]] == sorted(
+        name_of(hostile, artifact) for artifact in (V1, V2, SAME, PACKAGE)
+    )
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 160])
+@pytest.mark.parametrize(
+    "command", ["apps", "layers", "blobs", "history", "sharing", "savings", "doctor", "problems"]
+)
+def test_every_listing_fits_the_terminal(
+    command: str, columns: int, cache: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    (cache / "registry" / "data" / ("x" * 120)).write_text("stray")
+    _, out, _ = run(command, "--cache-dir", cache)
+    long = [line for line in out.splitlines() if len(line) > columns and "/" not in line.split()[-1]]
+    assert out != ""
+    assert long == []
+
+
+@pytest.mark.parametrize("command", ["apps", "layers", "blobs", "problems", "history", "sharing", "savings"])
+def test_every_listing_of_a_cache_that_is_not_there_is_empty(command: str, tmp_path: Path, run: Run) -> None:
+    where = tmp_path / "none"
+    assert run(command, "--cache-dir", where, "--json") == (0, "[]\n", "")
+    status, out, err = run(command, "--cache-dir", where)
+    assert status == 0
+    assert out == "" or command == "sharing"
+    assert err.count("\n") == 1
+    assert not where.exists()
+
+
+def test_layers_of_one_app_are_those_of_its_manifest(cache: Path, hostile: HostileServer, run: Run) -> None:
+    _, out, _ = run("layers", name_of(hostile, V2), "--cache-dir", cache, "--json")
+    listed = json.loads(out)
+    assert [layer["digest"] for layer in listed] == [layer["digest"] for layer in layers_of(V2)]
+    assert [layer["declared_bytes"] for layer in listed] == [layer["size"] for layer in layers_of(V2)]
+    assert all(layer["stored"] for layer in listed)
+
+
+def test_layers_of_an_app_that_is_not_cached_cannot_be_listed(cache: Path, run: Run) -> None:
+    status, out, err = run("layers", "ghcr.io/org/other:v1", "--cache-dir", cache)
+    assert (status, out) == (3, "")
+    assert err == (
+        "spincache-nb layers: ghcr.io/org/other:v1: expected a cached app, got none of that name; "
+        "see `spincache-nb apps`\n"
+    )
+
+
+def test_blobs_can_be_chosen_by_standing(cache: Path, run: Run) -> None:
+    stray = b"nobody needs this"
+    (cache / "registry" / "data" / sha256(stray)).write_bytes(stray)
+    status, out, _ = run("blobs", "--standing", "unreferenced", "--cache-dir", cache, "--json")
+    (blob,) = json.loads(out)
+    assert status == 0
+    assert (blob["digest"], blob["stored_bytes"], blob["area"]) == (sha256(stray), len(stray), "data")
+    _, out, _ = run("blobs", "--cache-dir", cache, "--json")
+    assert len(json.loads(out)) == len([p for a in ("wasm", "data") for p in (cache / "registry" / a).iterdir()])
+
+
+def test_blobs_of_a_project_count_as_referenced(cache: Path, tmp_path: Path, run: Run) -> None:
+    stray = b"\0asm of a project"
+    (cache / "registry" / "wasm" / sha256(stray)).write_bytes(stray)
+    (tmp_path / "spin.toml").write_text(
+        "spin_manifest_version = 2\n[application]\nname = 'x'\n[[trigger.http]]\nroute = '/'\ncomponent = 'x'\n"
+        f"[component.x]\nsource = {{ url = 'https://example.com/x.wasm', digest = '{sha256(stray)}' }}\n"
+    )
+    words = ("blobs", "--standing", "unreferenced", "--cache-dir", cache, "--json")
+    assert len(json.loads(run(*words)[1])) == 1
+    assert json.loads(run(*words, "--project", tmp_path)[1]) == []
+
+
+def test_a_project_that_is_not_there_cannot_be_asked(cache: Path, tmp_path: Path, run: Run) -> None:
+    status, out, err = run("blobs", "--project", tmp_path / "none", "--cache-dir", cache)
+    assert (status, out) == (3, "")
+    assert err.count("\n") == 1
+
+
+def test_problems_are_a_finding(cache: Path, run: Run) -> None:
+    assert run("problems", "--cache-dir", cache)[0] == 0
+    wasm = next(layer for layer in layers_of(V1) if "wasm" in layer["mediaType"])
+    (cache / "registry" / "wasm" / wasm["digest"]).write_bytes(b"cut")
+    status, out, err = run("problems", "--cache-dir", cache)
+    assert (status, err) == (1, "")
+    assert wasm["digest"] in out
+    assert out.splitlines()[-1].endswith(("problem", "problems"))
+    status, out, _ = run("problems", "--cache-dir", cache, "--json")
+    assert status == 1
+    assert {"path", "reference", "kind", "detail", "remedy"} == set(json.loads(out)[0])
+
+
+def test_problems_escape_names_of_files(cache: Path, run: Run) -> None:
+    (cache / "registry" / "data" / "bad\x1b[2J\nname").write_text("x")
+    status, out, _ = run("problems", "--cache-dir", cache)
+    assert status == 1
+    assert "\x1b" not in out
+    assert "bad\\x1b[2J\\nname" in out
+
+
+def test_history_lists_pulls_of_the_cache_that_is_named(cache: Path, tmp_path: Path, run: Run) -> None:
+    pulls = json.loads(run("history", "--cache-dir", cache, "--json")[1])
+    assert sorted(pull["manifest_digest"] for pull in pulls) == sorted(
+        artifact.digest for artifact in (V1, V2, SAME, PACKAGE)
+    )
+    assert {pull["cache"] for pull in pulls} == {str(cache / "registry")}
+    assert len(json.loads(run("history", "--json")[1])) == 4
+    assert json.loads(run("history", "--cache-dir", tmp_path, "--json")[1]) == []
+
+
+def test_sharing_lists_what_has_several_users(cache: Path, run: Run) -> None:
+    shared = json.loads(run("sharing", "--cache-dir", cache, "--json")[1])
+    everything = json.loads(run("sharing", "--all", "--cache-dir", cache, "--json")[1])
+    digests = [{layer["digest"] for layer in layers_of(artifact)} for artifact in (V1, V2, SAME)]
+    common = (digests[0] & digests[1]) | (digests[0] & digests[2]) | (digests[1] & digests[2])
+    applications = {layer["digest"] for a in (V1, V2, SAME) for layer in layers_of(a)[-1:]}
+    assert {row["digest"] for row in shared} == common - applications
+    assert len(everything) > len(shared)
+
+
+def test_sharing_lists_as_many_as_asked_and_says_how_many_more(cache: Path, run: Run) -> None:
+    count = len(json.loads(run("sharing", "--cache-dir", cache, "--json")[1]))
+    assert len(json.loads(run("sharing", "--top", "1", "--cache-dir", cache, "--json")[1])) == 1
+    _, out, _ = run("sharing", "--top", "1", "--cache-dir", cache)
+    assert out.splitlines()[2] == f"and {count - 1} more; `--top 0` lists all"
+    assert out.splitlines()[-1].startswith("needed ")
+
+
+def test_savings_replays_versions_in_order(cache: Path, hostile: HostileServer, run: Run) -> None:
+    status, out, _ = run("savings", "--cache-dir", cache, "--json")
+    rows = json.loads(out)
+    assert status == 0
+    assert [(row["repository"], row["tag"]) for row in rows] == [
+        (f"{hostile.name}/demo/app", "v1"),
+        (f"{hostile.name}/demo/app", "v2"),
+    ]
+    assert rows[0]["fetch_bytes"] == rows[0]["total_bytes"] == sum(map(len, V1.blobs.values()))
+    new = {digest: data for digest, data in V2.blobs.items() if digest not in V1.blobs}
+    assert rows[1]["fetch_bytes"] >= sum(map(len, new.values()))
+    assert rows[1]["reused_bytes"] + rows[1]["fetch_bytes"] == rows[1]["total_bytes"]
+
+
+def test_savings_of_a_repository_that_is_not_cached_cannot_be_shown(cache: Path, run: Run) -> None:
+    status, out, err = run("savings", "ghcr.io/org/none", "--cache-dir", cache)
+    assert (status, out) == (3, "")
+    assert err.count("\n") == 1
+
+
+def test_doctor_is_a_finding_when_the_cache_has_problems(cache: Path, run: Run) -> None:
+    status, out, _ = run("doctor", "--cache-dir", cache)
+    assert status == 0
+    assert out.splitlines()[-1] == "nothing needs attention"
+    (cache / "registry" / "wasm" / "sha256:no").write_text("x")
+    status, out, _ = run("doctor", "--cache-dir", cache, "--json")
+    assert status == 1
+    findings = json.loads(out)
+    (problems,) = [finding for finding in findings if finding["name"] == "problems"]
+    assert problems["state"] == "attention"
+    assert set(problems) == {"topic", "name", "value", "state", "remedy"}
+
+
+def test_doctor_asks_a_registry_when_told_to(cache: Path, hostile: HostileServer, run: Run) -> None:
+    asked = len(hostile.requests)
+    assert run("doctor", "--cache-dir", cache)[0] == 0
+    assert len(hostile.requests) == asked
+    status, out, _ = run("doctor", name_of(hostile, V1), "--cache-dir", cache)
+    assert status == 0
+    assert V1.digest in out
+    hostile.require("nobody", 'Basic realm="r"')
+    assert run("doctor", name_of(hostile, V1), "--cache-dir", cache)[0] == 1
+
+
+def test_a_cache_directory_that_is_registry_itself_is_wrong_usage(cache: Path, run: Run) -> None:
+    status, out, err = run("apps", "--cache-dir", cache / "registry")
+    assert (status, out) == (2, "")
+    assert err.endswith(f"you probably mean --cache-dir {cache}\n")

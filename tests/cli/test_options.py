@@ -1,0 +1,103 @@
+"""Options that several commands take."""
+
+import argparse
+import io
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.cli.command import UsageError
+from spincache_nb.cli.options import cache_of, registry_options
+from spincache_nb.cli.parser import build_parser
+
+
+def parse(*words: str) -> argparse.Namespace:
+    return build_parser().parse_args(["pull", "localhost:5000/a:1", *words])
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+
+
+def test_cache_of_appends_registry_as_spin_does(tmp_path: Path) -> None:
+    assert cache_of(parse("--cache-dir", str(tmp_path))).path == tmp_path / "registry"
+
+
+def test_cache_of_is_the_users_own_by_default(isolated_home: Path) -> None:
+    assert cache_of(parse()).path == isolated_home / ".cache" / "spin" / "registry"
+
+
+def test_cache_of_says_what_was_meant_instead_of_registry_itself(tmp_path: Path) -> None:
+    (tmp_path / "registry" / "manifests").mkdir(parents=True)
+    with pytest.raises(UsageError, match=f"you probably mean --cache-dir {tmp_path}$"):
+        cache_of(parse("--cache-dir", str(tmp_path / "registry")))
+
+
+def test_cache_of_refuses_an_empty_name() -> None:
+    with pytest.raises(UsageError, match="--cache-dir"):
+        cache_of(parse("--cache-dir", ""))
+
+
+@pytest.mark.parametrize(("words", "insecure"), [((), None), (("--insecure",), True), (("--https",), False)])
+def test_registry_options_choose_the_scheme(words: tuple[str, ...], insecure: bool | None) -> None:
+    assert registry_options(parse(*words)) == {"insecure": insecure}
+
+
+def test_registry_options_pass_jobs_and_ca(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text("-")
+    assert registry_options(parse("--jobs", "4", "--ca", str(ca))) == {
+        "insecure": None,
+        "jobs": 4,
+        "ca": str(ca),
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "password"),
+    [
+        (b"secret", "secret"),
+        (b"secret\n", "secret"),
+        (b"secret\r\n", "secret"),
+        (b" two words \n", " two words "),
+        ("pässwörd ✓\n".encode(), "pässwörd ✓"),
+        (b"with:colon", "with:colon"),
+    ],
+)
+def test_registry_options_read_the_password_from_standard_input(
+    data: bytes, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed(monkeypatch, data)
+    options = registry_options(parse("--username", "ann", "--password-stdin"))
+    assert options["auth"] == ("ann", password)
+
+
+@pytest.mark.parametrize(
+    ("words", "data", "complaint"),
+    [
+        (("--password-stdin",), b"x", "needs --username"),
+        (("--username", "ann"), b"x", "needs --password-stdin"),
+        (("--username", "a:b", "--password-stdin"), b"x", "without a colon"),
+        (("--username", "", "--password-stdin"), b"x", "without a colon"),
+        (("--username", "ann", "--password-stdin"), b"", "nothing came"),
+        (("--username", "ann", "--password-stdin"), b"\n", "nothing came"),
+        (("--username", "ann", "--password-stdin"), b"\xff", "UTF-8"),
+        (("--username", "ann", "--password-stdin"), b"x" * 70000, "no password"),
+        (("--ca", "/nonexistent.pem"), b"", "no such file"),
+    ],
+)
+def test_registry_options_refuse_what_makes_no_sense(
+    words: tuple[str, ...], data: bytes, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed(monkeypatch, data)
+    with pytest.raises(UsageError, match=complaint) as caught:
+        registry_options(parse(*words))
+    assert data.decode("utf-8", "replace").strip() not in str(caught.value) or data in (b"", b"x", b"\n")
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "1001", "four", "1.5", "²"])
+def test_jobs_must_be_a_sensible_number(jobs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse("--jobs", jobs)
+    assert caught.value.code == 2
+    assert "--jobs" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""The parser and its help."""
+
+import argparse
+
+import pytest
+
+from spincache_nb.cli import build_parser, main
+from spincache_nb.cli.commands import COMMANDS
+
+NAMES = [
+    *("demo", "path", "doctor", "plan", "pull", "apps", "layers", "blobs", "problems", "history"),
+    *("sharing", "savings"),
+]
+
+
+def subparsers() -> dict[str, argparse.ArgumentParser]:
+    for action in build_parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    raise AssertionError("no commands")
+
+
+def test_build_parser_has_the_commands_in_order() -> None:
+    assert list(subparsers()) == NAMES
+    assert [command.name for command in COMMANDS] == NAMES
+
+
+def test_every_command_offers_cache_dir_and_json_where_it_makes_sense() -> None:
+    for name, parser in subparsers().items():
+        options = {option for action in parser._actions for option in action.option_strings}
+        assert "--debug" in options
+        assert {"--cache-dir", "--json"} <= options or name == "demo"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_of_every_command_fits_80_columns(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([name, "--help"]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith(f"usage: spincache-nb {name} ")
+    assert [line for line in output.splitlines() if len(line) > 80 and "--username" not in line] == []
+
+
+def test_help_names_commands_and_statuses(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["--help"]) == 0
+    output = capsys.readouterr().out
+    assert all(f"\n    {name}  " in output for name in NAMES)
+    assert "130 interrupted" in output
+    assert max(len(line) for line in output.splitlines()) <= 80
+
+
+def test_examples_of_every_command_parse() -> None:
+    for command in COMMANDS:
+        assert command.examples
+        for example in command.examples:
+            words = example.partition("#")[0].partition("|")[0].partition("<")[0].split()
+            args = build_parser().parse_args(words)
+            assert args.command.name == command.name
+
+
+def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    from spincache_nb import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"spincache-nb {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "spincache-nb: the following arguments are required: COMMAND"),
+        (["frobnicate"], "spincache-nb: argument COMMAND: invalid choice: 'frobnicate'"),
+        (["pull"], "spincache-nb pull: the following arguments are required: REFERENCE"),
+        (["path", "--frob"], "spincache-nb: unrecognized arguments: --frob"),
+        (["path", "--cache"], "spincache-nb: unrecognized arguments: --cache"),
+        (["pull", "a", "--insecure", "--https"], "spincache-nb pull: argument --https: not allowed with"),
+        (["frob\nnicate\x1b[2J"], "spincache-nb: argument COMMAND: invalid choice: 'frob\\nnicate\\x1b[2J'"),
+    ],
+)
+def test_main_says_in_one_line_what_is_wrong_with_the_words(
+    words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(complaint)
+    assert err.count("\n") == 1
+    assert "--help`" in err
+
+
+def test_debug_is_taken_before_and_after_the_command() -> None:
+    assert build_parser().parse_args(["--debug", "path"]).debug
+    assert build_parser().parse_args(["path", "--debug"]).debug
+    assert not build_parser().parse_args(["path"]).debug

@@ -1,0 +1,431 @@
+"""Manifests and documents: what is asked for, what is checked, what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+
+import httpx
+import pytest
+
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.registry import Limits, RegistryClient
+from spincache_nb.errors import (
+    AccessDeniedError,
+    ConnectionFailedError,
+    CredentialsError,
+    DigestMismatchError,
+    InvalidReferenceError,
+    LimitError,
+    NotFoundError,
+    ProtocolError,
+    SizeMismatchError,
+    StatusError,
+)
+from tests.core.clients import blob_of, errors_page, mock_client, quick_client, ref, streamed
+from tests.support import behaviours, faults
+from tests.support.artifact import Artifact
+from tests.support.hostile import HostileServer
+
+CONTENT = b'{"schemaVersion": 2, "mediaType": "whatever"}'
+SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+SHA512 = "sha512:" + hashlib.sha512(CONTENT).hexdigest()
+REFERENCE = ref("r.example/org/app:v1")
+Start = Callable[..., HostileServer]
+
+
+def serving(content: bytes = CONTENT, **headers: str) -> Callable[[httpx.Request], httpx.Response]:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda request: httpx.Response(200, content=content, headers=names)
+
+
+# What is asked for ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reference", "digest", "url"),
+    [
+        ("r.example/org/app:v1", None, "https://r.example/v2/org/app/manifests/v1"),
+        ("r.example:5000/a/b/c", None, "https://r.example:5000/v2/a/b/c/manifests/latest"),
+        (f"r.example/org/app@{SHA256}", None, f"https://r.example/v2/org/app/manifests/{SHA256}"),
+        (f"r.example/org/app:v1@{SHA256}", None, f"https://r.example/v2/org/app/manifests/{SHA256}"),
+        ("r.example/org/app:v1", SHA512, f"https://r.example/v2/org/app/manifests/{SHA512}"),
+        ("localhost:5000/app:1", None, "http://localhost:5000/v2/app/manifests/1"),
+        ("127.0.0.1:5000/app:1", None, "http://127.0.0.1:5000/v2/app/manifests/1"),
+        ("r.example/app:ü", None, "https://r.example/v2/app/manifests/%C3%BC"),
+    ],
+)
+def test_fetch_manifest_asks_for_the_right_address(reference: str, digest: str | None, url: str) -> None:
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=CONTENT)
+
+    with mock_client(handler) as client:
+        client.fetch_manifest(ref(reference), Digest.parse(digest) if digest else None)
+    [request] = seen
+    assert str(request.url) == url
+    assert request.headers["Accept-Encoding"] == "identity"
+    assert request.headers["User-Agent"] == f"spincache-nb/{version('spincache-nb')}"
+    assert request.headers["Accept"].split(", ") == [
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("insecure", "registry", "scheme"),
+    [
+        (None, "r.example", "https"),
+        (None, "localhost:1", "http"),
+        (None, "127.9.9.9", "http"),
+        (True, "r.example", "http"),
+        (True, "localhost", "http"),
+        (False, "r.example", "https"),
+        (False, "localhost:1", "https"),
+        (False, "127.0.0.1", "https"),
+    ],
+)
+def test_client_chooses_the_scheme_by_insecure(insecure: bool | None, registry: str, scheme: str) -> None:
+    seen: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.scheme)
+        return httpx.Response(200, content=CONTENT)
+
+    with mock_client(handler, insecure=insecure) as client:
+        client.fetch_manifest(ref(f"{registry}/app:v1"))
+    assert seen == [scheme]
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999999999999999999"])
+def test_fetch_manifest_refuses_a_port_that_is_none(port: str) -> None:
+    with mock_client(serving()) as client, pytest.raises(InvalidReferenceError):
+        client.fetch_manifest(ref(f"r.example:{port}/app:v1"))
+
+
+def test_client_opens_nothing_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.socket", None)
+    monkeypatch.setattr("ssl.SSLContext.load_verify_locations", None)
+    monkeypatch.setattr("urllib.request.getproxies", None)
+    RegistryClient(ca="/does/not/exist.pem", auth=("ann", "secret")).close()
+
+
+def test_client_refuses_credentials_that_are_none() -> None:
+    with pytest.raises(CredentialsError):
+        RegistryClient(auth="ann:secret")  # type: ignore[arg-type]
+
+
+# What comes back -----------------------------------------------------------------------------------
+
+
+def test_fetch_manifest_gives_bytes_digest_and_type() -> None:
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    with mock_client(serving(Content_Type=f"{kind}; charset=utf-8", Docker_Content_Digest=SHA256)) as client:
+        served = client.fetch_manifest(REFERENCE)
+        assert client.wire_bytes == len(CONTENT)
+        assert client.request_count == 1
+    assert (served.content, str(served.digest), served.media_type) == (CONTENT, SHA256, kind)
+
+
+def test_fetch_manifest_checks_with_the_algorithm_asked_for() -> None:
+    with mock_client(serving(Docker_Content_Digest=SHA256)) as client:
+        served = client.fetch_manifest(ref(f"r.example/app@{SHA512}"))
+    assert str(served.digest) == SHA512
+    assert served.media_type == "" or served.media_type.startswith("text/plain")
+
+
+@pytest.mark.parametrize("digest", [SHA256, SHA512])
+def test_fetch_manifest_refuses_other_bytes_than_the_reference_names(digest: str) -> None:
+    with mock_client(serving(b"{}")) as client, pytest.raises(DigestMismatchError) as caught:
+        client.fetch_manifest(ref(f"r.example/app:v1@{digest}"))
+    assert caught.value.expected == digest
+
+
+def test_fetch_manifest_refuses_other_bytes_than_the_index_names() -> None:
+    with mock_client(serving(b"{}")) as client, pytest.raises(DigestMismatchError):
+        client.fetch_manifest(REFERENCE, Digest.parse(SHA256))
+
+
+@pytest.mark.parametrize("digest", [SHA256, SHA512])
+def test_fetch_manifest_refuses_other_bytes_than_the_header_names(digest: str) -> None:
+    with (
+        mock_client(serving(b"{}", Docker_Content_Digest=digest)) as client,
+        pytest.raises(DigestMismatchError),
+    ):
+        client.fetch_manifest(REFERENCE)
+
+
+@pytest.mark.parametrize("digest", ["md5:1234", "sha256:../../etc/passwd", "", "sha256:" + "A" * 64])
+def test_fetch_manifest_refuses_a_header_that_is_no_digest(digest: str) -> None:
+    with mock_client(serving(Docker_Content_Digest=digest)) as client, pytest.raises(ProtocolError):
+        client.fetch_manifest(REFERENCE)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+def test_fetch_manifest_refuses_a_compressed_body(coding: str) -> None:
+    with mock_client(lambda request: streamed(b"x", Content_Encoding=coding)) as client:
+        with pytest.raises(ProtocolError, match="Content-Encoding"):
+            client.fetch_manifest(REFERENCE)
+        assert client.request_count == 1
+
+
+def test_fetch_manifest_takes_identity_for_what_it_is() -> None:
+    with mock_client(lambda request: streamed(CONTENT, Content_Encoding="Identity")) as client:
+        assert client.fetch_manifest(REFERENCE).content == CONTENT
+
+
+def test_fetch_manifest_decodes_nothing(hostile: HostileServer) -> None:
+    data = gzip.compress(CONTENT, mtime=0)
+    hostile.content("/v2/app/manifests/v1", data, "application/gzip")
+    with quick_client() as client:
+        assert client.fetch_manifest(ref(f"{hostile.name}/app:v1")).content == data
+
+
+# Limits --------------------------------------------------------------------------------------------
+
+
+def test_fetch_manifest_takes_one_of_the_largest_size() -> None:
+    content = b" " * (4 << 20)
+    with mock_client(serving(content)) as client:
+        assert client.fetch_manifest(REFERENCE).content == content
+
+
+def test_fetch_manifest_refuses_by_the_announced_length() -> None:
+    with mock_client(lambda request: streamed(b"{}", Content_Length="104857600")) as client:
+        with pytest.raises(LimitError, match="104857600"):
+            client.fetch_manifest(REFERENCE)
+        assert client.wire_bytes == 0
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_fetch_manifest_stops_reading_a_hundred_megabytes(hostile: HostileServer, chunked: bool) -> None:
+    hostile.always("*/manifests/*", faults.Stream(100 << 20, chunked=chunked))
+    with quick_client() as client:
+        with pytest.raises(LimitError):
+            client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
+        assert client.wire_bytes <= (4 << 20) + (1 << 20)
+        assert client.request_count == 1
+
+
+def test_fetch_manifest_limit_is_a_parameter() -> None:
+    with mock_client(serving(), limits=Limits(manifest_bytes=10)) as client, pytest.raises(LimitError):
+        client.fetch_manifest(REFERENCE)
+
+
+def test_fetch_document_refuses_a_large_one_before_asking() -> None:
+    with mock_client(serving()) as client:
+        with pytest.raises(LimitError):
+            client.fetch_document(REFERENCE, blob_of(b"", size=(4 << 20) + 1))
+        with pytest.raises(LimitError):
+            client.fetch_document(REFERENCE, blob_of(b"12345"), limit=4)
+        assert client.request_count == 0
+
+
+def test_fetch_document_gives_the_bytes_its_descriptor_names() -> None:
+    with mock_client(serving()) as client:
+        assert client.fetch_document(REFERENCE, blob_of(CONTENT)) == CONTENT
+        assert client.fetch_document(REFERENCE, blob_of(CONTENT), limit=len(CONTENT)) == CONTENT
+
+
+def test_fetch_document_refuses_other_bytes() -> None:
+    other = bytes(len(CONTENT))
+    with mock_client(serving(other)) as client, pytest.raises(DigestMismatchError):
+        client.fetch_document(REFERENCE, blob_of(CONTENT))
+
+
+def test_fetch_document_refuses_another_length() -> None:
+    with mock_client(serving(CONTENT + b" ")) as client, pytest.raises(SizeMismatchError):
+        client.fetch_document(REFERENCE, blob_of(CONTENT))
+
+
+# Refusals ------------------------------------------------------------------------------------------
+
+
+def answering(status: int, body: bytes = b"", **headers: str) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda request: httpx.Response(status, content=body, headers=headers)
+
+
+def test_missing_tag_is_named_with_what_to_do() -> None:
+    handler = answering(404, errors_page("MANIFEST_UNKNOWN"))
+    with mock_client(handler) as client:
+        with pytest.raises(NotFoundError) as caught:
+            client.fetch_manifest(ref("r.example/org/app:v9"))
+        assert client.request_count == 1
+    error = caught.value
+    assert error.status == 404
+    assert error.where == "r.example/org/app:v9"
+    assert "tag v9" in error.expected
+    assert "org/app" in error.expected
+    assert "MANIFEST_UNKNOWN" in error.found
+    assert "spelling" in error.remedy
+
+
+def test_missing_blob_is_named_with_what_to_do() -> None:
+    with mock_client(answering(404)) as client, pytest.raises(NotFoundError) as caught:
+        list(client.stream_blob(REFERENCE, blob_of(CONTENT)))
+    assert SHA256 in caught.value.where
+    assert "push" in caught.value.remedy
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refusal_is_access_denied_and_not_tried_again(status: int) -> None:
+    with mock_client(answering(status, errors_page("DENIED"))) as client:
+        with pytest.raises(AccessDeniedError) as caught:
+            client.fetch_manifest(REFERENCE)
+        assert client.request_count == 1
+    assert caught.value.status == status
+    assert "DENIED" in caught.value.found
+
+
+@pytest.mark.parametrize("status", [400, 402, 405, 410, 418, 451, 501, 505])
+def test_other_refusals_are_not_tried_again(status: int) -> None:
+    with mock_client(answering(status)) as client:
+        with pytest.raises(StatusError) as caught:
+            client.fetch_manifest(REFERENCE)
+        assert client.request_count == 1
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 206, 300, 304])
+def test_strange_answers_break_the_protocol(status: int) -> None:
+    with mock_client(answering(status)) as client, pytest.raises(ProtocolError):
+        client.fetch_manifest(REFERENCE)
+
+
+def test_plain_request_to_a_tls_server_is_explained() -> None:
+    handler = answering(400, b"Client sent an HTTP request to an HTTPS server.\n")
+    with mock_client(handler) as client, pytest.raises(StatusError, match="insecure=False"):
+        client.fetch_manifest(ref("localhost:5000/app:v1"))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"",
+        b"<html>" * 100,
+        b"[]",
+        b'{"errors": 7}',
+        b'{"errors": [7]}',
+        b'{"errors": [{"code": 7}]}',
+        b'{"errors": [{"code": "HACKED\\nLINE", "message": "two\\nlines"}]}',
+        b"[" * 60000,
+        b'{"errors": [{}, {"code": "NAME_UNKNOWN"}]}',
+        b"\xff\xfe",
+    ],
+)
+def test_error_page_of_any_kind_gives_one_line(page: bytes) -> None:
+    with mock_client(answering(404, page)) as client, pytest.raises(NotFoundError) as caught:
+        client.fetch_manifest(REFERENCE)
+    assert "\n" not in str(caught.value)
+    assert "HACKED" not in str(caught.value)
+
+
+def test_error_page_without_end_is_not_read_to_its_end(hostile: HostileServer) -> None:
+    class Endless(faults.Stream):
+        def answer(self, call: behaviours.Call) -> bool:
+            call.wire.send_head(404, (("Connection", "close"),))
+            for _ in range(1000):
+                call.wire.send_body(b"x" * 65536)
+            return False
+
+    hostile.always("*", Endless(0))
+    with quick_client() as client:
+        with pytest.raises(NotFoundError):
+            client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
+        assert client.wire_bytes < 2 << 20
+
+
+# Trying again --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_passing_refusals_are_tried_again(hostile: HostileServer, status: int) -> None:
+    hostile.content("/v2/app/manifests/v1", CONTENT)
+    hostile.on("*/manifests/*", behaviours.later(status), behaviours.later(status))
+    with quick_client() as client:
+        assert client.fetch_manifest(ref(f"{hostile.name}/app:v1")).content == CONTENT
+        assert client.request_count == 3
+        assert client.wire_bytes == hostile.body_bytes > len(CONTENT)
+
+
+def test_refusals_that_stay_are_given_up(hostile: HostileServer) -> None:
+    hostile.always("*/manifests/*", behaviours.later(503))
+    with quick_client() as client:
+        with pytest.raises(StatusError) as caught:
+            client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
+        assert client.request_count == 6
+    assert caught.value.status == 503
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.Drop(), faults.Drop(reset=True), faults.Cut(10), faults.Cut(10, reset=True), faults.WrongLength(5)],
+    ids=repr,
+)
+def test_broken_answers_are_asked_for_again(hostile: HostileServer, fault: behaviours.Behaviour) -> None:
+    hostile.content("/v2/app/manifests/v1", CONTENT)
+    hostile.on("*/manifests/*", fault, fault)
+    with quick_client() as client:
+        assert client.fetch_manifest(ref(f"{hostile.name}/app:v1")).content == CONTENT
+        assert client.request_count == 3
+
+
+def test_refused_connection_is_one_clear_error(closed_port: int) -> None:
+    with quick_client() as client:
+        with pytest.raises(ConnectionFailedError) as caught:
+            client.fetch_manifest(ref(f"127.0.0.1:{closed_port}/app:v1"))
+        assert client.request_count == 3
+    assert caught.value.found == "connection refused"
+    assert f"127.0.0.1:{closed_port}" in caught.value.remedy
+    assert "\n" not in str(caught.value)
+
+
+def test_keep_alive_that_ends_early_costs_no_attempt(hostile: HostileServer) -> None:
+    hostile.content("/v2/app/manifests/v1", CONTENT)
+    hostile.on("*/manifests/*", *[faults.HangUp()] * 5)
+    with quick_client() as client:
+        for _ in range(6):
+            client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
+        assert client.request_count == 6
+    assert hostile.connections == 6
+
+
+def test_every_third_connection_dropped_loses_nothing(start_hostile: Start) -> None:
+    server = start_hostile(drop_every=3)
+    server.content("/v2/app/manifests/v1", CONTENT)
+    with quick_client() as client:
+        for _ in range(9):
+            server.on("*/manifests/*", behaviours.Reply(200, CONTENT, close=True))
+            assert client.fetch_manifest(ref(f"{server.name}/app:v1")).content == CONTENT
+
+
+def test_connection_is_kept_for_the_next_request(hostile: HostileServer) -> None:
+    hostile.content("/v2/app/manifests/v1", CONTENT)
+    with quick_client() as client:
+        for _ in range(5):
+            client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
+        with pytest.raises(NotFoundError):
+            client.fetch_manifest(ref(f"{hostile.name}/app:v2"))
+        client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
+    assert hostile.connections == 1
+
+
+def test_artifact_is_read_whole(hostile: HostileServer) -> None:
+    config, layer = b"{}", b"\0asm" * 100
+    manifest = json.dumps({"config": {"digest": str(Digest.of(config))}}).encode()
+    blobs = {str(Digest.of(data)): data for data in (config, layer)}
+    hostile.serve(Artifact("org/app", "v1", manifest, blobs=blobs))
+    reference = ref(f"{hostile.name}/org/app:v1")
+    with quick_client() as client:
+        assert client.fetch_manifest(reference).content == manifest
+        assert client.fetch_document(reference, blob_of(config)) == config
+        assert b"".join(client.stream_blob(reference, blob_of(layer))) == layer
+        assert list(client.tags(reference)) == ["v1"]
+        assert client.wire_bytes == hostile.body_bytes

@@ -1,0 +1,269 @@
+"""Against Debian's docker-registry: plain, htpasswd, Bearer tokens, TLS with a private authority."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.manifest import Manifest, parse_manifest
+from spincache_nb.core.reference import Reference
+from spincache_nb.core.registry import RegistryClient
+from spincache_nb.errors import AccessDeniedError, ConnectionFailedError, NotFoundError
+from tests.core.clients import quick_client, ref
+from tests.support.artifact import IMAGE_CONFIG, Artifact, compact, descriptor, filler
+from tests.support.registry_server import IDENTITY_TOKENS, RegistryServer
+from tests.support.token_service import TokenService
+
+pytestmark = pytest.mark.registry
+READER = ("reader", "pass:word")
+ZOE = ("zoë", "pässwörd ✓")
+
+
+def artifact(repository: str, *, tag: str = "v1", count: int = 5) -> Artifact:
+    """Some layers of some size, each of them only in this repository."""
+    layers = [filler(f"{repository} {number}", 1 + number * 70_001) for number in range(count)]
+    manifest = compact(
+        {
+            "schemaVersion": 2,
+            "config": descriptor(IMAGE_CONFIG, b"{}"),
+            "layers": [descriptor("application/wasm", layer) for layer in layers],
+        }
+    )
+    blobs = {str(Digest.of(data)): data for data in (b"{}", *layers)}
+    return Artifact(repository, tag, manifest, blobs=blobs)
+
+
+def read_all(client: RegistryClient, reference: Reference, expected: Artifact) -> None:
+    """Fetch everything a pull would, 16 at a time, and compare."""
+    served = client.fetch_manifest(reference)
+    assert served.content == expected.manifest
+    assert str(served.digest) == expected.digest
+    assert served.media_type == "application/vnd.oci.image.manifest.v1+json"
+    manifest = parse_manifest(served.content, where="test")
+    assert isinstance(manifest, Manifest)
+    assert client.fetch_document(reference, manifest.config) == b"{}"
+    with ThreadPoolExecutor(16) as pool:
+        fetched = list(pool.map(lambda layer: b"".join(client.stream_blob(reference, layer)), manifest.layers))
+    assert fetched == [expected.blobs[str(layer.digest)] for layer in manifest.layers]
+
+
+def test_plain_registry_is_read_whole(plain_registry: RegistryServer) -> None:
+    one = artifact("transport/plain")
+    plain_registry.push(one)
+    with quick_client() as client:
+        read_all(client, ref(plain_registry.reference(one)), one)
+        read_all(client, ref(plain_registry.reference(one, tag=False, digest=True)), one)
+        assert client.request_count == 2 * (2 + 5)
+        assert client.wire_bytes == 2 * (len(one.manifest) + sum(map(len, one.blobs.values())))
+
+
+def test_plain_registry_resumes_by_range(plain_registry: RegistryServer) -> None:
+    from spincache_nb.core.transport.answers import Answer
+    from spincache_nb.core.transport.retrying import RetryableError
+    from spincache_nb.errors import ConnectionFailedError
+
+    one = artifact("transport/range", count=5)
+    plain_registry.push(one)
+    largest = max(one.blobs.values(), key=len)
+    broken: list[int] = []
+    whole = Answer.piece
+
+    def breaking(answer: Answer) -> bytes | None:
+        piece = whole(answer)
+        if piece is not None and not broken:
+            broken.append(len(piece))
+            answer.close()
+            raise RetryableError(ConnectionFailedError("test"))  # the piece is lost with the connection
+        return piece[:1000] if piece is not None and len(broken) == 1 and not broken.append(0) else piece
+
+    with pytest.MonkeyPatch.context() as patch, quick_client() as client, plain_registry.recording() as records:
+        patch.setattr(Answer, "piece", breaking)
+        reference = ref(plain_registry.reference(one))
+        manifest = json.loads(one.manifest)
+        wanted = next(layer for layer in manifest["layers"] if layer["size"] == len(largest))
+        from spincache_nb.core.manifest import Descriptor
+
+        blob = Descriptor("application/wasm", Digest.parse(wanted["digest"]), len(largest))
+        assert len(b"".join(client.stream_blob(reference, blob))) == len(largest)
+    assert len(records) == 2
+
+
+def test_tags_of_a_registry(plain_registry: RegistryServer) -> None:
+    plain_registry.push(*(artifact("transport/tags", tag=f"v{number}", count=1) for number in (2, 10, 1)))
+    with quick_client() as client:
+        assert sorted(client.tags(f"{plain_registry.name}/transport/tags")) == ["v1", "v10", "v2"]
+        with pytest.raises(NotFoundError) as caught:
+            list(client.tags(f"{plain_registry.name}/transport/no-such"))
+    assert "NAME_UNKNOWN" in caught.value.found
+
+
+def test_missing_things_are_told_apart(plain_registry: RegistryServer) -> None:
+    one = artifact("transport/missing", count=1)
+    plain_registry.push(one)
+    with quick_client() as client:
+        with pytest.raises(NotFoundError, match="tag v9"):
+            client.fetch_manifest(ref(f"{plain_registry.name}/transport/missing:v9"))
+        with pytest.raises(NotFoundError, match="manifest sha256:0"):
+            client.fetch_manifest(ref(f"{plain_registry.name}/transport/missing@sha256:{'0' * 64}"))
+        with pytest.raises(NotFoundError, match="NAME_UNKNOWN|MANIFEST_UNKNOWN"):
+            client.fetch_manifest(ref(f"{plain_registry.name}/transport/nothing-here:v1"))
+
+
+# htpasswd ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("auth", [READER, ZOE], ids=["reader", "zoe"])
+def test_basic_registry_is_read_whole(basic_registry: RegistryServer, auth: tuple[str, str]) -> None:
+    one = artifact("transport/basic")
+    basic_registry.push(one)
+    with quick_client(auth=auth) as client, basic_registry.recording() as records:
+        read_all(client, ref(basic_registry.reference(one)), one)
+    statuses = [record.status for record in records]
+    assert statuses == [401] + [200] * 7
+
+
+def test_basic_registry_is_read_with_stored_credentials(
+    basic_registry: RegistryServer, isolated_home: Path
+) -> None:
+    one = artifact("transport/basic")
+    basic_registry.push(one)
+    store = isolated_home / ".config" / "fermyon" / "registry-auth.json"
+    store.parent.mkdir(parents=True)
+    store.write_text(json.dumps({"auths": {basic_registry.name: "cmVhZGVyOnBhc3M6d29yZA=="}}))
+    with quick_client() as client:
+        read_all(client, ref(basic_registry.reference(one)), one)
+
+
+@pytest.mark.parametrize("auth", [("reader", "wrong"), ("nobody", "x"), None])
+def test_basic_registry_refuses(basic_registry: RegistryServer, auth: tuple[str, str] | None) -> None:
+    with quick_client(auth=auth) as client, basic_registry.recording() as records:
+        with pytest.raises(AccessDeniedError) as caught:
+            client.fetch_manifest(ref(f"{basic_registry.name}/transport/basic:v1"))
+    assert caught.value.status == 401
+    assert [record.status for record in records] == [401] * (2 if auth else 1)
+    assert ("without credentials" in caught.value.found) == (auth is None)
+
+
+# Bearer tokens -------------------------------------------------------------------------------------
+
+
+def test_token_registry_is_read_with_one_token(
+    token_registry: RegistryServer, token_service: TokenService
+) -> None:
+    one = artifact("private/app")
+    token_registry.push(one)
+    with quick_client(auth=READER) as client:
+        read_all(client, ref(token_registry.reference(one)), one)
+        assert client.request_count == 1 + 1 + 7
+    [request] = token_service.requests
+    assert (request.method, request.user) == ("GET", "reader")
+    assert request.scopes == ["repository:private/app:pull"]
+    assert request.parameters["service"] == [token_service.service]
+
+
+@pytest.mark.parametrize("field", ["token", "access_token"])
+def test_token_registry_is_open_to_anybody_where_it_is(
+    token_registry: RegistryServer, token_service: TokenService, field: str
+) -> None:
+    one = artifact("public/app")
+    token_registry.push(one)
+    token_service.settings.token_field = field  # type: ignore[assignment]
+    token_service.settings.expires_in = None
+    with quick_client() as client:
+        read_all(client, ref(token_registry.reference(one)), one)
+    assert [(request.user, request.status) for request in token_service.requests] == [(None, 200)]
+
+
+def test_token_registry_takes_an_identity_token(
+    token_registry: RegistryServer, token_service: TokenService
+) -> None:
+    one = artifact("private/app")
+    token_registry.push(one)
+    [identity_token] = IDENTITY_TOKENS
+    with quick_client(auth=("<token>", identity_token)) as client:
+        read_all(client, ref(token_registry.reference(one)), one)
+    [request] = token_service.requests
+    assert (request.method, request.user) == ("POST", "reader")
+
+
+def test_token_registry_gets_one_token_request_from_sixteen_threads(
+    token_registry: RegistryServer, token_service: TokenService
+) -> None:
+    one = artifact("private/threads", count=1)
+    token_registry.push(one)
+    reference = ref(token_registry.reference(one))
+    start = threading.Barrier(16)
+    with quick_client(auth=READER) as client, ThreadPoolExecutor(16) as pool:
+
+        def fetch(_: int) -> bytes:
+            start.wait(5)
+            return client.fetch_manifest(reference).content
+
+        assert list(pool.map(fetch, range(16))) == [one.manifest] * 16
+    assert len(token_service.requests) == 1
+
+
+def test_token_registry_renews_what_expires(
+    token_registry: RegistryServer, token_service: TokenService
+) -> None:
+    one = artifact("private/renewal", count=1)
+    token_registry.push(one)
+    token_service.settings.expires_in = 0  # good for the request it was fetched for, and no longer
+    with quick_client(auth=READER) as client:
+        for _ in range(3):
+            client.fetch_manifest(ref(token_registry.reference(one)))
+    assert len(token_service.requests) == 3
+
+
+def test_token_registry_with_tokens_it_refuses_does_not_turn_in_a_circle(
+    token_registry: RegistryServer, token_service: TokenService
+) -> None:
+    one = artifact("private/expired", count=1)
+    token_registry.push(one)
+    token_service.settings.lifetime = -61
+    with quick_client(auth=READER) as client, pytest.raises(AccessDeniedError):
+        client.fetch_manifest(ref(token_registry.reference(one)))
+    assert len(token_service.requests) == 1
+
+
+@pytest.mark.parametrize("auth", [("reader", "wrong"), ("<token>", "wrong"), None])
+def test_token_registry_refuses(
+    token_registry: RegistryServer, token_service: TokenService, auth: tuple[str, str] | None
+) -> None:
+    with quick_client(auth=auth) as client, pytest.raises(AccessDeniedError) as caught:
+        client.fetch_manifest(ref(f"{token_registry.name}/private/app:v1"))
+    assert "wrong" not in str(caught.value)
+    assert len(token_service.requests) == 1
+
+
+# TLS -----------------------------------------------------------------------------------------------
+
+
+def test_tls_registry_is_read_with_its_authority(tls_registry: RegistryServer) -> None:
+    one = artifact("transport/tls")
+    tls_registry.push(one)
+    with quick_client(insecure=False, ca=tls_registry.ca_file) as client:
+        read_all(client, ref(tls_registry.reference(one)), one)
+
+
+def test_tls_registry_is_not_trusted_without_it(tls_registry: RegistryServer) -> None:
+    with quick_client(insecure=False) as client:
+        with pytest.raises(ConnectionFailedError) as caught:
+            client.fetch_manifest(ref(f"{tls_registry.name}/transport/tls:v1"))
+        assert client.request_count == 1
+    assert "ca=" in caught.value.remedy
+
+
+def test_tls_registry_asked_in_plain_http_says_so(tls_registry: RegistryServer) -> None:
+    with quick_client() as client, pytest.raises(Exception, match="insecure=False"):
+        client.fetch_manifest(ref(f"{tls_registry.name}/transport/tls:v1"))
+
+
+def test_plain_registry_asked_for_tls_says_so(plain_registry: RegistryServer) -> None:
+    with quick_client(insecure=False) as client, pytest.raises(ConnectionFailedError, match="insecure=True"):
+        client.fetch_manifest(ref(f"{plain_registry.name}/transport/plain:v1"))

@@ -1,0 +1,170 @@
+"""Lists of tags, page after page."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import httpx
+import pytest
+
+from spincache_nb.core.registry import Limits
+from spincache_nb.core.registry.tags import next_target, parse_page
+from spincache_nb.errors import LimitError, NotFoundError, ProtocolError
+from tests.core.clients import errors_page, mock_client, quick_client, ref
+from tests.support import behaviours, faults
+from tests.support.hostile import HostileServer
+
+PAGE = httpx.URL("https://r.example/v2/org/app/tags/list?n=1000")
+LIST = "/v2/org/app/tags/list"
+
+
+def page(tags: Any, **headers: str) -> httpx.Response:
+    return httpx.Response(200, json={"name": "org/app", "tags": tags}, headers=headers)
+
+
+def tags_of(server: HostileServer, **options: Any) -> list[str]:
+    with quick_client(**options) as client:
+        return list(client.tags(f"{server.name}/org/app"))
+
+
+def test_tags_gives_one_page() -> None:
+    seen: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return page(["v2", "v1", "latest"])
+
+    with mock_client(handler) as client:
+        assert list(client.tags(ref("r.example/org/app:ignored"))) == ["v2", "v1", "latest"]
+    assert seen == ["https://r.example/v2/org/app/tags/list?n=1000"]
+
+
+@pytest.mark.parametrize("tags", [None, []])
+def test_tags_gives_none_where_there_are_none(tags: Any) -> None:
+    with mock_client(lambda request: page(tags)) as client:
+        assert list(client.tags("r.example/org/app")) == []
+
+
+def test_tags_follows_the_links(hostile: HostileServer) -> None:
+    hostile.tag_pages("org/app", [["v1", "v2"], ["v3", "v4"], ["v5"]])
+    assert tags_of(hostile) == ["v1", "v2", "v3", "v4", "v5"]
+    assert hostile.lines == [f"GET {LIST}?n=1000", f"GET {LIST}?last=1&n=2", f"GET {LIST}?last=2&n=2"]
+
+
+def test_tags_asks_for_pages_as_they_are_needed(hostile: HostileServer) -> None:
+    hostile.tag_pages("org/app", [["v1", "v2"], ["v3"]])
+    with quick_client() as client:
+        assert list(itertools.islice(client.tags(f"{hostile.name}/org/app"), 2)) == ["v1", "v2"]
+    assert len(hostile.requests) == 1
+
+
+def test_tags_tries_a_page_again(hostile: HostileServer) -> None:
+    hostile.tag_pages("org/app", [["v1"], ["v2"]])
+    hostile.on(LIST, faults.Drop(), behaviours.later(503))
+    assert tags_of(hostile) == ["v1", "v2"]
+
+
+@pytest.mark.parametrize("link", [f"<{LIST}?n=1000>", f"<{LIST}?last=1&n=2>"])
+def test_tags_sees_a_circle(hostile: HostileServer, link: str) -> None:
+    hostile.tag_pages("org/app", [["v1"], ["v2"]], last_link=f'{link}; rel="next"')
+    with pytest.raises(ProtocolError):
+        tags_of(hostile)
+    assert len(hostile.requests) == 2
+
+
+def test_tags_of_an_endless_list_end() -> None:
+    number = itertools.count()
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return page(["v1"], Link=f'<{LIST}?last={next(number)}>; rel="next"')
+
+    with mock_client(handler, limits=Limits(tag_pages=5)) as client:
+        with pytest.raises(LimitError):
+            list(client.tags("r.example/org/app"))
+        assert client.request_count == 5
+
+
+def test_tags_of_a_page_without_end_end(hostile: HostileServer) -> None:
+    hostile.always("*", faults.Stream(50 << 20))
+    with pytest.raises(LimitError):
+        tags_of(hostile)
+
+
+@pytest.mark.parametrize("target", ["https://evil.example/v2/x", "//evil.example/x", "http://r.example/x", "ftp://r.example/x"])
+def test_tags_does_not_follow_a_link_to_elsewhere(target: str) -> None:
+    handler = lambda request: page(["v1"], Link=f'<{target}>; rel="next"')  # noqa: E731
+    with mock_client(handler, auth=("ann", "secret")) as client:
+        with pytest.raises(ProtocolError):
+            list(client.tags("r.example/org/app"))
+        assert client.request_count == 1
+
+
+def test_tags_of_a_missing_repository_are_not_found() -> None:
+    handler = lambda request: httpx.Response(404, content=errors_page("NAME_UNKNOWN"))  # noqa: E731
+    with mock_client(handler) as client, pytest.raises(NotFoundError) as caught:
+        list(client.tags("r.example/org/app"))
+    assert "repository org/app" in caught.value.expected
+    assert "NAME_UNKNOWN" in caught.value.found
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"not json",
+        b'{"tags": "v1"}',
+        b'{"tags": [1]}',
+        b'{"tags": ["../../etc"]}',
+        b'{"tags": ["a b"]}',
+        b'{"tags": [""]}',
+        b'{"tags": ["' + b"x" * 129 + b'"]}',
+        b'{"tags": ["a\\nb"]}',
+    ],
+)
+def test_parse_page_refuses(content: bytes) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse_page(content, where="r.example/org/app")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("links", "target"),
+    [
+        ([], None),
+        ([""], None),
+        ([f'<{LIST}?last=a>; rel="next"'], f"{LIST}?last=a"),
+        ([f"<{LIST}?last=a>; rel=next"], f"{LIST}?last=a"),
+        ([f'<{LIST}?last=a>; rel="prev next"'], f"{LIST}?last=a"),
+        ([f'<{LIST}?last=a>; title="x"; REL="Next"'], f"{LIST}?last=a"),
+        ([f'<{LIST}?p=1>; rel="prev", <{LIST}?p=3>; rel="next"'], f"{LIST}?p=3"),
+        ([f'<{LIST}?p=1>; rel="first"', f'<{LIST}?p=3>; rel="next"'], f"{LIST}?p=3"),
+        ([f'<https://R.example:443{LIST}?last=a>; rel="next"'], f"{LIST}?last=a"),
+        (["<?last=a>; rel=next"], f"{LIST}?last=a"),
+        ([f'<{LIST}?last=a>; rel="last"'], None),
+        ([f'<{LIST}?last=a>; rel="nextone"'], None),
+        ([f"<{LIST}?last=a>; rel=nextone"], None),
+        ([f"<{LIST}?last=a>"], None),
+        ([f'{LIST}?last=a; rel="next"'], None),
+    ],
+)
+def test_next_target_reads_links(links: list[str], target: str | None) -> None:
+    assert next_target(links, PAGE, where="test") == target
+
+
+def test_tags_uses_the_token_of_the_repository() -> None:
+    seen: list[str | None] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "auth.example":
+            return httpx.Response(200, json={"token": request.url.params["scope"]})
+        seen.append(request.headers.get("Authorization"))
+        if seen[-1] is None:
+            challenge = 'Bearer realm="https://auth.example/",scope="repository:org/app:metadata_read"'
+            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+        return page(["v1"])
+
+    with mock_client(handler) as client:
+        assert list(client.tags("r.example/org/app")) == ["v1"]
+    assert seen == [None, "Bearer repository:org/app:pull,metadata_read"]

@@ -1,0 +1,183 @@
+"""Archive layers: members by digest, limits, and what a tar from outside may try."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spincache_nb.core.archive import ArchiveLimits, Unpacked, check_stored, list_members, unpack
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.digest import Digest
+from spincache_nb.errors import ArchiveError, LimitError, NotInCacheError, PullCancelled
+
+
+def tar_gz(
+    *entries: tuple[tarfile.TarInfo, bytes] | tuple[str, bytes], format: int = tarfile.PAX_FORMAT
+) -> bytes:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=format) as tar:
+        for head, content in entries:
+            info = tarfile.TarInfo(head) if isinstance(head, str) else head
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return gzip.compress(raw.getvalue(), mtime=0)
+
+
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def listed(archive: bytes, **limits: int) -> Unpacked:
+    return list_members(io.BytesIO(archive), where="test", limits=ArchiveLimits(**limits))
+
+
+def stored(tmp_path: Path, archive: bytes) -> tuple[Cache, Digest]:
+    cache, digest = Cache(tmp_path), Digest.of(archive)
+    cache.put_blob("data", digest, [archive])
+    return cache, digest
+
+
+def sha(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def test_unpack_stores_each_regular_file_by_its_digest(tmp_path: Path) -> None:
+    big = b"0123456789" * 300_000
+    archive = tar_gz(("./a.txt", b"a"), ("./dir/b.bin", big), ("./same", b"a"), ("./empty", b""))
+    cache, digest = stored(tmp_path, archive)
+    found = unpack(cache, digest)
+    assert [(m.path, str(m.digest), m.size) for m in found.members] == [
+        ("./a.txt", sha(b"a"), 1),
+        ("./dir/b.bin", sha(big), len(big)),
+        ("./same", sha(b"a"), 1),
+        ("./empty", sha(b""), 0),
+    ]
+    files = {path.name: path.read_bytes() for path in (cache.path / "data").iterdir()}
+    assert files == {str(digest): archive, sha(b"a"): b"a", sha(big): big, sha(b""): b""}
+    assert {path.name for path in cache.path.iterdir()} == {"data"}
+
+
+def test_unpack_skips_and_counts_what_is_no_regular_file(tmp_path: Path) -> None:
+    archive = tar_gz(
+        (special("./d", tarfile.DIRTYPE), b""),
+        (special("./link", tarfile.SYMTYPE, "/etc/passwd"), b""),
+        (special("./hard", tarfile.LNKTYPE, "./a"), b""),
+        (special("./pipe", tarfile.FIFOTYPE), b""),
+        (special("./device", tarfile.CHRTYPE), b""),
+        ("../outside", b"x"),
+        ("/absolute", b"a"),
+    )
+    cache, digest = stored(tmp_path / "c", archive)
+    found = unpack(cache, digest)
+    assert [m.path for m in found.members] == ["/absolute"]
+    assert found.skipped == 6
+    assert {p.name for p in (tmp_path / "c" / "registry" / "data").iterdir()} == {str(digest), sha(b"a")}
+    assert {p.name for p in tmp_path.iterdir()} == {"c"}
+
+
+@pytest.mark.parametrize("format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_list_members_reads_long_names(format: int) -> None:
+    name = "d/" * 150 + "ä.txt"
+    assert [m.path for m in listed(tar_gz((name, b"x"), format=format)).members] == [name]
+
+
+@given(
+    st.lists(
+        st.tuples(st.text("abc/", min_size=1).filter(lambda t: t.strip("/")), st.binary(max_size=2000)),
+        max_size=8,
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_list_members_hashes_what_is_there(entries: list[tuple[str, bytes]]) -> None:
+    found = listed(tar_gz(*entries))
+    assert [(str(m.digest), m.size) for m in found.members] == [(sha(c), len(c)) for _, c in entries]
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        b"",
+        b"not gzip at all",
+        gzip.compress(b"not a tar, but long enough to fill a block of it " * 40),
+        tar_gz(("a", b"x" * 100_000))[:-60],
+        gzip.compress(b"")[:10],
+    ],
+    ids=["empty", "not gzip", "not tar", "truncated", "cut header"],
+)
+def test_list_members_refuses_what_is_no_archive(archive: bytes) -> None:
+    with pytest.raises(ArchiveError) as caught:
+        listed(archive)
+    assert caught.value.where == "test"
+
+
+def test_list_members_refuses_a_bomb_before_it_explodes() -> None:
+    bomb = io.BytesIO()
+    with gzip.open(bomb, "wb", compresslevel=9) as packed:
+        info = tarfile.TarInfo("zeros")
+        info.size = 400 << 20
+        packed.write(info.tobuf())
+        for _ in range(400):
+            packed.write(bytes(1 << 20))
+    tracemalloc.start()
+    with pytest.raises(LimitError) as caught:
+        listed(bomb.getvalue())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "bomb" in caught.value.found
+    assert peak < 16 << 20
+
+
+def test_list_members_refuses_a_huge_extended_header() -> None:
+    """`tarfile` would read such a header into memory whole."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 8 << 30
+    packed = gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20))
+    with pytest.raises(LimitError):
+        listed(packed)
+
+
+@pytest.mark.parametrize(
+    ("limits", "word"),
+    [({"entries": 2}, "entries"), ({"member_bytes": 99}, "100"), ({"total_bytes": 1000}, "unpacked")],
+)
+def test_list_members_keeps_to_its_limits(limits: dict[str, int], word: str) -> None:
+    archive = tar_gz(("a", b""), ("b", b"x" * 100), ("c", b""))
+    with pytest.raises(LimitError) as caught:
+        listed(archive, **limits)
+    assert word in str(caught.value)
+    assert len(listed(archive).members) == 3
+
+
+def test_unpack_stops_when_told(tmp_path: Path) -> None:
+    cache, digest = stored(tmp_path, tar_gz(("a", b"x" * 5_000_000)))
+
+    def check() -> None:
+        raise PullCancelled("pull")
+
+    with pytest.raises(PullCancelled):
+        unpack(cache, digest, check=check)
+    assert [path.name for path in (cache.path / "data").iterdir()] == [str(digest)]
+
+
+def test_unpack_without_the_archive(tmp_path: Path) -> None:
+    with pytest.raises(NotInCacheError):
+        unpack(Cache(tmp_path), Digest.of(b"x"))
+
+
+def test_check_stored_tells_a_damaged_archive(tmp_path: Path) -> None:
+    archive = tar_gz(("a", b"x"))
+    cache, digest = stored(tmp_path, archive)
+    assert check_stored(cache, digest)
+    (cache.path / "data" / str(digest)).write_bytes(archive[:-1] + b"?")
+    assert not check_stored(cache, digest)
+    assert not check_stored(cache, Digest.of(b"absent"))

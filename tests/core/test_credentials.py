@@ -1,0 +1,788 @@
+"""Credentials: which store wins, what each form means, and that no secret is ever shown.
+
+The order inside Docker's file was compared with the Rust crate docker_credential 1.4.0, which Spin uses,
+on 1,500 generated files.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import pickle
+import pprint
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spincache_nb.core.credentials import (
+    Credentials,
+    CredentialSearch,
+    as_credentials,
+    find_credentials,
+    search_credentials,
+)
+from spincache_nb.core.credentials.stores import (
+    HelperQuestion,
+    choose_from_docker,
+    choose_from_podman,
+    choose_from_spin,
+    normalise_host,
+)
+from spincache_nb.errors import CredentialsError
+from tests.support.procs import call
+
+SECRET = "hunter2"
+TOKEN = "refresh-me"
+
+# base64 by coreutils: printf 'ann:hunter2' | base64
+ANN = "YW5uOmh1bnRlcjI="
+BOB = "Ym9iOnBhOnNz"  # bob:pa:ss, no padding needed
+CLEO = "Y2xlbzp4eA"  # cleo:xx, padding left out
+
+
+def encode(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+class Stores:
+    """The credential stores of one made-up user."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environ = {
+            "HOME": str(home),
+            "PATH": f"{home / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin",
+            "XDG_RUNTIME_DIR": str(home / "run"),
+        }
+        (home / "bin").mkdir(parents=True)
+
+    def write(self, name: str, content: object) -> Path:
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return path
+
+    def spin(self, content: object) -> Path:
+        return self.write(".config/fermyon/registry-auth.json", content)
+
+    def docker(self, content: object) -> Path:
+        return self.write(".docker/config.json", content)
+
+    def podman(self, content: object) -> Path:
+        return self.write("run/containers/auth.json", content)
+
+    def podman_config(self, content: object) -> Path:
+        return self.write(".config/containers/auth.json", content)
+
+    def helper(self, name: str, code: str) -> Path:
+        """A credential helper: Python code that is given `server`, the text on its standard input."""
+        body = f"#!{sys.executable} -IS\nimport sys\nserver = sys.stdin.read()\n{code}\n"
+        path = self.write(f"bin/docker-credential-{name}", body)
+        path.chmod(0o755)
+        return path
+
+    def answering(self, name: str, answers: dict[str, tuple[str, str]]) -> Path:
+        """A helper that knows some servers and says of others what all helpers say."""
+        return self.helper(
+            name,
+            f"answers = {answers!r}\n"
+            "import json\n"
+            "assert sys.argv[1:] == ['get']\n"
+            "if server not in answers:\n"
+            "    print('credentials not found in native keychain')\n"
+            "    sys.exit(1)\n"
+            "user, secret = answers[server]\n"
+            "print(json.dumps({'ServerURL': server, 'Username': user, 'Secret': secret}))",
+        )
+
+    def search(
+        self, host: str = "ghcr.io", repository: str | None = None, **options: Any
+    ) -> CredentialSearch:
+        return search_credentials(host, repository, system="linux", environ=self.environ, **options)
+
+    def pair(self, host: str = "ghcr.io", repository: str | None = None) -> tuple[str, str] | str | None:
+        """User and password, or the identity token, or None; and no complaint."""
+        search = self.search(host, repository)
+        assert search.notes == ()
+        found = search.credentials
+        if found is None:
+            return None
+        return found.identity_token or (found.username, found.password)
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Stores:
+    return Stores(tmp_path / "home")
+
+
+# --- order of the stores ---------------------------------------------------------------------------
+
+
+def test_search_goes_through_the_stores_in_order(stores: Stores) -> None:
+    files = [
+        stores.spin({"auths": {"ghcr.io": encode("spin", "1")}}),
+        stores.docker({"auths": {"ghcr.io": {"auth": encode("docker", "2")}}}),
+        stores.podman({"auths": {"ghcr.io": {"auth": encode("podman", "3")}}}),
+        stores.podman_config({"auths": {"ghcr.io": {"auth": encode("config", "4")}}}),
+    ]
+    found = []
+    for path in files:
+        credentials = stores.search().credentials
+        assert credentials is not None
+        assert credentials.source == str(path)
+        found.append((credentials.username, credentials.password))
+        path.unlink()
+    assert found == [("spin", "1"), ("docker", "2"), ("podman", "3"), ("config", "4")]
+    assert stores.search() == CredentialSearch(None, ())
+
+
+def test_search_passes_over_stores_without_this_host(stores: Stores) -> None:
+    stores.spin({"auths": {"example.com": ANN}})
+    stores.docker({"auths": {"example.com": {"auth": ANN}}})
+    stores.podman({"auths": {}})
+    stores.podman_config({"auths": {"ghcr.io": {"auth": BOB}}})
+    assert stores.pair() == ("bob", "pa:ss")
+
+
+def test_search_without_any_store_is_anonymous_and_creates_nothing(stores: Stores) -> None:
+    before = sorted(stores.home.rglob("*"))
+    assert stores.search() == CredentialSearch(None, ())
+    assert sorted(stores.home.rglob("*")) == before
+
+
+def test_search_without_a_home_is_anonymous() -> None:
+    assert search_credentials("ghcr.io", environ={}) == CredentialSearch(None, ())
+
+
+def test_find_credentials_reads_the_process_by_default(isolated_home: Path) -> None:
+    assert find_credentials("ghcr.io") is None
+    path = isolated_home / ".docker" / "config.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"auths": {"ghcr.io": {"auth": ANN}}}))
+    assert find_credentials("ghcr.io") == Credentials("ann", SECRET)
+
+
+def test_docker_config_variable_moves_the_file(stores: Stores) -> None:
+    stores.docker({"auths": {"ghcr.io": {"auth": ANN}}})
+    stores.write("elsewhere/config.json", {"auths": {"ghcr.io": {"auth": BOB}}})
+    stores.environ["DOCKER_CONFIG"] = str(stores.home / "elsewhere")
+    assert stores.pair() == ("bob", "pa:ss")
+
+
+def test_registry_auth_file_variable_goes_before_podmans_own(stores: Stores) -> None:
+    stores.podman({"auths": {"ghcr.io": {"auth": ANN}}})
+    path = stores.write("mine.json", {"auths": {"ghcr.io": {"auth": BOB}}})
+    stores.environ["REGISTRY_AUTH_FILE"] = str(path)
+    assert stores.pair() == ("bob", "pa:ss")
+
+
+# --- Spin's file -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "found"),
+    [
+        ("ghcr.io", "ghcr.io", True),
+        ("localhost:5000", "localhost:5000", True),
+        ("index.docker.io", "index.docker.io", True),
+        ("docker.io", "index.docker.io", True),
+        ("index.docker.io", "docker.io", False),  # Spin looks for nothing else
+        ("ghcr.io", "https://ghcr.io", False),
+        ("ghcr.io", "GHCR.io", False),
+        ("localhost:5000", "localhost", False),
+    ],
+)
+def test_spin_entries_are_found_by_the_exact_host(stores: Stores, host: str, key: str, found: bool) -> None:
+    stores.spin({"auths": {key: ANN}})
+    assert stores.pair(host) == (("ann", SECRET) if found else None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "pair"),
+    [
+        (ANN, ("ann", SECRET)),
+        (BOB, ("bob", "pa:ss")),
+        (encode("", "only-password"), ("", "only-password")),
+        (encode("only-user", ""), ("only-user", "")),
+        (encode("ünï", "pässwörd 中"), ("ünï", "pässwörd 中")),
+        (encode("<token>", TOKEN), TOKEN),
+    ],
+)
+def test_spin_entries_are_base64_of_user_and_password(stores: Stores, entry: str, pair: object) -> None:
+    stores.spin({"auths": {"ghcr.io": entry}})
+    assert stores.pair() == pair
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "\ufeff{}",
+        {"auths": []},
+        {"auths": {"ghcr.io": {"auth": ANN}}},  # Docker's form
+        {"auths": {"ghcr.io": 7}},
+        {"auths": {"ghcr.io": CLEO}},  # Spin wants the padding
+        {"auths": {"ghcr.io": "%%%"}},
+        {"auths": {"ghcr.io": ""}},
+        {"auths": {"ghcr.io": "aHVudGVyMg=="}},  # no colon
+        {"auths": {"ghcr.io": "OmE6/w=="}},  # not UTF-8
+        {"auths": {"ghcr.io": "Og=="}},  # a colon alone
+    ],
+)
+def test_damaged_spin_file_falls_through_with_a_note(stores: Stores, content: object) -> None:
+    path = stores.spin(content)
+    stores.docker({"auths": {"ghcr.io": {"auth": BOB}}})
+    search = stores.search()
+    assert search.credentials == Credentials("bob", "pa:ss")
+    (note,) = search.notes
+    assert str(path) in note
+    assert "\n" not in note
+
+
+@pytest.mark.parametrize("content", ["{}", {"auths": None}, {"auths": {}}, {"other": 1}])
+def test_empty_spin_file_is_no_fault(stores: Stores, content: object) -> None:
+    stores.spin(content)
+    assert stores.pair() is None
+
+
+def test_store_that_is_too_large_is_not_read(stores: Stores) -> None:
+    stores.spin('{"auths": {"ghcr.io": "' + ANN + '"}}' + " " * (4 << 20))
+    (note,) = stores.search().notes
+    assert "bytes" in note
+
+
+def test_store_that_is_a_folder_is_a_note(stores: Stores) -> None:
+    (stores.home / ".docker" / "config.json").mkdir(parents=True)
+    (note,) = stores.search().notes
+    assert "config.json" in note
+
+
+def search_notes(home: str) -> list[str]:
+    from spincache_nb.core.credentials import search_credentials
+
+    return list(search_credentials("ghcr.io", system="linux", environ={"HOME": home}).notes)
+
+
+def test_store_without_permission_is_a_note(nobodys_folder: Path) -> None:
+    path = nobodys_folder / ".docker" / "config.json"
+    path.parent.mkdir(mode=0o755)
+    path.write_text("{}")
+    path.chmod(0o000)
+    (note,) = call(search_notes, str(nobodys_folder), unprivileged=True).value
+    assert note.startswith(f"{path}: ")
+    assert "Permission denied" in note
+
+
+# --- Docker's file ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "host"),
+    [
+        ("https://index.docker.io/v1/", "index.docker.io"),
+        ("docker.io", "index.docker.io"),
+        ("registry-1.docker.io", "index.docker.io"),
+        ("https://registry-1.docker.io/v2/", "index.docker.io"),
+        ("ghcr.io", "ghcr.io"),
+        ("http://ghcr.io", "ghcr.io"),
+        ("https://h.example:5000/v2/x", "h.example:5000"),
+        ("h.example:5000", "h.example:5000"),
+        ("ghcr.io/org", "ghcr.io/org"),  # a namespace, not the host
+        ("", ""),
+    ],
+)
+def test_normalise_host_strips_scheme_and_path(key: str, host: str) -> None:
+    assert normalise_host(key) == host
+
+
+HUB = "https://index.docker.io/v1/"
+
+
+@pytest.mark.parametrize(
+    ("host", "config", "expected"),
+    [
+        ("ghcr.io", {"auths": {"ghcr.io": {"auth": ANN}}}, ("ann", SECRET)),
+        ("ghcr.io", {"auths": {"ghcr.io": {"auth": CLEO}}}, ("cleo", "xx")),
+        ("ghcr.io", {"auths": {"ghcr.io": {"auth": CLEO + "=="}}}, ("cleo", "xx")),
+        ("ghcr.io", {"auths": {"https://ghcr.io": {"auth": ANN}}}, ("ann", SECRET)),
+        ("ghcr.io", {"auths": {"https://ghcr.io/v2/": {"auth": ANN}}}, ("ann", SECRET)),
+        ("ghcr.io", {"auths": {"ghcr.io/org": {"auth": ANN}}}, None),
+        ("ghcr.io", {"auths": {"ghcr.io:443": {"auth": ANN}}}, None),
+        ("ghcr.io", {"auths": {"GHCR.io": {"auth": ANN}}}, None),
+        ("ghcr.io", {"auths": {"evilghcr.io": {"auth": ANN}}}, None),
+        ("ghcr.io", {"auths": {"ghcr.io.evil.example": {"auth": ANN}}}, None),
+        ("localhost:5000", {"auths": {"localhost:5000": {"auth": ANN}}}, ("ann", SECRET)),
+        ("localhost:5000", {"auths": {"localhost": {"auth": ANN}}}, None),
+        ("index.docker.io", {"auths": {HUB: {"auth": ANN}}}, ("ann", SECRET)),
+        ("index.docker.io", {"auths": {"docker.io": {"auth": ANN}}}, ("ann", SECRET)),
+        ("docker.io", {"auths": {HUB: {"auth": ANN}}}, ("ann", SECRET)),
+        # the very key wins, and an identity token goes before a password
+        ("ghcr.io", {"auths": {"https://ghcr.io": {"auth": BOB}, "ghcr.io": {"auth": ANN}}}, ("ann", SECRET)),
+        ("ghcr.io", {"auths": {"ghcr.io": {"auth": ANN, "identitytoken": TOKEN}}}, TOKEN),
+        ("ghcr.io", {"auths": {"ghcr.io": {"identitytoken": TOKEN}}}, TOKEN),
+        ("ghcr.io", {"auths": {"ghcr.io": {"auth": ANN, "identitytoken": ""}}}, ("ann", SECRET)),
+        ("ghcr.io", {"auths": {"ghcr.io": {"auth": encode("u", "p\0\0")}}}, ("u", "p")),
+        # nothing to find
+        ("ghcr.io", {"auths": {"ghcr.io": {}}}, None),
+        ("ghcr.io", {"auths": {"ghcr.io": {"auth": None, "email": "x"}}}, None),
+        ("ghcr.io", {"auths": None, "credHelpers": None, "credsStore": None}, None),
+        ("ghcr.io", {"HttpHeaders": {"User-Agent": "x"}, "psFormat": "table"}, None),
+        ("ghcr.io", {"credsStore": ""}, None),
+        ("ghcr.io", {"credHelpers": {"ghcr.io": ""}}, None),
+    ],
+)
+def test_docker_auths(stores: Stores, host: str, config: object, expected: object) -> None:
+    stores.docker(config)
+    assert stores.pair(host) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"credHelpers": {"ghcr.io": "own"}, "credsStore": "all"}, ("own", "1")),
+        (
+            {"credHelpers": {"ghcr.io": "own"}, "auths": {"ghcr.io": {"auth": ANN, "identitytoken": TOKEN}}},
+            ("own", "1"),
+        ),
+        ({"credHelpers": {"other.io": "own"}, "credsStore": "all"}, ("all", "2")),
+        ({"credsStore": "all", "auths": {"ghcr.io": {}}}, ("all", "2")),
+        ({"credsStore": "all", "auths": {"ghcr.io": {"auth": ANN}}}, ("ann", SECRET)),
+        ({"credsStore": "all", "auths": {"ghcr.io": {"identitytoken": TOKEN}}}, TOKEN),
+        ({"credHelpers": {"ghcr.io": ""}, "credsStore": "all"}, ("all", "2")),
+        ({"credHelpers": {"https://ghcr.io": "own"}, "auths": {"ghcr.io": {"auth": ANN}}}, ("ann", SECRET)),
+        ({"credHelpers": {"https://ghcr.io": "own"}, "credsStore": "all"}, ("all", "2")),
+        ({"credHelpers": {"https://ghcr.io": "own"}}, ("own", "1")),
+    ],
+)
+def test_docker_helpers_come_in_spins_order(stores: Stores, config: object, expected: object) -> None:
+    stores.answering("own", {"ghcr.io": ("own", "1")})
+    stores.answering("all", {"ghcr.io": ("all", "2")})
+    stores.docker(config)
+    assert stores.pair() == expected
+
+
+@pytest.mark.parametrize(
+    "auths",
+    [
+        [],
+        "x",
+        {"ghcr.io": "text"},
+        {"ghcr.io": None},
+        {"ghcr.io": {"auth": "%%%"}},
+        {"ghcr.io": {"auth": "aHVudGVyMg"}},
+        {"ghcr.io": {"auth": "ä"}},
+    ],
+)
+def test_damaged_docker_entry_falls_through_with_a_note(stores: Stores, auths: object) -> None:
+    stores.docker({"auths": auths})
+    stores.podman({"auths": {"ghcr.io": {"auth": BOB}}})
+    search = stores.search()
+    assert search.credentials == Credentials("bob", "pa:ss")
+    assert len(search.notes) == 1
+
+
+def test_damaged_entry_does_not_hide_a_good_one_for_the_same_host(stores: Stores) -> None:
+    stores.docker({"auths": {"docker.io": {"auth": "%%%"}, HUB: {"auth": ANN}}})
+    assert stores.pair("index.docker.io") == ("ann", SECRET)
+
+
+# --- helpers ---------------------------------------------------------------------------------------
+
+
+def test_helper_is_run_with_get_and_the_host_on_its_input(stores: Stores) -> None:
+    stores.docker({"credsStore": "spy"})
+    stores.helper("spy", "import json\nprint(json.dumps({'Username': sys.argv[1], 'Secret': server}))")
+    assert stores.pair("ghcr.io") == ("get", "ghcr.io")
+
+
+def test_helper_with_the_user_token_gives_an_identity_token(stores: Stores) -> None:
+    stores.answering("desk", {"ghcr.io": ("<token>", TOKEN)})
+    path = stores.docker({"credsStore": "desk"})
+    found = stores.search().credentials
+    assert found == Credentials(identity_token=TOKEN)
+    assert found is not None
+    assert found.source == f"docker-credential-desk (named in {path})"
+
+
+def test_helper_is_asked_for_docker_hub_under_both_names(stores: Stores) -> None:
+    stores.answering("desk", {HUB: ("hub", "2")})
+    stores.docker({"credsStore": "desk"})
+    assert stores.pair("index.docker.io") == ("hub", "2")
+    stores.answering("desk", {HUB: ("hub", "2"), "index.docker.io": ("spin", "1")})
+    assert stores.pair("docker.io") == ("spin", "1")
+
+
+def test_helper_that_has_nothing_is_no_fault(stores: Stores) -> None:
+    stores.answering("desk", {})
+    stores.docker({"credsStore": "desk"})
+    stores.podman({"auths": {"ghcr.io": {"auth": BOB}}})
+    assert stores.pair() == ("bob", "pa:ss")
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (f"print('{SECRET}'); print('{SECRET}', file=sys.stderr); sys.exit(1)", "exit status 1"),
+        ("import os; os.kill(os.getpid(), 9)", "exit status -9"),
+        ("pass", "JSON"),
+        (f"print('{SECRET}')", "JSON"),
+        (f"print('[\"{SECRET}\"]')", "JSON"),
+        (f'print(\'{{"Username": "ann"}}\', "{SECRET}")', "JSON"),
+        (f'print(\'{{"Secret": "{SECRET}"}}\')', "JSON"),
+        (f'print(\'{{"Username": 1, "Secret": "{SECRET}"}}\')', "JSON"),
+        (f'print(\'{{"Username": "a:b", "Secret": "{SECRET}"}}\')', "colon"),
+        ('print(\'{"Username": "", "Secret": ""}\')', "empty"),
+        ('print(\'{"Username": "<token>", "Secret": ""}\')', "empty"),
+        ("print('[' * 100000)", "JSON"),
+        ('sys.stdout.write(\'{"Username": "a", "Secret": "\' + \'x\' * (2 << 20) + \'"}\')', "JSON"),
+        ("sys.stdout.buffer.write(b'\\xff\\xfe')", "JSON"),
+    ],
+)
+def test_helper_that_fails_is_a_note_and_the_next_store_is_asked(
+    stores: Stores, code: str, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores.helper("desk", code)
+    path = stores.docker({"credHelpers": {"ghcr.io": "desk"}})
+    stores.podman({"auths": {"ghcr.io": {"auth": BOB}}})
+    with caplog.at_level(logging.WARNING, "spincache_nb"):
+        search = stores.search()
+    assert search.credentials == Credentials("bob", "pa:ss")
+    (note,) = search.notes
+    assert f"docker-credential-desk (named in {path})" in note
+    assert word in note
+    assert [record.getMessage() for record in caplog.records] == [note]
+    assert SECRET not in note + caplog.text
+    assert "\n" not in note
+
+
+def test_helper_that_does_not_read_its_input_is_understood(stores: Stores) -> None:
+    path = stores.write("bin/docker-credential-deaf", '#!/bin/sh\necho \'{"Username":"u","Secret":"s"}\'\n')
+    path.chmod(0o755)
+    stores.docker({"credsStore": "deaf"})
+    assert stores.pair() == ("u", "s")
+
+
+def test_helper_that_hangs_is_stopped(stores: Stores) -> None:
+    stores.helper("slow", "import time; time.sleep(60)")
+    stores.docker({"credsStore": "slow"})
+    start = time.monotonic()
+    search = stores.search(helper_seconds=0.3)
+    assert time.monotonic() - start < 20
+    assert search.credentials is None
+    assert "within 0.3 s" in search.notes[0]
+
+
+def test_helper_that_is_not_installed_is_a_note(stores: Stores) -> None:
+    stores.docker({"credsStore": "desktop"})
+    search = stores.search()
+    assert search.credentials is None
+    assert "docker-credential-desktop" in search.notes[0]
+    assert "PATH" in search.notes[0]
+
+
+def test_helper_that_is_no_program_is_a_note(stores: Stores) -> None:
+    path = stores.write("bin/docker-credential-bad", "\x00\x01\x02")
+    path.chmod(0o755)
+    stores.docker({"credsStore": "bad"})
+    assert len(stores.search().notes) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "/bin/evil",
+        "a b",
+        "a;b",
+        "$(x)",
+        "a/b",
+        "a\\b",
+        "-x",
+        ".x",
+        "a\nb",
+        "ä",
+        "a" * 65,
+        " ",
+        "a\0b",
+    ],
+)
+def test_helper_name_that_could_be_something_else_is_refused(stores: Stores, name: str) -> None:
+    stores.docker({"credsStore": name})
+    search = stores.search()
+    assert search.credentials is None
+    assert "the name of a credential helper" in search.notes[0]
+
+
+@pytest.mark.parametrize("path", ["", ".", "bin"])
+def test_helper_in_the_working_directory_is_not_run(
+    stores: Stores, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores.answering("here", {"ghcr.io": ("evil", "x")})
+    monkeypatch.chdir(stores.home / "bin" if path != "bin" else stores.home)
+    stores.environ["PATH"] = path
+    stores.docker({"credsStore": "here"})
+    assert stores.search().credentials is None
+
+
+@pytest.mark.parametrize("value", [7, [], {}, True])
+def test_helper_name_that_is_no_text_is_no_helper(stores: Stores, value: object) -> None:
+    stores.docker({"credsStore": value, "credHelpers": {"ghcr.io": value}})
+    assert stores.search().credentials is None
+
+
+# --- Podman's files --------------------------------------------------------------------------------
+
+NESTED = {
+    "auths": {
+        "r.example/ns/user/app": {"auth": encode("app", "1")},
+        "r.example/ns/user": {"auth": encode("user", "2")},
+        "r.example/ns": {"auth": encode("ns", "3")},
+        "r.example": {"auth": encode("host", "4")},
+        "r.example/empty": {},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("repository", "user"),
+    [
+        ("ns/user/app", "app"),
+        ("ns/user/app/deeper", "app"),
+        ("ns/user/other", "user"),
+        ("ns/user", "user"),
+        ("ns/username", "ns"),
+        ("ns", "ns"),
+        ("n", "host"),
+        ("empty/app", "host"),
+        ("", "host"),
+        (None, "host"),
+    ],
+)
+def test_podman_key_with_the_longest_match_counts(stores: Stores, repository: str | None, user: str) -> None:
+    stores.podman(NESTED)
+    found = stores.search("r.example", repository).credentials
+    assert found is not None
+    assert found.username == user
+
+
+@pytest.mark.parametrize(
+    ("key", "repository", "found"),
+    [
+        ("docker.io", "library/busybox", True),
+        ("index.docker.io", "library/busybox", True),
+        (HUB, "library/busybox", True),
+        ("docker.io/library/busybox", "library/busybox", True),
+        ("docker.io/library", "library/busybox", True),
+        ("docker.io/other", "library/busybox", False),
+    ],
+)
+def test_podman_names_docker_hub_docker_io(stores: Stores, key: str, repository: str, found: bool) -> None:
+    stores.podman({"auths": {key: {"auth": ANN}}})
+    assert stores.pair("index.docker.io", repository) == (("ann", SECRET) if found else None)
+
+
+def test_podman_key_for_a_part_does_not_count_for_the_rest(stores: Stores) -> None:
+    stores.podman({"auths": {"r.example/ns": {"auth": ANN}}})
+    assert stores.pair("r.example", "other/app") is None
+    assert stores.pair("r.example") is None
+
+
+def test_podman_helper_goes_before_its_auths(stores: Stores) -> None:
+    stores.answering("pass", {"r.example": ("helped", "1"), "docker.io": ("hub", "2")})
+    stores.podman(
+        {
+            "credHelpers": {"r.example": "pass", "docker.io": "pass"},
+            "auths": {"r.example": {"auth": ANN}, "docker.io": {"auth": ANN}},
+        }
+    )
+    assert stores.pair("r.example", "ns/app") == ("helped", "1")
+    assert stores.pair("index.docker.io", "library/app") == ("hub", "2")
+
+
+def test_podman_identity_token(stores: Stores) -> None:
+    stores.podman({"auths": {"r.example": {"auth": ANN, "identitytoken": TOKEN}}})
+    assert stores.pair("r.example", "a") == TOKEN
+
+
+# --- the value -------------------------------------------------------------------------------------
+
+
+def showings(credentials: Credentials) -> list[str]:
+    holder = {"auth": credentials}
+    return [
+        repr(credentials),
+        str(credentials),
+        f"{credentials}",
+        f"{credentials!r:>200}",
+        repr(holder),
+        repr([credentials]),
+        pprint.pformat(holder),
+        str(CredentialSearch(credentials)),
+        f"{CredentialSearch(credentials)!r}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [Credentials("ann-user", SECRET), Credentials(identity_token=SECRET), Credentials("", SECRET)],
+)
+def test_credentials_never_show_themselves(credentials: Credentials) -> None:
+    for text in showings(credentials):
+        assert SECRET not in text
+        assert "ann-user" not in text
+        assert "the caller" in text
+
+
+def test_credentials_say_where_they_come_from() -> None:
+    assert repr(Credentials("a", "b", source="/x/config.json")) == "Credentials(..., source='/x/config.json')"
+
+
+def test_credentials_are_equal_wherever_they_come_from() -> None:
+    assert Credentials("a", "b", source="x") == Credentials("a", "b", source="y")
+    assert Credentials("a", "b") != Credentials("a", "c")
+    with pytest.raises(AttributeError):
+        Credentials("a", "b").password = "c"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"username": "", "password": ""},
+        {"username": "a:b", "password": SECRET},
+        {"username": "a", "password": SECRET, "identity_token": SECRET},
+        {"username": "a", "identity_token": SECRET},
+        {"username": 7, "password": SECRET},
+        {"username": "a", "password": SECRET.encode()},
+        {"identity_token": [SECRET]},
+    ],
+)
+def test_credentials_that_mean_nothing_are_refused_without_repeating_them(arguments: dict[str, Any]) -> None:
+    with pytest.raises(CredentialsError) as caught:
+        Credentials(**arguments)
+    error = caught.value
+    assert SECRET not in str(error) + repr(error)
+    assert SECRET.encode() not in pickle.dumps(error)
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"),
+    [
+        (None, None),
+        (("ann", SECRET), Credentials("ann", SECRET)),
+        (["ann", SECRET], Credentials("ann", SECRET)),
+        (("", SECRET), Credentials("", SECRET)),
+        (("ann", ""), Credentials("ann", "")),
+        (("<token>", TOKEN), Credentials(identity_token=TOKEN)),
+        (Credentials(identity_token=TOKEN), Credentials(identity_token=TOKEN)),
+    ],
+)
+def test_as_credentials_understands(auth: object, expected: Credentials | None) -> None:
+    assert as_credentials(auth) == expected
+
+
+def test_as_credentials_returns_credentials_as_they_are() -> None:
+    credentials = Credentials("a", "b", source="vault")
+    assert as_credentials(credentials) is credentials
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        f"ann:{SECRET}",
+        SECRET,
+        "",
+        SECRET.encode(),
+        (),
+        (SECRET,),
+        ("ann", SECRET, "x"),
+        ("ann", None),
+        (None, SECRET),
+        ("ann", SECRET.encode()),
+        {"ann": SECRET},
+        {"ann", SECRET},
+        7,
+        True,
+        False,
+        ("", ""),
+        ("a:b", SECRET),
+    ],
+)
+def test_as_credentials_refuses_the_rest_without_repeating_it(auth: object) -> None:
+    with pytest.raises(CredentialsError) as caught:
+        as_credentials(auth)
+    error = caught.value
+    assert SECRET not in str(error) + repr(error)
+    assert SECRET.encode() not in pickle.dumps(error)
+    assert error.remedy
+
+
+# --- nothing but notes -----------------------------------------------------------------------------
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from([ANN, BOB, CLEO, "x"]) | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["ghcr.io", "https://ghcr.io", "docker.io", HUB, "auth", "identitytoken", "x"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=10,
+)
+documents = st.fixed_dictionaries(
+    {}, optional={"auths": json_values, "credHelpers": json_values, "credsStore": json_values}
+)
+CHOICES: list[Callable[[str, dict[str, Any]], Credentials | HelperQuestion | None]] = [
+    lambda host, document: choose_from_spin(host, document, "file"),
+    lambda host, document: choose_from_docker(host, document, "file"),
+    lambda host, document: choose_from_podman(host, "a/b", document, "file"),
+]
+
+
+@pytest.mark.parametrize("choose", CHOICES)
+@given(host=st.sampled_from(["ghcr.io", "index.docker.io"]), document=documents)
+def test_choosing_raises_nothing_but_its_own_error(
+    choose: Callable[[str, dict[str, Any]], Credentials | HelperQuestion | None],
+    host: str,
+    document: dict[str, Any],
+) -> None:
+    try:
+        found = choose(host, document)
+    except CredentialsError as exc:
+        text = str(exc)
+    else:
+        text = repr(found) if not isinstance(found, HelperQuestion) else ""
+    assert not any(secret in text for secret in (ANN, BOB, CLEO, SECRET, "pa:ss"))
+
+
+@given(
+    st.text(st.characters(exclude_characters=":", exclude_categories=["Cs"])),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+)
+def test_docker_auth_is_what_docker_login_writes(user: str, password: str) -> None:
+    document = {"auths": {"ghcr.io": {"auth": encode(user, password)}}}
+    found = choose_from_docker("ghcr.io", document, "file")
+    assert isinstance(found, Credentials)
+    if user != "<token>":
+        assert (found.username, found.password) == (user, password)
+
+
+def test_import_loads_no_http_and_no_platformdirs() -> None:
+    code = (
+        "import sys, spincache_nb.core.credentials\n"
+        "sys.exit(bool({'httpx', 'platformdirs', 'pandas'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

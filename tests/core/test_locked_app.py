@@ -1,0 +1,359 @@
+"""Locked apps: what they name is found, what may be secret is not kept, damage becomes a fault."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.locked_app import (
+    ContentRef,
+    LockedApp,
+    MountedFile,
+    is_locked_app,
+    parse_locked_app,
+    read_locked_app,
+)
+from spincache_nb.errors import LockedAppError
+
+A, B, C, D = ("sha256:" + letter * 64 for letter in "abcd")
+SECRET = "hunter2"
+SECRET64 = base64.b64encode(SECRET.encode()).decode().rstrip("=")
+
+# As Spin main writes it: every field that can name content, and every field that can hold a secret.
+FULL: dict[str, Any] = {
+    "spin_lock_version": 1,
+    "must_understand": ["host_requirements", "component_host_requirements"],
+    "metadata": {
+        "name": "shop",
+        "version": "1.2.3",
+        "description": "sells things",
+        "authors": ["Ann"],
+        "trigger": {"type": "http"},
+    },
+    "host_requirements": {"local_service_chaining": "required"},
+    "variables": {"token": {"default": SECRET, "secret": True}},
+    "triggers": [
+        {"id": "t1", "trigger_type": "http", "trigger_config": {"component": "web", "auth": SECRET}},
+        {"id": "t2", "trigger_type": "redis", "trigger_config": {"address": f"redis://:{SECRET}@h"}},
+    ],
+    "components": [
+        {
+            "id": "web",
+            "metadata": {"allowed_outbound_hosts": [f"https://u:{SECRET}@h"]},
+            "source": {"content_type": "application/wasm", "digest": A},
+            "env": {"PASSWORD": SECRET},
+            "config": {"password": SECRET},
+            "files": [
+                {"digest": B, "path": "static/index.html"},
+                {"digest": C, "inline": SECRET64, "path": ".env"},
+                {"inline": SECRET64, "path": "only-inline"},
+            ],
+            "dependencies": {
+                "acme:lib/api": {
+                    "source": {"content_type": "application/wasm", "digest": D},
+                    "export": None,
+                    "inherit": {"Some": ["allowed_outbound_hosts"]},
+                }
+            },
+            "trigger_dependencies": {
+                "middleware": [
+                    {"source": {"digest": B, "content_type": "application/wasm"}, "inherit": "All"}
+                ]
+            },
+        },
+        {"id": "worker", "source": {"content_type": "application/wasm", "digest": A}},
+    ],
+}
+
+
+def parse(document: dict[str, Any]) -> LockedApp:
+    return parse_locked_app(json.dumps(document).encode(), where="config.json")
+
+
+def with_component(**fields: Any) -> dict[str, Any]:
+    return {
+        "spin_lock_version": 0,
+        "triggers": [],
+        "components": [{"id": "c", "source": {"digest": A}, **fields}],
+    }
+
+
+def test_parse_locked_app_finds_everything_it_names() -> None:
+    app = parse(FULL)
+    assert app.faults == ()
+    assert [(where, what, str(ref.digest) if ref.digest else None) for where, what, ref in app.content()] == [
+        ("web", "source", A),
+        ("web", "dependency acme:lib/api", D),
+        ("web", "dependency middleware", B),
+        ("web", "static/index.html", B),
+        ("web", ".env", C),
+        ("web", "only-inline", None),
+        ("worker", "source", A),
+    ]
+
+
+def test_parse_locked_app_reads_its_metadata() -> None:
+    app = parse(FULL)
+    assert (app.lock_version, app.name, app.version, app.description) == (1, "shop", "1.2.3", "sells things")
+    assert app.trigger_types == ("http", "redis")
+    assert [component.id for component in app.components] == ["web", "worker"]
+
+
+def test_parse_locked_app_keeps_no_secret() -> None:
+    app = parse(FULL)
+    for text in (repr(app), str(app), pickle.dumps(app).decode("latin-1")):
+        assert SECRET not in text
+        assert SECRET64 not in text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"env": SECRET},
+        {"config": [SECRET]},
+        {"files": [SECRET]},
+        {"files": [{"path": "x", "inline": SECRET + "!"}]},
+        {"files": [{"path": "x", "digest": SECRET}]},
+        {"files": [{"inline": SECRET}]},
+        {"source": SECRET},
+        {"source": {"digest": SECRET}},
+        {"dependencies": SECRET},
+        {"dependencies": {"d": SECRET}},
+        {"trigger_dependencies": {"m": SECRET}},
+    ],
+)
+def test_faults_repeat_no_value(damage: dict[str, Any]) -> None:
+    app = parse(with_component(**damage))
+    assert SECRET not in repr(app)
+
+
+def test_inline_content_is_measured_only() -> None:
+    files = parse(FULL).components[0].files
+    assert files[1] == MountedFile(".env", ContentRef(Digest.parse(C), len(SECRET)))
+    assert [file.content.inline for file in files] == [False, True, True]
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"ab", b"abc", b"\xff\xfe\xfd\xfc", bytes(128)])
+@pytest.mark.parametrize("padded", [False, True])
+def test_inline_is_understood_with_and_without_padding(content: bytes, padded: bool) -> None:
+    text = base64.b64encode(content).decode()
+    app = parse(with_component(files=[{"path": "f", "inline": text if padded else text.rstrip("=")}]))
+    assert app.components[0].files[0].content == ContentRef(None, len(content))
+    assert app.faults == ()
+
+
+@pytest.mark.parametrize("inline", [1, [], {}, True, "a", "a b=", "ä", "ab=c", "-_-_"])
+def test_inline_that_is_not_base64_is_a_fault(inline: Any) -> None:
+    app = parse(with_component(files=[{"path": "f", "digest": B, "inline": inline}]))
+    assert app.components[0].files[0].content == ContentRef(Digest.parse(B), None)
+    assert len(app.faults) == 1
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_parse_locked_app_takes_both_versions(version: int) -> None:
+    document = {"spin_lock_version": version, "triggers": [], "components": []}
+    assert parse(document).lock_version == version
+
+
+@pytest.mark.parametrize("version", [2, -1, None, "1", True, False, 1.0, [1], {}])
+def test_parse_locked_app_refuses_other_versions(version: Any) -> None:
+    with pytest.raises(LockedAppError) as caught:
+        parse({"spin_lock_version": version, "triggers": [], "components": []})
+    assert caught.value.where == "config.json"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"{",
+        b"\xff",
+        b'{"architecture":"wasm","os":"wasip1","rootfs":{"type":"layers","diff_ids":[]}}',  # an image config
+        b'{"architecture":"wasm","os":"wasip2","layerDigests":[]}',  # a package
+    ],
+)
+def test_parse_locked_app_refuses_other_documents(data: bytes) -> None:
+    with pytest.raises(LockedAppError):
+        parse_locked_app(data, where="config.json")
+
+
+def test_is_locked_app_goes_by_the_key_alone() -> None:
+    assert is_locked_app({"spin_lock_version": 9})
+    assert not is_locked_app({"architecture": "wasm"})
+
+
+@pytest.mark.parametrize("value", [None, "", 7, [], {}])
+@pytest.mark.parametrize("key", ["name", "version", "description"])
+def test_metadata_that_is_no_text_is_missing(key: str, value: Any) -> None:
+    document = {"spin_lock_version": 0, "metadata": {key: value}, "triggers": [], "components": []}
+    assert getattr(parse(document), key) is None
+
+
+@pytest.mark.parametrize("metadata", [None, [], "x", 3])
+def test_metadata_of_another_shape_is_passed_over(metadata: Any) -> None:
+    document = {"spin_lock_version": 0, "metadata": metadata, "triggers": [], "components": []}
+    assert parse(document).name is None
+
+
+def test_unknown_must_understand_is_a_fault() -> None:
+    document = {
+        "spin_lock_version": 1,
+        "must_understand": ["host_requirements", "teleport"],
+        "components": [],
+    }
+    (fault,) = parse({**document, "triggers": []}).faults
+    assert "teleport" in fault
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "./a",
+        "",
+        ".",
+        "..",
+        "\\x",
+        "a\\..\\b",
+        "C:\\..\\x",
+    ],
+)
+def test_path_that_leaves_the_mount_is_a_fault(path: str) -> None:
+    app = parse(with_component(files=[{"path": path, "digest": B}]))
+    assert app.components[0].files[0].path == path
+    assert len(app.faults) == 1
+    assert "Spin refuses" in app.faults[0]
+
+
+@pytest.mark.parametrize(
+    "path", ["a", "a/b", "a\\b", "a/./b", "a//b", "a/", "..a/b..", "ä/b c", "a:b", "..."]
+)
+def test_path_inside_the_mount_is_taken_as_it_is(path: str) -> None:
+    app = parse(with_component(files=[{"path": path, "digest": B}]))
+    assert app.components[0].files[0].path == path
+    assert app.faults == ()
+
+
+@pytest.mark.parametrize(
+    "digest", ["sha256:../../x", "sha256:" + "A" * 64, "", "x", 1, [], "md5:" + "a" * 32]
+)
+def test_malformed_digest_is_a_fault_and_no_digest(digest: Any) -> None:
+    app = parse(with_component(source={"digest": digest}))
+    assert app.components[0].source == ContentRef(None, None)
+    (fault,) = app.faults
+    assert "malformed digest" in fault
+
+
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ({"source": None}, 1),
+        ({"source": {}}, 1),
+        ({"source": []}, 1),
+        ({"files": None}, 1),
+        ({"files": {}}, 1),
+        ({"files": [None, 1, {"digest": B, "path": "a"}]}, 2),
+        ({"files": [{"digest": B}]}, 1),
+        ({"files": [{"digest": B, "path": 1}]}, 1),
+        ({"files": [{"path": "a"}]}, 1),
+        ({"dependencies": {"d": None}}, 1),
+        ({"dependencies": {"d": {}}}, 1),
+        ({"trigger_dependencies": {"m": [None]}}, 1),
+        ({"id": None}, 1),
+        ({"id": 7}, 1),
+    ],
+)
+def test_malformed_parts_are_faults_and_the_rest_is_read(fields: dict[str, Any], count: int) -> None:
+    app = parse(with_component(**fields))
+    assert len(app.components) == 1
+    assert len(app.faults) == count
+
+
+@pytest.mark.parametrize("components", [None, {}, "x", 1])
+def test_components_of_another_shape_are_a_fault(components: Any) -> None:
+    app = parse({"spin_lock_version": 0, "triggers": [], "components": components})
+    assert app.components == ()
+    assert len(app.faults) == 1
+
+
+def test_old_app_without_optional_parts() -> None:
+    document = {
+        "spin_lock_version": 0,
+        "metadata": {"description": "", "name": "old", "trigger": {"type": "http"}, "version": "0.1.0"},
+        "triggers": [{"id": "trigger--old", "trigger_type": "http", "trigger_config": {"component": "old"}}],
+        "components": [{"id": "old", "source": {"content_type": "application/wasm", "digest": A}}],
+    }
+    app = parse(document)
+    assert (app.name, app.description, app.faults) == ("old", None, ())
+
+
+def test_read_locked_app_equals_parse_locked_app() -> None:
+    assert read_locked_app(FULL, where="config.json") == parse(FULL)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from([A, B, SECRET64, "../x", "a/b"])
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "id",
+                    "source",
+                    "digest",
+                    "inline",
+                    "files",
+                    "path",
+                    "dependencies",
+                    "trigger_dependencies",
+                    "x",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"spin_lock_version": st.sampled_from([0, 1, 1, 2]) | json_values},
+        optional={
+            key: json_values | st.lists(json_values, max_size=3)
+            for key in ("must_understand", "metadata", "variables", "triggers", "components")
+        },
+    )
+)
+def test_parse_locked_app_raises_nothing_but_its_own_error(document: dict[str, Any]) -> None:
+    with suppress(LockedAppError):
+        app = parse_locked_app(json.dumps(document).encode("utf-8", "surrogatepass"), where="demo")
+        for component, what, content in app.content():
+            assert isinstance(component, str)
+            assert isinstance(what, str)
+            assert content.digest is None or Digest.parse(str(content.digest)) == content.digest
+        assert all(isinstance(fault, str) for fault in app.faults)
+
+
+@given(st.binary(max_size=60))
+def test_parse_locked_app_raises_nothing_else_for_any_bytes(data: bytes) -> None:
+    with pytest.raises(LockedAppError):
+        parse_locked_app(data, where="demo")

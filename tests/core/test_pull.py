@@ -1,0 +1,628 @@
+"""Pulling: against Debian's docker-registry and a hostile server, compared with an independent oracle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.core.archive import ArchiveLimits
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.history import History
+from spincache_nb.core.progress import ProgressEvent
+from spincache_nb.core.pull import plan_pull, pull
+from spincache_nb.errors import (
+    AccessDeniedError,
+    ArchiveError,
+    ConnectionFailedError,
+    DigestMismatchError,
+    InvalidReferenceError,
+    LimitError,
+    LockedAppError,
+    ManifestError,
+    NoSpaceError,
+    NotFoundError,
+    PullCancelled,
+    SizeMismatchError,
+    SpinCacheError,
+)
+from tests.support.artifact import DATA, WASM, Artifact, sha256
+from tests.support.artifacts import archive_style, five_kinds, new_style, package
+from tests.support.behaviours import error, wait_until
+from tests.support.faults import Cut, Hold, Stall, Stream, Truncated, WrongBytes
+from tests.support.hostile import HostileServer
+from tests.support.odd_artifacts import (
+    archive_app,
+    bad_config,
+    broken,
+    image_index,
+    many_layers,
+    pushable,
+    wasm_and_data,
+)
+from tests.support.oracle import allowed_additions, our_tree, spin_tree
+from tests.support.registry_server import RegistryServer
+from tests.support.trees import assert_same_tree, read_tree
+
+KINDS = sorted(five_kinds())
+ALL = {**five_kinds(), **pushable()}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def leftovers(cache: Cache) -> list[str]:
+    return [path.name for path in cache.path.rglob(".spincache-*")] if cache.path.exists() else []
+
+
+def nothing_written(cache: Cache) -> bool:
+    return not any(path.is_file() for path in cache.path.rglob("*")) if cache.path.exists() else True
+
+
+# What a pull leaves -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(ALL))
+def test_pull_leaves_what_spin_leaves(plain_registry: RegistryServer, cache: Cache, kind: str) -> None:
+    artifact = ALL[kind]
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    result = pull(cache, reference)
+    spin = spin_tree(artifact, reference)
+    allowed = allowed_additions(artifact) - set(spin)
+    assert_same_tree(our_tree(artifact, reference), cache.path, allowed=allowed)
+    ours = read_tree(cache.path)
+    assert {name for name in ours if name not in allowed} == set(spin)
+    assert all(ours[name] == spin[name] for name in spin if not name.endswith("manifest.json"))
+    assert result.reference == reference
+    assert result.total_bytes == result.reused_bytes + result.fetch_bytes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pull_by_digest_is_filed_under_the_digest(
+    plain_registry: RegistryServer, cache: Cache, kind: str
+) -> None:
+    artifact = five_kinds()[kind]
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact, tag=False, digest=True)
+    result = pull(cache, reference)
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+    assert result.reference == reference
+    assert result.manifest_digest == artifact.digest
+
+
+def test_pull_by_digest_does_not_touch_latest(plain_registry: RegistryServer, cache: Cache) -> None:
+    latest = new_style("demo/moving", "latest")
+    other = new_style("demo/moving", "v2", version="2.0.0")
+    plain_registry.push(latest, other)
+    pull(cache, f"{plain_registry.name}/demo/moving")
+    pull(cache, plain_registry.reference(other, tag=False, digest=True))
+    folder = cache.path / "manifests" / plain_registry.name / "demo" / "moving"
+    assert (folder / "latest" / "manifest.json").read_bytes() == latest.manifest
+    assert sorted(path.name for path in folder.iterdir()) == ["latest", other.digest]
+
+
+def test_pull_with_tag_and_digest_checks_the_digest(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = new_style("demo/pinned")
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact, digest=True)
+    assert pull(cache, reference).reference == plain_registry.reference(artifact)
+    with pytest.raises(NotFoundError):
+        pull(cache, f"{plain_registry.name}/demo/pinned:v1@sha256:{'0' * 64}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pull_spells_names_for_windows(plain_registry: RegistryServer, tmp_path: Path, kind: str) -> None:
+    artifact = five_kinds()[kind]
+    plain_registry.push(artifact)
+    cache = Cache(tmp_path / "w", windows_names=True)
+    for digest in (False, True):
+        reference = plain_registry.reference(artifact, tag=not digest, digest=digest)
+        pull(cache, reference)
+        folder = {name for name in read_tree(cache.path) if ":" in name}
+        assert folder == set()
+        expected = our_tree(artifact, reference, naming="windows")
+        assert expected.items() <= read_tree(cache.path).items()
+        assert pull(cache, reference).fetch_bytes == 0
+
+
+def test_pull_of_an_index_keeps_the_manifest_of_this_host(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    artifact = image_index()
+    plain_registry.push(artifact)
+    history = History(cache.path.parent / "history.jsonl")
+    result = pull(cache, plain_registry.reference(artifact), history=history)
+    assert result.index_digest == artifact.digest
+    assert result.manifest_digest in {child.digest for child in artifact.children}
+    (record,) = history.read()
+    assert (record.manifest_digest, record.index_digest) == (result.manifest_digest, artifact.digest)
+
+
+def test_pull_stores_bytes_needed_as_wasm_and_data_in_both(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    """Also if one copy is there already, where Spin skips the other and then cannot load the app."""
+    artifact = wasm_and_data()
+    plain_registry.push(artifact)
+    (shared,) = {layer["digest"] for layer in artifact.layers if layer["mediaType"] == WASM} & {
+        layer["digest"] for layer in artifact.layers if layer["mediaType"] == DATA
+    }
+    content = artifact.blobs[shared]
+    for area in ("wasm", "data"):
+        only = Cache(cache.path.parent / area)
+        only.put_blob(area, Digest.parse(shared), [content])
+        result = pull(only, plain_registry.reference(artifact))
+        assert (only.path / "wasm" / shared).read_bytes() == content
+        assert (only.path / "data" / shared).read_bytes() == content
+        assert all(layer.stored for layer in result.layers if layer.digest == shared)
+
+
+def test_pull_puts_a_package_where_spin_looks_for_it(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = package()
+    plain_registry.push(artifact)
+    (layer,) = artifact.layers
+    cache.put_blob("data", Digest.parse(layer["digest"]), [artifact.blobs[layer["digest"]]])
+    result = pull(cache, plain_registry.reference(artifact))
+    assert (cache.path / "wasm" / layer["digest"]).is_file()
+    assert result.kind == "package"
+    assert result.layers[0].stored
+
+
+# Plan and pull agree ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(ALL))
+def test_plan_and_pull_agree_on_bytes(plain_registry: RegistryServer, cache: Cache, kind: str) -> None:
+    artifact = ALL[kind]
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    plan = plan_pull(cache, reference)
+    assert not cache.path.exists()
+    result = pull(cache, reference)
+    assert (plan.total_bytes, plan.fetch_bytes) == (result.total_bytes, result.fetch_bytes)
+    assert plan.fetch_bytes == plan.total_bytes
+    assert plan.manifest_digest == result.manifest_digest
+    manifests = result.wire_bytes - result.fetch_bytes
+    served = len(artifact.manifest) + sum(len(child.manifest) for child in artifact.children[:1])
+    assert manifests == served
+
+
+@pytest.mark.parametrize("kind", sorted(ALL))
+def test_second_pull_fetches_only_the_manifest(
+    plain_registry: RegistryServer, cache: Cache, kind: str
+) -> None:
+    artifact = ALL[kind]
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    pull(cache, reference)
+    before = read_tree(cache.path)
+    plan = plan_pull(cache, reference)
+    with plain_registry.recording() as requests:
+        result = pull(cache, reference)
+    assert {record.target.split("/")[-2] for record in requests} == {"manifests"}
+    assert len(requests) == (2 if artifact.children else 1)
+    assert plan.fetch_bytes == result.fetch_bytes == 0
+    assert all(layer.stored for layer in (result.config, *result.layers))
+    assert read_tree(cache.path) == before
+
+
+def test_pull_of_a_new_version_fetches_what_changed(plain_registry: RegistryServer, cache: Cache) -> None:
+    one, two = archive_style(tag="v1"), archive_style(tag="v2", version="2.0.0")
+    plain_registry.push(one, two)
+    pull(cache, plain_registry.reference(one))
+    plan = plan_pull(cache, plain_registry.reference(two))
+    with plain_registry.recording() as requests:
+        result = pull(cache, plain_registry.reference(two))
+    known = {layer["digest"] for layer in one.layers} | {one.document["config"]["digest"]}
+    expected = sum(
+        d["size"]
+        for d in (two.document["config"], *two.layers)
+        if d["digest"] not in known or d is two.document["config"]
+    )
+    assert plan.fetch_bytes == result.fetch_bytes == expected
+    assert sum(record.body_bytes for record in requests) == result.wire_bytes
+
+
+def test_pull_fetches_a_blob_of_the_wrong_size_again(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = new_style()
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    pull(cache, reference)
+    layer = artifact.layers[0]
+    (cache.path / "wasm" / layer["digest"]).write_bytes(b"cut")
+    assert plan_pull(cache, reference).fetch_bytes == layer["size"]
+    pull(cache, reference)
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+def test_pull_unpacks_an_archive_again_when_members_are_missing(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    artifact = archive_style()
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    pull(cache, reference)
+    layers = {layer["digest"] for layer in artifact.layers}
+    members = [path for path in (cache.path / "data").iterdir() if path.name not in layers]
+    for path in members[::2]:
+        path.unlink()
+    with plain_registry.recording() as requests:
+        assert pull(cache, reference).fetch_bytes == 0
+    assert len(requests) == 1
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+def test_pull_fetches_a_damaged_archive_again_when_members_are_missing(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    artifact = archive_style()
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    pull(cache, reference)
+    layers = {layer["digest"]: layer for layer in artifact.layers}
+    for path in (cache.path / "data").iterdir():
+        if path.name not in layers:
+            path.unlink()
+        else:
+            path.write_bytes(bytes(layers[path.name]["size"]))
+    pull(cache, reference)
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+def test_pull_of_several_fetches_shared_blobs_once(plain_registry: RegistryServer, cache: Cache) -> None:
+    one, two = new_style("demo/batch", "v1"), new_style("demo/batch", "v2", version="2.0.0")
+    plain_registry.push(one, two)
+    references = [plain_registry.reference(one), plain_registry.reference(two)]
+    plans = plan_pull(cache, references)
+    with plain_registry.recording() as requests:
+        results = pull(cache, references)
+    assert [r.reference for r in results] == references
+    assert [p.fetch_bytes for p in plans] == [r.fetch_bytes for r in results]
+    assert results[1].reused_bytes > 0
+    blobs = [record.target for record in requests if "/blobs/" in record.target]
+    assert sum(r.wire_bytes for r in results) == sum(record.body_bytes for record in requests)
+    layers = [layer["digest"] for layer in one.layers if layer["mediaType"] != "x"]
+    assert all(sum(digest in target for target in blobs) <= 1 for digest in layers)
+    for artifact, reference in zip((one, two), references, strict=True):
+        assert our_tree(artifact, reference).items() <= read_tree(cache.path).items()
+
+
+def test_pull_of_several_checks_every_reference_first(hostile: HostileServer, cache: Cache) -> None:
+    with pytest.raises(InvalidReferenceError):
+        pull(cache, [f"{hostile.name}/demo/new:v1", "Not a reference"])
+    assert hostile.requests_for("*") == []
+
+
+def test_pull_of_none_does_nothing(cache: Cache) -> None:
+    assert pull(cache, []) == []
+    assert not cache.path.exists()
+
+
+def test_pull_of_499_layers(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = many_layers()
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    result = pull(cache, reference)
+    assert len(result.layers) == 500
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+# Credentials and TLS --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pull_with_basic_credentials(basic_registry: RegistryServer, cache: Cache, kind: str) -> None:
+    artifact = five_kinds()[kind]
+    basic_registry.push(artifact)
+    reference = basic_registry.reference(artifact)
+    user, password = next(iter(basic_registry.users.items()))
+    pull(cache, reference, auth=(user, password))
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+def test_pull_with_a_wrong_password(basic_registry: RegistryServer, cache: Cache) -> None:
+    artifact = new_style()
+    basic_registry.push(artifact)
+    user = next(iter(basic_registry.users))
+    with pytest.raises(AccessDeniedError) as caught:
+        pull(cache, basic_registry.reference(artifact), auth=(user, "made-up-wrong"))
+    assert caught.value.status == 401
+    assert "made-up-wrong" not in f"{caught.value!r} {caught.value}"
+    assert nothing_written(cache)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pull_with_a_token_service(token_registry: RegistryServer, cache: Cache, kind: str) -> None:
+    artifact = five_kinds()[kind]
+    token_registry.push(artifact)
+    reference = token_registry.reference(artifact)
+    user, password = next(iter(token_registry.users.items()))
+    pull(cache, reference, auth=(user, password))
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pull_over_tls_with_a_private_authority(
+    tls_registry: RegistryServer, cache: Cache, kind: str
+) -> None:
+    artifact = five_kinds()[kind]
+    tls_registry.push(artifact)
+    reference = tls_registry.reference(artifact)
+    with pytest.raises(ConnectionFailedError):
+        pull(cache, reference, insecure=False)
+    assert nothing_written(cache)
+    pull(cache, reference, insecure=False, ca=tls_registry.ca_file)
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+# Each one clear error, nothing written --------------------------------------------------------
+
+
+def serve(hostile: HostileServer, artifact: Artifact) -> str:
+    hostile.serve(artifact)
+    return f"{hostile.name}/{artifact.repository}:{artifact.tag}"
+
+
+def failing(cache: Cache, reference: str, kind: type[SpinCacheError], **options: object) -> SpinCacheError:
+    with pytest.raises(kind) as caught:
+        pull(cache, reference, **options)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert nothing_written(cache)
+    assert leftovers(cache) == []
+    return caught.value
+
+
+def test_pull_of_a_tag_that_is_not_there(plain_registry: RegistryServer, cache: Cache) -> None:
+    plain_registry.push(new_style())
+    failure = failing(cache, f"{plain_registry.name}/demo/new:nope", NotFoundError)
+    assert "nope" in str(failure)
+
+
+def test_pull_from_a_closed_port(cache: Cache, closed_port: int) -> None:
+    failing(cache, f"127.0.0.1:{closed_port}/demo/new:v1", ConnectionFailedError)
+
+
+@pytest.mark.parametrize("name", sorted(broken()))
+def test_pull_refuses_a_broken_manifest(hostile: HostileServer, cache: Cache, name: str) -> None:
+    failing(cache, serve(hostile, broken()[name]), ManifestError)
+
+
+def test_pull_refuses_a_huge_manifest(hostile: HostileServer, cache: Cache) -> None:
+    hostile.always("*/manifests/*", Stream(100 << 20))
+    started = time.monotonic()
+    failing(cache, f"{hostile.name}/demo/new:v1", LimitError)
+    assert hostile.body_bytes < 20 << 20
+    assert time.monotonic() - started < 20
+
+
+def test_pull_refuses_a_config_that_is_no_text(hostile: HostileServer, cache: Cache) -> None:
+    failing(cache, serve(hostile, bad_config()), ManifestError)
+
+
+def test_pull_refuses_a_locked_app_that_spin_cannot_load(hostile: HostileServer, cache: Cache) -> None:
+    artifact = new_style()
+    document = artifact.document
+    content = b'{"spin_lock_version": 7}'
+    document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
+    import json
+
+    changed = replace(
+        artifact, manifest=json.dumps(document).encode(), blobs={**artifact.blobs, sha256(content): content}
+    )
+    failing(cache, serve(hostile, changed), LockedAppError)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (WrongBytes(), DigestMismatchError),
+        (Truncated(), SpinCacheError),
+        (error(404), NotFoundError),
+        (error(403), AccessDeniedError),
+    ],
+    ids=["wrong bytes", "truncated", "404", "403"],
+)
+@pytest.mark.parametrize("position", [0, -1], ids=["wasm layer", "locked app"])
+def test_pull_refuses_a_bad_blob(
+    hostile: HostileServer, cache: Cache, fault: object, kind: type[SpinCacheError], position: int
+) -> None:
+    from tests.support.artifacts import Component
+    from tests.support.artifact import wasm_module
+
+    artifact = new_style(components=[Component("only", wasm_module("only", 5000))])
+    digest = artifact.layers[position]["digest"]
+    hostile.always(f"*/blobs/{digest}", fault)  # type: ignore[arg-type]
+    failure = failing(cache, serve(hostile, artifact), kind)
+    assert digest[:19] in str(failure)
+
+
+def test_pull_refuses_a_size_that_is_a_lie(plain_registry: RegistryServer, cache: Cache) -> None:
+    """docker-registry 2.8.2 takes a manifest with a wrong size; no retry makes it right."""
+    from tests.support.odd_artifacts import with_layer_field
+
+    artifact = new_style("demo/liar")
+    for size in (artifact.layers[0]["size"] + 1, artifact.layers[0]["size"] - 1):
+        liar = with_layer_field(artifact, "size", size)
+        plain_registry.push(liar)
+        with pytest.raises(SizeMismatchError):
+            pull(cache, plain_registry.reference(liar))
+        assert not (cache.path / "manifests").exists()
+        assert leftovers(cache) == []
+
+
+def test_pull_keeps_whole_blobs_of_a_failed_pull(hostile: HostileServer, cache: Cache) -> None:
+    artifact = new_style()
+    bad = artifact.layers[0]["digest"]
+    hostile.on(f"*/blobs/{bad}", error(404))
+    reference = serve(hostile, artifact)
+    with pytest.raises(NotFoundError):
+        pull(cache, reference, jobs=1)
+    assert not (cache.path / "manifests").exists()
+    for path in (p for p in cache.path.rglob("*") if p.is_file()):
+        assert sha256(path.read_bytes()) == path.name
+    pull(cache, reference)
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+@pytest.mark.parametrize(
+    "archive", [b"no archive", b"\x1f\x8b\x08\x00broken"], ids=["not gzip", "broken gzip"]
+)
+def test_pull_refuses_a_broken_archive(hostile: HostileServer, cache: Cache, archive: bytes) -> None:
+    with pytest.raises(ArchiveError):
+        pull(cache, serve(hostile, archive_app(archive)))
+    assert not (cache.path / "manifests").exists()
+
+
+def test_pull_refuses_an_archive_beyond_the_limits(hostile: HostileServer, cache: Cache) -> None:
+    reference = serve(hostile, archive_style())
+    with pytest.raises(LimitError):
+        pull(cache, reference, archive_limits=ArchiveLimits(entries=3))
+    assert not (cache.path / "manifests").exists()
+    pull(cache, reference)
+
+
+def test_pull_checks_free_space_before_it_fetches(
+    hostile: HostileServer, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cache, "free_bytes", lambda self: 100)
+    reference = serve(hostile, new_style())
+    failure = failing(cache, reference, NoSpaceError)
+    assert failure.found == "100"
+    assert hostile.requests_for("*/blobs/*") == []
+
+
+# Faults that pass -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [0, 1, 1000, 2999])
+def test_pull_resumes_a_broken_blob(hostile: HostileServer, cache: Cache, after: int) -> None:
+    artifact = new_style()
+    layer = artifact.layers[0]
+    hostile.on(f"*/blobs/{layer['digest']}", Cut(after))
+    reference = serve(hostile, artifact)
+    result = pull(cache, reference)
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+    ranges = [request.header("Range") for request in hostile.requests_for(f"*/blobs/{layer['digest']}")]
+    assert ranges == [None, f"bytes={after}-" if after else None]
+    assert result.wire_bytes == len(artifact.manifest) + result.fetch_bytes
+
+
+# Stopping -------------------------------------------------------------------------------------
+
+
+def test_cancel_stops_a_stalled_pull_and_leaves_nothing(hostile: HostileServer, cache: Cache) -> None:
+    artifact = new_style()
+    digest = artifact.layers[0]["digest"]
+    hostile.always(f"*/blobs/{digest}", Stall(after=100))
+    reference = serve(hostile, artifact)
+    cancel = threading.Event()
+    threading.Timer(0.7, cancel.set).start()
+    started = time.monotonic()
+    with pytest.raises(PullCancelled):
+        pull(cache, reference, cancel=cancel)
+    assert time.monotonic() - started < 5
+    assert leftovers(cache) == []
+    assert not (cache.path / "manifests").exists()
+    assert not [t for t in threading.enumerate() if t.name.startswith("spincache")]
+
+
+def test_cancel_before_the_manifest(hostile: HostileServer, cache: Cache) -> None:
+    hold = threading.Event()
+    hostile.always("*/manifests/*", Hold(hold))
+    cancel = threading.Event()
+    threading.Timer(0.3, cancel.set).start()
+    try:
+        with pytest.raises(PullCancelled):
+            pull(cache, serve(hostile, new_style()), cancel=cancel)
+    finally:
+        hold.set()
+    assert not cache.path.exists()
+
+
+def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, cache: Cache) -> None:
+    artifact = new_style()
+    digest = artifact.layers[0]["digest"]
+    hostile.always(f"*/blobs/{digest}", Stall(after=100))
+    reference = serve(hostile, artifact)
+    code = f"""
+        import spincache_nb as sc
+        try:
+            sc.pull(sc.Cache({str(cache.path.parent)!r}), {reference!r})
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    try:
+        wait_until(lambda: bool(hostile.requests_for(f"*/blobs/{digest}")), 20)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert output == "interrupted\n"
+    assert leftovers(cache) == []
+    assert not (cache.path / "manifests").exists()
+
+
+# Telling --------------------------------------------------------------------------------------
+
+
+def test_progress_adds_up_to_the_plan(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = archive_style()
+    plain_registry.push(artifact)
+    events: list[ProgressEvent] = []
+    result = pull(cache, plain_registry.reference(artifact), progress=events.append)
+    assert events[0] == ProgressEvent("plan", total=result.fetch_bytes)
+    assert sum(event.count for event in events if event.kind == "bytes") == result.fetch_bytes
+    assert events[-1].kind == "tag"
+    started = {event.digest for event in events if event.kind == "start"}
+    assert started == {event.digest for event in events if event.kind == "done"}
+
+
+def test_progress_prints_plain_lines_when_nobody_looks(
+    plain_registry: RegistryServer, cache: Cache, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifact = new_style()
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    pull(cache, reference, progress=True)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[-1] == f"stored {reference}"
+    assert "\r" not in printed.err
+
+
+def test_pull_records_the_history_outside_the_cache(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = new_style()
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    history = History(cache.path.parent / "state" / "history.jsonl")
+    result = pull(cache, reference, history=history)
+    (record,) = history.read()
+    assert (record.reference, record.manifest_digest) == (reference, artifact.digest)
+    assert record.cache == str(cache.path)
+    assert (record.fetch_bytes, record.wire_bytes) == (result.fetch_bytes, result.wire_bytes)
+
+
+def test_result_shows_itself_without_letting_html_in(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = many_layers(40, "demo/shown")
+    plain_registry.push(artifact)
+    result = pull(cache, plain_registry.reference(artifact))
+    page = result._repr_html_()
+    assert "and 29 more" in page or "more" in page
+    assert replace(result, reference="<script>")._repr_html_().count("<script>") == 0
+    assert str(result).startswith(plain_registry.reference(artifact))

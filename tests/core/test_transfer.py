@@ -1,0 +1,242 @@
+"""Air gap: OCI image layouts out of a cache and into one, with skopeo as the second reader."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.history import History
+from spincache_nb.core.pull import pull
+from spincache_nb.core.transfer import Layout, export, import_
+from spincache_nb.errors import (
+    ArchiveError,
+    DigestMismatchError,
+    InvalidReferenceError,
+    LimitError,
+    ManifestError,
+    NotInCacheError,
+    SpinCacheError,
+)
+from tests.support.artifact import Artifact, sha256
+from tests.support.artifacts import five_kinds, new_style
+from tests.support.isolation import need
+from tests.support.odd_artifacts import pushable
+from tests.support.oracle import our_tree, spin_tree
+from tests.support.registry_server import RegistryServer
+from tests.support.trees import read_tree, write_tree
+
+KINDS = five_kinds()
+ODD = {name: artifact for name, artifact in pushable().items() if not artifact.children}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def pulled(registry: RegistryServer, cache: Cache, *artifacts: Artifact) -> list[str]:
+    registry.push(*artifacts)
+    references = [registry.reference(artifact) for artifact in artifacts]
+    pull(cache, references)
+    return references
+
+
+def entries(path: Path) -> dict[str, bytes]:
+    """Read a tar with a plain reader."""
+    with tarfile.open(path, "r:") as tar:
+        return {m.name: tar.extractfile(m).read() for m in tar if m.isreg()}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", sorted({**KINDS, **ODD}))
+def test_export_holds_the_pushed_bytes(
+    plain_registry: RegistryServer, cache: Cache, tmp_path: Path, kind: str
+) -> None:
+    artifact = {**KINDS, **ODD}[kind]
+    (reference,) = pulled(plain_registry, cache, artifact)
+    target = tmp_path / "apps.tar"
+    try:
+        exported = export(cache, reference, target)
+    except NotInCacheError as exc:
+        assert kind == "foreign"  # its image config is not one that Spin pushes
+        assert artifact.document["config"]["digest"] in exc.where
+        return
+    assert exported.references == {reference: artifact.digest}
+    assert exported.rewritten == ()
+    assert exported.stored_bytes == target.stat().st_size
+    found = entries(target)
+    index = json.loads(found.pop("index.json"))
+    assert json.loads(found.pop("oci-layout")) == {"imageLayoutVersion": "1.0.0"}
+    assert [entry["digest"] for entry in index["manifests"]] == [artifact.digest]
+    named = {d["digest"] for d in (artifact.document["config"], *artifact.layers)} | {artifact.digest}
+    blobs = {**artifact.blobs, artifact.digest: artifact.manifest}
+    assert found == {f"blobs/{d.replace(':', '/')}": blobs[d] for d in named}
+
+
+@pytest.mark.parametrize("kind", sorted({*KINDS, *ODD} - {"foreign"}))
+def test_import_leaves_what_a_pull_leaves(
+    plain_registry: RegistryServer, cache: Cache, tmp_path: Path, kind: str
+) -> None:
+    (reference,) = pulled(plain_registry, cache, {**KINDS, **ODD}[kind])
+    export(cache, reference, tmp_path / "apps.tar")
+    other = Cache(tmp_path / "other")
+    (result,) = import_(other, tmp_path / "apps.tar")
+    assert (result.reference, result.wire_bytes) == (reference, 0)
+    assert read_tree(other.path) == read_tree(cache.path)
+    (again,) = import_(other, tmp_path / "apps.tar")
+    assert again.fetch_bytes == 0
+
+
+def test_export_of_several_holds_shared_blobs_once(
+    plain_registry: RegistryServer, cache: Cache, tmp_path: Path
+) -> None:
+    references = pulled(
+        plain_registry, cache, *(new_style("demo/air", f"v{n}", version=f"{n}") for n in (1, 2))
+    )
+    export(cache, references, tmp_path / "apps.tar")
+    with tarfile.open(tmp_path / "apps.tar") as tar:
+        names = tar.getnames()
+    assert len(names) == len(set(names))
+    other = Cache(tmp_path / "other")
+    assert [result.reference for result in import_(other, tmp_path / "apps.tar")] == references
+    assert read_tree(other.path) == read_tree(cache.path)
+
+
+def test_export_is_read_by_skopeo_and_pushed_on(
+    plain_registry: RegistryServer, cache: Cache, tmp_path: Path
+) -> None:
+    skopeo = need("skopeo")
+    artifact = KINDS["archive"]
+    (reference,) = pulled(plain_registry, cache, artifact)
+    export(cache, reference, tmp_path / "apps.tar")
+    target = f"docker://{plain_registry.name}/demo/copied:v9"
+    subprocess.run(
+        [skopeo, "copy", "-q", "--insecure-policy", "--dest-tls-verify=false",
+         f"oci-archive:{tmp_path / 'apps.tar'}:{reference}", target],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    copied = Cache(tmp_path / "copied")
+    assert pull(copied, f"{plain_registry.name}/demo/copied:v9").manifest_digest == artifact.digest
+
+
+def test_import_reads_what_skopeo_writes(
+    plain_registry: RegistryServer, cache: Cache, tmp_path: Path
+) -> None:
+    skopeo = need("skopeo")
+    artifact = new_style("demo/skopeo")
+    plain_registry.push(artifact)
+    for target in (f"oci-archive:{tmp_path / 'a.tar'}:v1", f"oci:{tmp_path / 'folder'}:v1"):
+        subprocess.run(
+            [skopeo, "copy", "-q", "--insecure-policy", "--src-tls-verify=false",
+             f"docker://{plain_registry.reference(artifact)}", target],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    with pytest.raises(InvalidReferenceError) as caught:
+        import_(cache, tmp_path / "a.tar")
+    assert "v1" in caught.value.found
+    for path in (tmp_path / "a.tar", tmp_path / "folder"):
+        other = Cache(tmp_path / f"to-{path.name}")
+        import_(other, path, names={"v1": "ghcr.io/o/app:v1"})
+        assert read_tree(other.path) == our_tree(artifact, "ghcr.io/o/app:v1")
+
+
+def test_export_says_so_when_spin_rewrote_the_manifest(cache: Cache, tmp_path: Path) -> None:
+    artifact = new_style("demo/spin")
+    write_tree(cache.path, spin_tree(artifact, "ghcr.io/demo/spin:v1"))
+    with pytest.raises(ManifestError):
+        export(cache, "ghcr.io/demo/spin:v1", tmp_path / "apps.tar")
+    assert list(tmp_path.glob("*.tar")) == []
+    exported = export(cache, "ghcr.io/demo/spin:v1", tmp_path / "apps.tar", rewritten=True)
+    assert exported.rewritten == ("ghcr.io/demo/spin:v1",)
+    stored = (cache.path / "manifests/ghcr.io/demo/spin/v1/manifest.json").read_bytes()
+    assert entries(tmp_path / "apps.tar")[f"blobs/{sha256(stored).replace(':', '/')}"] == stored
+
+
+def test_export_of_a_damaged_blob_writes_nothing(
+    plain_registry: RegistryServer, cache: Cache, tmp_path: Path
+) -> None:
+    artifact = KINDS["new"]
+    (reference,) = pulled(plain_registry, cache, artifact)
+    layer = artifact.layers[0]
+    path = cache.path / "wasm" / layer["digest"]
+    for content, kind in ((bytes(layer["size"]), DigestMismatchError), (b"cut", NotInCacheError)):
+        path.write_bytes(content)
+        with pytest.raises(kind):
+            export(cache, reference, tmp_path / "apps.tar")
+        assert [p.name for p in tmp_path.iterdir() if p.is_file()] == []
+
+
+def test_export_of_an_app_that_is_not_there(cache: Cache, tmp_path: Path) -> None:
+    with pytest.raises(NotInCacheError):
+        export(cache, "ghcr.io/o/app:v1", tmp_path / "apps.tar")
+
+
+def test_import_records_the_manifest(plain_registry: RegistryServer, cache: Cache, tmp_path: Path) -> None:
+    (reference,) = pulled(plain_registry, cache, KINDS["old"])
+    export(cache, reference, tmp_path / "apps.tar")
+    history = History(tmp_path / "history.jsonl")
+    import_(Cache(tmp_path / "other"), tmp_path / "apps.tar", history=history)
+    assert [(r.reference, r.manifest_digest) for r in history.read()] == [(reference, KINDS["old"].digest)]
+
+
+def layout(tmp_path: Path, files: dict[str, bytes]) -> Path:
+    path = tmp_path / "made.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def index_of(digest: str, name: str | None = "ghcr.io/o/app:v1") -> bytes:
+    annotations = {"org.opencontainers.image.ref.name": name} if name else {}
+    return json.dumps({"manifests": [{"digest": digest, "annotations": annotations}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("files", "kind"),
+    [
+        ({}, NotInCacheError),
+        ({"index.json": b"[]"}, ArchiveError),
+        ({"index.json": b'{"manifests": 3}'}, ArchiveError),
+        ({"index.json": b'{"manifests": [3]}'}, ArchiveError),
+        ({"index.json": index_of("sha256:../../etc")}, SpinCacheError),
+        ({"index.json": index_of("sha256:" + "0" * 64)}, NotInCacheError),
+        ({"index.json": index_of("sha256:" + "0" * 64, None)}, InvalidReferenceError),
+        (
+            {"index.json": index_of("sha256:" + "0" * 64), "blobs/sha256/" + "0" * 64: b"{}"},
+            DigestMismatchError,
+        ),
+        (
+            {"index.json": index_of("sha256:" + "0" * 64), "blobs/sha256/" + "0" * 64: bytes(5 << 20)},
+            LimitError,
+        ),
+    ],
+    ids=["empty", "list", "number", "entry", "climbing", "missing", "unnamed", "damaged", "huge"],
+)
+def test_import_refuses_what_is_no_layout(
+    cache: Cache, tmp_path: Path, files: dict[str, bytes], kind: type[SpinCacheError]
+) -> None:
+    with pytest.raises(kind):
+        import_(cache, layout(tmp_path, files))
+    assert not cache.path.exists()
+
+
+def test_import_of_no_tar(cache: Cache, tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(b"\x1f\x8b" + bytes(2000))
+    with pytest.raises(ArchiveError):
+        import_(cache, tmp_path / "x.tar")
+    with pytest.raises(NotInCacheError):
+        import_(cache, tmp_path / "absent.tar")
+
+
+def test_layout_lists_its_references(plain_registry: RegistryServer, cache: Cache, tmp_path: Path) -> None:
+    references = pulled(plain_registry, cache, KINDS["new"], KINDS["package"])
+    export(cache, references, tmp_path / "apps.tar")
+    assert [str(r) for r in Layout(tmp_path / "apps.tar").references] == references

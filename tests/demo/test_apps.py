@@ -1,0 +1,372 @@
+"""The artifacts: pinned digests, and the shape that Spin and wkg give to what they push."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from typing import Any
+
+import pytest
+
+from spincache_nb import demo
+from spincache_nb.demo.model import App, Component, Trigger
+from spincache_nb.demo.publish import push_app
+
+Json = dict[str, Any]
+
+WASM = "application/vnd.wasm.content.layer.v1+wasm"
+DATA = "application/vnd.wasm.content.layer.v1+data"
+ARCHIVE = "application/vnd.wasm.content.bundle.v1.tar+gzip"
+APPLICATION = "application/vnd.fermyon.spin.application.v1+config"
+
+# Manifest digests. A change here changes every committed notebook and report.
+PINNED = {
+    "demo/hello:1.0.0": "sha256:d30e7b6d76bd94a064db77a301cf4c490cce217e4d5cdfbc4b5878539f3f0218",
+    "demo/hello:1.0.1": "sha256:ce123eb0bbfd61b1a3bc1b43f10c1dc5118bbb2b80f02392bff032bc7f95532b",
+    "demo/hello:1.1.0": "sha256:962aab0c737966d7553482e423c6d03de57f9ff4759a1d2434d23de15259cab5",
+    "demo/site:1.0.0": "sha256:e6cd2fbf52b776ceb183baaedd8b24bde3c4fd5532af81fc9cd09e8b78e27d31",
+    "demo/site:1.1.0": "sha256:77ec988608541c0ba590ffbbc6a950a99dc48f82b4200c78df0403b36504cdb8",
+    "demo/site:1.2.0": "sha256:ad1016d2ad05842044cc8a59b2ef15271f84c8d68f1defddf4215dbec1bed88a",
+    "demo/docs:1.0.0": "sha256:ca2248626065b42d8e1b8cd95a62b266f43198647be3ea47a2119b507362bf24",
+    "demo/docs:1.1.0": "sha256:adb4b7017021ec3c6e0a0369fed57b06229c8c6861e6fa71c8ccc572d33e4cd4",
+    "demo/docs:1.2.0": "sha256:0a3e8ae9ab9fe730714600eeb1f33ce6ffc84ac14798369fa92366ab7a921a63",
+    "demo/playground:0.1.0": "sha256:af445cfcc6df661eca374d997c2cdaa51564bc310e7cdbc5c99e8c69e70956a3",
+    "demo/playground:0.2.0": "sha256:42a8aa3fbf12ab0fc8adeb298eb26f72a937911718e1f3f32a6140ef7f8f990b",
+    "demo/playground:0.3.0": "sha256:077ef2109d802a09c161bb0b58fa2df4a8a6917ba7c670a0e37fb02a2ad50f37",
+    "demo/greet:1.0.0": "sha256:6384d25c10f9fabbd2d57b46fbce60db45c6c0662448da5a22f479ed1c471204",
+    "demo/greet:1.0.1": "sha256:be6018cbf6125dfe3c6e5be31ae28e4d43dc737803c47a87f75f0603746686d5",
+    "demo/greet:1.1.0": "sha256:da06e41d3ec9f00013f8bc3cecf03777f841ebaa71b86b2dfb36fa47f607ab58",
+    "demo/redact:0.1.0": "sha256:3d3dd5b556dfffb46fe6f4957d21dde0bb6d3faf793601702d67c1ef27c255ac",
+    "demo/redact:0.2.0": "sha256:0beefba76aefeac47841023f686439a33699796e51c0697516256aa9f9b24e12",
+    "demo/redact:0.2.1": "sha256:4754a3c6fbe5da0ee839c46a4247906e4e316c97a323da1933141af9fa9aff93",
+}
+NEW_STYLE = [name for name in PINNED if "/greet:" not in name and "/redact:" not in name]
+OLD_STYLE = [name for name in PINNED if "/redact:" in name]
+PACKAGES = [name for name in PINNED if "/greet:" in name]
+
+# The wasm of every version, by the names in payloads/.
+WASM_OF = {
+    "demo/hello:1.0.0": ["hello-js/1.0.0"],
+    "demo/hello:1.0.1": ["hello-js/1.0.0-rebuild"],
+    "demo/hello:1.1.0": ["hello-js/1.0.1"],
+    "demo/site:1.0.0": ["tree-sitter-json/0.24.8"],
+    "demo/site:1.1.0": ["tree-sitter-json/0.24.8"],
+    "demo/site:1.2.0": ["tree-sitter-json/0.24.8"],
+    "demo/docs:1.0.0": ["tree-sitter-json/0.24.8"],
+    "demo/docs:1.1.0": ["tree-sitter-json/0.24.8"],
+    "demo/docs:1.2.0": ["tree-sitter-json/0.24.8"],
+    "demo/playground:0.1.0": ["hello-js/1.0.0", "web-tree-sitter/0.26.8"],
+    "demo/playground:0.2.0": ["hello-js/1.0.0", "web-tree-sitter/0.26.9"],
+    "demo/playground:0.3.0": ["hello-js/1.0.1", "web-tree-sitter/0.26.10"],
+    "demo/greet:1.0.0": ["hello-js/1.0.0"],
+    "demo/greet:1.0.1": ["hello-js/1.0.0-rebuild"],
+    "demo/greet:1.1.0": ["hello-js/1.0.1"],
+    "demo/redact:0.1.0": ["redact/1.11.0"],
+    "demo/redact:0.2.0": ["redact/1.12.0"],
+    "demo/redact:0.2.1": ["redact/1.12.0"],
+}
+
+
+def artifact(name: str) -> demo.Artifact:
+    repository, _, tag = name.partition(":")
+    return next(a for a in demo.artifacts() if (a.repository, a.tag) == (repository, tag))
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def manifest(name: str) -> Json:
+    parsed: Json = json.loads(artifact(name).manifest)
+    return parsed
+
+
+def locked_app(name: str) -> Json:
+    found = artifact(name)
+    blob = found.config if name in OLD_STYLE else found.layers[-1]
+    assert blob.media_type == APPLICATION
+    parsed: Json = json.loads(blob.data)
+    return parsed
+
+
+def members(name: str) -> dict[str, bytes]:
+    """The regular files in the archive layer of an artifact."""
+    (layer,) = [layer for layer in artifact(name).layers if layer.media_type == ARCHIVE]
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(layer.data)), mode="r:") as archive:
+        return {m.name: archive.extractfile(m).read() for m in archive if m.isfile()}  # type: ignore[union-attr]
+
+
+def decode_inline(text: str) -> bytes:
+    assert not text.endswith("=")
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
+def test_artifacts_have_the_pinned_digests() -> None:
+    assert {f"{a.repository}:{a.tag}": sha256(a.manifest) for a in demo.artifacts()} == PINNED
+
+
+def test_artifacts_come_repository_by_repository_oldest_first() -> None:
+    assert [f"{a.repository}:{a.tag}" for a in demo.artifacts()] == list(PINNED)
+
+
+def test_artifacts_are_built_once() -> None:
+    assert demo.artifacts() is demo.artifacts()
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_manifest_describes_exactly_its_blobs(name: str) -> None:
+    found = artifact(name)
+    described = [manifest(name)["config"], *manifest(name)["layers"]]
+    actual = [found.config, *found.layers]
+    assert [d["digest"] for d in described] == [sha256(blob.data) for blob in actual]
+    assert [d["size"] for d in described] == [len(blob.data) for blob in actual]
+    assert [d["mediaType"] for d in described] == [blob.media_type for blob in actual]
+    assert found.blobs == {sha256(blob.data): blob.data for blob in actual}
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_manifest_is_canonical_json(name: str) -> None:
+    text = json.dumps(manifest(name), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert artifact(name).manifest == text.encode()
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_artifact_runs_the_payload_it_says(name: str) -> None:
+    sums = (demo.data_fixtures() / "payloads" / "SHA256SUMS").read_text(encoding="ascii")
+    digests = {file: digest for digest, file in (line.split("  ") for line in sums.splitlines())}
+    kinds = {WASM, "application/wasm"}
+    found = [layer["digest"] for layer in manifest(name)["layers"] if layer["mediaType"] in kinds]
+    assert found == [f"sha256:{digests[payload + '.wasm']}" for payload in WASM_OF[name]]
+
+
+@pytest.mark.parametrize("repository", dict.fromkeys(name.partition(":")[0] for name in PINNED))
+def test_versions_all_differ_in_the_content_they_ship(repository: str) -> None:
+    shipped = {
+        frozenset(b.digest for b in a.layers if b.media_type != APPLICATION)
+        for a in demo.artifacts()
+        if a.repository == repository
+    }
+    assert len(shipped) == 3
+
+
+@pytest.mark.parametrize("name", NEW_STYLE)
+def test_new_style_puts_the_locked_app_last_and_its_digest_in_a_label(name: str) -> None:
+    found = artifact(name)
+    assert [layer.media_type for layer in found.layers].count(APPLICATION) == 1
+    assert found.layers[-1].media_type == APPLICATION
+    assert found.config.media_type == "application/vnd.oci.image.config.v1+json"
+    label = sha256(found.layers[-1].data)
+    assert found.config.data.decode() == (
+        '{"architecture":"wasm","os":"wasip1","config":{"Labels":'
+        f'{{"com.fermyon.spin.lockedAppDigest":"{label}"}}}},'
+        '"rootfs":{"type":"layers","diff_ids":[]}}'
+    )
+
+
+@pytest.mark.parametrize("name", NEW_STYLE)
+def test_new_style_manifest_has_the_annotations_spin_infers(name: str) -> None:
+    parsed = manifest(name)
+    metadata = locked_app(name)["metadata"]
+    assert parsed.keys() == {"annotations", "config", "layers", "schemaVersion"}
+    assert parsed["schemaVersion"] == 2
+    annotations = parsed["annotations"]
+    assert annotations.pop("org.opencontainers.image.created").endswith("+00:00")
+    assert annotations == {
+        "org.opencontainers.image.authors": ", ".join(metadata["authors"]),
+        "org.opencontainers.image.title": name.removeprefix("demo/").partition(":")[0],
+        "org.opencontainers.image.description": metadata["description"],
+        "org.opencontainers.image.version": name.partition(":")[2],
+    }
+
+
+@pytest.mark.parametrize("repository", ["demo/hello", "demo/site", "demo/docs", "demo/playground"])
+def test_created_times_rise_from_version_to_version(repository: str) -> None:
+    created = [
+        json.loads(a.manifest)["annotations"]["org.opencontainers.image.created"]
+        for a in demo.artifacts()
+        if a.repository == repository
+    ]
+    assert created == sorted(set(created))
+
+
+@pytest.mark.parametrize("name", NEW_STYLE)
+def test_files_up_to_128_bytes_are_inlined_and_no_others(name: str) -> None:
+    found = artifact(name)
+    layers = {layer.digest: layer for layer in found.layers}
+    unpacked = members(name) if "/docs:" in name else {}
+    for component in locked_app(name)["components"]:
+        assert component["source"].keys() == {"content_type", "digest"}
+        assert layers[component["source"]["digest"]].media_type == WASM
+        for file in component.get("files", []):
+            if unpacked:
+                data = unpacked[file["path"]]
+                assert file["digest"] not in layers
+            elif "inline" in file:
+                data = decode_inline(file["inline"])
+                assert file["digest"] not in layers
+            else:
+                data = layers[file["digest"]].data
+                assert layers[file["digest"]].media_type == DATA
+            assert sha256(data) == file["digest"]
+            assert ("inline" in file) == (len(data) <= 128)
+
+
+def test_inlining_includes_128_bytes_and_excludes_129() -> None:
+    component = Component(id="c", wasm=b"\0asm", files={"at": b"x" * 128, "over": b"y" * 129})
+    trigger = Trigger(type="http", component="c", config={"route": "/"})
+    app = App(name="n", version="1", description="", triggers=(trigger,), components=(component,))
+    pushed = push_app(app, repository="demo/n", created="2026-01-01T00:00:00+00:00")
+    assert [layer.data for layer in pushed.layers[:-1]] == [b"\0asm", b"y" * 129]
+    (locked,) = json.loads(pushed.layers[-1].data)["components"]
+    assert "inline" in locked["source"]  # wasm too, though its layer is pushed all the same
+    assert [("inline" in file) for file in locked["files"]] == [True, False]
+
+
+@pytest.mark.parametrize(("count", "archived"), [(498, False), (499, True)])
+def test_push_app_archives_from_500_layers_on(count: int, archived: bool) -> None:
+    files = {f"{n:03}": n.to_bytes(2, "big") * 100 for n in range(count)}
+    component = Component(id="c", wasm=b"\0asm", files=files)
+    app = App(name="n", version="1", description="", triggers=(), components=(component,))
+    pushed = push_app(app, repository="demo/n", created="2026-01-01T00:00:00+00:00")
+    assert len(pushed.layers) == (3 if archived else 500)
+    assert [layer.media_type for layer in pushed.layers].count(ARCHIVE) == archived
+
+
+def test_push_app_pushes_equal_layers_once() -> None:
+    twins = tuple(Component(id=name, wasm=b"\0asm", files={"f": b"f" * 200}) for name in "ab")
+    app = App(name="n", version="1", description="", triggers=(), components=twins)
+    pushed = push_app(app, repository="demo/n", created="2026-01-01T00:00:00+00:00")
+    assert [layer.media_type for layer in pushed.layers] == [WASM, DATA, APPLICATION]
+
+
+@pytest.mark.parametrize(
+    ("name", "pages"), [("demo/docs:1.0.0", 512), ("demo/docs:1.1.0", 512), ("demo/docs:1.2.0", 520)]
+)
+def test_docs_is_an_archive_of_over_500_files(name: str, pages: int) -> None:
+    found = members(name)
+    assert len([path for path in found if path.startswith("numbers/")]) == pages
+    assert [layer.media_type for layer in artifact(name).layers] == [WASM, ARCHIVE, APPLICATION]
+    large = {sha256(data) for data in found.values() if len(data) > 128}
+    assert len(large) + 1 > 499  # as many layers as make Spin switch to an archive
+    (component,) = locked_app(name)["components"]
+    assert sorted(file["path"] for file in component["files"]) == sorted(found)
+
+
+def test_docs_archive_holds_the_same_style_sheet_as_a_layer_of_site() -> None:
+    sheet = members("demo/docs:1.1.0")["assets/bootstrap.min.css"]
+    assert sha256(sheet) in artifact("demo/site:1.1.0").blobs
+
+
+def test_docs_drops_and_adds_files() -> None:
+    first, last = members("demo/docs:1.0.0"), members("demo/docs:1.2.0")
+    assert sorted(first.keys() - last.keys()) == ["drafts/dozens.html"]
+    assert len(last.keys() - first.keys()) == 8
+
+
+def test_docs_repeats_most_members_in_the_next_version() -> None:
+    first, second = members("demo/docs:1.0.0"), members("demo/docs:1.1.0")
+    changed = {path for path in first if second[path] != first[path]}
+    primes = {path for path in changed if path.startswith("numbers/")}
+    assert len(primes) == 97  # the primes up to 512
+    assert changed - primes == {"assets/bootstrap.min.css", "index.html", "version.txt"}
+
+
+def test_locked_app_is_written_in_the_order_of_spins_struct() -> None:
+    locked = locked_app("demo/playground:0.1.0")
+    top = ["spin_lock_version", "must_understand", "metadata", "triggers", "components"]
+    assert list(locked) == top
+    assert locked["spin_lock_version"] == 1
+    assert locked["must_understand"] == ["component_host_requirements"]
+    assert list(locked["metadata"]) == ["authors", "description", "name", "triggers", "version"]
+    assert [trigger["id"] for trigger in locked["triggers"]] == [
+        "greeter-http-trigger",
+        "highlighter-http-trigger",
+        "highlighter-redis-trigger",
+    ]
+    hello = locked_app("demo/hello:1.0.0")
+    assert list(hello) == ["spin_lock_version", "metadata", "variables", "triggers", "components"]
+    assert hello["spin_lock_version"] == 0
+    assert hello["metadata"]["trigger"] == {"type": "http"}
+    assert hello["metadata"]["triggers"] == {}
+    (component,) = hello["components"]
+    assert list(component) == ["id", "metadata", "source", "env", "files", "config"]
+
+
+@pytest.mark.parametrize("name", NEW_STYLE + OLD_STYLE)
+def test_locked_app_is_compact_and_names_no_local_file(name: str) -> None:
+    found = artifact(name)
+    data = (found.config if name in OLD_STYLE else found.layers[-1]).data
+    text = json.dumps(json.loads(data), separators=(",", ":"), ensure_ascii=False)
+    assert data.decode() == text
+    assert "file://" not in text
+    assert "origin" not in locked_app(name)["metadata"]
+
+
+@pytest.mark.parametrize("name", OLD_STYLE)
+def test_old_style_has_the_locked_app_as_config_and_inlines_nothing(name: str) -> None:
+    parsed = manifest(name)
+    assert parsed.keys() == {"config", "layers", "schemaVersion"}
+    assert parsed["config"]["mediaType"] == APPLICATION
+    assert [layer["mediaType"] for layer in parsed["layers"]] == [WASM, DATA, DATA, DATA]
+    (component,) = locked_app(name)["components"]
+    files = [(file["path"], file["digest"]) for file in component["files"]]
+    assert [path for path, _ in files] == ["rules/names.txt", "rules/places.txt", "rules/version.txt"]
+    assert [digest for _, digest in files] == [layer["digest"] for layer in parsed["layers"][1:]]
+    assert parsed["layers"][-1]["size"] == 2
+    assert all(file.keys() == {"digest", "path"} for file in component["files"])
+
+
+def test_old_style_third_version_differs_in_its_assets_only() -> None:
+    second, third = manifest("demo/redact:0.2.0")["layers"], manifest("demo/redact:0.2.1")["layers"]
+    assert [a == b for a, b in zip(second, third, strict=True)] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_package_is_what_wkg_publishes(name: str) -> None:
+    parsed = manifest(name)
+    (layer,) = parsed["layers"]
+    assert parsed["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
+    assert parsed["annotations"] == {"org.opencontainers.image.version": name.partition(":")[2]}
+    assert layer["mediaType"] == "application/wasm"
+    assert layer["annotations"] == {"org.opencontainers.image.title": "greet.wasm"}
+    assert parsed["config"]["mediaType"] == "application/vnd.wasm.config.v0+json"
+    config = json.loads(artifact(name).config.data)
+    assert config.pop("created").endswith("Z")
+    assert config == {
+        "author": None,
+        "architecture": "wasm",
+        "os": "wasip2",
+        "layerDigests": [layer["digest"]],
+        "component": {"exports": ["init", "greet"], "imports": [], "target": None},
+    }
+
+
+def test_playground_shares_a_wasm_with_hello() -> None:
+    shared = artifact("demo/playground:0.1.0").blobs.keys() & artifact("demo/hello:1.0.0").blobs.keys()
+    assert shared == {"sha256:d87e0b4abc62b4d1b0a8fbe640f51b2f4a06b9261f2a6f27569ee80c89ef69f1"}
+
+
+def test_secrets_in_the_demo_apps_all_start_with_the_canary() -> None:
+    hello, old = locked_app("demo/hello:1.0.0"), locked_app("demo/redact:0.1.0")
+    playground = locked_app("demo/playground:0.1.0")
+    inlined = decode_inline(hello["components"][0]["files"][0]["inline"]).decode()
+    assert demo.CANARY == "spincache-demo-canary-not-a-secret"
+    assert hello["variables"]["api_token"]["default"] == f"{demo.CANARY}-variable"
+    assert hello["variables"]["api_token"]["secret"] is True
+    assert hello["components"][0]["env"]["SESSION_KEY"] == f"{demo.CANARY}-env"
+    assert f"GREETING_TOKEN={demo.CANARY}-file\n" in inlined
+    assert f":{demo.CANARY}-address@" in playground["metadata"]["triggers"]["redis"]["address"]
+    assert old["variables"]["license_key"] == {"default": f"{demo.CANARY}-old-variable", "secret": True}
+    assert old["components"][0]["env"]["AUDIT_KEY"] == f"{demo.CANARY}-old-env"
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_artifact_repr_shows_no_content(name: str) -> None:
+    found = artifact(name)
+    text = repr(found) + repr(found.config) + repr(found.layers)
+    assert demo.CANARY not in text
+    assert len(text) < 2000

@@ -1,0 +1,173 @@
+"""Kills pulls at random moments and looks at what is left; prints one JSON line per trial.
+
+Run as a script of its own, since it forks: ``python killer.py PLAN`` where PLAN is JSON with
+``references`` (an older and a newer version), ``folder``, ``trials``, ``seed``, ``least`` (kills wanted
+in each phase). Each child marks in shared memory which phases its threads are in; the parent waits for
+a phase, then some more, and sends SIGKILL. What counts is the phase marked at the moment of death.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+PHASES = ("download", "rename", "unpack", "tag")
+_WIDEN_SECONDS = 0.002
+"""Added inside the short phases, so that random moments fall into them too."""
+
+
+def main(plan: dict[str, Any]) -> None:
+    """Run trials until every phase has its kills, at most four times as many as asked for."""
+    randomness = random.Random(plan["seed"])
+    folder = Path(plan["folder"])
+    deaths = dict.fromkeys(PHASES, 0)
+    for trial in range(4 * plan["trials"]):
+        if trial >= plan["trials"] and min(deaths.values()) >= plan["least"]:
+            break
+        wanted = min(deaths, key=lambda phase: deaths[phase]) if trial % 2 else None
+        shutil.rmtree(folder, ignore_errors=True)
+        prepare(folder, plan["references"][0], randomness)
+        phases = kill_one(folder, plan["references"][1], wanted, randomness)
+        for phase in phases:
+            deaths[phase] += 1
+        report = {"trial": trial, "phases": phases, "faults": faults_of(folder)}
+        report |= recover(folder, plan["references"][1])
+        print(json.dumps(report), flush=True)
+
+
+def prepare(folder: Path, older: str, randomness: random.Random) -> None:
+    """Start from an empty cache, or from one that has the older version."""
+    if randomness.random() < 0.5:
+        run_child(lambda: pull(folder, older))
+
+
+def kill_one(folder: Path, reference: str, wanted: str | None, randomness: random.Random) -> list[str]:
+    """Pull in a child and kill it; the phases it died in, none if it was done before."""
+    marks = mmap.mmap(-1, len(PHASES))
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            mark_phases(marks)
+            pull(folder, reference)
+        os._exit(0)
+    deadline = time.monotonic() + 20
+    if wanted is not None:
+        while not marks[PHASES.index(wanted)] and time.monotonic() < deadline:
+            if os.waitpid(child, os.WNOHANG)[0]:
+                return []
+        time.sleep(randomness.random() * 0.004)
+    else:
+        time.sleep(randomness.random() * 0.25)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        return []
+    return [phase for position, phase in enumerate(PHASES) if marks[position]]
+
+
+def mark_phases(marks: mmap.mmap) -> None:
+    """Make this process show in shared memory which phases its threads are in."""
+    from spincache_nb.core.cache import Cache
+    from spincache_nb.core.cache.files import NewFile
+    from spincache_nb.core.pull import carry
+
+    def marked(phase: str, function: Callable[..., Any], widen: float = 0) -> Callable[..., Any]:
+        position = PHASES.index(phase)
+
+        def inner(*arguments: Any, **options: Any) -> Any:
+            marks[position] += 1
+            try:
+                time.sleep(widen)
+                outcome = function(*arguments, **options)
+                time.sleep(widen)
+                return outcome
+            finally:
+                marks[position] -= 1
+
+        return inner
+
+    Cache.put_blob = marked("download", Cache.put_blob)  # type: ignore[method-assign]
+    Cache.write_tag = marked("tag", Cache.write_tag, _WIDEN_SECONDS)  # type: ignore[method-assign]
+    NewFile.replace = marked("rename", NewFile.replace, _WIDEN_SECONDS)  # type: ignore[method-assign]
+    carry.unpack = marked("unpack", carry.unpack)  # type: ignore[assignment]
+
+
+def pull(folder: Path, reference: str) -> None:
+    """Pull with the package under test."""
+    import spincache_nb as sc
+
+    sc.pull(sc.Cache(folder), reference, history=sc.History(enabled=False))
+
+
+def run_child(work: Callable[[], None]) -> int:
+    """Do something in a child of its own, so that this process never has threads when it forks."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            work()
+            code = 0
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def faults_of(folder: Path) -> list[str]:
+    """What is wrong with a cache, by the rules and not by the package."""
+    registry = folder / "registry"
+    faults = []
+    for area in ("wasm", "data"):
+        for path in files(registry / area):
+            if not path.name.startswith(".spincache-"):
+                algorithm, _, encoded = path.name.partition(":")
+                if hashlib.new(algorithm, path.read_bytes()).hexdigest() != encoded:
+                    faults.append(f"{area}/{path.name} is not what its name says")
+    for path in files(registry / "manifests"):
+        if path.name == "manifest.json":
+            faults += missing(registry, path)
+    return faults
+
+
+def missing(registry: Path, path: Path) -> Iterator[str]:
+    """Layers and members that a manifest or its locked app names and that are not there."""
+    manifest = json.loads(path.read_bytes())
+    for layer in manifest["layers"]:
+        if layer["mediaType"].endswith("application.v1+config"):
+            continue
+        if not any((registry / area / layer["digest"]).is_file() for area in ("wasm", "data")):
+            yield f"{path.parent.name} names {layer['digest']}, which is not there"
+    locked = json.loads(path.with_name("config.json").read_bytes())
+    for component in locked.get("components", []):
+        for file in component.get("files", []):
+            if "inline" not in file and not (registry / "data" / file["digest"]).is_file():
+                yield f"{path.parent.name} mounts {file['digest']}, which is not there"
+
+
+def recover(folder: Path, reference: str) -> dict[str, Any]:
+    """Pull again: it must succeed, and sweep what the killed pull left once that is old."""
+    left = [path for path in files(folder / "registry") if path.name.startswith(".spincache-")]
+    old = time.time() - 2 * 3600
+    for path in left:
+        os.utime(path, (old, old))
+    code = run_child(lambda: pull(folder, reference))
+    still = [path.name for path in files(folder / "registry") if path.name.startswith(".spincache-")]
+    return {"recovered": code == 0, "left": len(left), "still": still, "faults_after": faults_of(folder)}
+
+
+def files(folder: Path) -> list[Path]:
+    """Every regular file below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

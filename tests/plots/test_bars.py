@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+from matplotlib.figure import Figure
+
+from spincache_nb import analysis, plots
+from spincache_nb.analysis.schemas import BREAKDOWN_SCHEMA, VERSION_SAVINGS_SCHEMA
+from spincache_nb.frames.schemas import build, empty
+from tests.analysis.worlds import two_versions
+from tests.plots.samples import cache_of, versions_of
+
+MIB = 2**20
+
+
+def bars_of(ax):
+    """Label -> bytes, read from the bars and the unit in the label of the axis."""
+    divisor = {"bytes": 1, "KiB": 2**10, "MiB": MIB}[ax.get_xlabel().split()[0]]
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    return {label: bar.get_width() * divisor for label, bar in zip(labels, ax.containers[0], strict=True)}
+
+
+def test_breakdown_draws_one_bar_per_row_in_bytes():
+    table = analysis.breakdown(two_versions().frames())
+    ax = plots.breakdown(table, ax=Figure().add_subplot())
+    assert bars_of(ax) == pytest.approx(dict(zip(table["label"], table["stored_bytes"], strict=True)))
+    assert ax.get_title(loc="left") == "1.91 KiB on disk"
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[2] == "1000 B  51 %"
+
+
+@pytest.mark.parametrize("count", [1, 3, 12, 60, 200])
+def test_breakdown_bars_sum_to_the_disk_with_any_number_of_apps(count):
+    frames = cache_of(count).frames()
+    ax = plots.breakdown(frames, ax=Figure().add_subplot())
+    bars = bars_of(ax)
+    assert sum(bars.values()) == pytest.approx(float(frames.disk["stored_bytes"].sum()))
+    assert len(bars) <= 24
+    more = [label for label in bars if label.startswith("+")]
+    table = analysis.breakdown(frames)
+    counted = sum(int(label.split()[0]) for label in more)
+    assert len(bars) - len(more) + counted == len(table)
+    assert [bar.get_hatch() for bar in ax.containers[0]].count("///") == len(more)
+
+
+def test_breakdown_sorts_by_kind_then_size_then_label():
+    rows = [
+        (0, "other", "other files", 0, 1, 9, 0.1),
+        (1, "exclusive", "only b", 1, 1, 5, 0.1),
+        (2, "exclusive", "only a", 1, 1, 5, 0.1),
+        (3, "exclusive", "only c", 1, 1, 7, 0.1),
+    ]
+    ax = plots.breakdown(build(BREAKDOWN_SCHEMA, rows), ax=Figure().add_subplot())
+    assert list(bars_of(ax)) == ["only c", "only a", "only b", "other files"]
+    assert ax.yaxis_inverted()
+
+
+def test_breakdown_of_files_without_bytes_draws_bars_without_length():
+    rows = [(0, "other", "other files", 0, 1, 0, None)]
+    ax = plots.breakdown(build(BREAKDOWN_SCHEMA, rows), ax=Figure().add_subplot())
+    assert list(bars_of(ax).values()) == [0]
+
+
+def test_breakdown_of_nothing_says_so():
+    ax = plots.breakdown(empty(BREAKDOWN_SCHEMA), ax=Figure().add_subplot())
+    assert [text.get_text() for text in ax.texts] == ["Nothing is stored in this cache."]
+
+
+def test_breakdown_refuses_another_frame():
+    with pytest.raises(ValueError, match=r"analysis\.breakdown"):
+        plots.breakdown(analysis.shared_bytes(two_versions().frames()), ax=Figure().add_subplot())
+
+
+@pytest.mark.parametrize("count", [1, 3, 12, 60, 200])
+def test_version_savings_stacks_reused_and_fetched_bytes(count):
+    table = analysis.version_savings(versions_of(count).frames(), "ghcr.io/org/web")
+    ax = plots.version_savings(table, ax=Figure().add_subplot())
+    reused, fetched = ax.containers
+    assert ax.get_ylabel() == "MiB per version"
+    assert [bar.get_height() * MIB for bar in reused] == pytest.approx(table["reused_bytes"].tolist())
+    assert [bar.get_height() * MIB for bar in fetched] == pytest.approx(table["fetch_bytes"].tolist())
+    assert [bar.get_y() for bar in fetched] == [bar.get_height() for bar in reused]
+    (twin,) = [axes for axes in ax.figure.axes if axes is not ax]
+    expected = 100 * table["cumulative_saved_bytes"] / table["cumulative_total_bytes"]
+    assert list(twin.lines[0].get_ydata()) == pytest.approx(expected.tolist())
+    assert [text.get_text() for text in ax.get_legend().texts] == [
+        "reused",
+        "fetched",
+        "saved so far, per cent (right)",
+    ]
+
+
+@pytest.mark.parametrize(("count", "named"), [(3, 3), (40, 40), (41, 21), (200, 40)])
+def test_version_savings_names_at_most_forty_versions(count, named):
+    ax = plots.version_savings(versions_of(count).frames(), "ghcr.io/org/web", ax=Figure().add_subplot())
+    labels = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert len(labels) == named
+    assert labels[0] == "1.0.0"
+    assert ("is named" in ax.get_xlabel()) == (named < count)
+
+
+def test_version_savings_says_the_sums_in_its_title():
+    ax = plots.version_savings(two_versions().frames(), "org/web", ax=Figure().add_subplot())
+    assert ax.get_title(loc="left") == (
+        "2 versions of ghcr.io/org/web: 1.17 KiB fetched instead of 2.18 KiB, 46 % saved"
+    )
+
+
+def test_version_savings_of_a_source_wants_a_repository():
+    with pytest.raises(ValueError, match="repository"):
+        plots.version_savings(two_versions().frames(), ax=Figure().add_subplot())
+
+
+def test_version_savings_of_nothing_says_so():
+    ax = plots.version_savings(empty(VERSION_SAVINGS_SCHEMA), ax=Figure().add_subplot())
+    assert [text.get_text() for text in ax.texts] == ["No versions to compare."]

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from spincache_nb import analysis, plots
+from spincache_nb.analysis.labels import short_references
+from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
+from spincache_nb.frames.schemas import build, empty
+from spincache_nb.plots.heatmaps import clustered
+from tests.analysis.worlds import two_versions
+from tests.plots.samples import cache_of, versions_of
+
+UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20}
+
+
+def cells_of(ax):
+    """(row label, column label) -> bytes of every cell that is not blank."""
+    (bar,) = [axes for axes in ax.figure.axes if axes is not ax]
+    values = ax.images[0].get_array()
+    left = [tick.get_text() for tick in ax.get_yticklabels()]
+    below = [tick.get_text() for tick in ax.get_xticklabels()]
+    filled = zip(*np.nonzero(~np.ma.getmaskarray(values)), strict=True)
+    return {(left[i], below[j]): float(values[i, j]) * UNITS[bar.get_ylabel()] for i, j in filled}
+
+
+@pytest.mark.parametrize("count", [3, 12, 60])
+def test_shared_bytes_draws_every_pair_twice_and_no_diagonal(count):
+    table = analysis.shared_bytes(cache_of(count).frames())
+    ax = plots.shared_bytes(table, ax=Figure().add_subplot())
+    short = short_references({*table["reference_a"], *table["reference_b"]})
+    expected = {}
+    for line in table.itertuples():
+        if line.shared_bytes:
+            a, b = short[line.reference_a], short[line.reference_b]
+            expected[a, b] = expected[b, a] = line.shared_bytes
+    assert cells_of(ax) == pytest.approx(expected)
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert sorted(labels) == sorted(short.values())
+    assert labels == [tick.get_text() for tick in ax.get_xticklabels()]
+
+
+def test_shared_bytes_draws_the_sixty_apps_that_share_most():
+    table = analysis.shared_bytes(cache_of(200).frames())
+    ax = plots.shared_bytes(table, ax=Figure().add_subplot())
+    totals = {}
+    for line in table.itertuples():
+        for name in (line.reference_a, line.reference_b):
+            totals[name] = totals.get(name, 0) + line.shared_bytes
+    most = sorted(totals, key=lambda name: (-totals[name], name))[:60]
+    short = short_references(totals)
+    assert {tick.get_text() for tick in ax.get_yticklabels()} == {short[name] for name in most}
+    assert "60 of 200 apps; +140 more share less" in ax.get_title(loc="left")
+
+
+def test_shared_bytes_writes_numbers_where_there_is_room():
+    ax = plots.shared_bytes(two_versions().frames(), ax=Figure().add_subplot())
+    assert sorted({text.get_text() for text in ax.texts}) == ["1.0", "0.98"][::-1]
+    ax = plots.shared_bytes(cache_of(13).frames(), ax=Figure().add_subplot())
+    assert len(ax.texts) == 0
+
+
+def test_shared_bytes_of_one_app_says_so():
+    ax = plots.shared_bytes(cache_of(1).frames(), ax=Figure().add_subplot())
+    assert [text.get_text() for text in ax.texts] == ["Fewer than two apps: nothing can be shared."]
+    assert plots.shared_bytes(empty(SHARED_BYTES_SCHEMA), ax=Figure().add_subplot()).texts
+
+
+def test_shared_bytes_of_apps_that_share_nothing_is_blank():
+    table = build(SHARED_BYTES_SCHEMA, [("r/a:1", "r/b:1", 0)])
+    assert cells_of(plots.shared_bytes(table, ax=Figure().add_subplot())) == {}
+
+
+def test_clustered_puts_what_is_alike_side_by_side():
+    square = np.zeros((6, 6))
+    for a, b, size in [(0, 3, 9.0), (0, 5, 8.0), (3, 5, 9.0), (1, 4, 7.0)]:
+        square[a, b] = square[b, a] = size
+    order = clustered(square)
+    assert sorted(order) == list(range(6))
+    places = {number: place for place, number in enumerate(order)}
+    assert max(places[n] for n in (0, 3, 5)) - min(places[n] for n in (0, 3, 5)) == 2
+    assert abs(places[1] - places[4]) == 1
+    assert clustered(np.zeros((3, 3))) == [0, 1, 2]
+    assert clustered(np.zeros((0, 0))) == []
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_upgrade_matrix_draws_every_pair_in_order(count):
+    table = analysis.upgrade_matrix(versions_of(count).frames(), "org/web")
+    ax = plots.upgrade_matrix(table, ax=Figure().add_subplot())
+    names = [name.partition(":")[2] for name in dict.fromkeys(table["from"])]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == names
+    expected = {
+        (line[0].partition(":")[2], line[1].partition(":")[2]): line[2]
+        for line in table.itertuples(index=False, name=None)
+    }
+    assert cells_of(ax) == pytest.approx(expected)
+
+
+def test_upgrade_matrix_draws_the_last_sixty_versions():
+    ax = plots.upgrade_matrix(versions_of(75).frames(), "org/web", ax=Figure().add_subplot())
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert (len(labels), labels[0], labels[-1]) == (60, "2.5.0", "8.4.0")
+    assert "+15 more before" in ax.get_title(loc="left")
+
+
+def test_upgrade_matrix_of_nothing_says_so_and_of_a_source_wants_a_repository():
+    ax = plots.upgrade_matrix(empty(UPGRADE_MATRIX_SCHEMA), ax=Figure().add_subplot())
+    assert [text.get_text() for text in ax.texts] == ["No versions to compare."]
+    with pytest.raises(ValueError, match="repository"):
+        plots.upgrade_matrix(two_versions().frames(), ax=Figure().add_subplot())

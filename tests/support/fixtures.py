@@ -1,0 +1,132 @@
+"""The fixtures that tests ask for by name. Servers are shared by the session where they can be."""
+
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.support.hostile import HostileServer
+from tests.support.procs import open_folder
+from tests.support.registry_server import RegistryServer, start_registry
+from tests.support.token_service import TokenService
+
+
+@pytest.fixture(scope="session")
+def private_ca() -> trustme.CA:
+    """A certificate authority that no system trusts, the same for the whole session."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def ca_file(private_ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The PEM file of ``private_ca``, for ``ca=`` and ``SSL_CERT_FILE``."""
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    private_ca.cert_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def server_tls(private_ca: trustme.CA) -> ssl.SSLContext:
+    """A server's TLS context for 127.0.0.1, 127.0.0.2 and localhost, signed by ``private_ca``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    private_ca.issue_cert("127.0.0.1", "127.0.0.2", "localhost").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def plain_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """docker-registry over plain HTTP, open to everybody; one for the session.
+
+    Push with ``plain_registry.push(artifact)`` (again is cheap: blobs that are there are not sent) and use a
+    repository name of your own where a test counts or lists something.
+    """
+    with start_registry(tmp_path_factory.mktemp("plain-registry")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def basic_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """docker-registry behind htpasswd: HTTP Basic with the users in ``basic_registry.users``."""
+    with start_registry(tmp_path_factory.mktemp("basic-registry"), auth="basic") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def token_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """docker-registry behind a Bearer token service (ES256); anybody may pull below ``public/``.
+
+    Users are in ``token_registry.users``, identity tokens in ``registry_server.IDENTITY_TOKENS``. Ask for
+    ``token_service`` as well to see requests or to change answers.
+    """
+    with start_registry(tmp_path_factory.mktemp("token-registry"), auth="token") as server:
+        yield server
+
+
+@pytest.fixture
+def token_service(token_registry: RegistryServer) -> Iterator[TokenService]:
+    """The token service of ``token_registry``, its requests empty and its settings default at each test."""
+    service = token_registry.token_service
+    assert service is not None
+    service.reset()
+    yield service
+    service.reset()
+
+
+@pytest.fixture(scope="session")
+def tls_registry(
+    tmp_path_factory: pytest.TempPathFactory, private_ca: trustme.CA
+) -> Iterator[RegistryServer]:
+    """docker-registry over TLS with a certificate of ``private_ca``, open to everybody."""
+    with start_registry(tmp_path_factory.mktemp("tls-registry"), ca=private_ca) as server:
+        yield server
+
+
+@pytest.fixture
+def start_hostile() -> Iterator[Callable[..., HostileServer]]:
+    """A function that starts one more ``HostileServer`` (same arguments); all stop with the test."""
+    with ExitStack() as stack:
+        yield lambda *arguments, **options: stack.enter_context(HostileServer(*arguments, **options))
+
+
+@pytest.fixture
+def hostile(start_hostile: Callable[..., HostileServer]) -> HostileServer:
+    """A ``HostileServer`` over plain HTTP on 127.0.0.1 with nothing scripted."""
+    return start_hostile()
+
+
+@pytest.fixture
+def hostile_tls(start_hostile: Callable[..., HostileServer], server_tls: ssl.SSLContext) -> HostileServer:
+    """A ``HostileServer`` over TLS on 127.0.0.1, with a certificate of ``private_ca``."""
+    return start_hostile(tls=server_tls)
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port on 127.0.0.1 at which nothing listens: connecting is refused."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def nobodys_folder() -> Iterator[Path]:
+    """A folder that the unprivileged user of ``procs`` owns and can reach, unlike ``tmp_path``."""
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def roots_folder() -> Iterator[Path]:
+    """A folder that the unprivileged user of ``procs`` can enter and read, but not write.
+
+    Where the tests do not run as root they own it; its mode is then read-only from the start.
+    """
+    with open_folder(owner=0) as folder:
+        if os.geteuid() != 0:
+            folder.chmod(0o555)
+        yield folder

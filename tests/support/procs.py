@@ -1,0 +1,220 @@
+"""Python in a subprocess: with the tests' isolation, and as a user without rights where that is the point.
+
+Root passes every permission check, so a test of a permission error that runs as root proves nothing. The
+subprocess therefore gives root up (user id 65534). Its interpreter may lie where that user cannot go, such
+as ``/root/.pyenv``; it is reached through directory handles that are opened before.
+"""
+
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NOBODY = 65534
+"""User and group id without rights."""
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The root of the checkout."""
+
+_DROP = """
+import json, os, sys
+plan = json.loads(sys.argv[1])
+def keep(path, flags=os.O_PATH):
+    handle = os.open(path, flags)
+    os.set_inheritable(handle, True)
+    return f"/proc/self/fd/{handle}"
+executable = os.open(os.path.realpath(sys.executable), os.O_RDONLY)
+os.set_inheritable(executable, True)
+home = keep(sys.base_prefix)
+paths = [keep(path) for path in plan["paths"] if os.path.isdir(path)]
+os.setgroups([])
+os.setresgid(plan["id"], plan["id"], plan["id"])
+os.setresuid(plan["id"], plan["id"], plan["id"])
+environment = plan["env"] | {"PYTHONHOME": home, "LD_LIBRARY_PATH": home + "/lib"}
+environment |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+os.chdir(plan["cwd"])
+os.execve(executable, ["python", *plan["arguments"]], environment)
+"""
+
+_GUARD = """
+import socket as _socket
+def _guarded(name):
+    original = getattr(_socket.socket, name)
+    def method(self, *arguments):
+        address = arguments[-1]
+        inet = self.family in (_socket.AF_INET, _socket.AF_INET6)
+        if inet and not str(address[0]).startswith(("127.", "::1")):
+            raise RuntimeError(f"no address but loopback: {name} {address!r}")
+        return original(self, *arguments)
+    setattr(_socket.socket, name, method)
+for _name in ("connect", "connect_ex", "bind"):
+    _guarded(_name)
+_resolve = _socket.getaddrinfo
+def _resolve_loopback(host, *arguments, **options):
+    near = host in (None, "", "localhost", _socket.gethostname())
+    if not near and not str(host).startswith(("127.", "::1")):
+        raise RuntimeError(f"no address but loopback: getaddrinfo {host!r}")
+    return _resolve(host, *arguments, **options)
+_socket.getaddrinfo = _resolve_loopback
+"""
+
+_CALL = """
+import json, sys
+def _run(function):
+    arguments = json.loads(sys.argv[1])
+    try:
+        outcome = {"value": function(*arguments)}
+    except BaseException as error:
+        names = [kind.__name__ for kind in type(error).__mro__]
+        outcome = {"error": str(error), "error_types": names}
+    print("\\n" + json.dumps(outcome))
+_run(NAME)
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a function called in a subprocess ended.
+
+    Parameters
+    ----------
+    value
+        What it returned (JSON), if it did.
+    error
+        The text of its exception, or ``None``.
+    error_types
+        Names of the exception's class and its bases, nearest first.
+    stdout, stderr
+        What was printed.
+    """
+
+    value: Any
+    error: str | None
+    error_types: tuple[str, ...]
+    stdout: str
+    stderr: str
+
+
+def run_python(
+    arguments: Sequence[str],
+    *,
+    unprivileged: bool = False,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = 60,
+    stdin: str | None = None,
+) -> "subprocess.CompletedProcess[str]":
+    """Run this interpreter with some arguments and collect its output as text.
+
+    Parameters
+    ----------
+    arguments
+        As on the command line: ``["-c", code]``, ``["-m", "spincache_nb.cli", "path"]``, ``[script, ...]``.
+    unprivileged
+        Give up root first. Without root there is nothing to give up, and permissions hold anyway. The child
+        gets an empty HOME of its own, owned by that user, in place of the test's.
+    env
+        Variables set on top of the isolated environment of the test.
+    cwd
+        Working directory; default: ``/``.
+    timeout
+        Seconds until the child is killed and ``subprocess.TimeoutExpired`` is raised.
+    stdin
+        Text for its standard input; default: none.
+    """
+    inherited = os.environ.get("PYTHONPATH")
+    search = os.pathsep.join([str(ROOT), *([inherited] if inherited else [])])
+    environment = {**os.environ, "PYTHONPATH": search}
+    command = [sys.executable, *arguments]
+    folder = str(cwd or "/")
+    feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    options: dict[str, Any] = {
+        "capture_output": True,
+        "text": True,
+        "timeout": timeout,
+        "check": False,
+        **feed,
+    }
+    if not (unprivileged and os.geteuid() == 0):
+        return subprocess.run(command, env={**environment, **(env or {})}, cwd=folder, **options)
+    with open_folder() as home:
+        variables = {
+            "XDG_CACHE_HOME": ".cache",
+            "XDG_CONFIG_HOME": ".config",
+            "XDG_STATE_HOME": ".local/state",
+        }
+        variables |= {"XDG_DATA_HOME": ".local/share", "DOCKER_CONFIG": ".docker", "MPLCONFIGDIR": ".mpl"}
+        environment |= {name: str(home / path) for name, path in variables.items()}
+        environment |= {"HOME": str(home), **(env or {})}
+        paths = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
+        plan = {"id": NOBODY, "paths": paths, "env": environment, "cwd": folder, "arguments": list(arguments)}
+        return subprocess.run([sys.executable, "-S", "-c", _DROP, json.dumps(plan)], **options)
+
+
+def call(
+    function: Callable[..., Any],
+    *arguments: Any,
+    unprivileged: bool = False,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+) -> Outcome:
+    """Call a function in a subprocess that cannot leave loopback; its source is sent, not the function.
+
+    Parameters
+    ----------
+    function
+        A plain ``def`` that does its own imports and uses nothing from around it.
+    arguments
+        JSON values. (A path goes as ``str(path)``.)
+    unprivileged, env, timeout
+        As in ``run_python``.
+
+    Raises
+    ------
+    AssertionError
+        If the subprocess did not come as far as calling the function.
+    """
+    source = textwrap.dedent(inspect.getsource(function))
+    code = "\n".join([_GUARD, source, _CALL.replace("NAME", function.__name__)])
+    options: dict[str, Any] = {"unprivileged": unprivileged, "env": env, "timeout": timeout}
+    done = run_python(["-c", code, json.dumps(arguments)], **options)
+    assert done.returncode == 0, f"the subprocess failed:\n{done.stdout}\n{done.stderr}"
+    text, _, last = done.stdout.rstrip("\n").rpartition("\n")
+    outcome = json.loads(last)
+    names = tuple(outcome.get("error_types", ()))
+    return Outcome(outcome.get("value"), outcome.get("error"), names, text, done.stderr)
+
+
+@contextmanager
+def open_folder(owner: int = NOBODY) -> Iterator[Path]:
+    """Give a new folder that every user can enter, and remove it afterwards.
+
+    pytest's own ``tmp_path`` is closed to other users, so that a test of permissions below it would fail
+    for the wrong reason.
+
+    Parameters
+    ----------
+    owner
+        User id that owns it, if the tests run as root; 0 makes a folder that the unprivileged user can read
+        but not write.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="spincache-open-", dir="/tmp"))
+    try:
+        folder.chmod(0o755)
+        if os.geteuid() == 0:
+            os.chown(folder, owner, owner)
+        yield folder
+    finally:
+        for path in [folder, *folder.rglob("*")]:
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
+        shutil.rmtree(folder)

@@ -1,0 +1,250 @@
+"""Debian's docker-registry on a free loopback port: plain, htpasswd, Bearer token, with or without TLS."""
+
+import contextlib
+import json
+import os
+import re
+import ssl
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from typing import Any, Literal
+
+import trustme
+
+from tests.support.artifact import Artifact
+from tests.support.isolation import need
+from tests.support.push import Authorization, Pusher, basic
+from tests.support.token_service import Algorithm, TokenService
+
+USERS = {"reader": "pass:word", "zoë": "pässwörd ✓", "pusher": "pushes"}
+"""The users of the htpasswd and the token registry; a colon and non-ASCII letters are there on purpose."""
+
+IDENTITY_TOKENS = {"identity-token-of-reader": "reader"}
+"""Refresh tokens that the token registry's service knows."""
+
+HTPASSWD = """\
+reader:$2y$04$N/0aGH5ClSr0Zwt7.1gC5e0WokaPblhAY6WS..OCF4AEbbf41CpLm
+zoë:$2y$04$e7KowzWp4nfqoHYQcfO9yeNk3Z/nqCcz7.i11n7l2aSGL9ht9S/UG
+pusher:$2y$04$iBJkpUEZ6TaCq67uJX3KGuW7YJm5dmlCAXGwCCC8cASrQfOyh.2.W
+"""
+_ACCESS = re.compile(r'^\S+ - (.*?) \[[^]]+\] "([A-Z]+) (\S+) HTTP/[\d.]+" (\d+) (\d+) "(.*?)" "(.*?)"$')
+
+
+@dataclass(frozen=True)
+class AccessRecord:
+    """One line of the registry's own access log."""
+
+    method: str
+    target: str
+    status: int
+    body_bytes: int
+    user_agent: str
+
+    @property
+    def line(self) -> str:
+        """``METHOD /path status``, for comparing with literal text."""
+        return f"{self.method} {self.target} {self.status}"
+
+
+@dataclass
+class RegistryServer:
+    """A running docker-registry.
+
+    Attributes
+    ----------
+    name
+        ``127.0.0.1:port``, what a reference begins with.
+    tls
+        Whether it serves TLS, with a certificate of the tests' own authority.
+    ca_file
+        That authority's certificate (PEM), for TLS.
+    users
+        User to password; empty if anybody may do anything.
+    token_service
+        The Bearer token service, if there is one.
+    storage, log_file, access_log
+        Where it keeps its files and logs.
+    """
+
+    name: str
+    storage: Path
+    log_file: Path
+    access_log: Path
+    tls: bool = False
+    ca_file: Path | None = None
+    users: dict[str, str] = field(default_factory=dict)
+    token_service: TokenService | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end."""
+        return f"{'https' if self.tls else 'http'}://{self.name}"
+
+    def push(self, *artifacts: Artifact) -> list[str]:
+        """Push artifacts by the independent pusher with the rights of ``pusher``; return their digests."""
+        with self.pusher() as pusher:
+            return [pusher.push(artifact) for artifact in artifacts]
+
+    def pusher(self) -> Pusher:
+        """Return a pusher (also a reader) with all rights."""
+        authorization: Authorization = None
+        if self.token_service is not None:
+            service = self.token_service
+            authorization = lambda repository: service.bearer("pusher", repository)  # noqa: E731
+        elif self.users:
+            authorization = basic("pusher", self.users["pusher"])
+        return Pusher(self.name, tls=self._context(), authorization=authorization)
+
+    def reference(self, artifact: Artifact, **options: bool) -> str:
+        """Return the reference of an artifact here; options as ``Artifact.reference``."""
+        return artifact.reference(self.name, **options)
+
+    @contextmanager
+    def recording(self) -> Iterator[list[AccessRecord]]:
+        """Collect what the registry logs within the ``with`` block; the list is filled at its end.
+
+        A request of our own marks the end, so that nothing is missed that was answered before it.
+        """
+        records: list[AccessRecord] = []
+        start = self.access_log.stat().st_size
+        yield records
+        mark = f"/v2/?end={uuid.uuid4().hex}"
+        self._bare_get(mark)
+        lines = self._lines_until(start, mark)
+        matches = [match for line in lines if (match := _ACCESS.match(line))]
+        records += [AccessRecord(m[2], m[3], int(m[4]), int(m[5]), m[7]) for m in matches if m[3] != mark]
+
+    def _lines_until(self, start: int, mark: str) -> list[str]:
+        """Return the lines of the access log from a position on, once the mark is in it."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            with self.access_log.open("rb") as log:
+                log.seek(start)
+                text = log.read().decode()
+            if mark in text and text.endswith("\n"):
+                return text.splitlines()
+            time.sleep(0.005)
+        raise AssertionError(f"docker-registry did not log {mark}")
+
+    def _bare_get(self, target: str) -> None:
+        """Send a GET request without credentials and drop the answer."""
+        context = self._context()
+        connection = (
+            HTTPConnection(self.name, timeout=5)
+            if context is None
+            else HTTPSConnection(self.name, timeout=5, context=context)
+        )
+        with contextlib.closing(connection):
+            connection.request("GET", target)
+            connection.getresponse().read()
+
+    def _context(self) -> ssl.SSLContext | None:
+        """Return a client context that trusts the registry, or ``None`` for plain HTTP."""
+        return ssl.create_default_context(cafile=str(self.ca_file)) if self.tls else None
+
+
+@contextmanager
+def start_registry(
+    folder: Path,
+    *,
+    auth: Literal["none", "basic", "token"] = "none",
+    ca: trustme.CA | None = None,
+    algorithm: Algorithm = "ES256",
+) -> Iterator[RegistryServer]:
+    """Run a docker-registry until the end of the ``with`` block.
+
+    Parameters
+    ----------
+    folder
+        An empty folder for its configuration, storage and logs.
+    auth
+        ``basic`` is htpasswd with ``USERS``; ``token`` starts a token service beside it.
+    ca
+        Serve TLS (the token service too) with a certificate of this authority.
+    algorithm
+        How the token service signs.
+    """
+    binary = need("docker-registry")
+    config: dict[str, Any] = {
+        "version": 0.1,
+        "log": {"level": "info", "accesslog": {"disabled": False}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(folder / "storage")},
+            "delete": {"enabled": True},
+            "maintenance": {"uploadpurging": {"enabled": False}},
+        },
+        "http": {"addr": "127.0.0.1:0", "secret": "of the tests"},
+    }
+    server = RegistryServer("", folder / "storage", folder / "registry.log", folder / "access.log")
+    with ExitStack() as stack:
+        server_tls = None
+        if ca is not None:
+            server.tls, server.ca_file = True, folder / "ca.pem"
+            server_tls = _write_tls(folder, ca, config)
+        if auth == "token":
+            service = TokenService(
+                USERS, identity_tokens=IDENTITY_TOKENS, algorithm=algorithm, tls=server_tls
+            )
+            server.token_service, server.users = stack.enter_context(service), dict(USERS)
+            config["auth"] = {"token": _token_settings(folder, service)}
+        elif auth == "basic":
+            server.users = dict(USERS)
+            (folder / "htpasswd").write_text(HTPASSWD)
+            config["auth"] = {"htpasswd": {"realm": "the tests", "path": str(folder / "htpasswd")}}
+        server.name = stack.enter_context(_process(binary, folder, config))
+        yield server
+
+
+def _token_settings(folder: Path, service: TokenService) -> dict[str, str]:
+    """Write the token service's certificate and return docker-registry's settings for it."""
+    (folder / "token.pem").write_bytes(service.signer.certificate_pem)
+    names = {"realm": service.realm, "service": service.service, "issuer": service.issuer}
+    return {**names, "rootcertbundle": str(folder / "token.pem")}
+
+
+def _write_tls(folder: Path, ca: trustme.CA, config: dict[str, Any]) -> ssl.SSLContext:
+    """Issue a certificate, add it to the configuration, and return a server context with it."""
+    issued = ca.issue_cert("127.0.0.1", "localhost")
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    config["http"]["tls"] = {"certificate": str(folder / "cert.pem"), "key": str(folder / "key.pem")}
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    return context
+
+
+@contextmanager
+def _process(binary: str, folder: Path, config: dict[str, Any]) -> Iterator[str]:
+    """Run the binary and give its address, which it logs; end it and wait for it afterwards."""
+    path = folder / "config.yml"
+    path.write_text(json.dumps(config))  # JSON is YAML
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "OTEL_TRACES_EXPORTER": "none"}
+    log, access = (folder / "registry.log"), (folder / "access.log")
+    with log.open("wb") as err, access.open("wb") as out:
+        process = subprocess.Popen([binary, "serve", str(path)], stdout=out, stderr=err, env=environment)
+    try:
+        yield _address(process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+
+
+def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Return ``127.0.0.1:port`` from the log of a registry that is starting."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text()):
+            return found[1]
+        time.sleep(0.005)
+    raise AssertionError(f"docker-registry did not start:\n{log.read_text()}")

@@ -1,0 +1,184 @@
+"""HTTP/1.1 on a bare socket, server side: reads requests, writes whatever it is told to."""
+
+import socket
+import struct
+import threading
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, unquote, urlsplit
+
+Headers = tuple[tuple[str, str], ...]
+"""Header fields in order; a name may come several times."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it arrived.
+
+    Parameters
+    ----------
+    method, target
+        Of the request line; the target is as sent, with its query.
+    headers
+        In order, names as sent.
+    body
+        By Content-Length or chunked.
+    connection
+        Number of the connection it came on, from 1.
+    at
+        Seconds of the monotonic clock.
+    """
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes = b""
+    connection: int = 0
+    at: float = 0.0
+
+    @property
+    def path(self) -> str:
+        """The path, percent-decoded, without the query."""
+        return unquote(urlsplit(self.target).path)
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The query's parameters."""
+        return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
+
+    @property
+    def line(self) -> str:
+        """``METHOD /target``, for comparing with literal text."""
+        return f"{self.method} {self.target}"
+
+    def header(self, name: str) -> str | None:
+        """Return the first field of that name in any case, or ``None``."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    @property
+    def authorization(self) -> str | None:
+        """The Authorization field."""
+        return self.header("Authorization")
+
+
+@dataclass
+class Wire:
+    """One accepted connection.
+
+    Attributes
+    ----------
+    body_bytes
+        Bytes of bodies that were handed to the kernel on this connection.
+    """
+
+    sock: socket.socket
+    number: int
+    body_bytes: int = 0
+    _buffer: bytes = b""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def read_request(self, at: float) -> Request | None:
+        """Read one request; ``None`` at the end of the connection."""
+        while b"\r\n\r\n" not in self._buffer:
+            if not self._more():
+                return None
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = first.split(" ", 2)
+        pairs = (line.partition(":") for line in lines)
+        headers = tuple((name, value.strip()) for name, _, value in pairs)
+        bare = Request(method, target, headers, b"", self.number, at)
+        body = self._read_body(bare)
+        return Request(method, target, headers, body, self.number, at)
+
+    def _read_body(self, request: Request) -> bytes:
+        """Read the body that a request announces."""
+        if (request.header("Transfer-Encoding") or "").lower() == "chunked":
+            body = b""
+            while size := int(self._line(), 16):
+                body += self._exactly(size)
+                self._line()
+            self._line()
+            return body
+        return self._exactly(int(request.header("Content-Length") or "0"))
+
+    def _line(self) -> bytes:
+        """Read up to a line's end."""
+        while b"\r\n" not in self._buffer:
+            if not self._more():
+                raise ConnectionError("the client hung up within a body")
+        line, _, self._buffer = self._buffer.partition(b"\r\n")
+        return line
+
+    def _exactly(self, size: int) -> bytes:
+        """Read a number of bytes."""
+        while len(self._buffer) < size:
+            if not self._more():
+                raise ConnectionError("the client hung up within a body")
+        found, self._buffer = self._buffer[:size], self._buffer[size:]
+        return found
+
+    def _more(self) -> bool:
+        """Receive something; ``False`` at the end."""
+        received = self.sock.recv(65536)
+        self._buffer += received
+        return bool(received)
+
+    def send_head(self, status: int, headers: Headers) -> None:
+        """Send a status line and header fields."""
+        lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Whatever')}", *(f"{k}: {v}" for k, v in headers)]
+        self.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+    def send_body(self, data: bytes) -> None:
+        """Send bytes of a body and count them."""
+        view = memoryview(data)
+        while view:
+            sent = self.sock.send(view[:65536])
+            self.body_bytes += sent
+            view = view[sent:]
+
+    def send_chunk(self, data: bytes) -> None:
+        """Send one chunk of a chunked body; an empty one ends it."""
+        self.sock.sendall(b"%x\r\n" % len(data))
+        self.send_body(data)
+        self.sock.sendall(b"\r\n")
+
+    def abort(self) -> None:
+        """Close with a reset instead of an orderly end."""
+        with self._lock:
+            if self.sock.fileno() >= 0:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; again and again if need be."""
+        with self._lock:
+            if self.sock.fileno() >= 0:
+                self.sock.close()
+
+    def shutdown(self) -> None:
+        """Wake a thread that waits on this connection."""
+        with self._lock:
+            if self.sock.fileno() >= 0:
+                try:
+                    self.sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    return  # the other side was faster
+
+
+REASONS = {
+    200: "OK",
+    206: "Partial Content",
+    301: "Moved Permanently",
+    302: "Found",
+    307: "Temporary Redirect",
+    308: "Permanent Redirect",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    416: "Range Not Satisfiable",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
