@@ -17,5 +17,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "core.history": ["History"],
         "core.pull": ["PullPlan", "PullResult", "plan_pull", "pull"],
         "core.reference": ["Reference"],
+        "core.transfer": ["export", "import_"],
+        "core.upkeep": [
+            "RemovalPlan",
+            "RemovalResult",
+            "RepairResult",
+            "plan_clear",
+            "plan_prune",
+            "plan_remove",
+            "repair",
+        ],
+        "frames.verification": ["verify"],
     },
 )

@@ -9,6 +9,8 @@
     │   ├── ManifestError           an OCI manifest or index
     │   ├── LockedAppError          Spin's locked application
     │   ├── SpinManifestError       spin.toml
+    │   ├── PackageConfigError      the configuration of the wasm package tools
+    │   ├── InvalidVersionError     a semantic version, or a requirement on one
     │   ├── ArchiveError            an archive layer
     │   └── WasmFormatError         a WebAssembly binary; has .offset
     ├── ContentError                bytes that are not the bytes asked for
@@ -22,6 +24,7 @@
     │   │   └── AccessDeniedError
     │   ├── ProtocolError           an answer that breaks the protocol
     │   └── InsecureTransportError  would send a secret in the clear, or to a stranger
+    ├── PackageError                a package whose content cannot be found out
     ├── CredentialsError            a credential store or helper
     ├── CacheError                  the cache directory
     │   ├── NotACacheError
@@ -115,6 +118,14 @@ class SpinManifestError(FormatError):
     """A file is not a spin.toml that Spin would load."""
 
 
+class PackageConfigError(FormatError):
+    """A file is not a configuration that the wasm package tools would take."""
+
+
+class InvalidVersionError(FormatError):
+    """Text is neither a semantic version nor a requirement on one."""
+
+
 class ArchiveError(FormatError):
     """An archive layer is not a gzip-compressed tar."""
 
@@ -191,6 +202,10 @@ class ProtocolError(RegistryError):
 
 class InsecureTransportError(RegistryError):
     """Going on would send credentials in the clear or to another host."""
+
+
+class PackageError(SpinCacheError):
+    """It cannot be found out which content a package of a WebAssembly registry is."""
 
 
 class CredentialsError(SpinCacheError):

@@ -13,9 +13,13 @@ from spincache_nb.errors import (
 
 _IN_A_SHELL = (
     ("insecure=True", "--insecure"),
+    ("insecure=False", "--https"),
     ("ca=<PEM file>", "--ca FILE"),
+    ("ca= ", "--ca "),
+    ("pass auth=(user, password)", "give --username and --password-stdin"),
     ("Cache(dir)", "--cache-dir DIR"),
-    ("see frames.apps(cache)", "see `spincache-nb apps`"),
+    ("frames.apps(cache)", "`spincache-nb apps`"),
+    ("frames.problems(cache, projects=[...])", "`spincache-nb problems`"),
 )
 """What remedies name as it is written in Python, and what it is called here."""
 
@@ -69,7 +73,7 @@ def line_of(fault: BaseException) -> str:
     if isinstance(fault, KeyboardInterrupt):
         return "interrupted"
     if isinstance(fault, SpinCacheError):
-        return _escaped(_in_a_shell(str(fault)))
+        return _escaped(in_a_shell(str(fault)))
     if isinstance(fault, UsageError):
         return _escaped(str(fault))
     if isinstance(fault, OSError) and fault.strerror:
@@ -78,7 +82,14 @@ def line_of(fault: BaseException) -> str:
     return f"unexpected {printable(named)}; `--debug` shows where, please report it"
 
 
-def _in_a_shell(text: str) -> str:
+def in_a_shell(text: str) -> str:
+    """Name options where a remedy names Python.
+
+    Examples
+    --------
+    >>> in_a_shell("insecure=True asks for that")
+    '--insecure asks for that'
+    """
     for in_python, here in _IN_A_SHELL:
         text = text.replace(in_python, here)
     return text

@@ -76,6 +76,11 @@ def add_registry(parser: argparse.ArgumentParser, *, jobs: bool = True) -> None:
     )
 
 
+def add_threads(parser: argparse.ArgumentParser, *, what: str) -> None:
+    """Let the user say how much is done at a time."""
+    parser.add_argument("--jobs", type=_at_least_one, metavar="N", help=what)
+
+
 def cache_of(args: argparse.Namespace) -> Cache:
     """Give the cache that was named, or this user's own.
 

@@ -49,13 +49,15 @@ class Reporter:
     ----------
     progress
         None or False for silence, True for a bar, or a callable that takes each `ProgressEvent`.
+    what
+        What is going on, for the bar: ``pull``, ``verify`` or ``repair``.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, *, what: str = "pull") -> None:
         self._lock = threading.Lock()
         self._display: _Bar | _Lines | None = None
         if progress is True:
-            self._display = _Bar() if _bar_fits() else _Lines()
+            self._display = _Bar(what) if _bar_fits() else _Lines(what)
             self._callback: ProgressCallback | None = self._display
         else:
             self._callback = progress or None
@@ -74,14 +76,15 @@ class Reporter:
 class _Bar:
     """One tqdm bar over all bytes; a widget in a notebook, text in a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._bar: Any = None
 
     def __call__(self, event: ProgressEvent) -> None:
         if event.kind == "plan":
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=event.total, unit="B", unit_scale=True, unit_divisor=1024, desc="pull")
+            self._bar = tqdm(total=event.total, unit="B", unit_scale=True, unit_divisor=1024, desc=self._what)
         elif event.kind == "bytes" and self._bar is not None:
             self._bar.update(event.count)
 
@@ -93,9 +96,12 @@ class _Bar:
 class _Lines:
     """Plain lines on standard error, for a pipe or a log file."""
 
+    def __init__(self, what: str) -> None:
+        self._verb = "check" if what == "verify" else "fetch"
+
     def __call__(self, event: ProgressEvent) -> None:
         if event.kind == "plan":
-            self._say(f"to fetch: {event.total} bytes")
+            self._say(f"to {self._verb}: {event.total} bytes")
         elif event.kind == "done":
             self._say(f"fetched {event.digest} {event.total} bytes")
         elif event.kind == "tag":

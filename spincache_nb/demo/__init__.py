@@ -10,6 +10,7 @@ from spincache_nb.demo.apps import CANARY, artifacts
 from spincache_nb.demo.model import Artifact, Blob
 from spincache_nb.demo.server import ADDRESS, PREFERRED_PORT, DemoRegistry, Request, registry, serve
 from spincache_nb.demo.shipped import data_fixtures, notebooks
+from spincache_nb.demo.workspace import Workspace
 
 __all__ = [
     "ADDRESS",
@@ -19,6 +20,7 @@ __all__ = [
     "Blob",
     "DemoRegistry",
     "Request",
+    "Workspace",
     "artifacts",
     "data_fixtures",
     "notebooks",

@@ -73,7 +73,9 @@ class Frames:
 
     def __repr__(self) -> str:
         held = ((one.name, getattr(self, one.name)) for one in fields(self))
-        return f"Frames({', '.join(f'{name}: {len(frame)} rows' for name, frame in held if frame is not None)})"
+        return (
+            f"Frames({', '.join(f'{name}: {len(frame)} rows' for name, frame in held if frame is not None)})"
+        )
 
 
 def load(caches: Caches, *names: str, projects: Projects = ()) -> Frames:

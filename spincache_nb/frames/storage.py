@@ -130,6 +130,20 @@ def problems(caches: Caches, *, projects: Projects = ()) -> pd.DataFrame:
 
     Notes
     -----
+    Of blobs: ``missing blob``, ``missing archive member``, ``damaged blob``, ``damaged archive``,
+    ``blob in the wrong area``, ``second copy``.
+
+    Of a tag's documents: ``missing manifest``, ``damaged manifest``, ``missing locked app``,
+    ``damaged locked app``, ``stale locked app``, ``missing config``, ``damaged config``,
+    ``stale config`` (of a package), ``config in the locked app's place``,
+    ``locked app of an unknown version``, ``fault in the locked app``, ``neither app nor package``,
+    ``package without exactly one layer``.
+
+    Of names and places: ``temporary file``, ``name of an old Spin``, ``misnamed file``, ``foreign``,
+    ``empty tag folder``, ``misplaced manifest``, ``link``, ``not a file``, ``file in a folder's place``,
+    ``folder in a file's place``, ``unreadable file``, ``unreadable folder``. Of projects:
+    ``project not understood``.
+
     A blob counts as damaged if its size is not the declared one, or if it is empty and should not
     be. No faults are: content that is inline in the locked app and has no blob, the config of a
     package, a tag directory named by a digest, blobs that nobody needs.

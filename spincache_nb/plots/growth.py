@@ -58,10 +58,10 @@ def timeline(given: pd.DataFrame | None = None, *, ax: Axes | None = None) -> Ax
 
 
 def _with_end(at: pd.Series[pd.Timestamp]) -> npt.NDArray[np.datetime64]:
-    """Let the last step have some width: a twentieth of the time there is, at least an hour."""
+    """Let the last step have some width: a twentieth of the time there is, or an hour if there is none."""
     times = at.dt.tz_convert(None).to_numpy(dtype="datetime64[ns]")
-    width = max((times[-1] - times[0]) / 20, np.timedelta64(1, "h"))
-    return np.append(times, times[-1] + width)
+    span = times[-1] - times[0]
+    return np.append(times, times[-1] + (span / 20 if span else np.timedelta64(1, "h")))
 
 
 def _held(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

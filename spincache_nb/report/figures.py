@@ -13,7 +13,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
-from spincache_nb.analysis.inputs import Frames, rows
+from spincache_nb.analysis.inputs import Frames
+from spincache_nb.analysis.repositories import versioned_repositories
 
 MOST_REPOSITORIES = 6
 """Repositories whose versions are drawn; those with most bytes come first."""
@@ -21,9 +22,9 @@ MOST_REPOSITORIES = 6
 _STYLE = {"svg.hashsalt": "spincache-nb", "font.size": 10.0, "axes.titlesize": "medium"}
 _DPI = 150
 _FEW_VERSIONS = 12
-_FEW_VERSIONS_SIZE = (7.5, 4.2)  # two of them stand side by side on a page
+_FEW_VERSIONS_SIZE = (8.2, 4.4)  # two of them stand side by side on a page
 _IDENTIFIER = re.compile(r'(\bid="|\bxlink:href="#|url\(#)')
-_PROLOGUE = re.compile(r"\A.*?(?=<svg\b)", re.DOTALL)
+_NOT_DRAWN = re.compile(r"\A.*?(?=<svg\b)|<metadata>.*?</metadata>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Plot:
         """Draw it as an ``<svg>`` element, with names of its own for whatever it refers to."""
         with io.StringIO() as text:
             self._save(text, format="svg", metadata={"Date": None, "Creator": None})
-            drawn = _PROLOGUE.sub("", text.getvalue(), count=1)
+            drawn = _NOT_DRAWN.sub("", text.getvalue())
         return _IDENTIFIER.sub(rf"\g<1>{self.name}-", drawn)
 
     def png(self, path: str | os.PathLike[str]) -> None:
@@ -113,7 +114,10 @@ def plots_of(frames: Frames) -> list[Plot]:
             plots.figure_size("shared_bytes", len(apps)),
             lambda figure: plots.shared_bytes(pairs, ax=figure.add_subplot()),
         ),
-        *(_version_plot(frames, repository) for repository in repositories_of(frames)[:MOST_REPOSITORIES]),
+        *(
+            _version_plot(frames, repository)
+            for repository in versioned_repositories(frames)[:MOST_REPOSITORIES]
+        ),
     ]
 
 
@@ -132,16 +136,3 @@ def _version_plot(frames: Frames, repository: str) -> Plot:
 
 def _draw_versions(savings: object, figure: Figure) -> None:
     plots.version_savings(savings, ax=figure.add_subplot())  # type: ignore[arg-type]
-
-
-def repositories_of(frames: Frames) -> list[str]:
-    """Name the repositories with more than one version whose manifest can be read, largest first."""
-    counts: dict[str, int] = {}
-    sizes: dict[str, int] = {}
-    columns = ("registry", "repository", "layer_count", "declared_bytes")
-    for registry, repository, layer_count, declared in rows(frames.need("apps"), *columns):
-        if layer_count is not None:
-            name = f"{registry}/{repository}"
-            counts[name] = counts.get(name, 0) + 1
-            sizes[name] = sizes.get(name, 0) + (declared or 0)
-    return sorted((name for name in counts if counts[name] > 1), key=lambda name: (-sizes[name], name))

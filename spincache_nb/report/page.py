@@ -10,10 +10,11 @@ import pandas as pd
 
 from spincache_nb import __version__, analysis
 from spincache_nb.analysis.inputs import Frames, Source, rows
+from spincache_nb.analysis.repositories import versioned_repositories
 from spincache_nb.errors import printable
 from spincache_nb.plots.text import share_text, size_text
 from spincache_nb.report import tables
-from spincache_nb.report.figures import plots_of, repositories_of
+from spincache_nb.report.figures import plots_of
 
 MOST_SHARED = 12
 """Shared blobs that are listed; those that save most come first."""
@@ -93,7 +94,7 @@ def _savings(frames: Frames) -> pd.DataFrame:
     """All repositories' versions in one frame."""
     parts = [
         analysis.version_savings(frames, repository).assign(repository=repository)
-        for repository in repositories_of(frames)
+        for repository in versioned_repositories(frames)
     ]
     names = [column.name for column in tables.SAVINGS]
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)

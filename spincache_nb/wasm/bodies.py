@@ -68,8 +68,13 @@ def body_ends(data: Buffer, section: Section, *, where: str, limit: int) -> arra
     for _ in range(count):
         size = data[pos] if pos < end else 0x80
         pos += 1
-        if size >= 0x80:
-            size, pos = read_u32(data, pos - 1, end, where)
+        if size >= 0x80:  # nearly all sizes take one or two bytes; this loop is the hot one
+            second = data[pos] if pos < end else 0x80
+            if second < 0x80:
+                size = size & 0x7F | second << 7
+                pos += 1
+            else:
+                size, pos = read_u32(data, pos - 1, end, where)
         if size > end - pos:
             raise malformed(where, pos, f"a function body of at most {end - pos} bytes", f"one of {size}")
         pos += size

@@ -12,12 +12,11 @@ from spincache_nb import analysis
 
 @pytest.fixture(scope="module")
 def pulled(tmp_path_factory):
-    """A cache into which every demo app was pulled in order, the results, and the repositories."""
+    """A cache into which every demo app was pulled."""
     cache = sc.Cache(tmp_path_factory.mktemp("pulled"))
     with sc.demo.registry(port=0) as registry:
-        results = {reference: sc.pull(cache, reference) for reference in registry.references}
-        repositories = {name: list(registry.versions(name)) for name in registry.repositories}
-    return cache, results, repositories
+        sc.pull(cache, registry.references)
+    return cache
 
 
 def tree(cache):
@@ -30,51 +29,39 @@ def tree(cache):
 
 
 def test_breakdown_of_a_real_cache_sums_to_its_files(pulled):
-    cache, _, _ = pulled
-    table = analysis.breakdown(cache)
-    assert table["stored_bytes"].sum() == sum(tree(cache).values())
-    assert table["file_count"].sum() == len(tree(cache))
+    table = analysis.breakdown(pulled)
+    assert table["stored_bytes"].sum() == sum(tree(pulled).values())
+    assert table["file_count"].sum() == len(tree(pulled))
     assert set(table["kind"]) == {"exclusive", "shared", "archive", "manifests"}
 
 
-def test_version_savings_by_our_rules_are_what_the_pulls_fetched(pulled, tmp_path):
-    _, _, repositories = pulled
+def test_version_savings_by_our_rules_are_what_the_pulls_fetch(tmp_path):
     with sc.demo.registry(port=0) as registry:
-        for number, (repository, tags) in enumerate(repositories.items()):
+        for number, repository in enumerate(registry.repositories):
             cache = sc.Cache(tmp_path / str(number))
-            name = repository if "/" in repository.partition("/")[2] else f"{registry.host}/{repository}"
-            references = [r for r in registry.references if r.partition("/")[2].split(":")[0] in name]
-            again = [*references, references[-1]]
-            results = [sc.pull(cache, reference) for reference in again]
-            short = references[0].rpartition(":")[0]
-            table = analysis.version_savings(cache, short, rules="spincache", order=again)
+            order = registry.versions(repository)
+            order.append(order[-1])
+            results = [sc.pull(cache, reference) for reference in order]
+            table = analysis.version_savings(cache, repository, rules="spincache", order=order)
             assert table["total_bytes"].tolist() == [result.total_bytes for result in results]
             assert table["fetch_bytes"].tolist() == [result.fetch_bytes for result in results]
             assert table["fetch_bytes"].iloc[-1] == 0
-            assert len(references) == len(tags)
 
 
-def test_version_savings_by_spins_rules_fetch_config_and_locked_app_again(pulled):
-    cache, _, _ = pulled
-    for reference in analysis.load(cache, "apps").apps["reference"]:
-        repository = reference.rpartition(":")[0]
-        table = analysis.version_savings(cache, repository, order=[reference, reference])
-        (folder,) = [path.parent for path in cache.path.rglob("manifest.json") if _is(path, cache, reference)]
-        manifest = json.loads((folder / "manifest.json").read_bytes())
-        again = manifest["config"]["size"] + sum(
-            layer["size"] for layer in manifest["layers"] if "application.v1+config" in layer["mediaType"]
-        )
-        assert table["fetch_bytes"].tolist()[1] == again
-
-
-def _is(path, cache, reference):
-    registry, *_ = reference.partition("/")
-    parts = path.parent.relative_to(cache.path / "manifests").as_posix()
-    return parts == f"{registry}/" + reference.partition("/")[2].rpartition(":")[0] + "/" + reference.rpartition(":")[2]
+def test_version_savings_by_spins_rules_fetch_config_and_locked_app_on_every_pull(pulled):
+    for path in pulled.path.rglob("manifest.json"):
+        registry, *repository, tag = path.parent.relative_to(pulled.path / "manifests").parts
+        name = f"{registry.replace('_', ':')}/{'/'.join(repository)}"
+        table = analysis.version_savings(pulled, name, order=[tag, tag])
+        manifest = json.loads(path.read_bytes())
+        locked = [
+            one["size"] for one in manifest["layers"] if one["mediaType"].endswith("application.v1+config")
+        ]
+        assert table["fetch_bytes"].iloc[1] == manifest["config"]["size"] + sum(locked)
 
 
 def test_freed_by_is_what_is_left_unneeded_on_disk(pulled):
-    cache, _, _ = pulled
+    cache = pulled
     apps = analysis.load(cache, "apps").apps["reference"].tolist()
     every = analysis.freed_by(cache, apps)
     assert dict(zip(every["path"], every["stored_bytes"], strict=True)) == tree(cache)
@@ -83,7 +70,7 @@ def test_freed_by_is_what_is_left_unneeded_on_disk(pulled):
 
 
 def test_why_explains_every_stored_blob_of_a_real_cache(pulled):
-    cache, _, _ = pulled
+    cache = pulled
     frames = analysis.load(cache)
     for digest in frames.blobs["digest"]:
         assert len(analysis.why(frames, digest)), digest

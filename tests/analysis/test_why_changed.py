@@ -34,12 +34,12 @@ def rows(old, new):
 
 
 def test_why_changed_names_functions_by_the_name_section():
-    names = function_names({0: "main", 1: "helper", 2: "tail"})
+    names = function_names({0: "main", 1: "middle", 2: "tail"})
     old = module(code(ONE, TWO, THREE), names)
     new = module(code(ONE, body(b"\x00\x01\x01\x0b"), THREE), names)
     assert rows(old, new) == [
         ("", "section", "code", "changed", 18, 18),
-        ("", "function", "helper", "changed", 5, 5),
+        ("", "function", "middle", "changed", 5, 5),
     ]
     assert verdict(why_changed(old, new)) == Verdict("other code", functions=1)
 

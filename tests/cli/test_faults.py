@@ -1,5 +1,10 @@
 """Exceptions as one line and a status."""
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from spincache_nb.cli.command import UsageError
@@ -14,6 +19,8 @@ from spincache_nb.errors import (
     PullCancelled,
     SpinCacheError,
 )
+
+PACKAGE = Path(__file__).parents[2] / "spincache_nb"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +55,27 @@ def test_line_of_is_one_line_whatever_a_registry_says() -> None:
 
 def test_line_of_hides_no_unexpected_error() -> None:
     assert line_of(KeyError("k")).startswith("unexpected KeyError: 'k'; `--debug`")
+
+
+def error_texts() -> Iterator[tuple[str, str]]:
+    """Texts that the package gives to its errors, with the module they are in."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "").endswith("Error"):
+                for argument in node.args:
+                    yield from (
+                        (path.name, part.value)
+                        for part in ast.walk(argument)
+                        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+                    )
+
+
+def test_no_remedy_is_left_in_python() -> None:
+    python = re.compile(r"\b(insecure|auth|durable|jobs|limits|projects)=|\bCache\(dir|\bframes\.|\bca=")
+    texts = [(name, text) for name, text in error_texts() if python.search(text)]
+    assert len(texts) >= 5
+    left = [(name, text) for name, text in texts if python.search(line_of(SpinCacheError(text)))]
+    assert left == []
 
 
 def test_remedies_that_name_python_are_known() -> None:

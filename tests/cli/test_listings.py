@@ -1,4 +1,4 @@
-"""Commands that list what a cache holds: ``apps``, ``layers``, ``blobs``, ``problems``, ``history`` and so on."""
+"""Commands that list what a cache holds."""
 
 import json
 from collections.abc import Callable
@@ -123,14 +123,16 @@ def test_blobs_can_be_chosen_by_standing(cache: Path, run: Run) -> None:
     assert status == 0
     assert (blob["digest"], blob["stored_bytes"], blob["area"]) == (sha256(stray), len(stray), "data")
     _, out, _ = run("blobs", "--cache-dir", cache, "--json")
-    assert len(json.loads(out)) == len([p for a in ("wasm", "data") for p in (cache / "registry" / a).iterdir()])
+    stored = [path for area in ("wasm", "data") for path in (cache / "registry" / area).iterdir()]
+    assert len(json.loads(out)) == len(stored)
 
 
 def test_blobs_of_a_project_count_as_referenced(cache: Path, tmp_path: Path, run: Run) -> None:
     stray = b"\0asm of a project"
     (cache / "registry" / "wasm" / sha256(stray)).write_bytes(stray)
     (tmp_path / "spin.toml").write_text(
-        "spin_manifest_version = 2\n[application]\nname = 'x'\n[[trigger.http]]\nroute = '/'\ncomponent = 'x'\n"
+        "spin_manifest_version = 2\n[application]\nname = 'x'\n"
+        "[[trigger.http]]\nroute = '/'\ncomponent = 'x'\n"
         f"[component.x]\nsource = {{ url = 'https://example.com/x.wasm', digest = '{sha256(stray)}' }}\n"
     )
     words = ("blobs", "--standing", "unreferenced", "--cache-dir", cache, "--json")
@@ -235,6 +237,16 @@ def test_doctor_asks_a_registry_when_told_to(cache: Path, hostile: HostileServer
     assert V1.digest in out
     hostile.require("nobody", 'Basic realm="r"')
     assert run("doctor", name_of(hostile, V1), "--cache-dir", cache)[0] == 1
+
+
+def test_doctor_names_options_instead_of_python(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "registry").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.access", lambda path, mode: False)
+        status, out, _ = run("doctor", "--cache-dir", tmp_path)
+    assert status == 1
+    assert "Cache(dir)" not in out
+    assert "--cache-dir DIR" in out
 
 
 def test_a_cache_directory_that_is_registry_itself_is_wrong_usage(cache: Path, run: Run) -> None:

@@ -60,7 +60,7 @@ def test_table_uses_a_mark_that_the_stream_can_write(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "stdout", stream)
     Output().table([{"name": "x" * 60}], (Column("name", "NAME", shortest=5),))
     stream.flush()
-    assert stream.buffer.getvalue().decode() == f"NAME\n{'x' * 39}~\n"  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue().decode() == f"NAME\n{'x' * 39}~\n"
 
 
 def test_paragraph_wraps_on_a_terminal_only(

@@ -9,7 +9,7 @@ from spincache_nb.cli.commands import COMMANDS
 
 NAMES = [
     *("demo", "path", "doctor", "plan", "pull", "apps", "layers", "blobs", "problems", "history"),
-    *("sharing", "savings"),
+    *("sharing", "savings", "verify", "repair", "remove", "prune", "clear"),
 ]
 
 

@@ -21,6 +21,14 @@ def test_path_is_below_the_directory_named(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == "/srv/spin/registry\n"
 
 
+def test_path_is_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["path", "--cache-dir", "here"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/here/registry\n"
+
+
 def test_path_is_never_shortened(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     assert main(["path", "--cache-dir", "/" + "long/" * 40]) == 0

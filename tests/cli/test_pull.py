@@ -186,17 +186,18 @@ def test_what_a_registry_says_cannot_move_the_cursor(
     assert err.count("\n") == 1
 
 
-def test_https_is_asked_for_on_loopback_too(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_ca_trusts_a_private_authority_and_https_is_asked_for_on_loopback_too(
+    hostile_tls: HostileServer, ca_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["plan", reference(registry, V1), "--cache-dir", str(tmp_path), "--https"]) == 3
-    err = capsys.readouterr().err
-    assert "insecure=" not in err
-    assert err.count("\n") == 1
-
-
-def test_ca_trusts_a_private_authority(hostile_tls: HostileServer, ca_file: Path, tmp_path: Path) -> None:
     hostile_tls.serve(V1)
     words = ["plan", reference(hostile_tls, V1), "--https", "--cache-dir", str(tmp_path)]
     assert main(words) == 3
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "--ca FILE" in err
+    assert "insecure=" not in err
     assert main([*words, "--ca", str(ca_file)]) == 0
+
+
+def test_insecure_forces_plain_http(registry: HostileServer, tmp_path: Path) -> None:
+    assert main(["plan", reference(registry, V1), "--insecure", "--cache-dir", str(tmp_path)]) == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from spincache_nb import frames
 from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.history import History, HistoryWarning, PullRecord
@@ -38,6 +39,7 @@ def problems(inventory: Inventory) -> list[tuple[str, str, str | None]]:
     for problem in inventory.problems:
         assert problem.detail
         assert problem.remedy
+        assert f"``{problem.kind}``" in (frames.problems.__doc__ or "")
     return [(problem.path, problem.kind, problem.reference) for problem in inventory.problems]
 
 
@@ -501,11 +503,28 @@ def test_package_config_that_is_not_json_is_one_problem(tmp_path: Path) -> None:
     assert inventory.apps[0].kind == "package"
 
 
+def test_package_without_config_is_one_problem(tmp_path: Path) -> None:
+    artifact = caches.wkg_package()
+    config = f"{folder(artifact)}/config.json"
+    inventory = taken(tmp_path, without(pulled(artifact), config))
+    assert problems(inventory) == [(config, "missing config", "ghcr.io/org/pkg:1.0.0")]
+
+
 def test_package_with_another_config_is_one_problem(tmp_path: Path) -> None:
     artifact = caches.wkg_package()
     config = f"{folder(artifact)}/config.json"
     inventory = taken(tmp_path, {**pulled(artifact), config: b'{"layerDigests":[]}'})
     assert problems(inventory) == [(config, "stale config", "ghcr.io/org/pkg:1.0.0")]
+
+
+def test_package_of_two_layers_is_one_problem(tmp_path: Path) -> None:
+    artifact = caches.wkg_package()
+    document = artifact.document
+    document["layers"] *= 2
+    manifest = f"{folder(artifact)}/manifest.json"
+    inventory = taken(tmp_path, {**pulled(artifact), manifest: compact(document)})
+    assert problems(inventory) == [(manifest, "package without exactly one layer", "ghcr.io/org/pkg:1.0.0")]
+    assert set(standings(inventory).values()) == {"referenced"}
 
 
 @pytest.mark.parametrize(
@@ -585,7 +604,11 @@ def test_locked_app_of_a_later_version_is_one_problem(tmp_path: Path) -> None:
 
 def test_many_faults_are_counted(tmp_path: Path) -> None:
     files = [{"path": f"../{number}", "digest": sha256(INDEX)} for number in range(250)]
-    locked = {"spin_lock_version": 0, "components": [{"id": "a", "source": {}, "files": files}]}
+    locked = {
+        "spin_lock_version": 0,
+        "triggers": [],
+        "components": [{"id": "a", "source": {}, "files": files}],
+    }
     found = taken(tmp_path, {WEB_CONFIG: compact(locked)}).problems
     details = [problem.detail for problem in found if problem.kind == "fault in the locked app"]
     assert len(details) == 101
@@ -846,3 +869,22 @@ def test_names_that_are_not_utf8_are_one_problem_each(tmp_path: Path) -> None:
         ("manifests/ghcr.io/org/web/v\\xff/manifest.json", "damaged manifest", "ghcr.io/org/web:v\\xff"),
         ("wasm/\\xff\\xfe", "misnamed file", None),
     ]
+
+
+def test_names_that_are_shown_alike_are_both_counted(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, {"wasm/\\xff": b"12345"})
+    with open(os.fsencode(cache.path) + b"/wasm/\xff", "wb") as file:  # noqa: PTH123
+        file.write(b"x")
+    inventory = take_inventory(cache)
+    assert sorted((one.blob.name, one.blob.stored_bytes) for one in inventory.blobs) == [
+        ("\\xff", 1),
+        ("\\xff", 5),
+    ]
+    assert sum(file.stored_bytes for file in inventory.files) == 6
+
+
+def test_names_with_control_characters_are_shown_escaped(tmp_path: Path) -> None:
+    tree = {path.replace("/v1/", "/v\n1/"): data for path, data in pulled(web()).items()}
+    inventory = taken(tmp_path, {**tree, "wasm/two\nlines\x1b[31m": b"x"})
+    assert inventory.apps[0].reference == "ghcr.io/org/web:v\\n1"
+    assert problems(inventory) == [("wasm/two\\nlines\\x1b[31m", "misnamed file", None)]

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from spincache_nb.core.cache import Cache, Problem
 from spincache_nb.core.inventory import Inventory, documents, take_inventory
-from spincache_nb.core.inventory import take as take_module
 from tests.support import archives, artifacts, caches
 from tests.support.artifact import (
     APPLICATION,
@@ -321,6 +320,7 @@ def many_apps(root: Path, apps: int, layers: int) -> Cache:
             {
                 "spin_lock_version": 0,
                 "metadata": {"name": f"app {number}"},
+                "triggers": [],
                 "components": [{"id": "a", "source": {"digest": sha256(wasm)}, "files": files}],
             }
         )
@@ -358,6 +358,7 @@ def archive_app(root: Path, members: int) -> Cache:
     locked = compact(
         {
             "spin_lock_version": 0,
+            "triggers": [],
             "components": [{"id": "a", "source": {"digest": sha256(wasm)}, "files": named}],
         }
     )
@@ -384,4 +385,3 @@ def test_take_inventory_makes_no_log_or_state(tmp_path: Path, isolated_home: Pat
     write_tree(tmp_path / "registry", pulled(web()))
     take_inventory(Cache(tmp_path))
     assert list(isolated_home.iterdir()) == []
-    assert take_module.__name__

@@ -2,7 +2,7 @@
 
 Root passes every permission check, so a test of a permission error that runs as root proves nothing. The
 subprocess therefore gives root up (user id 65534). Its interpreter may lie where that user cannot go, such
-as ``/root/.pyenv``; it is reached through directory handles that are opened before.
+as a folder of root's own; it is reached through directory handles that are opened before.
 """
 
 import inspect

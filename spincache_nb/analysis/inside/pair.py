@@ -42,64 +42,44 @@ def grains(
 ) -> pd.DataFrame:
     """Compare two versions at grains from the whole file to single functions and chunks.
 
-    Pieces are matched as a set, by sha256: a piece of the new version is reused if the old version
-    has the same bytes anywhere. What lies between pieces is a piece too, so every byte counts.
+    Pieces are matched as a set, by sha256; what lies between pieces is a piece too, so that every
+    byte is in one. Both `old` and `new` are bytes, a path, or a digest.
 
     Parameters
     ----------
     old, new
-        Each bytes, a path, or a digest (with `cache`). What is not WebAssembly is one piece at the
-        grains of WebAssembly.
+        What is not WebAssembly is one piece at the grains of WebAssembly.
     cache
         Where to look digests up.
     only
-        Names of grains (`ALL_GRAINS`). None for `GRAINS`, and ``archive member`` as well if one of
-        the two is an archive layer.
+        Names of grains (`ALL_GRAINS`, explained there). None for `GRAINS`, and ``archive member``
+        as well if one of the two is an archive layer.
 
     Returns
     -------
     pandas.DataFrame
         One row per grain, from coarse to fine.
 
-        ============  ========  ======================================================================
+        ============  ========  =====================================================
         column        dtype     meaning
-        ============  ========  ======================================================================
-        grain         category  ``blob``; ``section`` of the outermost module or component; ``module``,
-                                nested core modules whole; ``nested section``, sections of everything;
-                                ``function``, also each function body; ``data segment``, also each data
-                                segment; ``archive member``; ``chunk 4 KiB`` and so on; ``patch``
+        ============  ========  =====================================================
+        grain         category  its name
         total_bytes   Int64     bytes of the new version
         reused_bytes  Int64     of those, bytes that the old version has
         piece_count   Int64     pieces of the new version
         index_bytes   Int64     what their sha256 digests take
         reused_share  Float64   reused part of the total, missing if the total is 0
-        ============  ========  ======================================================================
+        ============  ========  =====================================================
 
     Raises
     ------
-    WasmFormatError
-        If a version claims to be WebAssembly and is malformed; the offset is in the error.
-    LimitError
-        If a version has more structure than is reasonable.
-    NotInCacheError
-        If the cache does not hold a digest.
+    WasmFormatError, LimitError
+        If a version claims to be WebAssembly and is malformed, or has an unreasonable structure.
+    NotInCacheError, ValueError, OSError
+        If the cache does not hold a digest; there is no such grain or no cache; a file is unreadable.
     MissingExtraError
-        If `only` asks for chunks or a patch and their packages (extra ``grains``) are missing.
-    ValueError
-        If `only` names no grain, or a digest is given without a cache.
-    OSError
-        If a file cannot be read.
-
-    Warns
-    -----
-    UserWarning
-        If `only` is None and rows are left out because the extra ``grains`` is not installed.
-
-    Examples
-    --------
-    >>> frame = grains(b"a" * 100, b"a" * 100, only=["blob"])
-    >>> frame.to_dict("records")[0]["reused_bytes"]
-    100
+        If `only` asks for chunks or a patch without the extra ``grains``. If `only` is None, such
+        rows are left out, and one ``UserWarning`` says how to install it.
     """
     with opened(old, cache=cache) as before, opened(new, cache=cache) as after:
         wanted = installed(chosen_grains(only), strict=only is not None)

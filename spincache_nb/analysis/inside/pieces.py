@@ -26,7 +26,18 @@ GRAINS: Final = ("blob", "section", "module", "nested section", "function", *CHU
 """The grains that are compared unless others are asked for, from coarse to fine."""
 
 ALL_GRAINS: Final = (*WASM_GRAINS, ARCHIVE_MEMBER, *CHUNK_BYTES, PATCH)
-"""Also ``data segment`` (functions and data segments) and ``archive member``."""
+"""Every grain.
+
+- ``blob``: everything is one piece.
+- ``section``: the sections of the outermost module or component.
+- ``module``: also what is nested in components, core modules whole.
+- ``nested section``: also the sections of nested core modules.
+- ``function``: also each function body, with its size prefix.
+- ``data segment``: also each data segment.
+- ``archive member``: the regular files of an archive layer; anything else is one piece.
+- ``chunk 4 KiB`` and so on: content-defined chunks of that size on average.
+- ``patch``: what a binary patch from the old version need not transfer.
+"""
 
 _GZIP: Final = b"\x1f\x8b"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -42,31 +42,31 @@ def cache_grains(
 ) -> pd.DataFrame:
     """Say at each grain how much of everything stored is a repetition.
 
+    Malformed WebAssembly, and archives beyond the limits, count as one piece; blobs that vanish or
+    cannot be read are left out. Both are logged as warnings.
+
     Parameters
     ----------
     source
-        A cache, or pairs of digest and path. Blobs are read one at a time, two for a patch; what is
+        A cache, or pairs of digest and path. One blob at a time is read (two for a patch); what is
         remembered of a piece takes 24 bytes.
     only
-        Names of grains (`ALL_GRAINS`). None for `GRAINS`, and ``archive member`` as well if there
-        is an archive layer.
+        As for `grains`.
     predecessors
         For ``patch``: digest of a blob to that of the blob it is patched from. None to take them
-        from the versions of the apps in the cache (see `lineage.predecessors`); if `source` is no
-        cache, there is no row for ``patch`` then.
+        from the versions of the apps in a cache; without a cache, ``patch`` is left out then.
 
     Returns
     -------
     pandas.DataFrame
-        One row per grain. The answer does not depend on the order of the blobs.
+        One row per grain, whatever the order of the blobs.
 
         ============  ========  ======================================================================
         column        dtype     meaning
         ============  ========  ======================================================================
         grain         category  as for `grains`
         total_bytes   Int64     bytes of all blobs; for ``archive member`` archives count unpacked
-        reused_bytes  Int64     of those, bytes of pieces beyond the first of their kind; for ``patch``
-                                what patches from the predecessors save
+        reused_bytes  Int64     bytes of pieces beyond the first of their kind, or saved by patches
         piece_count   Int64     pieces of all blobs
         index_bytes   Int64     what their sha256 digests take
         reused_share  Float64   reused part of the total, missing if the total is 0
@@ -75,43 +75,32 @@ def cache_grains(
     Raises
     ------
     MissingExtraError
-        If `only` asks for chunks or patches and their packages (extra ``grains``) are missing.
+        As for `grains`.
     ValueError
-        If `only` names no grain, or asks for patches where nothing says what precedes what.
-
-    Warns
-    -----
-    UserWarning
-        If `only` is None and rows are left out because the extra ``grains`` is not installed.
-
-    Notes
-    -----
-    Malformed WebAssembly, and archives beyond the limits, count as one piece; a blob that vanishes
-    or cannot be read is left out. Both are logged as warnings.
+        If there is no such grain, or patches are asked for and nothing says what precedes what.
     """
     wanted = installed(chosen_grains(only), strict=only is not None)
-    if only is None:
-        wanted = tuple(grain for grain in ALL_GRAINS if grain in (*wanted, ARCHIVE_MEMBER))
     if predecessors is None and PATCH in wanted:
-        if isinstance(source, Cache):
-            predecessors = lineage(load(source, "apps", "components", "files"))
-        elif only is not None:
-            raise ValueError("patches need predecessors=: which blob is a new version of which")
-        else:
-            wanted = tuple(grain for grain in wanted if grain != PATCH)
+        predecessors = _lineage(source)
+        if predecessors is None and only is not None:
+            raise ValueError("patches need predecessors=: which blob follows which")
+    skipped = {PATCH} if predecessors is None else set()
+    if only is None:
+        wanted = (*wanted, ARCHIVE_MEMBER)
     blobs = _stored(source)
-    totals = _Totals(wanted, dict(blobs), predecessors or {})
+    totals = _Totals([grain for grain in ALL_GRAINS if grain in wanted], dict(blobs), predecessors or {})
     for digest, path in blobs:
         totals.add(digest, path)
     if only is None and not totals.archives:
-        wanted = tuple(grain for grain in wanted if grain != ARCHIVE_MEMBER)
-    return build(GRAINS_SCHEMA, [totals.row(grain) for grain in wanted])
+        skipped.add(ARCHIVE_MEMBER)
+    return build(GRAINS_SCHEMA, [totals.row(grain) for grain in totals.grains if grain not in skipped])
 
 
 class _Totals:
     """What was counted so far, at every grain."""
 
-    def __init__(self, grains: Iterable[str], paths: Mapping[str, Path], before: Mapping[str, str]) -> None:
+    def __init__(self, grains: Sequence[str], paths: Mapping[str, Path], before: Mapping[str, str]) -> None:
+        self.grains = grains
         self.ledgers = {grain: PieceLedger() for grain in grains if grain != PATCH}
         self.patched = PATCH in grains
         self.paths = paths
@@ -167,3 +156,8 @@ def _stored(source: StoredBlobs) -> list[tuple[str, Path]]:
     if isinstance(source, Cache):
         return [(str(blob.digest), blob.path) for blob in source.scan().blobs if blob.digest is not None]
     return [(str(digest), Path(path)) for digest, path in source]
+
+
+def _lineage(source: StoredBlobs) -> dict[str, str] | None:
+    """Say what precedes what in a cache; None where there are only blobs."""
+    return lineage(load(source, "apps", "components", "files")) if isinstance(source, Cache) else None

@@ -8,16 +8,23 @@ from spincache_nb.cli.command import Command
 from spincache_nb.cli.commands import (
     apps,
     blobs,
+    clear,
     demo,
     doctor,
+    export,
     history,
+    import_,
     layers,
     path,
     plan,
     problems,
+    prune,
     pull,
+    remove,
+    repair,
     savings,
     sharing,
+    verify,
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -33,6 +40,13 @@ COMMANDS: tuple[Command, ...] = (
     history.COMMAND,
     sharing.COMMAND,
     savings.COMMAND,
+    verify.COMMAND,
+    repair.COMMAND,
+    remove.COMMAND,
+    prune.COMMAND,
+    clear.COMMAND,
+    export.COMMAND,
+    import_.COMMAND,
 )
 """All commands, in the order in which ``--help`` lists them."""
 

@@ -172,11 +172,13 @@ def _show_cache(frames: Frames, output: Output) -> None:
 
 def _show_savings(frames: Frames, output: Output) -> None:
     from spincache_nb import analysis
-    from spincache_nb.cli.commands.savings import repositories_of, show_savings
+    from spincache_nb.analysis.repositories import versioned_repositories
+    from spincache_nb.cli.commands.savings import show_savings
 
-    output.line("\nWhat each new version costs (`spincache-nb savings`):\n")
-    for repository in repositories_of(frames):
-        show_savings(repository, records(analysis.version_savings(frames, repository)), output)
+    output.line("\nWhat each new version costs (`spincache-nb savings`):")
+    for repository in sorted(versioned_repositories(frames)):
+        output.line()
+        show_savings(repository, records(analysis.version_savings(frames, repository)), output, indent="  ")
 
 
 def _write(folder: Path, frames: Frames) -> Sequence[Path]:

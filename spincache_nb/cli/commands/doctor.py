@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spincache_nb.cli import cells
 from spincache_nb.cli.command import DONE, FINDING, Command
+from spincache_nb.cli.faults import in_a_shell
 from spincache_nb.cli.options import (
     add_cache_dir,
     add_json,
@@ -40,15 +41,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Print findings by topic; status 1 if one needs attention."""
-    from spincache_nb.core.doctor import examine
+    from spincache_nb.core.doctor import ask_registry, examine
     from spincache_nb.core.reference import Reference
 
     cache = cache_of(args)
     options = registry_options(args)
     references = [Reference.parse(text) for text in args.references]
     findings = [*examine(cache), _problems(cache)]
-    for reference in references:
-        findings += [found for found in examine(cache, reference, **options) if found.topic == "registry"]
+    findings += [ask_registry(cache, reference, **options) for reference in references]
     if output.as_json:
         output.document([_record(finding) for finding in findings])
     else:
@@ -70,9 +70,9 @@ def _record(finding: Finding) -> dict[str, Any]:
     return {
         "topic": finding.topic,
         "name": finding.name,
-        "value": finding.value,
+        "value": in_a_shell(finding.value) if isinstance(finding.value, str) else finding.value,
         "state": finding.state,
-        "remedy": finding.remedy,
+        "remedy": in_a_shell(finding.remedy),
     }
 
 
@@ -84,7 +84,7 @@ def _show(findings: Sequence[Finding], output: Output) -> None:
                 f"{_name(finding)}: {_value(finding)}", indent=f"{_MARKS[finding.state]} ", hang="    "
             )
             if finding.remedy:
-                output.paragraph(finding.remedy, indent="    -> ", hang="       ")
+                output.paragraph(in_a_shell(finding.remedy), indent="    -> ", hang="       ")
     attention = sum(finding.state == "attention" for finding in findings)
     output.line()
     output.line(f"! {attention} to look at" if attention else "nothing needs attention")
@@ -104,7 +104,7 @@ def _value(finding: Finding) -> str:
         return "none"
     if isinstance(value, bool):
         return cells.yes(value)
-    return cells.size(value) if _is_size(finding) and isinstance(value, int) else str(value)
+    return cells.size(value) if _is_size(finding) and isinstance(value, int) else in_a_shell(str(value))
 
 
 COMMAND = Command(

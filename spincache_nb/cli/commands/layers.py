@@ -14,12 +14,12 @@ _DESCRIPTION = """\
 List the layers that the manifests of cached apps name, and whether each is stored."""
 _COLUMNS = (
     reference_column(),
-    count_column("position", "#", rank=1),
+    count_column("position", "#", rank=4),
     Column("role", "ROLE", shortest=8),
     digest_column(),
     size_column("declared_bytes", "SIZE"),
     Column("stored", "STORED", cells.yes, rank=3),
-    Column("media_type", "MEDIA TYPE", shortest=24, rank=2),
+    Column("media_type", "MEDIA TYPE", shortest=24, rank=5),
 )
 
 

@@ -27,11 +27,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Print one path, or all of them with what they are and whether they are there."""
-    cache = cache_of(args)
+    cache = cache_of(args).path.absolute()
     if not args.all and not output.as_json:
-        output.path(cache.path)
+        output.path(cache)
         return DONE
-    named = _all_paths(cache.path) if args.all else [("cache", cache.path)]
+    named = _all_paths(cache) if args.all else [("cache", cache)]
     if output.as_json:
         output.document([{"name": name, "path": path, "exists": _exists(path)} for name, path in named])
         return DONE

@@ -34,12 +34,13 @@ def run(args: argparse.Namespace, output: Output) -> int:
         output.note(f"no problems in {cache.path}")
     else:
         for problem in found:
-            _show(problem, output)
+            show_problem(problem, output)
         output.line(f"{len(found)} {'problem' if len(found) == 1 else 'problems'}")
     return FINDING if found else DONE
 
 
-def _show(problem: Record, output: Output) -> None:
+def show_problem(problem: Record, output: Output) -> None:
+    """Print one problem as a paragraph: what and where, whose, why, what to do."""
     output.paragraph(f"{problem['kind']}: {problem['path']}", hang="  ")
     if problem["reference"]:
         output.paragraph(f"of {problem['reference']}", indent="  ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from spincache_nb.cli import cells
 from spincache_nb.cli.command import DONE, Command
@@ -11,9 +10,6 @@ from spincache_nb.cli.options import add_cache_dir, add_json, cache_of
 from spincache_nb.cli.output import Output
 from spincache_nb.cli.records import Record, records
 from spincache_nb.cli.tables import Column, size_column, time_column
-
-if TYPE_CHECKING:
-    from spincache_nb.analysis import Frames
 
 RULES = ("spin", "spincache")
 
@@ -50,11 +46,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> int:
     """Print a table per repository."""
     from spincache_nb import analysis
+    from spincache_nb.analysis.repositories import versioned_repositories
 
     cache = cache_of(args)
     frames = analysis.load(cache, "apps", "layers", "uses", "files")
     found: dict[str, list[Record]] = {}
-    for repository in args.repositories or repositories_of(frames):
+    for repository in args.repositories or sorted(versioned_repositories(frames)):
         versions = analysis.version_savings(frames, repository, rules=args.rules)
         found[repository] = records(versions)
     if output.as_json:
@@ -69,17 +66,10 @@ def run(args: argparse.Namespace, output: Output) -> int:
     return DONE
 
 
-def repositories_of(frames: Frames) -> list[str]:
-    """Name the repositories with more than one cached version whose manifest can be read."""
-    apps = [app for app in records(frames.need("apps")) if app["layer_count"] is not None]
-    names = [f"{app['registry']}/{app['repository']}" for app in apps]
-    return sorted({name for name in names if names.count(name) > 1})
-
-
-def show_savings(repository: str, rows: list[Record], output: Output) -> None:
+def show_savings(repository: str, rows: list[Record], output: Output, *, indent: str = "") -> None:
     """Print the versions of one repository."""
-    output.line(cells.text(repository))
-    output.table(rows, _COLUMNS, indent="  ")
+    output.line(f"{indent}{cells.text(repository)}")
+    output.table(rows, _COLUMNS, indent=f"{indent}  ")
 
 
 COMMAND = Command(

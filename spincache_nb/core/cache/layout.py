@@ -126,5 +126,14 @@ def registry_of_segment(segment: str) -> str:
 
 
 def shown(name: str) -> str:
-    """Make a file name printable: bytes that are not UTF-8 become backslash escapes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """Make a file name printable: bytes that are not UTF-8, and control characters, are escaped.
+
+    Examples
+    --------
+    >>> shown("two" + chr(10) + "lines")
+    'two\\\\nlines'
+    """
+    if name.isprintable():
+        return name
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -23,6 +23,7 @@ from spincache_nb.core.cache.layout import LOCKED_APP_FILE, MANIFEST_FILE, TEMPO
 from spincache_nb.errors import CacheError, NotInCacheError
 
 _HAS_HANDLES = {os.open, os.stat, os.unlink, os.rename, os.rmdir, os.utime} <= os.supports_dir_fd
+_CAN_TOUCH_LINKS = os.utime in os.supports_follow_symlinks
 _FOLDER_FLAGS = (
     os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 )
@@ -122,9 +123,7 @@ class Folder:
         try:
             yield
         except FileNotFoundError as exc:
-            raise NotInCacheError(
-                shown(str(where)), "a folder", "nothing", "it is gone already"
-            ) from exc
+            raise NotInCacheError(shown(str(where)), "a folder", "nothing", "it is gone already") from exc
         except OSError as exc:
             linked = exc.errno in (errno.ELOOP, errno.ENOTDIR)
             found = "a link or a file" if linked else exc.strerror or str(exc)
@@ -158,12 +157,12 @@ class Folder:
             If the system refuses; nothing there is no fault.
         """
         with refused_writes(self.path / name), contextlib.suppress(FileNotFoundError):
-            os.unlink(self._name(name), dir_fd=self._handle)  # noqa: PTH108 - relative to a handle
+            os.unlink(self._name(name), dir_fd=self._handle)
 
     def remove_folder(self, name: str) -> bool:
         """Remove a directory if it is empty; says whether it did."""
         try:
-            os.rmdir(self._name(name), dir_fd=self._handle)  # noqa: PTH106 - relative to a handle
+            os.rmdir(self._name(name), dir_fd=self._handle)
         except OSError:
             return False
         return True
@@ -215,7 +214,7 @@ class Folder:
         aside = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
         with refused_writes(self.path / name):
             try:
-                os.rename(  # noqa: PTH104 - relative to a handle
+                os.rename(
                     self._name(name), self._name(aside), src_dir_fd=self._handle, dst_dir_fd=self._handle
                 )
             except FileNotFoundError:
@@ -224,7 +223,7 @@ class Folder:
             self.put_back(aside, name)
             return None
         with contextlib.suppress(OSError):
-            os.utime(self._name(aside), dir_fd=self._handle, follow_symlinks=os.utime not in os.supports_follow_symlinks)
+            os.utime(self._name(aside), dir_fd=self._handle, follow_symlinks=not _CAN_TOUCH_LINKS)
         return aside
 
     def put_back(self, aside: str, name: str) -> None:
@@ -248,7 +247,7 @@ class Folder:
                 pass  # somebody stored it again meanwhile; theirs is as good
             except (OSError, NotImplementedError):
                 if self.state(name) is None:  # a file system without hard links
-                    os.rename(  # noqa: PTH104 - relative to a handle
+                    os.rename(
                         self._name(aside), self._name(name), src_dir_fd=self._handle, dst_dir_fd=self._handle
                     )
                     return

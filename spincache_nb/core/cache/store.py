@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from spincache_nb.core.cache import files, layout
 from spincache_nb.core.cache.found import CachedTag, Scan
 from spincache_nb.core.cache.scan import scan
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
+from spincache_nb.core.history import History
 from spincache_nb.core.manifest import Area
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import (
@@ -40,11 +41,16 @@ class Cache:
     windows_names
         Whether new files are spelled for Windows (``sha256_...``); this system's way unless given.
         Both spellings are read everywhere.
+    history
+        Where pulls into this cache are recorded, and what is asked which digest a tag had; this
+        user's own record unless given. It lies outside the cache.
 
     Attributes
     ----------
     path : pathlib.Path
         The ``registry`` directory; it may not exist yet.
+    history : History
+        As given.
 
     Raises
     ------
@@ -60,7 +66,11 @@ class Cache:
     """
 
     def __init__(
-        self, root: str | os.PathLike[str] | None = None, *, windows_names: bool | None = None
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        windows_names: bool | None = None,
+        history: History | None = None,
     ) -> None:
         if root is None:
             self.path = paths.cache_root()
@@ -69,6 +79,7 @@ class Cache:
             _refuse_registry_itself(folder)
             self.path = folder / layout.REGISTRY
         self.windows_names = os.name == "nt" if windows_names is None else windows_names
+        self.history = history if history is not None else History()
 
     def __repr__(self) -> str:
         return f"Cache({str(self.path.parent)!r})"
@@ -236,7 +247,9 @@ class Cache:
             raise
         return count
 
-    def put_unnamed(self, chunks: Iterable[bytes], *, durable: bool = False) -> tuple[Digest, int]:
+    def put_unnamed(
+        self, chunks: Iterable[bytes], *, durable: bool = False, renew: Collection[Digest] = ()
+    ) -> tuple[Digest, int]:
         """Store bytes in ``data/`` under the digest they turn out to have, unless it is there.
 
         Parameters
@@ -245,6 +258,8 @@ class Cache:
             The bytes; small content is hashed before anything is written.
         durable
             Whether to return only when the disk has them.
+        renew
+            Digests that are written again even if a file of that name and size is there.
 
         Returns
         -------
@@ -272,7 +287,7 @@ class Cache:
                         new = files.NewFile(folder, durable=durable)
                     _flush(new, buffered)
             digest = Digest("sha256", hasher.hexdigest())
-            if self.blob_size("data", digest) == count:
+            if self.blob_size("data", digest) == count and digest not in renew:
                 self.touch_blob("data", digest)
                 return digest, count
             if new is None:

@@ -1,7 +1,7 @@
 """What a pull depends on, looked at one by one: the cache, credentials, the network, packages.
 
-Nothing is changed, nothing is created, no secret is repeated, and no network is asked unless a
-reference is given.
+Nothing is changed, nothing is created, no secret is repeated. `examine` uses no network;
+`ask_registry` does.
 """
 
 from __future__ import annotations
@@ -22,75 +22,73 @@ from spincache_nb.errors import SpinCacheError
 if TYPE_CHECKING:
     from spincache_nb.core.pull.decide import Auth
 
-__all__ = ["EXTRAS", "REQUIRED", "Finding", "State", "examine"]
+__all__ = ["EXTRAS", "REQUIRED", "Finding", "State", "ask_registry", "examine"]
 
 
-def examine(
-    cache: Cache,
-    reference: str | Reference | None = None,
-    *,
-    insecure: bool | None = None,
-    ca: str | os.PathLike[str] | None = None,
-    auth: Auth = None,
-) -> tuple[Finding, ...]:
-    """Look at everything a pull depends on.
+def examine(cache: Cache) -> tuple[Finding, ...]:
+    """Look at everything a pull depends on, on this machine.
 
     Parameters
     ----------
     cache
         The cache to look at.
-    reference
-        An app to ask its registry for; without one no network is used.
-    insecure, ca, auth
-        As for `pull`, for that question.
 
     Returns
     -------
     tuple of Finding
-        In topics: ``cache``, ``credentials``, ``history``, ``network``, ``packages``, ``registry``.
-
-    Raises
-    ------
-    InvalidReferenceError
-        If `reference` is not one.
+        In topics: ``cache``, ``credentials``, ``history``, ``network``, ``packages``. The network is
+        not used; see `ask_registry`.
 
     Examples
     --------
     >>> [finding.value for finding in examine(Cache("/nonexistent")) if finding.name == "exists"]
     [False]
     """
-    wanted = Reference.parse(reference) if reference is not None else None
-    return tuple(_look(cache, wanted, insecure, ca, auth))
+    return tuple(_look(cache))
 
 
-def _look(
-    cache: Cache,
-    reference: Reference | None,
-    insecure: bool | None,
-    ca: str | os.PathLike[str] | None,
-    auth: Auth,
-) -> Iterator[Finding]:
+def _look(cache: Cache) -> Iterator[Finding]:
     yield from look_at_cache(cache)
     yield from look_at_credentials()
     yield from look_at_history()
     yield from look_at_network()
     yield from look_at_packages()
-    if reference is not None:
-        yield _ask(cache, reference, insecure, ca, auth)
 
 
-def _ask(
+def ask_registry(
     cache: Cache,
-    reference: Reference,
-    insecure: bool | None,
-    ca: str | os.PathLike[str] | None,
-    auth: Auth,
+    reference: str | Reference,
+    *,
+    insecure: bool | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    auth: Auth = None,
 ) -> Finding:
-    """Ask the registry for one manifest."""
+    """Ask a registry for one manifest, as a pull would.
+
+    Parameters
+    ----------
+    cache
+        The cache that would be pulled into; nothing is written.
+    reference
+        The app to ask for.
+    insecure, ca, auth
+        As for `pull`.
+
+    Returns
+    -------
+    Finding
+        Of topic ``registry``; it wants attention if the manifest does not come.
+
+    Raises
+    ------
+    InvalidReferenceError
+        If `reference` is not one.
+    """
     from spincache_nb.core.pull import plan_pull
 
+    wanted = Reference.parse(reference)
     try:
-        plan = plan_pull(cache, reference, insecure=insecure, ca=ca, auth=auth)
+        plan = plan_pull(cache, wanted, insecure=insecure, ca=ca, auth=auth)
     except SpinCacheError as exc:
-        return Finding("registry", reference.host, str(exc), "attention")
-    return Finding("registry", reference.host, f"answers; {reference} is {plan.manifest_digest}")
+        return Finding("registry", wanted.host, str(exc), "attention")
+    return Finding("registry", wanted.host, f"answers; {wanted} is {plan.manifest_digest}")

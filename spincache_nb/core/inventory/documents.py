@@ -102,7 +102,9 @@ def read_documents(
     for _ in range(_ATTEMPTS):
         before = _state(tag)
         found = _Reader(tag, stored, limits).read(known_digests)
-        if not found.faults or _state(tag) == before:
+        after = _state(tag)
+        found.gone = not any(after)
+        if not found.faults or after == before:
             break
     return found
 
@@ -114,8 +116,10 @@ def _state(tag: CachedTag) -> list[tuple[int, int, int] | None]:
 def _file_state(path: Path) -> tuple[int, int, int] | None:
     try:
         info = path.lstat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return 0, 0, 0
     return info.st_ino, info.st_size, info.st_mtime_ns
 
 
@@ -126,19 +130,17 @@ class _Reader:
         self.stored = stored
         self.limits = limits
         self.found = Documents(tag)
-        self.missing = 0
 
     def read(self, known_digests: Iterable[Digest]) -> Documents:
         tag = self.found.tag
         manifest = self.content(tag.manifest_path, self.limits.manifest_bytes, "manifest")
         if manifest is not None:
             self.parse_manifest(manifest, known_digests)
-        config = self.content(tag.locked_app_path, self.limits.locked_app_bytes, "locked app")
+        config = self.content(tag.locked_app_path, self.limits.locked_app_bytes, self.what_config_is())
         if config is not None:
             self.parse_config(config)
         elif self.expects_app():
             self.recover(None)
-        self.found.gone = self.missing == 2
         return self.found
 
     def fault(self, path: Path, kind: str, detail: str, remedy: str = _PULL) -> None:
@@ -149,19 +151,22 @@ class _Reader:
         try:
             return read_bounded(path, limit=limit)
         except NotInCacheError as exc:
-            self.missing += exc.found == "nothing"
             self.fault(path, f"missing {what}", f"expected {exc.expected}, found {exc.found}")
         except LimitError as exc:
             self.fault(path, f"damaged {what}", f"expected {exc.expected}, found {exc.found}")
-            self.set_config_kind(what, "damaged")
+            self.set_config_kind(path, "damaged")
         except CacheError as exc:
             self.fault(path, "unreadable file", f"the system says: {exc.found}", "check its permissions")
-            self.set_config_kind(what, "unreadable")
+            self.set_config_kind(path, "unreadable")
         return None
 
-    def set_config_kind(self, what: str, kind: ConfigKind) -> None:
-        if what == "locked app":
+    def set_config_kind(self, path: Path, kind: ConfigKind) -> None:
+        if path == self.found.tag.locked_app_path:
             self.found.config_kind = kind
+
+    def what_config_is(self) -> str:
+        manifest = self.found.manifest
+        return "locked app" if manifest is None or manifest.kind == "app" else "config"
 
     # The manifest ----------------------------------------------------------------------------
 
@@ -197,10 +202,13 @@ class _Reader:
             document = parse_object(content, where=path.name, error=FormatError, what="a JSON document")
         except FormatError as exc:
             self.found.config_kind = "damaged"
-            what = "locked app" if manifest is None or manifest.kind == "app" else "config"
             detail = f"expected {exc.expected}, found {exc.found}"
             recovered = self.expects_app() and self.recover(None)
-            self.fault(path, f"damaged {what}", ("it is empty" if not content else detail) + _hint(recovered))
+            self.fault(
+                path,
+                f"damaged {self.what_config_is()}",
+                ("it is empty" if not content else detail) + _hint(recovered),
+            )
             return
         self.found.current = manifest is not None and self.is_named(content, manifest)
         if is_locked_app(document):
@@ -238,6 +246,13 @@ class _Reader:
             )
         elif self.found.manifest is None:
             return
+        elif self.found.kind == "package" and len(self.found.manifest.layers) != 1:
+            self.fault(
+                self.found.tag.manifest_path,
+                "package without exactly one layer",
+                f"expected 1 layer, found {len(self.found.manifest.layers)}; Spin does not load it",
+                "remove it, unless another program needs it",
+            )
         elif self.found.kind == "unknown":
             self.fault(
                 path,

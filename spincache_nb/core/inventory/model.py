@@ -74,6 +74,11 @@ class Use:
         return self.blob.stored_bytes
 
 
+def by_name(use: Use) -> tuple[str, str, str]:
+    """Sort key of uses: digest, then area."""
+    return use.digest.algorithm, use.digest.encoded, use.blob.area
+
+
 @dataclass(frozen=True, slots=True)
 class Missing:
     """A blob that an app needs and that is not where Spin looks for it.

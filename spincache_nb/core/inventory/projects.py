@@ -12,7 +12,7 @@ from spincache_nb.core.cache import read_bounded
 from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.faults import Faults
-from spincache_nb.core.inventory.model import Project, Use, Via
+from spincache_nb.core.inventory.model import Project, Use, Via, by_name
 from spincache_nb.core.inventory.stored import StoredBlobs
 from spincache_nb.core.spin_manifest import (
     EnvironmentLock,
@@ -100,7 +100,7 @@ class _Reader:
             manifest,
             lock,
             self.complete,
-            tuple(sorted(uses.values(), key=lambda use: (use.digest, use.area))),
+            tuple(sorted(uses.values(), key=by_name)),
         )
 
     def parse(self, path: Path, parser: Callable[..., _Document]) -> _Document | None:

@@ -81,7 +81,7 @@ class Reach:
         manifest = self.documents.manifest
         if manifest is None:
             return
-        package = self.documents.kind == "package"
+        package = self.documents.kind == "package" and len(manifest.layers) == 1
         for layer in dict.fromkeys(manifest.layers):
             if layer.role == "application":
                 waiting = self.stored.find("data", layer.digest)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 from spincache_nb.core.cache import AREAS, Cache, DiskFile, Scan, StoredBlob
@@ -24,8 +26,8 @@ class StoredBlobs:
 
     def __init__(self, cache: Cache, scan: Scan) -> None:
         self.cache = cache
-        self._blobs = {f"{blob.area}/{blob.name}": blob for blob in scan.blobs}
-        self._files = {file.path: file for file in scan.files}
+        self._blobs = {blob.path: blob for blob in scan.blobs}
+        self._files = _numbered(scan.files)
         self._found: dict[Area, dict[Digest, StoredBlob]] = {area: {} for area in AREAS}
         self._absent: set[tuple[Area, Digest]] = set()
         for blob in scan.blobs:
@@ -36,7 +38,7 @@ class StoredBlobs:
 
     def blobs(self) -> list[StoredBlob]:
         """Every file in ``wasm/`` and ``data/``, whatever its name, sorted by area and name."""
-        return [self._blobs[path] for path in sorted(self._blobs)]
+        return sorted(self._blobs.values(), key=lambda blob: (blob.area, blob.name))
 
     def files(self) -> list[DiskFile]:
         """Every regular file under ``registry``, sorted by path."""
@@ -104,18 +106,27 @@ class StoredBlobs:
         name = shown(path.name)
         size = info.st_size
         blob = StoredBlob(name, path, area, size, info.st_mtime_ns, form_of_name(path.name), digest)
-        place = f"{area}/{name}"
-        self._found[area][digest] = self._blobs[place] = blob
-        counted = self._files.get(place)
-        if counted is None:
-            self._files[place] = DiskFile(place, area, size)
-        elif counted.stored_bytes:  # 0 may be the second name of a file that is counted elsewhere
+        place = f"{area}/{name}", 0
+        before, counted = self._blobs.get(path), self._files.get(place)
+        self._found[area][digest] = self._blobs[path] = blob
+        if before is None or counted is None:
+            self._files[place] = DiskFile(place[0], area, size)
+        elif counted.stored_bytes == before.stored_bytes:  # else it is counted under another name
             self._files[place] = replace(counted, stored_bytes=size)
         return blob
 
     def _forget(self, blob: StoredBlob) -> None:
-        place = f"{blob.area}/{blob.name}"
-        self._blobs.pop(place, None)
-        self._files.pop(place, None)
+        self._blobs.pop(blob.path, None)
+        self._files.pop((f"{blob.area}/{blob.name}", 0), None)
         if blob.digest is not None and self.is_found(blob):
             del self._found[blob.area][blob.digest]
+
+
+def _numbered(files: Iterable[DiskFile]) -> dict[tuple[str, int], DiskFile]:
+    """Tell files apart whose names are shown alike."""
+    seen: Counter[str] = Counter()
+    numbered = {}
+    for file in files:
+        numbered[file.path, seen[file.path]] = file
+        seen[file.path] += 1
+    return numbered

@@ -21,6 +21,7 @@ from spincache_nb.core.inventory.model import (
     Project,
     Standing,
     Use,
+    by_name,
 )
 from spincache_nb.core.inventory.projects import read_projects
 from spincache_nb.core.inventory.reach import Reach
@@ -97,7 +98,7 @@ class _Taking:
     def __init__(self, cache: Cache, limits: InventoryLimits, history: History | None) -> None:
         self.cache = cache
         self.limits = limits
-        self.history = history if history is not None else History()
+        self.history = history if history is not None else cache.history
         self.scan: Scan = cache.scan()
         self.stored = StoredBlobs(cache, self.scan)
         self.faults = Faults(cache.path, self.scan.problems)
@@ -181,11 +182,16 @@ class _Taking:
 
     def judge_blobs(self, users: Iterable[CachedApp | Project]) -> Iterator[InventoriedBlob]:
         needed: dict[tuple[Area, Digest], list[str]] = {}
+        faulty = set(self.faults.scanned_paths())
         for user in users:
             for use in user.uses:
                 names = needed.setdefault((use.area, use.digest), [])
-                if isinstance(user, CachedApp) and not use.stored_bytes:
-                    names.append(user.reference)
+                if isinstance(user, CachedApp):
+                    path = f"{use.area}/{use.blob.name}"
+                    if not use.stored_bytes:
+                        names.append(user.reference)
+                    if path in faulty:
+                        self.faults.blame(path, user.reference)
         for blob in self.stored.blobs():
             if blob.digest is None:
                 if not self.stored.is_gone(blob):
@@ -262,7 +268,7 @@ def _app(reach: Reach, uses: Iterable[Use]) -> CachedApp:
         locked_app=documents.locked_app,
         config_kind=documents.config_kind,
         layers=reach.layers(),
-        uses=tuple(sorted(uses, key=lambda use: (use.digest, use.area))),
+        uses=tuple(sorted(uses, key=by_name)),
     )
 
 

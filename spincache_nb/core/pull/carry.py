@@ -261,7 +261,7 @@ class _Pull:
         self.cancel = options.cancel
         self.durable = options.durable
         self.archive_limits = options.archive_limits
-        self.history = options.history if options.history is not None else History()
+        self.history = options.history if options.history is not None else cache.history
         self.started = time.perf_counter()
         self.wire_bytes_told = 0
         self.pool = ThreadPoolExecutor(options.jobs, thread_name_prefix="spincache-pull")

@@ -1,29 +1,35 @@
-"""Names of dependencies, and which of them Spin takes for the same thing (Spin main, crates/serde)."""
+"""Names of components and dependencies, and which of the latter Spin takes for the same (crates/serde)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 
-_LABEL = r"[A-Za-z][0-9A-Za-z]*(?:-[0-9A-Za-z]+)*"
+from spincache_nb.core.semver import Version
+from spincache_nb.errors import InvalidVersionError
+
+_WORD = r"(?:[a-z][0-9a-z]*|[A-Z][0-9A-Z]*)"
+_KEBAB = rf"{_WORD}(?:-{_WORD})*"
+_LABEL = r"[a-z][0-9a-z]*(?:-[a-z][0-9a-z]*)*"
 _PACKAGE = re.compile(rf"{_LABEL}:{_LABEL}")
-_KEY = re.compile(rf"(?P<package>{_LABEL}:{_LABEL})(?:/(?P<interface>{_LABEL}))?(?:@(?P<version>.+))?")
-_PLAIN = re.compile(_LABEL)
-_SEMVER = re.compile(
-    r"(?P<major>0|[1-9][0-9]*)\.(?P<minor>0|[1-9][0-9]*)\.(?P<patch>0|[1-9][0-9]*)"
-    r"(?:-(?P<pre>[0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
-)
+_KEY = re.compile(rf"(?P<package>{_LABEL}:{_LABEL})(?:/(?P<interface>{_KEBAB}))?(?:@(?P<version>.+))?")
+_PLAIN = re.compile(_KEBAB)
 _ANY = "\0"
 
 
+def is_kebab(text: str) -> bool:
+    """Whether a text is an id of Spin's: words of one case, each beginning with a letter, joined by ``-``."""
+    return _PLAIN.fullmatch(text) is not None
+
+
+def is_label(text: str) -> bool:
+    """Whether a text is a label of a package: an id in lower case."""
+    return re.fullmatch(_LABEL, text) is not None
+
+
 def is_package(text: str) -> bool:
-    """Whether a text is a package's name, ``namespace:name``."""
+    """Whether a text is a package's name, ``namespace:name`` in lower case (wasm-pkg-common)."""
     return _PACKAGE.fullmatch(text) is not None
-
-
-def is_exact_version(text: str) -> bool:
-    """Whether a text is one semantic version, rather than a requirement."""
-    return _SEMVER.fullmatch(text) is not None
 
 
 def package_of_key(key: str) -> str | None:
@@ -36,8 +42,14 @@ def package_of_key(key: str) -> str | None:
     >>> package_of_key("logger") is None
     True
     """
-    match = _KEY.fullmatch(key)
+    match = _match_key(key)
     return match["package"] if match else None
+
+
+def names_whole_package(key: str) -> bool:
+    """Whether a dependency's key is a package without an interface."""
+    match = _match_key(key)
+    return match is not None and match["interface"] is None
 
 
 def overlaps(keys: Iterable[str]) -> Iterator[str]:
@@ -53,9 +65,9 @@ def overlaps(keys: Iterable[str]) -> Iterator[str]:
     """
     known: dict[tuple[str, str | None, str | None], str] = {}
     for key in keys:
-        match = _KEY.fullmatch(key)
+        match = _match_key(key)
         if match is None:
-            if _PLAIN.fullmatch(key) is None:
+            if not is_kebab(key):
                 yield f"{key!r} is no name of a dependency"
             continue
         package, interface = match["package"], match["interface"]
@@ -72,13 +84,21 @@ def overlaps(keys: Iterable[str]) -> Iterator[str]:
             known.setdefault(name, key)
 
 
-def _compatible(version: str) -> str:
+def _match_key(key: str) -> re.Match[str] | None:
+    match = _KEY.fullmatch(key)
+    if match is not None and match["version"] is not None:
+        try:
+            Version.parse(match["version"])
+        except InvalidVersionError:
+            return None
+    return match
+
+
+def _compatible(text: str) -> str:
     """Leave of a version what semantic versioning takes for compatible."""
-    match = _SEMVER.fullmatch(version)
-    if match is None:
-        return version
-    if match["pre"]:
-        return version.partition("+")[0]
-    if match["major"] != "0":
-        return match["major"]
-    return f"0.{match['minor']}" if match["minor"] != "0" else f"0.0.{match['patch']}"
+    version = Version.parse(text)
+    if version.pre:
+        return text.partition("+")[0]
+    if version.major:
+        return str(version.major)
+    return f"0.{version.minor}" if version.minor else f"0.0.{version.patch}"

@@ -3,12 +3,50 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from spincache_nb.core.digest import Digest
 
-_USER = re.compile(r"(?<=://)[^/@]*@")
+_USER = re.compile(r"(?<=://)[^/]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The part of a ``spin.toml`` that names a source.
+
+    Parameters
+    ----------
+    component
+        Id of the component; for one that is written out in a trigger the id that Spin gives it. None
+        for a dependency of a trigger.
+    trigger
+        Id of the trigger, as Spin names it, for a dependency of a trigger and for a component that is
+        written out in one.
+    dependency
+        Name of the dependency (for a trigger's: its role), or None for a component's own source.
+    profile
+        Build profile that it is for, or None for the default one (Spin v4.0).
+    """
+
+    component: str | None
+    trigger: str | None = None
+    dependency: str | None = None
+    profile: str | None = None
+
+    def __str__(self) -> str:
+        """Name it as an error does: ``component hello, profile release, dependency a:b``."""
+        parts = [f"component {self.component}"] if self.component is not None else []
+        if self.trigger is not None:
+            parts.append(f"trigger {self.trigger}" if self.component is None else f"in trigger {self.trigger}")
+        if self.profile is not None:
+            parts.append(f"profile {self.profile}")
+        parts.append(f"dependency {self.dependency}" if self.dependency is not None else "source")
+        return ", ".join(parts)
+
+    def at(self, *, dependency: str | None = None, profile: str | None = None) -> Place:
+        """The same component or trigger, another part of it."""
+        return replace(self, dependency=dependency or self.dependency, profile=profile or self.profile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +55,15 @@ class WebSource:
 
     Parameters
     ----------
-    where
-        Which part of the manifest names it, such as ``component hello, source``.
+    place
+        Which part of the manifest names it.
     digest
         sha256 digest, which is its name in ``wasm/``.
     url
         The address; it may hold credentials, so it is not in the repr.
     """
 
-    where: str
+    place: Place
     digest: Digest
     url: str = field(repr=False)
 
@@ -35,7 +73,7 @@ class WebSource:
 
         Examples
         --------
-        >>> WebSource("demo", Digest.of(b""), "https://me:secret@example.test/a.wasm?key=1").address
+        >>> WebSource(Place("a"), Digest.of(b""), "https://me:secret@example.test/a.wasm?key=1").address
         'https://example.test/a.wasm'
         """
         return _USER.sub("", re.split(r"[?#]", self.url, maxsplit=1)[0])
@@ -47,7 +85,7 @@ class PackageSource:
 
     Parameters
     ----------
-    where
+    place
         Which part of the manifest names it.
     package
         ``namespace:name``.
@@ -57,10 +95,29 @@ class PackageSource:
         Host, or None for the one that the package tools are configured for.
     """
 
-    where: str
+    place: Place
     package: str
     requirement: str
     registry: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFault:
+    """Something in a ``spin.toml`` that Spin would refuse.
+
+    Parameters
+    ----------
+    key
+        Which part of the manifest.
+    reason
+        What is wrong with it.
+    """
+
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +133,14 @@ class SpinManifest:
     web_sources, packages
         In the order of the file; the same one may be named several times.
     faults
-        Plain sentences on what Spin would refuse; the rest is read all the same.
+        What Spin would refuse; the rest is read all the same.
     """
 
     version: Literal[1, 2]
     name: str | None
     web_sources: tuple[WebSource, ...]
     packages: tuple[PackageSource, ...]
-    faults: tuple[str, ...] = ()
+    faults: tuple[ManifestFault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spincache_nb.core.archive import BoundedTarInfo
+from spincache_nb.core.archive import TarReader
 from spincache_nb.core.cache import open_regular, read_bounded, regular_size
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
 from spincache_nb.core.manifest import Descriptor
@@ -188,20 +187,14 @@ def _places_in_tar(path: Path) -> dict[str, tuple[int, int]]:
     """Offset and size of every regular file in an uncompressed tar."""
     places: dict[str, tuple[int, int]] = {}
     try:
-        with (
-            open_regular(path) as stream,
-            tarfile.open(fileobj=stream, mode="r:", tarinfo=BoundedTarInfo) as tar,
-        ):
-            count = 0
-            while (entry := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]
-                count += 1
-                if count > _ENTRY_LIMIT:
+        with open_regular(path) as stream:
+            for count, entry in enumerate(TarReader(stream, where=str(path))):
+                if count == _ENTRY_LIMIT:
                     raise LimitError(str(path), f"at most {_ENTRY_LIMIT} entries", "more", _REMEDY)
-                if entry.isreg() and not entry.issparse():
-                    places[entry.name.removeprefix("./")] = (entry.offset_data, entry.size)
-    except (tarfile.TarError, OSError, ValueError, OverflowError) as exc:
-        raise ArchiveError(str(path), "an uncompressed tar", str(exc), _REMEDY) from exc
+                if entry.is_file and entry.pieces is None:
+                    places[entry.name.removeprefix("./")] = (entry.offset, entry.size)
+    except OSError as exc:
+        raise ArchiveError(str(path), "an uncompressed tar", exc.strerror or str(exc), _REMEDY) from exc
     return places
 
 

@@ -109,7 +109,7 @@ def export(
         If the file cannot be written.
     """
     texts = [references] if isinstance(references, str | Reference) else list(references)
-    known = known_digests(history if history is not None else History(), cache)
+    known = known_digests(history if history is not None else cache.history, cache)
     packed = [_pack(cache, text, rewritten, known) for text in texts]
     path = Path(target).expanduser().absolute()
     new = NewFile(path.parent)

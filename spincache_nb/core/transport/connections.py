@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -82,6 +83,7 @@ class Pool:
     def __init__(self, idle: int) -> None:
         self._idle = idle
         self._lock = threading.Lock()
+        self._closed = False
         self._waiting: dict[Route, list[Connection]] = {}
 
     def take(self, route: Route) -> Connection | None:
@@ -95,17 +97,18 @@ class Pool:
             connection.wire.shut()
 
     def give(self, connection: Connection) -> None:
-        """Keep one for later, unless there are enough."""
+        """Keep one for later, unless there are enough or no later is to come."""
         with self._lock:
             connections = self._waiting.setdefault(connection.route, [])
-            if len(connections) < self._idle:
+            if len(connections) < self._idle and not self._closed:
                 connections.append(connection)
                 return
         connection.wire.shut()
 
-    def clear(self) -> None:
-        """Close all that wait."""
+    def close(self) -> None:
+        """Close all that wait, and keep none from now on."""
         with self._lock:
+            self._closed = True
             waiting = [connection for connections in self._waiting.values() for connection in connections]
             self._waiting.clear()
         for connection in waiting:
@@ -177,7 +180,7 @@ class DirectTransport(httpx.BaseTransport):
         self._context = context
         self._check = check
         self._pool = Pool(idle)
-        self._sockets = OpenSockets(check)
+        self._sockets = OpenSockets()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Ask a server directly."""
@@ -220,20 +223,27 @@ class DirectTransport(httpx.BaseTransport):
 
     def _connect(self, route: Route, timeouts: dict[str, float]) -> Connection:
         scheme, host, port = route.origin
-        through = (route.proxy.host, route.proxy.port) if route.proxy is not None else (host, port)
         timeout = timeouts["connect"]
+        context = self._context() if scheme == "https" else None
+        sock = self._reach(host, port, route.proxy, timeout)
         with connecting():
-            sock = open_socket(*through, timeout=timeout, sockets=self._sockets, check=self._check)
             if route.tunnelled and route.proxy is not None:
                 self._tunnel(Wire(sock, self._sockets, self._check), route.proxy, host, port, timeout)
-            if scheme == "https":
-                try:
-                    context = self._context()
-                except BaseException:
-                    self._sockets.discard(sock)
-                    raise
+            if context is not None:
                 sock = start_tls(sock, context, host, timeout=timeout, sockets=self._sockets)
         return Connection(route, Wire(sock, self._sockets, self._check))
+
+    def _reach(self, host: str, port: int, proxy: Proxy | None, timeout: float) -> socket.socket:
+        """Connect to a server, or to the proxy that leads to it."""
+        if proxy is not None:
+            host, port = proxy.host, proxy.port
+        try:
+            with connecting():
+                return open_socket(host, port, timeout=timeout, sockets=self._sockets, check=self._check)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+            if proxy is None:
+                raise
+            raise proxy_error(exc, proxy) from exc
 
     def _tunnel(self, wire: Wire, proxy: Proxy, host: str, port: int, timeout: float) -> None:
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -247,7 +257,7 @@ class DirectTransport(httpx.BaseTransport):
             asking.request("CONNECT", target, headers=headers)
             status = asking.getresponse().status
             if not 200 <= status < 300:
-                raise httpx.ProxyError(f"the answer {status} of {proxy.name}")
+                raise httpx.ProxyError(f"{status} from {proxy.name}")
         except BaseException:
             wire.shut()
             raise
@@ -255,11 +265,16 @@ class DirectTransport(httpx.BaseTransport):
     def cut(self) -> None:
         """End everything that waits, in whatever thread, and close what is idle."""
         self._sockets.cut()
-        self._pool.clear()
+        self._pool.close()
 
     def close(self) -> None:
         """Close what is idle; answers that are being read stay open."""
-        self._pool.clear()
+        self._pool.close()
+
+
+def proxy_error(exc: httpx.TransportError, proxy: Proxy) -> httpx.ProxyError:
+    """Say that it is the proxy that could not be reached."""
+    return httpx.ProxyError(f"no connection to {proxy.name} ({exc})")
 
 
 @contextlib.contextmanager

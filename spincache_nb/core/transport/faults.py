@@ -32,17 +32,11 @@ def translate(exc: httpx.TransportError, url: httpx.URL) -> RetryableError | Con
     """
     where = public_url(url)
     if isinstance(exc, httpx.ProxyError):
-        return ConnectionFailedError(
-            where,
-            "the proxy to pass it on",
-            str(exc),
-            "check HTTPS_PROXY and NO_PROXY, or the system's settings",
-        )
+        remedy = "check HTTPS_PROXY and NO_PROXY, or the system's settings"
+        error = ConnectionFailedError(where, "the proxy to pass it on", str(exc), remedy)
+        return RetryableError(error, hopeless=True) if exc.__cause__ is not None else error
     if isinstance(exc, httpx.TimeoutException):
-        connecting = isinstance(exc, httpx.ConnectTimeout)
-        expected = "a connection" if connecting else "an answer"
-        error = ConnectionFailedError(where, expected, "silence until the time was up", _TRY_LATER)
-        return RetryableError(error, hopeless=connecting)
+        return _silence(url, where, connecting=isinstance(exc, httpx.ConnectTimeout))
     if isinstance(exc, httpx.ConnectError):
         return _unconnected(exc, url, where)
     if isinstance(exc, httpx.LocalProtocolError):
@@ -51,18 +45,28 @@ def translate(exc: httpx.TransportError, url: httpx.URL) -> RetryableError | Con
     return RetryableError(ConnectionFailedError(where, "a whole answer", found, _TRY_LATER))
 
 
+def _silence(url: httpx.URL, where: str, *, connecting: bool) -> RetryableError:
+    expected, remedy = "an answer", _TRY_LATER
+    if connecting:
+        expected = "a TLS connection" if url.scheme == "https" else "a connection"
+        remedy = f"check the name and port {url.netloc.decode('ascii')}, and the network"
+        remedy += "; insecure=True asks for plain HTTP" if url.scheme == "https" else ""
+    found = "silence until the time was up"
+    return RetryableError(ConnectionFailedError(where, expected, found, remedy), hopeless=connecting)
+
+
 def _unconnected(
     exc: httpx.ConnectError, url: httpx.URL, where: str
 ) -> RetryableError | ConnectionFailedError:
-    causes = list(_chain(exc))
-    for cause in causes:
+    chain = list(causes(exc))
+    for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _untrusted(cause, where)
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
             return _no_tls(cause, where)
         if isinstance(cause, socket.gaierror):
             return _unknown_host(cause, url.host, where)
-    refused = any(isinstance(cause, ConnectionRefusedError) for cause in causes)
+    refused = any(isinstance(cause, ConnectionRefusedError) for cause in chain)
     found = "connection refused" if refused else _text_of(exc) or "none"
     remedy = f"check the name and port {url.netloc.decode('ascii')}, and that the registry runs"
     return RetryableError(ConnectionFailedError(where, "a connection", found, remedy), hopeless=True)
@@ -102,7 +106,8 @@ def _unknown_host(cause: socket.gaierror, host: str, where: str) -> RetryableErr
     return RetryableError(error, hopeless=True) if cause.errno == socket.EAI_AGAIN else error
 
 
-def _chain(exc: BaseException | None) -> Iterator[BaseException]:
+def causes(exc: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what led to it."""
     while exc is not None:
         yield exc
         exc = exc.__cause__ or exc.__context__
@@ -110,7 +115,7 @@ def _chain(exc: BaseException | None) -> Iterator[BaseException]:
 
 def _text_of(exc: BaseException) -> str:
     """The system's words for it, which name no address and no secret."""
-    for cause in _chain(exc):
+    for cause in causes(exc):
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
     return str(exc)

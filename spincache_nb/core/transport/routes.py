@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import httpx
 
-from spincache_nb.core.transport.connections import DirectTransport
+from spincache_nb.core.transport.connections import DirectTransport, proxy_error
+from spincache_nb.core.transport.faults import causes
 from spincache_nb.core.transport.proxies import Proxy, SystemProxies
 from spincache_nb.core.transport.wire import Check
 from spincache_nb.errors import MissingExtraError
@@ -51,7 +52,13 @@ class RoutedTransport(httpx.BaseTransport):
         proxy = self._proxies(request.url)
         if proxy is None or proxy.scheme in _BY_US:
             return self._direct.handle(request, proxy)
-        return self._through(proxy, request.url.scheme).handle_request(request)
+        transport = self._through(proxy, request.url.scheme)
+        try:
+            return transport.handle_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+            if any(isinstance(cause, ssl.SSLError) for cause in causes(exc)):
+                raise
+            raise proxy_error(exc, proxy) from exc
 
     def _through(self, proxy: Proxy, scheme: str) -> httpx.HTTPTransport:
         with self._lock:

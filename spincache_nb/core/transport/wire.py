@@ -21,8 +21,7 @@ Check = Callable[[], None]
 class OpenSockets:
     """All sockets of a transport, so that one call can end whatever waits on any of them."""
 
-    def __init__(self, check: Check) -> None:
-        self._check = check
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._cut = False
@@ -33,6 +32,26 @@ class OpenSockets:
             self._sockets.add(sock)
             if self._cut:
                 cut(sock)
+
+    def secure(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+        """Put TLS around one, before its handshake; the new socket takes its place.
+
+        This happens with all others held: a socket that is cut in the middle of it would be lost
+        without being closed.
+
+        Raises
+        ------
+        OSError
+            If all were cut.
+        """
+        with self._lock:
+            self._sockets.discard(sock)
+            if self._cut:
+                sock.close()
+                raise ConnectionAbortedError("cut")
+            secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            self._sockets.add(secure)
+            return secure
 
     def discard(self, sock: socket.socket) -> None:
         """Close one and forget it."""
@@ -123,12 +142,8 @@ def start_tls(
     ssl.SSLError, OSError
         If the handshake fails.
     """
-    try:
-        sock.settimeout(timeout)
-        secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-    finally:
-        sockets.discard(sock)  # wrapping moves the descriptor into the new socket
-    sockets.add(secure)
+    sock.settimeout(timeout)
+    secure = sockets.secure(sock, context, host)
     try:
         secure.do_handshake()
     except BaseException:

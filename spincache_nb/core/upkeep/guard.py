@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from spincache_nb.core.cache import AREAS, Cache, Problem, Scan
+from spincache_nb.core.cache import AREAS, Problem, Scan
 from spincache_nb.core.cache.layout import HARMLESS_NAMES, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
 from spincache_nb.core.digest import ENCODED_LENGTH
 from spincache_nb.core.inventory import Inventory
@@ -132,7 +132,7 @@ def refuse_unless_known(inventory: Inventory) -> None:
                 project.name,
                 "a project that can be read whole, since it may need any blob",
                 "one that cannot",
-                "see frames.problems(cache, projects=[...]); no blob was touched",
+                "correct the project, or leave it out; no blob was touched",
             )
 
 
@@ -175,4 +175,5 @@ def _not_a_cache(path: Path, found: str, remedy: str = "") -> NotACacheError:
 
 def _unreadable(path: Path, exc: OSError) -> CacheError:
     found = exc.strerror or str(exc)
-    return CacheError(shown(str(path)), "a folder that can be read", found, f"check its permissions; {_UNTOUCHED}")
+    remedy = f"check its permissions; {_UNTOUCHED}"
+    return CacheError(shown(str(path)), "a folder that can be read", found, remedy)

@@ -13,7 +13,7 @@ from spincache_nb.core.cache.scan import scan_tags
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History
 from spincache_nb.core.inventory import CachedApp, Inventory, take_inventory
-from spincache_nb.core.inventory.projects import LOCK
+from spincache_nb.core.inventory.projects import LOCK, SPIN_TOML
 from spincache_nb.core.manifest import Area
 from spincache_nb.errors import SpinCacheError
 
@@ -57,7 +57,7 @@ def inventory_of(cache: Cache, projects: Sequence[str]) -> Inventory:
     return take_inventory(cache, projects=projects, history=History(enabled=False))
 
 
-def document_states(cache: Cache, projects: Iterable[Path] = ()) -> States:
+def document_states(cache: Cache, projects: Iterable[str] = ()) -> States:
     """Say what state the documents are in that tell who needs what.
 
     Parameters
@@ -65,7 +65,7 @@ def document_states(cache: Cache, projects: Iterable[Path] = ()) -> States:
     cache
         The cache: manifests and locked apps of all its tags.
     projects
-        Paths of ``spin.toml`` files; each with its environment lock.
+        ``spin.toml`` files or folders; each with its environment lock.
 
     Returns
     -------
@@ -73,8 +73,9 @@ def document_states(cache: Cache, projects: Iterable[Path] = ()) -> States:
         By path. If it is the same later on, nobody has come to need anything else.
     """
     paths = [path for tag in scan_tags(cache.path) for path in (tag.manifest_path, tag.locked_app_path)]
-    for project in projects:
-        paths += [project, project.parent / LOCK]
+    for project in map(Path, projects):
+        folder = project if project.is_dir() else project.parent
+        paths += [(project / SPIN_TOML if project.is_dir() else project).resolve(), (folder / LOCK).resolve()]
     return {path: file_state(path) for path in paths}
 
 

@@ -12,11 +12,18 @@ from spincache_nb.core.cache import CachedTag, StoredBlob
 from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.cache.removal import FileState, Parts, file_state
 from spincache_nb.core.inventory import InventoriedBlob
+from spincache_nb.core.manifest import Area
 from spincache_nb.core.upkeep.plans import KeptBlob, RemovalItem, What
 
 
 def file_item(
-    root: Path, path: Path, what: What, reason: str, *, digest: str | None = None, reference: str | None = None
+    root: Path,
+    path: Path,
+    what: What,
+    reason: str,
+    *,
+    digest: str | None = None,
+    reference: str | None = None,
 ) -> RemovalItem | None:
     """Make an item of a file as it is now; None if it is gone, or no regular file."""
     state = file_state(path)
@@ -54,6 +61,12 @@ def kept_blob(blob: InventoriedBlob, users: Sequence[str], reason: str) -> KeptB
     return KeptBlob(path, stored.area, digest, stored.stored_bytes, tuple(users), reason)
 
 
+def kept_item(item: RemovalItem, reason: str) -> KeptBlob:
+    """Say of a blob that was to go that it stays."""
+    area: Area = "wasm" if item.parts[0] == "wasm" else "data"
+    return KeptBlob(item.path, area, item.digest, item.stored_bytes, (), reason)
+
+
 def with_freed_bytes(root: Path, items: Sequence[RemovalItem]) -> tuple[RemovalItem, ...]:
     """Say what each item frees, where files have several names (hard links).
 
@@ -69,8 +82,9 @@ def with_freed_bytes(root: Path, items: Sequence[RemovalItem]) -> tuple[RemovalI
         state = item.state
         if item.parts in linked and state is not None and state.inode in left:
             left[state.inode] -= 1
-            item = replace(item, stored_bytes=0 if left[state.inode] else state.size)  # noqa: PLW2901
-        counted.append(item)
+            counted.append(replace(item, stored_bytes=0 if left[state.inode] else state.size))
+        else:
+            counted.append(item)
     return tuple(counted)
 
 

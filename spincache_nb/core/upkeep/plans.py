@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Literal
 
 from spincache_nb.core.cache import Cache
@@ -20,7 +21,7 @@ SELECTIVE_NOTICE = (
 )
 """Said with every plan to remove or prune (Spin's page on its internal data layout)."""
 
-CLEAR_NOTICE = "This is the one operation on the cache that Spin documents; Spin downloads again what it needs."
+CLEAR_NOTICE = "This is the one operation on the cache that Spin documents; Spin fetches again what it needs."
 """Said with every plan to clear."""
 
 _ROWS_SHOWN = 10
@@ -109,6 +110,8 @@ class RemovalPlan:
         spin.toml files or folders whose needs count, too.
     grace_seconds
         Age in seconds below which files stay.
+    documents
+        State of what said who needs what, when the plan was made.
     """
 
     cache: Cache
@@ -119,6 +122,7 @@ class RemovalPlan:
     notes: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
     grace_seconds: float = 0
+    documents: Mapping[Path, FileState | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def freed_bytes(self) -> int:
@@ -177,11 +181,15 @@ class RemovalPlan:
         if not self.items:
             return f"{self.kind}: nothing to do in {printable(str(self.cache.path))}"
         what = _count(self.items, "item")
-        return f"{self.kind}: {what}, {shown_size(self.freed_bytes)} to free in {printable(str(self.cache.path))}"
+        freed = shown_size(self.freed_bytes)
+        return f"{self.kind}: {what}, {freed} to free in {printable(str(self.cache.path))}"
 
     def _repr_html_(self) -> str:
         rows = [(i.what, i.path, shown_size(i.stored_bytes), i.reason) for i in self.items[:_ROWS_SHOWN]]
-        kept = [("kept", b.path, shown_size(b.stored_bytes), _kept_reason(b)) for b in self.kept[:_KEPT_SHOWN]]
+        kept = [
+            ("kept", blob.path, shown_size(blob.stored_bytes), _kept_reason(blob))
+            for blob in self.kept[:_KEPT_SHOWN]
+        ]
         more = _more(self.items, _ROWS_SHOWN, "") + [
             f"kept: {line}" for line in _more(self.kept, _KEPT_SHOWN, "")
         ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.doctor import EXTRAS, REQUIRED, Finding, examine
+from spincache_nb.core.doctor import EXTRAS, REQUIRED, Finding, ask_registry, examine
 from spincache_nb.errors import InvalidReferenceError
 from tests.support.artifacts import new_style
 from tests.support.hostile import HostileServer
@@ -202,7 +202,7 @@ def test_packages_are_those_of_the_projects_own_metadata() -> None:
         assert set(packages) >= names(project["optional-dependencies"][extra])
 
 
-def test_examine_asks_no_network_without_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examine_asks_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("the network was asked")
 
@@ -211,10 +211,10 @@ def test_examine_asks_no_network_without_a_reference(monkeypatch: pytest.MonkeyP
     assert not [finding for finding in examine(Cache()) if finding.topic == "registry"]
 
 
-def test_examine_asks_the_registry_of_a_reference(hostile: HostileServer, tmp_path: Path) -> None:
+def test_ask_registry_gets_the_manifest_and_writes_nothing(hostile: HostileServer, tmp_path: Path) -> None:
     artifact = new_style()
     hostile.serve(artifact)
-    finding = examine(Cache(tmp_path), f"{hostile.name}/{artifact.repository}:{artifact.tag}")[-1]
+    finding = ask_registry(Cache(tmp_path), f"{hostile.name}/{artifact.repository}:{artifact.tag}")
     assert finding.topic == "registry"
     assert finding.name == hostile.name
     assert finding.state == "ok"
@@ -222,12 +222,12 @@ def test_examine_asks_the_registry_of_a_reference(hostile: HostileServer, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_examine_reports_a_registry_that_does_not_answer(closed_port: int) -> None:
-    finding = examine(Cache(), f"127.0.0.1:{closed_port}/demo/hello:v1")[-1]
+def test_ask_registry_reports_a_registry_that_does_not_answer(closed_port: int) -> None:
+    finding = ask_registry(Cache(), f"127.0.0.1:{closed_port}/demo/hello:v1")
     assert (finding.topic, finding.state) == ("registry", "attention")
     assert "refused" in str(finding.value)
 
 
-def test_examine_raises_for_what_is_no_reference() -> None:
+def test_ask_registry_raises_for_what_is_no_reference() -> None:
     with pytest.raises(InvalidReferenceError):
-        examine(Cache(), "https://ghcr.io/a:1")
+        ask_registry(Cache(), "https://ghcr.io/a:1")

@@ -96,7 +96,11 @@ TOKEN = st.text("abcXYZ019-._~!", min_size=1, max_size=8)
 VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
 
 
-@given(st.lists(st.tuples(TOKEN, st.dictionaries(TOKEN.map(str.lower), VALUE, min_size=1, max_size=3)), max_size=3))
+@given(
+    st.lists(
+        st.tuples(TOKEN, st.dictionaries(TOKEN.map(str.lower), VALUE, min_size=1, max_size=3)), max_size=3
+    )
+)
 def test_parse_challenges_reads_back_what_was_quoted(wanted: list[tuple[str, dict[str, str]]]) -> None:
     def quote(text: str) -> str:
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -366,7 +366,13 @@ def test_refusals_that_stay_are_given_up(hostile: HostileServer) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [faults.Drop(), faults.Drop(reset=True), faults.Cut(10), faults.Cut(10, reset=True), faults.WrongLength(5)],
+    [
+        faults.Drop(),
+        faults.Drop(reset=True),
+        faults.Cut(10),
+        faults.Cut(10, reset=True),
+        faults.WrongLength(5),
+    ],
     ids=repr,
 )
 def test_broken_answers_are_asked_for_again(hostile: HostileServer, fault: behaviours.Behaviour) -> None:

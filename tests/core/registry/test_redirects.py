@@ -76,7 +76,12 @@ def test_fragment_and_user_of_a_redirect_are_dropped() -> None:
 
 @pytest.mark.parametrize(
     "elsewhere",
-    ["https://s.example/blob", "https://r.example:444/blob", "http://localhost/blob", "https://r.example./blob"],
+    [
+        "https://s.example/blob",
+        "https://r.example:444/blob",
+        "http://localhost/blob",
+        "https://r.example./blob",
+    ],
 )
 def test_credentials_stay_with_their_origin(elsewhere: str) -> None:
     seen: list[tuple[str, str | None]] = []
@@ -151,7 +156,9 @@ def test_connection_survives_a_redirect(start_hostile: Start) -> None:
     assert (registry.connections, storage.connections) == (1, 1)
 
 
-@pytest.mark.parametrize("location", ["https://r.example" + PATH, "", None, "ftp://s.example/", "https://", "https://s.example:0/"])
+@pytest.mark.parametrize(
+    "location", ["https://r.example" + PATH, "", None, "ftp://s.example/", "https://", "https://s.example:0/"]
+)
 def test_redirect_to_nowhere_breaks_the_protocol(location: str | None) -> None:
     headers = {} if location is None else {"Location": location}
     with mock_client(lambda request: httpx.Response(307, headers=headers)) as client:
@@ -197,14 +204,19 @@ def test_loopback_does_not_lead_into_the_clear() -> None:
 
 
 @pytest.mark.parametrize(
-    ("insecure", "target"), [(True, "http://s.example/x"), (None, "http://127.0.0.1:1/x"), (False, "http://localhost/x")]
+    ("insecure", "target"),
+    [(True, "http://s.example/x"), (None, "http://127.0.0.1:1/x"), (False, "http://localhost/x")],
 )
-def test_plain_http_is_followed_where_it_was_asked_for_or_never_leaves(insecure: bool | None, target: str) -> None:
+def test_plain_http_is_followed_where_it_was_asked_for_or_never_leaves(
+    insecure: bool | None, target: str
+) -> None:
     _, transport = redirecting(target)
     assert fetch(transport, insecure=insecure) == DATA
 
 
-def test_tls_registry_may_lead_to_loopback(hostile: HostileServer, hostile_tls: HostileServer, ca_file: Path) -> None:
+def test_tls_registry_may_lead_to_loopback(
+    hostile: HostileServer, hostile_tls: HostileServer, ca_file: Path
+) -> None:
     hostile_tls.always(PATH, behaviours.Redirect(f"{hostile.url}/s"))
     hostile.content("/s", DATA)
     with quick_client(insecure=False, ca=ca_file) as client:

@@ -91,7 +91,9 @@ def test_tags_of_a_page_without_end_end(hostile: HostileServer) -> None:
         tags_of(hostile)
 
 
-@pytest.mark.parametrize("target", ["https://evil.example/v2/x", "//evil.example/x", "http://r.example/x", "ftp://r.example/x"])
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/v2/x", "//evil.example/x", "http://r.example/x", "ftp://r.example/x"]
+)
 def test_tags_does_not_follow_a_link_to_elsewhere(target: str) -> None:
     handler = lambda request: page(["v1"], Link=f'<{target}>; rel="next"')  # noqa: E731
     with mock_client(handler, auth=("ann", "secret")) as client:

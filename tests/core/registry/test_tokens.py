@@ -44,7 +44,11 @@ def lifetime(**fields: Any) -> float:
 
 
 def ask(
-    handler: Any, challenge: dict[str, str], *, credentials: Credentials | None = None, registry: str = "https://r.example/"
+    handler: Any,
+    challenge: dict[str, str],
+    *,
+    credentials: Credentials | None = None,
+    registry: str = "https://r.example/",
 ) -> Token:
     web = Web(transport=httpx.MockTransport(handler))
     return fetch_token(
@@ -189,7 +193,9 @@ def test_fetch_token_tells_a_refused_realm_nothing() -> None:
         ask(handler, {"realm": "http://auth.example/token"}, credentials=Credentials("ann", "secret"))
 
 
-@pytest.mark.parametrize("realm", ["ftp://auth.example/", "/token", "https://", "https://[", "token", "https://a b/"])
+@pytest.mark.parametrize(
+    "realm", ["ftp://auth.example/", "/token", "https://", "https://[", "token", "https://a b/"]
+)
 def test_fetch_token_refuses_a_realm_that_is_no_address(realm: str) -> None:
     with pytest.raises(ProtocolError):
         ask(give_token, {"realm": realm})

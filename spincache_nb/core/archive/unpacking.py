@@ -8,26 +8,17 @@ a path on disk.
 from __future__ import annotations
 
 import gzip
-import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
+from spincache_nb.core.archive.tar import TarEntry, TarReader
 from spincache_nb.core.cache import Cache, open_regular
 from spincache_nb.core.digest import Digest, hash_stream
-from spincache_nb.errors import ArchiveError, LimitError, SpinCacheError
+from spincache_nb.errors import ArchiveError, CacheError, LimitError, SpinCacheError
 
-_CHUNK_BYTES = 256 << 10
-_HEADER_LIMIT = 1 << 20
 _RATIO_FROM_BYTES = 64 << 20
-_LONG_HEADERS = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +77,7 @@ def unpack(
     limits: ArchiveLimits | None = None,
     check: Callable[[], None] = lambda: None,
     durable: bool = False,
+    renew: Collection[Digest] = (),
 ) -> Unpacked:
     """Store the members of a stored archive in ``data/``.
 
@@ -101,6 +93,8 @@ def unpack(
         Called for each chunk; may raise to stop.
     durable
         Whether each member is on the disk before the next is read.
+    renew
+        Members that are written again even if a file of their name and size is there.
 
     Raises
     ------
@@ -116,7 +110,11 @@ def unpack(
     where = f"archive layer {archive}"
     with cache.open_blob(archive) as stream:
         return _walk(
-            stream, where, limits or ArchiveLimits(), check, lambda c: cache.put_unnamed(c, durable=durable)
+            stream,
+            where,
+            limits or ArchiveLimits(),
+            check,
+            lambda chunks: cache.put_unnamed(chunks, durable=durable, renew=renew),
         )
 
 
@@ -168,45 +166,33 @@ def _walk(
 ) -> Unpacked:
     members: list[Member] = []
     entries = 0
-    packed = _Counted(stream)
+    packed = _Counted(stream, where)
     try:
         with gzip.GzipFile(fileobj=cast(BinaryIO, packed), mode="rb") as unzipped:
             bounded = _Bounded(unzipped, packed, where, limits, check)
-            with tarfile.open(fileobj=cast(BinaryIO, bounded), mode="r|", tarinfo=BoundedTarInfo) as tar:
-                while (entry := tar.next()) is not None:
-                    # A streaming reader has no use for the list of members, which only grows.
-                    tar.members = []  # type: ignore[attr-defined]
-                    entries += 1
-                    if entries > limits.entries:
-                        raise _beyond(where, f"at most {limits.entries} entries", "more")
-                    if entry.isreg() and ".." not in entry.name.split("/"):
-                        members.append(_member(tar, entry, where, limits, take))
+            tar = TarReader(bounded, where=where)
+            for entry in tar:
+                entries += 1
+                if entries > limits.entries:
+                    raise _beyond(where, f"at most {limits.entries} entries", "more")
+                if entry.is_file and ".." not in entry.name.split("/"):
+                    _check_size(entry, where, limits)
+                    digest, size = take(bounded.content(tar.chunks(entry)))
+                    members.append(Member(entry.name, digest, size))
     except SpinCacheError:
         raise
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as exc:
+    except (zlib.error, EOFError, OSError, ValueError, OverflowError) as exc:
         raise ArchiveError(
             where, "a gzip-compressed tar", str(exc) or type(exc).__name__, "the app was pushed damaged"
         ) from exc
     return Unpacked(tuple(members), entries - len(members))
 
 
-def _member(
-    tar: tarfile.TarFile,
-    entry: tarfile.TarInfo,
-    where: str,
-    limits: ArchiveLimits,
-    take: Callable[[Iterator[bytes]], tuple[Digest, int]],
-) -> Member:
+def _check_size(entry: TarEntry, where: str, limits: ArchiveLimits) -> None:
     if entry.size > limits.member_bytes:
         raise _beyond(
             f"{where}, member {entry.name!r}", f"at most {limits.member_bytes} bytes", f"{entry.size}"
         )
-    content = tar.extractfile(entry)
-    if content is None:
-        raise ArchiveError(where, "a regular file", f"none at {entry.name!r}", "the app was pushed damaged")
-    with content:
-        digest, size = take(iter(lambda: content.read(_CHUNK_BYTES), b""))
-    return Member(entry.name, digest, size)
 
 
 def _hash_chunks(chunks: Iterator[bytes]) -> tuple[Digest, int]:
@@ -223,14 +209,20 @@ def _beyond(where: str, expected: str, found: str) -> LimitError:
 
 
 class _Counted:
-    """Counts what is read of the packed stream."""
+    """Counts what is read of the packed stream, and tells a disk that fails from a damaged archive."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, where: str) -> None:
         self.stream = stream
+        self.where = where
         self.count = 0
 
     def read(self, size: int = -1) -> bytes:
-        chunk = self.stream.read(size)
+        try:
+            chunk = self.stream.read(size)
+        except OSError as exc:
+            raise CacheError(
+                self.where, "a readable file", exc.strerror or str(exc), "check the disk"
+            ) from exc
         self.count += len(chunk)
         return chunk
 
@@ -251,32 +243,30 @@ class _Bounded:
         self.where = where
         self.limits = limits
         self.check = check
-        self.count = 0
+        self.unpacked = 0
+        self.taken = 0
 
     def read(self, size: int) -> bytes:
         self.check()
         chunk = self.stream.read(size)
-        self.count += len(chunk)
-        if self.count > self.limits.total_bytes:
+        self.unpacked += len(chunk)
+        self.compare(self.unpacked)
+        return chunk
+
+    def content(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass the content of a member on; the holes of sparse files are in no stream, but count."""
+        for chunk in chunks:
+            self.check()
+            self.taken += len(chunk)
+            self.compare(self.taken)
+            yield chunk
+
+    def compare(self, count: int) -> None:
+        if count > self.limits.total_bytes:
             raise _beyond(self.where, f"at most {self.limits.total_bytes} bytes unpacked", "more")
-        allowed = max(self.packed.count * self.limits.ratio, _RATIO_FROM_BYTES)
-        if self.count > allowed:
+        if count > max(self.packed.count * self.limits.ratio, _RATIO_FROM_BYTES):
             raise _beyond(
                 self.where,
                 f"at most {self.limits.ratio} bytes unpacked per byte",
-                f"{self.count} from {self.packed.count}: a decompression bomb?",
+                f"{count} from {self.packed.count}: a decompression bomb?",
             )
-        return chunk
-
-
-class BoundedTarInfo(tarfile.TarInfo):
-    """Refuses extended headers that `tarfile` would read into memory whole."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        info = super().frombuf(buf, encoding, errors)
-        if info.type in _LONG_HEADERS and info.size > _HEADER_LIMIT:
-            raise _beyond(
-                "archive layer", f"extended headers of at most {_HEADER_LIMIT} bytes", f"{info.size}"
-            )
-        return info

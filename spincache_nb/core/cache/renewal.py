@@ -1,0 +1,39 @@
+"""Writing the locked app of a cached tag again, without touching its manifest."""
+
+from __future__ import annotations
+
+from spincache_nb.core.cache import files
+from spincache_nb.core.cache.found import CachedTag
+from spincache_nb.core.cache.store import Cache
+from spincache_nb.errors import CacheWriteError
+
+
+def renew_locked_app(cache: Cache, tag: CachedTag, content: bytes, *, durable: bool = False) -> None:
+    """Replace ``config.json`` of a cached tag in one step.
+
+    Parameters
+    ----------
+    cache
+        The cache.
+    tag
+        One of its tags.
+    content
+        The bytes: a locked app, or a package's config.
+    durable
+        Whether to return only when the disk has them.
+
+    Raises
+    ------
+    NoSpaceError, CacheWriteError
+        If the system refuses, or a link is in a folder's place; what is there then stays.
+    """
+    if cache.path not in tag.path.parents:
+        raise CacheWriteError(str(tag.path), f"a folder below {cache.path}", "another", "nothing was written")
+    files.make_directory(tag.path, root=cache.path)
+    new = files.NewFile(tag.path, durable=durable)
+    try:
+        new.write(content)
+        new.replace(tag.locked_app_path)
+    except BaseException:
+        new.discard()
+        raise

@@ -1,0 +1,287 @@
+"""Checking a cache: everything stored is hashed, and what is wrong becomes rows, one for each fault."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from spincache_nb.core.cache import Cache, Problem, StoredBlob
+from spincache_nb.core.cache.removal import FileState, file_state
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.history import History
+from spincache_nb.core.inventory import Inventory, take_inventory
+from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
+from spincache_nb.core.upkeep.binaries import is_whole_binary
+from spincache_nb.core.upkeep.hashing import Hashed, hash_blobs, promised
+from spincache_nb.errors import PullCancelled
+
+MISNAMED = "content of another digest"
+BEING_WRITTEN = "file being written"
+
+_HARMLESS = frozenset(
+    {
+        MISNAMED,
+        BEING_WRITTEN,
+        "temporary file",
+        "empty tag folder",
+        "foreign",
+        "link",
+        "misnamed file",
+        "misplaced manifest",
+        "name of an old Spin",
+        "second copy",
+        "not a file",
+    }
+)
+_ROUNDS = 4
+_PAUSE_SECONDS = 0.25
+_FRESH_SECONDS = 10.0
+_REPAIR = "repair it: sc.repair(cache), or `spincache-nb repair`"
+
+
+def is_damage(kind: str, reference: str | None = None) -> bool:
+    """Whether a problem means that stored content is damaged or lacking.
+
+    Parameters
+    ----------
+    kind
+        As in `Problem`.
+    reference
+        The app it concerns: what is harmless by itself is not in the place of something an app needs.
+
+    Examples
+    --------
+    >>> is_damage("damaged blob"), is_damage("temporary file")
+    (True, False)
+    """
+    return kind not in _HARMLESS or (kind in ("link", "not a file") and reference is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a check found.
+
+    Parameters
+    ----------
+    inventory
+        Of the cache.
+    wrong
+        Files that are not what their names promise, or cannot be read.
+    problems
+        All that is wrong, sorted by path; one row for each fault.
+    """
+
+    inventory: Inventory
+    wrong: tuple[Hashed, ...]
+    problems: tuple[Problem, ...]
+
+
+def check_cache(
+    cache: Cache,
+    *,
+    jobs: int | None = None,
+    progress: Progress = None,
+    cancel: threading.Event | None = None,
+    projects: Sequence[str | os.PathLike[str]] = (),
+    history: History | None = None,
+) -> tuple[Problem, ...]:
+    """Hash everything that is stored, and list what is wrong with the cache.
+
+    Parameters
+    ----------
+    cache
+        The cache; it is only read.
+    jobs
+        Files hashed at a time; one for each processor unless given.
+    progress
+        None for silence, True for a bar over all bytes, or a callable that takes each `ProgressEvent`.
+    cancel
+        Set it from another thread to stop.
+    projects
+        ``spin.toml`` files or folders of projects that use this cache too.
+    history
+        The record of pulls; this user's unless given.
+
+    Returns
+    -------
+    tuple of Problem
+        Sorted by path; `is_damage` tells which are more than untidiness.
+
+    Raises
+    ------
+    PullCancelled
+        If `cancel` was set.
+    SpinManifestError
+        If there is no project at one of the paths given.
+
+    Notes
+    -----
+    What seems damaged is read again before it is reported, since others may be writing it; a file
+    that keeps changing is said to be, and is no damage. A name without algorithm (Spin v0.9 to v1.x)
+    is checked as SHA-256. A file in ``wasm/`` whose bytes are a whole WebAssembly binary of another
+    digest, and which no app names, is not called damaged: Spin main stores the WIT of target
+    environments so.
+    """
+    return examine(
+        cache, jobs=jobs, progress=progress, cancel=cancel, projects=projects, history=history
+    ).problems
+
+
+def examine(
+    cache: Cache,
+    *,
+    jobs: int | None = None,
+    progress: Progress = None,
+    cancel: threading.Event | None = None,
+    projects: Sequence[str | os.PathLike[str]] = (),
+    history: History | None = None,
+    only: Collection[tuple[str, str]] | None = None,
+) -> Health:
+    """Like `check_cache`, with everything that was found out on the way.
+
+    Parameters
+    ----------
+    only
+        Area and name of the files to hash, instead of all.
+    """
+    inventory = take_inventory(cache, projects=projects, history=history)
+    blobs = [
+        entry.blob
+        for entry in inventory.blobs
+        if promised(entry.blob) is not None and (only is None or (entry.blob.area, entry.blob.name) in only)
+    ]
+    reporter = Reporter(progress, what="verify")
+    checker = _Checker(reporter, jobs, cancel)
+    try:
+        reporter(ProgressEvent("plan", total=sum(blob.stored_bytes for blob in blobs)))
+        wrong, changing = checker.check(blobs)
+    finally:
+        reporter.close()
+    return Health(inventory, tuple(wrong), _rows(inventory, wrong, changing))
+
+
+class _Checker:
+    """Hashes files, and those that seem wrong again."""
+
+    def __init__(self, report: Reporter, jobs: int | None, cancel: threading.Event | None) -> None:
+        self.report = report
+        self.jobs = jobs
+        self.cancel = cancel
+
+    def check(self, blobs: Iterable[StoredBlob]) -> tuple[list[Hashed], list[Hashed]]:
+        """Give files that are wrong, and files that keep changing."""
+        suspects = [one for one in self.hash(blobs, self.told) if not one.is_right]
+        wrong: list[Hashed] = []
+        for _ in range(_ROUNDS):
+            if not suspects:
+                break
+            if any(_is_fresh(one.state) for one in suspects):
+                self.pause()
+            before = {one.blob.path: one for one in suspects}
+            again = [one for one in self.hash((one.blob for one in suspects), _silent) if not one.is_right]
+            still = [one for one in again if one == before[one.blob.path] and _is_unchanged(one)]
+            wrong += still
+            suspects = [one for one in again if one not in still]
+        wrong.sort(key=lambda one: (one.blob.area, one.blob.name))
+        return wrong, suspects
+
+    def hash(self, blobs: Iterable[StoredBlob], told: Callable[[StoredBlob, int], object]) -> list[Hashed]:
+        return hash_blobs(blobs, jobs=self.jobs, told=told, cancelled=self.cancelled)
+
+    def told(self, blob: StoredBlob, count: int) -> None:
+        digest = str(promised(blob) or "")
+        self.report(ProgressEvent("bytes", digest=digest, count=count, total=blob.stored_bytes))
+
+    def cancelled(self) -> bool:
+        return self.cancel is not None and self.cancel.is_set()
+
+    def pause(self) -> None:
+        """Give somebody who is just writing a moment."""
+        if self.cancel is None:
+            time.sleep(_PAUSE_SECONDS)
+        elif self.cancel.wait(_PAUSE_SECONDS):
+            raise PullCancelled("verify", "", "", "stopped; nothing was changed")
+
+
+def _silent(blob: StoredBlob, count: int) -> None:
+    del blob, count
+
+
+def _is_unchanged(one: Hashed) -> bool:
+    return file_state(one.blob.path) == one.state
+
+
+def _is_fresh(state: FileState | None) -> bool:
+    return state is None or time.time() - state.modified_ns / 1e9 < _FRESH_SECONDS
+
+
+# Rows ----------------------------------------------------------------------------------------
+
+
+def _rows(inventory: Inventory, wrong: Iterable[Hashed], changing: Iterable[Hashed]) -> tuple[Problem, ...]:
+    """Add what hashing tells to what the inventory knows, one row for each fault."""
+    users: dict[tuple[str, Digest], list[str]] = {}
+    apps = {app.reference for app in inventory.apps}
+    for use in inventory.uses():
+        users.setdefault((use.area, use.digest), []).append(use.user)
+    rows = list(inventory.problems)
+    known = {row.path for row in rows if row.kind in ("damaged blob", "unreadable file")}
+    for one in wrong:
+        path = f"{one.blob.area}/{one.blob.name}"
+        if path in known:
+            continue
+        rows = [row for row in rows if row.path != path or row.kind != "damaged archive"]
+        digest = one.blob.digest
+        names = users.get((one.blob.area, digest), []) if digest is not None else []
+        needing = [name for name in names if name in apps]
+        rows.append(_row(one, path, needing, [name for name in names if name not in apps]))
+    rows += (_changing_row(one) for one in changing)
+    return tuple(sorted(rows, key=lambda row: (row.path, row.kind, row.detail)))
+
+
+def _row(one: Hashed, path: str, apps: Sequence[str], projects: Sequence[str]) -> Problem:
+    if one.digest is None:
+        detail = f"the system says: {one.error}"
+        row = Problem(path, "unreadable file", detail, "check its permissions and the disk")
+    elif not apps and one.blob.area == "wasm" and is_whole_binary(one.blob.path):
+        return Problem(
+            path,
+            MISNAMED,
+            f"its bytes are a whole WebAssembly binary, {one.digest}; Spin stores the WIT of a target "
+            "environment under its manifest's digest, which cannot be told from a damaged file here",
+            "leave it, or prune it: Spin fetches it again",
+        )
+    else:
+        row = Problem(path, "damaged blob", _damage(one), _remedy(apps, projects))
+    if not apps:
+        return row
+    others = len(apps) - 1
+    also = f"; it concerns {others} more {'app' if others == 1 else 'apps'}" if others else ""
+    return replace(row, reference=apps[0], detail=row.detail + also)
+
+
+def _damage(one: Hashed) -> str:
+    if not one.size:
+        return "it is empty, and its name is the digest of something"
+    found = f"its {one.size} bytes hash to {one.digest}"
+    return f"{found}: they are altered or truncated, and Spin uses them all the same"
+
+
+def _remedy(apps: Sequence[str], projects: Sequence[str]) -> str:
+    if apps:
+        return _REPAIR
+    if projects:
+        return f"remove it, then build {projects[0]} again: Spin fetches it"
+    return "prune it, or remove it; if a project uses it, Spin fetches it again"
+
+
+def _changing_row(one: Hashed) -> Problem:
+    return Problem(
+        f"{one.blob.area}/{one.blob.name}",
+        BEING_WRITTEN,
+        "it changed each time it was read: somebody is writing it",
+        "check again when nothing is being pulled",
+    )

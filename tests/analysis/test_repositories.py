@@ -1,0 +1,42 @@
+"""Repositories with versions to compare."""
+
+import pandas as pd
+
+from spincache_nb.analysis import Frames
+from spincache_nb.analysis.repositories import versioned_repositories
+from spincache_nb.frames.schemas import APPS_SCHEMA, build
+
+
+def apps(*lines: tuple[str, str, str, int | None, int | None]) -> pd.DataFrame:
+    """Apps by registry, repository, tag, layer count and declared bytes."""
+    rows = []
+    for registry, repository, tag, layer_count, declared in lines:
+        row = dict.fromkeys(APPS_SCHEMA)
+        row |= {"reference": f"{registry}/{repository}:{tag}", "registry": registry, "repository": repository}
+        row |= {"tag": tag, "layer_count": layer_count, "declared_bytes": declared}
+        rows.append(tuple(row.values()))
+    return build(APPS_SCHEMA, rows)
+
+
+def test_versioned_repositories_have_two_readable_versions_and_the_largest_come_first() -> None:
+    frame = apps(
+        ("ghcr.io", "a/small", "1", 2, 10),
+        ("ghcr.io", "a/small", "2", 2, 10),
+        ("ghcr.io", "a/large", "1", 2, 500),
+        ("ghcr.io", "a/large", "2", 2, None),
+        ("ghcr.io", "a/equal", "1", 2, 10),
+        ("ghcr.io", "a/equal", "2", 2, 10),
+        ("ghcr.io", "a/single", "1", 2, 900),
+        ("docker.io", "a/single", "1", 2, 900),
+        ("ghcr.io", "a/damaged", "1", 2, 900),
+        ("ghcr.io", "a/damaged", "2", None, None),
+    )
+    assert versioned_repositories(Frames(apps=frame)) == [
+        "ghcr.io/a/large",
+        "ghcr.io/a/equal",
+        "ghcr.io/a/small",
+    ]
+
+
+def test_versioned_repositories_of_an_empty_cache_are_none() -> None:
+    assert versioned_repositories(Frames(apps=apps())) == []

@@ -1,0 +1,43 @@
+"""The speeds that the finer grains promise, in CPU time on a component of 25 MB."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from spincache_nb.analysis.inside.chunks import chunk_cuts
+from tests.benchmarks import inside
+from tests.support.payloads import payload
+from tests.wasm.builders import component, nested
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    """Nest real components until there are 25 MB."""
+    content = payload("hello-js/1.0.0.wasm").read_bytes()
+    return component(*[nested(content)] * (25_000_000 // len(content) + 1))
+
+
+def test_sections_and_functions_are_split_and_hashed_at_150_megabytes_per_second(large):
+    assert len(large) > 25_000_000
+    assert inside.speed(large, "section", "function") > 150
+
+
+@pytest.mark.parametrize("kib", [4, 64])
+def test_chunks_are_cut_at_500_megabytes_per_second(large, kib):
+    pytest.importorskip("fastcdc.fastcdc_cy")
+    best = float("inf")
+    for _ in range(3):
+        started = time.process_time()
+        chunk_cuts(memoryview(large), kib << 10)
+        best = min(best, time.process_time() - started)
+    assert len(large) / 1e6 / best > 500
+
+
+def test_benchmark_skips_packages_that_cannot_be_had(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert [line.partition(", ")[2] for line in inside.report()] == ["npm is not installed"] * 3
+    monkeypatch.setattr(inside.shutil, "which", lambda name: sys.executable)
+    assert all(": skipped, " in line for line in inside.report())

@@ -1,0 +1,81 @@
+"""``spincache-nb demo``."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.cli import main
+from tests.support.procs import ROOT
+from tests.support.trees import read_tree
+
+PLOTS = ["breakdown.png", "shared-bytes.png", "sharing.png"]
+APPS = ["docs", "greet", "hello", "playground", "redact", "site"]
+
+
+def folders(home: Path) -> list[str]:
+    return sorted(str(path.relative_to(home)) for path in home.rglob("*"))
+
+
+def test_demo_shows_and_writes_everything_and_touches_nothing_else(
+    tmp_path: Path, isolated_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert main(["demo", "--output", str(output), "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert sorted(path.name for path in output.glob("*.png")) == sorted(
+        [*PLOTS, *(f"versions-demo-{name}.png" for name in APPS)]
+    )
+    assert len(re.findall(r"demo/(?:docs|site|hello|playground|greet|redact):\d", out)) == 2 * 18
+    assert "18  apps" in out
+    assert f"Everything is in {output}:" in out
+    assert (output / "dedup.html").as_uri() in out
+    assert (output / "dedup.html").read_text(encoding="utf-8").count("<svg") == 9
+    assert len(list((output / "cache" / "registry" / "manifests").rglob("manifest.json"))) == 18
+    assert len((output / "history.jsonl").read_text().splitlines()) == 18
+    assert folders(isolated_home) == []
+
+
+def test_demo_makes_a_temporary_folder_keeps_it_and_no_other(isolated_home: Path, tmp_path: Path) -> None:
+    """Nor does it make matplotlib's folders in the home, which importing matplotlib does."""
+    environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
+    done = subprocess.run(
+        [sys.executable, "-m", "spincache_nb", "demo"],
+        env={**environment, "TMPDIR": str(tmp_path), "COLUMNS": "80"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert folders(isolated_home) == []
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("spincache-demo-")
+    assert (folder / "dedup.html").exists()
+    assert f"Everything is in {folder}:" in done.stdout
+    assert [line for line in done.stdout.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
+
+
+def test_demo_refuses_a_folder_that_holds_something(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    before = read_tree(tmp_path)
+    assert main(["demo", "--output", str(tmp_path)]) == 2
+    assert read_tree(tmp_path) == before
+    assert capsys.readouterr().err.startswith("spincache-nb demo: --output: expected a new or empty folder")
+
+
+def test_demo_leaves_no_folder_behind_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spincache_nb.core.pull.pull", fail)
+    assert main(["demo", "--output", str(tmp_path / "new"), "--quiet"]) == 130
+    assert list(tmp_path.iterdir()) == []
+    assert main(["demo", "--output", str(tmp_path), "--quiet"]) == 130
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,226 @@
+"""The command as a process of its own: pipes, signals, permissions, what it loads."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.artifacts import new_style
+from tests.support.behaviours import wait_until
+from tests.support.faults import Drip, Stall
+from tests.support.hostile import HostileServer
+from tests.support.procs import ROOT, run_python
+
+MODULE = ["-m", "spincache_nb"]
+APP = new_style("demo/app", "v1")
+LONGEST_BLOB = max(APP.blobs, key=lambda digest: len(APP.blobs[digest]))
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start the command; what is still running at the end is killed."""
+    running: list[subprocess.Popen[str]] = []
+
+    def popen(*words: str, **options: object) -> "subprocess.Popen[str]":
+        process: subprocess.Popen[str] = subprocess.Popen(
+            [sys.executable, *MODULE, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+            start_new_session=True,
+            **options,  # type: ignore[call-overload]
+        )
+        running.append(process)
+        return process
+
+    yield popen
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_module_runs_as_the_command(tmp_path: Path) -> None:
+    done = run_python([*MODULE, "path", "--cache-dir", str(tmp_path)])
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/registry\n", "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["path"], ["path", "--all"], ["pull"]])
+def test_what_needs_no_cache_loads_nothing_heavy(words: list[str]) -> None:
+    heavy = ["pandas", "numpy", "matplotlib", "httpx", "jinja2", "tqdm", "ssl", "asyncio", "tenacity"]
+    code = (
+        "import sys; from spincache_nb.cli import main; main(sys.argv[1:]); "
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+    )
+    assert run_python(["-c", code, *words]).stderr.splitlines()[-1] == "[]"
+
+
+def test_pull_loads_no_frames_and_no_plots(hostile: HostileServer, tmp_path: Path) -> None:
+    hostile.serve(APP)
+    code = (
+        "import sys; from spincache_nb.cli import main; status = main(sys.argv[1:]); "
+        "print(status, [name for name in ('pandas', 'numpy', 'matplotlib') if name in sys.modules])"
+    )
+    words = ["pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(tmp_path), "--quiet", "--json"]
+    assert run_python(["-c", code, *words]).stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_pipe_gets_plain_lines_and_one_json_document(hostile: HostileServer, tmp_path: Path) -> None:
+    hostile.serve(APP)
+    words = ["pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(tmp_path), "--json"]
+    done = run_python([*MODULE, *words])
+    assert done.returncode == 0
+    assert [result["manifest_digest"] for result in json.loads(done.stdout)] == [APP.digest]
+    assert "\r" not in done.stderr
+    assert "\x1b" not in done.stderr
+    assert done.stderr.splitlines()[0] == f"to fetch: {sum(map(len, APP.blobs.values()))} bytes"
+
+
+def test_a_terminal_gets_a_bar(hostile: HostileServer, tmp_path: Path) -> None:
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    hostile.serve(APP)
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
+    words = ["pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, *MODULE, *words], stdout=subprocess.PIPE, stderr=slave, cwd=ROOT, check=False
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(master, 1 << 16)
+        except OSError:  # the other end is closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(master)
+    assert done.returncode == 0
+    assert b"pull: 100%" in shown
+    assert b"to fetch" not in shown
+
+
+def test_a_reader_that_goes_away_is_no_fault(start: Start, tmp_path: Path) -> None:
+    data = tmp_path / "registry" / "data"
+    data.mkdir(parents=True)
+    for number in range(4000):
+        (data / f"sha256:{number:064x}").touch()
+    process = start("blobs", "--cache-dir", str(tmp_path))
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().startswith("AREA")
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert process.stderr.read() == ""
+
+
+def test_a_finding_stays_one_when_the_reader_goes_away(start: Start, tmp_path: Path) -> None:
+    data = tmp_path / "registry" / "data"
+    data.mkdir(parents=True)
+    for number in range(2000):
+        (data / f"no digest {number}").touch()
+    process = start("problems", "--cache-dir", str(tmp_path))
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == 1
+    assert process.stderr.read() == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_a_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, *MODULE, "path", "--all"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (3, "spincache-nb path: No space left on device\n")
+
+
+@pytest.mark.parametrize("behaviour", ["stalls", "drips"])
+def test_ctrl_c_ends_a_pull_cleanly(
+    behaviour: str, hostile: HostileServer, start: Start, tmp_path: Path
+) -> None:
+    hostile.serve(APP)
+    slow = Stall(after=100, seconds=60) if behaviour == "stalls" else Drip(size=64, pause=0.2)
+    hostile.always(f"*/blobs/{LONGEST_BLOB}", slow)
+    words = ("pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(tmp_path))
+    process = start(*words)
+    wait_until(lambda: bool(hostile.requests_for(f"*/blobs/{LONGEST_BLOB}")), seconds=30)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 5
+    assert out == ""
+    assert err.splitlines()[-1] == "spincache-nb pull: interrupted"
+    assert "Traceback" not in err
+    left = files(tmp_path)
+    assert [path for path in left if path.name in ("manifest.json", "config.json")] == []
+    assert [path for path in left if path.name.startswith(".")] == []
+    assert [path for path in left if LONGEST_BLOB in path.name] == []
+
+
+def test_a_cache_that_may_not_be_written_is_one_line(hostile: HostileServer, roots_folder: Path) -> None:
+    hostile.serve(APP)
+    words = ["pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(roots_folder), "--quiet"]
+    done = run_python([*MODULE, *words], unprivileged=True)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"spincache-nb pull: {roots_folder}/registry")
+    assert "Permission denied" in done.stderr
+    assert "--cache-dir DIR" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert files(roots_folder) == []
+
+
+def test_a_cache_that_may_not_be_read_is_one_line_or_a_problem(roots_folder: Path) -> None:
+    closed = roots_folder / "closed"
+    (closed / "registry").mkdir(parents=True)
+    closed.chmod(0o000)
+    done = run_python([*MODULE, "apps", "--cache-dir", str(closed)], unprivileged=True)
+    assert done.returncode == 3
+    assert "Permission denied" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_history_that_cannot_be_written_is_a_warning(
+    hostile: HostileServer, roots_folder: Path, nobodys_folder: Path
+) -> None:
+    hostile.serve(APP)
+    words = ["pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(nobodys_folder), "--quiet"]
+    done = run_python(
+        [*MODULE, *words], unprivileged=True, env={"SPINCACHE_STATE_DIR": str(roots_folder / "state")}
+    )
+    assert done.returncode == 0
+    assert done.stderr.startswith("spincache-nb: warning: the pull is not recorded: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_output_is_escaped_where_the_encoding_lacks_a_letter(tmp_path: Path) -> None:
+    folder = tmp_path / "registry" / "manifests" / "ghcr.io" / "org" / "app" / "Zoë"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    words = ["apps", "--cache-dir", str(tmp_path)]
+    done = run_python([*MODULE, *words], env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+    assert done.returncode == 0
+    assert "ghcr.io/org/app:Zo\\xeb" in done.stdout

@@ -1,0 +1,249 @@
+"""Cancel and close: whoever waits, waits no longer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from spincache_nb.core.registry import RegistryClient, RetryPolicy, Timeouts
+from spincache_nb.core.transport.halting import Halt
+from spincache_nb.errors import ConnectionFailedError, PullCancelled, SpinCacheError
+from tests.core.clients import blob_of, mock_client, ref
+from tests.support import behaviours, faults
+from tests.support.artifact import filler
+from tests.support.hostile import HostileServer
+
+DATA = filler("a blob", 500_000)
+BLOB = blob_of(DATA)
+PATH = f"/v2/org/app/blobs/{BLOB.digest}"
+PATIENT = Timeouts(connect=60, read=60)
+Start = Callable[..., HostileServer]
+
+
+class Worker:
+    """A thread that fetches a blob and says what became of it."""
+
+    def __init__(self, client: RegistryClient, name: str) -> None:
+        self.received = 0
+        self.outcome: object = None
+        self.ended = 0.0
+        self.client = client
+        self.name = name
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self) -> None:
+        try:
+            for piece in self.client.stream_blob(ref(f"{self.name}/org/app:v1"), BLOB):
+                self.received += len(piece)
+            self.outcome = "whole"
+        except SpinCacheError as exc:
+            self.outcome = exc
+        self.ended = time.monotonic()
+
+    def join(self) -> None:
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+def stop_by_close(client: RegistryClient, cancel: threading.Event) -> float:
+    client.close()
+    return 0.2
+
+
+def stop_by_cancel(client: RegistryClient, cancel: threading.Event) -> float:
+    cancel.set()
+    return 0.6
+
+
+STOPS = pytest.mark.parametrize("stop", [stop_by_close, stop_by_cancel])
+
+
+def assert_stops(client: RegistryClient, cancel: threading.Event, stop: Any, *workers: Worker) -> None:
+    started = time.monotonic()
+    patience = stop(client, cancel)
+    for worker in workers:
+        worker.join()
+        assert isinstance(worker.outcome, PullCancelled), worker.outcome
+        assert worker.ended - started < patience
+    client.close()
+
+
+@STOPS
+def test_stop_ends_reads_that_wait(hostile: HostileServer, stop: Any) -> None:
+    hostile.content(PATH, DATA)
+    hostile.always(PATH, faults.Stall(after=100_000))
+    cancel = threading.Event()
+    client = RegistryClient(cancel=cancel, timeouts=PATIENT)
+    workers = [Worker(client, hostile.name) for _ in range(4)]
+    behaviours.wait_until(lambda: all(worker.received == 100_000 for worker in workers))
+    assert_stops(client, cancel, stop, *workers)
+    assert len(hostile.requests) == 4
+
+
+@STOPS
+def test_stop_ends_the_wait_for_a_head(hostile: HostileServer, stop: Any) -> None:
+    hostile.always(PATH, faults.Stall())
+    cancel = threading.Event()
+    client = RegistryClient(cancel=cancel, timeouts=PATIENT)
+    worker = Worker(client, hostile.name)
+    behaviours.wait_until(lambda: len(hostile.requests) == 1)
+    time.sleep(0.05)
+    assert_stops(client, cancel, stop, worker)
+
+
+@STOPS
+def test_stop_ends_a_wait_between_attempts(hostile: HostileServer, stop: Any) -> None:
+    hostile.always(PATH, behaviours.later(503, retry_after=50))
+    cancel = threading.Event()
+    client = RegistryClient(cancel=cancel)
+    worker = Worker(client, hostile.name)
+    behaviours.wait_until(lambda: client.wire_bytes > 0)
+    time.sleep(0.3)
+    assert_stops(client, cancel, stop, worker)
+    assert len(hostile.requests) == 1
+
+
+@STOPS
+def test_stop_ends_reads_over_tls(hostile_tls: HostileServer, ca_file: Path, stop: Any) -> None:
+    hostile_tls.content(PATH, DATA)
+    hostile_tls.always(PATH, faults.Stall(after=100_000))
+    cancel = threading.Event()
+    client = RegistryClient(insecure=False, ca=ca_file, cancel=cancel, timeouts=PATIENT)
+    worker = Worker(client, hostile_tls.name)
+    behaviours.wait_until(lambda: worker.received == 100_000)
+    assert_stops(client, cancel, stop, worker)
+
+
+@STOPS
+def test_stop_ends_a_dripping_body(hostile: HostileServer, stop: Any) -> None:
+    hostile.content(PATH, DATA)
+    hostile.always(PATH, faults.Drip(size=100, pause=0.05))
+    cancel = threading.Event()
+    client = RegistryClient(cancel=cancel, timeouts=PATIENT)
+    worker = Worker(client, hostile.name)
+    behaviours.wait_until(lambda: worker.received > 200)
+    assert_stops(client, cancel, stop, worker)
+
+
+def test_close_ends_a_handshake_that_never_ends() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = RegistryClient(insecure=False, timeouts=PATIENT)
+        worker = Worker(client, f"127.0.0.1:{listener.getsockname()[1]}")
+        peer, _ = listener.accept()
+        with peer:
+            assert peer.recv(1) == b"\x16"  # a ClientHello
+            assert_stops(client, threading.Event(), stop_by_close, worker)
+
+
+def test_close_ends_a_connection_that_does_not_come_about() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        full = [socket.socket() for _ in range(4)]  # whoever comes later, waits
+        try:
+            for one in full:
+                one.setblocking(False)
+                one.connect_ex(listener.getsockname())
+            time.sleep(0.1)
+            client = RegistryClient(timeouts=PATIENT)
+            worker = Worker(client, f"127.0.0.1:{listener.getsockname()[1]}")
+            time.sleep(0.3)
+            assert worker.outcome is None
+            assert_stops(client, threading.Event(), stop_by_close, worker)
+        finally:
+            for one in full:
+                one.close()
+
+
+def test_close_is_for_good_and_may_come_twice(hostile: HostileServer) -> None:
+    client = RegistryClient()
+    client.close()
+    client.close()
+    with pytest.raises(PullCancelled):
+        client.fetch_manifest(ref(f"{hostile.name}/org/app:v1"))
+    assert hostile.connections == 0
+
+
+def test_cancel_before_the_start_asks_nothing() -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with mock_client(lambda request: httpx.Response(200), cancel=cancel) as client:
+        with pytest.raises(PullCancelled):
+            client.fetch_manifest(ref("r.example/org/app:v1"))
+        assert client.request_count == 0
+
+
+def test_close_leaves_the_callers_event_alone() -> None:
+    cancel = threading.Event()
+    RegistryClient(cancel=cancel).close()
+    assert not cancel.is_set()
+
+
+def test_close_frees_all_connections(hostile: HostileServer) -> None:
+    hostile.content(PATH, DATA)
+    client = RegistryClient()
+    workers = [Worker(client, hostile.name) for _ in range(4)]
+    for worker in workers:
+        worker.join()
+    assert hostile.open_connections > 0
+    client.close()
+    behaviours.wait_until(lambda: hostile.open_connections == 0)
+
+
+def test_close_while_fetching_never_gives_wrong_bytes(hostile_tls: HostileServer, ca_file: Path) -> None:
+    """Cutting TLS must not let ciphertext through as plaintext."""
+    hostile_tls.content(PATH, DATA)
+    hostile_tls.always(PATH, faults.Drip(size=5000, pause=0.0005))
+    for number in range(12):
+        client = RegistryClient(insecure=False, ca=ca_file)
+        received = bytearray()
+
+        def take(client: RegistryClient = client, received: bytearray = received) -> None:
+            try:
+                for piece in client.stream_blob(ref(f"{hostile_tls.name}/org/app:v1"), BLOB):
+                    received.extend(piece)
+            except PullCancelled:
+                pass
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        time.sleep(0.01 + number * 0.004)
+        client.close()
+        thread.join(10)
+        assert bytes(received) == DATA[: len(received)]
+
+
+def test_keyboard_interrupt_passes_through(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile.content(PATH, DATA)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with RegistryClient() as client:
+        pieces = client.stream_blob(ref(f"{hostile.name}/org/app:v1"), BLOB)
+        next(pieces)
+        monkeypatch.setattr(Halt, "check", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            list(pieces)
+        behaviours.wait_until(lambda: hostile.open_connections == 0)
+
+
+def test_halt_sleeps_no_longer_than_asked() -> None:
+    started = time.monotonic()
+    Halt().sleep(0.05)
+    Halt(threading.Event()).sleep(0.05)
+    assert 0.1 <= time.monotonic() - started < 0.5
+
+
+def test_refused_connection_ends_within_its_attempts(closed_port: int) -> None:
+    policy = RetryPolicy(first_wait=0.001, longest_wait=0.001)
+    with RegistryClient(retries=policy) as client, pytest.raises(ConnectionFailedError):
+        client.fetch_manifest(ref(f"127.0.0.1:{closed_port}/org/app:v1"))
