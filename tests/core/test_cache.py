@@ -20,6 +20,7 @@ from spincache_nb.errors import (
     NotInCacheError,
     SizeMismatchError,
 )
+from tests.support import procs
 
 WASM = b"\0asm\x01\0\0\0"
 WASM_HEX = "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476"
@@ -277,3 +278,19 @@ def test_remove_stale_takes_only_our_own_old_files(cache: Cache) -> None:
 def test_free_bytes_of_a_cache_that_does_not_exist_yet(cache: Cache) -> None:
     assert cache.free_bytes() > 0
     assert not cache.path.exists()
+
+
+def test_cache_in_a_closed_folder_is_named_without_looking(nobodys_folder: Path) -> None:
+    """What cannot be looked at is no reason to fail before anything is asked of it."""
+
+    def name_it(folder: str) -> str:
+        from pathlib import Path
+
+        from spincache_nb.core.cache import Cache
+
+        closed = Path(folder) / "closed"
+        closed.mkdir(mode=0o000)
+        return str(Cache(closed / "inner").path)
+
+    outcome = procs.call(name_it, str(nobodys_folder), unprivileged=True)
+    assert outcome.value == str(nobodys_folder / "closed" / "inner" / "registry"), outcome

@@ -207,7 +207,8 @@ class Folder:
 
         Notes
         -----
-        What is set aside is touched, so that no clean-up takes it for an old leftover.
+        What is set aside is touched, so that no clean-up takes it for an old leftover, unless it has
+        other names (hard links).
         """
         if self.state(name) != expected:
             return None
@@ -222,9 +223,15 @@ class Folder:
         if self.state(aside) != expected:
             self.put_back(aside, name)
             return None
-        with contextlib.suppress(OSError):
-            os.utime(self._name(aside), dir_fd=self._handle, follow_symlinks=not _CAN_TOUCH_LINKS)
+        self._touch(aside)
         return aside
+
+    def _touch(self, aside: str) -> None:
+        """Make a file young; not one with several names, which would make the others young, too."""
+        with contextlib.suppress(OSError):
+            name = self._name(aside)
+            if os.stat(name, dir_fd=self._handle, follow_symlinks=False).st_nlink == 1:
+                os.utime(name, dir_fd=self._handle, follow_symlinks=not _CAN_TOUCH_LINKS)
 
     def put_back(self, aside: str, name: str) -> None:
         """Give a file that was set aside its name again, unless the name is taken by now.

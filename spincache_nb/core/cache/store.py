@@ -412,9 +412,10 @@ def _own_temporary(folder: Path) -> Iterator[Path]:
 
 def _refuse_registry_itself(folder: Path) -> None:
     parts = (layout.WASM, layout.DATA, layout.MANIFESTS)
-    if (folder / layout.REGISTRY).exists() or not any((folder / part).is_dir() for part in parts):
+    found = [part for part in parts if os.path.isdir(folder / part)]  # noqa: PTH112 - never raises
+    if not found or os.path.isdir(folder / layout.REGISTRY):  # noqa: PTH112
         return
-    if folder.name == layout.REGISTRY or (folder / layout.MANIFESTS).is_dir():
+    if folder.name == layout.REGISTRY or layout.MANIFESTS in found:
         raise NotACacheError(
             str(folder),
             "the directory that holds `registry`",

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from spincache_nb.core.cache import read_bounded
 from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.faults import Faults
-from spincache_nb.core.inventory.model import Project, Use, Via, by_name
+from spincache_nb.core.inventory.model import Project, Use, by_name
 from spincache_nb.core.inventory.stored import StoredBlobs
-from spincache_nb.core.spin_manifest import (
-    EnvironmentLock,
-    SpinManifest,
-    parse_environment_lock,
-    parse_spin_manifest,
-)
-from spincache_nb.errors import SpinCacheError, SpinManifestError
-
-SPIN_TOML = "spin.toml"
-LOCK = Path(".spin", "target-environments.lock")
+from spincache_nb.core.project import LOCK as LOCK
+from spincache_nb.core.project import SPIN_TOML as SPIN_TOML
+from spincache_nb.core.project import ProjectFiles, find_project, named_digests
+from spincache_nb.core.spin_manifest import EnvironmentLock, SpinManifest
+from spincache_nb.errors import SpinCacheError
 
 _Document = TypeVar("_Document", SpinManifest, EnvironmentLock)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A project: how it was named, and where its two files are."""
-
-    name: str
-    manifest: Path
-    lock: Path
 
 
 def read_projects(
@@ -58,28 +42,17 @@ def read_projects(
     SpinManifestError
         If there is no project at a path.
     """
-    places: dict[Path, _Place] = {}
+    places: dict[Path, ProjectFiles] = {}
     for project in projects:
-        place = _find(Path(project))
+        place = find_project(project)
         places.setdefault(place.manifest, place)
     return tuple(_Reader(place, stored, faults, limit).read() for place in places.values())
-
-
-def _find(path: Path) -> _Place:
-    folder = path if path.is_dir() else path.parent
-    manifest = path / SPIN_TOML if path.is_dir() else path
-    place = _Place(shown(os.fspath(path)), manifest.resolve(), (folder / LOCK).resolve())
-    if not place.manifest.exists() and not (path.is_dir() and place.lock.exists()):
-        raise SpinManifestError(
-            place.name, f"a project: a {SPIN_TOML}, or a folder with one", "none", "name the project's folder"
-        )
-    return place
 
 
 class _Reader:
     """Reads one project."""
 
-    def __init__(self, place: _Place, stored: StoredBlobs, faults: Faults, limit: int) -> None:
+    def __init__(self, place: ProjectFiles, stored: StoredBlobs, faults: Faults, limit: int) -> None:
         self.place = place
         self.stored = stored
         self.faults = faults
@@ -87,10 +60,10 @@ class _Reader:
         self.complete = True
 
     def read(self) -> Project:
-        manifest = self.parse(self.place.manifest, parse_spin_manifest)
-        lock = self.parse(self.place.lock, parse_environment_lock)
+        manifest = self.parse(self.place.manifest, self.place.read_manifest)
+        lock = self.parse(self.place.lock, self.place.read_lock)
         uses: dict[tuple[str, Digest], Use] = {}
-        for digest, via in _named(manifest, lock):
+        for digest, via in named_digests(manifest, lock):
             blob = self.stored.find_wasm(digest)
             if blob is not None:
                 uses.setdefault((blob.area, digest), Use(self.place.name, blob, digest, via))
@@ -103,19 +76,19 @@ class _Reader:
             tuple(sorted(uses.values(), key=by_name)),
         )
 
-    def parse(self, path: Path, parser: Callable[..., _Document]) -> _Document | None:
+    def parse(self, path: Path, read: Callable[..., _Document | None]) -> _Document | None:
         """Read one of the files; none at all is no fault."""
-        if not path.exists():
-            return None
         try:
-            document = parser(read_bounded(path, limit=self.limit), where=path.name)
+            document = read(limit=self.limit)
         except SpinCacheError as exc:
             self.complete = False
             self.report(path, f"expected {exc.expected}, found {exc.found}")
             return None
+        if document is None:
+            return None
         for fault in document.faults:
             self.complete = False
-            self.report(path, fault)
+            self.report(path, str(fault))
         return document
 
     def report(self, path: Path, detail: str) -> None:
@@ -126,10 +99,3 @@ class _Reader:
             "correct the file; until then blobs that it needs may count as unreferenced",
             one_of_many=True,
         )
-
-
-def _named(manifest: SpinManifest | None, lock: EnvironmentLock | None) -> Iterator[tuple[Digest, Via]]:
-    for source in manifest.web_sources if manifest is not None else ():
-        yield source.digest, "spin.toml"
-    for environment in lock.environments if lock is not None else ():
-        yield environment.digest, "environment lock"

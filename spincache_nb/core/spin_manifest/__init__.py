@@ -10,7 +10,9 @@ from spincache_nb.core.spin_manifest.toml import parse_spin_manifest
 from spincache_nb.core.spin_manifest.values import (
     EnvironmentLock,
     LockedEnvironment,
+    ManifestFault,
     PackageSource,
+    Place,
     SpinManifest,
     WebSource,
 )
@@ -18,7 +20,9 @@ from spincache_nb.core.spin_manifest.values import (
 __all__ = [
     "EnvironmentLock",
     "LockedEnvironment",
+    "ManifestFault",
     "PackageSource",
+    "Place",
     "SpinManifest",
     "WebSource",
     "parse_environment_lock",

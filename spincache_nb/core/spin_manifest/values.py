@@ -38,7 +38,9 @@ class Place:
         """Name it as an error does: ``component hello, profile release, dependency a:b``."""
         parts = [f"component {self.component}"] if self.component is not None else []
         if self.trigger is not None:
-            parts.append(f"trigger {self.trigger}" if self.component is None else f"in trigger {self.trigger}")
+            parts.append(
+                f"trigger {self.trigger}" if self.component is None else f"in trigger {self.trigger}"
+            )
         if self.profile is not None:
             parts.append(f"profile {self.profile}")
         parts.append(f"dependency {self.dependency}" if self.dependency is not None else "source")

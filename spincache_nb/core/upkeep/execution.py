@@ -13,19 +13,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from spincache_nb.core.cache import AREAS
 from spincache_nb.core.cache.removal import Folder, Parts, remove_empty_folders
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import Area
 from spincache_nb.core.upkeep.guard import refuse_unless_cache, refuse_unless_known
-from spincache_nb.core.upkeep.needs import (
-    Needs,
-    States,
-    archive_members,
-    changed_apps,
-    document_states,
-    inventory_of,
-    is_legible,
-)
+from spincache_nb.core.upkeep.needs import Newcomers, States, document_states, inventory_of
 from spincache_nb.core.upkeep.pieces import folder_state
 from spincache_nb.core.upkeep.plans import RemovalItem, RemovalPlan, RemovalResult, Skipped
 from spincache_nb.errors import CacheError, NotInCacheError
@@ -53,9 +46,10 @@ class _Aside:
     item: RemovalItem
     name: str
 
-    @property
-    def digest(self) -> Digest:
-        return Digest.parse(self.item.digest or "")
+
+def _blob(item: RemovalItem) -> tuple[Area, Digest]:
+    """Area and digest of a blob that is to go."""
+    return ("wasm" if item.parts[0] == "wasm" else "data"), Digest.parse(item.digest or "")
 
 
 class _Execution:
@@ -112,19 +106,14 @@ class _Execution:
 
     def remove_blobs(self, items: Sequence[RemovalItem]) -> None:
         """Remove blobs batch by batch; each batch is asked for once more when it is set aside."""
-        needs = None
-        states = document_states(self.cache, self.plan.projects)
-        if states != self.expected_states():
-            inventory = inventory_of(self.cache, self.plan.projects)
-            refuse_unless_known(inventory)
-            needs = Needs(inventory)
-        for area in ("wasm", "data"):
-            chosen = [item for item in items if item.parts[0] == area and not self.is_needed(item, needs)]
+        newcomers = Newcomers(self.cache, self.plan.projects, self.expected_states())
+        for area in AREAS:
+            chosen = self.still_unneeded([item for item in items if item.parts[0] == area], newcomers)
             for start in range(0, len(chosen), _BATCH):
                 batch = chosen[start : start + _BATCH]
                 with self.opened((area,), batch) as folder:
                     if folder is not None:
-                        states = self.remove_batch(folder, batch, states)
+                        self.remove_batch(folder, batch, newcomers)
 
     def expected_states(self) -> States:
         """State of the documents as the plan found them, without those that were removed."""
@@ -138,51 +127,30 @@ class _Execution:
             if state is not None or path.parent not in folders or path.parent in alive
         }
 
-    def is_needed(self, item: RemovalItem, needs: Needs | None) -> bool:
-        """Whether somebody has come to need a blob; then it is skipped."""
-        area: Area = "wasm" if item.parts[0] == "wasm" else "data"
-        if needs is None or item.digest is None:
-            return False
-        user = needs.user(area, Digest.parse(item.digest))
-        if user is not None:
-            self.skipped.append(Skipped(item, f"{user} needs it now"))
-        return user is not None
+    def still_unneeded(self, items: Sequence[RemovalItem], newcomers: Newcomers) -> list[RemovalItem]:
+        """Leave out what somebody has come to need since the plan was made."""
+        users = newcomers.users([_blob(item) for item in items])
+        self.skipped += [
+            Skipped(item, f"{users[_blob(item)]} needs it now") for item in items if _blob(item) in users
+        ]
+        return [item for item in items if _blob(item) not in users]
 
-    def remove_batch(self, folder: Folder, batch: Sequence[RemovalItem], before: States) -> States:
+    def remove_batch(self, folder: Folder, batch: Sequence[RemovalItem], newcomers: Newcomers) -> None:
         """Set blobs aside, look whether somebody needs them by now, and remove the others."""
         asides: list[_Aside] = []
         try:
             asides += (aside for item in batch if (aside := self.set_aside(folder, item)) is not None)
-            after = document_states(self.cache, self.plan.projects)
-            users = {} if after == before else self.newcomers(asides, before, after)
+            users = newcomers.users([_blob(aside.item) for aside in asides])
         except BaseException:
             for aside in asides:
                 self.put_back(folder, aside, "who needs it could not be told")
             raise
         for aside in asides:
-            if aside.digest in users:
-                self.put_back(folder, aside, f"{users[aside.digest]} needs it now")
+            if _blob(aside.item) in users:
+                self.put_back(folder, aside, f"{users[_blob(aside.item)]} needs it now")
         for aside in asides:
-            if aside.digest not in users:
+            if _blob(aside.item) not in users:
                 self.finish(folder, aside)
-        return after
-
-    def newcomers(self, asides: Iterable[_Aside], before: States, after: States) -> dict[Digest, str]:
-        """Say of which blobs that are set aside somebody has come to need them."""
-        wanted = {aside.digest for aside in asides}
-        inventory = inventory_of(self.cache, self.plan.projects)
-        refuse_unless_known(inventory)
-        users = {lost.digest: lost.user for lost in inventory.missing if lost.digest in wanted}
-        for use in inventory.uses():
-            if use.digest in wanted:
-                users.setdefault(use.digest, use.user)
-        changed = changed_apps(inventory, before, after)
-        for app in changed:
-            if not is_legible(app):
-                users = dict.fromkeys(wanted, app.reference) | users
-            for digest in archive_members(self.cache, [app], wanted):
-                users.setdefault(digest, app.reference)
-        return users
 
     # Single steps ----------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from spincache_nb.core.history import History
 from spincache_nb.core.inventory import CachedApp, Inventory, take_inventory
 from spincache_nb.core.inventory.projects import LOCK, SPIN_TOML
 from spincache_nb.core.manifest import Area
+from spincache_nb.core.upkeep.guard import refuse_unless_known
 from spincache_nb.errors import SpinCacheError
 
 States = dict[Path, FileState | None]
@@ -79,22 +80,6 @@ def document_states(cache: Cache, projects: Iterable[str] = ()) -> States:
     return {path: file_state(path) for path in paths}
 
 
-def changed_apps(inventory: Inventory, before: States, after: States) -> list[CachedApp]:
-    """Apps whose documents are new, or others than before."""
-    return [
-        app
-        for app in inventory.apps
-        if any(
-            before.get(path) != after.get(path) for path in (app.tag.manifest_path, app.tag.locked_app_path)
-        )
-    ]
-
-
-def is_legible(app: CachedApp) -> bool:
-    """Whether an app's documents tell what it needs; not while somebody writes them in place."""
-    return app.manifest is not None and (app.locked_app is not None or app.config_kind != "damaged")
-
-
 def archive_members(cache: Cache, apps: Iterable[CachedApp], wanted: Collection[Digest]) -> set[Digest]:
     """Which of some digests are members of stored archive layers of some apps.
 
@@ -113,3 +98,69 @@ def archive_members(cache: Cache, apps: Iterable[CachedApp], wanted: Collection[
                 continue
             found.update(member.digest for member in members)
     return found & set(wanted)
+
+
+class Newcomers:
+    """Tells who has come to need a blob since a plan was made.
+
+    Parameters
+    ----------
+    cache
+        The cache.
+    projects
+        ``spin.toml`` files or folders whose needs count, too.
+    expected
+        State of the documents if nobody has come.
+    """
+
+    def __init__(self, cache: Cache, projects: Sequence[str], expected: States) -> None:
+        self.cache = cache
+        self.projects = projects
+        self.expected = expected
+        self._seen: States | None = None
+        self._needs: Needs | None = None
+        self._changed: list[CachedApp] = []
+
+    def users(self, blobs: Collection[tuple[Area, Digest]]) -> dict[tuple[Area, Digest], str]:
+        """Say which of some blobs somebody needs by now, and who.
+
+        An app whose documents are new and do not tell what it needs, as while somebody writes them in
+        place, is taken to need everything.
+
+        Raises
+        ------
+        CacheError
+            If it cannot be told.
+        """
+        states = document_states(self.cache, self.projects)
+        if states == self.expected:
+            return {}
+        needs = self._ask(states)
+        found: dict[tuple[Area, Digest], str] = {}
+        for area, digest in blobs:
+            user = needs.user(area, digest)
+            if user is not None:
+                found[area, digest] = user
+        for app in self._changed:
+            digests = {digest for _, digest in blobs}
+            needed = archive_members(self.cache, [app], digests) if _is_legible(app) else digests
+            for blob in blobs:
+                if blob[1] in needed:
+                    found.setdefault(blob, app.reference)
+        return found
+
+    def _ask(self, states: States) -> Needs:
+        if self._needs is None or states != self._seen:
+            inventory = inventory_of(self.cache, self.projects)
+            refuse_unless_known(inventory)
+            self._needs, self._seen = Needs(inventory), states
+            self._changed = [app for app in inventory.apps if self._is_changed(app, states)]
+        return self._needs
+
+    def _is_changed(self, app: CachedApp, states: States) -> bool:
+        documents = (app.tag.manifest_path, app.tag.locked_app_path)
+        return any(self.expected.get(path) != states.get(path) for path in documents)
+
+
+def _is_legible(app: CachedApp) -> bool:
+    return app.manifest is not None and (app.locked_app is not None or app.config_kind != "damaged")

@@ -1,0 +1,303 @@
+"""The configuration of the wasm package tools (wasm-pkg-common 0.11, config.rs)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from spincache_nb.core import paths
+from spincache_nb.core.credentials import Credentials
+from spincache_nb.core.packages.metadata import RegistryMetadata, parse_metadata
+from spincache_nb.core.spin_manifest.names import is_label, is_package
+from spincache_nb.errors import CredentialsError, PackageConfigError
+
+CONFIG_BYTES = 1 << 20
+"""A larger file is not read."""
+
+FALLBACKS: Mapping[str, str] = {"wasi": "wasi.dev", "ba": "bytecodealliance.org"}
+"""Registries of two well-known namespaces, where nothing else is configured."""
+
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_KEYS = ("default_registry", "namespace_registries", "package_registry_overrides", "registry")
+_REMEDY = "correct the file; Spin does not load packages with it either"
+
+Table = Mapping[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryMapping:
+    """Which registry serves a namespace or a package.
+
+    Parameters
+    ----------
+    registry
+        Host, with a port if it has one.
+    metadata
+        Metadata that are given here rather than fetched from the host, or None.
+    """
+
+    registry: str
+    metadata: RegistryMetadata | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """What is configured for one registry.
+
+    Parameters
+    ----------
+    backend
+        Protocol to use, or None for what the registry prefers.
+    credentials
+        For its OCI registry, or None.
+    plain
+        True for HTTP, False for HTTPS, None where nothing is said.
+    root
+        Directory of packages, for the protocol ``local``.
+    """
+
+    backend: str | None = None
+    credentials: Credentials | None = None
+    plain: bool | None = None
+    root: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PackageConfig:
+    """Which registry serves which package.
+
+    Parameters
+    ----------
+    where
+        The file, for errors.
+    default_registry
+        For packages of which nothing else is said, or None.
+    namespaces, packages
+        By namespace and by package.
+    registries
+        Settings by registry.
+
+    Examples
+    --------
+    >>> PackageConfig().registry_of("wasi:http")
+    'wasi.dev'
+    """
+
+    where: str = "wasm-pkg/config.toml"
+    default_registry: str | None = None
+    namespaces: Mapping[str, RegistryMapping] = field(default_factory=dict, hash=False)
+    packages: Mapping[str, RegistryMapping] = field(default_factory=dict, hash=False)
+    registries: Mapping[str, RegistrySettings] = field(default_factory=dict, hash=False)
+
+    def with_override(self, package: str, registry: str) -> PackageConfig:
+        """The same with a registry of its own for one package, as ``registry`` in a spin.toml sets it."""
+        return replace(self, packages={**self.packages, package: RegistryMapping(registry)})
+
+    def registry_of(self, package: str) -> str | None:
+        """Registry of a package: its own, its namespace's, the default one, a well-known one, or None."""
+        namespace = package.partition(":")[0]
+        mapping = self.packages.get(package) or self.namespaces.get(namespace)
+        return mapping.registry if mapping else self.default_registry or FALLBACKS.get(namespace)
+
+    def metadata_of(self, package: str) -> RegistryMetadata | None:
+        """Metadata that are configured for a package, or None if its registry is to be asked.
+
+        Those of a namespace hold for a package of it that has a registry of its own without metadata,
+        too; so does the client that Spin uses.
+        """
+        namespace = package.partition(":")[0]
+        for mapping in (self.packages.get(package), self.namespaces.get(namespace)):
+            if mapping is not None and mapping.metadata is not None:
+                return mapping.metadata
+        return None
+
+    def settings_of(self, registry: str) -> RegistrySettings:
+        """Settings of a registry; none where nothing is configured."""
+        return self.registries.get(registry, RegistrySettings())
+
+
+def read_package_config(path: Path | None = None) -> PackageConfig:
+    """Read this user's configuration.
+
+    Parameters
+    ----------
+    path
+        The file; ``wasm-pkg/config.toml`` in the configuration directory unless given.
+
+    Returns
+    -------
+    PackageConfig
+        An empty one if there is no file.
+
+    Raises
+    ------
+    PackageConfigError
+        If it cannot be read or understood.
+    """
+    found = path or paths.wasm_pkg_config_file()
+    if found is None:
+        return PackageConfig()
+    try:
+        with found.open("rb") as file:
+            data = file.read(CONFIG_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return PackageConfig(str(found))
+    except OSError as exc:
+        raise PackageConfigError(str(found), "a readable file", exc.strerror or str(exc), _REMEDY) from exc
+    if len(data) > CONFIG_BYTES:
+        raise PackageConfigError(str(found), f"at most {CONFIG_BYTES} bytes", "more", _REMEDY)
+    return parse_package_config(data, where=str(found))
+
+
+def parse_package_config(data: bytes, *, where: str) -> PackageConfig:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    data
+        The file, in TOML.
+    where
+        Its path, for an error.
+
+    Raises
+    ------
+    PackageConfigError
+        If it is not TOML, has a key at its top that the tools do not know, or a value that is not
+        what its key calls for. What it holds of credentials is in no error.
+
+    Examples
+    --------
+    >>> config = parse_package_config(b'[namespace_registries]\\nacme = "acme.example"', where="demo")
+    >>> config.registry_of("acme:tools")
+    'acme.example'
+    """
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError):  # which may repeat what stands in the file
+        raise PackageConfigError(where, "TOML in UTF-8", "other text", _REMEDY) from None
+    reader = _Reader(where)
+    unknown = sorted(set(document) - set(_KEYS))
+    if unknown:
+        raise reader.fault(unknown[0], f"one of {', '.join(_KEYS)}", "a key that the tools do not know")
+    default = document.get("default_registry")
+    return PackageConfig(
+        where,
+        reader.host(default, "default_registry") if default is not None else None,
+        reader.table(document, "namespace_registries", reader.mapping, is_label, "a namespace"),
+        reader.table(document, "package_registry_overrides", reader.mapping, is_package, "a package"),
+        {
+            key.lower(): settings
+            for key, settings in reader.table(
+                document, "registry", reader.settings, is_host, "a host"
+            ).items()
+        },
+    )
+
+
+def is_host(text: str) -> bool:
+    """Whether a text can be a registry: a host with a port or without.
+
+    Examples
+    --------
+    >>> [is_host(text) for text in ("ghcr.io", "localhost:5000", "[::1]:80", "me:secret@h", "h/path", "")]
+    [True, True, True, False, False, False]
+    """
+    return _HOST.fullmatch(text) is not None
+
+
+class _Reader:
+    """Turns TOML values into settings; every error names the file and the key, and no value."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def fault(self, path: str, expected: str, found: str) -> PackageConfigError:
+        return PackageConfigError(f"{self.where}, {path}", expected, found, _REMEDY)
+
+    def table(
+        self,
+        document: Table,
+        key: str,
+        read: Callable[[Any, str], T],
+        check: Callable[[str], bool],
+        what: str,
+    ) -> dict[str, T]:
+        value = document.get(key, {})
+        if not isinstance(value, dict):
+            raise self.fault(key, "a table", f"a {type(value).__name__}")
+        for name in value:
+            if not check(name):
+                raise self.fault(key, what, repr(name))
+        return {name: read(entry, f"{key}.{name}") for name, entry in value.items()}
+
+    def host(self, value: Any, path: str) -> str:
+        if not isinstance(value, str) or not is_host(value):
+            raise self.fault(path, "a registry as host or host:port", "something else")
+        return value.lower()
+
+    def mapping(self, value: Any, path: str) -> RegistryMapping:
+        if not isinstance(value, dict):
+            return RegistryMapping(self.host(value, path))
+        metadata = value.get("metadata")
+        if not isinstance(metadata, dict):
+            raise self.fault(path, "registry and metadata", "no table of metadata")
+        return RegistryMapping(
+            self.host(value.get("registry"), f"{path}.registry"),
+            parse_metadata(metadata, where=f"{self.where}, {path}.metadata", error=PackageConfigError),
+        )
+
+    def settings(self, value: Any, path: str) -> RegistrySettings:
+        if not isinstance(value, dict) or ("type" in value and "default" in value):
+            raise self.fault(path, "a table with one of type and default", "something else")
+        named = value.get("type", value.get("default"))
+        backends = {key: table for key, table in value.items() if key not in ("type", "default")}
+        if not isinstance(named, str | None) or not all(isinstance(t, dict) for t in backends.values()):
+            raise self.fault(path, "a type and tables of settings", "something else")
+        backend = named or (next(iter(backends)) if len(backends) == 1 else None)
+        oci, local = backends.get("oci", {}), backends.get("local", {})
+        auth = oci.get("auth")
+        root = local.get("root")
+        if not isinstance(root, str | None):
+            raise self.fault(f"{path}.local.root", "a path", "something else")
+        return RegistrySettings(
+            backend,
+            self.credentials(auth, f"{path}.oci.auth") if auth is not None else None,
+            self.plain(oci.get("protocol"), f"{path}.oci.protocol"),
+            Path(root) if root is not None else None,
+        )
+
+    def plain(self, value: Any, path: str) -> bool | None:
+        if value not in (None, "http", "https"):
+            raise self.fault(path, '"http" or "https"', "something else")
+        return None if value is None else value == "http"
+
+    def credentials(self, value: Any, path: str) -> Credentials:
+        if isinstance(value, str):
+            pair = _decode(value)
+        elif isinstance(value, dict) and set(value) == {"username", "password"}:
+            pair = (value["username"], value["password"])
+        else:
+            pair = None
+        if pair is None or not all(isinstance(part, str) for part in pair):
+            raise self.fault(path, "base64 of user:password, or username and password", "something else")
+        try:
+            return Credentials(*pair, source=self.where)
+        except CredentialsError as exc:
+            raise self.fault(path, exc.expected, exc.found) from None
+
+
+def _decode(text: str) -> tuple[str, str] | None:
+    bare = text.rstrip("=")
+    try:
+        pair = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True).decode("utf-8")
+    except (ValueError, binascii.Error):  # which hold the secret: they end here
+        return None
+    username, colon, password = pair.partition(":")
+    return (username, password) if colon else None

@@ -1,0 +1,110 @@
+"""What a package registry says of itself (wasm-pkg-common 0.11, metadata.rs)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spincache_nb.errors import FormatError, PackageError
+
+WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
+"""Where on its host a registry keeps its metadata (RFC 8615)."""
+
+_LEGACY = {"ociRegistry": ("oci", "registry"), "ociNamespacePrefix": ("oci", "namespacePrefix")}
+_LEGACY_URL = "wargUrl"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryMetadata:
+    """Which protocol a registry prefers, and its settings for each.
+
+    Parameters
+    ----------
+    preferred
+        As ``preferredProtocol`` says, or None.
+    protocols
+        Settings by protocol: the tables of the document.
+    legacy
+        Settings in the older, flat spelling, by protocol and key; they win over the tables.
+    """
+
+    preferred: str | None = None
+    protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    legacy: Mapping[tuple[str, str], str] = field(default_factory=dict, hash=False)
+
+    @property
+    def preferred_protocol(self) -> str | None:
+        """The protocol to use: the preferred one, else the only one that has settings.
+
+        Examples
+        --------
+        >>> RegistryMetadata(protocols={"oci": {}}).preferred_protocol
+        'oci'
+        >>> RegistryMetadata(protocols={"oci": {}, "warg": {}}).preferred_protocol is None
+        True
+        """
+        if self.preferred is not None:
+            return self.preferred
+        if len(self.protocols) == 1:
+            return next(iter(self.protocols))
+        flat = {("oci", "registry"), ("warg", "url")} & set(self.legacy)
+        return next(iter(flat))[0] if not self.protocols and len(flat) == 1 else None
+
+    def oci(self, *, where: str) -> tuple[str | None, str]:
+        """Host of the OCI registry, if it is another one, and what stands before each namespace there.
+
+        Raises
+        ------
+        PackageError
+            If one of the two is not text.
+        """
+        table = dict(self.protocols.get("oci", {}))
+        table.update({key: value for (protocol, key), value in self.legacy.items() if protocol == "oci"})
+        registry, prefix = table.get("registry"), table.get("namespacePrefix")
+        if not isinstance(registry, str | None) or not isinstance(prefix, str | None):
+            raise PackageError(
+                where, "registry and namespacePrefix as text", "something else", "its operator must correct it"
+            )
+        return registry, prefix or ""
+
+
+def parse_metadata(document: Mapping[str, Any], *, where: str, error: type[FormatError]) -> RegistryMetadata:
+    """Read metadata.
+
+    Parameters
+    ----------
+    document
+        The object: from a registry's JSON, or from the package tools' configuration.
+    where
+        What holds it, for an error.
+    error
+        The exception to raise.
+
+    Raises
+    ------
+    FormatError
+        Of the given class, if any value is of another type than its key calls for. One such value
+        makes the client refuse all of it.
+
+    Examples
+    --------
+    >>> document = {"ociRegistry": "ghcr.io", "ociNamespacePrefix": "webassembly/"}
+    >>> parse_metadata(document, where="demo", error=FormatError).oci(where="demo")
+    ('ghcr.io', 'webassembly/')
+    """
+    protocols: dict[str, Mapping[str, Any]] = {}
+    legacy: dict[tuple[str, str], str] = {}
+    texts = {"preferredProtocol": None, **_LEGACY, _LEGACY_URL: ("warg", "url")}
+    for key, value in document.items():
+        if key in texts:
+            if not isinstance(value, str | None):
+                raise error(f"{where}, {key}", "text", f"a {type(value).__name__}", "correct it")
+            place = texts[key]
+            if place is not None and value is not None:
+                legacy[place] = value
+        elif isinstance(value, Mapping):
+            protocols[key] = value
+        else:
+            raise error(f"{where}, {key}", "a table of settings", f"a {type(value).__name__}", "correct it")
+    return RegistryMetadata(document.get("preferredProtocol"), protocols, legacy)

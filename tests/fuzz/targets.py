@@ -1,0 +1,278 @@
+"""Everything of this package that reads text or bytes from outside, as functions of bytes.
+
+A target may raise `SpinCacheError` and nothing else; it must end within `CPU_SECONDS` and keep to the
+memory that `guarded` allows. Both engines (Hypothesis, atheris) feed the same functions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+
+import httpx
+
+from spincache_nb.core.archive import ArchiveLimits, list_members
+from spincache_nb.core.credentials.stores import choose_from_docker, choose_from_podman, choose_from_spin
+from spincache_nb.core.credentials.value import as_credentials
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.history.record import parse_line, to_line
+from spincache_nb.core.locked_app import parse_locked_app
+from spincache_nb.core.manifest import Manifest, choose_manifest, parse_manifest
+from spincache_nb.core.reference import Reference
+from spincache_nb.core.registry.challenges import parse_challenges
+from spincache_nb.core.registry.tags import next_target, parse_page
+from spincache_nb.core.registry.tokens import check_realm, parse_token, scope_of
+from spincache_nb.core.spin_manifest import parse_environment_lock, parse_spin_manifest
+from spincache_nb.core.strict_json import parse_object
+from spincache_nb.core.transport.addresses import check_plain, origin_of, parse_url, public_url
+from spincache_nb.core.transport.retrying import parse_retry_after
+from spincache_nb.errors import FormatError, SpinCacheError
+from tests.fuzz import seeds
+
+CPU_SECONDS = 2.0
+"""Processor time after which a case counts as hanging; usual ones take less than a millisecond."""
+
+EXTRA_BYTES = 768 << 20
+"""Address space that cases may add to what the process has when it starts."""
+
+ARCHIVE_LIMITS = ArchiveLimits(entries=2000, member_bytes=1 << 20, total_bytes=4 << 20)
+PAGE = httpx.URL("https://r.example/v2/org/app/tags/list?n=2")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader.
+
+    Parameters
+    ----------
+    name
+        What to call it.
+    run
+        Reads the bytes, and looks at what came of them.
+    form
+        ``json``, ``text``, ``toml`` or ``tar``: how cases are best made.
+    seeds
+        Valid and nearly valid input.
+    words
+        What the grammar is made of.
+    """
+
+    name: str
+    run: Callable[[bytes], None]
+    form: str
+    seeds: tuple[bytes, ...] = ()
+    words: tuple[str, ...] = field(default=(), repr=False)
+
+
+def text(data: bytes) -> str:
+    """Read as a header is read: any bytes are text."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def reference(data: bytes) -> None:
+    """What is accepted prints and parses to itself, and leaves no directory."""
+    parsed = Reference.parse(text(data))
+    assert Reference.parse(str(parsed)) == parsed
+    parts = [parsed.registry, *parsed.repository.split("/"), parsed.filed_under]
+    assert not {"", ".", ".."} & set(parts)
+    assert all("/" not in part and "\0" not in part for part in parts)
+
+
+def digest(data: bytes) -> None:
+    """What is accepted prints to itself and is plain."""
+    parsed = Digest.parse(text(data))
+    assert str(parsed).encode("ascii") == data
+    assert parsed.encoded.isalnum()
+
+
+def manifest(data: bytes) -> None:
+    """A manifest answers every question about itself."""
+    parsed = parse_manifest(data, where="fuzz")
+    if isinstance(parsed, Manifest):
+        assert parsed.kind in ("app", "package", "unknown")
+        assert all(layer.size >= 0 for layer in parsed.distinct())
+        assert len(parsed.content_layers) <= len(parsed.layers)
+        repr(parsed)
+        hash(parsed.tag_document)
+    else:
+        choose_manifest(parsed, where="fuzz")
+
+
+def locked_app(data: bytes) -> None:
+    """A locked app lists its content."""
+    parsed = parse_locked_app(data, where="fuzz")
+    for _, _, content in parsed.content():
+        assert content.digest is None or len(str(content.digest)) > 70
+    repr(parsed)
+
+
+def spin_toml(data: bytes) -> None:
+    """A spin.toml lists its sources, and shows no address whole."""
+    parsed = parse_spin_manifest(data, where="fuzz")
+    for source in parsed.web_sources:
+        assert source.address not in ("", None) or not source.url
+    repr(parsed)
+
+
+def environment_lock(data: bytes) -> None:
+    """A lock lists its environments."""
+    for environment in parse_environment_lock(data, where="fuzz").environments:
+        assert environment.named_by_manifest in (True, False)
+
+
+def archive(data: bytes) -> None:
+    """An archive's members are hashed within the limits."""
+    unpacked = list_members(io.BytesIO(data), where="fuzz", limits=ARCHIVE_LIMITS)
+    assert len(unpacked.members) + unpacked.skipped <= ARCHIVE_LIMITS.entries
+    assert sum(member.size for member in unpacked.members) <= ARCHIVE_LIMITS.total_bytes
+
+
+def challenge(data: bytes) -> None:
+    """A challenge leads to a scope for one repository, and to no realm in the clear."""
+    registry = httpx.URL("https://r.example")
+    for one in parse_challenges(text(data).split("\n")):
+        scope = scope_of("org/app", one)
+        assert scope.startswith("repository:org/app:pull")
+        assert "push" not in scope
+        if "realm" in one.parameters:
+            realm = parse_url(one.parameters["realm"], where="fuzz")
+            check_realm(realm, registry, where="fuzz")
+            assert realm.scheme == "https" or realm.host in ("localhost", "::1") or realm.host[:4] == "127."
+
+
+def link(data: bytes) -> None:
+    """The next page is of the same registry."""
+    target = next_target(text(data).split("\n"), PAGE, where="fuzz")
+    assert target is None or target.startswith("/")
+
+
+def tag_page(data: bytes) -> None:
+    """Tags are such as a reference can have."""
+    for tag in parse_page(data, where="fuzz"):
+        assert "/" not in tag
+
+
+def token(data: bytes) -> None:
+    """A token can be sent in a header and hides itself."""
+    parsed = parse_token(data, {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, where="fuzz")
+    assert parsed.value.isascii()
+    assert not set(parsed.value) & set(" \r\n\t")
+    assert len(parsed.value) < 12 or parsed.value not in repr(parsed)
+    assert parsed.lifetime >= 0
+
+
+def redirect(data: bytes) -> None:
+    """A redirect leads to a web address, and is shown without secrets."""
+    url = parse_url(text(data), base=PAGE, where="fuzz")
+    check_plain(url, insecure=None, where="fuzz")
+    origin_of(url)
+    assert "@" not in public_url(url).partition("//")[2].partition("/")[0]
+    httpx.Request("GET", url)
+
+
+def retry_after(data: bytes) -> None:
+    """A wait is never negative."""
+    wait = parse_retry_after({"Retry-After": text(data), "Date": "Thu, 01 Jan 2026 00:00:00 GMT"})
+    assert wait is None or wait >= 0
+
+
+def history_line(data: bytes) -> None:
+    """A line is a pull, which writes and reads back, or nothing; it never raises."""
+    try:
+        record = parse_line(data)
+    except SpinCacheError as exc:
+        raise AssertionError("parse_line must not raise") from exc
+    assert record is None or parse_line(to_line(record)) == record
+
+
+def credentials(data: bytes) -> None:
+    """No store's secret appears in what is raised or shown."""
+    document = parse_object(data, where="fuzz", error=FormatError, what="a credential store")
+    for choose in (
+        lambda: choose_from_spin("r.example", document, "fuzz"),
+        lambda: choose_from_docker("r.example", document, "fuzz"),
+        lambda: choose_from_podman("r.example", "org/app", document, "fuzz"),
+        lambda: as_credentials((str(document.get("user")), "secret")),
+    ):
+        with contextlib.suppress(SpinCacheError):
+            assert "secret" not in repr(choose())
+
+
+_JSON = ("spin_lock_version", "components", "source", "digest", "inline", "files", "path", "dependencies")
+_OCI = ("schemaVersion", "mediaType", "config", "layers", "manifests", "digest", "size", "annotations")
+_OCI += ("platform", "os", "architecture", "urls", *seeds.MEDIA_TYPES)
+_STORE = ("auths", "credHelpers", "credsStore", "auth", "identitytoken", "r.example", "https://r.example/v1/")
+_PULL = ("at", "cache", "reference", "manifest_digest", "index_digest", "fetch_bytes", "seconds")
+_WORDS = ("Bearer", "Basic", "realm", "service", "scope", "=", '"', ",", " ", "\\", "https://a.example", "\n")
+_LINK = ("<", ">", ";", "rel", "=", '"', "next", ",", " ", "/v2/", "?", "https://", "\t")
+_TOML = ("spin_manifest_version = 2\n", "[component.a]\n", "source", " = ", "{", "}", "[", "]", '"', "\n")
+_TOML += ("dependencies", "url", "digest", "package", "version", "trigger", ".", "a:b/c@1.0.0", "profile")
+
+TARGETS = (
+    Target("reference", reference, "text", seeds.REFERENCES, (":", "/", "@", ".", "-", "_", "sha256:", "a")),
+    Target("digest", digest, "text", seeds.DIGESTS, ("sha256:", "sha512:", "0" * 64, "A", "\n")),
+    Target("manifest", manifest, "json", seeds.MANIFESTS, _OCI),
+    Target("locked app", locked_app, "json", seeds.LOCKED_APPS, (*_JSON, "trigger_dependencies", "metadata")),
+    Target("spin.toml", spin_toml, "text", seeds.SPIN_TOMLS, _TOML),
+    Target("environment lock", environment_lock, "json", seeds.LOCKS, ("package", "r.example", "a:b@1.0.0")),
+    Target("archive", archive, "tar", seeds.ARCHIVES),
+    Target("challenge", challenge, "text", seeds.CHALLENGES, _WORDS),
+    Target("link", link, "text", seeds.LINKS, _LINK),
+    Target("tag page", tag_page, "json", seeds.TAG_PAGES, ("name", "tags")),
+    Target("token", token, "json", seeds.TOKENS, ("token", "access_token", "expires_in", "issued_at")),
+    Target("redirect", redirect, "text", seeds.REDIRECTS, ("https:", "//", "/", "..", "@", "[::1]", "%", "?")),
+    Target("retry-after", retry_after, "text", seeds.RETRY_AFTERS, ("GMT", "Jan", "2026", ":", "1", " ")),
+    Target("history line", history_line, "json", seeds.HISTORY_LINES, _PULL),
+    Target("credentials", credentials, "json", seeds.STORES, _STORE),
+)
+BY_NAME = {target.name: target for target in TARGETS}
+
+
+class Hang(Exception):
+    """A case took more processor time than it may."""
+
+
+def call(target: Target, data: bytes) -> None:
+    """Run one case; whatever is no `SpinCacheError` comes through. Its message must be one line."""
+    try:
+        target.run(data)
+    except SpinCacheError as exc:
+        assert "\n" not in str(exc)
+        assert len(str(exc)) < 2000
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[Callable[[], None]]:
+    """Bound memory and time of what runs inside; gives a function to be called before each case.
+
+    Time is the processor's, so that a busy machine makes nobody fail.
+    """
+
+    def on_time(signum: int, frame: FrameType | None) -> None:
+        raise Hang(f"more than {CPU_SECONDS} s of processor time")
+
+    def rearm() -> None:
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    handler = signal.signal(signal.SIGPROF, on_time)
+    with open("/proc/self/statm", encoding="ascii") as status:  # noqa: PTH123 - no file of ours
+        used = int(status.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + EXTRA_BYTES, before[1]))
+    try:
+        yield rearm
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, handler)
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def as_json(value: object) -> bytes:
+    """Write a value as JSON, lone surrogates and all."""
+    return json.dumps(value).encode()
