@@ -65,6 +65,32 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
 
 
+def quoted(value: object) -> str:
+    """Say what was found in a document from outside, in few words.
+
+    Parameters
+    ----------
+    value
+        Anything that JSON or TOML can hold, however deep and large.
+
+    Returns
+    -------
+    str
+        The value's repr, cut after 500 characters; of an object or a list its size only.
+
+    Examples
+    --------
+    >>> quoted("v1"), quoted([[1], 2]), quoted({})
+    ("'v1'", 'a list of 2', 'an object of 0 keys')
+    """
+    if isinstance(value, dict):
+        return f"an object of {len(value)} keys"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = repr(value[: _LONGEST_PART + 1] if isinstance(value, str) else value)
+    return text if len(text) <= _LONGEST_PART else text[:_LONGEST_PART] + "..."
+
+
 class SpinCacheError(Exception):
     """Base of all errors of this package.
 

@@ -19,7 +19,7 @@ LAYERS = [
     ["core.reference", "core.manifest", "core.locked_app", "core.spin_manifest"],
     ["core.paths"],
     ["core.history"],
-    ["core.cache"],
+    ["core.cache", "core.package_record"],
     ["core.archive", "core.project"],
     ["core.credentials"],
     ["core.transport"],

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from spincache_nb.errors import DigestMismatchError, InvalidDigestError
+from spincache_nb.errors import DigestMismatchError, InvalidDigestError, quoted
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -67,7 +67,7 @@ class Digest:
             raise InvalidDigestError(
                 where,
                 "a digest such as sha256:<64 lower-case hex digits>",
-                repr(text),
+                quoted(text),
                 "check where the digest comes from",
             )
         algorithm, encoded = text.split(":")

@@ -15,7 +15,7 @@ from typing import Any
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.strict_json import JsonObject, parse_object
-from spincache_nb.errors import InvalidDigestError, LockedAppError
+from spincache_nb.errors import InvalidDigestError, LockedAppError, quoted
 
 KNOWN_VERSIONS = (0, 1)
 """Values of ``spin_lock_version`` that Spin reads; a larger one is an error there."""
@@ -162,7 +162,7 @@ def read_locked_app(document: JsonObject, *, where: str) -> LockedApp:
     """
     version = document.get("spin_lock_version")
     if type(version) is not int or version not in KNOWN_VERSIONS:
-        found = "no spin_lock_version" if version is None else f"version {version!r}"
+        found = "no spin_lock_version" if version is None else f"version {quoted(version)}"
         raise LockedAppError(where, "a locked Spin app of version 0 or 1", found, _REMEDY)
     reader = _Reader(where)
     metadata = document.get("metadata")
@@ -201,7 +201,7 @@ class _Reader:
         names = value if isinstance(value, list) else []
         for name in names:
             if name not in self.KNOWN:
-                self.faults.append(f"must_understand names {name!r}, which no known Spin knows")
+                self.faults.append(f"must_understand names {quoted(name)}, which no known Spin knows")
 
     def objects(self, parent: JsonObject, key: str, path: str) -> Iterator[JsonObject]:
         value = parent.get(key, [])

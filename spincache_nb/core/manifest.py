@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.strict_json import JsonObject, parse_object
-from spincache_nb.errors import InvalidDigestError, ManifestError
+from spincache_nb.errors import InvalidDigestError, ManifestError, quoted
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -204,7 +204,7 @@ def parse_manifest(data: bytes, *, where: str) -> Manifest | Index:
     if "manifests" in document:
         return Index(reader.descriptors(document, "manifests"), media_type)
     raise ManifestError(
-        where, "an OCI manifest (config and layers) or index", f"keys {sorted(document)[:8]}", _REMEDY
+        where, "an OCI manifest (config and layers) or index", f"keys {quoted(', '.join(sorted(document)[:8]))}", _REMEDY
     )
 
 
@@ -251,7 +251,7 @@ class _Reader:
         self.where = where
 
     def fail(self, path: str, expected: str, found: object) -> ManifestError:
-        return ManifestError(f"{self.where}, {path}", expected, repr(found), _REMEDY)
+        return ManifestError(f"{self.where}, {path}", expected, quoted(found), _REMEDY)
 
     def check_envelope(self, document: JsonObject) -> None:
         version = document.get("schemaVersion")
@@ -303,7 +303,10 @@ class _Reader:
             return None
         if not isinstance(value, dict):
             raise self.fail(path, "an object", value)
-        return Platform(str(value.get("os", "")), str(value.get("architecture", "")))
+        parts = [value.get(key, "") for key in ("os", "architecture")]
+        if not all(isinstance(part, str) for part in parts):
+            raise self.fail(path, "os and architecture as text", value)
+        return Platform(*parts)
 
     def urls(self, value: Any, path: str) -> tuple[str, ...]:
         if value is None:

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from spincache_nb import analysis
 from spincache_nb.errors import NotInCacheError
-from tests.analysis.worlds import SOME, two_versions, worlds
+from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
 
 OLD, NEW = "ghcr.io/org/web:1.0.0", "ghcr.io/org/web:1.1.0"
 
@@ -32,6 +32,22 @@ def test_compare_shows_what_was_added_and_what_is_gone():
     assert ("layer", "kept.css", "gone") in got
     back = analysis.compare(two_versions().frames(), "ghcr.io/org/api:1.0.0", OLD)
     assert set(back.loc[back["what"] == "file", "status"]) == {"added"}
+
+
+def test_compare_pairs_layers_only_if_their_name_is_the_only_one():
+    sizes = {digest_of(number): number for number in range(1, 5)}
+    one, two, three, four = sizes
+    old = App("r.io", "a", "1", [(one, "data"), (two, "data")])
+    new = App("r.io", "a", "2", [(three, "data"), (four, "data")])
+    table = analysis.compare(World([old, new], sizes, set()).frames(), "r.io/a:1", "r.io/a:2")
+    assert sorted(
+        zip(table["status"], table["bytes_a"].fillna(0), table["bytes_b"].fillna(0), strict=True)
+    ) == [
+        ("added", 0, 3),
+        ("added", 0, 4),
+        ("gone", 1, 0),
+        ("gone", 2, 0),
+    ]
 
 
 def test_compare_refuses_an_app_that_is_not_cached():

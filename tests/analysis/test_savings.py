@@ -122,6 +122,28 @@ def test_version_savings_reuses_members_of_an_unpacked_archive():
     assert back["fetch_bytes"].tolist() == [130, 60]
 
 
+def test_version_savings_does_not_count_layers_as_members_of_an_archive():
+    world = _archived()
+    kept = digest_of(9)
+    world.sizes[kept] = 7
+    world.stored.add((kept, "data"))
+    for app in world.apps[:2]:
+        app.layers.append((kept, "data"))
+    table = analysis.version_savings(world.frames(), "site", order=["1", "2"])
+    assert table["archive_known_bytes"].tolist() == [0, 100]
+
+
+def test_version_savings_by_spin_fetches_a_config_that_is_also_stored_as_a_blob():
+    same = digest_of(1)
+    app = App("r.io", "odd", "1", [(same, "data")], config_bytes=9)
+    frames = World([app], {same: 9}, {(same, "data")}).frames()
+    frames.apps["config_digest"] = pd.array([same], dtype="string")
+    frames.apps["config_bytes"] = pd.array([9], dtype="Int64")
+    table = analysis.version_savings(frames, "odd", order=["1", "1"])
+    assert table["total_bytes"].tolist() == [9, 9]
+    assert table["fetch_bytes"].tolist() == [9, 9]
+
+
 def test_replay_savings_without_members_says_that_they_are_not_known():
     world = _archived()
     frames = world.frames()

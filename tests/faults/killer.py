@@ -9,6 +9,7 @@ a phase, then some more, and sends SIGKILL. What counts is the phase marked at t
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import mmap
@@ -29,16 +30,21 @@ _WIDEN_SECONDS = 0.002
 
 def main(plan: dict[str, Any]) -> None:
     """Run trials until every phase has its kills, at most four times as many as asked for."""
+    preload()
     randomness = random.Random(plan["seed"])
     folder = Path(plan["folder"])
+    older = folder.with_name("older")
+    assert run_child(lambda: pull(older, plan["references"][0])) == 0
+    window = 1.1 * duration(folder, plan["references"][1])
     deaths = dict.fromkeys(PHASES, 0)
     for trial in range(4 * plan["trials"]):
         if trial >= plan["trials"] and min(deaths.values()) >= plan["least"]:
             break
         wanted = min(deaths, key=lambda phase: deaths[phase]) if trial % 2 else None
         shutil.rmtree(folder, ignore_errors=True)
-        prepare(folder, plan["references"][0], randomness)
-        phases = kill_one(folder, plan["references"][1], wanted, randomness)
+        if randomness.random() < 0.5:  # start from the older version, else from nothing
+            shutil.copytree(older, folder)
+        phases = kill_one(folder, plan["references"][1], wanted, window * randomness.random(), randomness)
         for phase in phases:
             deaths[phase] += 1
         report = {"trial": trial, "phases": phases, "faults": faults_of(folder)}
@@ -46,14 +52,35 @@ def main(plan: dict[str, Any]) -> None:
         print(json.dumps(report), flush=True)
 
 
-def prepare(folder: Path, older: str, randomness: random.Random) -> None:
-    """Start from an empty cache, or from one that has the older version."""
-    if randomness.random() < 0.5:
-        run_child(lambda: pull(folder, older))
+def preload() -> None:
+    """Import here, once, what each child would import; importing starts no thread."""
+    import tenacity
+
+    from spincache_nb.core import pull, registry
+    from spincache_nb.core.transport import routes
+
+    assert tenacity and pull and registry and routes
+    gc.freeze()  # a child then shares these pages instead of copying them
 
 
-def kill_one(folder: Path, reference: str, wanted: str | None, randomness: random.Random) -> list[str]:
-    """Pull in a child and kill it; the phases it died in, none if it was done before."""
+def duration(folder: Path, reference: str) -> float:
+    """Seconds that a whole pull takes here, from fork to end; the shortest of three."""
+    took = []
+    for _ in range(3):
+        shutil.rmtree(folder, ignore_errors=True)
+        started = time.monotonic()
+        assert run_child(lambda: pull(folder, reference)) == 0
+        took.append(time.monotonic() - started)
+    return min(took)
+
+
+def kill_one(
+    folder: Path, reference: str, wanted: str | None, moment: float, randomness: random.Random
+) -> list[str]:
+    """Pull in a child and kill it; the phases it died in, none if it was done before.
+
+    The kill comes shortly after a phase began, or, if none is wanted, `moment` seconds after the fork.
+    """
     marks = mmap.mmap(-1, len(PHASES))
     child = os.fork()
     if child == 0:
@@ -66,9 +93,10 @@ def kill_one(folder: Path, reference: str, wanted: str | None, randomness: rando
         while not marks[PHASES.index(wanted)] and time.monotonic() < deadline:
             if os.waitpid(child, os.WNOHANG)[0]:
                 return []
+            time.sleep(0.0002)
         time.sleep(randomness.random() * 0.004)
     else:
-        time.sleep(randomness.random() * 0.25)
+        time.sleep(moment)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):

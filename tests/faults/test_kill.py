@@ -22,10 +22,10 @@ LEAST = 20
 
 def version(number: int) -> Artifact:
     """An app with a component, an archive of files, and enough bytes to be killed within."""
-    files = {f"{n:03}.txt": text_file(f"{n} {number if n % 3 == 0 else 0}", 900 + n) for n in range(120)}
-    files["big.bin"] = filler(f"big {number}", 3_000_000)
+    files = {f"{n:03}.txt": text_file(f"{n} {number if n % 3 == 0 else 0}", 900 + n) for n in range(60)}
+    files["big.bin"] = filler(f"big {number}", 1_200_000)
     parts = [
-        Component(f"part-{n}", wasm_module(f"part {n} {number}", 400_000), files if n == 0 else {})
+        Component(f"part-{n}", wasm_module(f"part {n} {number}", 200_000), files if n == 0 else {})
         for n in range(4)
     ]
     return new_style("demo/killed", f"v{number}", components=parts, version=f"{number}.0.0", archive=True)

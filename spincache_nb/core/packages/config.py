@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 from spincache_nb.core import paths
 from spincache_nb.core.credentials import Credentials
+from spincache_nb.core.packages.hosts import is_host
 from spincache_nb.core.packages.metadata import RegistryMetadata, parse_metadata
 from spincache_nb.core.spin_manifest.names import is_label, is_package
 from spincache_nb.errors import CredentialsError, PackageConfigError
@@ -23,7 +23,6 @@ CONFIG_BYTES = 1 << 20
 FALLBACKS: Mapping[str, str] = {"wasi": "wasi.dev", "ba": "bytecodealliance.org"}
 """Registries of two well-known namespaces, where nothing else is configured."""
 
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _KEYS = ("default_registry", "namespace_registries", "package_registry_overrides", "registry")
 _REMEDY = "correct the file; Spin does not load packages with it either"
 
@@ -199,17 +198,6 @@ def parse_package_config(data: bytes, *, where: str) -> PackageConfig:
             ).items()
         },
     )
-
-
-def is_host(text: str) -> bool:
-    """Whether a text can be a registry: a host with a port or without.
-
-    Examples
-    --------
-    >>> [is_host(text) for text in ("ghcr.io", "localhost:5000", "[::1]:80", "me:secret@h", "h/path", "")]
-    [True, True, True, False, False, False]
-    """
-    return _HOST.fullmatch(text) is not None
 
 
 class _Reader:

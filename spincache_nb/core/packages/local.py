@@ -51,6 +51,10 @@ class LocalPackages:
         """File of one version."""
         return self._folder(package) / f"{version}{_SUFFIX}"
 
+    def describe(self, package: str) -> str:
+        """Where a package is, for an error."""
+        return str(self._folder(package))
+
     def _folder(self, package: str) -> Path:
         namespace, _, name = package.partition(":")
         return self.root / namespace / name
@@ -88,4 +92,6 @@ def read_file(path: Path) -> Iterator[bytes]:
 
 
 def _unreadable(path: Path, exc: OSError) -> PackageError:
-    return PackageError(str(path), "a file that can be read", exc.strerror or str(exc), "check its permissions")
+    return PackageError(
+        str(path), "a file that can be read", exc.strerror or str(exc), "check its permissions"
+    )

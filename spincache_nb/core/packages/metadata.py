@@ -64,7 +64,10 @@ class RegistryMetadata:
         registry, prefix = table.get("registry"), table.get("namespacePrefix")
         if not isinstance(registry, str | None) or not isinstance(prefix, str | None):
             raise PackageError(
-                where, "registry and namespacePrefix as text", "something else", "its operator must correct it"
+                where,
+                "registry and namespacePrefix as text",
+                "something else",
+                "its operator must correct it",
             )
         return registry, prefix or ""
 
@@ -108,3 +111,35 @@ def parse_metadata(document: Mapping[str, Any], *, where: str, error: type[Forma
         else:
             raise error(f"{where}, {key}", "a table of settings", f"a {type(value).__name__}", "correct it")
     return RegistryMetadata(document.get("preferredProtocol"), protocols, legacy)
+
+
+def check_protocol(host: str, configured: str | None, metadata: RegistryMetadata) -> None:
+    """Make sure that a registry is to be asked by the OCI protocol, the only one that is spoken here.
+
+    Parameters
+    ----------
+    host
+        The registry, for an error.
+    configured
+        The protocol that this user's configuration names, or None.
+    metadata
+        What the registry says, where nothing is configured.
+
+    Raises
+    ------
+    PackageError
+        If it is another one. A registry cannot make a client read local files.
+    """
+    protocol = configured or metadata.preferred_protocol or "oci"
+    if protocol == "oci":
+        return
+    if protocol == "local":
+        found, remedy = "the protocol 'local' in its metadata", "only your own configuration may name it"
+    elif protocol == "warg":
+        found, remedy = (
+            "the protocol 'warg'",
+            "warg was given up; the registry must offer its packages by OCI",
+        )
+    else:
+        found, remedy = f"the protocol {protocol!r}", "the wasm package tools do not know it either"
+    raise PackageError(f"registry {host}", "packages by the OCI protocol", found, remedy)

@@ -14,7 +14,7 @@ from spincache_nb.core.packages.metadata import WELL_KNOWN, RegistryMetadata, pa
 from spincache_nb.core.registry.refusals import Access, Wish, refusal
 from spincache_nb.core.registry.tokens import basic
 from spincache_nb.core.strict_json import parse_object
-from spincache_nb.core.transport.addresses import check_plain, parse_url, public_url
+from spincache_nb.core.transport.addresses import check_plain, is_loopback, parse_url, public_url
 from spincache_nb.core.transport.answers import Answer
 from spincache_nb.core.transport.download import Download
 from spincache_nb.core.transport.retrying import Retrier
@@ -22,6 +22,7 @@ from spincache_nb.core.transport.web import Ask, Web
 from spincache_nb.errors import (
     CredentialsError,
     FormatError,
+    InsecureTransportError,
     InvalidReferenceError,
     LimitError,
     PackageError,
@@ -107,8 +108,10 @@ def stream_address(web: Web, address: str, *, where: str) -> Iterator[bytes]:
     """
     url, authorization = _split_user(address, where=where)
     check_plain(url, insecure=web.insecure, where=where)
-    if authorization is not None and url.scheme == "http":
-        check_plain(url, insecure=None, where=f"{where}, whose address holds a password")
+    if authorization is not None and url.scheme == "http" and not is_loopback(url.host):
+        raise InsecureTransportError(
+            where, "https:// for an address that holds a password", public_url(url), "use https"
+        )
     wish = Wish(where, f"what {public_url(url)} names", "check the address")
 
     def ask(more: Mapping[str, str]) -> Answer:

@@ -420,6 +420,8 @@ class _Pull:
         self.cache.write_tag(
             one.reference, locked_app=app.document, manifest=one.content, durable=self.durable
         )
+        self.unpack_missing_members(app)  # a removal beside us may not have seen the tag in time
+        self.restore_lost(app)
         seconds = time.perf_counter() - self.started
         received = self.source.wire_bytes
         app.result = result_of(app.plan, wire_bytes=received - self.wire_bytes_told, seconds=seconds)

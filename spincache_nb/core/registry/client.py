@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 import httpx
 
-from spincache_nb.core.credentials import Credentials, as_credentials
+from spincache_nb.core.credentials import (
+    Credentials,
+    CredentialSearch,
+    as_credentials,
+    search_credentials,
+)
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import ACCEPTED, Descriptor
 from spincache_nb.core.reference import Reference
@@ -54,6 +59,8 @@ class RegistryClient:
         File with further certificate authorities (PEM).
     auth
         Credentials to use ahead of the stores, for whatever registry is asked.
+    anonymous
+        Whether to send none at all, whatever the stores have.
     jobs
         Connections kept per server: as many as there are downloads at a time.
     cancel
@@ -81,6 +88,7 @@ class RegistryClient:
         insecure: bool | None = None,
         ca: str | os.PathLike[str] | None = None,
         auth: Credentials | tuple[str, str] | None = None,
+        anonymous: bool = False,
         jobs: int = 16,
         cancel: threading.Event | None = None,
         limits: Limits | None = None,
@@ -99,7 +107,8 @@ class RegistryClient:
             retries=retries,
             transport=transport,
         )
-        self._requests = Requests(self._web, Authorizer(self._web, credentials))
+        search = _search_nowhere if anonymous else search_credentials
+        self._requests = Requests(self._web, Authorizer(self._web, credentials, search=search))
 
     def __enter__(self) -> RegistryClient:
         return self
@@ -271,3 +280,7 @@ class RegistryClient:
             As every request.
         """
         return list_tags(self._requests, Reference.parse(reference))
+
+
+def _search_nowhere(_host: str, _repository: str) -> CredentialSearch:
+    return CredentialSearch(None)

@@ -12,7 +12,7 @@ from spincache_nb.core.registry.refusals import Wish
 from spincache_nb.core.registry.requests import Requests
 from spincache_nb.core.strict_json import parse_object
 from spincache_nb.core.transport.addresses import origin_of, parse_url, public_url
-from spincache_nb.errors import FormatError, LimitError, ProtocolError
+from spincache_nb.errors import FormatError, LimitError, ProtocolError, quoted
 
 _PER_PAGE = 1000
 _TAG = re.compile(r"\w[\w.-]{0,127}")
@@ -75,10 +75,10 @@ def parse_page(content: bytes, *, where: str) -> list[str]:
     if tags is None:
         return []
     if not isinstance(tags, list):
-        raise ProtocolError(where, "a list of tags", repr(tags), _REMEDY)
+        raise ProtocolError(where, "a list of tags", quoted(tags), _REMEDY)
     for tag in tags:
         if not isinstance(tag, str) or _TAG.fullmatch(tag) is None:
-            raise ProtocolError(where, "tags", repr(tag), _REMEDY)
+            raise ProtocolError(where, "tags", quoted(tag), _REMEDY)
     return tags
 
 

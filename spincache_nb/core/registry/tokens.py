@@ -10,6 +10,7 @@ import base64
 import binascii
 import datetime as dt
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -219,7 +220,13 @@ def _lifetime(document: JsonObject, value: str, headers: Mapping[str, str]) -> f
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON has integers of any length
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _parse_time(value: object) -> float | None:

@@ -10,7 +10,7 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.semver import Requirement, Version
 from spincache_nb.core.spin_manifest.names import is_package, names_whole_package, package_of_key
 from spincache_nb.core.spin_manifest.values import ManifestFault, PackageSource, Place, WebSource
-from spincache_nb.errors import InvalidDigestError, InvalidVersionError
+from spincache_nb.errors import InvalidDigestError, InvalidVersionError, quoted
 
 Table = dict[str, Any]
 
@@ -56,8 +56,7 @@ class Collected:
     """What reaches the cache, and what Spin would refuse, collected while the tables are walked."""
 
     def __init__(self) -> None:
-        self.web_sources: list[WebSource] = []
-        self.packages: list[PackageSource] = []
+        self.sources: list[WebSource | PackageSource] = []
         self.faults: list[ManifestFault] = []
         self._components: dict[str, Table] = {}
         self._references: list[tuple[Dependency, str]] = []
@@ -112,7 +111,8 @@ class Collected:
             else:
                 self._package(package, value["version"], value.get("registry"), place)
         elif form == "component":
-            self._references.append((dependency, str(value["component"])))
+            named = value["component"]
+            self._references.append((dependency, named if isinstance(named, str) else quoted(named)))
 
     def follow_components(self) -> None:
         """Read dependencies on other components: each stands for that component's source (Spin v3.5).
@@ -183,11 +183,13 @@ class Collected:
         if digest is None or digest.algorithm != "sha256":
             self.fault(f"{place}, digest", "it must be sha256: and 64 lower-case hex digits")
             return
-        self.web_sources.append(WebSource(place, digest, url))
+        self.sources.append(WebSource(place, digest, url))
 
     def _package(self, package: Any, requirement: Any, registry: Any, place: Place) -> None:
         if not isinstance(package, str) or not is_package(package):
-            self.fault(f"{place}, package", f"{package!r} is no name such as namespace:name in lower case")
+            self.fault(
+                f"{place}, package", f"{quoted(package)} is no name such as namespace:name in lower case"
+            )
         elif not isinstance(requirement, str) or not isinstance(registry, str | None):
             self.fault(str(place), "version and registry must be text")
         else:
@@ -196,4 +198,4 @@ class Collected:
             except InvalidVersionError as exc:
                 self.fault(f"{place}, version", f"expected {exc.expected}, got {exc.found}")
                 return
-            self.packages.append(PackageSource(place, package, requirement, registry))
+            self.sources.append(PackageSource(place, package, requirement, registry))

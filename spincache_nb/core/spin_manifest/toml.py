@@ -10,7 +10,7 @@ from spincache_nb.core.spin_manifest.names import is_kebab, overlaps
 from spincache_nb.core.spin_manifest.sources import Collected, Dependency
 from spincache_nb.core.spin_manifest.triggers import Table, Trigger, normalise_triggers
 from spincache_nb.core.spin_manifest.values import Place, SpinManifest
-from spincache_nb.errors import SpinManifestError
+from spincache_nb.errors import SpinManifestError, quoted
 
 _REMEDY = "Spin would not load it either; correct the file"
 
@@ -50,8 +50,7 @@ def parse_spin_manifest(data: bytes, *, where: str) -> SpinManifest:
     return SpinManifest(
         version,
         name if isinstance(name, str) else None,
-        tuple(found.web_sources),
-        tuple(found.packages),
+        tuple(found.sources),
         tuple(found.faults),
     )
 
@@ -73,7 +72,7 @@ def _version(document: Table, where: str) -> Literal[1, 2]:
         return 1
     if value == 2 and isinstance(value, int):
         return 2
-    found = "no spin_manifest_version" if value is None else repr(value)
+    found = "no spin_manifest_version" if value is None else quoted(value)
     raise SpinManifestError(where, 'spin_manifest_version "1" (text) or 2 (a number)', found, _REMEDY)
 
 

@@ -132,17 +132,28 @@ class SpinManifest:
         1 or 2.
     name
         The application's name, or None.
-    web_sources, packages
-        In the order of the file; the same one may be named several times.
+    sources
+        Components in the order of the file, each with its dependencies, then triggers' dependencies,
+        then dependencies that stand for another component; the same content may be named several
+        times.
     faults
         What Spin would refuse; the rest is read all the same.
     """
 
     version: Literal[1, 2]
     name: str | None
-    web_sources: tuple[WebSource, ...]
-    packages: tuple[PackageSource, ...]
+    sources: tuple[WebSource | PackageSource, ...]
     faults: tuple[ManifestFault, ...] = ()
+
+    @property
+    def web_sources(self) -> tuple[WebSource, ...]:
+        """Those with an address and a digest."""
+        return tuple(source for source in self.sources if isinstance(source, WebSource))
+
+    @property
+    def packages(self) -> tuple[PackageSource, ...]:
+        """Those that are packages."""
+        return tuple(source for source in self.sources if isinstance(source, PackageSource))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from spincache_nb.errors import (
     LimitError,
     NotInCacheError,
     SizeMismatchError,
+    quoted,
 )
 
 _DOCUMENT_LIMIT = 64 << 20
@@ -130,7 +131,7 @@ class Layout:
         wanted: dict[Reference, Digest] = {}
         for entry in entries:
             if not isinstance(entry, dict):
-                raise ArchiveError(f"{self.path}, index.json", "a descriptor", repr(entry), _REMEDY)
+                raise ArchiveError(f"{self.path}, index.json", "a descriptor", quoted(entry), _REMEDY)
             annotations = entry.get("annotations")
             annotations = annotations if isinstance(annotations, dict) else {}
             digest = Digest.parse(entry.get("digest", ""), where=f"{self.path}, index.json")

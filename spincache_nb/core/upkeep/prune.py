@@ -57,7 +57,8 @@ def plan_prune(
         environment locks name by digest is needed.
     grace_seconds
         Files younger than this stay (seconds since they were last written or touched): a pull that
-        goes on may need them. One hour unless given.
+        goes on may need them. One hour unless given. With 0 the unfinished files of such a pull go, too,
+        and it fails.
     keep_bytes
         Size budget in bytes. If what is left under ``registry`` is still larger, apps are removed too,
         the least recently pulled first, until it is not.

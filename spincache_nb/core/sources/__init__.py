@@ -1,0 +1,7 @@
+"""Sources that a ``spin.toml`` names by address and digest, or as packages: decide, then fetch."""
+
+from spincache_nb.core.sources.carry import pull_sources
+from spincache_nb.core.sources.decide import plan_sources
+from spincache_nb.core.sources.values import PlannedSource, SourcesPlan, SourcesResult
+
+__all__ = ["PlannedSource", "SourcesPlan", "SourcesResult", "plan_sources", "pull_sources"]
