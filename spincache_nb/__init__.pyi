@@ -3,6 +3,7 @@ from spincache_nb import cli as cli
 from spincache_nb import demo as demo
 from spincache_nb import errors as errors
 from spincache_nb import frames as frames
+from spincache_nb import lessons as lessons
 from spincache_nb import plots as plots
 from spincache_nb import report as report
 from spincache_nb.core.cache import Cache as Cache

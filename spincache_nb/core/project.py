@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -11,9 +11,11 @@ from typing import Literal, TypeVar
 from spincache_nb.core.cache import read_bounded
 from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.package_record import PackageKey, PackageLog
 from spincache_nb.core.spin_manifest import (
     EnvironmentLock,
     SpinManifest,
+    WebSource,
     parse_environment_lock,
     parse_spin_manifest,
 )
@@ -112,9 +114,9 @@ def project_digests(path: str | os.PathLike[str]) -> dict[Digest, Naming]:
     Returns
     -------
     dict
-        By digest: what names it, ``spin.toml`` (web sources of all build profiles) before
-        ``environment lock``. Packages are not among them: which content they are, only their
-        registry knows.
+        By digest: what names it, ``spin.toml`` (all build profiles) before ``environment lock``. Of
+        packages only their registries know which content they are: they are among them as they were
+        when `pull_sources` last looked them up on this machine.
 
     Raises
     ------
@@ -131,17 +133,30 @@ def project_digests(path: str | os.PathLike[str]) -> dict[Digest, Naming]:
                 project.name, "a project that can be read whole", str(document.faults[0]), "correct the file"
             )
     named: dict[Digest, Naming] = {}
-    for digest, by in named_digests(manifest, lock):
+    for digest, by in named_digests(manifest, lock, PackageLog().known()):
         named.setdefault(digest, by)
     return named
 
 
 def named_digests(
-    manifest: SpinManifest | None, lock: EnvironmentLock | None
+    manifest: SpinManifest | None,
+    lock: EnvironmentLock | None,
+    packages: Mapping[PackageKey, Digest],
 ) -> Iterator[tuple[Digest, Naming]]:
-    """Digests that the two files of a project name, in their order, with what names them."""
-    for source in manifest.web_sources if manifest is not None else ():
-        yield source.digest, "spin.toml"
+    """Digests that the two files of a project name, in their order, with what names them.
+
+    Parameters
+    ----------
+    manifest, lock
+        The two files, parsed.
+    packages
+        Digests of packages, as far as they are known.
+    """
+    for source in manifest.sources if manifest is not None else ():
+        if isinstance(source, WebSource):
+            yield source.digest, "spin.toml"
+        elif (digest := packages.get(source.key)) is not None:
+            yield digest, "spin.toml"
     for environment in lock.environments if lock is not None else ():
         yield environment.digest, "environment lock"
 

@@ -46,6 +46,8 @@ def apps(caches: Caches) -> pd.DataFrame:
         pulled_at        datetime64[ns, UTC]  when ``manifest.json`` was last written
         manifest_digest  string               digest of the manifest, where ``manifest.json`` is known to
                                               be the bytes that a registry served (Spin rewrites it)
+        config_digest    string               digest of the config by the manifest
+        config_bytes     Int64                size of the config by the manifest
         layer_count      Int64                layers of the manifest, duplicates included
         component_count  Int64                components of the locked app
         declared_bytes   Int64                config and layers by the manifest, each digest once
@@ -160,6 +162,8 @@ def apps_of(found: Found) -> pd.DataFrame:
             "created_at": (_annotation(app, "created") for app in rows),
             "pulled_at": (app.tag.modified_ns for app in rows),
             "manifest_digest": (_text(app.manifest_digest) for app in rows),
+            "config_digest": (_text(app.manifest.config.digest) if app.manifest else None for app in rows),
+            "config_bytes": (app.manifest.config.size if app.manifest else None for app in rows),
             "layer_count": (len(app.layers) if app.manifest else None for app in rows),
             "component_count": (len(app.locked_app.components) if app.locked_app else None for app in rows),
             "declared_bytes": (

@@ -39,6 +39,8 @@ APPS_SCHEMA: Schema = MappingProxyType(
         "created_at": TIME,
         "pulled_at": TIME,
         "manifest_digest": TEXT,
+        "config_digest": TEXT,
+        "config_bytes": COUNT,
         "layer_count": COUNT,
         "component_count": COUNT,
         "declared_bytes": COUNT,

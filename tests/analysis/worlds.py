@@ -132,7 +132,7 @@ class World:
             lines.append(
                 (
                     *(app.reference, app.registry, app.repository, tag, "app", "n", "1", None),
-                    *(app.created_at, None, app.manifest),
+                    *(app.created_at, None, app.manifest, None, None),
                     *(len(app.layers), len(app.sources), declared, stored),
                 )
             )

@@ -12,6 +12,7 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.spin_manifest import (
     LockedEnvironment,
     PackageSource,
+    Place,
     SpinManifest,
     parse_environment_lock,
     parse_spin_manifest,
@@ -40,7 +41,7 @@ dependencies.middleware = [
     {{ url = "https://example.test/c.wasm", digest = "{C}" }},
     {{ package = "mid:ware", version = ">=1.0.0", registry = "mid.example" }},
     {{ path = "local.wasm" }},
-    {{ component = "main" }},
+    {{ component = "packaged" }},
 ]
 
 [[trigger.example]]
@@ -110,23 +111,26 @@ def test_parse_spin_manifest_finds_everything_that_reaches_the_cache() -> None:
     manifest = parse(EVERYTHING)
     assert manifest.faults == ()
     assert (manifest.version, manifest.name) == (2, "everything")
-    assert [(source.where, str(source.digest)) for source in manifest.web_sources] == [
+    assert [(str(source.place), str(source.digest)) for source in manifest.web_sources] == [
         ("component main, source", A),
         ("component main, dependency web:dep", E),
         ("component main, profile debug, source", F),
         ("component main, profile debug, dependency web:dep", G),
-        ("trigger http inline, component, source", B),
-        ("trigger http 1, dependency middleware", C),
-        ("trigger example 0, components many, source", D),
+        ("component inline-component, in trigger inline, source", B),
+        ("component inline-component1, in trigger example-trigger1, source", D),
+        ("trigger main-http-trigger, dependency middleware", C),
     ]
+    main, role = Place("main"), Place(None, "main-http-trigger", "middleware")
     assert manifest.packages == (
-        PackageSource("component main, dependency from:key/interface@1.0.0", "from:key", "^1.2"),
-        PackageSource("component main, dependency other:key", "other:key", "=0.1.0"),
-        PackageSource("component main, dependency a:b/c", "x:y", "^1.2.3", "my-registry.com"),
-        PackageSource("component main, dependency plain-name", "plain:package", "2"),
-        PackageSource("component main, profile other, dependency only:here", "only:here", "1"),
-        PackageSource("component packaged, source", "user:registrytest", "=1.0.0", "ttl.sh"),
-        PackageSource("trigger http 1, dependency middleware", "mid:ware", ">=1.0.0", "mid.example"),
+        PackageSource(main.at(dependency="from:key/interface@1.0.0"), "from:key", "^1.2"),
+        PackageSource(main.at(dependency="other:key"), "other:key", "=0.1.0"),
+        PackageSource(main.at(dependency="a:b/c"), "x:y", "^1.2.3", "my-registry.com"),
+        PackageSource(main.at(dependency="plain-name"), "plain:package", "2"),
+        PackageSource(main.at(dependency="only:here", profile="other"), "only:here", "1"),
+        PackageSource(Place("packaged"), "user:registrytest", "=1.0.0", "ttl.sh"),
+        PackageSource(role, "mid:ware", ">=1.0.0", "mid.example"),
+        PackageSource(main.at(dependency="by-component"), "user:registrytest", "1.0.0", "ttl.sh"),
+        PackageSource(role, "user:registrytest", "1.0.0", "ttl.sh"),
     )
 
 
@@ -134,10 +138,10 @@ def test_parse_spin_manifest_finds_everything_that_reaches_the_cache() -> None:
 def test_parse_spin_manifest_reads_version_1(key: str) -> None:
     manifest = parse(VERSION_1.replace("spin_manifest_version", key))
     assert (manifest.version, manifest.name, manifest.faults) == (1, "old", ())
-    assert [(source.where, str(source.digest)) for source in manifest.web_sources] == [
+    assert [(str(source.place), str(source.digest)) for source in manifest.web_sources] == [
         ("component a, source", A)
     ]
-    assert manifest.packages == (PackageSource("component c, source", "user:pkg", "=1.2.3-rc.1+build"),)
+    assert manifest.packages == (PackageSource(Place("c"), "user:pkg", "=1.2.3-rc.1+build"),)
 
 
 def test_parse_spin_manifest_keeps_no_secret() -> None:
@@ -191,6 +195,9 @@ def test_parse_spin_manifest_refuses_other_documents(data: bytes) -> None:
         "source = { package = 'nocolon', version = '1.0.0' }",
         "source = { package = 1, version = '1.0.0' }",
         "source = { package = 'a:b', version = '1.0.0', registry = 1 }",
+        "source = { package = 'A:b', version = '1.0.0' }",
+        "source = { package = 'a:b-1', version = '1.0.0' }",
+        "source = { package = 'a:b', version = '1.0.0', export = 'x' }",
     ],
 )
 def test_source_that_spin_refuses_is_one_fault(text: str) -> None:
@@ -211,7 +218,17 @@ def test_source_that_spin_refuses_is_one_fault(text: str) -> None:
         "'a:b' = { component = 'nobody' }",
         "'a:b' = { component = ['a'] }",
         "'a:b' = { url = 'u', sha256 = 'x' }",
+        f"'a:b' = {{ url = 'u', digest = '{A}', sha256 = '{A}' }}",
+        f"'a:b/c' = {{ url = 'u', digest = '{A.upper()}' }}",
+        "'a:b' = '1.2.3 - 2'",
+        "'a:b' = { version = '>=1 <2' }",
+        "'a:b' = { version = '1', package = 'a' }",
+        "'a:b' = { version = '1', export = 'x' }",
+        "'a:b' = { path = 'x', export = 'y' }",
         "'not a name!' = { path = 'x' }",
+        "'a:b@1.0' = { path = 'x' }",
+        "'a:b/Mixed' = { path = 'x' }",
+        "'a-1' = { path = 'x' }",
         "'a:b/c' = { path = 'x' }\n'a:b' = { path = 'y' }",
         "'a:b/c@1.0.0' = { path = 'x' }\n'a:b/c@1.5.0' = { path = 'y' }",
         "'a:b/c@0.1.0' = { path = 'x' }\n'a:b/c@0.1.9' = { path = 'y' }",
@@ -260,6 +277,101 @@ def test_dependencies_apart_from_each_other_are_no_fault(dependencies: list[str]
 )
 def test_parts_of_another_shape_are_one_fault(text: str) -> None:
     assert len(parse(f"spin_manifest_version = 2\n{text}").faults) == 1
+
+
+def test_fault_names_the_part_of_the_manifest() -> None:
+    text = "source = { url = 'u', digest = 'SHA' }\nprofile.fast.dependencies = { 'a:b' = 'one' }"
+    assert [str(fault) for fault in component(text).faults] == [
+        "component a, source, digest: it must be sha256: and 64 lower-case hex digits",
+        "component a, profile fast, dependency a:b, version: expected a version requirement such as 1.2, "
+        "=1.2.3 or >=1, <2, got 'one'",
+    ]
+
+
+def two(first: str, second: str) -> list[tuple[str, str]]:
+    """Packages of a manifest with two components, as place and requirement."""
+    text = f"spin_manifest_version = 2\n[component.a]\n{first}\n[component.b]\n{second}"
+    manifest = parse(text)
+    assert manifest.faults == ()
+    return [(str(one.place), one.requirement) for one in manifest.packages]
+
+
+def test_dependency_on_a_component_is_a_requirement_on_its_package() -> None:
+    found = two(
+        "source = 'a.wasm'\ndependencies = { 'x:y' = { component = 'b' } }",
+        "source = { package = 'p:q', version = '1.2.3' }",
+    )
+    assert found == [("component b, source", "=1.2.3"), ("component a, dependency x:y", "1.2.3")]
+
+
+def test_dependency_on_a_component_holds_in_all_its_profiles() -> None:
+    found = two(
+        "source = 'a.wasm'\ndependencies = { 'x:y' = { component = 'b' } }\n"
+        "profile.own.dependencies = { 'x:y' = { path = 'own.wasm' } }",
+        "source = 'b.wasm'\n"
+        "profile.own.source = { package = 'p:q', version = '1.0.0' }\n"
+        "profile.fast.source = { package = 'p:q', version = '2.0.0' }",
+    )
+    assert found[2:] == [("component a, profile fast, dependency x:y", "2.0.0")]
+
+
+def test_dependency_of_a_profile_takes_the_source_of_that_profile() -> None:
+    found = two(
+        "source = 'a.wasm'\nprofile.fast.dependencies = { 'x:y' = { component = 'b' } }",
+        "source = { package = 'p:q', version = '1.0.0' }\n"
+        "profile.fast.source = { package = 'p:q', version = '2.0.0' }",
+    )
+    assert found[2:] == [("component a, profile fast, dependency x:y", "2.0.0")]
+
+
+def test_dependency_on_a_component_written_out_in_a_trigger_finds_it() -> None:
+    manifest = parse(
+        "spin_manifest_version = 2\n[[trigger.http]]\ncomponent.source = { package = 'p:q', version = '1.0.0' }\n"
+        "[component.a]\nsource = 'a.wasm'\n"
+        "dependencies = { 'x:y' = { component = 'http-trigger1-component' } }"
+    )
+    assert manifest.faults == ()
+    assert [one.requirement for one in manifest.packages] == ["=1.0.0", "1.0.0"]
+
+
+@pytest.mark.parametrize("own", ["environment = { a = 'b' }", "files = ['a']", "ai_models = ['m']"])
+def test_dependency_on_a_component_with_resources_is_a_fault(own: str) -> None:
+    manifest = parse(
+        "spin_manifest_version = 2\n[component.a]\nsource = 'a.wasm'\n"
+        f"dependencies = {{ 'x:y' = {{ component = 'b' }} }}\n[component.b]\nsource = 'b.wasm'\n{own}"
+    )
+    (fault,) = manifest.faults
+    assert (fault.key, own.partition(" ")[0] in fault.reason) == ("component a, dependency x:y", True)
+
+
+def test_profile_may_replace_a_dependency_but_not_clash_with_one() -> None:
+    text = "source = 'a.wasm'\ndependencies = { 'x:y/z' = { path = 'a' } }\nprofile.p.dependencies = "
+    assert component(text + "{ 'x:y/z' = { path = 'b' } }").faults == ()
+    (fault,) = component(text + "{ 'x:y' = { path = 'b' } }").faults
+    assert fault.key == "component a, profile p, dependencies"
+
+
+@pytest.mark.parametrize("name", ["Mixed", "under_score", "1a", "a-"])
+def test_component_of_a_name_that_spin_refuses_is_a_fault(name: str) -> None:
+    manifest = parse(f"spin_manifest_version = 2\n[component.'{name}']\nsource = 'a.wasm'")
+    assert [fault.key for fault in manifest.faults] == [f"component {name}"]
+
+
+def test_inline_components_and_triggers_get_the_ids_that_spin_gives_them() -> None:
+    inline = f"{{ source = {{ url = 'u', digest = '{A}' }} }}"
+    manifest = parse(
+        "spin_manifest_version = 2\n[component.inline-component1]\nsource = 'x.wasm'\n"
+        f"[[trigger.http]]\ncomponent = {inline}\n"
+        f"[[trigger.http]]\nid = 'http-trigger2'\ncomponents.role = [{inline}, 'inline-component1', {inline}]\n"
+        f"[[trigger.http]]\ncomponent = {inline}\n[[trigger.redis]]\nid = 'not kebab!'\ncomponent = {inline}\n"
+    )
+    assert [(one.place.component, one.place.trigger) for one in manifest.web_sources] == [
+        ("http-trigger1-component", "http-trigger1"),
+        ("inline-component2", "http-trigger2"),
+        ("inline-component3", "http-trigger2"),
+        ("http-trigger3-component", "http-trigger3"),
+        ("inline-component4", "not kebab!"),
+    ]
 
 
 def test_parse_environment_lock_reads_hosts_and_references() -> None:

@@ -58,6 +58,8 @@ def test_apps_of_an_app_and_a_package(tmp_path: Path) -> None:
             "created_at": None,
             "pulled_at": pd.Timestamp(0, tz="UTC"),
             "manifest_digest": None,
+            "config_digest": package.document["config"]["digest"],
+            "config_bytes": package.document["config"]["size"],
             "layer_count": 1,
             "component_count": None,
             "declared_bytes": sum(len(data) for data in package.blobs.values()),
@@ -75,6 +77,8 @@ def test_apps_of_an_app_and_a_package(tmp_path: Path) -> None:
             "created_at": pd.Timestamp("2026-03-01T10:00:00.123456789Z"),
             "pulled_at": pd.Timestamp(1_700_000_000_123_456_789, tz="UTC"),
             "manifest_digest": None,
+            "config_digest": artifact.document["config"]["digest"],
+            "config_bytes": artifact.document["config"]["size"],
             "layer_count": 3,
             "component_count": 1,
             "declared_bytes": sum(len(data) for data in artifact.blobs.values()),
@@ -94,7 +98,8 @@ def test_apps_of_a_damaged_tag_are_known_as_far_as_possible(tmp_path: Path) -> N
         "tag": "v1",
         "kind": "unknown",
         **dict.fromkeys(["name", "version", "description", "created_at", "manifest_digest"]),
-        **dict.fromkeys(["layer_count", "component_count", "declared_bytes"]),
+        **dict.fromkeys(["config_digest", "config_bytes", "layer_count"]),
+        **dict.fromkeys(["component_count", "declared_bytes"]),
         "stored_bytes": 0,
     }
 

@@ -184,8 +184,8 @@ class Project:
         Whether everything that is there could be read. If not, more blobs may be needed than `uses`
         says.
     uses
-        Stored blobs that it names by digest. Packages that it names by version are not among them:
-        which content they are, only their registry knows.
+        Stored blobs that it names by digest, and packages with the content that they had when
+        `pull_sources` last looked them up on this machine; else only their registry knows it.
     """
 
     name: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.faults import Faults
 from spincache_nb.core.inventory.model import Project, Use, by_name
 from spincache_nb.core.inventory.stored import StoredBlobs
+from spincache_nb.core.package_record import PackageKey, PackageLog
 from spincache_nb.core.project import LOCK as LOCK
 from spincache_nb.core.project import SPIN_TOML as SPIN_TOML
 from spincache_nb.core.project import ProjectFiles, find_project, named_digests
@@ -46,16 +47,25 @@ def read_projects(
     for project in projects:
         place = find_project(project)
         places.setdefault(place.manifest, place)
-    return tuple(_Reader(place, stored, faults, limit).read() for place in places.values())
+    packages = PackageLog().known() if places else {}
+    return tuple(_Reader(place, stored, faults, packages, limit).read() for place in places.values())
 
 
 class _Reader:
     """Reads one project."""
 
-    def __init__(self, place: ProjectFiles, stored: StoredBlobs, faults: Faults, limit: int) -> None:
+    def __init__(
+        self,
+        place: ProjectFiles,
+        stored: StoredBlobs,
+        faults: Faults,
+        packages: Mapping[PackageKey, Digest],
+        limit: int,
+    ) -> None:
         self.place = place
         self.stored = stored
         self.faults = faults
+        self.packages = packages
         self.limit = limit
         self.complete = True
 
@@ -63,7 +73,7 @@ class _Reader:
         manifest = self.parse(self.place.manifest, self.place.read_manifest)
         lock = self.parse(self.place.lock, self.place.read_lock)
         uses: dict[tuple[str, Digest], Use] = {}
-        for digest, via in named_digests(manifest, lock):
+        for digest, via in named_digests(manifest, lock, self.packages):
             blob = self.stored.find_wasm(digest)
             if blob is not None:
                 uses.setdefault((blob.area, digest), Use(self.place.name, blob, digest, via))

@@ -43,15 +43,19 @@ class Served(Protocol):
     def digest(self) -> Digest: ...
 
 
-class Source(Protocol):
+class Manifests(Protocol):
+    """Where manifests come from."""
+
+    def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> Served:
+        """Give the manifest or index of a reference, or of a digest in the same repository."""
+
+
+class Source(Manifests, Protocol):
     """Where manifests and blobs come from: a registry, or an archive of one."""
 
     @property
     def wire_bytes(self) -> int:
         """Bytes received so far."""
-
-    def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> Served:
-        """Give the manifest or index of a reference, or of a digest in the same repository."""
 
     def fetch_document(self, reference: Reference, descriptor: Descriptor) -> bytes:
         """Give a small blob whole, checked against its descriptor."""
@@ -176,7 +180,7 @@ def resolve_all(source: Source, references: Sequence[Reference], *, jobs: int) -
         return list(pool.map(lambda reference: resolve(source, reference), references))
 
 
-def resolve(source: Source, reference: Reference) -> Resolved:
+def resolve(source: Manifests, reference: Reference) -> Resolved:
     """Fetch the manifest a reference means, through an index if there is one (Spin, crates/oci).
 
     Raises

@@ -153,16 +153,11 @@ class RegistryClient:
             As every request.
         """
         wanted = digest or reference.digest
-        name = str(wanted or reference.tag)
-        kind = "manifest" if wanted is not None else "tag"
+        target, wish = _asking_for_manifest(reference, wanted)
         content, headers = self._requests.whole(
             reference,
-            f"/v2/{reference.repository}/manifests/{name}",
-            Wish(
-                str(reference),
-                f"{kind} {name} in repository {reference.repository}",
-                f"check the spelling of repository and {kind}",
-            ),
+            target,
+            wish,
             accept=", ".join(ACCEPTED),
             limit=self._web.limits.manifest_bytes,
             what="manifest",
@@ -176,6 +171,37 @@ class RegistryClient:
             announced.check(actual.encoded, where=f"{reference}, {DIGEST_HEADER}")
         media_type = headers.get("Content-Type", "").partition(";")[0].strip()
         return ServedDocument(content, served, media_type)
+
+    def fetch_manifest_digest(self, reference: Reference) -> Digest | None:
+        """Ask which manifest or index a tag means now, without fetching it (HEAD).
+
+        Docker Hub limits how many manifests are fetched, but does not count these questions.
+
+        Parameters
+        ----------
+        reference
+            With a tag.
+
+        Returns
+        -------
+        Digest or None
+            The registry's word for it, which nothing was checked against; None if it does not say.
+
+        Raises
+        ------
+        NotFoundError, AccessDeniedError, StatusError
+            If the registry says no.
+        ConnectionFailedError, ProtocolError, InsecureTransportError, PullCancelled
+            As every request.
+        """
+        target, wish = _asking_for_manifest(reference, None)
+        headers = {"Accept": ", ".join(ACCEPTED)}
+
+        def once() -> Digest | None:
+            with self._requests.ask(reference, target, headers, wish, head=True) as answer:
+                return announced_digest(answer.headers, where=str(reference))
+
+        return self._web.retrier.run(once)
 
     def fetch_document(
         self, reference: Reference, descriptor: Descriptor, *, limit: int | None = None
@@ -280,6 +306,17 @@ class RegistryClient:
             As every request.
         """
         return list_tags(self._requests, Reference.parse(reference))
+
+
+def _asking_for_manifest(reference: Reference, digest: Digest | None) -> tuple[str, Wish]:
+    name = str(digest or reference.tag)
+    kind = "manifest" if digest is not None else "tag"
+    wish = Wish(
+        str(reference),
+        f"{kind} {name} in repository {reference.repository}",
+        f"check the spelling of repository and {kind}",
+    )
+    return f"/v2/{reference.repository}/manifests/{name}", wish
 
 
 def _search_nowhere(_host: str, _repository: str) -> CredentialSearch:

@@ -36,6 +36,7 @@ class Requests:
         wish: Wish,
         *,
         good: tuple[int, ...] = (200,),
+        head: bool = False,
     ) -> Answer:
         """Ask for something, and once more with what the registry wants to see.
 
@@ -51,6 +52,8 @@ class Requests:
             What it is, for an error.
         good
             Statuses that are hoped for.
+        head
+            Whether only the head of the answer is wanted.
 
         Returns
         -------
@@ -66,13 +69,13 @@ class Requests:
         """
         url = self.web.url(reference.host, target)
         used = self._authorizer.header_for(reference)
-        answer = self.web.send(Ask(url, headers, used))
+        answer = self.web.send(Ask(url, headers, used, head=head))
         if answer.status == 401 and answer.at_home:
             answer.discard()
             challenges = answer.headers.get_list("WWW-Authenticate")
             header = self._authorizer.meet(reference, challenges, used)
             if header is not None:
-                answer = self.web.send(Ask(url, headers, header))
+                answer = self.web.send(Ask(url, headers, header, head=head))
         if answer.status not in good:
             raise refusal(answer, wish, self._authorizer.access(reference))
         return answer

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from spincache_nb.core.cache import AREAS, Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.package_record import PackageLog, PackageRecord
+from spincache_nb.core.package_record import PackageKey, PackageLog, PackageRecord
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.sources.decide import (
     JOBS,
-    PackageKey,
     Project,
-    key_of,
     located,
     read_project,
     resolve,
@@ -129,7 +127,7 @@ class _Missing:
     origins: list[tuple[Place, str, Callable[[], Iterator[bytes]]]]
 
 
-class _AlreadyStored(Exception):
+class _OvertakenError(Exception):
     """Somebody else stored the content while it was fetched."""
 
 
@@ -185,7 +183,7 @@ class _SourcesPull:
             if isinstance(source, WebSource):
                 digest, size, origin, offer = source.digest, None, source.address, self.offer(source)
             else:
-                release = releases[key_of(source)]
+                release = releases[source.key]
                 digest, size, origin, offer = release.digest, release.size, release.origin, release.open
             if stored[digest] is None:
                 one = found.setdefault(digest, _Missing(digest, size, []))
@@ -263,14 +261,14 @@ class _SourcesPull:
                 yield chunk
                 self.report(ProgressEvent("bytes", origin, text, len(chunk), one.size or 0))
             if stored_size(self.cache, one.digest, one.size) is not None:
-                raise _AlreadyStored  # a good file stays; who comes second has lost nothing
+                raise _OvertakenError  # a good file stays; who comes second has lost nothing
 
         where = f"{self.project.where(place)}: {origin}"
         try:
             count = self.cache.put_blob(
                 "wasm", one.digest, counted(), size=one.size, where=where, durable=self.durable
             )
-        except _AlreadyStored:
+        except _OvertakenError:
             count = stored_size(self.cache, one.digest, one.size) or 0
         self.report(ProgressEvent("done", origin, text, total=count))
         return count

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from spincache_nb.core.cache import Cache, open_regular
 from spincache_nb.core.digest import Digest, hash_stream
 from spincache_nb.core.manifest import Area
+from spincache_nb.core.package_record import PackageKey
 from spincache_nb.core.project import find_project
 from spincache_nb.core.sources.values import PlannedSource, SourcesPlan
-from spincache_nb.core.spin_manifest import PackageSource, Place, SpinManifest, WebSource
+from spincache_nb.core.spin_manifest import Place, SpinManifest, WebSource
 from spincache_nb.errors import PullCancelled, SpinCacheError, SpinManifestError
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 JOBS = 16
 """Loads at a time, as in Spin (``MAX_FILE_LOADING_CONCURRENCY``)."""
-
-PackageKey = tuple[str, str, str | None]
 
 
 def plan_sources(
@@ -96,7 +95,7 @@ class Project:
 
     def package_keys(self) -> Iterable[PackageKey]:
         """Packages that it names, each once: name, requirement, registry."""
-        return dict.fromkeys(key_of(source) for source in self.manifest.packages)
+        return dict.fromkeys(source.key for source in self.manifest.packages)
 
     def wanted(self, releases: Mapping[PackageKey, Release]) -> dict[Digest, int | None]:
         """Digests that it needs, with the declared size of each, if there is one."""
@@ -127,7 +126,7 @@ class Project:
             if isinstance(source, WebSource):
                 origin, digest, declared = source.address, source.digest, None
             else:
-                release = releases[key_of(source)]
+                release = releases[source.key]
                 origin, digest, declared = release.origin, release.digest, release.size
             size = stored[digest]
             rows.append(
@@ -177,11 +176,6 @@ def read_project(path: str | os.PathLike[str]) -> Project:
     return Project(files.name, manifest)
 
 
-def key_of(source: PackageSource) -> PackageKey:
-    """What a package is looked up by."""
-    return source.package, source.requirement, source.registry
-
-
 def resolve(client: PackageClient, project: Project, key: PackageKey) -> Release:
     """Look a package up; an error says which part of the project needs it.
 
@@ -196,7 +190,7 @@ def resolve(client: PackageClient, project: Project, key: PackageKey) -> Release
     except PullCancelled:
         raise
     except SpinCacheError as exc:
-        places = [source.place for source in project.manifest.packages if key_of(source) == key]
+        places = [source.place for source in project.manifest.packages if source.key == key]
         raise located(exc, project.where(places[0])) from exc
 
 

@@ -160,19 +160,23 @@ def _count(sources: tuple[PlannedSource, ...]) -> str:
 
 
 def _page(plan: SourcesPlan, summary: str) -> str:
-    body = "".join(
-        f"<tr><td>{escape(source.what)}</td><td>{escape(source.origin)}</td>"
-        f"<td><code title='{escape(source.digest)}'>{escape(source.digest.partition(':')[2][:12])}</code></td>"
-        f"<td style='text-align:right'>{_size(source.size)}</td>"
-        f"<td>{'stored' if source.stored else 'to fetch'}</td></tr>"
-        for source in plan.sources[:_ROWS_SHOWN]
-    )
+    body = "".join(map(_row, plan.sources[:_ROWS_SHOWN]))
     more = len(plan.sources) - _ROWS_SHOWN
     rest = f"<tr><td colspan='5'>and {more} more</td></tr>" if more > 0 else ""
     return (
         f"<div><b>{escape(plan.path)}</b> &middot; {escape(summary)}"
         "<table><thead><tr><th>what</th><th>from</th><th>digest</th><th>size</th><th></th></tr></thead>"
         f"<tbody>{body}{rest}</tbody></table></div>"
+    )
+
+
+def _row(source: PlannedSource) -> str:
+    short = source.digest.partition(":")[2][:12]
+    return (
+        f"<tr><td>{escape(source.what)}</td><td>{escape(source.origin)}</td>"
+        f"<td><code title='{escape(source.digest)}'>{escape(short)}</code></td>"
+        f"<td style='text-align:right'>{_size(source.size)}</td>"
+        f"<td>{'stored' if source.stored else 'to fetch'}</td></tr>"
     )
 
 

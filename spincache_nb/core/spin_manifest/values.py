@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from spincache_nb.core.digest import Digest
+from spincache_nb.errors import printable
 
 _USER = re.compile(r"(?<=://)[^/]*@")
 
@@ -78,7 +79,7 @@ class WebSource:
         >>> WebSource(Place("a"), Digest.of(b""), "https://me:secret@example.test/a.wasm?key=1").address
         'https://example.test/a.wasm'
         """
-        return _USER.sub("", re.split(r"[?#]", self.url, maxsplit=1)[0])
+        return printable(_USER.sub("", re.split(r"[?#]", self.url, maxsplit=1)[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,11 @@ class PackageSource:
     package: str
     requirement: str
     registry: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str | None]:
+        """What it is looked up by: package, requirement, registry."""
+        return self.package, self.requirement, self.registry
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,8 +72,7 @@ def _absolute(url: httpx.URL) -> str:
 def _check_head(answer: http.client.HTTPResponse) -> None:
     if answer.status < 200:
         raise http.client.HTTPException(f"an answer of status {answer.status} that nobody asked for")
-    coding = answer.headers.get("Transfer-Encoding", "chunked").strip().lower()
-    if coding != "chunked":
+    if "Transfer-Encoding" in answer.headers and not answer.chunked:
         raise http.client.HTTPException("a transfer encoding other than chunked")
 
 

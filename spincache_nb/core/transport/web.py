@@ -47,13 +47,16 @@ class Ask:
     authorization
         Value of ``Authorization``, for the origin of `url` only.
     form
-        Fields to POST, secrets perhaps; no redirect is followed then. None for GET.
+        Fields to POST, secrets perhaps; no redirect is followed then. None for a request that reads.
+    head
+        Whether only the head of the answer is wanted (HEAD).
     """
 
     url: httpx.URL
     headers: Mapping[str, str]
     authorization: str | None = None
     form: Mapping[str, str] | None = None
+    head: bool = False
 
     def __repr__(self) -> str:
         return f"Ask({public_url(self.url)!r})"
@@ -162,7 +165,7 @@ class Web:
         Parameters
         ----------
         ask
-            A GET request is led through redirects: credentials stay with the origin they are for.
+            One that reads is led through redirects: credentials stay with the origin they are for.
 
         Returns
         -------
@@ -232,7 +235,7 @@ class Web:
         if ask.form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             content = urlencode(ask.form).encode("ascii")
-        method = "GET" if ask.form is None else "POST"
+        method = "POST" if ask.form is not None else "HEAD" if ask.head else "GET"
         extensions = {"timeout": self.timeouts.for_httpx()}
         return httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
 

@@ -1,0 +1,103 @@
+"""Addresses: loopback by name, and what of an address may be shown."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spincache_nb.core.transport.addresses import (
+    check_plain,
+    host_of,
+    is_loopback,
+    origin_of,
+    parse_url,
+    public_url,
+)
+from spincache_nb.errors import InsecureTransportError, ProtocolError, SpinCacheError
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.255.255.254", "::1", "[::1]"])
+def test_is_loopback_knows(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "localhost.", "x.localhost", "localhost.example", "127.1", "0.0.0.0", "::", "10.0.0.1", "::ffff:127.0.0.1",
+     "127.0.0.1.example", "0177.0.0.1", "2130706433", "127.0.0.1:80", "docker.io"],
+)  # fmt: skip
+def test_is_loopback_is_not_deceived(host: str) -> None:
+    """What could lead elsewhere by a resolver's grace is not loopback: it then has to speak TLS."""
+    assert not is_loopback(host)
+
+
+def test_host_of_takes_off_the_port() -> None:
+    assert [host_of(text) for text in ("a:1", "a", "[::1]:1", "127.0.0.1:5000")] == ["a", "a", "::1", "127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://r.example/v2/a/blobs/sha256:ab", "https://r.example/v2/a/blobs/sha256:ab"),
+        ("https://ann:secret@r.example:5000/a", "https://r.example:5000/a"),
+        ("https://ann@secret:x@r.example/a", "https://r.example/a"),
+        ("https://s3.example/b?X-Amz-Signature=secret&x=1", "https://s3.example/b?..."),
+        ("https://s3.example/b#secret", "https://s3.example/b"),
+        ("https://s3.example?secret", "https://s3.example?..."),
+        ("https://s3.example/a@b?x", "https://s3.example/a@b?..."),
+        ("ann:secret", "ann:secret"),
+        ("https://r.example/two\nlines", "https://r.example/two\\nlines"),
+    ],
+)
+def test_public_url_shows(url: str, shown: str) -> None:
+    assert public_url(url) == shown
+
+
+@given(st.text(max_size=30), st.text(max_size=10))
+def test_public_url_never_fails_and_is_one_line(text: str, more: str) -> None:
+    assert "\n" not in public_url(f"https://{text}?{more}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "r.example", "/path", "ftp://r.example/", "javascript:alert(1)", "https://", "https://[", "https://a b/",
+     "https://r.example:0/", "https://r.example:65536/", "http://\x00/", "http://-a/", "http://a-/", "http://[::g]/",
+     "http://a..b/\x7f", "https://exa\u0301mple.com/", "http://.a/"],
+)  # fmt: skip
+def test_parse_url_refuses(text: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse_url(text, where="test")
+    assert "\n" not in str(caught.value)
+
+
+@given(st.text(max_size=60))
+def test_parse_url_raises_nothing_of_another_tree(text: str) -> None:
+    base = httpx.URL("https://r.example/a/b?c#d")
+    for options in ({}, {"base": base}):
+        try:
+            url = parse_url(text, where="test", **options)  # type: ignore[arg-type]
+        except SpinCacheError:
+            continue
+        assert url.scheme in ("http", "https")
+        assert url.userinfo == b""
+        httpx.Request("GET", url)
+
+
+def test_origin_of_fills_in_the_port_and_minds_no_case() -> None:
+    assert origin_of(httpx.URL("HTTPS://R.Example/a")) == ("https", "r.example", 443)
+    assert origin_of(httpx.URL("http://r.example/")) == ("http", "r.example", 80)
+    assert origin_of(httpx.URL("http://r.example:443/")) == ("http", "r.example", 443)
+
+
+@pytest.mark.parametrize("insecure", [None, False])
+def test_check_plain_refuses_http_to_others(insecure: bool | None) -> None:
+    check_plain(httpx.URL("https://r.example/"), insecure=insecure, where="test")
+    check_plain(httpx.URL("http://localhost:5000/"), insecure=insecure, where="test")
+    with pytest.raises(InsecureTransportError):
+        check_plain(httpx.URL("http://r.example/"), insecure=insecure, where="test")
+
+
+def test_check_plain_allows_what_was_asked_for() -> None:
+    check_plain(httpx.URL("http://r.example/"), insecure=True, where="test")
