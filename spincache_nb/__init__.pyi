@@ -14,6 +14,10 @@ from spincache_nb.core.pull import PullResult as PullResult
 from spincache_nb.core.pull import plan_pull as plan_pull
 from spincache_nb.core.pull import pull as pull
 from spincache_nb.core.reference import Reference as Reference
+from spincache_nb.core.sources import SourcesPlan as SourcesPlan
+from spincache_nb.core.sources import SourcesResult as SourcesResult
+from spincache_nb.core.sources import plan_sources as plan_sources
+from spincache_nb.core.sources import pull_sources as pull_sources
 from spincache_nb.core.transfer import export as export
 from spincache_nb.core.transfer import import_ as import_
 from spincache_nb.core.upkeep import RemovalPlan as RemovalPlan

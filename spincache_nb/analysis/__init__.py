@@ -10,6 +10,21 @@ from __future__ import annotations
 from spincache_nb.analysis.comparison import compare
 from spincache_nb.analysis.disk_use import breakdown, breakdown_members
 from spincache_nb.analysis.inputs import Frames, Source, load
+from spincache_nb.analysis.inside import (
+    ALL_GRAINS,
+    GRAINS,
+    Verdict,
+    cache_grains,
+    chunk_sweep,
+    grains,
+    module_uses,
+    producers,
+    section_map,
+    section_maps,
+    shared_modules,
+    verdict,
+    why_changed,
+)
 from spincache_nb.analysis.needs import sharing_names, why
 from spincache_nb.analysis.over_time import tags_over_time, timeline
 from spincache_nb.analysis.removal import freed_by, reclaimable
@@ -18,17 +33,28 @@ from spincache_nb.analysis.savings import upgrade_matrix, version_savings
 from spincache_nb.analysis.shared import shared_bytes, sharing, sharing_sets, summary
 
 __all__ = [
+    "ALL_GRAINS",
+    "GRAINS",
     "Frames",
     "Source",
+    "Verdict",
     "breakdown",
     "breakdown_members",
+    "cache_grains",
+    "chunk_sweep",
     "compare",
     "freed_by",
+    "grains",
     "load",
+    "module_uses",
+    "producers",
     "reclaimable",
     "replay_savings",
     "replay_upgrades",
+    "section_map",
+    "section_maps",
     "shared_bytes",
+    "shared_modules",
     "sharing",
     "sharing_names",
     "sharing_sets",
@@ -36,6 +62,8 @@ __all__ = [
     "tags_over_time",
     "timeline",
     "upgrade_matrix",
+    "verdict",
     "version_savings",
     "why",
+    "why_changed",
 ]

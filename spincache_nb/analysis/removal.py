@@ -48,6 +48,12 @@ def freed_by(source: Source, references: str | Reference | Sequence[str | Refere
     ------
     NotInCacheError
         If the cache holds no such app.
+
+    Notes
+    -----
+    Users are those of ``frames.uses``. It opens archives only for blobs that nobody names; so a blob
+    that an app to be removed names, and an app that stays has in an archive without naming it, counts
+    as freed here, while ``plan_remove`` keeps it.
     """
     named = [references] if isinstance(references, (str, Reference)) else references
     frames = bundle(source, *NEEDED)

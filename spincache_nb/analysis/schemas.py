@@ -103,6 +103,19 @@ VERSION_SAVINGS_SCHEMA: Schema = MappingProxyType(
 UPGRADE_MATRIX_SCHEMA: Schema = MappingProxyType(
     {"from": TEXT, "to": TEXT, "fetch_bytes": COUNT, "reused_bytes": COUNT}
 )
+REMOTE_TAGS_SCHEMA: Schema = MappingProxyType(
+    {
+        "reference": TEXT,
+        "tag": TEXT,
+        "kind": FEW,
+        "created_at": TIME,
+        "manifest_digest": TEXT,
+        "index_digest": TEXT,
+        "layer_count": COUNT,
+        "declared_bytes": COUNT,
+    }
+)
+REMOTE_PROBLEMS_SCHEMA: Schema = MappingProxyType({"reference": TEXT, "kind": FEW, "detail": TEXT})
 FREED_SCHEMA: Schema = MappingProxyType(
     {"path": TEXT, "kind": FEW, "area": FEW, "digest": TEXT, "stored_bytes": COUNT}
 )

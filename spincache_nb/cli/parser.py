@@ -31,6 +31,11 @@ environment:
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Breaks paragraphs into lines, but keeps lines that are indented, such as examples."""
 
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):  # whose lines are indented once more
+            self._action_max_length += self._indent_increment
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = (self._fill(paragraph, width, indent) for paragraph in text.split("\n\n"))
         return "\n\n".join(paragraphs)

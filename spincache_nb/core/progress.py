@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-EventKind = Literal["plan", "start", "bytes", "done", "reused", "unpacked", "tag"]
+LOOK_UP = "look up"
+
+EventKind = Literal["plan", "start", "bytes", "done", "reused", "unpacked", "tag", "looked up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class ProgressEvent:
         ``plan``: `total` bytes are to be fetched. ``start``, ``bytes``, ``done``: of one blob;
         ``bytes`` counts `count` more. ``reused``: a blob that was stored already. ``unpacked``: the
         members of an archive, `count` of them. ``tag``: the app is complete in the cache.
+        Where only manifests are asked for, ``plan`` has `total` tags, and each ``looked up`` is one.
     reference
         The app, or an empty string where several share the blob.
     digest
@@ -50,7 +53,8 @@ class Reporter:
     progress
         None or False for silence, True for a bar, or a callable that takes each `ProgressEvent`.
     what
-        What is going on, for the bar: ``pull``, ``verify`` or ``repair``.
+        What is going on, for the bar: ``pull``, ``verify``, ``repair``, or ``look up``, which counts
+        tags where the others count bytes.
     """
 
     def __init__(self, progress: Progress, *, what: str = "pull") -> None:
@@ -74,18 +78,21 @@ class Reporter:
 
 
 class _Bar:
-    """One tqdm bar over all bytes; a widget in a notebook, text in a terminal."""
+    """One tqdm bar over all bytes or tags; a widget in a notebook, text in a terminal."""
 
     def __init__(self, what: str) -> None:
         self._what = what
+        self._unit: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
+        if what == LOOK_UP:
+            self._unit = {"unit": " tags"}
         self._bar: Any = None
 
     def __call__(self, event: ProgressEvent) -> None:
         if event.kind == "plan":
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=event.total, unit="B", unit_scale=True, unit_divisor=1024, desc=self._what)
-        elif event.kind == "bytes" and self._bar is not None:
+            self._bar = tqdm(total=event.total, desc=self._what, **self._unit)
+        elif event.kind in ("bytes", "looked up") and self._bar is not None:
             self._bar.update(event.count)
 
     def close(self) -> None:
@@ -97,11 +104,18 @@ class _Lines:
     """Plain lines on standard error, for a pipe or a log file."""
 
     def __init__(self, what: str) -> None:
-        self._verb = "check" if what == "verify" else "fetch"
+        self._verb = {"verify": "check", LOOK_UP: LOOK_UP}.get(what, "fetch")
+        self._unit = "tags" if what == LOOK_UP else "bytes"
+        self._total = self._known = 0
 
     def __call__(self, event: ProgressEvent) -> None:
         if event.kind == "plan":
-            self._say(f"to {self._verb}: {event.total} bytes")
+            self._total = event.total
+            self._say(f"to {self._verb}: {event.total} {self._unit}")
+        elif event.kind == "looked up":
+            self._known += event.count
+            if self._known * 10 // self._total > (self._known - event.count) * 10 // self._total:
+                self._say(f"looked up {self._known} of {self._total} tags")
         elif event.kind == "done":
             self._say(f"fetched {event.digest} {event.total} bytes")
         elif event.kind == "tag":

@@ -21,7 +21,8 @@ def uses(caches: Caches, *, projects: Projects = ()) -> pd.DataFrame:
     projects
         ``spin.toml`` files, or folders that hold one, of projects that use the cache too. All their
         build profiles count, and ``.spin/target-environments.lock`` beside them. Packages that they
-        name by version cannot count: which content they are, only their registry knows.
+        name by version count with the content that they had when `pull_sources` last looked them up
+        on this machine; else only their registry knows which content they are.
 
     Returns
     -------

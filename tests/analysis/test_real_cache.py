@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 
 import spincache_nb as sc
 from spincache_nb import analysis
+from spincache_nb.core.upkeep import plan_remove
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,16 @@ def test_freed_by_is_what_is_left_unneeded_on_disk(pulled):
     assert dict(zip(every["path"], every["stored_bytes"], strict=True)) == tree(cache)
     single = analysis.reclaimable(cache)
     assert single["freed_bytes"].sum() < every["stored_bytes"].sum()
+
+
+def test_freed_by_agrees_with_the_plan_of_a_removal(pulled):
+    frames = analysis.load(pulled)
+    apps = frames.apps["reference"].tolist()
+    random_ = random.Random(3)
+    for count in (1, 2, 3, 6, 12, 18):
+        chosen = random_.sample(apps, count)
+        freed = int(analysis.freed_by(frames, chosen)["stored_bytes"].sum())
+        assert freed == plan_remove(pulled, chosen).freed_bytes
 
 
 def test_why_explains_every_stored_blob_of_a_real_cache(pulled):

@@ -20,7 +20,8 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 def quick_client(**options: Any) -> RegistryClient:
     """A client whose waits between attempts are a few milliseconds."""
-    return RegistryClient(**({"retries": QUICK, "timeouts": SHORT} | options))
+    defaults: dict[str, Any] = {"retries": QUICK, "timeouts": SHORT}
+    return RegistryClient(**(defaults | options))
 
 
 def mock_client(handler: Handler, **options: Any) -> RegistryClient:

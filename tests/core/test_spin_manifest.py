@@ -326,7 +326,8 @@ def test_dependency_of_a_profile_takes_the_source_of_that_profile() -> None:
 
 def test_dependency_on_a_component_written_out_in_a_trigger_finds_it() -> None:
     manifest = parse(
-        "spin_manifest_version = 2\n[[trigger.http]]\ncomponent.source = { package = 'p:q', version = '1.0.0' }\n"
+        "spin_manifest_version = 2\n[[trigger.http]]\n"
+        "component.source = { package = 'p:q', version = '1.0.0' }\n"
         "[component.a]\nsource = 'a.wasm'\n"
         "dependencies = { 'x:y' = { component = 'http-trigger1-component' } }"
     )
@@ -362,8 +363,10 @@ def test_inline_components_and_triggers_get_the_ids_that_spin_gives_them() -> No
     manifest = parse(
         "spin_manifest_version = 2\n[component.inline-component1]\nsource = 'x.wasm'\n"
         f"[[trigger.http]]\ncomponent = {inline}\n"
-        f"[[trigger.http]]\nid = 'http-trigger2'\ncomponents.role = [{inline}, 'inline-component1', {inline}]\n"
-        f"[[trigger.http]]\ncomponent = {inline}\n[[trigger.redis]]\nid = 'not kebab!'\ncomponent = {inline}\n"
+        "[[trigger.http]]\nid = 'http-trigger2'\n"
+        f"components.role = [{inline}, 'inline-component1', {inline}]\n"
+        f"[[trigger.http]]\ncomponent = {inline}\n"
+        f"[[trigger.redis]]\nid = 'not kebab!'\ncomponent = {inline}\n"
     )
     assert [(one.place.component, one.place.trigger) for one in manifest.web_sources] == [
         ("http-trigger1-component", "http-trigger1"),

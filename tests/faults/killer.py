@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import json
 import mmap
 import os
@@ -19,9 +18,11 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.faults import judge
 
 PHASES = ("download", "rename", "unpack", "tag")
 _WIDEN_SECONDS = 0.002
@@ -44,10 +45,12 @@ def main(plan: dict[str, Any]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         if randomness.random() < 0.5:  # start from the older version, else from nothing
             shutil.copytree(older, folder)
+        before = judge.whole_blobs(folder)
         phases = kill_one(folder, plan["references"][1], wanted, window * randomness.random(), randomness)
         for phase in phases:
             deaths[phase] += 1
-        report = {"trial": trial, "phases": phases, "faults": faults_of(folder)}
+        report = {"trial": trial, "phases": phases, "faults": judge.faults_of(folder)}
+        report["lost"] = judge.bytes_lost(before, judge.whole_blobs(folder))
         report |= recover(folder, plan["references"][1])
         print(json.dumps(report), flush=True)
 
@@ -135,7 +138,7 @@ def pull(folder: Path, reference: str) -> None:
     """Pull with the package under test."""
     import spincache_nb as sc
 
-    sc.pull(sc.Cache(folder), reference, history=sc.History(enabled=False))
+    sc.pull(sc.Cache(folder), reference, history=sc.History(enabled=False), jobs=6)
 
 
 def run_child(work: Callable[[], None]) -> int:
@@ -150,51 +153,18 @@ def run_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def faults_of(folder: Path) -> list[str]:
-    """What is wrong with a cache, by the rules and not by the package."""
-    registry = folder / "registry"
-    faults = []
-    for area in ("wasm", "data"):
-        for path in files(registry / area):
-            if not path.name.startswith(".spincache-"):
-                algorithm, _, encoded = path.name.partition(":")
-                if hashlib.new(algorithm, path.read_bytes()).hexdigest() != encoded:
-                    faults.append(f"{area}/{path.name} is not what its name says")
-    for path in files(registry / "manifests"):
-        if path.name == "manifest.json":
-            faults += missing(registry, path)
-    return faults
-
-
-def missing(registry: Path, path: Path) -> Iterator[str]:
-    """Layers and members that a manifest or its locked app names and that are not there."""
-    manifest = json.loads(path.read_bytes())
-    for layer in manifest["layers"]:
-        if layer["mediaType"].endswith("application.v1+config"):
-            continue
-        if not any((registry / area / layer["digest"]).is_file() for area in ("wasm", "data")):
-            yield f"{path.parent.name} names {layer['digest']}, which is not there"
-    locked = json.loads(path.with_name("config.json").read_bytes())
-    for component in locked.get("components", []):
-        for file in component.get("files", []):
-            if "inline" not in file and not (registry / "data" / file["digest"]).is_file():
-                yield f"{path.parent.name} mounts {file['digest']}, which is not there"
-
-
 def recover(folder: Path, reference: str) -> dict[str, Any]:
     """Pull again: it must succeed, and sweep what the killed pull left once that is old."""
-    left = [path for path in files(folder / "registry") if path.name.startswith(".spincache-")]
-    old = time.time() - 2 * 3600
-    for path in left:
-        os.utime(path, (old, old))
+    left = judge.leftovers(folder)
+    judge.grow_old(folder)
     code = run_child(lambda: pull(folder, reference))
-    still = [path.name for path in files(folder / "registry") if path.name.startswith(".spincache-")]
-    return {"recovered": code == 0, "left": len(left), "still": still, "faults_after": faults_of(folder)}
-
-
-def files(folder: Path) -> list[Path]:
-    """Every regular file below a folder."""
-    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    still = [path.name for path in judge.leftovers(folder)]
+    return {
+        "recovered": code == 0,
+        "left": len(left),
+        "still": still,
+        "faults_after": judge.faults_of(folder),
+    }
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import killer
+from tests.faults import judge, killer
+from tests.faults.table import record
 from tests.support.artifact import Artifact, filler, text_file, wasm_module
 from tests.support.artifacts import Component, new_style
 from tests.support.registry_server import RegistryServer
@@ -22,7 +23,7 @@ LEAST = 20
 
 def version(number: int) -> Artifact:
     """An app with a component, an archive of files, and enough bytes to be killed within."""
-    files = {f"{n:03}.txt": text_file(f"{n} {number if n % 3 == 0 else 0}", 900 + n) for n in range(60)}
+    files = {f"{n:03}.txt": text_file(f"{n} {number if n % 3 == 0 else 0}", 900 + n) for n in range(24)}
     files["big.bin"] = filler(f"big {number}", 1_200_000)
     parts = [
         Component(f"part-{n}", wasm_module(f"part {n} {number}", 200_000), files if n == 0 else {})
@@ -58,6 +59,13 @@ def test_a_killed_pull_damages_nothing(plain_registry: RegistryServer, tmp_path:
     assert [report for report in reports if not report["recovered"]] == []
     assert [report for report in reports if report["still"]] == []
     assert sum(report["left"] for report in reports) > 0  # the sweep had something to do
+    record(
+        "`kill -9` at a random moment of a pull (download, rename, unpack, tag: 20 and more of each)",
+        "the next pull goes on from the blobs that were whole and sweeps what is left",
+        tried=len(reports),
+        survived=sum(report["recovered"] and not report["faults_after"] for report in reports),
+        lost=sum(report["lost"] for report in reports),
+    )
 
 
 def test_the_judge_of_caches_sees_faults(tmp_path: Path) -> None:
@@ -71,4 +79,4 @@ def test_the_judge_of_caches_sees_faults(tmp_path: Path) -> None:
     other = "sha256:" + "1" * 64
     (tag / "manifest.json").write_text(json.dumps({"layers": [{"mediaType": "x", "digest": other}]}))
     (tag / "config.json").write_text(json.dumps({"components": [{"files": [{"digest": other}]}]}))
-    assert len(killer.faults_of(tmp_path)) == 3
+    assert len(judge.faults_of(tmp_path)) == 3

@@ -31,6 +31,9 @@ _CREATE_FLAGS = (
 )
 
 
+_ATTEMPTS = 20
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading, and nothing else.
 
@@ -133,6 +136,49 @@ def make_directory(path: Path, *, root: Path) -> list[Path]:
     CacheWriteError
         If a link or a file is in the way, or the system refuses.
     """
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _make_chain(path, root)
+        except CacheWriteError as exc:  # somebody removes empty directories at this moment
+            if not isinstance(exc.__cause__, FileNotFoundError) or attempt + 1 == _ATTEMPTS:
+                raise
+    return []
+
+
+def new_file_in(path: Path, *, root: Path, durable: bool = False) -> tuple[NewFile, list[Path]]:
+    """Create a directory, as `make_directory`, and a temporary file in it before anybody removes it.
+
+    Parameters
+    ----------
+    path, root
+        As `make_directory`.
+    durable
+        As `NewFile`.
+
+    Returns
+    -------
+    tuple of NewFile and list of pathlib.Path
+        The file, and the directories that were created.
+
+    Raises
+    ------
+    NoSpaceError, CacheWriteError
+        If the system refuses.
+    """
+    created: list[Path] = []
+    for _ in range(_ATTEMPTS - 1):
+        created += make_directory(path, root=root)
+        try:
+            return NewFile(path, durable=durable), created
+        except CacheWriteError as exc:
+            if not isinstance(exc.__cause__, FileNotFoundError):
+                remove_if_empty(created)
+                raise
+    created += make_directory(path, root=root)
+    return NewFile(path, durable=durable), created
+
+
+def _make_chain(path: Path, root: Path) -> list[Path]:
     created: list[Path] = []
     chain = [root, *reversed([p for p in [path, *path.parents] if root in p.parents])]
     with refused_writes(path):
@@ -146,6 +192,8 @@ def make_directory(path: Path, *, root: Path) -> list[Path]:
                     step.mkdir()
                     created.append(step)
             if not _is_directory(step, follow=step == root):
+                if not step.exists() and not is_link(step):
+                    raise FileNotFoundError(errno.ENOENT, "the folder was removed again")
                 raise CacheWriteError(
                     shown(str(step)), "a directory", "something else", "remove what is there"
                 )

@@ -29,8 +29,7 @@ def renew_locked_app(cache: Cache, tag: CachedTag, content: bytes, *, durable: b
     """
     if cache.path not in tag.path.parents:
         raise CacheWriteError(str(tag.path), f"a folder below {cache.path}", "another", "nothing was written")
-    files.make_directory(tag.path, root=cache.path)
-    new = files.NewFile(tag.path, durable=durable)
+    new, _ = files.new_file_in(tag.path, root=cache.path, durable=durable)
     try:
         new.write(content)
         new.replace(tag.locked_app_path)

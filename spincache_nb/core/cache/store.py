@@ -348,12 +348,11 @@ class Cache:
             If the system refuses; a manifest is not written then.
         """
         folder = self.tag_path(reference)
-        created = files.make_directory(folder, root=self.path)
-        documents = []
+        first, created = files.new_file_in(folder, root=self.path, durable=durable)
+        documents = [(first, folder / layout.LOCKED_APP_FILE)]
         try:
-            for name, content in ((layout.LOCKED_APP_FILE, locked_app), (layout.MANIFEST_FILE, manifest)):
-                new = files.NewFile(folder, durable=durable)
-                documents.append((new, folder / name))
+            documents.append((files.NewFile(folder, durable=durable), folder / layout.MANIFEST_FILE))
+            for (new, _), content in zip(documents, (locked_app, manifest), strict=True):
                 new.write(content)
             for new, target in documents:
                 new.replace(target)

@@ -106,7 +106,9 @@ class Reach:
         if layer.role == "archive":
             if blob is not None and blob.area == "data":
                 self.archives[digest] = layer.size
-            self._whole_archives &= blob is not None and blob.stored_bytes == layer.size
+                self._whole_archives &= blob.stored_bytes == layer.size
+            else:
+                self._whole_archives = False
 
     def _checked(self, blob: StoredBlob | None, layer: Descriptor) -> StoredBlob | None:
         """Compare a blob's size with the declared one, and look again before saying that it differs."""

@@ -420,8 +420,7 @@ class _Pull:
         self.cache.write_tag(
             one.reference, locked_app=app.document, manifest=one.content, durable=self.durable
         )
-        self.unpack_missing_members(app)  # a removal beside us may not have seen the tag in time
-        self.restore_lost(app)
+        self.confirm(app)
         seconds = time.perf_counter() - self.started
         received = self.source.wire_bytes
         app.result = result_of(app.plan, wire_bytes=received - self.wire_bytes_told, seconds=seconds)
@@ -443,6 +442,15 @@ class _Pull:
             f"{len(lost)} of them gone again",
             "another program removes files from this cache; stop it, then pull again",
         )
+
+    def confirm(self, app: _App) -> None:
+        """Look once more, now that the tag is there: a removal beside us may have missed it before."""
+        try:
+            self.unpack_missing_members(app)
+            self.restore_lost(app)
+        except CacheError:
+            if self.cache.tag_path(app.resolved.reference).exists():
+                raise  # otherwise somebody removed the whole app again, which is no fault of this pull
 
     def record(self, result: PullResult) -> None:
         self.history.append(

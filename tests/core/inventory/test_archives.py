@@ -19,7 +19,7 @@ from tests.core.inventory.reading import (
 )
 from tests.support import archives, caches, odd_artifacts
 from tests.support.artifact import filler, wasm_module
-from tests.support.caches import PAGES, blob, folder, pulled, without
+from tests.support.caches import PAGES, TINY, blob, folder, pulled, without
 from tests.support.trees import union, write_tree
 
 
@@ -116,3 +116,16 @@ def test_same_archive_of_two_apps_is_listed_once(tmp_path: Path) -> None:
     inventory = taken(tmp_path, tree)
     for tag in ("v1", "v2"):
         assert len(vias(inventory, f"ghcr.io/org/unnamed:{tag}")) == 2 + len(PAGES)
+
+
+def test_missing_member_that_is_inlined_too_is_no_problem(tmp_path: Path) -> None:
+    inventory = taken(tmp_path, without(pulled(caches.archive_mode()), blob("data", TINY)))
+    assert (problems(inventory), inventory.missing) == ([], ())
+
+
+def test_archive_in_wasm_only_is_one_problem(tmp_path: Path) -> None:
+    archive = caches.archive_layer()
+    members = [blob("data", data) for data in PAGES.values()]
+    tree = without(pulled(caches.archive_mode()), blob("data", archive), *members)
+    inventory = taken(tmp_path, {**tree, blob("wasm", archive): archive})
+    assert problems(inventory) == [(blob("data", archive), "blob in the wrong area", SITE_V1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.core.inventory.reading import (
+    WEB_CONFIG,
     WEB_V1,
     app,
     problems,
@@ -104,3 +105,28 @@ def test_data_copy_does_not_satisfy_a_package(tmp_path: Path) -> None:
 def test_second_data_copy_of_wasm_is_unreferenced(tmp_path: Path) -> None:
     inventory = taken(tmp_path, {**pulled(web()), blob("data", WEB): WEB})
     assert standings(inventory)[blob("data", WEB)] == "unreferenced"
+
+
+def test_lost_wasm_of_unknown_type_is_one_problem(tmp_path: Path) -> None:
+    wasm = wasm_module("unknown", 2000)
+    inventory = taken(tmp_path, without(pulled(odd_artifacts.unknown_media_type()), blob("data", wasm)))
+    assert problems(inventory) == [(blob("data", wasm), "missing blob", "ghcr.io/demo/unknown-type:v1")]
+
+
+def test_wasm_of_unknown_type_in_wasm_is_no_problem(tmp_path: Path) -> None:
+    wasm = wasm_module("unknown", 2000)
+    tree = without(pulled(odd_artifacts.unknown_media_type()), blob("data", wasm))
+    inventory = taken(tmp_path, {**tree, blob("wasm", wasm): wasm})
+    assert problems(inventory) == []
+    assert set(standings(inventory).values()) == {"referenced"}
+
+
+def test_asset_in_wasm_only_is_one_problem_without_a_locked_app_too(tmp_path: Path) -> None:
+    tree = {**without(pulled(web()), blob("data", INDEX)), blob("wasm", INDEX): INDEX}
+    path = blob("data", INDEX)
+    assert problems(taken(tmp_path / "whole", tree)) == [(path, "blob in the wrong area", WEB_V1)]
+    del tree[WEB_CONFIG]
+    assert problems(taken(tmp_path / "without", tree)) == [
+        (path, "blob in the wrong area", WEB_V1),
+        (WEB_CONFIG, "missing locked app", WEB_V1),
+    ]

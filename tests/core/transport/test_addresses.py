@@ -25,8 +25,8 @@ def test_is_loopback_knows(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "localhost.", "x.localhost", "localhost.example", "127.1", "0.0.0.0", "::", "10.0.0.1", "::ffff:127.0.0.1",
-     "127.0.0.1.example", "0177.0.0.1", "2130706433", "127.0.0.1:80", "docker.io"],
+    ["", "localhost.", "x.localhost", "localhost.example", "127.1", "0.0.0.0", "::", "10.0.0.1",
+     "::ffff:127.0.0.1", "127.0.0.1.example", "0177.0.0.1", "2130706433", "127.0.0.1:80", "docker.io"],
 )  # fmt: skip
 def test_is_loopback_is_not_deceived(host: str) -> None:
     """What could lead elsewhere by a resolver's grace is not loopback: it then has to speak TLS."""
@@ -34,7 +34,12 @@ def test_is_loopback_is_not_deceived(host: str) -> None:
 
 
 def test_host_of_takes_off_the_port() -> None:
-    assert [host_of(text) for text in ("a:1", "a", "[::1]:1", "127.0.0.1:5000")] == ["a", "a", "::1", "127.0.0.1"]
+    assert [host_of(text) for text in ("a:1", "a", "[::1]:1", "127.0.0.1:5000")] == [
+        "a",
+        "a",
+        "::1",
+        "127.0.0.1",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -62,9 +67,9 @@ def test_public_url_never_fails_and_is_one_line(text: str, more: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "r.example", "/path", "ftp://r.example/", "javascript:alert(1)", "https://", "https://[", "https://a b/",
-     "https://r.example:0/", "https://r.example:65536/", "http://\x00/", "http://-a/", "http://a-/", "http://[::g]/",
-     "http://a..b/\x7f", "https://exa\u0301mple.com/", "http://.a/"],
+    ["", "r.example", "/path", "ftp://r.example/", "javascript:alert(1)", "https://", "https://[",
+     "https://a b/", "https://r.example:0/", "https://r.example:65536/", "http://\x00/", "http://-a/", "http://a-/",
+     "http://[::g]/", "http://a..b/\x7f", "https://exa\u0301mple.com/", "http://.a/"],
 )  # fmt: skip
 def test_parse_url_refuses(text: str) -> None:
     with pytest.raises(ProtocolError) as caught:
@@ -77,7 +82,7 @@ def test_parse_url_raises_nothing_of_another_tree(text: str) -> None:
     base = httpx.URL("https://r.example/a/b?c#d")
     for options in ({}, {"base": base}):
         try:
-            url = parse_url(text, where="test", **options)  # type: ignore[arg-type]
+            url = parse_url(text, where="test", **options)
         except SpinCacheError:
             continue
         assert url.scheme in ("http", "https")

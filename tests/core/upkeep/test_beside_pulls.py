@@ -140,7 +140,7 @@ def test_remove_beside_pulls_loses_nothing(plain_registry: RegistryServer, tmp_p
                     removed += len(plan_remove(cache, reference).execute().removed)
                 except NotInCacheError:
                     continue
-            time.sleep(0.01)
+            time.sleep(0.05)
     assert removed > 0
     present = [a for a in artifacts if (cache.path / _folder(plain_registry, a) / "manifest.json").exists()]
     assert_whole(cache, present, plain_registry)
