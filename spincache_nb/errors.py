@@ -62,6 +62,8 @@ def printable(text: str) -> str:
     'two\\\\nlines'
     """
     cut = text if len(text) <= _LONGEST_PART else text[:_LONGEST_PART] + "..."
+    if cut.isprintable():
+        return cut
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
 
 

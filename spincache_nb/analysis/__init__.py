@@ -27,6 +27,7 @@ from spincache_nb.analysis.inside import (
 )
 from spincache_nb.analysis.needs import sharing_names, why
 from spincache_nb.analysis.over_time import tags_over_time, timeline
+from spincache_nb.analysis.remote import RemoteVersions, remote_savings, remote_versions
 from spincache_nb.analysis.removal import freed_by, reclaimable
 from spincache_nb.analysis.replay import replay_savings, replay_upgrades
 from spincache_nb.analysis.savings import upgrade_matrix, version_savings
@@ -36,6 +37,7 @@ __all__ = [
     "ALL_GRAINS",
     "GRAINS",
     "Frames",
+    "RemoteVersions",
     "Source",
     "Verdict",
     "breakdown",
@@ -49,6 +51,8 @@ __all__ = [
     "module_uses",
     "producers",
     "reclaimable",
+    "remote_savings",
+    "remote_versions",
     "replay_savings",
     "replay_upgrades",
     "section_map",

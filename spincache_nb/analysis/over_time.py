@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import pandas as pd
 
@@ -11,14 +11,20 @@ from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.schemas import TAGS_SCHEMA, TIMELINE_SCHEMA
 from spincache_nb.frames.schemas import build
 
+if TYPE_CHECKING:
+    from spincache_nb.core.cache import Cache
 
-def timeline(history: pd.DataFrame | None = None) -> pd.DataFrame:
+Pulls: TypeAlias = Union[pd.DataFrame, "Cache", None]
+"""``frames.history()``, or whose pulls to load: those into a cache, or all of this user's."""
+
+
+def timeline(history: Pulls = None) -> pd.DataFrame:
     """Add up over time what pulls fetched and what they could reuse.
 
     Parameters
     ----------
     history
-        ``frames.history()``; None loads this user's.
+        ``frames.history()``, or a cache, whose own record of pulls is loaded; None loads this user's.
 
     Returns
     -------
@@ -52,13 +58,13 @@ def timeline(history: pd.DataFrame | None = None) -> pd.DataFrame:
     return build(TIMELINE_SCHEMA, lines)
 
 
-def tags_over_time(history: pd.DataFrame | None = None) -> pd.DataFrame:
+def tags_over_time(history: Pulls = None) -> pd.DataFrame:
     """Say which manifests each tag has meant, one after the other.
 
     Parameters
     ----------
     history
-        ``frames.history()``; None loads this user's.
+        ``frames.history()``, or a cache, whose own record of pulls is loaded; None loads this user's.
 
     Returns
     -------
@@ -94,12 +100,12 @@ def tags_over_time(history: pd.DataFrame | None = None) -> pd.DataFrame:
     return build(TAGS_SCHEMA, lines)
 
 
-def _loaded(history: pd.DataFrame | None) -> pd.DataFrame:
-    if history is not None:
+def _loaded(history: Pulls) -> pd.DataFrame:
+    if isinstance(history, pd.DataFrame):
         return history
     from spincache_nb import frames
 
-    return frames.history()
+    return frames.history() if history is None else frames.history(history, record=history.history)
 
 
 def _in_time(history: pd.DataFrame, *columns: str) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
 
@@ -78,10 +78,12 @@ class RemoteVersions:
     wire_bytes: int
 
     def __repr__(self) -> str:
-        return f"RemoteVersions({self.repository}: {len(self.tags)} versions, {len(self.problems)} other tags)"
+        return (
+            f"RemoteVersions({self.repository}: {len(self.tags)} versions, {len(self.problems)} other tags)"
+        )
 
 
-Remote: TypeAlias = Union[str, Reference, RemoteVersions]
+Remote: TypeAlias = str | Reference | RemoteVersions
 """A repository to ask a registry for, or what that gave already."""
 
 
@@ -188,7 +190,18 @@ def _manifest(one: Resolved) -> Iterator[tuple[object, ...]]:
 
 
 def remote_savings(
-    repository: Remote, *, rules: Rules = "spin", order: Sequence[str] | None = None, **options: Any
+    repository: Remote,
+    *,
+    tags: Sequence[str] | None = None,
+    rules: Rules = "spin",
+    order: Sequence[str] | None = None,
+    insecure: bool | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    auth: Auth = None,
+    jobs: int = JOBS,
+    progress: Progress = None,
+    cancel: threading.Event | None = None,
+    manifests: MutableMapping[str, bytes] | None = None,
 ) -> pd.DataFrame:
     """Say what pulling a registry's versions one after the other into an empty cache would cost.
 
@@ -202,17 +215,16 @@ def remote_savings(
     order
         Tags in the order to pull them; those not named are left out. None for semantic versions
         first, then by time of creation, then by tag.
-    **options
-        How to ask, as for `remote_versions`: `tags`, `insecure`, `ca`, `auth`, `jobs`, `progress`,
-        `cancel`, `manifests`.
+    tags, insecure, ca, auth, jobs, progress, cancel, manifests
+        How to ask, as for `remote_versions`.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `version_savings`, one row per version, in order. What archives hold only
-        their bytes would tell, so ``archive_known_bytes`` is missing where one is fetched, and what
-        a version could reuse of an earlier one's unpacked archive is not counted. Tags that are no
-        versions are in ``remote_versions(...).problems``.
+        The columns of `version_savings`, one row per version, in order. Only its bytes tell what is
+        in an archive: where one is fetched, ``archive_known_bytes`` is missing, and what a later
+        version could reuse of its members is not counted. Tags that are no versions are left out;
+        ``remote_versions(...).problems`` lists them.
 
     Raises
     ------
@@ -222,12 +234,16 @@ def remote_savings(
         As `remote_versions`.
     """
     check_rules(rules)
-    return replay_savings(_asked(repository, options).manifests, rules=rules, order=order)
-
-
-def _asked(repository: Remote, options: dict[str, Any]) -> RemoteVersions:
     if not isinstance(repository, RemoteVersions):
-        return remote_versions(repository, **options)
-    if options:
-        raise TypeError(f"nothing is asked where versions are given; leave out {', '.join(options)}")
-    return repository
+        repository = remote_versions(
+            repository,
+            tags=tags,
+            insecure=insecure,
+            ca=ca,
+            auth=auth,
+            jobs=jobs,
+            progress=progress,
+            cancel=cancel,
+            manifests=manifests,
+        )
+    return replay_savings(repository.manifests, rules=rules, order=order)

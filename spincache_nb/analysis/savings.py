@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from spincache_nb.analysis.inputs import Frames, Source, bundle, rows
+from spincache_nb.analysis.remote import RemoteVersions
 from spincache_nb.analysis.replay import Rules, check_rules, replay_savings, replay_upgrades
 from spincache_nb.analysis.schemas import MANIFESTS_SCHEMA, MEMBERS_SCHEMA
 from spincache_nb.core.reference import Reference
@@ -74,13 +75,22 @@ def version_savings(
 
 
 def upgrade_matrix(
-    source: Source, repository: str, *, rules: Rules = "spin", order: Sequence[str] | None = None
+    source: Source | RemoteVersions,
+    repository: str | None = None,
+    *,
+    rules: Rules = "spin",
+    order: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Say what each version costs where only one version was pulled before.
 
     Parameters
     ----------
-    source, repository, rules, order
+    source
+        A cache, or loaded frames: apps, layers, uses, files. Or what `remote_versions` gave, for
+        versions that are still in a registry.
+    repository
+        As for `version_savings`; of versions in a registry it is known.
+    rules, order
         As for `version_savings`.
 
     Returns
@@ -101,9 +111,13 @@ def upgrade_matrix(
     Raises
     ------
     NotInCacheError, ValueError
-        As for `version_savings`.
+        As for `version_savings`; also if a cache is given without a repository.
     """
     check_rules(rules)
+    if isinstance(source, RemoteVersions):
+        return replay_upgrades(source.manifests, rules=rules, order=order)
+    if repository is None:
+        raise ValueError("name the repository whose versions to compare")
     frames = bundle(source, *NEEDED)
     chosen = references_of(frames, repository)
     return replay_upgrades(manifests_of(frames, chosen), members_of(frames, chosen), rules=rules, order=order)

@@ -9,18 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from spincache_nb import analysis
+from spincache_nb.analysis.over_time import Pulls
 from spincache_nb.analysis.schemas import TIMELINE_SCHEMA
 from spincache_nb.plots import theme
 from spincache_nb.plots.text import share_text, size_text, unit_for
 
 
-def timeline(given: pd.DataFrame | None = None, *, ax: Axes | None = None) -> Axes:
+def timeline(given: Pulls = None, *, ax: Axes | None = None) -> Axes:
     """Draw how the bytes fetched and the bytes saved add up over time.
 
     Parameters
     ----------
     given
-        The frame of `analysis.timeline`, or ``frames.history()``; None loads this user's history.
+        The frame of `analysis.timeline`, or what that takes: ``frames.history()``, a cache, or None
+        for this user's history.
     ax
         Where to draw; None for a new figure.
 
@@ -30,7 +32,7 @@ def timeline(given: pd.DataFrame | None = None, *, ax: Axes | None = None) -> Ax
         Two stacked areas with a step at each pull; the last step is held for a while. A pull without
         a time is not drawn, but counted.
     """
-    table = given if given is not None and _is_timeline(given) else analysis.timeline(given)
+    table = given if isinstance(given, pd.DataFrame) and _is_timeline(given) else analysis.timeline(given)
     ax = theme.axes_or_new(ax, theme.figure_size("timeline", 1))
     timed = table[table["at"].notna()]
     if not len(timed):

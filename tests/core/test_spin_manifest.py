@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spincache_nb.core.digest import Digest
@@ -449,6 +449,7 @@ def as_toml(value: object) -> str:
     return str(value) if isinstance(value, int) else f'"{value}"'
 
 
+@settings(deadline=None)
 @given(value=VALUES, key=st.sampled_from(["component", "trigger", "application", "variables"]))
 def test_parse_spin_manifest_raises_nothing_for_any_shape(value: object, key: str) -> None:
     manifest = parse(f"spin_manifest_version = 2\n{key} = {as_toml(value)}")
@@ -456,6 +457,7 @@ def test_parse_spin_manifest_raises_nothing_for_any_shape(value: object, key: st
     parse(f'spin_manifest_version = "1"\n{key} = {as_toml(value)}')
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=200))
 def test_parse_spin_manifest_raises_nothing_else_for_any_bytes(data: bytes) -> None:
     for parser in (parse_spin_manifest, parse_environment_lock):

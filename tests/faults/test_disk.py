@@ -109,7 +109,7 @@ def test_full_disk_at_each_write_damages_nothing(
     tried, survived, lost, raised = try_at_each_call(
         older, tmp_path / "w", reference, fail_with(number), WRITES - {"open"}
     )
-    assert tried > 20
+    assert tried > 10
     assert set(raised) == {"NoSpaceError"}
     name = "ENOSPC" if number == errno.ENOSPC else "EDQUOT (quota)"
     record(f"{name} at one write of a pull, for each of them", "one `NoSpaceError`", tried=tried, survived=survived, lost=lost)
@@ -252,7 +252,8 @@ def test_limit_on_the_size_of_files(hostile: HostileServer, nobodys_folder: Path
     assert "large" in (outcome.error or "").lower()
     assert judge.faults_of(nobodys_folder) == []
     assert judge.leftovers(nobodys_folder) == []
-    assert call(pull_elsewhere, str(nobodys_folder), reference, 0, unprivileged=True).value == app.content_bytes
+    again = call(pull_elsewhere, str(nobodys_folder), reference, 0, unprivileged=True)
+    assert app.content_bytes - 1000 < again.value <= app.content_bytes  # whole blobs of the first were kept
     record("EFBIG: a limit on the size of files (RLIMIT_FSIZE)", "one `CacheWriteError`", tried=1, survived=1, lost=0)
 
 

@@ -23,7 +23,7 @@ def inventory() -> Inventory:
     """500 apps of 400 layers each, of which 20,000 are different."""
     digests = [Digest.of(b"%d" % number) for number in range(20_000)]
     layers = [CachedLayer(place, Descriptor(DATA, digest, 7), True) for place, digest in enumerate(digests)]
-    blobs = [StoredBlob(str(one), Path(str(one)), "data", 7, 0, "digest", one) for one in digests]
+    blobs = [StoredBlob(str(one), str(one), "data", 7, 0, "digest", one) for one in digests]
     apps = []
     for number in range(APPS):
         tag = CachedTag("ghcr.io", f"org/app-{number:03}", "v1", None, Path("x"), 0)

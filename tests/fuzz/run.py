@@ -130,7 +130,7 @@ def with_atheris(name: str, cases: int, seed: int) -> int:
     for number, data in enumerate(target.seeds):
         (folder / str(number)).write_bytes(data)
     words = folder.with_suffix(".dict")
-    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
+    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words or ("x",)))
     started = time.monotonic()
     done = 0
 

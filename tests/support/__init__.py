@@ -9,6 +9,7 @@ isolation           temporary HOME and friends, the guard over the real ones, ``
 network_guard       no socket of the test process leaves loopback
 fixtures            the fixtures for servers and folders (all documented there)
 registry_server     Debian's docker-registry: plain, htpasswd, Bearer token, TLS
+go_registries       registries of other make, built from Go modules where Go is at hand
 token_service       the token service that docker-registry's ``auth: token`` trusts
 push                pushes an artifact with ``http.client`` alone
 artifact            the value ``Artifact`` and the encodings of a Spin push
@@ -16,6 +17,7 @@ artifacts           artifacts of the five kinds, as Spin and wkg push them
 odd_artifacts       indexes, Docker types, sha512, duplicates, 499 layers, broken manifests
 archives            tar+gzip layers, good and bad
 oracle              which files a Spin pull leaves, written from Spin's rules a second time
+caches              caches as every release of Spin leaves them, whole and damaged
 trees               read a directory into ``{path: bytes}`` and compare two of them
 hostile             a loopback server that answers as badly as a script says
 behaviours, faults  what it may answer: whole answers, and spoilt ones

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.support import go_registries
+from tests.support.go_registries import GoRegistry
 from tests.support.hostile import HostileServer
 from tests.support.procs import open_folder
 from tests.support.registry_server import RegistryServer, start_registry
@@ -83,6 +85,23 @@ def tls_registry(
 ) -> Iterator[RegistryServer]:
     """docker-registry over TLS with a certificate of ``private_ca``, open to everybody."""
     with start_registry(tmp_path_factory.mktemp("tls-registry"), ca=private_ca) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def crane_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoRegistry]:
+    """go-containerregistry's registry, built from its module; skips where there is no Go."""
+    program = go_registries.build(go_registries.CRANE, go_registries.session_folder(tmp_path_factory))
+    with go_registries.start_crane(program, tmp_path_factory.mktemp("crane")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def distribution_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """distribution v3, built from its module, two tags to a page; skips unless it is asked for."""
+    program = go_registries.distribution(go_registries.session_folder(tmp_path_factory))
+    folder = tmp_path_factory.mktemp("distribution")
+    with start_registry(folder, binary=str(program), settings={"tags": {"maxtags": 2}}) as server:
         yield server
 
 

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPSConnection
@@ -156,6 +156,8 @@ def start_registry(
     auth: Literal["none", "basic", "token"] = "none",
     ca: trustme.CA | None = None,
     algorithm: Algorithm = "ES256",
+    binary: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[RegistryServer]:
     """Run a docker-registry until the end of the ``with`` block.
 
@@ -169,8 +171,12 @@ def start_registry(
         Serve TLS (the token service too) with a certificate of this authority.
     algorithm
         How the token service signs.
+    binary
+        Another release of it than Debian's.
+    settings
+        More of its configuration.
     """
-    binary = need("docker-registry")
+    binary = binary or need("docker-registry")
     config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "info", "accesslog": {"disabled": False}},
@@ -180,6 +186,7 @@ def start_registry(
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
         "http": {"addr": "127.0.0.1:0", "secret": "of the tests"},
+        **(settings or {}),
     }
     server = RegistryServer("", folder / "storage", folder / "registry.log", folder / "access.log")
     with ExitStack() as stack:

@@ -86,6 +86,9 @@ def _show(plan: SourcesPlan, cost: dict[str, Any], output: Output) -> None:
         }
         output.document(sums | cost | {"sources": sources})
         return
+    if not sources:
+        output.note(f"{plan.path} names local files only: nothing to fetch")
+        return
     fetched = "fetched" if cost else "to fetch"
     rows = [
         {**row, "what": source.what, "state": "stored" if source.stored else fetched}

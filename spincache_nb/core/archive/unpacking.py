@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from spincache_nb.core.archive.tar import TarEntry, TarReader
-from spincache_nb.core.cache import Cache, open_regular
+from spincache_nb.core.cache import Cache, explained_reads, open_regular
 from spincache_nb.core.digest import Digest, hash_stream
 from spincache_nb.errors import ArchiveError, CacheError, LimitError, SpinCacheError
 
@@ -153,7 +153,7 @@ def check_stored(cache: Cache, archive: Digest) -> bool:
     path = cache.find_blob(archive)
     if path is None:
         return False
-    with open_regular(path) as stream:
+    with open_regular(path) as stream, explained_reads(path):
         return hash_stream(stream, archive.algorithm)[0] == archive
 
 

@@ -2,6 +2,8 @@
 
 from spincache_nb.core.cache.files import (
     NewFile,
+    explained_reads,
+    is_gone,
     make_directory,
     open_regular,
     read_bounded,
@@ -21,6 +23,8 @@ __all__ = [
     "Problem",
     "Scan",
     "StoredBlob",
+    "explained_reads",
+    "is_gone",
     "make_directory",
     "open_regular",
     "read_bounded",

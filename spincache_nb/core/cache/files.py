@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spincache_nb.core.cache.layout import TEMPORARY_PREFIX, shown
+from spincache_nb.core.digest import CHUNK_BYTES
 from spincache_nb.errors import CacheError, CacheWriteError, LimitError, NoSpaceError, NotInCacheError
 
 _READ_FLAGS = (
@@ -61,10 +62,56 @@ def open_regular(path: Path) -> BinaryIO:
         raise CacheError(
             shown(str(path)), "a readable file", exc.strerror or str(exc), "check its permissions"
         ) from exc
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        with explained_reads(path):
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if not regular:
         os.close(descriptor)
         raise NotInCacheError(shown(str(path)), "a regular file", "something else", "remove what is there")
     return os.fdopen(descriptor, "rb", buffering=0)
+
+
+@contextlib.contextmanager
+def explained_reads(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to read into one of our errors.
+
+    Raises
+    ------
+    CacheError
+        Such as a disk that fails.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise CacheError(
+            shown(str(path)), "a readable file", exc.strerror or str(exc), "check the disk"
+        ) from exc
+
+
+def read_chunks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+    """Read a stream to its end in chunks of 1 MiB.
+
+    Parameters
+    ----------
+    stream
+        As `open_regular` gave it; not closed.
+    path
+        What to call it in an error.
+
+    Raises
+    ------
+    CacheError
+        If the system does not let us read on.
+    """
+    while True:
+        with explained_reads(path):
+            chunk = stream.read(CHUNK_BYTES)
+        if not chunk:
+            return
+        yield chunk
 
 
 def read_bounded(path: Path, *, limit: int) -> bytes:
@@ -84,7 +131,7 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
     NotInCacheError, CacheError
         As `open_regular`.
     """
-    with open_regular(path) as stream:
+    with open_regular(path) as stream, explained_reads(path):
         size = os.fstat(stream.fileno()).st_size
         if size > limit:
             raise LimitError(
@@ -105,6 +152,25 @@ def regular_size(path: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return info.st_size if stat.S_ISREG(info.st_mode) else None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a directory, or a link to one; what cannot be looked at is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_gone(path: Path) -> bool:
+    """Whether there is nothing of that name; what cannot be looked at may be there."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def is_link(path: Path) -> bool:

@@ -55,8 +55,8 @@ class StoredBlob:
     ----------
     name
         File name, printable.
-    path
-        Where it is.
+    location
+        Where it is, as the system spells it.
     area
         ``wasm`` or ``data``.
     stored_bytes
@@ -70,12 +70,17 @@ class StoredBlob:
     """
 
     name: str
-    path: Path
+    location: str
     area: Literal["wasm", "data"]
     stored_bytes: int
     modified_ns: int
     form: NameForm
     digest: Digest | None
+
+    @property
+    def path(self) -> Path:
+        """Where it is; made when it is asked for, since making 100,000 paths takes longer than the walk."""
+        return Path(self.location)
 
 
 @dataclass(frozen=True, slots=True)

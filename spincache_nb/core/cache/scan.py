@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from spincache_nb.core.cache.files import regular_size
+from spincache_nb.core.cache.files import is_folder, is_link, regular_size
 from spincache_nb.core.cache.found import CachedTag, DiskArea, DiskFile, Problem, Scan, StoredBlob
 from spincache_nb.core.cache.layout import (
     AREAS,
@@ -56,7 +56,7 @@ def scan_tags(root: Path) -> tuple[CachedTag, ...]:
     """
     walk = _Walk(root)
     folder = root / MANIFESTS
-    if folder.is_dir() and not folder.is_symlink():
+    if is_folder(folder) and not is_link(folder):
         walk.walk_manifests(folder)
     return tuple(sorted(walk.tags, key=lambda tag: tag.reference))
 
@@ -64,6 +64,7 @@ def scan_tags(root: Path) -> tuple[CachedTag, ...]:
 class _Walk:
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.prefix = len(os.fspath(root))
         self.blobs: list[StoredBlob] = []
         self.tags: list[CachedTag] = []
         self.files: list[DiskFile] = []
@@ -104,7 +105,7 @@ class _Walk:
         self.problems.setdefault(place, Problem(place, kind, detail, remedy))
 
     def relative(self, path: os.PathLike[str]) -> str:
-        text = os.fspath(path)[len(os.fspath(self.root)) :].lstrip(os.sep)
+        text = os.fspath(path)[self.prefix :].lstrip(os.sep)
         return shown(text.replace(os.sep, "/")) or "."
 
     def is_directory(self, entry: os.DirEntry[str]) -> bool:
@@ -163,12 +164,12 @@ class _Walk:
             info = self.regular(entry, area)
             if info is not None:
                 self.check_readable(entry, info)
-                form = form_of_name(entry.name)
-                digest = digest_of_name(entry.name) if form == "digest" else None
+                digest = digest_of_name(entry.name)
+                form = "digest" if digest is not None else form_of_name(entry.name)
                 self.blobs.append(
                     StoredBlob(
                         shown(entry.name),
-                        Path(entry.path),
+                        entry.path,
                         area,
                         info.st_size,
                         info.st_mtime_ns,

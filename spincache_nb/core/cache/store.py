@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from spincache_nb.core import paths
 from spincache_nb.core.cache import files, layout
 from spincache_nb.core.cache.found import CachedTag, Scan
 from spincache_nb.core.cache.scan import scan
-from spincache_nb.core.digest import CHUNK_BYTES, Digest
+from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History
 from spincache_nb.core.manifest import Area
 from spincache_nb.core.reference import Reference
@@ -141,7 +142,7 @@ class Cache:
         """Directory of a cached tag, whether or not it exists."""
         own = self._tag_path(reference, windows=self.windows_names)
         other = self._tag_path(reference, windows=not self.windows_names)
-        return other if other.is_dir() and not own.is_dir() else own
+        return other if files.is_folder(other) and not files.is_folder(own) else own
 
     def _tag_path(self, reference: Reference, *, windows: bool) -> Path:
         segments = layout.tag_segments(reference, windows=windows)
@@ -175,11 +176,14 @@ class Cache:
         return scan(self.path)
 
     def free_bytes(self) -> int:
-        """Bytes that this user can still write on the disk of the cache."""
-        folder = self.path
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-        return shutil.disk_usage(folder).free
+        """Bytes that this user can still write on the disk of the cache.
+
+        Where the system does not say, they are as many as can be.
+        """
+        for folder in (self.path, *self.path.parents):
+            with contextlib.suppress(OSError):
+                return shutil.disk_usage(folder).free
+        return sys.maxsize
 
     # Writing ---------------------------------------------------------------------------------
 
@@ -313,7 +317,7 @@ class Cache:
         """
         path = self.blob_path(source, digest)
         with files.open_regular(path) as stream:
-            chunks = iter(lambda: stream.read(CHUNK_BYTES), b"")
+            chunks = files.read_chunks(stream, path)
             self.put_blob(target, digest, chunks, size=size, where=f"{source}/{digest}")
 
     def touch_blob(self, area: Area, digest: Digest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections import Counter
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ class StoredBlobs:
 
     def __init__(self, cache: Cache, scan: Scan) -> None:
         self.cache = cache
-        self._blobs = {blob.path: blob for blob in scan.blobs}
+        self._blobs = {blob.location: blob for blob in scan.blobs}
         self._files = _numbered(scan.files)
         self._found: dict[Area, dict[Digest, StoredBlob]] = {area: {} for area in AREAS}
         self._absent: set[tuple[Area, Digest]] = set()
@@ -105,10 +106,12 @@ class StoredBlobs:
             return None
         name = shown(path.name)
         size = info.st_size
-        blob = StoredBlob(name, path, area, size, info.st_mtime_ns, form_of_name(path.name), digest)
+        blob = StoredBlob(
+            name, os.fspath(path), area, size, info.st_mtime_ns, form_of_name(path.name), digest
+        )
         place = f"{area}/{name}", 0
-        before, counted = self._blobs.get(path), self._files.get(place)
-        self._found[area][digest] = self._blobs[path] = blob
+        before, counted = self._blobs.get(blob.location), self._files.get(place)
+        self._found[area][digest] = self._blobs[blob.location] = blob
         if before is None or counted is None:
             self._files[place] = DiskFile(place[0], area, size)
         elif counted.stored_bytes == before.stored_bytes:  # else it is counted under another name
@@ -116,7 +119,7 @@ class StoredBlobs:
         return blob
 
     def _forget(self, blob: StoredBlob) -> None:
-        self._blobs.pop(blob.path, None)
+        self._blobs.pop(blob.location, None)
         self._files.pop((f"{blob.area}/{blob.name}", 0), None)
         if blob.digest is not None and self.is_found(blob):
             del self._found[blob.area][blob.digest]

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
 
 from spincache_nb.core.archive import ArchiveLimits, check_stored, unpack
-from spincache_nb.core.cache import AREAS, Cache
+from spincache_nb.core.cache import AREAS, Cache, is_gone
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History, PullRecord
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
@@ -449,7 +449,7 @@ class _Pull:
             self.unpack_missing_members(app)
             self.restore_lost(app)
         except CacheError:
-            if self.cache.tag_path(app.resolved.reference).exists():
+            if not is_gone(self.cache.tag_path(app.resolved.reference)):
                 raise  # otherwise somebody removed the whole app again, which is no fault of this pull
 
     def record(self, result: PullResult) -> None:

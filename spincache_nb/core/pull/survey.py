@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SkipKind", "Skipped", "Survey", "survey"]
 
-_ATTACHMENT = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\..+)?")
+_ATTACHMENT = re.compile(r"sha(256|384|512)-[0-9a-f]{64}(\..+)?")
 """Tags of signatures, attestations and lists of these: cosign, and OCI distribution spec, Referrers."""
 
 

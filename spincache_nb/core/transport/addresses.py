@@ -100,7 +100,10 @@ def can_be_asked(url: httpx.URL) -> bool:
     """
     if url.port is not None and not 0 < url.port < 1 << 16:
         return False
-    host = url.raw_host.decode("ascii")
+    try:
+        host = url.raw_host.decode("ascii")
+    except UnicodeError:  # an IPv6 address with a zone that is no text
+        return False
     return _NAME.fullmatch(host) is not None or (":" in host and _is_address(host))
 
 

@@ -24,6 +24,7 @@ from spincache_nb.core.upkeep.plans import RemovalItem, RemovalPlan, RemovalResu
 from spincache_nb.errors import CacheError, NotInCacheError
 
 _BATCH = 256
+_DOCUMENTS = ("manifest", "locked app")
 _CHANGED = "it was written, touched or replaced since the plan was made"
 _GONE = "it is gone already"
 
@@ -83,7 +84,7 @@ class _Execution:
         """Remove the documents of each app, unless one of them is another by now."""
         folders: dict[Parts, list[RemovalItem]] = {}
         for item in self.plan.items:
-            if item.what in ("manifest", "locked app"):
+            if item.what in _DOCUMENTS:
                 folders.setdefault(item.parts[:-1], []).append(item)
         for parts, items in folders.items():
             with self.opened(parts, items) as folder:
@@ -116,8 +117,8 @@ class _Execution:
                         self.remove_batch(folder, batch, newcomers)
 
     def expected_states(self) -> States:
-        """State of the documents as the plan found them, without those that were removed."""
-        gone = {self.root.joinpath(*item.parts) for item in self.removed}
+        """State of the documents as the plan found them, without those that were to go."""
+        gone = {self.root.joinpath(*i.parts) for i in self.plan.items if i.what in _DOCUMENTS}
         expected = {path: state for path, state in self.plan.documents.items() if path not in gone}
         folders = {path.parent for path in gone}
         alive = {path.parent for path, state in expected.items() if state is not None}

@@ -1,0 +1,56 @@
+"""Keys that two digests share: proof that there are none, or other keys for those there are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
+
+from spincache_nb.fleet.keys import prefix
+
+
+class Fix(NamedTuple):
+    """In one unit, a key that stands for a digest has to be another."""
+
+    unit: int
+    key: int
+    digest: bytes
+    new_key: int
+
+
+def fixes_for(
+    rows: Iterable[tuple[int, int, bytes]], taken: Callable[[Collection[int]], set[int]]
+) -> list[Fix]:
+    """Give the digests that are in trouble keys of their own, the same in all units.
+
+    Parameters
+    ----------
+    rows
+        Unit, key and digest of every row of ``digests`` whose key stands for several digests
+        somewhere, or is not the first 8 bytes of its digest.
+    taken
+        Says which of some keys are in use in the data.
+
+    Returns
+    -------
+    list of Fix
+        One per row.
+
+    Examples
+    --------
+    >>> rows = [(0, 1, bytes(7) + b"\\x01a"), (1, 1, bytes(7) + b"\\x01b")]
+    >>> len({fix.new_key for fix in fixes_for(rows, lambda keys: {1} & set(keys))})
+    2
+    """
+    given = list(rows)
+    chosen: dict[bytes, int] = {}
+    for digest in sorted({digest for *_, digest in given}):
+        used = set(chosen.values())
+        attempt = 0
+        while True:
+            key = prefix(hashlib.sha256(attempt.to_bytes(8, "big") + digest).digest())
+            if key not in used and not taken([key]):
+                break
+            attempt += 1
+        chosen[digest] = key
+    return [Fix(unit, key, digest, chosen[digest]) for unit, key, digest in given]

@@ -1,0 +1,172 @@
+"""Which files of a dataset an analysis reads: each host's latest complete snapshot."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+
+from spincache_nb.errors import FormatError, SpinCacheError
+from spincache_nb.fleet.marker import MARKER, Kind, Marker, Part, folder_of, parse_folder, parse_marker
+from spincache_nb.fleet.place import Place
+
+_READERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One part of one snapshot: one file of each table.
+
+    Parameters
+    ----------
+    number
+        From 0, over all units of a dataset.
+    host_number
+        Number of its host, by name.
+    folder
+        Names of its folders below the dataset.
+    part
+        Its files.
+    """
+
+    number: int
+    host_number: int
+    folder: tuple[str, str]
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A snapshot whose marker cannot be read.
+
+    Parameters
+    ----------
+    path
+        The marker.
+    reason
+        In one line.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The snapshots that are read, one per host.
+
+    Parameters
+    ----------
+    place
+        Where they are.
+    kind
+        Of caches or of registries.
+    markers
+        One per host, sorted by host.
+    skipped
+        What should be there too, but cannot be read.
+    """
+
+    place: Place
+    kind: Kind
+    markers: tuple[Marker, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def hosts(self) -> list[str]:
+        """Names, in the order of their numbers."""
+        return [marker.host for marker in self.markers]
+
+    @property
+    def units(self) -> list[Unit]:
+        """All parts of all snapshots."""
+        found: list[Unit] = []
+        for host_number, marker in enumerate(self.markers):
+            for part in marker.parts:
+                found.append(Unit(len(found), host_number, marker.folder, part))
+        return found
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether some snapshot has several parts, so that a flag may count a thing once in each."""
+        return any(len(marker.parts) > 1 for marker in self.markers)
+
+    def path(self, unit: Unit, table: str) -> str:
+        """Path of a unit's file, as the file system takes it."""
+        return self.place.path(*unit.folder, unit.part[table].name)
+
+    def addresses(self, table: str) -> list[str]:
+        """Addresses of all files of a table, in the order of the units."""
+        return [self.place.address(*unit.folder, unit.part[table].name) for unit in self.units]
+
+    def row_count(self, table: str) -> int:
+        """Rows of one table."""
+        return sum(marker.row_count(table) for marker in self.markers)
+
+
+def choose(place: Place, *, day: date | None = None, kind: Kind | None = None) -> Dataset:
+    """Find each host's latest complete snapshot.
+
+    Parameters
+    ----------
+    place
+        The dataset.
+    day
+        Latest day to look at; None for the latest there is.
+    kind
+        Which snapshots, if there are those of caches and of registries.
+
+    Raises
+    ------
+    SpinCacheError
+        If there is no complete snapshot.
+    ValueError
+        If there are both kinds and none is named.
+    """
+    markers, skipped = _read_latest(place, day)
+    kinds = sorted({marker.kind for marker in markers})
+    if kind is None and len(kinds) > 1:
+        raise ValueError(f"{place} holds snapshots of caches and of registries: name kind= one of {kinds}")
+    wanted = kind or (kinds[0] if kinds else "cache")
+    chosen = sorted((m for m in markers if m.kind == wanted), key=lambda marker: marker.host)
+    if not chosen:
+        until = f" of {day} or before" if day is not None else ""
+        found = f"none that can be read; {skipped[0].path}: {skipped[0].reason}" if skipped else "none"
+        raise SpinCacheError(
+            str(place), f"a complete snapshot of a {wanted}{until}", found, "take one with fleet.snapshot()"
+        )
+    return Dataset(place, wanted, tuple(chosen), tuple(skipped))
+
+
+def _read_latest(place: Place, day: date | None) -> tuple[list[Marker], list[Skipped]]:
+    days: dict[str, list[date]] = defaultdict(list)
+    for path in place.files():
+        parts = path.split("/")
+        found = parse_folder(*parts[:2]) if len(parts) == 3 and parts[2] == MARKER else None
+        if found is not None and (day is None or found[1] <= day):
+            days[found[0]].append(found[1])
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="spincache-marker") as pool:
+        read = pool.map(lambda item: list(_newest(place, *item)), sorted(days.items()))
+        tried = [outcome for outcomes in read for outcome in outcomes]
+    return (
+        [one for one in tried if isinstance(one, Marker)],
+        [one for one in tried if isinstance(one, Skipped)],
+    )
+
+
+def _newest(place: Place, host: str, days: Sequence[date]) -> Iterator[Marker | Skipped]:
+    """Read a host's newest marker; where it cannot be read, say so and try the one before."""
+    for day in sorted(days, reverse=True):
+        folder = folder_of(host, day)
+        path = place.path(*folder, MARKER)
+        try:
+            marker = parse_marker(place.read(*folder, MARKER), where=path)
+            if marker.folder != folder:
+                raise FormatError(path, f"a snapshot of {host}", marker.host, "take the snapshot again")
+        except (FormatError, OSError) as exc:
+            yield Skipped(path, f"{exc}")
+            continue
+        yield marker
+        return

@@ -1,0 +1,33 @@
+"""``python -m tests.benchmarks [pulls|reads|growth|inside] [--rounds N] [--only NAME ...]``."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def main() -> None:
+    """Run the benchmarks that are named, or all but those that fetch packages."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("which", nargs="*", default=["pulls", "reads", "growth"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", nargs="*", default=[], help="artifacts: big many mix app")
+    arguments = parser.parse_args()
+    for which in arguments.which:
+        if which == "pulls":
+            from tests.benchmarks import pulls
+
+            pulls.main(arguments.rounds, arguments.only)
+        elif which == "reads":
+            from tests.benchmarks import reads
+
+            reads.main(arguments.rounds)
+        elif which == "growth":
+            from tests.benchmarks import growth
+
+            growth.main()
+        else:
+            parser.error(f"no benchmark is called {which}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Timing commands as whole processes, in turn, and comparing them pair by pair.
+
+Every figure is the operating system's own accounting of a finished child (``os.wait4``). Contestants
+take turns in every round, in an order that is turned round each time, so that a machine whose speed
+drifts treats all alike; what is compared is the median of the ratios within rounds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run: seconds of wall clock and of CPU, peak memory in bytes.
+
+    ``inner_wall`` and ``inner_cpu`` are what the command printed of itself, if it did: the work after
+    imports.
+    """
+
+    wall: float
+    cpu: float
+    peak_bytes: int
+    inner_wall: float | None = None
+    inner_cpu: float | None = None
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A command, and what is to be done before each run of it, outside the clock."""
+
+    name: str
+    command: Sequence[str]
+    prepare: Callable[[], object] = lambda: None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def run(contestant: Contestant) -> Run:
+    """Run once; a command that fails ends the benchmark, since it measured nothing."""
+    contestant.prepare()
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        list(contestant.command),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **contestant.environment},
+    )
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    process.stdout.close()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{contestant.name} failed with status {process.returncode}: {contestant.command}")
+    inner = _inner(output)
+    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, *inner)
+
+
+def _inner(output: bytes) -> tuple[float | None, float | None]:
+    lines = output.decode("utf-8", "replace").strip().splitlines()
+    if lines and lines[-1].startswith('{"inner"'):
+        inner = json.loads(lines[-1])["inner"]
+        return inner["wall"], inner["cpu"]
+    return None, None
+
+
+def compete(contestants: Sequence[Contestant], *, rounds: int) -> dict[str, list[Run]]:
+    """Run all of them in turn; one round more than asked for, whose figures are thrown away."""
+    runs: dict[str, list[Run]] = {contestant.name: [] for contestant in contestants}
+    for number in range(rounds + 1):
+        order = contestants if number % 2 else list(reversed(contestants))
+        for contestant in order:
+            result = run(contestant)
+            if number:
+                runs[contestant.name].append(result)
+    return runs
+
+
+def ratio(mine: Sequence[float], other: Sequence[float]) -> float:
+    """Median of the ratios within rounds."""
+    return statistics.median(a / b for a, b in zip(mine, other, strict=True))
+
+
+def row(name: str, runs: Sequence[Run], reference: Sequence[Run]) -> str:
+    """A line of a Markdown table: medians, and ratios to the reference."""
+    wall = statistics.median(r.wall for r in runs)
+    cpu = statistics.median(r.cpu for r in runs)
+    peak = max(r.peak_bytes for r in runs) / (1 << 20)
+    inner_walls = [r.inner_wall for r in runs if r.inner_wall is not None]
+    inner_cpus = [r.inner_cpu for r in runs if r.inner_cpu is not None]
+    core = core_ratio = core_cpu = ""
+    if inner_walls:
+        core = f"{statistics.median(inner_walls):.3f}"
+        core_ratio = f"{ratio(inner_walls, [r.wall for r in reference]):.2f}"
+        core_cpu = f"{ratio(inner_cpus, [r.cpu for r in reference]):.2f}"
+    wall_ratio = ratio([r.wall for r in runs], [r.wall for r in reference])
+    cpu_ratio = ratio([r.cpu for r in runs], [r.cpu for r in reference])
+    return (
+        f"| {name} | {wall:.3f} | {wall_ratio:.2f} | {cpu:.3f} | {cpu_ratio:.2f} "
+        f"| {core} | {core_ratio} | {core_cpu} | {peak:.0f} |"
+    )
+
+
+HEAD = (
+    "| | wall s | ratio | CPU s | ratio | core s | core ratio | core CPU ratio | peak MiB |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)

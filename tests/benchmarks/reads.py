@@ -1,0 +1,153 @@
+"""Import, scan, frames, verify, import of a layout and report, beside the tools that do the same.
+
+``python -m tests.benchmarks reads``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks.measure import HEAD, Contestant, Run, compete, row
+
+_TIMED = """
+import sys, time
+{imports}
+wall, cpu = time.perf_counter(), time.process_time()
+{work}
+wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+print('{{"inner": {{"wall": %f, "cpu": %f}}}}' % (wall, cpu))
+"""
+
+
+def timed(name: str, imports: str, work: str, *arguments: str) -> Contestant:
+    """A Python process that says what the work after the imports took."""
+    return Contestant(name, [sys.executable, "-c", _TIMED.format(imports=imports, work=work), *arguments])
+
+
+def many_blobs(root: Path, count: int) -> Path:
+    """A cache of tiny blobs, for walking."""
+    area = root / "registry" / "data"
+    area.mkdir(parents=True)
+    source = random.Random(count)
+    for _ in range(count):
+        (area / f"sha256:{source.randbytes(32).hex()}").write_bytes(b"x")
+    return root
+
+
+def many_apps(root: Path, apps: int, layers: int, *, distinct_share: float = 0.12) -> Path:
+    """A cache of manifests; about one layer in eight is found nowhere else."""
+    source = random.Random(apps * layers)
+    pool = [source.randbytes(32).hex() for _ in range(max(1, int(apps * layers * distinct_share)))]
+    area = root / "registry" / "data"
+    area.mkdir(parents=True)
+    for name in pool:
+        (area / f"sha256:{name}").write_bytes(b"x")
+    for number in range(apps):
+        folder = (
+            root / "registry" / "manifests" / "ghcr.io" / "org" / f"app{number // 10}" / f"v{number % 10}"
+        )
+        folder.mkdir(parents=True)
+        named = [
+            {
+                "mediaType": "application/vnd.wasm.content.layer.v1+data",
+                "digest": f"sha256:{source.choice(pool)}",
+                "size": 1,
+            }
+            for _ in range(layers)
+        ]
+        config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": "sha256:" + "0" * 64}
+        manifest = {"schemaVersion": 2, "config": {**config, "size": 2}, "layers": named}
+        (folder / "manifest.json").write_text(json.dumps(manifest, separators=(",", ":")))
+        (folder / "config.json").write_text('{"spin_lock_version":0,"triggers":[],"components":[]}')
+    return root
+
+
+def big_blobs(root: Path) -> Path:
+    """A cache of true blobs, 512 MiB in all, for hashing."""
+    import hashlib
+
+    for area, count, size in (("wasm", 24, 16 << 20), ("data", 2000, 64 << 10)):
+        folder = root / "registry" / area
+        folder.mkdir(parents=True)
+        for number in range(count):
+            content = random.Random(f"{area} {number}").randbytes(size)
+            (folder / f"sha256:{hashlib.sha256(content).hexdigest()}").write_bytes(content)
+    return root
+
+
+def show(title: str, contestants: list[Contestant], rounds: int) -> dict[str, list[Run]]:
+    """Print one Markdown table; the last contestant is the reference."""
+    runs = compete(contestants, rounds=rounds)
+    reference = runs[contestants[-1].name]
+    print(f"\n### {title}\n\n{HEAD}")
+    for name, some in runs.items():
+        print(row(name, some, reference))
+    return runs
+
+
+def main(rounds: int) -> None:
+    """Print all tables."""
+    show(
+        "`import spincache_nb`",
+        [
+            Contestant("import spincache_nb", [sys.executable, "-c", "import spincache_nb"]),
+            Contestant("python -c pass", [sys.executable, "-c", "pass"]),
+        ],
+        3 * rounds,
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["SPINCACHE_HISTORY"] = "off"
+        blobs = str(many_blobs(folder / "blobs", 100_000))
+        show(
+            "100,000 blobs into `frames.blobs`",
+            [
+                timed("spincache-nb", "import spincache_nb as sc, spincache_nb.frames as f; f.blobs",
+                      "f.blobs(sc.Cache(sys.argv[1]))", blobs),
+                Contestant("find -printf", ["sh", "-c", f"find {blobs} -printf '%s %p %T@\\n' >/dev/null"]),
+            ],
+            rounds,
+        )  # fmt: skip
+        shutil.rmtree(blobs)
+        manifests = str(many_apps(folder / "apps", 2000, 500))
+        decode = (
+            "for p in pathlib.Path(sys.argv[1]).rglob('*.json'):\n"
+            "    with open(p, 'rb') as stream: orjson.loads(stream.read())"
+        )
+        show(
+            "`apps`, `layers` and `uses` of 2,000 apps x 500 layers",
+            [
+                timed("spincache-nb", "import spincache_nb as sc, spincache_nb.frames as f; f.load",
+                      "f.load(sc.Cache(sys.argv[1]), 'apps', 'layers', 'uses')", manifests),
+                timed("read and orjson", "import orjson, pathlib", decode, manifests),
+            ],
+            max(3, rounds // 2),
+        )  # fmt: skip
+        shutil.rmtree(manifests)
+        stored = str(big_blobs(folder / "stored"))
+        hash_all = f"find {stored} -type f -print0 | xargs -0 openssl dgst -sha256 >/dev/null"
+        verify = "assert 'damaged blob' not in set(sc.verify(sc.Cache(sys.argv[1]))['kind'])"
+        show(
+            "verify 512 MiB",
+            [
+                timed("spincache-nb", "import spincache_nb as sc; sc.verify", verify, stored),
+                Contestant("openssl", ["sh", "-c", hash_all]),
+            ],
+            rounds,
+        )
+
+
+def memory_per_row(frame: str = "layers", apps: int = 2000, layers: int = 500) -> float:
+    """Bytes a row of a frame holds."""
+    import spincache_nb as sc
+
+    with tempfile.TemporaryDirectory() as name:
+        root = many_apps(Path(name) / "c", apps, layers)
+        made = getattr(sc.frames, frame)(sc.Cache(root))
+        return float(made.memory_usage(deep=True).sum() / len(made))

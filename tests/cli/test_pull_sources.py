@@ -1,0 +1,148 @@
+"""``spincache-nb pull-sources`` against a server of the tests' own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.cli import main
+from tests.support.artifact import sha256, wasm_module
+from tests.support.artifacts import package
+from tests.support.behaviours import error
+from tests.support.hostile import HostileServer
+from tests.support.trees import assert_same_tree
+
+WASM = wasm_module("cli source", 3000)
+PACKAGE = package("acme/tools", "1.2.0", seed="cli package")
+CONTENT = PACKAGE.blobs[PACKAGE.layers[0]["digest"]]
+TREE = {f"wasm/{sha256(data)}": data for data in (WASM, CONTENT)}
+
+
+@pytest.fixture
+def project(hostile: HostileServer, tmp_path: Path) -> Path:
+    hostile.content("/a.wasm", WASM)
+    hostile.serve(PACKAGE)
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "spin.toml").write_text(
+        f"""
+        spin_manifest_version = 2
+        application.name = "cli"
+        [component.web]
+        source = {{ url = "{hostile.url}/a.wasm", digest = "{sha256(WASM)}" }}
+        [component.web.dependencies]
+        "acme:tools" = {{ version = "1", registry = "{hostile.name}" }}
+        """
+    )
+    return tmp_path / "app"
+
+
+def test_pull_sources_fetches_and_shows_each_source(
+    project: Path, hostile: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pull-sources", str(project), "--cache-dir", str(tmp_path), "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].split() == ["FOR", "FROM", "DIGEST", "SIZE"]
+    assert lines[1].split()[:3] == ["web", f"{hostile.url}/a.wasm", sha256(WASM)]
+    assert lines[2].split()[:4] == ["web,", "acme:tools", f"{hostile.name}/acme/tools:1.2.0", sha256(CONTENT)]
+    assert lines[1].endswith("fetched")
+    assert lines[-1] == "8.8 KiB fetched, 0 B stored, 8.8 KiB in all"
+    assert err == ""
+    assert_same_tree(TREE, tmp_path / "registry")
+
+
+def test_pull_sources_of_this_folder_as_json(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    assert main(["pull-sources", "--cache-dir", str(tmp_path), "--json", "--quiet"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["path"], document["name"]) == (".", "cli")
+    assert document["fetch_bytes"] == document["total_bytes"] == len(WASM) + len(CONTENT)
+    assert document["wire_bytes"] > document["fetch_bytes"]
+    assert document["seconds"] > 0
+    assert [source["digest"] for source in document["sources"]] == [sha256(WASM), sha256(CONTENT)]
+    assert document["sources"][1] | {"origin": "", "digest": ""} == {
+        "component": "web",
+        "trigger": None,
+        "dependency": "acme:tools",
+        "profile": None,
+        "kind": "package",
+        "origin": "",
+        "package": "acme:tools",
+        "version": "1.2.0",
+        "digest": "",
+        "size_bytes": len(CONTENT),
+        "stored": False,
+    }
+
+
+def test_pull_sources_dry_run_writes_nothing(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["pull-sources", str(project), "--cache-dir", str(tmp_path / "cache"), "--dry-run"]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[-3:] == ["?", "to", "fetch"]
+    assert lines[-1].endswith("and 1 of unknown size to fetch, 0 B stored, 5.9 KiB in all")
+    assert not (tmp_path / "cache").exists()
+    assert main([*words, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["unknown_count"] == 1
+    assert "wire_bytes" not in document
+
+
+def test_pull_sources_prints_plain_lines_of_progress(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pull-sources", str(project), "--cache-dir", str(tmp_path)]) == 0
+    err = capsys.readouterr().err.splitlines()
+    assert {line for line in err if line.startswith("fetched")} == {
+        f"fetched {sha256(data)} {len(data)} bytes" for data in (WASM, CONTENT)
+    }
+
+
+def test_pull_sources_of_a_project_without_any_says_so(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "spin.toml").write_text('spin_manifest_version = 2\n[component.a]\nsource = "a.wasm"')
+    assert main(["pull-sources", str(project), "--cache-dir", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "nothing to fetch" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "text"),
+    [
+        (None, 3, "a project: a spin.toml"),
+        ("spin_manifest_version = 9", 3, "spin_manifest_version"),
+        ("spin_manifest_version = 2\ncomponent.a.source = 1", 3, "component a, source"),
+    ],
+)
+def test_pull_sources_of_a_bad_project_is_one_line(
+    project: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: str | None,
+    status: int,
+    text: str,
+) -> None:
+    (project / "spin.toml").unlink()
+    if content is not None:
+        (project / "spin.toml").write_text(content)
+    assert main(["pull-sources", str(project), "--cache-dir", str(tmp_path)]) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert text in err
+
+
+def test_pull_sources_names_what_it_could_not_fetch(
+    project: Path, hostile: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile.always("/a.wasm", error(404))
+    assert main(["pull-sources", str(project), "--cache-dir", str(tmp_path), "--quiet"]) == 3
+    err = capsys.readouterr().err
+    assert err.startswith(f"spincache-nb pull-sources: {project}, component web, source: ")
+    assert len(err.splitlines()) == 1

@@ -1,0 +1,182 @@
+"""What registries do and docker-registry 2.8 does not, or lets pass; and Podman's credentials, end to end."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.pull import plan_pull, pull
+from spincache_nb.core.registry import RegistryClient
+from spincache_nb.errors import AccessDeniedError, DigestMismatchError, SizeMismatchError, StatusError
+from tests.support.artifact import Artifact, sha512
+from tests.support.artifacts import five_kinds, new_style, package
+from tests.support.behaviours import Content, Reply
+from tests.support.hostile import HostileServer
+from tests.support.odd_artifacts import with_layer_field
+from tests.support.oracle import allowed_additions, our_tree
+from tests.support.registry_server import RegistryServer
+from tests.support.trees import assert_same_tree
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def served_by_sha512(server: HostileServer, artifact: Artifact) -> str:
+    """Serve an artifact whose manifest has a name of sha512, too; return its reference by that."""
+    digest = sha512(artifact.manifest)
+    server.serve(artifact)
+    server.content(f"/v2/{artifact.repository}/manifests/{digest}", artifact.manifest, artifact.media_type)
+    return f"{server.name}/{artifact.repository}@{digest}"
+
+
+# Manifests by sha512 -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(five_kinds()))
+def test_pull_by_sha512_is_filed_under_it(hostile: HostileServer, cache: Cache, kind: str) -> None:
+    artifact = five_kinds()[kind]
+    reference = served_by_sha512(hostile, artifact)
+    plan, result = plan_pull(cache, reference), pull(cache, reference)
+    assert plan.manifest_digest == result.manifest_digest == sha512(artifact.manifest)
+    assert result.reference == reference
+    assert_same_tree(our_tree(artifact, reference), cache.path, allowed=allowed_additions(artifact))
+
+
+def test_pull_by_tag_and_sha512_is_filed_under_the_tag(hostile: HostileServer, cache: Cache) -> None:
+    artifact = new_style()
+    name, _, digest = served_by_sha512(hostile, artifact).partition("@")
+    reference = f"{name}:{artifact.tag}@{digest}"
+    pull(cache, reference)
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+    assert hostile.requests_for("*/manifests/v1") == []
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_pull_by_sha512_checks_the_bytes(hostile: HostileServer, cache: Cache, announced: bool) -> None:
+    artifact = new_style()
+    reference = served_by_sha512(hostile, artifact)
+    other = new_style(version="2.0.0").manifest
+    assert other != artifact.manifest
+    pattern = "*/manifests/sha512:*"
+    if announced:
+        hostile.always(pattern, Content(other, artifact.media_type))
+    else:
+        hostile.always(pattern, Reply(200, other, (("Content-Type", artifact.media_type),)))
+    with pytest.raises(DigestMismatchError):
+        pull(cache, reference)
+    assert not cache.path.exists()
+
+
+@pytest.mark.registry
+def test_docker_registry_has_no_manifest_by_sha512(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = new_style("quirks/sha512")
+    plain_registry.push(artifact)
+    with pytest.raises(StatusError) as caught:
+        pull(cache, f"{plain_registry.name}/{artifact.repository}@{sha512(artifact.manifest)}")
+    assert caught.value.status in (400, 404)
+    assert "sha512:" in str(caught.value)
+    assert not cache.path.exists()
+
+
+# Sizes and pages -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("off", [1, -1, 1000])
+@pytest.mark.parametrize("position", [0, -1], ids=["layer", "locked app"])
+def test_wrong_size_in_a_descriptor_is_refused_without_waiting(
+    hostile: HostileServer, cache: Cache, off: int, position: int
+) -> None:
+    artifact = new_style()
+    size = artifact.layers[position]["size"] + off
+    liar = with_layer_field(artifact, "size", size, position)
+    hostile.serve(liar)
+    with pytest.raises(SizeMismatchError) as caught:
+        pull(cache, f"{hostile.name}/{liar.repository}:{liar.tag}")
+    assert str(size) in caught.value.expected
+    assert not (cache.path / "manifests").exists()
+
+
+def test_tags_in_pages_lead_to_every_version(hostile: HostileServer, cache: Cache) -> None:
+    tags = [f"v{number}" for number in range(5)]
+    artifacts = [package("quirks/pages", tag, seed=tag) for tag in tags]
+    hostile.serve(*artifacts, tags=False)
+    hostile.tag_pages("quirks/pages", [tags[:2], tags[2:4], tags[4:]])
+    with RegistryClient() as client:
+        found = list(client.tags(f"{hostile.name}/quirks/pages"))
+    assert found == tags
+    results = pull(cache, [f"{hostile.name}/quirks/pages:{tag}" for tag in found])
+    assert [result.manifest_digest for result in results] == [artifact.digest for artifact in artifacts]
+
+
+# Podman's credentials ------------------------------------------------------------------------------
+
+
+def podman_login(path: Path, key: str, pair: str = "reader:pass:word") -> None:
+    """Write credentials as ``podman login`` does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    auths = {key: {"auth": base64.b64encode(pair.encode()).decode()}}
+    path.write_text(json.dumps({"auths": auths}))
+
+
+@pytest.mark.registry
+@pytest.mark.parametrize("kind", ["basic_registry", "token_registry"])
+@pytest.mark.parametrize("place", ["run", "config", "variable"])
+def test_pull_with_what_podman_login_left(
+    request: pytest.FixtureRequest,
+    cache: Cache,
+    isolated_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    place: str,
+) -> None:
+    registry: RegistryServer = request.getfixturevalue(kind)
+    artifact = new_style("quirks/podman")
+    registry.push(artifact)
+    reference = registry.reference(artifact)
+    with pytest.raises(AccessDeniedError):
+        pull(cache, reference)
+    paths = {
+        "run": isolated_home / ".run" / "containers" / "auth.json",
+        "config": isolated_home / ".config" / "containers" / "auth.json",
+        "variable": tmp_path / "auth.json",
+    }
+    podman_login(paths[place], registry.name)
+    if place == "variable":
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(paths[place]))
+    pull(cache, reference)
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+@pytest.mark.registry
+def test_podman_credentials_of_a_part_of_a_registry(
+    basic_registry: RegistryServer, cache: Cache, isolated_home: Path
+) -> None:
+    inside, outside = new_style("quirks/team/app"), new_style("quirks/other/app")
+    basic_registry.push(inside, outside)
+    path = isolated_home / ".config" / "containers" / "auth.json"
+    podman_login(path, f"{basic_registry.name}/quirks/team")
+    pull(cache, basic_registry.reference(inside))
+    with pytest.raises(AccessDeniedError):
+        pull(cache, basic_registry.reference(outside))
+
+
+@pytest.mark.registry
+def test_podman_comes_after_docker(basic_registry: RegistryServer, cache: Cache, isolated_home: Path) -> None:
+    artifact = new_style("quirks/order")
+    basic_registry.push(artifact)
+    podman_login(isolated_home / ".config" / "containers" / "auth.json", basic_registry.name, "reader:wrong")
+    podman_login(isolated_home / ".docker" / "config.json", basic_registry.name)
+    pull(cache, basic_registry.reference(artifact))
+    podman_login(isolated_home / ".docker" / "config.json", basic_registry.name, "reader:wrong")
+    podman_login(isolated_home / ".config" / "containers" / "auth.json", basic_registry.name)
+    with pytest.raises(AccessDeniedError) as caught:
+        pull(cache, basic_registry.reference(artifact))
+    assert ".docker" in str(caught.value)
+    assert "wrong" not in str(caught.value)

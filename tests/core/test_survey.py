@@ -1,0 +1,503 @@
+"""What the tags of a repository mean: which requests it takes, what is skipped, what stops it."""
+
+from __future__ import annotations
+
+import shelve
+import sys
+import threading
+from collections.abc import MutableMapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.core.progress import ProgressEvent
+from spincache_nb.core.pull.survey import Survey, survey
+from spincache_nb.errors import (
+    AccessDeniedError,
+    ConnectionFailedError,
+    InvalidReferenceError,
+    NotFoundError,
+    ProtocolError,
+    PullCancelled,
+    StatusError,
+)
+from tests.support.artifact import IMAGE_CONFIG, OCI_INDEX, Artifact, canonical, descriptor, sha256
+from tests.support.artifacts import new_style, old_style, package
+from tests.support.behaviours import Content, Reply, error, later, wait_until
+from tests.support.faults import Hold
+from tests.support.hostile import HostileServer
+from tests.support.odd_artifacts import broken, docker_list, image_index, sha512_layer
+from tests.support.registry_server import RegistryServer
+
+REPOSITORY = "team/app"
+VERSIONS = [new_style(REPOSITORY, f"1.{minor}.0", version=f"1.{minor}.0") for minor in range(4)]
+SIGNATURE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
+
+
+def signature(tag: str) -> Artifact:
+    """Something that is pushed beside an app: a cosign signature, under any tag."""
+    config, layer = b"{}", b'{"critical":{}}'
+    document = {
+        "schemaVersion": 2,
+        "config": descriptor(IMAGE_CONFIG, config),
+        "layers": [descriptor(SIGNATURE_TYPE, layer)],
+    }
+    blobs = {sha256(data): data for data in (config, layer)}
+    return Artifact(REPOSITORY, tag, canonical(document), blobs=blobs)
+
+
+def tags_of(found: Survey) -> list[str | None]:
+    return [one.reference.tag for one in found.found]
+
+
+def skipped(found: Survey) -> dict[str, str]:
+    return {one.reference.rpartition(":")[2]: one.kind for one in found.skipped}
+
+
+def gets(server: HostileServer) -> list[str]:
+    """Manifests that were fetched, by the last part of their address."""
+    return sorted(request.path.rpartition("/")[2] for request in server.requests_for("GET */manifests/*"))
+
+
+# What is found --------------------------------------------------------------------------------
+
+
+def test_survey_finds_every_version_in_the_order_of_the_registry(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert tags_of(found) == [artifact.tag for artifact in VERSIONS]
+    assert [str(one.digest) for one in found.found] == [artifact.digest for artifact in VERSIONS]
+    assert [one.content for one in found.found] == [artifact.manifest for artifact in VERSIONS]
+    assert found.repository == f"{hostile.name}/{REPOSITORY}"
+    assert found.skipped == ()
+
+
+def test_survey_asks_for_no_layer_and_no_config(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert hostile.requests_for("*/blobs/*") == []
+    assert found.request_count == len(hostile.requests) == 1 + 2 * len(VERSIONS)
+    assert found.wire_bytes == hostile.body_bytes
+
+
+def test_survey_of_docker_registry_of_all_kinds(plain_registry: RegistryServer) -> None:
+    place = "survey/kinds"
+    artifacts = [
+        new_style(place, "new"),
+        old_style(place, "old"),
+        package(place, "package"),
+        image_index(place, "index"),
+        docker_list(place, "docker"),
+        sha512_layer(place, "sha512"),
+        signature("signature").located(repository=place),
+        signature("sha256-" + "ab" * 32 + ".sig").located(repository=place),
+    ]
+    plain_registry.push(*artifacts)
+    with plain_registry.recording() as records:
+        found = survey(f"{plain_registry.name}/{place}")
+    kinds = {str(one.reference.tag): one.manifest.kind for one in found.found}
+    assert kinds == {
+        "docker": "app",
+        "index": "app",
+        "new": "app",
+        "old": "app",
+        "package": "package",
+        "sha512": "app",
+    }
+    assert skipped(found) == {
+        "signature": "neither app nor package",
+        "sha256-" + "ab" * 32 + ".sig": "name of an attachment",
+    }
+    [index] = [one for one in found.found if one.reference.tag == "index"]
+    assert str(index.index_digest) == artifacts[3].digest
+    assert str(index.digest) == artifacts[3].children[1].digest  # linux/amd64, as a pull here
+    assert not [record for record in records if "/blobs/" in record.target]
+    assert len(records) == found.request_count
+
+
+def test_survey_of_named_tags_asks_for_those_only(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    found = survey(f"{hostile.name}/{REPOSITORY}", tags=["1.2.0", "1.0.0", "1.2.0"])
+    assert tags_of(found) == ["1.2.0", "1.0.0"]
+    assert hostile.requests_for("*/tags/list") == []
+    assert gets(hostile) == sorted([VERSIONS[0].digest, VERSIONS[2].digest])
+
+
+def test_survey_takes_one_tag_as_text(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    found = survey(f"{hostile.name}/{REPOSITORY}", tags="1.1.0")
+    assert tags_of(found) == ["1.1.0"]
+    assert hostile.lines == [f"GET /v2/{REPOSITORY}/manifests/1.1.0"]
+
+
+@pytest.mark.parametrize("tags", [[], ()])
+def test_survey_of_no_tags_asks_nothing(tags: list[str], hostile: HostileServer) -> None:
+    assert survey(f"{hostile.name}/{REPOSITORY}", tags=tags).found == ()
+    assert hostile.requests == []
+
+
+def test_survey_follows_pages_and_takes_a_tag_once(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS, tags=False)
+    hostile.tag_pages(REPOSITORY, [["1.3.0", "1.0.0"], ["1.0.0", "1.1.0"], []])
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert tags_of(found) == ["1.3.0", "1.0.0", "1.1.0"]
+
+
+# How many requests it takes -------------------------------------------------------------------
+
+
+def test_survey_fetches_a_manifest_once_however_many_tags_mean_it(hostile: HostileServer) -> None:
+    aliases = [VERSIONS[3].located(tag=tag) for tag in ("latest", "1", "1.3")]
+    hostile.serve(*VERSIONS, *aliases)
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert len(found.found) == 7
+    assert gets(hostile) == sorted(artifact.digest for artifact in VERSIONS)
+
+
+def test_survey_fetches_only_what_is_not_kept(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS[:3])
+    kept: dict[str, bytes] = {}
+    survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
+    assert kept == {artifact.digest: artifact.manifest for artifact in VERSIONS[:3]}
+    before = len(hostile.requests)
+    hostile.serve(VERSIONS[3])
+    found = survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
+    assert tags_of(found) == [artifact.tag for artifact in VERSIONS]
+    again = hostile.requests[before:]
+    assert [request.method for request in again].count("HEAD") == 4
+    assert [request.path for request in again if request.method == "GET"] == [
+        f"/v2/{REPOSITORY}/tags/list",
+        f"/v2/{REPOSITORY}/manifests/{VERSIONS[3].digest}",
+    ]
+
+
+def test_survey_of_one_tag_that_is_kept_fetches_nothing(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    kept = {VERSIONS[0].digest: VERSIONS[0].manifest}
+    assert tags_of(survey(f"{hostile.name}/{REPOSITORY}", tags=["1.0.0"], manifests=kept)) == ["1.0.0"]
+    assert hostile.lines == [f"HEAD /v2/{REPOSITORY}/manifests/1.0.0"]
+
+
+def test_survey_keeps_indexes_and_what_they_lead_to(hostile: HostileServer) -> None:
+    index = image_index(REPOSITORY, "v1")
+    hostile.serve(index)
+    kept: dict[str, bytes] = {}
+    survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
+    assert set(kept) == {index.digest, index.children[1].digest}
+    before = len(hostile.requests_for("GET */manifests/*"))
+    again = survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
+    assert str(again.found[0].digest) == index.children[1].digest
+    assert len(hostile.requests_for("GET */manifests/*")) == before
+
+
+def test_survey_asks_for_the_child_of_two_indexes_once(hostile: HostileServer) -> None:
+    one = image_index(REPOSITORY, "v1")
+    document = {**one.document, "annotations": {"which": "other"}}
+    other = replace(one, tag="v2", manifest=canonical(document))
+    hostile.serve(one, other)
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert len(found.found) == 2
+    assert gets(hostile) == sorted([one.digest, other.digest, one.children[1].digest])
+
+
+def test_survey_does_not_believe_kept_bytes_of_another_digest(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS[:2])
+    kept = {VERSIONS[0].digest: VERSIONS[1].manifest, VERSIONS[1].digest: b""}
+    found = survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
+    assert [str(one.digest) for one in found.found] == [VERSIONS[0].digest, VERSIONS[1].digest]
+    assert kept == {artifact.digest: artifact.manifest for artifact in VERSIONS[:2]}
+
+
+class OfOneThread(MutableMapping[str, bytes]):
+    """A mapping that, as SQLite does, lets nobody in but the thread that made it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.thread = threading.get_ident()
+
+    def _checked(self) -> dict[str, bytes]:
+        assert threading.get_ident() == self.thread
+        return self.kept
+
+    def __getitem__(self, key: str) -> bytes:
+        return self._checked()[key]
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        self._checked()[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._checked()[key]
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._checked())
+
+    def __len__(self) -> int:
+        return len(self._checked())
+
+
+def test_survey_uses_the_kept_manifests_from_the_callers_thread_only(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    kept = OfOneThread()
+    for _ in range(2):
+        assert len(survey(f"{hostile.name}/{REPOSITORY}", manifests=kept).found) == 4
+    assert len(kept) == 4
+
+
+def test_survey_keeps_manifests_in_a_shelve(hostile: HostileServer, tmp_path: Path) -> None:
+    hostile.serve(*VERSIONS)
+    for _ in range(2):
+        with shelve.open(str(tmp_path / "manifests")) as kept:
+            assert len(survey(f"{hostile.name}/{REPOSITORY}", manifests=kept).found) == 4
+    assert len(gets(hostile)) == 4
+
+
+def test_survey_asks_no_more_at_a_time_than_told(hostile: HostileServer) -> None:
+    many = [new_style(REPOSITORY, f"1.{number}.0", version=f"1.{number}.0") for number in range(24)]
+    hostile.serve(*many)
+    assert len(survey(f"{hostile.name}/{REPOSITORY}", jobs=3).found) == 24
+    assert hostile.most_concurrent <= 3
+
+
+def test_survey_needs_no_digest_header(hostile: HostileServer) -> None:
+    """Then HEAD says nothing, is not tried again and again, and each tag is fetched."""
+    many = [new_style(REPOSITORY, f"1.{number}.0", version=f"1.{number}.0") for number in range(30)]
+    hostile.serve(*many)
+    hostile.always("HEAD */manifests/*", Reply(200))
+    kept: dict[str, bytes] = {}
+    found = survey(f"{hostile.name}/{REPOSITORY}", jobs=2, manifests=kept)
+    assert len(found.found) == 30
+    assert set(kept) == {artifact.digest for artifact in many}
+    assert len(hostile.requests_for("HEAD */manifests/*")) <= 5
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 501])
+def test_survey_needs_no_head(status: int, hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    hostile.always("HEAD */manifests/*", error(status))
+    assert len(survey(f"{hostile.name}/{REPOSITORY}").found) == 4
+
+
+def test_survey_asks_by_tag_where_the_digest_of_a_head_leads_nowhere(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS[:2])
+    wrong = Reply(200, headers=(("Docker-Content-Digest", "sha256:" + "0" * 64),))
+    hostile.always("HEAD */manifests/*", wrong)
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert [str(one.digest) for one in found.found] == [artifact.digest for artifact in VERSIONS[:2]]
+    assert gets(hostile) == sorted(["sha256:" + "0" * 64, "1.0.0", "1.1.0"])
+
+
+# What is skipped ------------------------------------------------------------------------------
+
+
+def test_survey_skips_what_is_neither_app_nor_package(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS[:1], signature("sbom"))
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert tags_of(found) == ["1.0.0"]
+    [other] = found.skipped
+    assert (other.reference, other.kind) == (f"{hostile.name}/{REPOSITORY}:sbom", "neither app nor package")
+    assert other.detail == f"config {IMAGE_CONFIG}; layers {SIGNATURE_TYPE}"
+
+
+@pytest.mark.parametrize(
+    "tag", ["sha256-" + "ab" * 32, "sha256-" + "ab" * 32 + ".att", "sha512-" + "0" * 64 + ".sbom"]
+)
+def test_survey_does_not_even_ask_for_what_a_tag_says_is_an_attachment(
+    tag: str, hostile: HostileServer
+) -> None:
+    hostile.serve(*VERSIONS[:1], signature(tag))
+    assert skipped(survey(f"{hostile.name}/{REPOSITORY}")) == {tag: "name of an attachment"}
+    assert hostile.requests_for(f"*/manifests/{tag}") == []
+
+
+def test_survey_asks_for_an_attachment_that_is_named(hostile: HostileServer) -> None:
+    tag = "sha256-" + "ab" * 32
+    hostile.serve(VERSIONS[0].located(tag=tag))
+    assert tags_of(survey(f"{hostile.name}/{REPOSITORY}", tags=[tag])) == [tag]
+
+
+@pytest.mark.parametrize("name", sorted(broken()))
+def test_survey_skips_a_broken_manifest_and_goes_on(name: str, hostile: HostileServer) -> None:
+    bad = broken()[name].located(repository=REPOSITORY, tag="bad")
+    hostile.serve(VERSIONS[0], bad, VERSIONS[1])
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert tags_of(found) == ["1.0.0", "1.1.0"]
+    assert skipped(found) == {"bad": "damaged manifest"}
+    [other] = found.skipped
+    assert other.detail.isprintable()
+    assert len(other.detail) < 700
+
+
+def test_survey_skips_a_manifest_beyond_the_limit(hostile: HostileServer) -> None:
+    document = {**VERSIONS[0].document, "annotations": {"x": "y" * (5 << 20)}}
+    large = replace(VERSIONS[0], tag="large", manifest=canonical(document))
+    hostile.serve(large, VERSIONS[1])
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert tags_of(found) == ["1.1.0"]
+    assert skipped(found) == {"large": "too large"}
+
+
+def test_survey_skips_a_manifest_whose_bytes_are_others(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS[:2])
+    hostile.always(f"GET */manifests/{VERSIONS[0].digest}", Content(VERSIONS[1].manifest))
+    named = (("Docker-Content-Digest", VERSIONS[0].digest),)
+    hostile.always("GET */manifests/1.0.0", Reply(200, VERSIONS[1].manifest, named))
+    kept: dict[str, bytes] = {}
+    found = survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
+    assert tags_of(found) == ["1.1.0"]
+    assert skipped(found) == {"1.0.0": "damaged manifest"}
+    assert set(kept) == {VERSIONS[1].digest}
+
+
+def test_survey_skips_a_tag_that_went_after_it_was_listed(hostile: HostileServer) -> None:
+    hostile.serve(VERSIONS[0], tags=False)
+    hostile.tag_pages(REPOSITORY, [["1.0.0", "0.9.0"]])
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert tags_of(found) == ["1.0.0"]
+    assert skipped(found) == {"0.9.0": "not there"}
+
+
+def test_survey_skips_an_index_that_leads_to_what_is_not_there(hostile: HostileServer) -> None:
+    index = image_index(REPOSITORY, "v1")
+    hostile.serve(replace(index, children=()), VERSIONS[0])
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert tags_of(found) == ["1.0.0"]
+    assert skipped(found) == {"v1": "not there"}
+    assert index.children[1].digest in found.skipped[0].detail
+
+
+def test_survey_skips_a_tag_that_no_reference_can_hold(hostile: HostileServer) -> None:
+    hostile.serve(VERSIONS[0], tags=False)
+    hostile.tag_pages(REPOSITORY, [["1.0.0", "1\u00b2"]])
+    found = survey(f"{hostile.name}/{REPOSITORY}")
+    assert tags_of(found) == ["1.0.0"]
+    assert skipped(found) == {"1\u00b2": "not a tag"}
+
+
+def test_survey_skips_what_an_index_of_attachments_is(hostile: HostileServer) -> None:
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+    hostile.serve(Artifact(REPOSITORY, "refs", canonical(document), OCI_INDEX), VERSIONS[0])
+    assert skipped(survey(f"{hostile.name}/{REPOSITORY}")) == {"refs": "damaged manifest"}
+
+
+# What stops it --------------------------------------------------------------------------------
+
+
+def test_survey_raises_if_a_named_tag_is_not_there(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    with pytest.raises(NotFoundError) as caught:
+        survey(f"{hostile.name}/{REPOSITORY}", tags=["1.0.0", "9.9.9"])
+    assert caught.value.where == f"{hostile.name}/{REPOSITORY}:9.9.9"
+
+
+def test_survey_raises_if_there_is_no_repository(hostile: HostileServer) -> None:
+    with pytest.raises(NotFoundError):
+        survey(f"{hostile.name}/none")
+
+
+@pytest.mark.parametrize("tag", ["", "v 1", "v1@sha256:" + "0" * 64, "../x", "a/b", "-x", "x" * 129])
+def test_survey_refuses_what_is_no_tag_before_it_asks(tag: str, hostile: HostileServer) -> None:
+    with pytest.raises(InvalidReferenceError):
+        survey(f"{hostile.name}/{REPOSITORY}", tags=["v1", tag])
+    assert hostile.requests == []
+
+
+def test_survey_raises_what_every_tag_would_meet(hostile: HostileServer, closed_port: int) -> None:
+    hostile.serve(*VERSIONS)
+    hostile.always("HEAD */manifests/*", error(403))
+    with pytest.raises(AccessDeniedError):
+        survey(f"{hostile.name}/{REPOSITORY}")
+    with pytest.raises(ConnectionFailedError):
+        survey(f"127.0.0.1:{closed_port}/{REPOSITORY}", tags=["v1"])
+
+
+def test_survey_stops_at_a_limit_of_requests_and_keeps_what_it_has(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    refused = f"GET */manifests/{VERSIONS[3].digest}"
+    hostile.always(refused, later(429, retry_after=100_000))
+    kept: dict[str, bytes] = {}
+    with pytest.raises(StatusError) as caught:
+        survey(f"{hostile.name}/{REPOSITORY}", jobs=1, manifests=kept)
+    assert caught.value.status == 429
+    assert set(kept) == {artifact.digest for artifact in VERSIONS[:3]}
+
+
+@pytest.mark.parametrize(
+    "link", ['</v2/team/app/tags/list?n=1000>; rel="next"', '<http://127.0.0.2:1/v2/x/tags/list>; rel="next"']
+)
+def test_survey_does_not_follow_a_list_of_tags_in_a_circle_or_elsewhere(
+    link: str, hostile: HostileServer
+) -> None:
+    hostile.serve(*VERSIONS, tags=False)
+    hostile.tag_pages(REPOSITORY, [["1.0.0"], ["1.1.0"]], last_link=link)
+    with pytest.raises(ProtocolError):
+        survey(f"{hostile.name}/{REPOSITORY}")
+
+
+def test_survey_stops_at_a_cancel(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    hostile.always(f"GET */manifests/{VERSIONS[2].digest}", Hold())
+    cancel = threading.Event()
+
+    def set_when_asked() -> None:
+        wait_until(lambda: bool(hostile.requests_for(f"GET */manifests/{VERSIONS[2].digest}")))
+        cancel.set()
+
+    waiter = threading.Thread(target=set_when_asked)
+    waiter.start()
+    before = threading.active_count()
+    with pytest.raises(PullCancelled):
+        survey(f"{hostile.name}/{REPOSITORY}", cancel=cancel)
+    waiter.join(5)
+    assert threading.active_count() <= before
+
+
+def test_survey_leaves_no_thread_and_no_connection_open(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS)
+    before = {thread.name for thread in threading.enumerate() if thread.name.startswith("spincache")}
+    survey(f"{hostile.name}/{REPOSITORY}")
+    after = {thread.name for thread in threading.enumerate() if thread.name.startswith("spincache")}
+    assert after == before
+    wait_until(lambda: hostile.open_connections == 0)
+
+
+# What it tells --------------------------------------------------------------------------------
+
+
+def test_survey_tells_of_each_tag_once(hostile: HostileServer) -> None:
+    hostile.serve(*VERSIONS, signature("sbom"))
+    events: list[ProgressEvent] = []
+    survey(f"{hostile.name}/{REPOSITORY}", progress=events.append)
+    assert events[0] == ProgressEvent("plan", total=5)
+    told = {event.reference: event.digest for event in events[1:]}
+    assert len(events) == 6
+    assert {event.kind for event in events[1:]} == {"looked up"}
+    assert told == {
+        **{f"{hostile.name}/{REPOSITORY}:{artifact.tag}": artifact.digest for artifact in VERSIONS},
+        f"{hostile.name}/{REPOSITORY}:sbom": "",
+    }
+
+
+def test_survey_prints_a_line_for_each_tenth_when_nobody_looks(
+    hostile: HostileServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    many = [new_style(REPOSITORY, f"1.{number}.0", version=f"1.{number}.0") for number in range(25)]
+    hostile.serve(*many)
+    survey(f"{hostile.name}/{REPOSITORY}", progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "to look up: 25 tags"
+    assert lines[-1] == "looked up 25 of 25 tags"
+    assert len(lines) == 11
+
+
+def test_survey_shows_a_bar_of_tags_in_a_terminal(
+    hostile: HostileServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spincache_nb.core.progress._bar_fits", lambda: True)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", __import__("tqdm.std", fromlist=["tqdm"]))
+    hostile.serve(*VERSIONS)
+    survey(f"{hostile.name}/{REPOSITORY}", progress=True)
+    shown = capsys.readouterr().err
+    assert "look up: 100%" in shown
+    assert "4/4" in shown

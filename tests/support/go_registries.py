@@ -1,0 +1,148 @@
+"""Registries written in Go, built from their modules where Go is at hand: second opinions on the protocol.
+
+A module is fetched by Go's own client, at a version that is fixed here and checked against Go's database
+of checksums, and built once per session; the folders in which that happens are the session's.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.artifact import Artifact
+from tests.support.isolation import REMOVED, real_environment
+from tests.support.push import Pusher
+
+CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
+"""Has ``crane registry serve``: keeps manifests by any name, knows ranges, has no pages of tags."""
+
+DISTRIBUTION = "github.com/distribution/distribution/v3/cmd/registry@v3.1.2"
+"""What became of docker-registry: has pages of tags. Takes minutes to build."""
+
+DISTRIBUTION_VARIABLE = "SPINCACHE_TESTS_DISTRIBUTION"
+"""Environment variable with the path of its program, or ``build`` to have it built."""
+
+_BUILD_SECONDS = 900
+_STARTED = re.compile(r"serving on port (\d+)")
+
+
+@dataclass(frozen=True)
+class GoRegistry:
+    """A running registry over plain HTTP, open to everybody; ``name`` is ``127.0.0.1:port``."""
+
+    name: str
+
+    def push(self, *artifacts: Artifact) -> None:
+        """Push artifacts by the independent pusher."""
+        with self.pusher() as pusher:
+            for artifact in artifacts:
+                pusher.push(artifact)
+
+    def pusher(self) -> Pusher:
+        """Return a pusher (also a reader)."""
+        return Pusher(self.name)
+
+    def reference(self, artifact: Artifact, **options: bool) -> str:
+        """Return the reference of an artifact here; options as ``Artifact.reference``."""
+        return artifact.reference(self.name, **options)
+
+
+def build(module: str, session: Path) -> Path:
+    """Build a program of a Go module, or skip the test with the reason why not.
+
+    Parameters
+    ----------
+    module
+        Path and version, as ``go install`` takes them.
+    session
+        A folder of the whole session, shared by its workers: one builds, the others wait.
+    """
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("Go is not installed")
+    folder = session / "go"
+    folder.mkdir(exist_ok=True)
+    program = folder / "bin" / module.partition("@")[0].rpartition("/")[2]
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            _install(go, module, folder)
+    return program
+
+
+def _install(go: str, module: str, folder: Path) -> None:
+    """Install a program; what that leaves beside it is removed."""
+    real = real_environment()
+    proxies = {name: real[name] for name in REMOVED if name in real}
+    places = {"GOBIN": "bin", "GOPATH": "path", "GOCACHE": "cache", "GOTMPDIR": "."}
+    environment = os.environ | proxies | {name: str(folder / place) for name, place in places.items()}
+    environment |= {"GOFLAGS": "-modcacherw -buildvcs=false", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+    try:
+        run = subprocess.run(
+            [go, "install", module],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_BUILD_SECONDS,
+        )
+        reason = (run.stderr.strip().splitlines() or ["it says nothing"])[-1] if run.returncode else ""
+    except subprocess.TimeoutExpired:
+        reason = f"it takes more than {_BUILD_SECONDS} seconds"
+    for place in ("path", "cache"):
+        shutil.rmtree(folder / place, ignore_errors=True)
+    if reason:
+        pytest.skip(f"go install {module}: {reason}")
+
+
+def distribution(session: Path) -> Path:
+    """Return the program of distribution v3 that the environment names or wants built; else skip the test."""
+    wanted = os.environ.get(DISTRIBUTION_VARIABLE, "")
+    if not wanted:
+        pytest.skip(f"takes minutes to build; {DISTRIBUTION_VARIABLE}=build asks for it")
+    return build(DISTRIBUTION, session) if wanted == "build" else Path(wanted)
+
+
+@contextmanager
+def start_crane(program: Path, folder: Path) -> Iterator[GoRegistry]:
+    """Run ``crane registry serve`` in memory until the end of the ``with`` block."""
+    log = folder / "crane.log"
+    command = [str(program), "registry", "serve", "--address", "127.0.0.1:0"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+        )
+    try:
+        yield GoRegistry(f"127.0.0.1:{_port(process, log)}")
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+
+
+def _port(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Return the port of a registry that is starting, from its log."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := _STARTED.search(log.read_text()):
+            return found[1]
+        time.sleep(0.005)
+    raise AssertionError(f"crane did not start:\n{log.read_text()}")
+
+
+def session_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all workers of a session share."""
+    base = factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
