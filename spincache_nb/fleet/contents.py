@@ -66,7 +66,7 @@ def tables_of(frames: Frames) -> dict[str, Any]:
     known = keys.assign(
         [*used, *stored, *(p.digest for p in parts if p.digest), *(digest for _, digest, _ in members)]
     )
-    layers_digests = layer_fingerprints(parts)
+    layers_digests = layer_fingerprints(parts, len(apps))
     columns: dict[str, _Columns] = {
         "apps": _apps(apps, parts, layers_digests),
         "uses": uses_columns(uses, known, manifest_numbers(apps, layers_digests)),
@@ -102,18 +102,16 @@ def _parts(frames: Frames, numbers: Mapping[str, int]) -> list[Part]:
     return found
 
 
-def layer_fingerprints(parts: Iterable[Part]) -> dict[int, bytes]:
+def layer_fingerprints(parts: Iterable[Part], app_count: int) -> list[bytes]:
     """Name each app's manifest by its layers: SHA-256 over their positions and digests."""
-    lines: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    lines: list[list[tuple[int, str]]] = [[] for _ in range(app_count)]
     for part in parts:
-        if part.position is None:
-            lines[part.app] += []
-        elif part.digest is not None:
+        if part.position is not None and part.digest is not None:
             lines[part.app].append((part.position, part.digest.hex()))
-    return {app: hashlib.sha256(repr(sorted(found)).encode()).digest() for app, found in lines.items()}
+    return [hashlib.sha256(repr(sorted(found)).encode()).digest() for found in lines]
 
 
-def _apps(apps: pd.DataFrame, parts: Sequence[Part], layers_digests: Mapping[int, bytes]) -> _Columns:
+def _apps(apps: pd.DataFrame, parts: Sequence[Part], layers_digests: Sequence[bytes]) -> _Columns:
     configs = {part.app: part.digest for part in parts if part.role == "config"}
     totals, documents = totals_and_documents(parts)
     digests = [keys.raw(d) if d is not None else None for (d,) in rows(apps, "manifest_digest")]
@@ -125,7 +123,7 @@ def _apps(apps: pd.DataFrame, parts: Sequence[Part], layers_digests: Mapping[int
         **{name: [value for (value,) in rows(apps, name)] for name in (*same, *counts)},
         **{name: _times(apps[name]) for name in ("created_at", "pulled_at")},
         "manifest_digest": digests,
-        "layers_digest": [layers_digests.get(app) for app in numbered],
+        "layers_digest": layers_digests,
         "config_digest": [configs.get(app) for app in numbered],
         "document_digest": [documents.get(app) for app in numbered],
         "version_bytes": [totals.get(app) for app in numbered],
@@ -198,12 +196,12 @@ def _uses(frames: Frames, numbers: Mapping[str, int]) -> list[Used]:
     return found
 
 
-def manifest_numbers(apps: pd.DataFrame, layers_digests: Mapping[int, bytes]) -> list[int]:
+def manifest_numbers(apps: pd.DataFrame, layers_digests: Sequence[bytes]) -> list[int]:
     """Number the manifests of apps: by their digest where it is known, else by their layers."""
     places: dict[object, int] = {}
     return [
-        places.setdefault(("m", digest) if digest is not None else ("l", layers_digests.get(app)), len(places))
-        for app, (digest,) in enumerate(rows(apps, "manifest_digest"))
+        places.setdefault(known if known is not None else layers, len(places))
+        for (known,), layers in zip(rows(apps, "manifest_digest"), layers_digests, strict=True)
     ]
 
 
@@ -262,6 +260,7 @@ def digests_columns(known: Mapping[bytes, int], names: Mapping[bytes, Iterable[s
     return {
         "key": np.array([known[digest] for digest, _ in lines], dtype=np.int64),
         "digest": [digest for digest, _ in lines],
+        "is_prefix": [known[digest] == keys.prefix(digest) for digest, _ in lines],
         "name": [name for _, name in lines],
     }
 

@@ -13,7 +13,8 @@ layers     layer of a manifest, as in ``frames.layers``, and one more row, of ro
            for each app's config (its digest is missing where Spin keeps none)
 members    app and digest that its archive layers unpack to
 blobs      file in ``wasm/`` or ``data/`` that is found by a digest, as in ``frames.blobs``
-digests    digest and name it goes by; the full digest of every key that the other tables use
+digests    digest and name it goes by: the full digest of every key that the other tables use, and
+           whether the key is its first 8 bytes
 breakdown  kind of ``analysis.breakdown``, summed up
 problems   row of ``frames.problems``
 =========  ===================================================================================
@@ -88,7 +89,7 @@ TABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "modified_at": "time",
             "standing": "few",
         },
-        "digests": {"key": "int64", "digest": "binary", "name": "string"},
+        "digests": {"key": "int64", "digest": "binary", "is_prefix": "bool", "name": "string"},
         "breakdown": {"kind": "few", "file_count": "int64", "stored_bytes": "int64"},
         "problems": {"kind": "few", "reference": "string", "path": "string"},
     }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spincache_nb.core.packages import (
     PackageConfig,
@@ -13,7 +16,8 @@ from spincache_nb.core.packages import (
     parse_package_config,
     read_package_config,
 )
-from spincache_nb.errors import FormatError, PackageConfigError
+from spincache_nb.core.packages.metadata import check_protocol
+from spincache_nb.errors import FormatError, PackageConfigError, PackageError
 
 
 def config(text: str) -> PackageConfig:
@@ -139,10 +143,16 @@ def test_backend_is_the_named_one_or_the_only_one(text: str, backend: str | None
 )
 def test_parse_package_config_names_file_and_key_and_no_value(text: str, key: str) -> None:
     with pytest.raises(PackageConfigError) as caught:
-        config(text)
+        config(text).settings_of("h")  # those of a protocol count when the registry is used
     assert caught.value.where == ("config.toml, " + key if key else "config.toml")
     assert "s3cret" not in str(caught.value)
     assert "s3cret" not in repr(caught.value.__cause__)
+
+
+def test_fault_in_the_settings_of_a_registry_is_none_of_another() -> None:
+    found = config("default_registry = 'g'\n[registry.h.oci]\nprotocol = 'ftp'")
+    assert found.registry_of("acme:tools") == "g"
+    assert found.settings_of("g").plain is None
 
 
 def test_read_package_config_finds_this_users_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,3 +206,73 @@ def test_parse_metadata_refuses_a_value_of_another_type(document: dict[str, Any]
     with pytest.raises(FormatError) as caught:
         parse_metadata(document, where="test", error=FormatError)
     assert caught.value.where == f"test, {next(iter(document))}"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "oci", "h.example", "me:pass@h"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "registry",
+                    "metadata",
+                    "oci",
+                    "local",
+                    "root",
+                    "auth",
+                    "type",
+                    "namespacePrefix",
+                    "acme",
+                    "x",
+                ]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["preferredProtocol", "oci", "ociRegistry", "wargUrl", "local", "x"]),
+        JSON,
+        max_size=4,
+    )
+)
+def test_metadata_of_any_shape_are_read_or_refused(document: dict[str, Any]) -> None:
+    with contextlib.suppress(FormatError, PackageError):
+        found = parse_metadata(document, where="test", error=FormatError)
+        check_protocol("h.example", None, found)
+        found.oci(where="test")
+
+
+def as_toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{key}" = {as_toml(item)}' for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    if value is None:
+        return "2026-01-01T00:00:00Z"
+    return str(value) if isinstance(value, int) else f'"{value}"'
+
+
+@given(
+    st.sampled_from(
+        ["default_registry", "namespace_registries", "package_registry_overrides", "registry", "x"]
+    ),
+    JSON,
+)
+def test_configuration_of_any_shape_is_read_or_refused(key: str, value: Any) -> None:
+    with contextlib.suppress(PackageConfigError):
+        config(f"{key} = {as_toml(value)}").registry_of("acme:tools")
+
+
+@given(st.binary(max_size=100))
+def test_configuration_of_any_bytes_is_read_or_refused(data: bytes) -> None:
+    with contextlib.suppress(PackageConfigError):
+        parse_package_config(data, where="test")

@@ -436,7 +436,7 @@ def test_survey_does_not_follow_a_list_of_tags_in_a_circle_or_elsewhere(
 
 def test_survey_stops_at_a_cancel(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
-    hostile.always(f"GET */manifests/{VERSIONS[2].digest}", Hold())
+    hostile.always(f"GET */manifests/{VERSIONS[2].digest}", Hold(threading.Event()))
     cancel = threading.Event()
 
     def set_when_asked() -> None:

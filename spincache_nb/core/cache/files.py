@@ -145,10 +145,10 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
         return b"".join(parts)
 
 
-def regular_size(path: Path) -> int | None:
+def regular_size(path: str | Path) -> int | None:
     """Size in bytes of a regular file, or None where there is none (a link does not count)."""
     try:
-        info = path.lstat()
+        info = os.lstat(path)
     except (OSError, ValueError):
         return None
     return info.st_size if stat.S_ISREG(info.st_mode) else None
@@ -173,12 +173,9 @@ def is_gone(path: Path) -> bool:
     return False
 
 
-def is_link(path: Path) -> bool:
+def is_link(path: str | Path) -> bool:
     """Whether a path is a symbolic link; what cannot be looked at is none."""
-    try:
-        return path.is_symlink()
-    except OSError:
-        return False
+    return os.path.islink(path)  # noqa: PTH114 - on text, since a pull asks often
 
 
 def make_directory(path: Path, *, root: Path) -> list[Path]:
@@ -202,6 +199,8 @@ def make_directory(path: Path, *, root: Path) -> list[Path]:
     CacheWriteError
         If a link or a file is in the way, or the system refuses.
     """
+    if path.parent == root and not is_link(path) and is_folder(path):
+        return []  # as for nearly every blob
     for attempt in range(_ATTEMPTS):
         try:
             return _make_chain(path, root)

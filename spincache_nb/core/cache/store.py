@@ -103,25 +103,32 @@ class Cache:
         digest
             The blob's digest.
         """
-        own = self.path / area / layout.file_name(digest, windows=self.windows_names)
-        if files.regular_size(own) is None:
-            other = self.path / area / layout.file_name(digest, windows=not self.windows_names)
-            if files.regular_size(other) is not None:
-                return other
-        return own
+        return Path(self._look_up(area, digest)[0])
 
     def blob_size(self, area: Area, digest: Digest) -> int | None:
         """Size in bytes of the regular file that is the blob, or None."""
-        if files.is_link(self.path / area):
-            return None
-        return files.regular_size(self.blob_path(area, digest))
+        return self._look_up(area, digest)[1]
 
     def find_blob(self, digest: Digest) -> Path | None:
         """Path of a blob in either area, ``wasm/`` first as Spin does, or None."""
         for area in layout.AREAS:
-            if self.blob_size(area, digest) is not None:
-                return self.blob_path(area, digest)
+            location, size = self._look_up(area, digest)
+            if size is not None:
+                return Path(location)
         return None
+
+    def _look_up(self, area: Area, digest: Digest) -> tuple[str, int | None]:
+        """Where a blob is or would be, and its size if it is there; on text, since a pull asks often."""
+        folder = os.path.join(self.path, area)  # noqa: PTH118
+        own = os.path.join(folder, layout.file_name(digest, windows=self.windows_names))  # noqa: PTH118
+        if files.is_link(folder):
+            return own, None
+        size = files.regular_size(own)
+        if size is None:
+            other = os.path.join(folder, layout.file_name(digest, windows=not self.windows_names))  # noqa: PTH118
+            size = files.regular_size(other)
+            return (own if size is None else other), size
+        return own, size
 
     def open_blob(self, digest: Digest) -> BinaryIO:
         """Open a stored blob for reading, without checking its bytes.

@@ -247,7 +247,10 @@ class PackageClient:
         config = self.config
         if registry is not None:
             if not is_host(registry):
-                raise PackageError(package, "a registry as host or host:port", repr(registry), "correct it")
+                found = repr(registry) if "@" not in registry else "one with a user name"
+                raise PackageError(
+                    f"package {package}", "a registry as host or host:port", found, "correct it"
+                )
             config = config.with_override(package, registry.lower())
         host = config.registry_of(package)
         if host is None:

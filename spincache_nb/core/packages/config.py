@@ -60,12 +60,15 @@ class RegistrySettings:
         True for HTTP, False for HTTPS, None where nothing is said.
     root
         Directory of packages, for the protocol ``local``.
+    fault
+        What is wrong with the settings of a protocol; it counts when the registry is used.
     """
 
     backend: str | None = None
     credentials: Credentials | None = None
     plain: bool | None = None
     root: Path | None = None
+    fault: PackageConfigError | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,17 @@ class PackageConfig:
         return None
 
     def settings_of(self, registry: str) -> RegistrySettings:
-        """Settings of a registry; none where nothing is configured."""
-        return self.registries.get(registry, RegistrySettings())
+        """Settings of a registry; none where nothing is configured.
+
+        Raises
+        ------
+        PackageConfigError
+            If those of a protocol are wrong.
+        """
+        found = self.registries.get(registry, RegistrySettings())
+        if found.fault is not None:
+            raise found.fault
+        return found
 
 
 def read_package_config(path: Path | None = None) -> PackageConfig:
@@ -249,9 +261,13 @@ class _Reader:
         if not isinstance(named, str | None) or not all(isinstance(t, dict) for t in backends.values()):
             raise self.fault(path, "a type and tables of settings", "something else")
         backend = named or (next(iter(backends)) if len(backends) == 1 else None)
-        oci, local = backends.get("oci", {}), backends.get("local", {})
-        auth = oci.get("auth")
-        root = local.get("root")
+        try:
+            return self.protocols(backend, backends.get("oci", {}), backends.get("local", {}), path)
+        except PackageConfigError as exc:
+            return RegistrySettings(backend, fault=exc)
+
+    def protocols(self, backend: str | None, oci: Table, local: Table, path: str) -> RegistrySettings:
+        auth, root = oci.get("auth"), local.get("root")
         if not isinstance(root, str | None):
             raise self.fault(f"{path}.local.root", "a path", "something else")
         return RegistrySettings(
