@@ -1,0 +1,112 @@
+"""Columns of one unit's Parquet files as frames of integers, for the pandas and Dask engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spincache_nb.fleet.dataset import Unit
+from spincache_nb.fleet.extras import load
+from spincache_nb.fleet.kernels import MEMBER
+from spincache_nb.fleet.place import Place
+
+Numbers = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit, and all that reading it needs; small enough to be sent to a worker.
+
+    Parameters
+    ----------
+    place
+        The dataset.
+    unit
+        The unit.
+    new_keys
+        Keys that stand for another number here, because digests share their first bytes.
+    manifests, versions
+        For each app of the unit: number of its manifest if several snapshots have it, else -1; number
+        of the version that it stands for, else -1.
+    """
+
+    place: Place
+    unit: Unit
+    new_keys: Mapping[int, int] = field(default_factory=dict)
+    manifests: Numbers | None = None
+    versions: Numbers | None = None
+
+    def uses(self) -> pd.DataFrame:
+        """Rows of uses: ``key``, ``app``, ``host``, ``bytes``, ``flags``."""
+        found = self._read("uses", "key", "app", "stored_bytes", "flags")
+        return pd.DataFrame(
+            {
+                "key": self._keys(found["key"]),
+                "app": found["app"],
+                "host": np.full(len(found["app"]), self.unit.host_number, dtype=np.int32),
+                "bytes": found["stored_bytes"],
+                "flags": found["flags"],
+            }
+        )
+
+    def manifests_of(self, uses: pd.DataFrame) -> Numbers:
+        """Give each row of uses the number of its app's manifest, -1 for none."""
+        return _looked_up(self.manifests, uses["app"].to_numpy())
+
+    def parts(self) -> pd.DataFrame:
+        """Rows of parts and members of the versions that apps here stand for."""
+        from spincache_nb.fleet.tables import COUNTS
+
+        layers = self._read("layers", "key", "app", "declared_bytes", "flags")
+        members = self._read("members", "key", "app", "size_bytes")
+        counted = (layers["flags"] & COUNTS) != 0
+        member_flags = np.full(len(members["key"]), MEMBER, dtype=np.uint8)
+        app = np.concatenate([layers["app"][counted], members["app"]])
+        version = _looked_up(self.versions, app)
+        keys = np.concatenate([layers["key"][counted], members["key"]])
+        sizes = np.concatenate([layers["declared_bytes"][counted], members["size_bytes"]])
+        flags = np.concatenate([layers["flags"][counted], member_flags])
+        kept = version >= 0
+        return pd.DataFrame(
+            {
+                "key": self._keys(keys[kept]),
+                "version": version[kept],
+                "bytes": sizes[kept],
+                "flags": flags[kept],
+            }
+        )
+
+    def _read(self, table: str, *names: str) -> dict[str, npt.NDArray[Any]]:
+        """Columns of a table as arrays; a missing number is 0."""
+        parquet, compute = load("pyarrow.parquet"), load("pyarrow.compute")
+        path = self.place.path(*self.unit.folder, self.unit.part[table].name)
+        with self.place.fs.open(path, "rb") as file:
+            found = parquet.read_table(file, columns=list(names), use_threads=False)
+        filled = {name: compute.fill_null(found[name], 0) for name in names}
+        return {name: column.to_numpy() for name, column in filled.items()}
+
+    def _keys(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        if not self.new_keys:
+            return keys
+        changed = keys.copy()
+        for key, new_key in self.new_keys.items():
+            changed[keys == key] = new_key
+        return changed
+
+
+def _looked_up(numbers: Numbers | None, app: npt.NDArray[np.int32]) -> Numbers:
+    """Number of each row's app; -1 for projects, and where nothing is known."""
+    if numbers is None or not len(numbers):
+        return np.full(len(app), -1, dtype=np.int32)
+    found: Numbers = numbers[np.maximum(app, 0)]
+    return np.where(app >= 0, found, np.int32(-1))
+
+
+def concatenated(frames: Sequence[pd.DataFrame], like: pd.DataFrame) -> pd.DataFrame:
+    """Put frames below each other, also if there are none."""
+    return pd.concat([like, *frames], ignore_index=True) if frames else like
