@@ -20,7 +20,7 @@ problems   row of ``frames.problems``
 =========  ===================================================================================
 
 Digests are raw bytes. All those that rows are about stand in ``digests``, in full, and elsewhere by their
-``key``. Rows are sorted by key, which makes for small files. Flags count a thing once that several rows have:
+``key``. Times are UTC, in nanoseconds. Rows are sorted by key, which makes for small files. Flags count a thing once that several rows have:
 
 ======  =====================================================================================
 uses    1 ``wasm``, 2 ``data``, 4 ``registry``: the area; 8: first row of this user and digest;
@@ -135,7 +135,7 @@ def make_table(name: str, columns: Mapping[str, Iterable[Any]]) -> Any:
         "few": pa.string(),
         "binary": pa.binary(),
         "bool": pa.bool_(),
-        "time": pa.timestamp("ns", tz="UTC"),
+        "time": pa.timestamp("ns"),
         "int64": pa.int64(),
         "int32": pa.int32(),
         "uint8": pa.uint8(),

@@ -70,6 +70,8 @@ COMPONENTS_SCHEMA: Schema = MappingProxyType(
         "file_count": COUNT,
         "files_bytes": COUNT,
         "dependency_count": COUNT,
+        "languages": TEXT,
+        "toolchains": TEXT,
     }
 )
 FILES_SCHEMA: Schema = MappingProxyType(

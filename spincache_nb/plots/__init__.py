@@ -11,7 +11,7 @@ from spincache_nb.plots.bars import breakdown, version_savings
 from spincache_nb.plots.growth import timeline
 from spincache_nb.plots.heatmaps import shared_bytes, upgrade_matrix
 from spincache_nb.plots.inside import chunk_sweep, grains
-from spincache_nb.plots.section_maps import section_map, section_maps
+from spincache_nb.plots.maps import section_map, section_maps
 from spincache_nb.plots.theme import figure_size
 from spincache_nb.plots.trees import tree
 from spincache_nb.plots.upset import sharing

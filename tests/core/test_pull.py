@@ -438,8 +438,8 @@ def test_pull_refuses_a_locked_app_that_spin_cannot_load(hostile: HostileServer,
 def test_pull_refuses_a_bad_blob(
     hostile: HostileServer, cache: Cache, fault: object, kind: type[SpinCacheError], position: int
 ) -> None:
-    from tests.support.artifacts import Component
     from tests.support.artifact import wasm_module
+    from tests.support.artifacts import Component
 
     artifact = new_style(components=[Component("only", wasm_module("only", 5000))])
     digest = artifact.layers[position]["digest"]

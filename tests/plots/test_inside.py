@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from spincache_nb.analysis import inside as analysis
 from spincache_nb.analysis.inside.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
 from spincache_nb.frames.schemas import build, empty
-from spincache_nb.plots import inside, section_maps
+from spincache_nb.plots import inside
+from spincache_nb.plots import maps as section_maps
 from tests.support.payloads import payload
 from tests.wasm.builders import component, custom, module, nested
 from tests.wasm.test_hostile import deep_nest

@@ -59,7 +59,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     )
     nothing = f"nothing to prune in {cache.path}"
     if plan.kept:
-        nothing += f"; {len(plan.kept)} unneeded files are younger than the grace period"
+        files = "file is" if len(plan.kept) == 1 else "files are"
+        nothing += f"; {len(plan.kept)} unneeded {files} younger than the grace period"
     return run_removal(plan, args, output, nothing=nothing)
 
 

@@ -8,7 +8,6 @@ from spincache_nb.cli.command import DONE, FINDING, Command
 from spincache_nb.cli.commands.problems import show_problem
 from spincache_nb.cli.options import add_cache_dir, add_json, add_projects, add_threads, cache_of
 from spincache_nb.cli.output import Output
-from spincache_nb.cli.records import records
 
 _DESCRIPTION = """\
 Hash every stored blob and list what is wrong with the cache: damaged, truncated and
@@ -16,6 +15,9 @@ missing blobs, missing members of archives, stale documents, leftovers. Nothing 
 
 What seems damaged is read again before it is reported. The exit status is 1 if something
 is damaged or missing; leftovers and foreign files alone are no damage."""
+
+_FIELDS = ("path", "reference", "kind", "detail", "remedy")
+"""As the columns of `frames.problems`, which is not asked: hashing needs no DataFrame."""
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +30,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Print a paragraph per problem; status 1 if one of them is damage."""
-    from spincache_nb.core.upkeep import is_damage
-    from spincache_nb.frames.verification import verify
+    from spincache_nb.core.upkeep import check_cache, is_damage
 
     cache = cache_of(args)
     progress = None if args.quiet else True
-    found = records(verify(cache, jobs=args.jobs, progress=progress, projects=args.projects))
-    damaged = sum(is_damage(row["kind"], row["reference"]) for row in found)
+    problems = check_cache(cache, jobs=args.jobs, progress=progress, projects=args.projects)
+    damaged = sum(is_damage(problem.kind, problem.reference) for problem in problems)
+    found = [{name: getattr(problem, name) for name in _FIELDS} for problem in problems]
     if output.as_json:
         output.document(found)
     elif not found:

@@ -20,6 +20,7 @@ from spincache_nb.core.history import History
 from spincache_nb.core.manifest import Area
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import (
+    CacheError,
     NotACacheError,
     NotInCacheError,
     SizeMismatchError,
@@ -422,8 +423,15 @@ def _own_temporary(folder: Path) -> Iterator[Path]:
 
 def _refuse_registry_itself(folder: Path) -> None:
     parts = (layout.WASM, layout.DATA, layout.MANIFESTS)
-    found = [part for part in parts if os.path.isdir(folder / part)]  # noqa: PTH112 - never raises
-    if not found or os.path.isdir(folder / layout.REGISTRY):  # noqa: PTH112
+    try:
+        found = [part for part in parts if (folder / part).is_dir()]
+        nested = (folder / layout.REGISTRY).is_dir()
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise CacheError(
+            layout.shown(str(folder)), "a folder to look into", reason, "check its permissions"
+        ) from exc
+    if nested or not found:
         return
     if folder.name == layout.REGISTRY or layout.MANIFESTS in found:
         raise NotACacheError(

@@ -33,7 +33,7 @@ from spincache_nb.core.pull.decide import (
     satisfied,
     stored_document,
 )
-from spincache_nb.core.pull.values import PullPlan, PullResult, result_of
+from spincache_nb.core.pull.values import PullPlan, PullResult, PullResults, result_of
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import CacheError, ContentError, ManifestError, NoSpaceError, PullCancelled
 
@@ -149,7 +149,7 @@ def pull(
     client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=stop)
     options = Options(jobs, progress, cancel, durable, archive_limits, history)
     results = carry_out(cache, client, wanted, options, stop=stop)
-    return results[0] if is_single(reference) else results
+    return results[0] if is_single(reference) else PullResults(results)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from spincache_nb.core.manifest import (
     choose_manifest,
     parse_manifest,
 )
-from spincache_nb.core.pull.values import PullPlan, plan_of
+from spincache_nb.core.pull.values import PullPlan, PullPlans, plan_of
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import ManifestError, SpinCacheError
 
@@ -158,7 +158,7 @@ def plan_pull(
     with RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs) as client:
         resolved = resolve_all(client, wanted, jobs=jobs)
     plans = decide(cache, resolved)
-    return plans[0] if is_single(reference) else plans
+    return plans[0] if is_single(reference) else PullPlans(plans)
 
 
 def is_single(reference: References) -> bool:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.display import (
+    Cell,
+    block,
+    count_text,
+    digest_cell,
+    more_text,
+    share_bar,
+    size_cell,
+    size_text,
+    table,
+)
 from spincache_nb.core.manifest import Descriptor, Kind, Manifest, Role
 from spincache_nb.core.reference import Reference
 
@@ -38,7 +48,7 @@ class PlannedBlob:
     stored: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PullPlan:
     """What a pull would fetch and what it would reuse.
 
@@ -95,11 +105,27 @@ class PullPlan:
             f"{self.reused_bytes} stored, {self.fetch_bytes} to fetch"
         )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+    def html(self, *, most: int = _ROWS_SHOWN) -> str:
+        """The plan or result as HTML, escaped.
+
+        Parameters
+        ----------
+        most
+            Config and layers to list at most.
+        """
+        return _html(self, self._summary(), most)
+
     def _repr_html_(self) -> str:
-        return _page(self, f"to fetch {_size(self.fetch_bytes)} of {_size(self.total_bytes)}")
+        return self.html()
+
+    def _summary(self) -> str:
+        return f"{self.kind}, to fetch {size_text(self.fetch_bytes)} of {size_text(self.total_bytes)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PullResult(PullPlan):
     """What a pull fetched and what it reused: the plan it carried out, and its cost.
 
@@ -121,11 +147,39 @@ class PullResult(PullPlan):
             f"in {self.seconds:.2f} s, {self.reused_bytes} reused"
         )
 
-    def _repr_html_(self) -> str:
-        return _page(
-            self,
-            f"fetched {_size(self.fetch_bytes)} of {_size(self.total_bytes)} in {self.seconds:.2f} s",
+    def _summary(self) -> str:
+        return (
+            f"{self.kind}, fetched {size_text(self.fetch_bytes)} of {size_text(self.total_bytes)} "
+            f"in {self.seconds:.2f} s"
         )
+
+
+class PullPlans(list[PullPlan]):
+    """Plans of several references: a list that shows itself as one table."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return _together_text(self, "to fetch")
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return _together_html(self, "to fetch")
+
+
+class PullResults(list[PullResult]):
+    """Results of several references: a list that shows itself as one table."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return _together_text(self, "fetched")
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return _together_html(self, "fetched")
 
 
 def plan_of(
@@ -171,27 +225,60 @@ def result_of(plan: PullPlan, *, wire_bytes: int, seconds: float) -> PullResult:
     )
 
 
-def _page(plan: PullPlan, summary: str) -> str:
-    rows = [("config", plan.config), *((layer.role, layer) for layer in plan.layers)]
-    body = "".join(
-        f"<tr><td>{escape(what)}</td><td><code title='{escape(blob.digest)}'>"
-        f"{escape(blob.digest.partition(':')[2][:12])}</code></td>"
-        f"<td style='text-align:right'>{_size(blob.size)}</td>"
-        f"<td>{'stored' if blob.stored else 'to fetch'}</td></tr>"
-        for what, blob in rows[:_ROWS_SHOWN]
+def _html(plan: PullPlan, summary: str, most: int) -> str:
+    named = [("config", plan.config), *((layer.role, layer) for layer in plan.layers)]
+    rows = [
+        (
+            Cell(what),
+            digest_cell(blob.digest),
+            size_cell(blob.size),
+            Cell("stored" if blob.stored else _lacking(plan)),
+        )
+        for what, blob in named
+    ]
+    return block(
+        plan.reference,
+        summary,
+        share_bar(plan.reused_bytes, plan.total_bytes),
+        table(("what", "digest", "size", ""), rows, most=most),
     )
-    more = len(rows) - _ROWS_SHOWN
-    rest = f"<tr><td colspan='4'>and {more} more</td></tr>" if more > 0 else ""
+
+
+def _lacking(plan: PullPlan) -> str:
+    return "fetched" if isinstance(plan, PullResult) else "to fetch"
+
+
+def _together_html(plans: Sequence[PullPlan], verb: str) -> str:
+    rows = [
+        (
+            Cell(plan.reference, "code"),
+            Cell(count_text(len(plan.layers), "layer"), "number"),
+            size_cell(plan.total_bytes),
+            size_cell(plan.reused_bytes),
+            size_cell(plan.fetch_bytes),
+        )
+        for plan in plans
+    ]
+    total, reused, fetch = _sums(plans)
+    return block(
+        "",
+        f"{count_text(len(plans), 'reference')}: {verb} {size_text(fetch)} of {size_text(total)}",
+        share_bar(reused, total),
+        table(("reference", "layers", "size", "stored", verb), rows, most=_ROWS_SHOWN),
+    )
+
+
+def _together_text(plans: Sequence[PullPlan], verb: str) -> str:
+    total, reused, fetch = _sums(plans)
+    first = f"{count_text(len(plans), 'reference')}: {total} bytes, {reused} stored, {fetch} {verb}"
+    lines = [f"  {plan}" for plan in plans[:_ROWS_SHOWN]]
+    more = more_text(len(plans), _ROWS_SHOWN)
+    return "\n".join([first, *lines, *([f"  {more}"] if more else [])])
+
+
+def _sums(plans: Sequence[PullPlan]) -> tuple[int, int, int]:
     return (
-        f"<div><b>{escape(plan.reference)}</b> &middot; {escape(summary)}"
-        "<table><thead><tr><th>what</th><th>digest</th><th>size</th><th></th></tr></thead>"
-        f"<tbody>{body}{rest}</tbody></table></div>"
+        sum(plan.total_bytes for plan in plans),
+        sum(plan.reused_bytes for plan in plans),
+        sum(plan.fetch_bytes for plan in plans),
     )
-
-
-def _size(count: int) -> str:
-    if count < 1024:
-        return f"{count} B"
-    if count < 1 << 20:
-        return f"{count / 1024:.1f} KiB"
-    return f"{count / (1 << 20):.1f} MiB"

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
+
+from spincache_nb.core.display import (
+    Cell,
+    block,
+    count_text,
+    digest_cell,
+    share_bar,
+    size_cell,
+    size_text,
+    table,
+)
 
 _ROWS_SHOWN = 12
 
@@ -68,7 +78,7 @@ class PlannedSource:
         return f"{text} ({self.profile})" if self.profile is not None else text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SourcesPlan:
     """What a pull of a project's sources would fetch and what it would reuse.
 
@@ -118,16 +128,32 @@ class SourcesPlan:
     def __str__(self) -> str:
         unknown = f" and {self.unknown_count} of unknown size" if self.unknown_count else ""
         return (
-            f"{self.path}: {_count(self.sources)}, {self.reused_bytes} bytes stored, "
+            f"{self.path}: {count_text(len(self.sources), 'source')}, {self.reused_bytes} bytes stored, "
             f"{self.fetch_bytes} bytes{unknown} to fetch"
         )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+    def html(self, *, most: int = _ROWS_SHOWN) -> str:
+        """The plan or result as HTML, escaped.
+
+        Parameters
+        ----------
+        most
+            Sources to list at most.
+        """
+        return _html(self, self._summary(), most)
+
     def _repr_html_(self) -> str:
+        return self.html()
+
+    def _summary(self) -> str:
         unknown = f" and {self.unknown_count} of unknown size" if self.unknown_count else ""
-        return _page(self, f"to fetch {_size(self.fetch_bytes)}{unknown} of {_size(self.total_bytes)}")
+        return f"to fetch {size_text(self.fetch_bytes)}{unknown} of {size_text(self.total_bytes)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SourcesResult(SourcesPlan):
     """What a pull of sources fetched and what it reused: the plan it carried out, and its cost.
 
@@ -144,47 +170,32 @@ class SourcesResult(SourcesPlan):
 
     def __str__(self) -> str:
         return (
-            f"{self.path}: {_count(self.sources)}, fetched {self.fetch_bytes} of {self.total_bytes} bytes "
+            f"{self.path}: {count_text(len(self.sources), 'source')}, "
+            f"fetched {self.fetch_bytes} of {self.total_bytes} bytes "
             f"in {self.seconds:.2f} s, {self.reused_bytes} reused"
         )
 
-    def _repr_html_(self) -> str:
-        return _page(
-            self,
-            f"fetched {_size(self.fetch_bytes)} of {_size(self.total_bytes)} in {self.seconds:.2f} s",
+    def _summary(self) -> str:
+        return (
+            f"fetched {size_text(self.fetch_bytes)} of {size_text(self.total_bytes)} in {self.seconds:.2f} s"
         )
 
 
-def _count(sources: tuple[PlannedSource, ...]) -> str:
-    return f"{len(sources)} source{'' if len(sources) == 1 else 's'}"
-
-
-def _page(plan: SourcesPlan, summary: str) -> str:
-    body = "".join(map(_row, plan.sources[:_ROWS_SHOWN]))
-    more = len(plan.sources) - _ROWS_SHOWN
-    rest = f"<tr><td colspan='5'>and {more} more</td></tr>" if more > 0 else ""
-    return (
-        f"<div><b>{escape(plan.path)}</b> &middot; {escape(summary)}"
-        "<table><thead><tr><th>what</th><th>from</th><th>digest</th><th>size</th><th></th></tr></thead>"
-        f"<tbody>{body}{rest}</tbody></table></div>"
+def _html(plan: SourcesPlan, summary: str, most: int) -> str:
+    lacking = "fetched" if isinstance(plan, SourcesResult) else "to fetch"
+    rows = [
+        (
+            Cell(source.what),
+            Cell(source.origin),
+            digest_cell(source.digest),
+            size_cell(source.size),
+            Cell("stored" if source.stored else lacking),
+        )
+        for source in plan.sources
+    ]
+    return block(
+        plan.path,
+        summary,
+        share_bar(plan.reused_bytes, plan.total_bytes),
+        table(("what", "from", "digest", "size", ""), rows, most=most),
     )
-
-
-def _row(source: PlannedSource) -> str:
-    short = source.digest.partition(":")[2][:12]
-    return (
-        f"<tr><td>{escape(source.what)}</td><td>{escape(source.origin)}</td>"
-        f"<td><code title='{escape(source.digest)}'>{escape(short)}</code></td>"
-        f"<td style='text-align:right'>{_size(source.size)}</td>"
-        f"<td>{'stored' if source.stored else 'to fetch'}</td></tr>"
-    )
-
-
-def _size(count: int | None) -> str:
-    if count is None:
-        return "?"
-    if count < 1024:
-        return f"{count} B"
-    if count < 1 << 20:
-        return f"{count / 1024:.1f} KiB"
-    return f"{count / (1 << 20):.1f} MiB"

@@ -21,7 +21,8 @@ from spincache_nb.core.transport.addresses import Origin, origin_of
 from spincache_nb.core.transport.proxies import Proxy
 from spincache_nb.core.transport.wire import Check, OpenSockets, Wire, open_socket, start_tls
 
-READ_BYTES = 1 << 20
+FIRST_READ_BYTES = 64 << 10
+LARGEST_READ_BYTES = 1 << 20
 _REPEATABLE = ("GET", "HEAD")
 _NO_ANSWER = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
@@ -128,11 +129,13 @@ class Body(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         wire = self._connection.wire if self._connection is not None else None
-        left = self._answer.length
+        left, size = self._answer.length, FIRST_READ_BYTES
         while wire is not None and not self._whole:
             wire.allow(self._timeout)
             with reading():
-                piece = self._read(wire, READ_BYTES if left is None else min(left, READ_BYTES))
+                piece = self._read(wire, size if left is None else min(left, size))
+            if len(piece) == size:  # the network is fast; for a slow one a large buffer would only cost
+                size = LARGEST_READ_BYTES
             if left is not None:
                 left -= len(piece)
                 self._whole = left == 0

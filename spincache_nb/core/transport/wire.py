@@ -172,6 +172,7 @@ class Wire:
 
     def __init__(self, sock: socket.socket, sockets: OpenSockets, check: Check) -> None:
         self._sock = sock
+        self._secure = isinstance(sock, ssl.SSLSocket)
         self._sockets = sockets
         self._check = check
         self._deadline = 0.0
@@ -205,8 +206,19 @@ class Wire:
             if time.monotonic() >= self._deadline:  # also if bytes come all the time, but lead nowhere
                 raise TimeoutError("the deadline passed")
             with contextlib.suppress(TimeoutError):
-                return self._sock.recv_into(buffer)
+                count = self._sock.recv_into(buffer)
+                return count + self._rest_into(buffer[count:]) if count and self._secure else count
         return None
+
+    def _rest_into(self, buffer: memoryview) -> int:
+        """Read what else is there already: TLS gives no more than one record, 16 KiB, at a time."""
+        filled = 0
+        self._sock.settimeout(0.0)
+        with contextlib.suppress(OSError):  # nothing there yet; what else is wrong, the next read tells
+            while filled < len(buffer) and (count := self._sock.recv_into(buffer[filled:])):
+                filled += count
+        self._sock.settimeout(_SLICE_SECONDS)
+        return filled
 
     def close(self) -> None:
         """Do nothing; see the notes."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spincache_nb.core.cache.removal import file_state
+from spincache_nb.core.display import size_text
 from spincache_nb.core.inventory import CachedApp, Inventory
 from spincache_nb.core.upkeep.needs import Needs
-from spincache_nb.core.upkeep.plans import shown_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _documents(app: CachedApp) -> tuple[Path, Path]:
 def _notes(budget: Budget, stored: int) -> list[str]:
     if budget.keep_bytes is None or stored <= budget.keep_bytes:
         return []
-    over = shown_size(stored - budget.keep_bytes)
+    over = size_text(stored - budget.keep_bytes)
     return [
         f"The budget is not kept: {over} more than keep_bytes stay, as the apps that need them are among the "
         "newest, or were pulled within the grace period."

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from spincache_nb.core.cache import AREAS, Cache, Scan
+from spincache_nb.core.cache.emptying import remove_below
 from spincache_nb.core.cache.layout import MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
-from spincache_nb.core.cache.removal import Parts, remove_below
+from spincache_nb.core.cache.removal import Parts
 from spincache_nb.core.cache.scan import scan as walk
 from spincache_nb.core.upkeep.guard import refuse_foreign_below, refuse_foreign_top, refuse_unless_cache
 from spincache_nb.core.upkeep.pieces import folder_state

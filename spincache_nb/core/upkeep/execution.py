@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from spincache_nb.core.cache import AREAS
-from spincache_nb.core.cache.removal import Folder, Parts, remove_empty_folders
+from spincache_nb.core.cache.emptying import remove_empty_folders
+from spincache_nb.core.cache.removal import Folder, Parts
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import Area
 from spincache_nb.core.upkeep.guard import refuse_unless_cache, refuse_unless_known

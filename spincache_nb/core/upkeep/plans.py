@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Literal
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.removal import FileState, Parts
+from spincache_nb.core.display import Cell, block, count_text, more_text, size_cell, size_text, table
 from spincache_nb.core.manifest import Area
 from spincache_nb.errors import printable
 
@@ -88,7 +88,7 @@ class KeptBlob:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RemovalPlan:
     """What a removal would take from a cache; nothing is touched before `execute`.
 
@@ -171,7 +171,7 @@ class RemovalPlan:
         lines += [f"  {_item_line(item)}" for item in self.items[:_ROWS_SHOWN]]
         lines += _more(self.items, _ROWS_SHOWN, "  ")
         if self.kept:
-            lines.append(f"kept: {_count(self.kept, 'file')}, {shown_size(self.kept_bytes)}")
+            lines.append(f"kept: {count_text(len(self.kept), 'file')}, {size_text(self.kept_bytes)}")
             lines += [f"  {_kept_line(blob)}" for blob in self.kept[:_KEPT_SHOWN]]
             lines += _more(self.kept, _KEPT_SHOWN, "  ")
         return "\n".join([*lines, *self.notes, self.notice])
@@ -180,20 +180,30 @@ class RemovalPlan:
         """The plan in one line."""
         if not self.items:
             return f"{self.kind}: nothing to do in {printable(str(self.cache.path))}"
-        what = _count(self.items, "item")
-        freed = shown_size(self.freed_bytes)
+        what = count_text(len(self.items), "item")
+        freed = size_text(self.freed_bytes)
         return f"{self.kind}: {what}, {freed} to free in {printable(str(self.cache.path))}"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.summary()}>"
+
+    def html(self, *, most: int = _ROWS_SHOWN) -> str:
+        """The plan as HTML, escaped.
+
+        Parameters
+        ----------
+        most
+            Items to list at most, and half as many of what is kept.
+        """
+        going = [(i.what, i.path, i.stored_bytes, i.reason) for i in self.items[:most]]
+        staying = [("kept", one.path, one.stored_bytes, _kept_reason(one)) for one in self.kept[: most // 2]]
+        more = [more_text(len(self.items), most)]
+        more += [f"kept: {line}" for line in _more(self.kept, most // 2, "")]
+        rows = [*going, *staying]
+        return _html(self.summary(), rows, len(rows), [*more, *self.notes, self.notice])
+
     def _repr_html_(self) -> str:
-        rows = [(i.what, i.path, shown_size(i.stored_bytes), i.reason) for i in self.items[:_ROWS_SHOWN]]
-        kept = [
-            ("kept", blob.path, shown_size(blob.stored_bytes), _kept_reason(blob))
-            for blob in self.kept[:_KEPT_SHOWN]
-        ]
-        more = _more(self.items, _ROWS_SHOWN, "") + [
-            f"kept: {line}" for line in _more(self.kept, _KEPT_SHOWN, "")
-        ]
-        return _page(self.summary(), [*rows, *kept], [*more, *self.notes, self.notice])
+        return self.html()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +214,7 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RemovalResult:
     """What a removal took.
 
@@ -243,32 +253,18 @@ class RemovalResult:
 
     def summary(self) -> str:
         """The result in one line."""
-        text = f"{self.kind}: removed {_count(self.removed, 'item')}, freed {shown_size(self.freed_bytes)}"
-        text += f"; {_count(self.skipped, 'item')} left, as things changed" if self.skipped else ""
-        return text + (f"; {_count(self.failed, 'item')} could not be removed" if self.failed else "")
+        text = f"{self.kind}: removed {count_text(len(self.removed), 'item')}, freed {size_text(self.freed_bytes)}"
+        text += f"; {count_text(len(self.skipped), 'item')} left, as things changed" if self.skipped else ""
+        return text + (
+            f"; {count_text(len(self.failed), 'item')} could not be removed" if self.failed else ""
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.summary()}>"
 
     def _repr_html_(self) -> str:
-        left = (*self.failed, *self.skipped)
-        rows = [
-            ("left", skipped.item.path, shown_size(skipped.item.stored_bytes), skipped.reason)
-            for skipped in left[:_ROWS_SHOWN]
-        ]
-        return _page(self.summary(), rows, _more(left, _ROWS_SHOWN, ""))
-
-
-def shown_size(count: int) -> str:
-    """Show a number of bytes to people.
-
-    Examples
-    --------
-    >>> shown_size(1000), shown_size(5 << 20)
-    ('1000 B', '5.0 MiB')
-    """
-    if count < 1024:
-        return f"{count} B"
-    if count < 1 << 20:
-        return f"{count / 1024:.1f} KiB"
-    return f"{count / (1 << 20):.1f} MiB"
+        left = [(s.item.path, s.item.stored_bytes, s.reason) for s in (*self.failed, *self.skipped)]
+        return _html(self.summary(), [("left", *row) for row in left], _ROWS_SHOWN, ())
 
 
 def users_text(users: Sequence[str]) -> str:
@@ -277,16 +273,13 @@ def users_text(users: Sequence[str]) -> str:
     return shown + (f" and {len(users) - _USERS_SHOWN} more" if len(users) > _USERS_SHOWN else "")
 
 
-def _count(things: Sequence[object], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
-
-
 def _more(things: Sequence[object], shown: int, indent: str) -> list[str]:
-    return [f"{indent}and {len(things) - shown} more"] if len(things) > shown else []
+    more = more_text(len(things), shown)
+    return [f"{indent}{more}"] if more else []
 
 
 def _item_line(item: RemovalItem) -> str:
-    return printable(f"{item.what} {item.path} ({shown_size(item.stored_bytes)}): {item.reason}")
+    return printable(f"{item.what} {item.path} ({size_text(item.stored_bytes)}): {item.reason}")
 
 
 def _kept_reason(blob: KeptBlob) -> str:
@@ -294,14 +287,11 @@ def _kept_reason(blob: KeptBlob) -> str:
 
 
 def _kept_line(blob: KeptBlob) -> str:
-    return printable(f"{blob.path} ({shown_size(blob.stored_bytes)}): {_kept_reason(blob)}")
+    return printable(f"{blob.path} ({size_text(blob.stored_bytes)}): {_kept_reason(blob)}")
 
 
-def _page(summary: str, rows: Iterable[tuple[str, str, str, str]], notes: Iterable[str]) -> str:
-    body = "".join(
-        f"<tr><td>{escape(what)}</td><td><code>{escape(path)}</code></td>"
-        f"<td style='text-align:right'>{escape(size)}</td><td>{escape(printable(reason))}</td></tr>"
-        for what, path, size, reason in rows
-    )
-    table = f"<table><tbody>{body}</tbody></table>" if body else ""
-    return f"<div><b>{escape(summary)}</b>{table}" + "".join(f"<p>{escape(n)}</p>" for n in notes) + "</div>"
+def _html(summary: str, rows: Sequence[tuple[str, str, int, str]], most: int, notes: Iterable[str]) -> str:
+    cells = [
+        (Cell(what), Cell(path, "code"), size_cell(size), Cell(reason)) for what, path, size, reason in rows
+    ]
+    return block("", summary, table(("", "path", "size", "why"), cells, most=most), notes=notes)

@@ -7,17 +7,16 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from typing import TYPE_CHECKING
 
 from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache, Problem
+from spincache_nb.core.display import Cell, block, count_text, more_text, size_text, table
 from spincache_nb.core.history import History
 from spincache_nb.core.progress import Progress, Reporter
 from spincache_nb.core.pull.decide import JOBS, Source
 from spincache_nb.core.upkeep.checking import Health, examine, is_damage
 from spincache_nb.core.upkeep.mending import Mender, RepairOptions
-from spincache_nb.core.upkeep.plans import shown_size
 from spincache_nb.errors import printable
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 _ROWS_SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RepairResult:
     """What a repair did.
 
@@ -60,26 +59,23 @@ class RepairResult:
         lines += [
             f"  {row.kind}: {row.path}: {printable(row.detail)}" for row in self.remaining[:_ROWS_SHOWN]
         ]
-        more = len(self.remaining) - _ROWS_SHOWN
-        return "\n".join([*lines, f"  and {more} more"] if more > 0 else lines)
+        more = more_text(len(self.remaining), _ROWS_SHOWN)
+        return "\n".join([*lines, f"  {more}"] if more else lines)
 
     def summary(self) -> str:
         """The result in one line."""
         return (
-            f"repaired {len(self.repaired)} problems with {shown_size(self.wire_bytes)} received; "
+            f"repaired {count_text(len(self.repaired), 'problem')} with {size_text(self.wire_bytes)} received; "
             f"{len(self.remaining)} remain, {len(self.damaged)} of them damage"
         )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.summary()}>"
+
     def _repr_html_(self) -> str:
-        rows = [("repaired", row) for row in self.repaired] + [("remains", row) for row in self.remaining]
-        body = "".join(
-            f"<tr><td>{what}</td><td>{escape(row.kind)}</td><td><code>{escape(row.path)}</code></td>"
-            f"<td>{escape(printable(row.detail))}</td></tr>"
-            for what, row in rows[:_ROWS_SHOWN]
-        )
-        more = f"<p>and {len(rows) - _ROWS_SHOWN} more</p>" if len(rows) > _ROWS_SHOWN else ""
-        table = f"<table><tbody>{body}</tbody></table>" if body else ""
-        return f"<div><b>{escape(self.summary())}</b>{table}{more}</div>"
+        told = [("repaired", row) for row in self.repaired] + [("remains", row) for row in self.remaining]
+        rows = [(Cell(what), Cell(row.kind), Cell(row.path, "code"), Cell(row.detail)) for what, row in told]
+        return block("", self.summary(), table(("", "problem", "path", "detail"), rows, most=_ROWS_SHOWN))
 
 
 def repair(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -254,3 +255,26 @@ def test_plan_clear_refuses_a_foreign_folder_even_if_it_is_empty(tmp_path: Path)
     (cache.path / "empty").mkdir()
     with pytest.raises(NotACacheError):
         plan_clear(cache)
+
+
+@pytest.fixture
+def mount_point(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own in the place of ``registry``; only root can make one."""
+    point = tmp_path / "cache" / "registry"
+    point.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(point)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this user cannot mount a file system")
+    yield point
+    subprocess.run(["umount", str(point)], check=True)
+
+
+def test_execute_empties_a_mount_point(mount_point: Path) -> None:
+    write_tree(mount_point, TREE)
+    (mount_point / "lost+found").mkdir()
+    result = plan_clear(Cache(mount_point.parent)).execute()
+    assert result.failed == ()
+    assert result.freed_bytes == sum(len(data) for data in TREE.values())
+    assert [path.name for path in mount_point.iterdir()] == ["lost+found"]

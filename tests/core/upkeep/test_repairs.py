@@ -435,7 +435,7 @@ def test_repair_tells_what_it_does(plain_registry: RegistryServer, cache: Cache)
     done = [event for event in events if event.kind == "done"]
     assert [(event.digest, event.total) for event in done] == [(harmed.partition("/")[2], len(tree[harmed]))]
     assert result.seconds > 0
-    assert "repaired 1 problems" in str(result)
+    assert "repaired 1 problem" in str(result)
     assert harmed in result._repr_html_()
 
 

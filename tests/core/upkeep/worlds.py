@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from spincache_nb.core.cache import Cache
@@ -63,11 +63,3 @@ def left(cache: Cache) -> set[str]:
 def folders(cache: Cache) -> set[str]:
     """Paths of all folders in a cache."""
     return {path.relative_to(cache.path).as_posix() for path in cache.path.rglob("*") if path.is_dir()}
-
-
-def union_of(trees: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
-    """Trees one over the other."""
-    merged: dict[str, bytes] = {}
-    for tree in trees:
-        merged.update(tree)
-    return merged

@@ -1,0 +1,1 @@
+"""The engines: each gives the same sums, from the rows of uses and layers, in its own way."""

@@ -1,0 +1,292 @@
+"""``verify``, ``repair``, ``remove``, ``prune``, ``clear``: plans, questions, exit statuses, JSON."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.cli import main
+from spincache_nb.cli.removals import size_in_bytes
+from tests.core.upkeep.worlds import make_older
+from tests.support.artifacts import new_style
+from tests.support.behaviours import error
+from tests.support.caches import INDEX, WEB, blob, environment_blob, pulled, temporary_name, web
+from tests.support.hostile import HostileServer
+from tests.support.trees import read_tree, union, write_tree
+
+V1, V2 = "ghcr.io/org/web:v1", "ghcr.io/org/web:v2"
+APPS = union(pulled(web()), pulled(web(tag="v2", version="2.0.0")))
+STRAY = {blob("data", b"stray"): b"stray"}
+PROMISE = "documents only the deletion of the whole registry directory"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A cache directory with two apps and a stray blob, all two hours old."""
+    make_older(write_tree(tmp_path / "cache" / "registry", union(APPS, STRAY)), 7200)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    def call(*words: object, answer: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        capsys.readouterr()
+        status = main([*map(str, words), "--cache-dir", str(folder)])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
+
+
+def stored(folder: Path) -> dict[str, bytes]:
+    return read_tree(folder / "registry")
+
+
+# Verify -----------------------------------------------------------------------------------------
+
+
+def test_verify_of_a_whole_cache_ends_with_0(run: Run, folder: Path) -> None:
+    status, out, err = run("verify", "--quiet")
+    assert (status, out) == (0, "")
+    assert err == f"everything stored in {folder / 'registry'} is whole\n"
+
+
+def test_verify_ends_with_1_and_lists_damage(run: Run, folder: Path) -> None:
+    (folder / "registry" / blob("data", INDEX)).write_bytes(b"!" * len(INDEX))
+    status, out, err = run("verify", "--json", "--quiet")
+    (row,) = json.loads(out)
+    assert (status, err) == (1, "")
+    assert list(row) == ["path", "reference", "kind", "detail", "remedy"]
+    assert (row["path"], row["kind"], row["reference"]) == (blob("data", INDEX), "damaged blob", V1)
+    status, out, _ = run("verify", "--quiet")
+    assert status == 1
+    assert f"damaged blob: {blob('data', INDEX)}" in out
+    assert out.splitlines()[-1] == "1 problem, 1 of them damage"
+
+
+@pytest.mark.parametrize("tree", [{temporary_name(): b"half"}, environment_blob(), {"letter.txt": b"mine"}])
+def test_verify_lists_what_is_no_damage_and_ends_with_0(
+    run: Run, folder: Path, tree: dict[str, bytes]
+) -> None:
+    write_tree(folder / "registry", tree)
+    status, out, _ = run("verify", "--json", "--quiet")
+    assert status == 0
+    assert [row["path"] for row in json.loads(out)] == list(tree)
+
+
+def test_verify_shows_progress_on_standard_error(run: Run, folder: Path) -> None:
+    status, out, err = run("verify", "--json", "--jobs", 2)
+    total = sum(len(data) for path, data in stored(folder).items() if not path.startswith("manifests/"))
+    assert (status, json.loads(out), err) == (0, [], f"to check: {total} bytes\n")
+
+
+def test_verify_counts_projects(run: Run, folder: Path, tmp_path: Path) -> None:
+    status, _, err = run("verify", "--quiet", "--project", tmp_path / "nowhere")
+    assert status == 3
+    assert "nowhere" in err
+
+
+# Repair -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def harmed(hostile: HostileServer, folder: Path) -> str:
+    """Path of a damaged blob of an app that a registry has."""
+    hostile.serve(new_style("demo/app"))
+    assert main(["pull", f"{hostile.name}/demo/app:v1", "--quiet", "--cache-dir", str(folder)]) == 0
+    layers = json.loads(new_style("demo/app").manifest)["layers"]
+    digest = next(x["digest"] for x in layers if x["mediaType"].endswith("+wasm"))
+    path = folder / "registry" / "wasm" / digest
+    path.write_bytes(path.read_bytes()[:-1])
+    return f"wasm/{digest}"
+
+
+def test_repair_ends_with_0_once_all_is_whole(run: Run, harmed: str) -> None:
+    status, out, _ = run("repair", "--quiet")
+    assert status == 0
+    assert f"repaired: {harmed} (damaged blob)" in out
+    assert run("verify", "--quiet")[0] == 0
+    status, out, _ = run("repair", "--quiet", "--json")
+    document = json.loads(out)
+    assert (status, document["repaired"], document["remaining"], document["wire_bytes"]) == (0, [], [], 0)
+
+
+def test_repair_ends_with_3_if_it_cannot_be_fetched(run: Run, harmed: str, hostile: HostileServer) -> None:
+    hostile.always("*/blobs/*", error(404, "BLOB_UNKNOWN"))
+    status, out, _ = run("repair", "--quiet", "--json")
+    document = json.loads(out)
+    assert (status, document["failed"]) == (3, 1)
+    assert [row["path"] for row in document["remaining"]] == [harmed]
+
+
+def test_repair_ends_with_1_if_nobody_has_it(run: Run, folder: Path) -> None:
+    (folder / "registry" / blob("data", b"stray")).write_bytes(b"other")
+    assert run("repair", "--quiet")[0] == 1
+
+
+# Remove -----------------------------------------------------------------------------------------
+
+
+def test_remove_shows_what_stays_and_for_whom_and_asks(run: Run, folder: Path) -> None:
+    status, out, err = run("remove", V1, answer="y\n")
+    assert status == 0
+    assert "manifests/ghcr.io/org/web/v1/manifest.json" in out
+    assert [line for line in out.splitlines() if blob("wasm", WEB) in line and V2 in line] != []
+    assert PROMISE in err
+    assert "Go on? [y/N]" in err
+    assert stored(folder) == union(pulled(web(tag="v2", version="2.0.0")), STRAY)
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "yesterday\n"])
+def test_remove_does_nothing_without_a_yes(run: Run, folder: Path, answer: str) -> None:
+    status, _, err = run("remove", V1, answer=answer)
+    assert status == 130
+    assert err.endswith("nothing was removed\n")
+    assert stored(folder) == union(APPS, STRAY)
+
+
+def test_remove_without_anybody_to_ask_is_wrong_usage(run: Run, folder: Path) -> None:
+    status, _, err = run("remove", V1)
+    assert status == 2
+    assert "--yes" in err.splitlines()[-1]
+    assert stored(folder) == union(APPS, STRAY)
+
+
+def test_remove_of_what_is_not_there_ends_with_3(run: Run, folder: Path) -> None:
+    status, out, err = run("remove", "ghcr.io/org/none:v1", "--yes")
+    assert (status, out) == (3, "")
+    assert err.startswith("spincache-nb remove: ghcr.io/org/none:v1: ")
+    assert len(err.splitlines()) == 1
+    assert stored(folder) == union(APPS, STRAY)
+
+
+def test_remove_keeps_what_a_project_needs(run: Run, folder: Path, tmp_path: Path) -> None:
+    digest = blob("wasm", WEB).partition("/")[2]
+    source = f'source = {{ url = "https://example.com/w", digest = "{digest}" }}'
+    toml = f'spin_manifest_version = 2\n[application]\nname = "p"\n[component.web]\n{source}\n'
+    write_tree(tmp_path / "project", {"spin.toml": toml.encode()})
+    status, _, _ = run("remove", V1, V2, "--yes", "--project", tmp_path / "project")
+    assert status == 0
+    assert stored(folder) == union({blob("wasm", WEB): WEB}, STRAY)
+
+
+# Prune ------------------------------------------------------------------------------------------
+
+
+def test_prune_dry_run_shows_why_and_touches_nothing(run: Run, folder: Path) -> None:
+    status, out, err = run("prune", "--dry-run")
+    assert (status, err) == (0, "")
+    assert blob("data", b"stray") in out
+    assert "no manifest, locked app or archive in the cache needs it" in out
+    assert stored(folder) == union(APPS, STRAY)
+
+
+def test_prune_json_lists_the_plan_and_the_result(run: Run, folder: Path) -> None:
+    status, out, err = run("prune", "--json", "--dry-run")
+    plan = json.loads(out)
+    assert (status, err, plan["result"]) == (0, "", None)
+    assert (plan["kind"], plan["freed_bytes"]) == ("prune", 5)
+    assert [item["path"] for item in plan["items"]] == list(STRAY)
+    assert PROMISE in plan["notice"]
+    status, out, err = run("prune", "--json", "--yes")
+    done = json.loads(out)
+    assert (status, err) == (0, "")
+    assert done["result"] == {"freed_bytes": 5, "removed": list(STRAY), "skipped": [], "failed": []}
+    assert stored(folder) == APPS
+
+
+def test_prune_json_needs_yes_or_dry_run(run: Run, folder: Path) -> None:
+    status, out, err = run("prune", "--json", answer="y\n")
+    assert (status, out) == (2, "")
+    assert "--dry-run" in err
+    assert stored(folder) == union(APPS, STRAY)
+
+
+def test_prune_says_that_there_is_nothing(run: Run, folder: Path) -> None:
+    make_older(folder / "registry" / "data", 60)
+    status, out, err = run("prune")
+    assert (status, out) == (0, "")
+    assert err == (
+        f"nothing to prune in {folder / 'registry'}; 1 unneeded file is younger than the grace period\n"
+    )
+    assert run("prune", "--grace", 30, "--yes")[0] == 0
+    assert stored(folder) == APPS
+
+
+def test_prune_keeps_a_budget(run: Run, folder: Path) -> None:
+    make_older(folder / "registry/manifests/ghcr.io/org/web/v2", 9000)
+    assert run("prune", "--keep-bytes", "1KiB", "--keep-newest", 1, "--yes")[0] == 0
+    assert stored(folder) == pulled(web())
+    status, out, _ = run("prune", "--keep-bytes", 0, "--dry-run", "--json")
+    assert (status, json.loads(out)["references"]) == (0, [V1])
+
+
+@pytest.mark.parametrize(
+    "words", [["--grace", "-1"], ["--keep-bytes", "lots"], ["--keep-newest", "x"], ["--yes", "--dry-run"]]
+)
+def test_prune_refuses_words_that_make_no_sense(run: Run, folder: Path, words: list[str]) -> None:
+    assert run("prune", *words)[0] == 2
+    assert stored(folder) == union(APPS, STRAY)
+
+
+# Clear ------------------------------------------------------------------------------------------
+
+
+def test_clear_asks_and_says_that_spin_documents_it(run: Run, folder: Path) -> None:
+    status, out, err = run("clear", answer="yes\n")
+    assert status == 0
+    assert "2 apps" in out
+    assert "the one operation on the cache that Spin documents" in err
+    assert PROMISE not in err
+    assert not (folder / "registry").exists()
+    status, out, err = run("clear", "--yes")
+    assert (status, out, err) == (0, "", f"there is no cache at {folder / 'registry'}\n")
+
+
+def test_clear_refuses_foreign_files(run: Run, folder: Path) -> None:
+    write_tree(folder / "registry", {"letter.txt": b"mine"})
+    status, out, err = run("clear", "--yes")
+    assert (status, out) == (3, "")
+    assert "foreign files: 'letter.txt'" in err
+    assert "nothing was touched" in err
+    assert stored(folder) == union(APPS, STRAY, {"letter.txt": b"mine"})
+
+
+def test_clear_ends_with_3_if_something_stays(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(os, "unlink", refuse)
+    status, out, err = run("clear", "--yes")
+    assert status == 3
+    assert "could not be removed" in out
+    assert "Permission denied" in err
+
+
+# Sizes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("0", 0), ("10 B", 10), ("1K", 1024), ("1kB", 1000), ("1 KiB", 1024), ("2g", 2 << 30), ("1TB", 10**12)],
+)
+def test_size_in_bytes(text: str, count: int) -> None:
+    assert size_in_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5G", "1 X", "K", "1e9", "\u0661"])
+def test_size_in_bytes_refuses(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        size_in_bytes(text)
