@@ -7,7 +7,6 @@ pytest.register_assert_rewrite("tests.support")
 
 from tests.support import fixtures, isolation  # noqa: E402 - assertions in them are rewritten
 
-
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("spincache", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("spincache")

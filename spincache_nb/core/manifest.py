@@ -203,9 +203,8 @@ def parse_manifest(data: bytes, *, where: str) -> Manifest | Index:
         return manifest
     if "manifests" in document:
         return Index(reader.descriptors(document, "manifests"), media_type)
-    raise ManifestError(
-        where, "an OCI manifest (config and layers) or index", f"keys {quoted(', '.join(sorted(document)[:8]))}", _REMEDY
-    )
+    keys = quoted(", ".join(sorted(document)[:8]))
+    raise ManifestError(where, "an OCI manifest (config and layers) or index", f"keys {keys}", _REMEDY)
 
 
 def choose_manifest(index: Index, platform: Platform | None = None, *, where: str) -> Descriptor:
