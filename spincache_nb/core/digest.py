@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from spincache_nb.errors import DigestMismatchError, InvalidDigestError, quoted
 
@@ -20,8 +19,7 @@ CHUNK_BYTES = 1 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(NamedTuple):
     """Name of exact bytes, ``algorithm:encoded``.
 
     Parameters
@@ -38,6 +36,11 @@ class Digest:
     True
     >>> Digest.parse(str(digest)) == digest
     True
+
+    Notes
+    -----
+    A named tuple, since digests are the keys of nearly every look-up: it is hashed and compared
+    without running Python code.
     """
 
     algorithm: str

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory import CachedApp
 from spincache_nb.core.locked_app import Component, MountedFile
 from spincache_nb.frames.found import Caches, Found, find
 from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA, LAYERS_SCHEMA
+from spincache_nb.frames.toolchains import Made, Toolchains
 
 _IMAGE = "org.opencontainers.image."
 
@@ -87,13 +89,16 @@ def layers(caches: Caches) -> pd.DataFrame:
     return layers_of(find(caches))
 
 
-def components(caches: Caches) -> pd.DataFrame:
+def components(caches: Caches, *, toolchains: bool = True) -> pd.DataFrame:
     """List the components of the cached apps.
 
     Parameters
     ----------
     caches
         A cache, or several; ``cache`` is then the first column.
+    toolchains
+        Whether to look into the WebAssembly binaries for what made them; each is read once, a few
+        pages of it. If not, the last two columns are missing values.
 
     Returns
     -------
@@ -110,9 +115,18 @@ def components(caches: Caches) -> pd.DataFrame:
         file_count        Int64     mounted files
         files_bytes       Int64     their sizes, missing if one of them is not known
         dependency_count  Int64     components it is composed with, trigger dependencies included
+        languages         string    languages it was written in, by the producers sections of its
+                                    binary and of all nested in it: sorted, commas between them
+        toolchains        string    kits, compilers and tools that made it, with versions: likewise
         ================  ========  ===========================================================
+
+    Notes
+    -----
+    `languages` and `toolchains` are what the stored binary says of itself, and missing where it says
+    nothing, is not stored, or is not a whole WebAssembly binary. Tools can leave the sections out, and
+    strip them.
     """
-    return components_of(find(caches))
+    return components_of(find(caches), toolchains=toolchains)
 
 
 def files(caches: Caches) -> pd.DataFrame:
@@ -204,8 +218,13 @@ class _OfComponent:
     cache: str
     reference: str
     component: Component
-    source_bytes: int | None
+    source: StoredBlob | None
     files: tuple[tuple[MountedFile, int | None], ...]
+
+    @property
+    def source_bytes(self) -> int | None:
+        """Stored size of its wasm, or None if it is not stored."""
+        return self.source.stored_bytes if self.source is not None else None
 
     @property
     def files_bytes(self) -> int | None:
@@ -214,9 +233,11 @@ class _OfComponent:
         return sum(known) if len(known) == len(self.files) else None
 
 
-def components_of(found: Found) -> pd.DataFrame:
-    """Make the frame of components from inventories."""
+def components_of(found: Found, *, toolchains: bool = True) -> pd.DataFrame:
+    """Make the frame of components from inventories, and unless told otherwise look into each wasm once."""
     rows = list(_components(found))
+    known = Toolchains()
+    made = [known.of(row.source.path) if toolchains and row.source else Made() for row in rows]
     return found.frame(
         COMPONENTS_SCHEMA,
         (row.cache for row in rows),
@@ -228,6 +249,8 @@ def components_of(found: Found) -> pd.DataFrame:
             "file_count": (len(row.files) for row in rows),
             "files_bytes": (row.files_bytes for row in rows),
             "dependency_count": (len(row.component.dependencies) for row in rows),
+            "languages": (one.languages for one in made),
+            "toolchains": (one.toolchains for one in made),
         },
     )
 
@@ -251,16 +274,17 @@ def files_of(found: Found) -> pd.DataFrame:
 
 def _components(found: Found) -> Iterator[_OfComponent]:
     for name, app in found.apps():
-        sizes = {(use.area, use.digest): use.stored_bytes for use in app.uses}
+        blobs = {(use.area, use.digest): use.blob for use in app.uses}
         listed = app.locked_app.components if app.locked_app is not None else ()
         for component in sorted(listed, key=lambda one: one.id):
             source = component.source.digest
-            stored = sizes.get(("wasm", source), sizes.get(("data", source))) if source is not None else None
+            stored = blobs.get(("wasm", source), blobs.get(("data", source))) if source is not None else None
             mounted = []
             for file in sorted(component.files, key=lambda one: one.path):
                 size = file.content.inline_bytes
                 if size is None and file.content.digest is not None:
-                    size = sizes.get(("data", file.content.digest))
+                    blob = blobs.get(("data", file.content.digest))
+                    size = blob.stored_bytes if blob is not None else None
                 mounted.append((file, size))
             yield _OfComponent(name, app.reference, component, stored, tuple(mounted))
 

@@ -107,7 +107,7 @@ class World:
         return schemas.build(
             schemas.COMPONENTS_SCHEMA,
             [
-                (app.reference, component, digest, self.sizes[digest], None, None, 0)
+                (app.reference, component, digest, self.sizes[digest], None, None, 0, None, None)
                 for app in self.apps
                 for component, digest in app.sources.items()
             ],

@@ -62,7 +62,7 @@ def preload() -> None:
     from spincache_nb.core import pull, registry
     from spincache_nb.core.transport import routes
 
-    assert tenacity and pull and registry and routes
+    assert all((tenacity, pull, registry, routes))
     gc.freeze()  # a child then shares these pages instead of copying them
 
 
@@ -111,7 +111,7 @@ def mark_phases(marks: mmap.mmap) -> None:
     """Make this process show in shared memory which phases its threads are in."""
     from spincache_nb.core.cache import Cache
     from spincache_nb.core.cache.files import NewFile
-    from spincache_nb.core.pull import carry
+    from spincache_nb.core.pull import stock
 
     def marked(phase: str, function: Callable[..., Any], widen: float = 0) -> Callable[..., Any]:
         position = PHASES.index(phase)
@@ -131,7 +131,7 @@ def mark_phases(marks: mmap.mmap) -> None:
     Cache.put_blob = marked("download", Cache.put_blob)  # type: ignore[method-assign]
     Cache.write_tag = marked("tag", Cache.write_tag, _WIDEN_SECONDS)  # type: ignore[method-assign]
     NewFile.replace = marked("rename", NewFile.replace, _WIDEN_SECONDS)  # type: ignore[method-assign]
-    carry.unpack = marked("unpack", carry.unpack)  # type: ignore[assignment]
+    stock.unpack = marked("unpack", stock.unpack)  # type: ignore[assignment]
 
 
 def pull(folder: Path, reference: str) -> None:

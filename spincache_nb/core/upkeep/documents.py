@@ -12,7 +12,7 @@ from spincache_nb.core.history import History
 from spincache_nb.core.inventory import CachedApp, known_digests
 from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.core.manifest import Descriptor
-from spincache_nb.core.pull.carry import Options, carry_out
+from spincache_nb.core.pull import Options, carry_out
 from spincache_nb.core.pull.decide import Resolved, Served, Source, resolve
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError
