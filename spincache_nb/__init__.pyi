@@ -6,6 +6,7 @@ from spincache_nb import frames as frames
 from spincache_nb import lessons as lessons
 from spincache_nb import plots as plots
 from spincache_nb import report as report
+from spincache_nb import widgets as widgets
 from spincache_nb.core.cache import Cache as Cache
 from spincache_nb.core.digest import Digest as Digest
 from spincache_nb.core.history import History as History

@@ -19,6 +19,7 @@ from spincache_nb.analysis.inside import (
     grains,
     module_uses,
     producers,
+    rebuilds,
     section_map,
     section_maps,
     shared_modules,
@@ -32,6 +33,7 @@ from spincache_nb.analysis.removal import freed_by, reclaimable
 from spincache_nb.analysis.replay import replay_savings, replay_upgrades
 from spincache_nb.analysis.savings import upgrade_matrix, version_savings
 from spincache_nb.analysis.shared import shared_bytes, sharing, sharing_sets, summary
+from spincache_nb.analysis.superseded import superseded, superseded_references
 
 __all__ = [
     "ALL_GRAINS",
@@ -50,6 +52,7 @@ __all__ = [
     "load",
     "module_uses",
     "producers",
+    "rebuilds",
     "reclaimable",
     "remote_savings",
     "remote_versions",
@@ -63,6 +66,8 @@ __all__ = [
     "sharing_names",
     "sharing_sets",
     "summary",
+    "superseded",
+    "superseded_references",
     "tags_over_time",
     "timeline",
     "upgrade_matrix",

@@ -39,8 +39,11 @@ Blob: TypeAlias = tuple[str, str]
 
 
 def bundle(source: Source, *names: str) -> Frames:
-    """Give the bundle that a source is, or load the named frames of the cache that it is."""
-    return source if isinstance(source, Frames) else load(source, *names)
+    """Give the bundle that a source is, or load the named frames of the cache that it is.
+
+    No analysis of frames asks what a component was made with, so no binary is opened for it.
+    """
+    return source if isinstance(source, Frames) else load(source, *names, toolchains=False)
 
 
 def rows(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:

@@ -122,6 +122,9 @@ FREED_SCHEMA: Schema = MappingProxyType(
 RECLAIMABLE_SCHEMA: Schema = MappingProxyType(
     {"reference": TEXT, "stored_bytes": COUNT, "freed_bytes": COUNT, "kept_bytes": COUNT}
 )
+SUPERSEDED_SCHEMA: Schema = MappingProxyType(
+    {"repository": TEXT, "last": TEXT, "old_count": COUNT, "freed_bytes": COUNT}
+)
 COMPARE_SCHEMA: Schema = MappingProxyType(
     {
         "what": FEW,

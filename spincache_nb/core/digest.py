@@ -47,7 +47,7 @@ class Digest(NamedTuple):
     encoded: str
 
     def __str__(self) -> str:
-        return f"{self.algorithm}:{self.encoded}"
+        return ":".join(self)
 
     @classmethod
     def parse(cls, text: str, *, where: str = "digest") -> Digest:

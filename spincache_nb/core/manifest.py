@@ -114,6 +114,11 @@ class Manifest:
         Text by key, such as ``org.opencontainers.image.created``.
     media_type, artifact_type
         As the document says, or None; Spin pushes neither.
+
+    Attributes
+    ----------
+    application : Descriptor or None
+        Descriptor of the locked app: the application layer, or the config of older apps.
     """
 
     config: Descriptor
@@ -121,14 +126,11 @@ class Manifest:
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     media_type: str | None = None
     artifact_type: str | None = None
+    application: Descriptor | None = field(init=False, repr=False, compare=False)
 
-    @property
-    def application(self) -> Descriptor | None:
-        """Descriptor of the locked app: the application layer, or the config of older apps."""
-        for layer in reversed(self.layers):
-            if layer.role == "application":
-                return layer
-        return self.config if self.config.role == "application" else None
+    def __post_init__(self) -> None:
+        known = (one for one in (*reversed(self.layers), self.config) if one.media_type == LOCKED_APP)
+        object.__setattr__(self, "application", next(known, None))  # asked for often, of many layers
 
     @property
     def kind(self) -> Kind:
@@ -149,6 +151,11 @@ class Manifest:
     def content_layers(self) -> tuple[Descriptor, ...]:
         """Layers that are stored as blobs: all but application layers, duplicates included."""
         return tuple(layer for layer in self.layers if layer.role != "application")
+
+    @property
+    def total_bytes(self) -> int:
+        """Declared size of config and layers, each digest once."""
+        return sum({one.digest: one.size for one in (self.config, *self.layers)}.values())
 
     def distinct(self) -> Iterator[Descriptor]:
         """Config and layers, each digest once, in the manifest's order."""

@@ -217,32 +217,37 @@ def uses_columns(uses: Sequence[Used], known: Mapping[bytes, int], manifests: Se
     manifests
         Number of each app's manifest, alike for apps of one manifest.
     """
-    frame = pd.DataFrame(
-        {
-            "key": np.array([known[use.digest] for use in uses], dtype=np.int64),
-            "app": np.array([use.app for use in uses], dtype=np.int32),
-            "area": np.array([tables.AREAS[use.area] for use in uses], dtype=np.uint8),
-        }
-    )
+    key = np.array([known[use.digest] for use in uses], dtype=np.int64)
+    app = np.array([use.app for use in uses], dtype=np.int32)
+    area = np.array([tables.AREAS[use.area] for use in uses], dtype=np.uint8)
     numbered = np.array([*manifests, -1], dtype=np.int64)
-    is_app = frame["app"].to_numpy() >= 0
-    frame["manifest"] = numbered[np.where(is_app, frame["app"], -1)]
-    flags = frame["area"].to_numpy()
+    return {
+        "key": key,
+        "app": app,
+        "stored_bytes": [use.stored_bytes for use in uses],
+        "flags": use_flags(key, app, area, numbered[np.where(app >= 0, app, -1)]),
+        "via": [use.via for use in uses],
+    }
+
+
+def use_flags(
+    key: npt.NDArray[np.int64],
+    app: npt.NDArray[np.int32],
+    area: npt.NDArray[np.uint8],
+    manifest: npt.NDArray[np.int64],
+) -> npt.NDArray[np.uint8]:
+    """Area bits of rows of ``uses``, with the flags that count things once."""
+    frame = pd.DataFrame({"key": key, "app": app, "area": area, "manifest": manifest})
+    flags = area
     for columns, bit, counted in (
-        (["app", "key"], tables.FIRST_OF_USER, True),
+        (["key", "app"], tables.FIRST_OF_USER, True),
         (["key", "area"], tables.FIRST_OF_AREA, True),
-        (["manifest", "key"], tables.FIRST_OF_MANIFEST, is_app),
+        (["key", "manifest"], tables.FIRST_OF_MANIFEST, app >= 0),
         (["key"], tables.FIRST_OF_DIGEST, True),
     ):
         first = ~frame.duplicated(columns).to_numpy() & counted
         flags = flags | np.where(first, bit, 0).astype(np.uint8)
-    return {
-        "key": frame["key"].to_numpy(),
-        "app": frame["app"].to_numpy(),
-        "stored_bytes": [use.stored_bytes for use in uses],
-        "flags": flags,
-        "via": [use.via for use in uses],
-    }
+    return flags
 
 
 def _names(frames: Frames) -> dict[bytes, set[str]]:

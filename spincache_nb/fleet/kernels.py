@@ -19,9 +19,10 @@ import pandas as pd
 
 from spincache_nb.analysis.replay import Rules
 from spincache_nb.fleet import tables
-from spincache_nb.fleet.groups import Groups, columns
+from spincache_nb.fleet.groups import Groups, columns, frame_of, sums_at
 
 _NEVER = np.iinfo(np.int32).max
+_HALF, _LOW = 32, (1 << 32) - 1
 MEMBER = 128
 """Set in the flags of a member where parts and members are rows of one frame."""
 
@@ -38,14 +39,15 @@ def by_host(uses: pd.DataFrame) -> pd.DataFrame:
     flags = uses["flags"].to_numpy()
     groups = Groups({**columns(uses, "key"), "area": flags & tables.AREA_BITS, **columns(uses, "host")})
     user = (flags & tables.FIRST_OF_USER) != 0
-    return pd.DataFrame(
+    size = uses["bytes"].to_numpy()
+    return frame_of(
         {
             **groups.keys(),
-            "users": groups.sum(user),
-            "apps": groups.sum(user & (uses["app"].to_numpy() >= 0)),
-            "needed": groups.sum(uses["bytes"].to_numpy()),
-            "stored": groups.max(uses["bytes"].to_numpy()),
-            "firsts": groups.max((flags & tables.FIRST_OF_DIGEST) != 0).astype(np.int64),
+            "users": groups.sum(user).astype(np.int32),
+            "apps": groups.sum(user & (uses["app"].to_numpy() >= 0)).astype(np.int32),
+            "needed": groups.sum(size),
+            "stored": groups.max(size),
+            "firsts": groups.max((flags & tables.FIRST_OF_DIGEST) != 0).astype(np.int32),
         }
     )
 
@@ -53,7 +55,7 @@ def by_host(uses: pd.DataFrame) -> pd.DataFrame:
 def merge_parts(found: pd.DataFrame) -> pd.DataFrame:
     """Make one row of the rows that the parts of one snapshot have for a blob."""
     groups = Groups(columns(found, "key", "area", "host"))
-    return pd.DataFrame(
+    return frame_of(
         {
             **groups.keys(),
             **{name: groups.sum(found[name].to_numpy()) for name in ("users", "apps", "needed")},
@@ -63,7 +65,7 @@ def merge_parts(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_hosts(found: pd.DataFrame) -> pd.DataFrame:
-    """Sum up the blobs of hosts per blob.
+    """Sum up the blobs of some hosts per blob.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ def over_hosts(found: pd.DataFrame) -> pd.DataFrame:
     """
     groups = Groups(columns(found, "key", "area"))
     stored = found["stored"].to_numpy()
-    return pd.DataFrame(
+    return frame_of(
         {
             **groups.keys(),
             **{name: groups.sum(found[name].to_numpy()) for name in ("users", "apps", "needed", "firsts")},
@@ -90,10 +92,24 @@ def over_hosts(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def merge_blobs(blobs: pd.DataFrame) -> pd.DataFrame:
+    """Add up the blobs of sets of hosts, of `over_hosts`, that have no host in common."""
+    groups = Groups(columns(blobs, "key", "area"))
+    sums = ("users", "apps", "needed", "firsts", "hosts", "stored")
+    return frame_of(
+        {
+            **groups.keys(),
+            **{name: groups.sum(blobs[name].to_numpy()) for name in sums},
+            "first_host": groups.min(blobs["first_host"].to_numpy()),
+            "size": groups.max(blobs["size"].to_numpy()),
+        }
+    )
+
+
 def host_sums(found: pd.DataFrame) -> pd.DataFrame:
     """Per host: ``logical`` and ``stored`` bytes and ``blobs``, from `by_host`."""
     groups = Groups(columns(found, "host"))
-    return pd.DataFrame(
+    return frame_of(
         {
             **groups.keys(),
             "logical": groups.sum(found["needed"].to_numpy()),
@@ -103,18 +119,37 @@ def host_sums(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def sums_of_host(uses: pd.DataFrame) -> pd.DataFrame:
+    """The same from the uses of one host in one part, whose flags count each blob once."""
+    first = (uses["flags"].to_numpy() & tables.FIRST_OF_AREA) != 0
+    size = uses["bytes"].to_numpy()
+    return frame_of(
+        {
+            "host": uses["host"].to_numpy()[:1],
+            **{
+                name: np.array([value], dtype=np.int64)[: len(uses)]
+                for name, value in (
+                    ("logical", size.sum()),
+                    ("stored", size[first].sum()),
+                    ("blobs", first.sum()),
+                )
+            },
+        }
+    )
+
+
 def first_host_sums(blobs: pd.DataFrame) -> pd.DataFrame:
     """Per host: ``new`` bytes, of blobs that no host before it has, and ``only_here``, from `over_hosts`."""
     groups = Groups({"host": blobs["first_host"].to_numpy()})
     size = blobs["size"].to_numpy()
     alone = np.where(blobs["hosts"].to_numpy() == 1, size, 0)
-    return pd.DataFrame({**groups.keys(), "new": groups.sum(size), "only_here": groups.sum(alone)})
+    return frame_of({**groups.keys(), "new": groups.sum(size), "only_here": groups.sum(alone)})
 
 
 def host_count_sums(blobs: pd.DataFrame) -> pd.DataFrame:
     """Per number of ``hosts``: ``blobs`` on just so many, their ``size`` once and ``stored`` bytes."""
     groups = Groups(columns(blobs, "hosts"))
-    return pd.DataFrame(
+    return frame_of(
         {
             **groups.keys(),
             "blobs": groups.counts(),
@@ -128,7 +163,7 @@ def over_areas(blobs: pd.DataFrame) -> pd.DataFrame:
     """Per key, whatever the area: ``areas`` (bits), ``hosts`` and sums, from `over_hosts`."""
     groups = Groups(columns(blobs, "key"))
     sums = ("users", "apps", "needed", "stored", "size")
-    return pd.DataFrame(
+    return frame_of(
         {
             **groups.keys(),
             **{name: groups.sum(blobs[name].to_numpy()) for name in sums},
@@ -138,8 +173,8 @@ def over_areas(blobs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def manifests_by_key(uses: pd.DataFrame, manifests: npt.NDArray[np.int32]) -> pd.DataFrame:
-    """Count the manifests that need each key, as far as these rows tell.
+def manifest_rows(uses: pd.DataFrame, manifests: npt.NDArray[np.int32]) -> pd.DataFrame:
+    """Give the rows that tell how many manifests need a key.
 
     Parameters
     ----------
@@ -152,25 +187,48 @@ def manifests_by_key(uses: pd.DataFrame, manifests: npt.NDArray[np.int32]) -> pd
     Returns
     -------
     pandas.DataFrame
-        ``key``, ``manifest``, ``manifests``; to be merged by `merge_manifests`.
+        ``key``, ``manifest``, ``count``.
     """
     flagged = (uses["flags"].to_numpy() & tables.FIRST_OF_MANIFEST) != 0
-    app = uses["app"].to_numpy() >= 0
-    kept = app & ((manifests >= 0) | flagged)
-    groups = Groups({"key": uses["key"].to_numpy()[kept], "manifest": manifests[kept]})
-    return _counted(groups, np.ones(int(kept.sum()), dtype=np.int64))
+    kept = (uses["app"].to_numpy() >= 0) & ((manifests >= 0) | flagged)
+    ones = np.ones(int(kept.sum()), dtype=np.int32)
+    return frame_of({"key": uses["key"].to_numpy()[kept], "manifest": manifests[kept], "count": ones})
 
 
 def merge_manifests(found: pd.DataFrame) -> pd.DataFrame:
-    """Add up counts of manifests; those that have a number count once."""
-    groups = Groups(columns(found, "key", "manifest"))
-    return _counted(groups, found["manifests"].to_numpy())
+    """Leave one row per key and manifest, and one per key for all that have no number."""
+    keys, pairs, plain = _manifests(found)
+    rest = np.flatnonzero(plain)
+    code = pairs >> _HALF
+    return frame_of(
+        {
+            "key": np.concatenate([keys[code], keys[rest]]),
+            "manifest": np.concatenate(
+                [(pairs & _LOW).astype(np.int32), np.full(len(rest), -1, dtype=np.int32)]
+            ),
+            "count": np.concatenate([np.ones(len(code), dtype=np.int32), plain[rest].astype(np.int32)]),
+        }
+    )
 
 
-def _counted(groups: Groups, counts: npt.NDArray[np.int64]) -> pd.DataFrame:
-    keys = groups.keys()
-    numbered = keys["manifest"] >= 0
-    return pd.DataFrame({**keys, "manifests": np.where(numbered, 1, groups.sum(counts))})
+def count_manifests(found: pd.DataFrame) -> pd.DataFrame:
+    """Per ``key``, sorted, how many ``manifests`` need it."""
+    keys, pairs, plain = _manifests(found)
+    counts = plain + np.bincount(pairs >> _HALF, minlength=len(keys))
+    order = np.argsort(keys)
+    return frame_of({"key": keys[order], "manifests": counts[order]})
+
+
+def _manifests(
+    found: pd.DataFrame,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Keys; pairs of place of the key and number of a manifest, each once; and counts by place without."""
+    manifest = found["manifest"].to_numpy()
+    code, keys = pd.factorize(found["key"].to_numpy())
+    numbered = manifest >= 0
+    pairs = (code[numbered].astype(np.int64) << _HALF) | manifest[numbered]
+    plain = sums_at(code[~numbered], found["count"].to_numpy()[~numbered], len(keys))
+    return np.asarray(keys), pd.unique(pairs), plain
 
 
 def pair_sums(items: pd.DataFrame) -> pd.DataFrame:
@@ -200,7 +258,7 @@ def pair_sums(items: pd.DataFrame) -> pd.DataFrame:
         if step % 64 == 0:
             lines = [_pair_totals(np.concatenate(lines, axis=1))]
     a, b, shared = _pair_totals(np.concatenate(lines, axis=1))
-    return pd.DataFrame({"a": a, "b": b, "shared": shared})
+    return frame_of({"a": a, "b": b, "shared": shared})
 
 
 def _pair_totals(lines: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -213,7 +271,7 @@ def merge_sums(found: pd.DataFrame, *by: str) -> pd.DataFrame:
     """Add up the results of sets of rows that have no key in common."""
     groups = Groups(columns(found, *by))
     others = [name for name in found.columns if name not in by]
-    return pd.DataFrame({**groups.keys(), **{name: groups.sum(found[name].to_numpy()) for name in others}})
+    return frame_of({**groups.keys(), **{name: groups.sum(found[name].to_numpy()) for name in others}})
 
 
 def fetch_sums(
@@ -256,12 +314,16 @@ def fetch_sums(
         document = (flags & (tables.CONFIG | tables.DOCUMENT)) != 0
         reused = np.where(document, unchanged[version], there & storing)
     fetched = ~member & ~reused
-    archive = fetched & ((flags & tables.ARCHIVE) != 0)
-    sums = Groups({"version": version})
-    values: dict[str, Any] = {
-        "fetch": np.where(fetched, size, 0),
-        "archive_fetch": np.where(archive, size, 0),
-        "known": np.where(member & there, size, 0),
-        "members": member,
+    count = len(repositories)
+
+    def summed(rows: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        return sums_at(version[rows], values[rows], count)
+
+    found = {
+        "fetch": summed(fetched, size),
+        "archive_fetch": summed(fetched & ((flags & tables.ARCHIVE) != 0), size),
+        "known": summed(member & there, size),
+        "members": summed(member, np.ones(len(version), dtype=np.int64)),
     }
-    return pd.DataFrame({**sums.keys(), **{name: sums.sum(found) for name, found in values.items()}})
+    some = np.flatnonzero(found["fetch"] | found["members"])
+    return frame_of({"version": some, **{name: values[some] for name, values in found.items()}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,10 @@ import pandas as pd
 
 from spincache_nb.fleet.dataset import Unit
 from spincache_nb.fleet.extras import load
+from spincache_nb.fleet.groups import frame_of
 from spincache_nb.fleet.kernels import MEMBER
 from spincache_nb.fleet.place import Place
+from spincache_nb.fleet.tables import COUNTS
 
 Numbers = npt.NDArray[np.int32]
 
@@ -44,7 +46,7 @@ class Job:
     def uses(self) -> pd.DataFrame:
         """Rows of uses: ``key``, ``app``, ``host``, ``bytes``, ``flags``."""
         found = self._read("uses", "key", "app", "stored_bytes", "flags")
-        return pd.DataFrame(
+        return frame_of(
             {
                 "key": self._keys(found["key"]),
                 "app": found["app"],
@@ -54,25 +56,29 @@ class Job:
             }
         )
 
+    def sizes(self) -> pd.DataFrame:
+        """The columns ``host``, ``bytes`` and ``flags`` of uses alone."""
+        found = self._read("uses", "stored_bytes", "flags")
+        host = np.full(len(found["flags"]), self.unit.host_number, dtype=np.int32)
+        return frame_of({"host": host, "bytes": found["stored_bytes"], "flags": found["flags"]})
+
     def manifests_of(self, uses: pd.DataFrame) -> Numbers:
         """Give each row of uses the number of its app's manifest, -1 for none."""
-        return _looked_up(self.manifests, uses["app"].to_numpy())
+        return looked_up(self.manifests, uses["app"].to_numpy())
 
     def parts(self) -> pd.DataFrame:
         """Rows of parts and members of the versions that apps here stand for."""
-        from spincache_nb.fleet.tables import COUNTS
-
         layers = self._read("layers", "key", "app", "declared_bytes", "flags")
         members = self._read("members", "key", "app", "size_bytes")
         counted = (layers["flags"] & COUNTS) != 0
         member_flags = np.full(len(members["key"]), MEMBER, dtype=np.uint8)
         app = np.concatenate([layers["app"][counted], members["app"]])
-        version = _looked_up(self.versions, app)
+        version = looked_up(self.versions, app)
         keys = np.concatenate([layers["key"][counted], members["key"]])
         sizes = np.concatenate([layers["declared_bytes"][counted], members["size_bytes"]])
         flags = np.concatenate([layers["flags"][counted], member_flags])
         kept = version >= 0
-        return pd.DataFrame(
+        return frame_of(
             {
                 "key": self._keys(keys[kept]),
                 "version": version[kept],
@@ -99,14 +105,10 @@ class Job:
         return changed
 
 
-def _looked_up(numbers: Numbers | None, app: npt.NDArray[np.int32]) -> Numbers:
+def looked_up(numbers: Numbers | None, app: npt.NDArray[np.int32]) -> Numbers:
     """Number of each row's app; -1 for projects, and where nothing is known."""
     if numbers is None or not len(numbers):
         return np.full(len(app), -1, dtype=np.int32)
     found: Numbers = numbers[np.maximum(app, 0)]
     return np.where(app >= 0, found, np.int32(-1))
 
-
-def concatenated(frames: Sequence[pd.DataFrame], like: pd.DataFrame) -> pd.DataFrame:
-    """Put frames below each other, also if there are none."""
-    return pd.concat([like, *frames], ignore_index=True) if frames else like

@@ -39,7 +39,7 @@ FLEET_VERSION_SAVINGS_SCHEMA: Schema = MappingProxyType(
 UNREFERENCED_SCHEMA: Schema = MappingProxyType(
     {
         "host": FEW,
-        "digest": FEW,
+        "digest": TEXT,
         "area": FEW,
         "stored_bytes": COUNT,
         "modified_at": TIME,

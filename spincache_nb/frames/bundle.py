@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from types import MappingProxyType
 
 import pandas as pd
@@ -78,7 +79,7 @@ class Frames:
         )
 
 
-def load(caches: Caches, *names: str, projects: Projects = ()) -> Frames:
+def load(caches: Caches, *names: str, projects: Projects = (), toolchains: bool = True) -> Frames:
     """Load several frames from one walk over the cache, so that they agree with each other.
 
     Parameters
@@ -89,6 +90,8 @@ def load(caches: Caches, *names: str, projects: Projects = ()) -> Frames:
         Which frames; all of them if none is named.
     projects
         ``spin.toml`` files, or folders that hold one, of projects that use the cache too.
+    toolchains
+        As for `frames.components`: whether to look into the WebAssembly binaries.
 
     Returns
     -------
@@ -106,4 +109,6 @@ def load(caches: Caches, *names: str, projects: Projects = ()) -> Frames:
     if unknown:
         raise ValueError(f"there is no frame {unknown[0]!r}; there are {', '.join(_MAKERS)}")
     found = find(caches, projects)
-    return Frames(**{name: _MAKERS[name](found) for name in names or _MAKERS})
+    makers = dict(_MAKERS)
+    makers["components"] = partial(contents.components_of, toolchains=toolchains)
+    return Frames(**{name: makers[name](found) for name in names or makers})

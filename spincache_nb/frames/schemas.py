@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from spincache_nb.frames.times import nanoseconds
@@ -173,6 +174,21 @@ def from_columns(schema: Schema, columns: Mapping[str, Iterable[Any]]) -> pd.Dat
     return pd.DataFrame({name: _series(columns[name], dtype) for name, dtype in schema.items()})
 
 
+class Picked(NamedTuple):
+    """A long column that says few different things, each of which is looked at only once.
+
+    Parameters
+    ----------
+    values
+        Those things.
+    places
+        For each row, where in `values` the row's value is.
+    """
+
+    values: Iterable[Any]
+    places: npt.NDArray[np.intp]
+
+
 def empty(schema: Schema) -> pd.DataFrame:
     """Make a frame of a schema without rows."""
     return build(schema, [])
@@ -185,8 +201,10 @@ def several(schema: Schema) -> Schema:
 
 def _series(values: Iterable[Any], dtype: str) -> pd.Series[Any]:
     makers = {TEXT: _text, FEW: _few, COUNT: _count, FLAG: _flag, TIME: _time}
+    if isinstance(values, Picked):
+        return _series(values.values, dtype).take(values.places).reset_index(drop=True)
     if dtype in makers:
-        return pd.Series(makers[dtype](values))
+        return pd.Series(makers[dtype](values), copy=False)
     return pd.Series(list(values), dtype=dtype)
 
 
@@ -194,27 +212,32 @@ def _missing(value: Any) -> bool:
     return value is None or value is pd.NA
 
 
+def _are_integers(values: Iterable[Any]) -> bool:
+    """Whether nothing is missing, and nothing but an int, not even a bool."""
+    return set(map(type, values)) <= {int}
+
+
 def _text(values: Iterable[Any]) -> Any:
     return pd.array(list(values), dtype=pd.StringDtype("python"))
 
 
 def _few(values: Iterable[Any]) -> Any:
-    places: dict[str, int] = {}
-    seen = (-1 if _missing(value) else places.setdefault(value, len(places)) for value in values)
-    codes = np.fromiter(seen, dtype=np.int32)
-    order = sorted(places)
-    ranks = np.empty(len(order) + 1, dtype=np.int32)
-    ranks[-1] = -1  # where the code of a missing value, -1, points to
-    ranks[[places[name] for name in order]] = np.arange(len(order), dtype=np.int32)
+    given = list(values)
+    order = sorted(value for value in dict.fromkeys(given) if not _missing(value))
+    codes: dict[Any, int] = {None: -1, pd.NA: -1} | dict(zip(order, range(len(order)), strict=True))
+    coded = np.fromiter(map(codes.__getitem__, given), np.int32, len(given))
     categories = pd.Index(order, dtype=pd.StringDtype("python"))
-    return pd.Categorical.from_codes(ranks[codes], categories=categories)
+    return pd.Categorical.from_codes(coded, categories=categories)
 
 
 def _count(values: Iterable[Any]) -> Any:
     given = list(values)
+    if _are_integers(given) and (not given or -_MAX_INT <= min(given) <= max(given) <= _MAX_INT):
+        numbers = np.fromiter(given, np.int64, len(given))
+        return pd.arrays.IntegerArray(numbers, np.zeros(len(given), bool))
     absent = np.fromiter((_missing(v) or not -_MAX_INT <= v <= _MAX_INT for v in given), bool, len(given))
-    numbers = (0 if gone else value for value, gone in zip(given, absent, strict=True))
-    return pd.arrays.IntegerArray(np.fromiter(numbers, np.int64, len(given)), absent)
+    known = (0 if gone else value for value, gone in zip(given, absent, strict=True))
+    return pd.arrays.IntegerArray(np.fromiter(known, np.int64, len(given)), absent)
 
 
 def _flag(values: Iterable[Any]) -> Any:
@@ -225,6 +248,8 @@ def _flag(values: Iterable[Any]) -> Any:
 
 
 def _time(values: Iterable[Any]) -> Any:
-    known = (nanoseconds(value) for value in values)
-    instants = np.fromiter((_NO_TIME if ns is None else ns for ns in known), np.int64)
+    given = list(values)
+    plain = _are_integers(given) and (not given or -_MAX_INT <= min(given) <= max(given) <= _MAX_INT)
+    known = iter(given) if plain else (nanoseconds(value) for value in given)
+    instants = np.fromiter((_NO_TIME if ns is None else ns for ns in known), np.int64, len(given))
     return pd.DatetimeIndex(instants.view("datetime64[ns]")).tz_localize("UTC")

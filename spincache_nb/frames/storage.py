@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 import pandas as pd
 
@@ -205,17 +206,18 @@ def _sorted_uses(inventory: Inventory) -> Iterator[tuple[str, Use]]:
 
 def blobs_of(found: Found) -> pd.DataFrame:
     """Make the frame of blobs from inventories."""
-    rows = [(name, one) for name, inventory in found for one in inventory.blobs]
+    rows = [one for _, inventory in found for one in inventory.blobs]
+    stored = [one.blob for one in rows]
     return found.frame(
         BLOBS_SCHEMA,
-        (name for name, _ in rows),
+        (name for name, inventory in found for _ in inventory.blobs),
         {
-            "name": (one.blob.name for _, one in rows),
-            "digest": (str(one.digest) if one.digest is not None else None for _, one in rows),
-            "area": (one.blob.area for _, one in rows),
-            "stored_bytes": (one.blob.stored_bytes for _, one in rows),
-            "modified_at": (one.blob.modified_ns for _, one in rows),
-            "standing": (one.standing for _, one in rows),
+            "name": map(attrgetter("name"), stored),
+            "digest": (str(one.digest) if one.digest is not None else None for one in rows),
+            "area": map(attrgetter("area"), stored),
+            "stored_bytes": map(attrgetter("stored_bytes"), stored),
+            "modified_at": map(attrgetter("modified_ns"), stored),
+            "standing": map(attrgetter("standing"), rows),
         },
     )
 

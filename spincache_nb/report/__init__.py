@@ -1,51 +1,117 @@
-"""One self-contained page about a cache: what is stored, what is shared, what new versions cost.
+"""A report about a cache: what is stored, what is shared, what new versions cost, what could go.
 
-The page asks for nothing from anywhere: plots are inline SVG, styles are in it, there is no script.
-Of one state of a cache it is always the same bytes; neither the time nor the path of the cache is in
-it.
+As HTML it is one page that asks for nothing from anywhere: plots are inline SVG, styles are in it,
+there is no script; it follows light and dark and prints. As Markdown it is the same words and tables,
+as JSON the same numbers. Of one state of a cache (and of the record of pulls into it) a report is
+always the same bytes; neither the time nor the path of the cache is in it.
 
 ============  ==========================================================================
 module        what it has
 ============  ==========================================================================
-figures       the plots of a cache, as matplotlib figures, SVG or PNG
+material      frames and analyses of one moment
+readings      what a figure says, in sentences
+figures, svg  the plots of a cache, as SVG that follows the page, or PNG
 tables        frames as tables of text
-page          the template filled in
+sections      what a report says, section by section
+page          that as HTML
+markdown      that as Markdown
+document      the numbers as JSON
+data          the frames as Parquet or CSV
+checks        thresholds for CI
 ============  ==========================================================================
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
+
+import pandas as pd
 
 from spincache_nb.analysis.inputs import Source
+from spincache_nb.report.checks import shortfalls
+from spincache_nb.report.data import DataFormat, write_frames
+from spincache_nb.report.document import to_json
 from spincache_nb.report.figures import Plot, plots_of
-from spincache_nb.report.page import render
+from spincache_nb.report.markdown import to_markdown
+from spincache_nb.report.material import Material, gather
+from spincache_nb.report.page import to_html
 
-__all__ = ["Plot", "plots_of", "render", "write"]
+__all__ = [
+    "DataFormat",
+    "Format",
+    "Material",
+    "Plot",
+    "form_of",
+    "gather",
+    "plots_of",
+    "render",
+    "shortfalls",
+    "write",
+    "write_frames",
+]
+
+TITLE = "Spin registry cache"
+Format = Literal["html", "markdown", "json"]
+_SUFFIXES: dict[str, Format] = {
+    ".html": "html",
+    ".htm": "html",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".json": "json",
+}
+_FORMS = {"html": to_html, "markdown": to_markdown, "json": to_json}
 
 
-def write(source: Source, path: str | os.PathLike[str], *, title: str = "Spin registry cache") -> Path:
-    """Write a page about a cache.
+def write(
+    source: Source,
+    path: str | os.PathLike[str],
+    *,
+    title: str = TITLE,
+    format: Format | None = None,
+    projects: Sequence[str | os.PathLike[str]] = (),
+    history: pd.DataFrame | None = None,
+    inside: bool = False,
+    data: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write a report about a cache.
 
     Parameters
     ----------
     source
-        A cache, or the frames of one.
+        A cache, or all frames of one.
     path
-        The page; what is there is replaced. Its folder must exist.
+        The file; what is there is replaced. Its folder must exist.
     title
-        Heading of the page.
+        Its heading.
+    format
+        ``html``, ``markdown`` or ``json``; by the end of the file's name unless given (``.md``,
+        ``.markdown`` and ``.json``; all others are HTML).
+    projects
+        ``spin.toml`` files, or folders that hold one, of projects that need blobs of the cache too.
+    history
+        Pulls to show, as `frames.history` gives them; those recorded for the cache unless given.
+    inside
+        Whether to look into the files too: what finer grains would share, and whether new binaries
+        are new code. That reads every stored byte.
+    data
+        A folder to write the frames into, as `write_frames` does.
 
     Returns
     -------
     pathlib.Path
-        The page, absolute.
+        The file, absolute.
 
     Raises
     ------
     OSError
-        If it cannot be written.
+        If something cannot be written.
+    ValueError
+        If there is no such form, or frames are given where a cache is needed.
+    SpinManifestError
+        If there is no project at one of the paths given.
 
     Examples
     --------
@@ -56,7 +122,70 @@ def write(source: Source, path: str | os.PathLike[str], *, title: str = "Spin re
     ...     page.read_text(encoding="utf-8")[:15]
     '<!doctype html>'
     """
-    page = render(source, title=title)
+    chosen = form_of(path, format)
+    material = gather(source, projects=projects, history=history, inside=inside)
+    text = _FORMS[chosen](material, title=title)
     target = Path(path).absolute()
-    target.write_text(page, encoding="utf-8", newline="\n")
+    target.write_text(text, encoding="utf-8", newline="\n")
+    if data is not None:
+        write_frames(material, data)
     return target
+
+
+def render(
+    source: Source | Material,
+    *,
+    title: str = TITLE,
+    format: Format = "html",
+    projects: Sequence[str | os.PathLike[str]] = (),
+    history: pd.DataFrame | None = None,
+    inside: bool = False,
+) -> str:
+    """Give a report as text.
+
+    Parameters
+    ----------
+    source
+        A cache, all frames of one, or what `gather` made of it.
+    title, format, projects, history, inside
+        As for `write`.
+
+    Returns
+    -------
+    str
+        A whole document.
+
+    Raises
+    ------
+    ValueError, SpinManifestError
+        As `write`.
+    """
+    chosen = form_of(None, format)
+    if not isinstance(source, Material):
+        source = gather(source, projects=projects, history=history, inside=inside)
+    return _FORMS[chosen](source, title=title)
+
+
+def form_of(path: str | os.PathLike[str] | None, format: Format | None = None) -> Format:
+    """Say which form a report takes: the one asked for, else by the end of a file's name.
+
+    Parameters
+    ----------
+    path
+        Where the report goes.
+    format
+        The form asked for.
+
+    Raises
+    ------
+    ValueError
+        If there is no such form.
+
+    Examples
+    --------
+    >>> form_of("sharing.md"), form_of("sharing.md", "json"), form_of(None)
+    ('markdown', 'json', 'html')
+    """
+    if format is not None and format not in get_args(Format):
+        raise ValueError(f"a report is one of {', '.join(get_args(Format))}, not {format!r}")
+    return format or _SUFFIXES.get(Path(path or "").suffix.lower(), "html")

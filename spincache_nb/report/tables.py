@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.labels import short_digests
 from spincache_nb.errors import printable
 from spincache_nb.plots.text import share_text, size_text
 
@@ -30,6 +31,10 @@ class Column:
         Whether it is aligned as numbers are.
     code
         Whether it is set in a fixed pitch: digests, paths, references.
+    digest
+        Whether it holds digests, which are shortened as far as they stay different from each other.
+    longest
+        Characters that are shown; a longer text loses its middle.
     """
 
     name: str
@@ -37,6 +42,8 @@ class Column:
     show: Callable[[Any], str] = str
     number: bool = False
     code: bool = False
+    digest: bool = False
+    longest: int = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +84,24 @@ def count_column(name: str, heading: str) -> Column:
     return Column(name, heading, number=True)
 
 
-def short_digest(digest: str) -> str:
-    """Shorten a digest to twelve digits.
+def digest_column(name: str, heading: str) -> Column:
+    """Column of digests."""
+    return Column(name, heading, code=True, digest=True)
 
-    Examples
-    --------
-    >>> short_digest("sha256:" + "ab" * 32)
-    'abababababab'
-    """
-    return digest.removeprefix("sha256:")[:12]
+
+def text_column(name: str, heading: str) -> Column:
+    """Column of sentences, which are shown whole."""
+    return Column(name, heading, longest=700)
 
 
 def day(value: datetime) -> str:
     """Show the day of a time, in UTC."""
     return f"{value:%Y-%m-%d}"
+
+
+def minute(value: datetime) -> str:
+    """Show a time to the minute, in UTC."""
+    return f"{value:%Y-%m-%d %H:%M}"
 
 
 APPS = (
@@ -103,13 +114,29 @@ APPS = (
     count_column("layer_count", "Layers"),
     size_column("stored_bytes", "Stored"),
 )
+BREAKDOWN = (
+    Column("label", "What"),
+    Column("kind", "Kind"),
+    count_column("user_count", "Users"),
+    count_column("file_count", "Files"),
+    size_column("stored_bytes", "On disk"),
+    Column("share", "Share", share_text, number=True),
+)
 SHARING = (
     Column("names", "Known as"),
-    Column("digest", "Digest", short_digest, code=True),
+    digest_column("digest", "Digest"),
     size_column("stored_bytes", "Size"),
     count_column("user_count", "Users"),
     count_column("manifest_count", "Manifests"),
     size_column("saved_bytes", "Saved"),
+)
+REPOSITORIES = (
+    Column("repository", "Repository", code=True),
+    count_column("version_count", "Versions"),
+    size_column("total_bytes", "Total"),
+    size_column("fetch_bytes", "Fetched"),
+    size_column("saved_bytes", "Saved"),
+    Column("saved_share", "Share", share_text, number=True),
 )
 SAVINGS = (
     Column("repository", "Repository", code=True),
@@ -119,12 +146,45 @@ SAVINGS = (
     size_column("fetch_bytes", "Fetched"),
     Column("saved_share", "Saved", share_text, number=True),
 )
+RECLAIMABLE = (
+    Column("reference", "App", code=True),
+    size_column("stored_bytes", "Needs"),
+    size_column("freed_bytes", "Freed"),
+    size_column("kept_bytes", "Stays"),
+)
+SUPERSEDED = (
+    Column("repository", "Repository", code=True),
+    Column("last", "Stays", code=True),
+    count_column("old_count", "Old versions"),
+    size_column("freed_bytes", "Freed"),
+)
+TAGS = (
+    Column("reference", "App", code=True),
+    Column("first_pulled_at", "From (UTC)", minute),
+    digest_column("manifest_digest", "Manifest"),
+    count_column("pull_count", "Pulls"),
+)
+GRAINS = (
+    Column("grain", "Grain"),
+    size_column("total_bytes", "Total"),
+    size_column("reused_bytes", "Repeated"),
+    Column("reused_share", "Share", share_text, number=True),
+    count_column("piece_count", "Pieces"),
+    size_column("index_bytes", "Index"),
+)
+REBUILDS = (
+    Column("to", "App", code=True),
+    Column("component", "Component"),
+    digest_column("old_digest", "Before"),
+    digest_column("new_digest", "Now"),
+    text_column("detail", "Verdict"),
+)
 PROBLEMS = (
     Column("kind", "Problem"),
     Column("path", "Where", code=True),
     Column("reference", "App", code=True),
-    Column("detail", "Detail"),
-    Column("remedy", "Remedy"),
+    text_column("detail", "Detail"),
+    text_column("remedy", "Remedy"),
 )
 
 
@@ -141,20 +201,30 @@ def make_table(frame: pd.DataFrame, columns: Sequence[Column], *, most: int | No
         Rows to show at most; all of them if not given.
     """
     shown = frame if most is None else frame.head(most)
-    values = list(rows(shown, *(column.name for column in columns)))
+    places = [_shown_column([value for (value,) in rows(shown, column.name)], column) for column in columns]
     return Table(
         tuple(Cell(column.heading, "", _style(column)) for column in columns),
-        tuple(
-            tuple(_cell(value, column) for value, column in zip(row, columns, strict=True)) for row in values
-        ),
+        tuple(zip(*places, strict=True)),
         len(frame) - len(shown),
     )
 
 
-def _cell(value: Any, column: Column) -> Cell:
-    text = "" if value is None else printable(column.show(value))
-    whole = "" if value is None else printable(str(value))
-    return Cell(text, whole if column.show is short_digest else "", _style(column))
+def _shown_column(values: Sequence[Any], column: Column) -> list[Cell]:
+    short = (
+        short_digests((value for value in values if value is not None), at_least=12) if column.digest else {}
+    )
+    return [_cell(value, short.get(value) if column.digest else None, column) for value in values]
+
+
+def _cell(value: Any, short: str | None, column: Column) -> Cell:
+    if value is None:
+        return Cell("", "", _style(column))
+    whole = printable(str(value))
+    text = short if short is not None else printable(column.show(value))
+    cut = short is not None and short != whole
+    if len(text) > column.longest:
+        text, cut = f"{text[: column.longest - 41]}…{text[-40:]}", True
+    return Cell(text, whole if cut else "", _style(column))
 
 
 def _style(column: Column) -> str:

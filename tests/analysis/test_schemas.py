@@ -87,8 +87,9 @@ def test_frames_need_refuses_frames_of_several_caches():
 def test_a_cache_is_walked_once_for_the_frames_that_are_needed(monkeypatch):
     asked = []
 
-    def give(cache, *names):
+    def give(cache, *names, toolchains):
         asked.append((cache, names))
+        assert not toolchains
         return two_versions().frames(*names)
 
     monkeypatch.setattr(inputs, "load", give)

@@ -17,7 +17,9 @@ from tests.support.artifacts import Component, new_style
 def small_app(number: int, *, repository: str = "demo/faulty") -> Artifact:
     """A version of a small app: a component, a dependency that stays, an archive of files."""
     files = {"same.txt": text_file("same", 300), "new.txt": text_file(f"new {number}", 500 + number)}
-    part = Component("part", wasm_module(f"part {number}", 900), files, {"a:b/c@1.0.0": wasm_module("dep", 700)})
+    part = Component(
+        "part", wasm_module(f"part {number}", 900), files, {"a:b/c@1.0.0": wasm_module("dep", 700)}
+    )
     return new_style(repository, f"v{number}", components=[part], version=f"{number}.0.0", archive=True)
 
 

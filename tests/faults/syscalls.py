@@ -16,7 +16,19 @@ from typing import Any
 
 import pytest
 
-BY_PATH = ("mkdir", "replace", "rename", "rmdir", "unlink", "utime", "stat", "lstat", "scandir", "open", "link")
+BY_PATH = (
+    "mkdir",
+    "replace",
+    "rename",
+    "rmdir",
+    "unlink",
+    "utime",
+    "stat",
+    "lstat",
+    "scandir",
+    "open",
+    "link",
+)
 BY_HANDLE = ("write", "fsync", "fstat", "close")
 WRITES = frozenset({"mkdir", "replace", "rename", "open", "link", "write", "fsync", "close"})
 """Calls that a full disk makes fail."""
@@ -45,7 +57,11 @@ class Calls:
     """
 
     def __init__(
-        self, folder: Path, at: int = 0, happening: Happening | None = None, names: frozenset[str] | None = None
+        self,
+        folder: Path,
+        at: int = 0,
+        happening: Happening | None = None,
+        names: frozenset[str] | None = None,
     ) -> None:
         self.folder = str(folder)
         self.at = at

@@ -98,7 +98,13 @@ def test_eio_at_each_system_call_damages_nothing(older: Path, hostile: HostileSe
     assert tried > 60
     assert raised["CacheWriteError"] > 20
     assert set(raised) <= {"CacheWriteError", "CacheError", "NotInCacheError", "none"}
-    record("EIO at one system call of a pull, for each of them", "one `CacheWriteError` or, where the call does not matter, none", tried=tried, survived=survived, lost=lost)
+    record(
+        "EIO at one system call of a pull, for each of them",
+        "one `CacheWriteError` or, where the call does not matter, none",
+        tried=tried,
+        survived=survived,
+        lost=lost,
+    )
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT], ids=errno.errorcode.__getitem__)
@@ -112,21 +118,39 @@ def test_full_disk_at_each_write_damages_nothing(
     assert tried > 10
     assert set(raised) == {"NoSpaceError"}
     name = "ENOSPC" if number == errno.ENOSPC else "EDQUOT (quota)"
-    record(f"{name} at one write of a pull, for each of them", "one `NoSpaceError`", tried=tried, survived=survived, lost=lost)
+    record(
+        f"{name} at one write of a pull, for each of them",
+        "one `NoSpaceError`",
+        tried=tried,
+        survived=survived,
+        lost=lost,
+    )
 
 
-def test_interrupt_at_each_system_call_damages_nothing(older: Path, hostile: HostileServer, tmp_path: Path) -> None:
+def test_interrupt_at_each_system_call_damages_nothing(
+    older: Path, hostile: HostileServer, tmp_path: Path
+) -> None:
     reference = small_app(2).reference(hostile.name)
     tried, survived, lost, raised = try_at_each_call(older, tmp_path / "w", reference, interrupt)
     assert tried > 60
     assert raised == {"KeyboardInterrupt": tried}
-    record("Ctrl-C at one system call of a pull, for each of them", "`KeyboardInterrupt`; no half-written file", tried=tried, survived=survived, lost=lost)
+    record(
+        "Ctrl-C at one system call of a pull, for each of them",
+        "`KeyboardInterrupt`; no half-written file",
+        tried=tried,
+        survived=survived,
+        lost=lost,
+    )
 
 
-def test_short_writes_are_completed(older: Path, hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_writes_are_completed(
+    older: Path, hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A system may write less than it was given; the rest must follow."""
     honest = os.write
-    monkeypatch.setattr(os, "write", lambda handle, data: honest(handle, bytes(data[: max(1, len(data) // 3)])))
+    monkeypatch.setattr(
+        os, "write", lambda handle, data: honest(handle, bytes(data[: max(1, len(data) // 3)]))
+    )
     pull(Cache(older), small_app(2).reference(hostile.name), history=OFF)
     assert judge.faults_of(older) == []
 
@@ -174,7 +198,13 @@ def test_disk_that_fills_in_the_middle_of_a_download(hostile: HostileServer, tmp
                 hog.write_bytes(bytes(2_000_000))
 
         fails_then_goes_well(disk, app.reference(hostile.name), hog, fill)
-    record("a disk (tmpfs) that fills in the middle of a download", "one `NoSpaceError`; the part is gone", tried=1, survived=1, lost=0)
+    record(
+        "a disk (tmpfs) that fills in the middle of a download",
+        "one `NoSpaceError`; the part is gone",
+        tried=1,
+        survived=1,
+        lost=0,
+    )
 
 
 def test_disk_that_fills_while_an_archive_is_unpacked(hostile: HostileServer, tmp_path: Path) -> None:
@@ -184,7 +214,13 @@ def test_disk_that_fills_while_an_archive_is_unpacked(hostile: HostileServer, tm
         hog = disk / "hog"
         hog.write_bytes(bytes(1_000_000))
         fails_then_goes_well(disk, app.reference(hostile.name), hog)
-    record("a disk (tmpfs) that fills while an archive is unpacked", "one `NoSpaceError`; whole members stay", tried=1, survived=1, lost=0)
+    record(
+        "a disk (tmpfs) that fills while an archive is unpacked",
+        "one `NoSpaceError`; whole members stay",
+        tried=1,
+        survived=1,
+        lost=0,
+    )
 
 
 def test_disk_without_room_for_another_file(hostile: HostileServer, tmp_path: Path) -> None:
@@ -211,7 +247,13 @@ def test_disk_without_room_for_another_file(hostile: HostileServer, tmp_path: Pa
         pull(Cache(disk / "cache"), small_app(1).reference(hostile.name), history=OFF)
         assert judge.faults_of(disk / "cache") == []
     assert tried > 5
-    record("a disk (tmpfs) without room for another file, at each file", "one `NoSpaceError`", tried=tried, survived=tried, lost=0)
+    record(
+        "a disk (tmpfs) without room for another file, at each file",
+        "one `NoSpaceError`",
+        tried=tried,
+        survived=tried,
+        lost=0,
+    )
 
 
 def test_disk_that_is_read_only(hostile: HostileServer, tmp_path: Path) -> None:
@@ -223,10 +265,16 @@ def test_disk_that_is_read_only(hostile: HostileServer, tmp_path: Path) -> None:
         before = judge.whole_blobs(disk / "cache")
         make_read_only(disk)
         assert plan_pull(cache, old).fetch_bytes == 0
-        with pytest.raises(CacheWriteError, match="(?i)read-only"):
+        with pytest.raises(CacheWriteError, match=r"(?i)read-only"):
             pull(cache, new, history=OFF)
         assert judge.whole_blobs(disk / "cache") == before
-    record("EROFS: a disk that is read-only", "one `CacheWriteError`; plans and frames work", tried=1, survived=1, lost=0)
+    record(
+        "EROFS: a disk that is read-only",
+        "one `CacheWriteError`; plans and frames work",
+        tried=1,
+        survived=1,
+        lost=0,
+    )
 
 
 # Rights and limits ---------------------------------------------------------------------------
@@ -254,7 +302,13 @@ def test_limit_on_the_size_of_files(hostile: HostileServer, nobodys_folder: Path
     assert judge.leftovers(nobodys_folder) == []
     again = call(pull_elsewhere, str(nobodys_folder), reference, 0, unprivileged=True)
     assert app.content_bytes - 1000 < again.value <= app.content_bytes  # whole blobs of the first were kept
-    record("EFBIG: a limit on the size of files (RLIMIT_FSIZE)", "one `CacheWriteError`", tried=1, survived=1, lost=0)
+    record(
+        "EFBIG: a limit on the size of files (RLIMIT_FSIZE)",
+        "one `CacheWriteError`",
+        tried=1,
+        survived=1,
+        lost=0,
+    )
 
 
 FOLDERS = ("", "registry", "registry/wasm", "registry/data", "registry/manifests", "TAG", "TAG/..")
@@ -284,7 +338,13 @@ def test_folder_without_rights(hostile: HostileServer, nobodys_folder: Path, mod
         assert judge.bytes_lost(before, judge.whole_blobs(nobodys_folder)) == 0
         assert call(pull_elsewhere, str(nobodys_folder), new, 0, unprivileged=True).error is None, name
         shutil.rmtree(nobodys_folder / "registry/manifests" / new.replace(":v2", "/v2"))
-    record("EACCES: a folder of the cache without rights, for each folder", "one `CacheWriteError` or `CacheError` that names it", tried=len(FOLDERS), survived=len(FOLDERS), lost=0)
+    record(
+        "EACCES: a folder of the cache without rights, for each folder",
+        "one `CacheWriteError` or `CacheError` that names it",
+        tried=len(FOLDERS),
+        survived=len(FOLDERS),
+        lost=0,
+    )
 
 
 def test_blob_that_cannot_be_read(hostile: HostileServer, nobodys_folder: Path) -> None:

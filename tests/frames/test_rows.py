@@ -281,6 +281,8 @@ def test_components_and_files_of_an_app(tmp_path: Path) -> None:
             "file_count": 1,
             "files_bytes": None,
             "dependency_count": 0,
+            "languages": None,
+            "toolchains": None,
         },
         {
             "reference": reference,
@@ -290,6 +292,8 @@ def test_components_and_files_of_an_app(tmp_path: Path) -> None:
             "file_count": 2,
             "files_bytes": 500 + len(TINY),
             "dependency_count": 1,
+            "languages": None,
+            "toolchains": None,
         },
     ]
     expected = [

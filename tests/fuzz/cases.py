@@ -38,7 +38,9 @@ def _json(target: Target) -> st.SearchStrategy[bytes]:
     words = st.sampled_from(target.words)
     leaves = st.one_of(_ODD, words, st.integers(), st.floats(), st.text(max_size=6))
     values: st.SearchStrategy[Any] = st.recursive(
-        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4), max_leaves=12
+        leaves,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+        max_leaves=12,
     )
     change = st.tuples(st.integers(0, 40), st.one_of(_ODD, _ODD, values))
     mutated = st.builds(_mutate, st.sampled_from(documents), st.lists(change, min_size=1, max_size=3))
@@ -95,13 +97,21 @@ def _repeated(target: Target) -> st.SearchStrategy[bytes]:
 def _archive(target: Target) -> st.SearchStrategy[bytes]:
     """Headers of all kinds with right checksums, so that what is behind them is reached."""
     del target
-    kinds = st.sampled_from([b"0", b"\0", b"1", b"2", b"5", b"7", b"L", b"K", b"x", b"X", b"g", b"S", b"V", b"\xff"])
+    kinds = st.sampled_from(
+        [b"0", b"\0", b"1", b"2", b"5", b"7", b"L", b"K", b"x", b"X", b"g", b"S", b"V", b"\xff"]
+    )
     number = st.one_of(st.integers(0, 2000), st.sampled_from([-1, 1 << 33, (1 << 63) - 1]))
-    record = st.sampled_from([b"path=x", b"size=3", b"size=-1", b"GNU.sparse.map=1,2", b"hdrcharset=BINARY", b"=", b"a"])
+    record = st.sampled_from(
+        [b"path=x", b"size=3", b"size=-1", b"GNU.sparse.map=1,2", b"hdrcharset=BINARY", b"=", b"a"]
+    )
     records = st.lists(record, max_size=3).map(lambda texts: b"".join(map(_record, texts)))
-    repeated = st.builds(lambda unit, n: unit * n, st.binary(min_size=1, max_size=3), st.sampled_from([1, 400, 20000]))
+    repeated = st.builds(
+        lambda unit, n: unit * n, st.binary(min_size=1, max_size=3), st.sampled_from([1, 400, 20000])
+    )
     content = st.one_of(records, st.binary(max_size=40), repeated)
-    entry = st.builds(_entry, kinds, st.binary(max_size=12), content, st.none() | number, st.binary(max_size=120))
+    entry = st.builds(
+        _entry, kinds, st.binary(max_size=12), content, st.none() | number, st.binary(max_size=120)
+    )
     times = st.sampled_from([1, 1, 1, 3, 30, 1500])
     many = st.builds(lambda one, count: one * min(count, (256 << 10) // len(one)), entry, times)
     tar = st.lists(many, max_size=5).map(b"".join)

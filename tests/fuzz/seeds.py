@@ -36,7 +36,12 @@ def _tar(kind: int, *names: str) -> bytes:
     return raw.getvalue()
 
 
-REFERENCES = (b"ghcr.io/org/app:v1", b"busybox", b"localhost:5000/a/b_c--d@" + D.encode(), "r.example/ä:ü".encode())
+REFERENCES = (
+    b"ghcr.io/org/app:v1",
+    b"busybox",
+    b"localhost:5000/a/b_c--d@" + D.encode(),
+    "r.example/ä:ü".encode(),
+)
 DIGESTS = (D.encode(), b"sha512:" + b"0" * 128, b"sha256:short")
 MANIFESTS = (
     _json(
@@ -97,7 +102,7 @@ ARCHIVES = tuple(
 )
 CHALLENGES = (
     b'Bearer realm="https://auth.example/token",service="r.example",scope="repository:org/app:pull,push"',
-    b"Basic realm=\"a \\\" b\", Bearer realm=https://h.example\nNegotiate YWJj=",
+    b'Basic realm="a \\" b", Bearer realm=https://h.example\nNegotiate YWJj=',
 )
 LINKS = (
     b'</v2/org/app/tags/list?last=v2&n=2>; rel="next"',
@@ -130,5 +135,11 @@ _PAIR = base64.b64encode(b"ann:secret").decode()
 STORES = (
     _json({"auths": {"r.example": _PAIR}}),
     _json({"auths": {"https://r.example/v1/": {"auth": _PAIR}, "r.example": {"identitytoken": "secret"}}}),
-    _json({"credHelpers": {"r.example": "x"}, "credsStore": "y", "auths": {"r.example/org": {"auth": "c2VjcmV0"}}}),
+    _json(
+        {
+            "credHelpers": {"r.example": "x"},
+            "credsStore": "y",
+            "auths": {"r.example/org": {"auth": "c2VjcmV0"}},
+        }
+    ),
 )

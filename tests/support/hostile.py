@@ -122,6 +122,13 @@ class HostileServer:
         with self._lock:
             self._always.append((pattern, behaviour))
 
+    def be_honest(self) -> None:
+        """Forget what ``on`` and ``always`` scripted; what was served is answered honestly from now on."""
+        with self._lock:
+            self._once.clear()
+            self._always.clear()
+            self.drop_every = 0
+
     def require(self, accepts: Callable[[Request], bool] | str, *challenges: str) -> None:
         """Refuse requests below ``/v2/`` with 401 and these challenges unless they are accepted.
 
@@ -220,6 +227,7 @@ class HostileServer:
         while not self._stopping.is_set():
             try:
                 connection, _ = self._listener.accept()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # no 40 ms for each body
             except OSError:
                 return
             with self._lock:

@@ -6,6 +6,7 @@ from spincache_nb.analysis.inside.changes import why_changed
 from spincache_nb.analysis.inside.modules import module_uses, producers, shared_modules
 from spincache_nb.analysis.inside.pair import chunk_sweep, grains
 from spincache_nb.analysis.inside.pieces import ALL_GRAINS, GRAINS
+from spincache_nb.analysis.inside.rebuilds import rebuilds
 from spincache_nb.analysis.inside.section_maps import section_map, section_maps
 from spincache_nb.analysis.inside.store import cache_grains
 from spincache_nb.analysis.inside.verdicts import Verdict, verdict
@@ -19,6 +20,7 @@ __all__ = [
     "grains",
     "module_uses",
     "producers",
+    "rebuilds",
     "section_map",
     "section_maps",
     "shared_modules",

@@ -72,3 +72,15 @@ SHARED_MODULES_SCHEMA: Schema = MappingProxyType(
         "repeated_bytes": COUNT,
     }
 )
+REBUILDS_SCHEMA: Schema = MappingProxyType(
+    {
+        "repository": TEXT,
+        "component": TEXT,
+        "from": TEXT,
+        "to": TEXT,
+        "old_digest": TEXT,
+        "new_digest": TEXT,
+        "verdict": FEW,
+        "detail": TEXT,
+    }
+)

@@ -160,4 +160,6 @@ def _stored(source: StoredBlobs) -> list[tuple[str, Path]]:
 
 def _lineage(source: StoredBlobs) -> dict[str, str] | None:
     """Say what precedes what in a cache; None where there are only blobs."""
-    return lineage(load(source, "apps", "components", "files")) if isinstance(source, Cache) else None
+    if not isinstance(source, Cache):
+        return None
+    return lineage(load(source, "apps", "components", "files", toolchains=False))

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     from spincache_nb import analysis
 
     cache = cache_of(args)
-    source = analysis.load(cache, projects=args.projects)
+    source = analysis.load(cache, projects=args.projects, toolchains=False)
     shared = analysis.sharing(source)
     if not args.all:
         shared = shared[shared["user_count"] > 1]

@@ -1,10 +1,14 @@
-"""What a walk over a cache finds, as values."""
+"""What a walk over a cache finds, as values.
+
+What there are very many of are named tuples: they are made, compared and hashed several times faster
+than frozen data classes, and a walk makes one of each for every file.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from spincache_nb.core.cache.files import read_bounded
 from spincache_nb.core.cache.layout import LOCKED_APP_FILE, MANIFEST_FILE, NameForm
@@ -38,8 +42,7 @@ class Problem:
     reference: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DiskFile:
+class DiskFile(NamedTuple):
     """A regular file under ``registry``; a hard link counts its bytes under its first name only."""
 
     path: str
@@ -47,8 +50,7 @@ class DiskFile:
     stored_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBlob:
+class StoredBlob(NamedTuple):
     """A regular file in ``wasm/`` or ``data/``.
 
     Parameters

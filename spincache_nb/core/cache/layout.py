@@ -40,7 +40,8 @@ NameForm = Literal["digest", "temporary", "bare hex", "other"]
 
 _SPIN_TEMPORARY = re.compile(r"download-sha256-[0-9a-f]{64}[0-9A-Za-z]{6}")
 _BARE_HEX = re.compile(r"[0-9a-f]{64}")
-_ENCODED = re.compile(r"[0-9a-f]+")
+_DIGEST_NAME = re.compile("|".join(f"{name}[:_][0-9a-f]{{{size}}}" for name, size in ENCODED_LENGTH.items()))
+_ALGORITHM_LENGTH = 6  # of each of them
 _UNDERSCORE_PORT = re.compile(r"(.+)_([0-9]{1,5})")
 
 
@@ -72,13 +73,9 @@ def digest_of_name(name: str) -> Digest | None:
     >>> digest_of_name("latest") is None
     True
     """
-    for algorithm, length in ENCODED_LENGTH.items():
-        start = len(algorithm)
-        if name.startswith(algorithm) and name[start : start + 1] in (":", "_"):
-            encoded = name[start + 1 :]
-            if len(encoded) == length and _ENCODED.fullmatch(encoded):
-                return Digest(algorithm, encoded)
-    return None
+    if _DIGEST_NAME.fullmatch(name) is None:
+        return None
+    return Digest(name[:_ALGORITHM_LENGTH], name[_ALGORITHM_LENGTH + 1 :])
 
 
 def form_of_name(name: str) -> NameForm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,9 @@ from spincache_nb.core.cache.layout import (
     shown,
 )
 
+_EVERYBODY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+_KIND_AND_READABLE = stat.S_IFMT(0o177777) | _EVERYBODY
+_PLAIN = stat.S_IFREG | _EVERYBODY
 _LOOK = "look at what it is; neither Spin nor this toolkit put it there"
 
 
@@ -89,7 +93,7 @@ class _Walk:
         """Entries of a folder by name; none, and a problem, where it cannot be listed."""
         try:
             with os.scandir(directory) as found:
-                return sorted(found, key=lambda entry: entry.name)
+                return sorted(found, key=attrgetter("name"))
         except FileNotFoundError:
             return []
         except OSError as exc:
@@ -146,8 +150,7 @@ class _Walk:
 
     def check_readable(self, entry: os.DirEntry[str], info: os.stat_result) -> None:
         """Ask the system whether this user may read a file whose mode leaves somebody out."""
-        everybody = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
-        if info.st_mode & everybody != everybody and not os.access(entry.path, os.R_OK):
+        if info.st_mode & _EVERYBODY != _EVERYBODY and not os.access(entry.path, os.R_OK):
             self.problem(
                 entry,
                 "unreadable file",
@@ -156,27 +159,40 @@ class _Walk:
             )
 
     def blob_area(self, directory: Path, area: Literal["wasm", "data"]) -> None:
+        """List an area; what nearly every file is, readable and named by a digest, costs one look."""
+        note_blob, note_file = self.blobs.append, self.files.append
         for entry in self.entries(directory):
-            if _is_folder(entry):
-                self.problem(entry, "folder in a file's place", "a folder lies among the blobs", _LOOK)
-                self.count_below(Path(entry.path))
+            name, digest = entry.name, digest_of_name(entry.name)
+            if digest is None:
+                self.odd_name(entry, area)
                 continue
-            info = self.regular(entry, area)
-            if info is not None:
-                self.check_readable(entry, info)
-                digest = digest_of_name(entry.name)
-                form = "digest" if digest is not None else form_of_name(entry.name)
-                self.blobs.append(
-                    StoredBlob(
-                        shown(entry.name),
-                        entry.path,
-                        area,
-                        info.st_size,
-                        info.st_mtime_ns,
-                        form,
-                        digest,
-                    )
-                )
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except OSError:
+                self.odd_name(entry, area)
+                continue
+            if info.st_mode & _KIND_AND_READABLE != _PLAIN or info.st_nlink > 1:
+                self.odd_name(entry, area)
+                continue
+            size = info.st_size
+            note_file(DiskFile(f"{area}/{name}", area, size))
+            note_blob(StoredBlob(name, entry.path, area, size, info.st_mtime_ns, "digest", digest))
+
+    def odd_name(self, entry: os.DirEntry[str], area: Literal["wasm", "data"]) -> None:
+        """Look closely at an entry of an area that is not what nearly all are."""
+        if _is_folder(entry):
+            self.problem(entry, "folder in a file's place", "a folder lies among the blobs", _LOOK)
+            self.count_below(Path(entry.path))
+            return
+        info = self.regular(entry, area)
+        if info is None:
+            return
+        self.check_readable(entry, info)
+        name, digest = shown(entry.name), digest_of_name(entry.name)
+        form = "digest" if digest is not None else form_of_name(entry.name)
+        self.blobs.append(
+            StoredBlob(name, entry.path, area, info.st_size, info.st_mtime_ns, form, digest)
+        )
 
     def foreign(self, entry: os.DirEntry[str]) -> None:
         """Count what lies beside the three directories."""

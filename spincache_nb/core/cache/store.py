@@ -7,13 +7,14 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from spincache_nb.core import paths
 from spincache_nb.core.cache import files, layout
 from spincache_nb.core.cache.found import CachedTag, Scan
+from spincache_nb.core.cache.glance import Glance, glance
 from spincache_nb.core.cache.scan import scan
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History
@@ -85,6 +86,17 @@ class Cache:
 
     def __repr__(self) -> str:
         return f"Cache({str(self.path.parent)!r})"
+
+    def glance(self) -> Glance:
+        """Take a first look: whether the cache is there, and how many apps and blobs it has, roughly."""
+        return glance(self.path)
+
+    def _repr_html_(self) -> str:
+        return self.glance().html()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Show the cache in IPython's terminal."""
+        printer.text(repr(self) if cycle else str(self.glance()))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Cache) and self.path == other.path
@@ -257,6 +269,9 @@ class Cache:
                 new.discard()
             files.remove_if_empty(created)
             raise
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()  # which lets its connection go now, and not some time
         return count
 
     def put_unnamed(

@@ -13,6 +13,14 @@ LONGEST_LINE = 64 << 10
 """Bytes after which a line is cut when read; none that is written here comes near."""
 
 _LOCK_SECONDS = 2.0
+_WRITE_FLAGS = (
+    os.O_RDWR
+    | os.O_CREAT
+    | getattr(os, "O_NOFOLLOW", 0)  # a link in the file's place is nobody's history
+    | getattr(os, "O_NONBLOCK", 0)  # nor is a pipe
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
 
 
 class LineFile:
@@ -73,8 +81,7 @@ class LineFile:
 
 
 def _write_at_end(path: Path, line: bytes) -> None:
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    fd = os.open(path, flags, 0o600)
+    fd = os.open(path, _WRITE_FLAGS | os.O_APPEND, 0o600)
     try:
         if os.lseek(fd, 0, os.SEEK_END) > 0:  # keep apart from a line that a full disk tore
             os.lseek(fd, -1, os.SEEK_END)
@@ -92,7 +99,7 @@ def _locked(path: Path) -> Iterator[bool]:
     Where the system appends in one step, lines are safe without; taking the older file's place is
     not.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fd = os.open(path, _WRITE_FLAGS, 0o600)
     try:
         yield _acquire(fd, time.monotonic() + _LOCK_SECONDS)
     finally:

@@ -1,11 +1,15 @@
-"""What is in a cache, as values."""
+"""What is in a cache, as values.
+
+What there are very many of are named tuples, which are made several times faster than frozen data
+classes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache, CachedTag, DiskFile, Problem, StoredBlob
@@ -41,8 +45,7 @@ class InventoryLimits:
     archive: ArchiveLimits = field(default_factory=ArchiveLimits)
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """A stored blob that somebody needs.
 
     Parameters
@@ -102,8 +105,7 @@ class Missing:
     elsewhere: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CachedLayer:
+class CachedLayer(NamedTuple):
     """A layer of a cached app's manifest.
 
     Parameters
@@ -196,8 +198,7 @@ class Project:
     uses: tuple[Use, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class InventoriedBlob:
+class InventoriedBlob(NamedTuple):
     """A file in ``wasm/`` or ``data/`` and its standing.
 
     Parameters

@@ -6,12 +6,20 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from operator import attrgetter
+from typing import NamedTuple
 
 from spincache_nb.core.cache import AREAS, Cache, DiskFile, Scan, StoredBlob
 from spincache_nb.core.cache.layout import file_name, form_of_name, shown
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import Area
+
+
+class _Changed(NamedTuple):
+    """Blobs by location, and files by path and number, as they are by now."""
+
+    blobs: dict[str, StoredBlob]
+    files: dict[tuple[str, int], DiskFile]
 
 
 class StoredBlobs:
@@ -27,23 +35,34 @@ class StoredBlobs:
 
     def __init__(self, cache: Cache, scan: Scan) -> None:
         self.cache = cache
-        self._blobs = {blob.location: blob for blob in scan.blobs}
-        self._files = _numbered(scan.files)
+        self._scan = scan
+        self._changed: _Changed | None = None
         self._found: dict[Area, dict[Digest, StoredBlob]] = {area: {} for area in AREAS}
         self._absent: set[tuple[Area, Digest]] = set()
         for blob in scan.blobs:
-            if blob.digest is not None:
-                known = self._found[blob.area].get(blob.digest)
-                if known is None or blob.name == file_name(blob.digest, windows=cache.windows_names):
-                    self._found[blob.area][blob.digest] = blob
+            if blob.digest is None:
+                continue
+            known = self._found[blob.area].setdefault(blob.digest, blob)
+            if known is not blob and blob.name == file_name(blob.digest, windows=cache.windows_names):
+                self._found[blob.area][blob.digest] = blob
 
     def blobs(self) -> list[StoredBlob]:
         """Every file in ``wasm/`` and ``data/``, whatever its name, sorted by area and name."""
-        return sorted(self._blobs.values(), key=lambda blob: (blob.area, blob.name))
+        blobs = self._scan.blobs if self._changed is None else self._changed.blobs.values()
+        return sorted(blobs, key=attrgetter("area", "name"))
 
     def files(self) -> list[DiskFile]:
         """Every regular file under ``registry``, sorted by path."""
-        return [self._files[path] for path in sorted(self._files)]
+        if self._changed is None:
+            return sorted(self._scan.files, key=attrgetter("path"))
+        return [file for _, file in sorted(self._changed.files.items())]
+
+    def _changing(self) -> _Changed:
+        """What was found, in a form that can be changed; rarely needed, so made when it is."""
+        if self._changed is None:
+            blobs = {blob.location: blob for blob in self._scan.blobs}
+            self._changed = _Changed(blobs, _numbered(self._scan.files))
+        return self._changed
 
     def find(self, area: Area, digest: Digest) -> StoredBlob | None:
         """Look in one area; what the walk did not see is looked for once more."""
@@ -110,17 +129,19 @@ class StoredBlobs:
             name, os.fspath(path), area, size, info.st_mtime_ns, form_of_name(path.name), digest
         )
         place = f"{area}/{name}", 0
-        before, counted = self._blobs.get(blob.location), self._files.get(place)
-        self._found[area][digest] = self._blobs[blob.location] = blob
+        blobs, files = self._changing()
+        before, counted = blobs.get(blob.location), files.get(place)
+        self._found[area][digest] = blobs[blob.location] = blob
         if before is None or counted is None:
-            self._files[place] = DiskFile(place[0], area, size)
+            files[place] = DiskFile(place[0], area, size)
         elif counted.stored_bytes == before.stored_bytes:  # else it is counted under another name
-            self._files[place] = replace(counted, stored_bytes=size)
+            files[place] = counted._replace(stored_bytes=size)
         return blob
 
     def _forget(self, blob: StoredBlob) -> None:
-        self._blobs.pop(blob.location, None)
-        self._files.pop((f"{blob.area}/{blob.name}", 0), None)
+        blobs, files = self._changing()
+        blobs.pop(blob.location, None)
+        files.pop((f"{blob.area}/{blob.name}", 0), None)
         if blob.digest is not None and self.is_found(blob):
             del self._found[blob.area][blob.digest]
 

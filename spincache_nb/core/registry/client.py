@@ -20,6 +20,7 @@ from spincache_nb.core.manifest import ACCEPTED, Descriptor
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry.authorization import Authorizer
 from spincache_nb.core.registry.blobs import DIGEST_HEADER, announced_digest, stream_blob, stream_url
+from spincache_nb.core.registry.catalog import list_repositories
 from spincache_nb.core.registry.refusals import Wish
 from spincache_nb.core.registry.requests import Requests
 from spincache_nb.core.registry.tags import list_tags
@@ -306,6 +307,21 @@ class RegistryClient:
             As every request.
         """
         return list_tags(self._requests, Reference.parse(reference))
+
+    def repositories(self, registry: str) -> Iterator[str]:
+        """List the repositories of a registry that offers such a list, in its order, page by page.
+
+        Parameters
+        ----------
+        registry
+            Host and port.
+
+        Raises
+        ------
+        SpinCacheError
+            As `tags`.
+        """
+        return list_repositories(self._requests, registry)
 
 
 def _asking_for_manifest(reference: Reference, digest: Digest | None) -> tuple[str, Wish]:

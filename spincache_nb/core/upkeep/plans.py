@@ -253,11 +253,12 @@ class RemovalResult:
 
     def summary(self) -> str:
         """The result in one line."""
-        text = f"{self.kind}: removed {count_text(len(self.removed), 'item')}, freed {size_text(self.freed_bytes)}"
-        text += f"; {count_text(len(self.skipped), 'item')} left, as things changed" if self.skipped else ""
-        return text + (
-            f"; {count_text(len(self.failed), 'item')} could not be removed" if self.failed else ""
+        gone, left, failed = (
+            count_text(len(items), "item") for items in (self.removed, self.skipped, self.failed)
         )
+        text = f"{self.kind}: removed {gone}, freed {size_text(self.freed_bytes)}"
+        text += f"; {left} left, as things changed" if self.skipped else ""
+        return text + (f"; {failed} could not be removed" if self.failed else "")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.summary()}>"

@@ -65,7 +65,8 @@ class RepairResult:
     def summary(self) -> str:
         """The result in one line."""
         return (
-            f"repaired {count_text(len(self.repaired), 'problem')} with {size_text(self.wire_bytes)} received; "
+            f"repaired {count_text(len(self.repaired), 'problem')} "
+            f"with {size_text(self.wire_bytes)} received; "
             f"{len(self.remaining)} remain, {len(self.damaged)} of them damage"
         )
 

@@ -15,23 +15,17 @@ import pandas as pd
 from spincache_nb.analysis.replay import Rules
 from spincache_nb.fleet import kernels
 from spincache_nb.fleet.catalog import Catalog
+from spincache_nb.fleet.engines import rows
 from spincache_nb.fleet.engines.base import most_saving, version_arrays
-from spincache_nb.fleet.engines.in_pandas import (
-    item_rows,
-    manifest_rows,
-    total_manifests,
-    wanted_parts,
-    with_manifests,
-)
 from spincache_nb.fleet.extras import load
-from spincache_nb.fleet.reading import Job, Numbers
+from spincache_nb.fleet.reading import Job
 
 ROWS_PER_TASK = 2_000_000
 """Rows that one task reads, unless there are fewer than two tasks for each thread then."""
 ROWS_PER_PARTITION = 4_000_000
 """Rows in a partition after the shuffle, likewise."""
 _FAN_IN = 8
-_Read = Callable[[Job], pd.DataFrame]
+_Read = Callable[[Sequence[Job]], pd.DataFrame]
 
 
 class DaskEngine:
@@ -73,14 +67,19 @@ class DaskEngine:
             return 2
         return max(1, sum(self._client.nthreads().values()))
 
-    def _shuffled(self, read: _Read, jobs: Sequence[Job], rows: int) -> list[Any]:
+    def _read(self, read: _Read, jobs: Sequence[Job], *, table: str) -> Any:
+        """A Dask frame whose partitions are read from some units each."""
+        count = self._catalog.dataset.row_count(table)
+        per_task = max(1, min(ROWS_PER_TASK, math.ceil(count / (2 * self._threads()))))
+        size = max(1, math.ceil(len(jobs) * per_task / max(count, 1)))
+        empty = read(jobs[:1]).iloc[:0]
+        return self._frames.from_map(read, list(rows.batches(jobs, size)), meta=empty)
+
+    def _shuffled(self, read: _Read, jobs: Sequence[Job], *, table: str) -> list[Any]:
         """Read units, shuffle their rows by key, and give the partitions, each to be computed."""
-        threads = self._threads()
-        per_task = max(1, min(ROWS_PER_TASK, math.ceil(rows / (2 * threads))))
-        batches = list(_batches(jobs, max(1, math.ceil(len(jobs) * per_task / max(rows, 1)))))
-        partitions = max(2 * threads, math.ceil(rows / ROWS_PER_PARTITION))
-        frame = self._frames.from_map(_read_batch, batches, read=read, meta=read(jobs[0]).iloc[:0])
-        shuffled = frame.shuffle(on="key", npartitions=partitions)
+        count = self._catalog.dataset.row_count(table)
+        partitions = max(2 * self._threads(), math.ceil(count / ROWS_PER_PARTITION))
+        shuffled = self._read(read, jobs, table=table).shuffle(on="key", npartitions=partitions)
         parts: list[Any] = shuffled.persist().to_delayed()
         return parts
 
@@ -89,23 +88,30 @@ class DaskEngine:
         merging = self._dask.delayed(_merged)
         level = list(parts)
         while len(level) > _FAN_IN:
-            level = [merging(merge, level[at : at + _FAN_IN]) for at in range(0, len(level), _FAN_IN)]
+            level = [merging(merge, some) for some in rows.batches(level, _FAN_IN)]
         found: pd.DataFrame = merging(merge, level).compute()
         return found
 
     @cached_property
-    def _by_host(self) -> list[Any]:
-        jobs = list(self._catalog.jobs())
+    def _blobs(self) -> list[Any]:
+        """Partitions of blobs; where hosts are in parts, of the blobs of each host."""
+        read = rows.host_blobs if self._catalog.dataset.in_parts else rows.blobs
         with self._current():
-            return self._shuffled(_blobs_of, jobs, self._catalog.dataset.row_count("uses"))
+            parts = self._shuffled(read, list(self._catalog.jobs()), table="uses")
+            whole = self._dask.delayed(kernels.merge_parts if self._catalog.dataset.in_parts else kernels.merge_blobs)
+            found: list[Any] = self._dask.persist(*(whole(part) for part in parts))
+            return list(found)
 
     @cached_property
-    def _overview(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    def _sums(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        in_parts = self._catalog.dataset.in_parts
         with self._current():
             overview = self._dask.delayed(_overview_of)
-            parts = [overview(part, self._catalog.dataset.in_parts) for part in self._by_host]
-            found = self._dask.compute(*parts)
-        hosts, firsts, counts = (pd.concat(frames, ignore_index=True) for frames in zip(*found, strict=True))
+            found = self._dask.compute(*(overview(part, in_parts) for part in self._blobs))
+            hosts, firsts, counts = (rows.joined(frames) for frames in zip(*found, strict=True))
+            if not in_parts:
+                read = self._read(_host_sums_of, list(self._catalog.jobs()), table="uses")
+                hosts = read.compute()
         return (
             kernels.merge_sums(hosts, "host"),
             kernels.merge_sums(firsts, "host"),
@@ -113,76 +119,56 @@ class DaskEngine:
         )
 
     def hosts(self) -> pd.DataFrame:
-        return self._overview[0]
+        return self._sums[0]
 
     def first_hosts(self) -> pd.DataFrame:
-        return self._overview[1]
+        return self._sums[1]
 
     def host_counts(self) -> pd.DataFrame:
-        return self._overview[2]
+        return self._sums[2]
 
     @cached_property
     def _manifests(self) -> list[Any]:
         jobs = list(self._catalog.jobs(manifests=True))
         with self._current():
-            return self._shuffled(manifest_rows, jobs, self._catalog.dataset.row_count("uses"))
+            counted = self._dask.delayed(kernels.count_manifests)
+            parts = self._shuffled(rows.manifests, jobs, table="uses")
+            found: list[Any] = self._dask.persist(*(counted(part) for part in parts))
+            return list(found)
 
     def digests(self, *, top: int | None = None, only: npt.NDArray[np.int64] | None = None) -> pd.DataFrame:
+        in_parts = self._catalog.dataset.in_parts
         with self._current():
             chosen = self._dask.delayed(_digests_of)
-            pairs = zip(self._by_host, self._manifests, strict=True)
-            in_parts = self._catalog.dataset.in_parts
+            pairs = zip(self._blobs, self._manifests, strict=True)
             found = self._dask.compute(*(chosen(*pair, in_parts, top, only) for pair in pairs))
-        return most_saving(pd.concat(found, ignore_index=True), top)
+        return most_saving(rows.joined(found), top)
 
     def host_pairs(self, hosts: Sequence[int]) -> pd.DataFrame:
-        with self._current():
-            pairs = self._dask.delayed(_host_pairs_of)
-            return self._sum([pairs(part, list(hosts)) for part in self._by_host], _pair_merge)
+        return self._pairs(rows.HostItems(hosts))
 
     def app_pairs(self, items: dict[str, Any]) -> pd.DataFrame:
-        numbers = self._catalog.app_items(items)
-        jobs = list(self._catalog.jobs())
-        read = _ItemReader({job.unit.number: found for job, found in zip(jobs, numbers, strict=True)})
+        return self._pairs(rows.AppItems(self._catalog.app_items(items)))
+
+    def _pairs(self, read: _Read) -> pd.DataFrame:
         with self._current():
-            parts = self._shuffled(read, jobs, self._catalog.dataset.row_count("uses"))
             pairs = self._dask.delayed(kernels.pair_sums)
+            parts = self._shuffled(read, list(self._catalog.jobs()), table="uses")
             return self._sum([pairs(part) for part in parts], _pair_merge)
 
     def fetches(self, versions: pd.DataFrame, rules: Rules) -> pd.DataFrame:
         repositories, unchanged = version_arrays(versions)
         jobs = list(self._catalog.jobs(versions=True))
         with self._current():
-            rows = self._catalog.dataset.row_count("layers")
-            parts = self._shuffled(_PartReader(repositories), jobs, rows)
+            parts = self._shuffled(rows.Parts(repositories), jobs, table="layers")
             numbers = self._dask.delayed(repositories), self._dask.delayed(unchanged)
             sums = self._dask.delayed(kernels.fetch_sums)
             return self._sum([sums(part, *numbers, rules) for part in parts], _version_merge)
 
     def close(self) -> None:
-        for name in ("_by_host", "_manifests"):
+        for name in ("_blobs", "_sums", "_manifests"):
             self.__dict__.pop(name, None)
         self._catalog.close()
-
-
-class _ItemReader:
-    """Reads the blobs of the apps of interest."""
-
-    def __init__(self, items: dict[int, Numbers]) -> None:
-        self._items = items
-
-    def __call__(self, job: Job) -> pd.DataFrame:
-        return item_rows(job, self._items[job.unit.number])
-
-
-class _PartReader:
-    """Reads the parts of the versions of interest."""
-
-    def __init__(self, repositories: Numbers) -> None:
-        self._repositories = repositories
-
-    def __call__(self, job: Job) -> pd.DataFrame:
-        return wanted_parts(job, self._repositories)
 
 
 def current_client() -> Any:
@@ -194,27 +180,14 @@ def current_client() -> Any:
         return None
 
 
-def _batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
-    for start in range(0, len(jobs), size):
-        yield list(jobs[start : start + size])
-
-
-def _read_batch(batch: Sequence[Job], read: _Read) -> pd.DataFrame:
-    return pd.concat([read(job) for job in batch], ignore_index=True)
-
-
-def _blobs_of(job: Job) -> pd.DataFrame:
-    return kernels.by_host(job.uses())
-
-
-def _whole(found: pd.DataFrame, in_parts: bool) -> pd.DataFrame:
-    return kernels.merge_parts(found) if in_parts else found
+def _host_sums_of(batch: Sequence[Job]) -> pd.DataFrame:
+    return rows.joined([kernels.sums_of_host(job.sizes()) for job in batch])
 
 
 def _overview_of(found: pd.DataFrame, in_parts: bool) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    whole = _whole(found, in_parts)
-    blobs = kernels.over_hosts(whole)
-    return kernels.host_sums(whole), kernels.first_host_sums(blobs), kernels.host_count_sums(blobs)
+    blobs = kernels.over_hosts(found) if in_parts else found
+    hosts = kernels.host_sums(found) if in_parts else kernels.host_sums(_NO_BLOBS)
+    return hosts, kernels.first_host_sums(blobs), kernels.host_count_sums(blobs)
 
 
 def _digests_of(
@@ -226,17 +199,12 @@ def _digests_of(
 ) -> pd.DataFrame:
     if only is not None:
         found = found[np.isin(found["key"], only)]
-    digests = most_saving(kernels.over_areas(kernels.over_hosts(_whole(found, in_parts))), top)
-    return with_manifests(digests, total_manifests(kernels.merge_manifests(manifests)))
-
-
-def _host_pairs_of(found: pd.DataFrame, hosts: Sequence[int]) -> pd.DataFrame:
-    wanted = found[np.isin(found["host"], hosts)]
-    return kernels.pair_sums(wanted.rename(columns={"host": "item", "stored": "bytes"}))
+    blobs = kernels.over_hosts(found) if in_parts else found
+    return rows.with_manifests(most_saving(kernels.over_areas(blobs), top), manifests)
 
 
 def _merged(merge: Callable[[pd.DataFrame], pd.DataFrame], frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return merge(pd.concat(frames, ignore_index=True))
+    return merge(rows.joined(frames))
 
 
 def _pair_merge(found: pd.DataFrame) -> pd.DataFrame:
@@ -245,3 +213,6 @@ def _pair_merge(found: pd.DataFrame) -> pd.DataFrame:
 
 def _version_merge(found: pd.DataFrame) -> pd.DataFrame:
     return kernels.merge_sums(found, "version")
+
+
+_NO_BLOBS = pd.DataFrame({name: np.empty(0, dtype=np.int64) for name in ("host", "needed", "stored")})

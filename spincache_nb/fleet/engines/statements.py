@@ -92,7 +92,7 @@ FROM (
     FROM blob {condition} GROUP BY key {limit}
 ) AS digest LEFT JOIN manifest_count USING (key)
 """
-MOST_SAVING = "ORDER BY needed - stored DESC, key < 0, key LIMIT {top}"
+MOST_SAVING = "ORDER BY sum(blob.needed) - sum(blob.stored) DESC, key < 0, key LIMIT {top}"
 
 HOST_PAIRS = """
 WITH found AS (
@@ -171,19 +171,19 @@ def _reused(rules: Rules, special: int) -> str:
 
 FETCH_TOTALS = """
 WITH fetch_sum AS (
-    SELECT version, CAST(sum(bytes) AS BIGINT) AS fetch,
+    SELECT version, CAST(sum(bytes) AS BIGINT) AS "fetch",
            CAST(sum(CASE WHEN archive THEN bytes ELSE 0 END) AS BIGINT) AS archive_fetch
     FROM fetched GROUP BY version
 ), member_sum AS (
-    SELECT version, count(*) AS members,
+    SELECT stand_in.version, count(*) AS members,
            CAST(sum(CASE WHEN least(known.version, earlier.version) < stand_in.version THEN size_bytes ELSE 0 END)
                 AS BIGINT) AS known
     FROM members JOIN stand_in USING (unit, app)
     LEFT JOIN first_part AS known USING (repository, key)
     LEFT JOIN first_member AS earlier USING (repository, key)
-    GROUP BY version
+    GROUP BY stand_in.version
 )
-SELECT version, coalesce(fetch, 0) AS fetch, coalesce(archive_fetch, 0) AS archive_fetch,
+SELECT version, coalesce("fetch", 0) AS "fetch", coalesce(archive_fetch, 0) AS archive_fetch,
        coalesce(known, 0) AS known, coalesce(members, 0) AS members
 FROM fetch_sum FULL JOIN member_sum USING (version)
 """

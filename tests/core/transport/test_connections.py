@@ -108,6 +108,15 @@ def test_body_is_framed_as_the_head_says(
     assert hostile.connections == (1 if reusable else 2)
 
 
+@pytest.mark.parametrize("coding", ["gzip", "gzip, chunked", "chunked, gzip", "chunked ", "identity"])
+def test_transfer_coding_that_is_not_chunked_is_refused(
+    hostile: HostileServer, transport: DirectTransport, coding: str
+) -> None:
+    hostile.on("/a", Raw(OK + f"Transfer-Encoding: {coding}\r\n\r\n3\r\nabc\r\n0\r\n\r\n".encode()))
+    with pytest.raises(httpx.RemoteProtocolError):
+        ask(transport, f"{hostile.url}/a")
+
+
 def test_head_is_given_as_it_came(hostile: HostileServer, transport: DirectTransport) -> None:
     head = b"X-Two: 1\r\nx-two: 2\r\nX-Folded: a\r\n  b\r\nX-Latin: \xe9\r\nContent-Length: 0\r\n\r\n"
     hostile.on("/a", Raw(b"HTTP/1.1 299 Whatever\r\n" + head))

@@ -96,6 +96,13 @@ def test_repair_result_is_short_and_escaped() -> None:
     assert len(result.damaged) == 50
 
 
+def test_representations_are_one_short_line() -> None:
+    result = RemovalResult(plan(), plan(items=1000).items)
+    assert repr(plan(items=1000)) == "<RemovalPlan prune: 1,000 items, 1000.0 KiB to free in /srv/registry>"
+    assert repr(result) == "<RemovalResult prune: removed 1,000 items, freed 1000.0 KiB>"
+    assert repr(RepairResult((), (), 0, 0, 0)).startswith("<RepairResult repaired 0 problems")
+
+
 def test_users_text_names_three() -> None:
     assert users_text(["a", "b", "c"]) == "a, b, c"
     assert users_text(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"

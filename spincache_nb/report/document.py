@@ -1,0 +1,81 @@
+"""The report as JSON: its numbers, for a program."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from spincache_nb import __version__
+from spincache_nb.analysis.inputs import rows
+from spincache_nb.report.material import Material
+from spincache_nb.report.sections import heading, sections
+
+FORMAT = "spincache-nb report 1"
+"""Name of the form; the number changes if something in it means something else."""
+
+
+def to_json(material: Material, *, title: str) -> str:
+    """Write the report as one JSON document in ASCII.
+
+    Parameters
+    ----------
+    material
+        What it shows.
+    title
+        Its heading.
+
+    Returns
+    -------
+    str
+        Sizes in bytes, times as ISO 8601 in UTC, missing values null. Tables are whole, as
+        `spincache_nb.analysis` gives them; only pairs of apps that share nothing are left out.
+    """
+    return json.dumps(_document(material, title), indent=1, allow_nan=False) + "\n"
+
+
+def _document(material: Material, title: str) -> dict[str, Any]:
+    pairs = material.shared_bytes
+    found: dict[str, Any] = {
+        "format": FORMAT,
+        "made_by": f"spincache-nb {__version__}",
+        "title": heading(title),
+        "summary": records(material.summary)[0],
+        "readings": {
+            section.name: [reading.text for reading in section.readings] for section in sections(material)
+        },
+        "breakdown": records(material.breakdown),
+        "sharing": records(material.sharing),
+        "sharing_sets": records(material.sharing_sets),
+        "shared_bytes": records(pairs[pairs["shared_bytes"] > 0]),
+        "version_savings": records(material.all_savings()),
+        "reclaimable": records(material.reclaimable),
+        "superseded": records(material.superseded),
+        "timeline": records(material.timeline.drop(columns="cache")),
+        "tags_over_time": records(material.tags.drop(columns="cache")),
+        "apps": records(material.apps),
+        "problems": records(material.problems),
+    }
+    if material.inside is not None:
+        found["cache_grains"] = records(material.inside.grains)
+        found["rebuilds"] = records(material.inside.rebuilds)
+    return found
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give one record per row, of values that JSON knows."""
+    names = [str(name) for name in frame.columns]
+    return [
+        {name: _value(value) for name, value in zip(names, line, strict=True)} for line in rows(frame, *names)
+    ]
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,76 @@
+"""The report as Markdown: its words and tables, for a pull request or a wiki."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from spincache_nb import __version__
+from spincache_nb.report.material import Material
+from spincache_nb.report.sections import Listing, facts, heading, sections
+from spincache_nb.report.tables import Cell
+
+_MEANT = re.compile(r"([\\`*_\[\]|~$@#^]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+"""What starts emphasis, code, links, cells, mathematics, mentions; bare addresses become links, too."""
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def to_markdown(material: Material, *, title: str) -> str:
+    """Write the report as Markdown with tables.
+
+    Parameters
+    ----------
+    material
+        What it shows.
+    title
+        Its heading.
+
+    Returns
+    -------
+    str
+        Text; no name in it can become a heading, a link, markup or HTML.
+    """
+    return "\n".join(_lines(material, title)) + "\n"
+
+
+def _lines(material: Material, title: str) -> Iterator[str]:
+    yield f"# {escaped(heading(title))}"
+    yield ""
+    for fact in facts(material):
+        yield f"- **{escaped(fact.value)}** {escaped(fact.name)}"
+    for section in sections(material):
+        yield from ("", f"## {escaped(section.title)}")
+        for text in (section.lead, *(reading.text for reading in section.readings)):
+            if text:
+                yield from ("", escaped(text))
+        for listing in section.listings:
+            yield from _table(listing)
+    yield from ("", f"Made by spincache-nb {escaped(__version__)}. Sizes are binary.")
+
+
+def _table(listing: Listing) -> Iterator[str]:
+    table = listing.table
+    yield from ("", f"**{escaped(listing.caption)}**", "")
+    yield _row(table.headings)
+    yield "|" + "|".join("---:" if "number" in cell.style else "---" for cell in table.headings) + "|"
+    for line in table.lines:
+        yield _row(line)
+    if table.more:
+        yield from ("", f"and {table.more} more")
+
+
+def _row(cells: tuple[Cell, ...]) -> str:
+    return "| " + " | ".join(escaped(cell.text) for cell in cells) + " |"
+
+
+def escaped(text: str) -> str:
+    """Make text mean itself in Markdown, where it does not begin a line.
+
+    Examples
+    --------
+    >>> print(escaped("<b>|*x*"))
+    &lt;b&gt;\\|\\*x\\*
+    """
+    harmless = _MEANT.sub(r"\\\1", " ".join(text.split()))
+    return "".join(_ENTITIES.get(character, character) for character in harmless)

@@ -1,0 +1,147 @@
+"""What the tabs of a panel share: the cache, what was read of it, who works, and where faults appear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from spincache_nb import frames as frames_of
+from spincache_nb.analysis.inputs import Frames
+from spincache_nb.core.cache import Cache
+from spincache_nb.widgets import look
+from spincache_nb.widgets.words import error_text
+from spincache_nb.widgets.work import Outcome, Reader, Worker, heard_warnings
+
+FRAMES = ("disk", "blobs", "uses", "layers", "apps", "files", "problems")
+"""Frames that the tabs draw on."""
+
+T = TypeVar("T")
+Listener = Callable[[], object]
+
+
+class Desk:
+    """Shared by the tabs.
+
+    Parameters
+    ----------
+    cache
+        The cache.
+    projects
+        Paths of projects that use it, too.
+    options
+        Keyword arguments of `pull` and `plan_pull`: how to talk to registries.
+
+    Attributes
+    ----------
+    frames : Frames or None
+        What was read last, or None before the first time.
+    selected : tuple of str
+        References chosen in the list of apps.
+    alert : ipywidgets.HTML
+        Where faults appear.
+    worker : Worker
+        Does what asks a registry or changes the cache, one thing at a time.
+    reader : Reader
+        Reads the cache.
+    """
+
+    def __init__(self, cache: Cache, projects: Sequence[str], options: Mapping[str, Any]) -> None:
+        self.cache = cache
+        self.projects = tuple(projects)
+        self.options = dict(options)
+        self.frames: Frames | None = None
+        self.selected: tuple[str, ...] = ()
+        self.alert = look.line()
+        self.worker = Worker(self._tell_busy)
+        self.reader = Reader(self.fail)
+        self.on_frames: list[Listener] = []
+        self.on_selection: list[Listener] = []
+        self.on_busy: list[Callable[[bool], object]] = []
+
+    # Faults ----------------------------------------------------------------------------------
+
+    def fail(self, fault: BaseException) -> None:
+        """Show a fault in plain words."""
+        look.say(self.alert, error_text(fault), style="alert", role="alert")
+
+    def warn(self, text: str) -> None:
+        """Show a warning."""
+        look.say(self.alert, text, style="alert warn", role="alert")
+
+    def clear_alert(self) -> None:
+        """Show no fault any more."""
+        look.say(self.alert, "")
+
+    def guarded(self, action: Callable[[], object]) -> Callable[[], None]:
+        """Make a handler that shows what goes wrong in it; an exception in a handler would be lost."""
+
+        def handler() -> None:
+            try:
+                action()
+            except Exception as exc:  # noqa: BLE001 - shown in the panel
+                self.fail(exc)
+
+        return handler
+
+    # Work ------------------------------------------------------------------------------------
+
+    def work(self, job: Callable[[Any], Any], done: Callable[[Outcome[Any]], object]) -> bool:
+        """Begin a job unless one is running; its fault is shown, then `done` takes the outcome."""
+
+        def quiet(cancel: Any) -> Any:
+            with heard_warnings(self.warn):
+                return job(cancel)
+
+        def finish(outcome: Outcome[Any]) -> None:
+            if outcome.fault is not None:
+                self.fail(outcome.fault)
+            done(outcome)
+
+        if self.worker.is_busy:
+            return False
+        self.clear_alert()
+        return self.worker.start(quiet, finish)
+
+    def _tell_busy(self, is_busy: bool) -> None:
+        for listener in self.on_busy:
+            listener(is_busy)
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Read the cache anew, then tell who listens."""
+        self.read("frames", self._load, self._take)
+
+    def read(self, key: str, work: Callable[[], T], done: Callable[[T], object]) -> None:
+        """Read something beside the kernel; see `Reader.submit`."""
+
+        def quiet(action: Callable[[], Any]) -> Any:
+            with heard_warnings(self.warn):
+                return action()
+
+        self.reader.submit(key, lambda: quiet(work), lambda value: quiet(lambda: done(value)))
+
+    def _load(self) -> Frames:
+        return frames_of.load(self.cache, *FRAMES, projects=self.projects)
+
+    def _take(self, frames: Frames) -> None:
+        self.frames = frames
+        for listener in self.on_frames:
+            self.guarded(listener)()
+
+    def select(self, references: Sequence[str]) -> None:
+        """Say which apps are chosen."""
+        chosen = tuple(references)
+        if chosen != self.selected:
+            self.selected = chosen
+            for listener in self.on_selection:
+                listener()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is done and read any more; say whether that came in time (seconds)."""
+        return self.worker.wait(timeout) and self.reader.wait(timeout)
+
+    def close(self) -> None:
+        """Stop all work."""
+        self.worker.close()
+        self.reader.close()

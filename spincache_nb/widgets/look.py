@@ -1,0 +1,126 @@
+"""What the panel is made of: its style, and widgets with names that a screen reader can say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+
+from spincache_nb.core.display import escaped
+
+PANEL_CLASS = "spincache-panel"
+LABEL_WIDTH = "88px"
+
+STYLE = """<style>
+.spincache-panel { --sc-line: var(--jp-border-color2, #d0d0d0); --sc-dim: var(--jp-ui-font-color2, #616161);
+  --sc-ground: var(--jp-layout-color2, #f4f4f4); --sc-ink: var(--jp-ui-font-color1, #212121);
+  max-width: 1040px; color: var(--sc-ink); }
+.spincache-panel .widget-html-content, .spincache-panel .widget-html > .widget-html-content {
+  line-height: 1.45; white-space: normal; overflow-wrap: anywhere; }
+.spincache-panel .sc-head { display: flex; flex-wrap: wrap; gap: 2px 14px; align-items: baseline;
+  padding: 2px 0 6px 0; }
+.spincache-panel .sc-head code { background: transparent; color: var(--sc-dim); }
+.spincache-panel .sc-dim { color: var(--sc-dim); }
+.spincache-panel .sc-wrong { color: var(--jp-error-color0, #a31515); }
+.spincache-panel .sc-alert { border: 1px solid var(--jp-error-color1, #d32f2f); border-left-width: 5px;
+  border-radius: 3px; padding: 6px 10px; margin: 0; background: var(--jp-layout-color1, #fff); }
+.spincache-panel .sc-warn { border-color: var(--jp-warn-color1, #ef6c00); }
+.spincache-panel table { border-collapse: collapse; font-size: 12px; margin: 4px 0; }
+.spincache-panel th, .spincache-panel td { padding: 3px 14px 3px 0; border-bottom: 1px solid var(--sc-line);
+  vertical-align: top; }
+.spincache-panel td:last-child, .spincache-panel th:last-child { padding-right: 4px; }
+.spincache-panel td code { white-space: nowrap; background: transparent; }
+.spincache-panel .spincache-value { margin: 2px 0 12px 0; }
+.spincache-panel .spincache-value p { margin: 4px 0; color: var(--sc-dim); }
+.spincache-panel .sc-scroll { overflow: auto; max-height: 420px; }
+.spincache-panel .sc-table { overflow-x: auto; border: 1px solid var(--sc-line); border-radius: 3px; }
+.spincache-panel .sc-row { display: grid !important; align-items: center; min-width: 700px;
+  grid-template-columns: minmax(260px, 1fr) repeat(3, 104px) 146px; column-gap: 8px; padding: 0 10px;
+  overflow: visible; }
+.spincache-panel .sc-row > * { width: auto; margin: 0; min-width: 0; }
+.spincache-panel .sc-row.sc-body { border-top: 1px solid var(--sc-line); min-height: 30px; }
+.spincache-panel .sc-row.sc-body:hover { background: var(--sc-ground); }
+.spincache-panel .sc-row.sc-chosen { background: var(--jp-brand-color3, #dceefb); }
+.spincache-panel .sc-row .sc-cells { grid-column: span 4; }
+.spincache-panel .sc-cells .sc-grid { display: grid; grid-template-columns: repeat(3, 104px) 146px;
+  column-gap: 8px; font-variant-numeric: tabular-nums; }
+.spincache-panel .sc-grid span { text-align: right; }
+.spincache-panel .sc-row .widget-checkbox label { display: flex; align-items: center; width: 100%; }
+.spincache-panel .sc-row .widget-checkbox span { overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; }
+.spincache-panel .sc-header { background: var(--sc-ground); }
+.spincache-panel .sc-header button { background: transparent; font-weight: 600; text-align: right;
+  padding: 0; box-shadow: none; }
+.spincache-panel .sc-header button:first-child { text-align: left; }
+.spincache-panel .sc-header button:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); }
+.spincache-panel .sc-bar { display: grid !important; align-items: center; column-gap: 12px;
+  grid-template-columns: minmax(170px, 1fr) 240px minmax(210px, 1.2fr); overflow: visible; }
+.spincache-panel .sc-bar > * { width: auto; margin: 1px 0; min-width: 0; }
+.spincache-panel .sc-bar .sc-name .widget-html-content { overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; }
+.spincache-panel .sc-small .widget-html-content { font-size: 12px; }
+.spincache-panel .sc-small .progress { height: 10px; }
+.spincache-panel figure { margin: 6px 0; }
+.spincache-panel figure img { max-width: 100%; height: auto; }
+.spincache-panel figcaption { color: var(--sc-dim); }
+</style>"""
+
+
+def button(
+    name: str,
+    on_click: Callable[[], object],
+    *,
+    hint: str,
+    style: str = "",
+    wide: bool = False,
+) -> Any:
+    """Make a button; without an icon, whose character would become part of its name.
+
+    Parameters
+    ----------
+    name
+        What it says, which is also how a screen reader calls it.
+    on_click
+        What it does.
+    hint
+        What it does, in a few words.
+    style
+        ``primary``, ``danger`` or another style of ipywidgets; plain unless given.
+    wide
+        Whether it is as wide as its name, rather than as the others.
+    """
+    layout = {"width": "auto" if wide else "132px"}
+    made = widgets.Button(description=name, tooltip=hint, button_style=style, layout=layout)
+    made.on_click(lambda _button: on_click())
+    return made
+
+
+def line(text: str = "", *, style: str = "") -> Any:
+    """Make a place for one line of text; see `say`."""
+    place = widgets.HTML(layout={"margin": "0"})
+    say(place, text, style=style)
+    return place
+
+
+def say(place: Any, text: str, *, style: str = "", role: str = "status") -> None:
+    """Show text, escaped, where a screen reader hears of it.
+
+    Parameters
+    ----------
+    place
+        A widget made by `line`.
+    text
+        Any text; nothing empties the place.
+    style
+        ``dim``, ``wrong``, ``alert`` or ``warn``; plain unless given.
+    role
+        ``status``, or ``alert`` for what is to be heard at once.
+    """
+    names = " ".join(f"sc-{name}" for name in style.split())
+    place.value = f'<div role="{role}" class="{names}">{escaped(text)}</div>' if text else ""
+
+
+def shown(widget: Any, visible: bool) -> None:
+    """Show a widget or take it out of sight (and out of reach of the keyboard)."""
+    widget.layout.display = None if visible else "none"

@@ -1,0 +1,137 @@
+"""The plots that a panel offers: chosen at once, computed and drawn one at a time when they are looked at."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from matplotlib.figure import Figure
+
+from spincache_nb import analysis, plots
+from spincache_nb.analysis.inputs import Frames
+from spincache_nb.analysis.repositories import versioned_repositories
+from spincache_nb.core.display import count_text, escaped, size_text
+
+MOST_REPOSITORIES = 20
+"""Repositories whose versions are offered; those with most bytes come first."""
+
+MOST_PAIRED = 300
+"""Apps up to which every pair is compared: what that costs grows with their square."""
+
+_DPI = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One plot, not computed yet.
+
+    Parameters
+    ----------
+    title
+        What it shows.
+    make
+        Draws it on a new figure.
+    """
+
+    title: str
+    make: Callable[[], Figure]
+
+    def png(self) -> bytes:
+        """Draw it without pyplot, so that no cell shows it and no style changes."""
+        figure = self.make()
+        with io.BytesIO() as made:
+            figure.savefig(made, format="png", dpi=_DPI)
+            return made.getvalue()
+
+    def html(self, alternative: str) -> str:
+        """The plot as an ``<img>`` with a text for those who cannot see it.
+
+        Parameters
+        ----------
+        alternative
+            What to say beside the title; any text.
+        """
+        source = base64.b64encode(self.png()).decode("ascii")
+        text = escaped(f"{self.title}. {alternative}")
+        return f'<figure><img alt="{text}" src="data:image/png;base64,{source}"></figure>'
+
+
+def pictures_of(frames: Frames) -> list[Picture]:
+    """Choose the plots for a cache.
+
+    Parameters
+    ----------
+    frames
+        Loaded frames: disk, blobs, uses, layers, apps, files.
+
+    Returns
+    -------
+    list of Picture
+        Where the bytes go, which apps share how much, what each pair has in common (of up to 300
+        apps), what each version costs; none for an empty cache.
+    """
+    count = len(frames.need("apps"))
+    if not count:
+        return []
+    pairs = (
+        [Picture("What each pair of apps shares", partial(_pairs, frames))] if count <= MOST_PAIRED else []
+    )
+    return [
+        Picture("Where the bytes on disk go", partial(_breakdown, frames)),
+        Picture("Which apps share how much", partial(_sharing, frames)),
+        *pairs,
+        *(
+            Picture(f"What each version of {repository} costs", partial(_versions, frames, repository))
+            for repository in versioned_repositories(frames)[:MOST_REPOSITORIES]
+        ),
+    ]
+
+
+def summary_text(frames: Frames) -> str:
+    """Say in one sentence what sharing saves.
+
+    Parameters
+    ----------
+    frames
+        Loaded frames: disk, blobs, uses, layers, apps, problems.
+    """
+    row = analysis.summary(frames).iloc[0]
+    needed, stored, saved = (
+        size_text(int(row[name])) for name in ("logical_bytes", "stored_bytes", "saved_bytes")
+    )
+    apps = count_text(int(row["app_count"]), "app")
+    return f"{apps} would need {needed} each on its own; {stored} are stored, so sharing saves {saved}."
+
+
+def _figure(plot: str, count: int) -> Figure:
+    return Figure(figsize=plots.figure_size(plot, count), layout="constrained")
+
+
+def _breakdown(frames: Frames) -> Figure:
+    table = analysis.breakdown(frames)
+    figure = _figure("breakdown", len(table))
+    plots.breakdown(table, ax=figure.add_subplot())
+    return figure
+
+
+def _sharing(frames: Frames) -> Figure:
+    sets = analysis.sharing_sets(frames)
+    figure = _figure("sharing", sets[sets["user_count"] > 1]["user"].nunique())
+    plots.sharing(sets, fig=figure)
+    return figure
+
+
+def _pairs(frames: Frames) -> Figure:
+    figure = _figure("shared_bytes", len(frames.need("apps")))
+    plots.shared_bytes(analysis.shared_bytes(frames), ax=figure.add_subplot())
+    return figure
+
+
+def _versions(frames: Frames, repository: str) -> Figure:
+    savings = analysis.version_savings(frames, repository)
+    figure = _figure("version_savings", len(savings))
+    plots.version_savings(savings, ax=figure.add_subplot())
+    return figure

@@ -1,0 +1,256 @@
+"""No answer costs more memory, disk or requests than a limit allows, whatever it claims to be."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import tarfile
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from spincache_nb import Cache, History, plan_pull, pull
+from spincache_nb.core.archive import ArchiveLimits, list_members
+from spincache_nb.errors import (
+    ArchiveError,
+    LimitError,
+    ManifestError,
+    ProtocolError,
+    SizeMismatchError,
+    SpinCacheError,
+)
+from tests.core.clients import quick_client, ref
+from tests.faults import judge
+from tests.faults.places import small_app
+from tests.support.artifact import IMAGE_CONFIG, OCI_INDEX, WASM, Artifact, compact, descriptor, sha256
+from tests.support.artifacts import assemble
+from tests.support.behaviours import Reply
+from tests.support.faults import Stream
+from tests.support.hostile import HostileServer
+
+MIB = 1 << 20
+OFF = History(enabled=False)
+GIB = 1 << 30
+
+
+@contextmanager
+def memory_below(most: int) -> Iterator[None]:
+    """Fail if what runs inside allocates more at a time; the test's own servers count, too."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_endless_manifest(hostile: HostileServer, tmp_path: Path, chunked: bool) -> None:
+    hostile.always("*/manifests/*", Stream(GIB, chunked=chunked))
+    with memory_below(24 * MIB), pytest.raises(LimitError):
+        pull(Cache(tmp_path), f"{hostile.name}/a/b:c", history=OFF)
+    assert hostile.body_bytes < 40 * MIB
+    assert judge.files(tmp_path) == []
+
+
+def test_endless_token_answer(hostile: HostileServer, tmp_path: Path) -> None:
+    hostile.require("nothing", f'Bearer realm="{hostile.url}/token"')
+    hostile.always("/token", Stream(GIB))
+    with memory_below(24 * MIB), pytest.raises(LimitError):
+        pull(Cache(tmp_path), f"{hostile.name}/a/b:c", history=OFF)
+    assert hostile.body_bytes < 40 * MIB
+
+
+def test_endless_error_page(hostile: HostileServer, tmp_path: Path) -> None:
+    class Page:
+        def answer(self, call: object) -> bool:
+            wire = call.wire  # type: ignore[attr-defined]
+            wire.send_head(404, (("Transfer-Encoding", "chunked"),))
+            for _ in range(1000):
+                wire.send_chunk(bytes(MIB))
+            return False
+
+    hostile.always("*/manifests/*", Page())
+    with memory_below(24 * MIB), pytest.raises(SpinCacheError):
+        pull(Cache(tmp_path), f"{hostile.name}/a/b:c", history=OFF)
+    assert hostile.body_bytes < 40 * MIB
+
+
+def test_endless_blob(hostile: HostileServer, tmp_path: Path) -> None:
+    """No more is read, and none is kept, than the descriptor says."""
+    app = small_app(1)
+    hostile.serve(app)
+    hostile.always(f"*/blobs/{app.layers[0]['digest']}", Stream(GIB, start=b""))
+    with memory_below(32 * MIB), pytest.raises(SizeMismatchError):
+        pull(Cache(tmp_path), app.reference(hostile.name), history=OFF)
+    assert hostile.body_bytes < 40 * MIB
+    assert judge.leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("part", ["config", "locked app"])
+def test_document_that_declares_a_gigabyte_is_not_asked_for(
+    hostile: HostileServer, tmp_path: Path, part: str
+) -> None:
+    app = small_app(1)
+    document = app.document
+    one = document["config"] if part == "config" else document["layers"][-1]
+    one["size"] = GIB
+    spoilt = Artifact("demo/spoilt", "v1", compact(document), blobs=app.blobs)
+    hostile.serve(spoilt)
+    with pytest.raises(LimitError):
+        pull(Cache(tmp_path), spoilt.reference(hostile.name), history=OFF)
+    assert hostile.requests_for(f"*/blobs/{one['digest']}") == []
+
+
+def test_blob_larger_than_the_disk_is_not_asked_for(hostile: HostileServer, tmp_path: Path) -> None:
+    config = compact({"architecture": "wasm", "os": "wasip1"})
+    layer = {"mediaType": WASM, "digest": "sha256:" + "0" * 64, "size": shutil.disk_usage(tmp_path).total * 2}
+    document = {**assemble((IMAGE_CONFIG, config), []), "layers": [layer]}
+    app = Artifact("demo/huge", "v1", compact(document), blobs={sha256(config): config})
+    hostile.serve(app)
+    with pytest.raises(SpinCacheError, match="free"):
+        pull(Cache(tmp_path), app.reference(hostile.name), history=OFF)
+    assert hostile.requests_for("*/blobs/*") == []
+    assert judge.files(tmp_path) == []
+
+
+def test_index_in_an_index(hostile: HostileServer, tmp_path: Path) -> None:
+    """An index leads to a manifest, or nowhere: depth is one."""
+    from spincache_nb.core.manifest import Platform
+
+    here = Platform.of_this_host()
+    child = b""
+    for depth in range(5):
+        entry = {
+            **descriptor(OCI_INDEX, child),
+            "platform": {"os": here.os, "architecture": here.architecture},
+        }
+        child = compact({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]})
+        hostile.serve(Artifact("demo/index", f"v{depth}", child, OCI_INDEX))
+    with pytest.raises(ManifestError):
+        plan_pull(Cache(tmp_path), f"{hostile.name}/demo/index:v4")
+    assert len(hostile.requests_for("*/manifests/*")) == 2
+
+
+def test_tags_without_end(hostile: HostileServer) -> None:
+    """Pages that always have a next one end at the limit; pages in a circle at once."""
+    from spincache_nb.core.transport.settings import Limits
+
+    def page(call: object) -> Reply:
+        number = int(call.request.query.get("last", ["0"])[0])  # type: ignore[attr-defined]
+        link = f'</v2/a/b/tags/list?last={number + 1}>; rel="next"'
+        return Reply(200, json.dumps({"tags": [f"v{number}"]}).encode(), (("Link", link),))
+
+    class Pages:
+        def answer(self, call: object) -> bool:
+            return page(call).answer(call)  # type: ignore[arg-type]
+
+    hostile.always("*/tags/list", Pages())
+    with quick_client(limits=Limits(tag_pages=20)) as client, pytest.raises(LimitError):
+        list(client.tags(ref(f"{hostile.name}/a/b:c")))
+    assert len(hostile.requests_for("*/tags/list")) == 20
+
+
+def test_tags_of_another_host_are_not_asked_for(
+    hostile: HostileServer, start_hostile: Callable[..., HostileServer]
+) -> None:
+    other = start_hostile("127.0.0.2")
+    body = json.dumps({"tags": ["v1"]}).encode()
+    hostile.always(
+        "*/tags/list", Reply(200, body, (("Link", f'<{other.url}/v2/a/b/tags/list?x>; rel="next"'),))
+    )
+    with quick_client(auth=("ann", "x")) as client, pytest.raises(ProtocolError):
+        list(client.tags(ref(f"{hostile.name}/a/b:c")))
+    assert other.requests == []
+
+
+# Archives -------------------------------------------------------------------------------------
+
+
+def header(kind: bytes, size: int = 0, name: str = "x") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 512)
+
+
+def sparse(real: int) -> bytes:
+    """The header of a sparse file without any content."""
+    block = bytearray(header(b"S"))
+    block[483:495] = b"%011o\0" % real
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def sparse_without_end() -> bytes:
+    block = bytearray(sparse(0))
+    block[482] = 1
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    more = (b"%011o\0" % 1) * 42 + b"\1" + bytes(7)
+    return bytes(block) + more * 20_000
+
+
+BOMBS = {
+    "overlapping pax records": header(b"x", 80_001) + padded(b"2 " * 40_000 + b"=") + header(b"0"),
+    "digits in a pax header": header(b"x", 900_000) + padded(b"1" * 900_000) + header(b"0"),
+    "long names in a row": (header(b"L", 100) + padded(b"n" * 100)) * 3000 + header(b"0"),
+    "pax headers in a row": (header(b"x", 9) + padded(b"9 path=a\n")) * 3000 + header(b"0"),
+    "global headers without end": (header(b"g", 9) + padded(b"9 path=a\n")) * 3000,
+    "a name of a gigabyte": header(b"L", GIB),
+    "a sparse file of gigabytes": sparse((1 << 31) - 1),
+    "many sparse files": sparse(1 << 28) * 400,
+    "a sparse map without end": sparse_without_end(),
+    "a member of exabytes": header(b"0", 1 << 62),
+    "entries without end": header(b"0") * 6000,
+    "a map that breaks off": sparse_without_end()[:1000],
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bomb(name: str) -> None:
+    """Small archives that would cost the standard library's reader gigabytes, minutes or its stack."""
+    import io
+    import time
+
+    packed = gzip.compress(BOMBS[name], mtime=0)
+    assert len(packed) < 200_000
+    started = time.process_time()
+    with memory_below(24 * MIB), pytest.raises((LimitError, ArchiveError)):
+        list_members(io.BytesIO(packed), where="test", limits=ArchiveLimits(entries=5000))
+    assert time.process_time() - started < 5
+
+
+def test_bomb_in_a_pull_leaves_nothing_half(hostile: HostileServer, tmp_path: Path) -> None:
+    from tests.support.artifact import APPLICATION, ARCHIVE
+    from tests.support.artifacts import locked_app
+
+    app = locked_app(_components(), {"name": "x"})
+    bomb = gzip.compress(sparse((1 << 31) - 1) + bytes(1024), mtime=0)
+    config = compact({"architecture": "wasm", "os": "wasip1"})
+    layers = [(WASM, _components()[0].wasm), (ARCHIVE, bomb), (APPLICATION, app)]
+    document = assemble((IMAGE_CONFIG, config), layers)
+    blobs = {sha256(data): data for _, data in [(IMAGE_CONFIG, config), *layers]}
+    artifact = Artifact("demo/bomb", "v1", compact(document), blobs=blobs)
+    hostile.serve(artifact)
+    with memory_below(48 * MIB), pytest.raises(LimitError):
+        pull(Cache(tmp_path), artifact.reference(hostile.name), history=OFF)
+    assert judge.faults_of(tmp_path) == []
+    assert judge.leftovers(tmp_path) == []
+    assert not list(tmp_path.rglob("manifest.json"))
+    assert sum(path.stat().st_size for path in judge.files(tmp_path)) < MIB
+
+
+def _components() -> tuple[object, ...]:
+    from tests.support.artifact import wasm_module
+    from tests.support.artifacts import Component
+
+    return (Component("a", wasm_module("bomb", 500)),)

@@ -1,0 +1,217 @@
+"""Symbolic links in the cache, the state and at an export are never followed for writing or deleting."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from spincache_nb import Cache, History, export, plan_clear, plan_prune, plan_remove, pull, repair
+from spincache_nb.core.history import HistoryWarning
+from spincache_nb.errors import SpinCacheError
+from tests.faults import judge
+from tests.faults.places import small_app
+from tests.support.hostile import HostileServer
+from tests.support.trees import read_tree
+
+OFF = History(enabled=False)
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder outside the cache with things in it that nobody may change."""
+    folder = tmp_path / "outside"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "precious").write_bytes(b"precious")
+    (folder / "sub/manifest.json").write_bytes(b"precious too")
+    return folder
+
+
+@pytest.fixture
+def reference(hostile: HostileServer) -> str:
+    hostile.serve(small_app(1), small_app(2))
+    return small_app(1).reference(hostile.name)
+
+
+def untouched(folder: Path) -> bool:
+    return read_tree(folder) == {"precious": b"precious", "sub/manifest.json": b"precious too"}
+
+
+def tag_folder(root: Path, reference: str) -> Path:
+    return root / "registry/manifests" / reference.replace(":v1", "/v1")
+
+
+FOLDERS: dict[str, Callable[[Path, str], Path]] = {
+    "wasm": lambda root, reference: root / "registry/wasm",
+    "data": lambda root, reference: root / "registry/data",
+    "manifests": lambda root, reference: root / "registry/manifests",
+    "registry's folder": lambda root, reference: tag_folder(root, reference).parents[2],
+    "repository": lambda root, reference: tag_folder(root, reference).parent,
+    "tag": tag_folder,
+}
+
+
+@pytest.mark.parametrize("place", FOLDERS)
+@pytest.mark.parametrize("full", [False, True], ids=["new cache", "cached app"])
+def test_pull_does_not_write_through_a_linked_folder(
+    tmp_path: Path, outside: Path, reference: str, place: str, full: bool
+) -> None:
+    root = tmp_path / "cache"
+    if full:
+        pull(Cache(root), reference, history=OFF)
+    link = FOLDERS[place](root, reference)
+    shutil.rmtree(link, ignore_errors=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside)
+    with pytest.raises(SpinCacheError):
+        pull(Cache(root), reference, history=OFF)
+    assert untouched(outside)
+    assert link.is_symlink()
+    assert judge.leftovers(root) == []
+
+
+@pytest.mark.parametrize("target", ["precious", "nothing", "sub"])
+def test_pull_replaces_a_link_in_a_files_place(
+    tmp_path: Path, outside: Path, reference: str, target: str
+) -> None:
+    """Every file of a cached app in turn is a link to something outside."""
+    root = tmp_path / "cache"
+    pull(Cache(root), reference, history=OFF)
+    for path in judge.files(root / "registry"):
+        path.unlink()
+        path.symlink_to(outside / target)
+        pull(Cache(root), reference, history=OFF)
+        assert path.is_file()
+        assert not path.is_symlink()
+        assert untouched(outside)
+        assert judge.faults_of(root) == []
+
+
+def test_sweep_of_leftovers_removes_links_themselves(tmp_path: Path, outside: Path, reference: str) -> None:
+    root = tmp_path / "cache"
+    pull(Cache(root), reference, history=OFF)
+    links = [root / "registry/data/.spincache-1-a", tag_folder(root, reference) / ".spincache-1-b"]
+    for link in links:
+        link.symlink_to(outside / "precious")
+        os.utime(link, (0, 0), follow_symlinks=False)
+    pull(Cache(root), reference, history=OFF)
+    assert not any(os.path.lexists(link) for link in links)
+    assert untouched(outside)
+
+
+@pytest.mark.parametrize("place", FOLDERS)
+@pytest.mark.parametrize("what", ["remove", "prune", "clear", "repair"])
+def test_upkeep_does_not_reach_through_a_linked_folder(
+    tmp_path: Path, outside: Path, reference: str, place: str, what: str
+) -> None:
+    """The content of the folder was moved outside: as a target of deletion it would look right."""
+    root = tmp_path / "cache"
+    cache = Cache(root)
+    pull(cache, reference, history=OFF)
+    link = FOLDERS[place](root, reference)
+    moved = outside / "moved"
+    link.rename(moved)
+    link.symlink_to(moved)
+    for path in moved.rglob("*"):
+        os.utime(path, (0, 0))
+    before = read_tree(outside)
+    try:
+        if what == "remove":
+            plan_remove(cache, [reference]).execute()
+        elif what == "prune":
+            plan_prune(cache, grace_seconds=0, keep_bytes=0).execute()
+        elif what == "clear":
+            plan_clear(cache).execute()
+        else:
+            repair(cache)
+    except SpinCacheError:
+        assert link.is_symlink()
+    assert read_tree(outside) == before
+
+
+@pytest.mark.parametrize("what", ["remove", "prune", "clear"])
+def test_upkeep_removes_links_in_files_places_themselves(
+    tmp_path: Path, outside: Path, reference: str, what: str
+) -> None:
+    root = tmp_path / "cache"
+    cache = Cache(root)
+    pull(cache, reference, history=OFF)
+    for path in judge.files(root / "registry"):
+        if path.parent.name in ("wasm", "data"):
+            path.unlink()
+            path.symlink_to(outside / "precious")
+            os.utime(path, (0, 0), follow_symlinks=False)
+    plan = {
+        "remove": lambda: plan_remove(cache, [reference]),
+        "prune": lambda: plan_prune(cache, grace_seconds=0, keep_bytes=0),
+        "clear": lambda: plan_clear(cache),
+    }[what]
+    with contextlib.suppress(SpinCacheError):
+        plan().execute()
+    assert untouched(outside)
+
+
+@pytest.mark.parametrize("suffix", ["", ".lock"])
+@pytest.mark.parametrize("target", ["precious", "new"])
+def test_history_is_not_written_through_a_link(
+    tmp_path: Path, outside: Path, reference: str, suffix: str, target: str
+) -> None:
+    history = tmp_path / "state/history.jsonl"
+    history.parent.mkdir()
+    (tmp_path / f"state/history.jsonl{suffix}").symlink_to(outside / target)
+    with pytest.warns(HistoryWarning):
+        pull(Cache(tmp_path / "cache"), reference, history=History(history))
+    assert untouched(outside)
+
+
+def test_history_replaces_a_link_in_the_older_files_place(
+    tmp_path: Path, outside: Path, reference: str
+) -> None:
+    history = tmp_path / "state/history.jsonl"
+    history.parent.mkdir()
+    (tmp_path / "state/history.jsonl.1").symlink_to(outside / "precious")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(4):
+            pull(Cache(tmp_path / "cache"), reference, history=History(history, max_bytes=700))
+    assert untouched(outside)
+
+
+def test_history_that_is_a_pipe_does_not_hang(tmp_path: Path, reference: str) -> None:
+    history = tmp_path / "state/history.jsonl"
+    history.parent.mkdir()
+    os.mkfifo(history)
+    with pytest.warns(HistoryWarning):
+        pull(Cache(tmp_path / "cache"), reference, history=History(history))
+
+
+def test_export_replaces_a_link_and_not_what_it_points_to(
+    tmp_path: Path, outside: Path, reference: str
+) -> None:
+    cache = Cache(tmp_path / "cache")
+    history = History(tmp_path / "state/h")
+    pull(cache, reference, history=history)
+    target = tmp_path / "app.tar"
+    target.symlink_to(outside / "precious")
+    export(cache, reference, target, history=history)
+    assert untouched(outside)
+    assert not target.is_symlink()
+
+
+def test_export_reads_no_blob_through_a_link(tmp_path: Path, outside: Path, reference: str) -> None:
+    """A link in a blob's place could lead to a file that was never meant to leave."""
+    cache = Cache(tmp_path / "cache")
+    history = History(tmp_path / "state/h")
+    pull(cache, reference, history=history)
+    for path in judge.files(tmp_path / "cache/registry/wasm"):
+        (outside / path.name).write_bytes(path.read_bytes())
+        path.unlink()
+        path.symlink_to(outside / path.name)
+    with pytest.raises(SpinCacheError):
+        export(cache, reference, tmp_path / "app.tar", history=history)
+    assert not (tmp_path / "app.tar").exists()
