@@ -1,4 +1,4 @@
-"""Demo apps and an embedded registry that serves them, offline and on loopback.
+"""Demo apps, an embedded registry that serves them on loopback, and a cache of every generation of Spin.
 
 >>> from spincache_nb import demo
 >>> with demo.registry() as registry:
@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from spincache_nb.demo.apps import CANARY, artifacts
 from spincache_nb.demo.model import Artifact, Blob
@@ -16,29 +17,49 @@ from spincache_nb.demo.server import ADDRESS, PREFERRED_PORT, DemoRegistry, Requ
 from spincache_nb.demo.shipped import data_fixtures, notebooks
 
 if TYPE_CHECKING:
+    from spincache_nb.demo.generations import (
+        GENERATIONS,
+        RecordedCache,
+        RecordedFile,
+        recorded,
+        recorded_caches,
+    )
     from spincache_nb.demo.workspace import Workspace
 
 __all__ = [
     "ADDRESS",
     "CANARY",
+    "GENERATIONS",
     "PREFERRED_PORT",
     "Artifact",
     "Blob",
     "DemoRegistry",
+    "RecordedCache",
+    "RecordedFile",
     "Request",
     "Workspace",
     "artifacts",
     "data_fixtures",
     "notebooks",
+    "recorded",
+    "recorded_caches",
     "registry",
     "serve",
 ]
 
 
-def __getattr__(name: str) -> type[Workspace]:
-    """Load `Workspace`, the one thing here that needs the core, when it is first asked for."""
-    if name == "Workspace":
-        from spincache_nb.demo.workspace import Workspace
+_LATER = {
+    "Workspace": "workspace",
+    "GENERATIONS": "generations",
+    "RecordedCache": "generations",
+    "RecordedFile": "generations",
+    "recorded": "generations",
+    "recorded_caches": "generations",
+}
 
-        return Workspace
+
+def __getattr__(name: str) -> Any:
+    """Load what needs the core when it is first asked for."""
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from spincache_nb.fleet.crawling import crawl
 from spincache_nb.fleet.dataset import Skipped
 from spincache_nb.fleet.fleet import Fleet
 from spincache_nb.fleet.opening import EngineName
@@ -21,4 +22,4 @@ from spincache_nb.fleet.snapshots import Snapshot, snapshot
 
 engine_names: tuple[str, ...] = get_args(EngineName)
 
-__all__ = ["EngineName", "Fleet", "Skipped", "Snapshot", "engine_names", "open", "snapshot"]
+__all__ = ["EngineName", "Fleet", "Skipped", "Snapshot", "crawl", "engine_names", "open", "snapshot"]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 from spincache_nb.core.transport.retrying import RetryableError
-from spincache_nb.errors import ConnectionFailedError, PullCancelled, SpinCacheError, StatusError
+from spincache_nb.errors import PullCancelled, SpinCacheError, StatusError
 
 T = TypeVar("T")
 
 _LONGEST_INTERVAL = 5.0
 _FIRST_INTERVAL = 0.05
-_FASTER = 0.98
+_SLOWER, _FASTER = 2.0, 0.98
 _LONGEST_PAUSE = 300.0
+_LONGEST_WAIT = 60.0
 _SLICE = 0.1
 
 
@@ -33,10 +35,15 @@ class Pace:
     clock
         For tests.
 
+    Attributes
+    ----------
+    interval : float
+        Seconds between the starts of two requests now.
+
     Notes
     -----
-    An answer 429, or one with ``Retry-After``, makes all threads wait that long (as a token bucket that
-    is empty for one is empty for all), and doubles the space between requests, which then shrinks slowly.
+    A 429 or ``Retry-After`` makes all threads wait that long: a limit that is reached for one is reached
+    for all. A 429 also doubles the interval, which then shrinks slowly.
     """
 
     def __init__(
@@ -53,10 +60,15 @@ class Pace:
         self._cancel = cancel if cancel is not None else threading.Event()
         self._clock = clock
         self._lock = threading.Lock()
-        self._next = 0.0
+        self._free_at = 0.0
 
     def ask(self, request: Callable[[], T]) -> T:
         """Make a request when it is its turn, again if it failed in passing.
+
+        Parameters
+        ----------
+        request
+            Asks a `RegistryClient` that tries everything once only.
 
         Raises
         ------
@@ -65,29 +77,55 @@ class Pace:
         PullCancelled
             If the caller stopped it.
         """
-        for attempt in range(1, self._attempts + 1):
+        attempt = 1
+        while True:
             self._wait_for_turn()
             try:
                 found = request()
             except SpinCacheError as exc:
-                if attempt == self._attempts or not self._note(exc, attempt):
+                if attempt >= self._attempts or not self._will_pass(exc, attempt):
                     raise
-            else:
-                with self._lock:
-                    self.interval = max(self._least, self.interval * _FASTER)
-                return found
-        raise AssertionError("the last attempt returns or raises")
+                attempt += 1
+                continue
+            with self._lock:
+                self.interval = max(self._least, self.interval * _FASTER)
+            return found
 
     def _wait_for_turn(self) -> None:
-        with self._lock:
-            mine = max(self._next, self._clock())
-            self._next = mine + self.interval
         while True:
             if self._cancel.is_set():
-                raise PullCancelled("fleet.crawl", "to go on", "the caller stopped it", "crawl again to go on")
+                raise PullCancelled("fleet.crawl", "to go on", "a request to stop", "crawl again to go on")
             with self._lock:
-                left = max(mine, self._next - self.interval if self._paused_until > mine else mine)
-            remaining = left - self._clock()
-            if remaining <= 0:
-                return
-            self._cancel.wait(min(remaining, _SLICE))
+                now = self._clock()
+                if now >= self._free_at:
+                    self._free_at = now + self.interval
+                    return
+                left = self._free_at - now
+            self._cancel.wait(min(left, _SLICE))
+
+    def _will_pass(self, exc: SpinCacheError, attempt: int) -> bool:
+        """Whether trying again makes sense; then everybody, or this thread, has waited or will wait."""
+        failure = passing(exc)
+        if failure is None:
+            return False
+        limited = isinstance(exc, StatusError) and exc.status == 429
+        backoff = min(_LONGEST_WAIT, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads
+        if not limited and failure.retry_after is None:
+            self._cancel.wait(backoff)
+            return True
+        asked = backoff if failure.retry_after is None else failure.retry_after
+        with self._lock:
+            self._free_at = max(self._free_at, self._clock() + min(asked, _LONGEST_PAUSE))
+            if limited:
+                wider = max(self.interval * _SLOWER, _FIRST_INTERVAL)
+                self.interval = max(self._least, min(wider, _LONGEST_INTERVAL))
+        return True
+
+
+def passing(exc: BaseException | None) -> RetryableError | None:
+    """The failure behind an error of the client, if it is of the kind that passes."""
+    while exc is not None:
+        if isinstance(exc, RetryableError):
+            return exc
+        exc = exc.__context__
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory import CachedApp
 from spincache_nb.core.locked_app import Component, MountedFile
 from spincache_nb.frames.found import Caches, Found, find
+from spincache_nb.frames.long import LayerColumns, groups
 from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA, LAYERS_SCHEMA
 from spincache_nb.frames.toolchains import Made, Toolchains
 
@@ -181,7 +183,7 @@ def apps_of(found: Found) -> pd.DataFrame:
             "layer_count": (len(app.layers) if app.manifest else None for app in rows),
             "component_count": (len(app.locked_app.components) if app.locked_app else None for app in rows),
             "declared_bytes": (
-                sum(one.size for one in app.manifest.distinct()) if app.manifest else None for app in rows
+                app.manifest.total_bytes if app.manifest else None for app in rows
             ),
             "stored_bytes": (app.stored_bytes for app in rows),
         },
@@ -190,23 +192,21 @@ def apps_of(found: Found) -> pd.DataFrame:
 
 def layers_of(found: Found) -> pd.DataFrame:
     """Make the frame of layers from inventories."""
-    rows = [
-        (name, reference, layer)
-        for name, app in found.apps()
-        for reference in [app.reference]
-        for layer in app.layers
-    ]
+    listed = list(found.apps())
+    each = [app.layers for _, app in listed]
+    rows = LayerColumns(each)
+    apps = groups(listed, map(len, each))
     return found.frame(
         LAYERS_SCHEMA,
-        (name for name, _, _ in rows),
+        apps.column(lambda one: one[0]),
         {
-            "reference": (reference for _, reference, _ in rows),
-            "position": (layer.position for _, _, layer in rows),
-            "digest": (str(layer.descriptor.digest) for _, _, layer in rows),
-            "media_type": (layer.descriptor.media_type for _, _, layer in rows),
-            "role": (layer.descriptor.role for _, _, layer in rows),
-            "declared_bytes": (layer.descriptor.size for _, _, layer in rows),
-            "stored": (layer.stored for _, _, layer in rows),
+            "reference": apps.column(lambda one: one[1].reference),
+            "position": rows.positions,
+            "digest": rows.descriptors.column(lambda one: str(one.digest)),
+            "media_type": rows.descriptors.column(attrgetter("media_type")),
+            "role": rows.descriptors.column(attrgetter("role")),
+            "declared_bytes": rows.descriptors.column(attrgetter("size")),
+            "stored": rows.stored,
         },
     )
 

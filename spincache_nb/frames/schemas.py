@@ -242,9 +242,12 @@ def _count(values: Iterable[Any]) -> Any:
 
 def _flag(values: Iterable[Any]) -> Any:
     given = list(values)
+    if set(map(type, given)) <= {bool}:
+        flags = np.fromiter(given, bool, len(given))
+        return pd.arrays.BooleanArray(flags, np.zeros(len(given), bool))
     absent = np.fromiter((_missing(value) for value in given), bool, len(given))
-    flags = (not gone and bool(value) for value, gone in zip(given, absent, strict=True))
-    return pd.arrays.BooleanArray(np.fromiter(flags, bool, len(given)), absent)
+    known = (not gone and bool(value) for value, gone in zip(given, absent, strict=True))
+    return pd.arrays.BooleanArray(np.fromiter(known, bool, len(given)), absent)
 
 
 def _time(values: Iterable[Any]) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from operator import attrgetter
+from collections.abc import Sequence
+from operator import attrgetter, itemgetter
 
 import pandas as pd
 
 from spincache_nb.core.inventory import Inventory, Use
 from spincache_nb.frames.found import Caches, Found, Projects, find
+from spincache_nb.frames.long import groups, used
 from spincache_nb.frames.schemas import BLOBS_SCHEMA, DISK_SCHEMA, PROBLEMS_SCHEMA, USES_SCHEMA
 
 
@@ -180,28 +181,28 @@ def disk(caches: Caches) -> pd.DataFrame:
 
 def uses_of(found: Found) -> pd.DataFrame:
     """Make the frame of uses from inventories."""
-    rows = [(name, user, use) for name, inventory in found for user, use in _sorted_uses(inventory)]
+    listed = [(name, user, uses) for name, inventory in found for user, uses in _sorted_uses(inventory)]
+    users = groups(listed, (len(uses) for _, _, uses in listed))
+    rows = used([uses for _, _, uses in listed])
     return found.frame(
         USES_SCHEMA,
-        (name for name, _, _ in rows),
+        users.column(lambda one: one[0]),
         {
-            "user": (user for _, user, _ in rows),
-            "digest": (str(use.digest) for _, _, use in rows),
-            "area": (use.area for _, _, use in rows),
-            "stored_bytes": (use.stored_bytes for _, _, use in rows),
-            "via": (use.via for _, _, use in rows),
+            "user": users.column(lambda one: one[1]),
+            "digest": rows.column(lambda use: str(use.digest)),
+            "area": rows.column(attrgetter("area")),
+            "stored_bytes": rows.column(attrgetter("stored_bytes")),
+            "via": rows.column(attrgetter("via")),
         },
     )
 
 
-def _sorted_uses(inventory: Inventory) -> Iterator[tuple[str, Use]]:
+def _sorted_uses(inventory: Inventory) -> list[tuple[str, Sequence[Use]]]:
     by_user = [
         *((app.reference, app.uses) for app in inventory.apps),
         *((project.name, project.uses) for project in inventory.projects),
     ]
-    for user, found in sorted(by_user, key=lambda pair: pair[0]):
-        for use in found:
-            yield user, use
+    return sorted(by_user, key=itemgetter(0))
 
 
 def blobs_of(found: Found) -> pd.DataFrame:

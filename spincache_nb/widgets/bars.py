@@ -78,7 +78,7 @@ class Bars:
         Parameters
         ----------
         style
-            ``success``, ``warning`` or ``danger``.
+            ``success``, ``warning`` or ``danger``, as ipywidgets calls them.
         text
             What is to be said beside it.
         full
@@ -89,6 +89,13 @@ class Bars:
         self.overall.text.value = escaped(text)
         if full:
             self.overall.bar.value = 1.0
+
+    def fail(self) -> None:
+        """Leave the bar over everything as it was when something went wrong; none if nothing had come."""
+        if self.overall.bar.value:
+            self.end("danger", "not finished")
+        else:
+            self.hide()
 
     def _show_running(self, running: tuple[Running, ...]) -> None:
         by_digest = {one.digest: one for one in running}

@@ -49,8 +49,8 @@ class ClearTab:
             min=0.0,
             max=1e6,
             description="Keep files younger than (minutes)",
-            layout={"width": "320px"},
-            style={"description_width": "220px"},
+            layout={"width": "350px", "margin": "2px 2px 2px 16px"},
+            style={"description_width": "initial"},
         )
         self.state = look.line()
         self.shown = widgets.HTML().add_class("sc-scroll")
@@ -116,8 +116,7 @@ class ClearTab:
             return
         look.say(self.state, "")
         self.plan = plan
-        what = f"{count_text(len(plan.items), 'item')}, {size_text(plan.freed_bytes)}"
-        self.question.value = f'<div role="status"><b>Remove {escaped(what)}?</b></div>'
+        self.question.value = f'<div role="status"><b>{escaped(question_text(plan))}</b></div>'
         self.go.description = _GO[plan.kind]
         look.shown(self.ask, True)
 
@@ -151,6 +150,13 @@ class ClearTab:
             self.shown.value = result._repr_html_() if left else ""
             look.say(self.state, f"Done: {result.summary().partition(': ')[2]}.")
         self.desk.refresh()
+
+
+def question_text(plan: RemovalPlan) -> str:
+    """Ask whether a plan is to be carried out."""
+    apps = count_text(len(plan.references), "app")
+    verb = {"remove": f"Remove {apps}", "prune": "Prune", "clear": "Clear the whole cache"}[plan.kind]
+    return f"{verb}: {count_text(len(plan.items), 'item')}, {size_text(plan.freed_bytes)}?"
 
 
 def _choice(button: Any, text: str, *more: Any) -> Any:

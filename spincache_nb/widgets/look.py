@@ -30,32 +30,38 @@ STYLE = """<style>
 .spincache-panel th, .spincache-panel td { padding: 3px 14px 3px 0; border-bottom: 1px solid var(--sc-line);
   vertical-align: top; }
 .spincache-panel td:last-child, .spincache-panel th:last-child { padding-right: 4px; }
+.spincache-panel td:first-child { white-space: nowrap; }
+.spincache-panel .widget-hbox > .widget-html { margin-left: 10px; }
+.spincache-panel .widget-hbox.sc-row > .widget-html, .spincache-panel .widget-hbox.sc-bar > .widget-html {
+  margin-left: 0; }
 .spincache-panel td code { white-space: nowrap; background: transparent; }
 .spincache-panel .spincache-value { margin: 2px 0 12px 0; }
 .spincache-panel .spincache-value p { margin: 4px 0; color: var(--sc-dim); }
 .spincache-panel .sc-scroll { overflow: auto; max-height: 420px; }
 .spincache-panel .sc-table { overflow-x: auto; border: 1px solid var(--sc-line); border-radius: 3px; }
-.spincache-panel .sc-row { display: grid !important; align-items: center; min-width: 700px;
+.spincache-panel .widget-hbox.sc-row { display: grid; align-items: center; min-width: 700px;
   grid-template-columns: minmax(260px, 1fr) repeat(3, 104px) 146px; column-gap: 8px; padding: 0 10px;
   overflow: visible; }
 .spincache-panel .sc-row > * { width: auto; margin: 0; min-width: 0; }
 .spincache-panel .sc-row.sc-body { border-top: 1px solid var(--sc-line); min-height: 30px; }
 .spincache-panel .sc-row.sc-body:hover { background: var(--sc-ground); }
-.spincache-panel .sc-row.sc-chosen { background: var(--jp-brand-color3, #dceefb); }
+.spincache-panel .sc-row.sc-chosen, .spincache-panel .sc-row.sc-chosen:hover { background: var(--jp-brand-color3, #dceefb); }
 .spincache-panel .sc-row .sc-cells { grid-column: span 4; }
 .spincache-panel .sc-cells .sc-grid { display: grid; grid-template-columns: repeat(3, 104px) 146px;
   column-gap: 8px; font-variant-numeric: tabular-nums; }
 .spincache-panel .sc-grid span { text-align: right; }
-.spincache-panel .sc-row .widget-checkbox label { display: flex; align-items: center; width: 100%; }
-.spincache-panel .sc-row .widget-checkbox span { overflow: hidden; text-overflow: ellipsis;
-  white-space: nowrap; }
+.spincache-panel .sc-row .widget-checkbox label { display: flex; align-items: center; width: 100%;
+  justify-content: flex-start; cursor: pointer; }
+.spincache-panel .sc-row .widget-checkbox input { flex: 0 0 auto; width: auto; margin: 0 9px 0 0; }
+.spincache-panel .sc-row .widget-checkbox span { flex: 1 1 auto; text-align: left; overflow: hidden;
+  text-overflow: ellipsis; white-space: nowrap; }
 .spincache-panel .sc-header { background: var(--sc-ground); }
 .spincache-panel .sc-header button { background: transparent; font-weight: 600; text-align: right;
   padding: 0; box-shadow: none; }
 .spincache-panel .sc-header button:first-child { text-align: left; }
 .spincache-panel .sc-header button:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); }
-.spincache-panel .sc-bar { display: grid !important; align-items: center; column-gap: 12px;
-  grid-template-columns: minmax(170px, 1fr) 240px minmax(210px, 1.2fr); overflow: visible; }
+.spincache-panel .widget-hbox.sc-bar { display: grid; align-items: center; column-gap: 14px;
+  grid-template-columns: 290px minmax(120px, 1fr) 290px; overflow: visible; }
 .spincache-panel .sc-bar > * { width: auto; margin: 1px 0; min-width: 0; }
 .spincache-panel .sc-bar .sc-name .widget-html-content { overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }

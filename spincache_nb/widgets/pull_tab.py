@@ -163,7 +163,7 @@ class PullTab:
             self.bars.end("warning", "stopped")
             look.say(self.state, "Stopped. What was complete is kept; Pull goes on from there.")
         else:
-            self.bars.end("danger", "not finished")
+            self.bars.fail()
             look.say(self.state, "It was not pulled.")
         self.desk.refresh()
 

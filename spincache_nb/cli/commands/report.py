@@ -31,7 +31,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         nargs="?",
         metavar="FILE",
-        help=f"where to write; what is there is replaced, - is standard output (default: {PAGE} for the page)",
+        help=f"where to write; what is there is replaced, - is standard output (default: {PAGE}, for HTML)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="Markdown instead of HTML: words and tables")
@@ -40,7 +40,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inside",
         action="store_true",
-        help="also say what is repeated within files, and whether new binaries are new code; reads every byte",
+        help="also say what is repeated within files, and which new binaries are new code; reads every byte",
     )
     parser.add_argument(
         "--data",

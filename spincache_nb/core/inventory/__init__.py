@@ -2,7 +2,6 @@
 
 from spincache_nb.core.inventory.model import (
     CachedApp,
-    CachedLayer,
     ConfigKind,
     InventoriedBlob,
     Inventory,
@@ -10,9 +9,8 @@ from spincache_nb.core.inventory.model import (
     Missing,
     Project,
     Standing,
-    Use,
-    Via,
 )
+from spincache_nb.core.inventory.rows import CachedLayer, LayerUses, ManifestLayers, Use, Via
 from spincache_nb.core.inventory.take import known_digests, take_inventory
 
 __all__ = [
@@ -22,6 +20,8 @@ __all__ = [
     "InventoriedBlob",
     "Inventory",
     "InventoryLimits",
+    "LayerUses",
+    "ManifestLayers",
     "Missing",
     "Project",
     "Standing",

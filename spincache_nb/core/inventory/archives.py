@@ -33,7 +33,9 @@ def follow_archives(
     limits
         How much an archive may unpack to.
     """
-    used = {digest for app in apps for area, digest in app.uses if area == "data"}
+    if not any(app.archives for app in apps):
+        return
+    used = {use.digest for app in apps for use in app.needs() if use.area == "data"}
     remaining = {
         digest: blob
         for digest, blob in stored.found_in("data").items()

@@ -9,6 +9,7 @@ from typing import Any
 
 from spincache_nb.core.cache import CachedTag, read_bounded
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.inventory.layer_texts import LayerTexts
 from spincache_nb.core.inventory.model import ConfigKind, InventoryLimits
 from spincache_nb.core.inventory.stored import StoredBlobs
 from spincache_nb.core.locked_app import LockedApp, is_locked_app, parse_locked_app, read_locked_app
@@ -79,7 +80,12 @@ class Documents:
 
 
 def read_documents(
-    tag: CachedTag, stored: StoredBlobs, *, limits: InventoryLimits, known_digests: Iterable[Digest] = ()
+    tag: CachedTag,
+    stored: StoredBlobs,
+    *,
+    limits: InventoryLimits,
+    known_digests: Iterable[Digest] = (),
+    layer_texts: LayerTexts | None = None,
 ) -> Documents:
     """Read both documents of a cached tag.
 
@@ -93,15 +99,18 @@ def read_documents(
         See `InventoryLimits`.
     known_digests
         Digests that the manifest had when it was pulled, by the history.
+    layer_texts
+        What other manifests say of layers.
 
     Returns
     -------
     Documents
         Faults and all. If a document is faulty and was written meanwhile, both are read again.
     """
+    texts = layer_texts if layer_texts is not None else LayerTexts()
     for _ in range(_ATTEMPTS):
         before = _state(tag)
-        found = _Reader(tag, stored, limits).read(known_digests)
+        found = _Reader(tag, stored, limits, texts).read(known_digests)
         after = _state(tag)
         found.gone = not any(after)
         if not found.faults or after == before:
@@ -126,7 +135,10 @@ def _file_state(path: Path) -> tuple[int, int, int] | None:
 class _Reader:
     """One attempt."""
 
-    def __init__(self, tag: CachedTag, stored: StoredBlobs, limits: InventoryLimits) -> None:
+    def __init__(
+        self, tag: CachedTag, stored: StoredBlobs, limits: InventoryLimits, layer_texts: LayerTexts
+    ) -> None:
+        self.layer_texts = layer_texts
         self.stored = stored
         self.limits = limits
         self.found = Documents(tag)
@@ -173,7 +185,8 @@ class _Reader:
     def parse_manifest(self, content: bytes, known_digests: Iterable[Digest]) -> None:
         tag = self.found.tag
         try:
-            document = parse_manifest(content, where="manifest.json")
+            known = self.layer_texts.parse(content)
+            document = known if known is not None else parse_manifest(content, where="manifest.json")
         except ManifestError as exc:
             where = exc.where.partition(", ")[2]
             detail = f"{where + ': ' if where else ''}expected {exc.expected}, found {exc.found}"

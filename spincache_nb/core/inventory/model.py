@@ -1,12 +1,8 @@
-"""What is in a cache, as values.
-
-What there are very many of are named tuples, which are made several times faster than frozen data
-classes.
-"""
+"""What is in a cache, as values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,12 +10,12 @@ from typing import Literal, NamedTuple
 from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache, CachedTag, DiskFile, Problem, StoredBlob
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.inventory.rows import CachedLayer, LayerUses, Use, Via
 from spincache_nb.core.locked_app import LockedApp
-from spincache_nb.core.manifest import Area, Descriptor, Kind, Manifest
+from spincache_nb.core.manifest import Area, Kind, Manifest
 from spincache_nb.core.spin_manifest import EnvironmentLock, SpinManifest
 
 Standing = Literal["referenced", "unreferenced", "temporary", "misnamed"]
-Via = Literal["layer", "archive member", "content ref", "spin.toml", "environment lock"]
 ConfigKind = Literal[
     "locked app", "image config", "package config", "other JSON", "damaged", "unreadable", "missing"
 ]
@@ -45,43 +41,6 @@ class InventoryLimits:
     archive: ArchiveLimits = field(default_factory=ArchiveLimits)
 
 
-class Use(NamedTuple):
-    """A stored blob that somebody needs.
-
-    Parameters
-    ----------
-    user
-        An app's reference, or the path of a project.
-    blob
-        The file.
-    digest
-        Its digest.
-    via
-        The first that holds of ``layer``, ``archive member``, ``content ref``, ``spin.toml`` and
-        ``environment lock``.
-    """
-
-    user: str
-    blob: StoredBlob
-    digest: Digest
-    via: Via
-
-    @property
-    def area(self) -> Area:
-        """``wasm`` or ``data``."""
-        return self.blob.area
-
-    @property
-    def stored_bytes(self) -> int:
-        """Size of the file."""
-        return self.blob.stored_bytes
-
-
-def by_name(use: Use) -> tuple[str, str, str]:
-    """Sort key of uses: digest, then area."""
-    return use.digest.algorithm, use.digest.encoded, use.blob.area
-
-
 @dataclass(frozen=True, slots=True)
 class Missing:
     """A blob that an app needs and that is not where Spin looks for it.
@@ -103,25 +62,6 @@ class Missing:
     area: Area
     via: Via
     elsewhere: bool = False
-
-
-class CachedLayer(NamedTuple):
-    """A layer of a cached app's manifest.
-
-    Parameters
-    ----------
-    position
-        Place in the manifest, from 0.
-    descriptor
-        As the manifest gives it.
-    stored
-        Whether a regular file of just the declared size is there, in either area; for the locked
-        app, whether ``config.json`` hashes to its digest.
-    """
-
-    position: int
-    descriptor: Descriptor
-    stored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +94,8 @@ class CachedApp:
     manifest_digest: Digest | None
     locked_app: LockedApp | None
     config_kind: ConfigKind
-    layers: tuple[CachedLayer, ...]
-    uses: tuple[Use, ...]
+    layers: Sequence[CachedLayer]
+    uses: Sequence[Use]
 
     @property
     def reference(self) -> str:
@@ -165,6 +105,8 @@ class CachedApp:
     @property
     def stored_bytes(self) -> int:
         """Bytes of its distinct blobs, archives and their members included."""
+        if isinstance(self.uses, LayerUses):
+            return self.uses.stored_bytes
         return sum(use.blob.stored_bytes for use in self.uses)
 
 

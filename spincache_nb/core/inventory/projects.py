@@ -10,7 +10,8 @@ from typing import TypeVar
 from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.faults import Faults
-from spincache_nb.core.inventory.model import Project, Use, by_name
+from spincache_nb.core.inventory.model import Project
+from spincache_nb.core.inventory.rows import Use, by_name
 from spincache_nb.core.inventory.stored import StoredBlobs
 from spincache_nb.core.package_record import PackageKey, PackageLog
 from spincache_nb.core.project import LOCK as LOCK

@@ -5,13 +5,15 @@ The manifest's layers are asked first, then the content that the locked app name
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.documents import Documents
 from spincache_nb.core.inventory.faults import Faults
-from spincache_nb.core.inventory.model import CachedLayer, Missing, Use, Via
+from spincache_nb.core.inventory.model import Missing
+from spincache_nb.core.inventory.plain import PlainLayers
+from spincache_nb.core.inventory.rows import CachedLayer, LayerUses, ManifestLayers, Use, Via, by_name
 from spincache_nb.core.inventory.stored import StoredBlobs
 from spincache_nb.core.manifest import Area, Descriptor
 
@@ -27,18 +29,22 @@ class Reach:
         The blobs of its cache.
     faults
         Where to report what is wrong.
+    plain
+        What is known of layers by now.
 
     Attributes
     ----------
     uses : dict
-        By area and digest: the stored blobs that the app needs.
+        By area and digest: the stored blobs that the app needs, plain layers excepted.
     missing : dict
         By area and digest: what is not where Spin looks for it.
     archives : dict
         By digest: its archive layers that are stored, each with its declared size.
     """
 
-    def __init__(self, documents: Documents, stored: StoredBlobs, faults: Faults) -> None:
+    def __init__(
+        self, documents: Documents, stored: StoredBlobs, faults: Faults, plain: PlainLayers
+    ) -> None:
         self.documents = documents
         self.user = documents.tag.reference
         self.stored = stored
@@ -49,24 +55,34 @@ class Reach:
         self._absent: set[Digest] = set()
         self._whole_archives = True
         self._wasm = set(self._wasm_digests())
+        self._plain = plain
+        self._places: set[int] = set()
+        self._table, self._place = plain.table, plain.places  # of one moment
         self._follow_layers()
         self._follow_wasm()
         self._follow_files()
 
     def use(self, blob: StoredBlob, via: Via) -> None:
         """Note that the app needs a stored blob; what was noted first stays."""
-        if blob.digest is not None:
+        if blob.digest is not None and self._place.get(id(blob)) not in self._places:
             self.uses.setdefault((blob.area, blob.digest), Use(self.user, blob, blob.digest, via))
 
-    def layers(self) -> tuple[CachedLayer, ...]:
+    def needs(self) -> Sequence[Use]:
+        """All stored blobs that the app needs, sorted by digest and area."""
+        plain = LayerUses(self.user, self._table, sorted(self._places))
+        if not self.uses:
+            return plain
+        noted = {(use.area, use.digest): use for use in plain}
+        return tuple(sorted((self.uses | noted).values(), key=by_name))
+
+    def layers(self) -> Sequence[CachedLayer]:
         """The manifest's layers, and which of them are stored."""
         manifest = self.documents.manifest
         if manifest is None:
             return ()
-        return tuple(
-            CachedLayer(position, layer, self._is_stored(layer))
-            for position, layer in enumerate(manifest.layers)
-        )
+        _, odd = self._plain.sort_out(manifest.layers)
+        lacking = {id(layer) for layer in odd if not self._is_stored(layer)}
+        return ManifestLayers(manifest.layers, lacking)
 
     def _is_stored(self, layer: Descriptor) -> bool:
         manifest = self.documents.manifest
@@ -82,7 +98,11 @@ class Reach:
         if manifest is None:
             return
         package = self.documents.kind == "package" and len(manifest.layers) == 1
-        for layer in dict.fromkeys(manifest.layers):
+        odd = manifest.layers
+        if not package:
+            self._places, odd = self._plain.sort_out(manifest.layers)
+            self._table, self._place = self._plain.table, self._plain.places
+        for layer in dict.fromkeys(odd):
             if layer.role == "application":
                 waiting = self.stored.find("data", layer.digest)
                 if waiting is not None:  # put there by a Spin that did not know the type

@@ -35,6 +35,7 @@ class StoredBlobs:
 
     def __init__(self, cache: Cache, scan: Scan) -> None:
         self.cache = cache
+        self.changes = 0  # how often something turned out to be otherwise than the walk found it
         self._scan = scan
         self._changed: _Changed | None = None
         self._found: dict[Area, dict[Digest, StoredBlob]] = {area: {} for area in AREAS}
@@ -59,6 +60,7 @@ class StoredBlobs:
 
     def _changing(self) -> _Changed:
         """What was found, in a form that can be changed; rarely needed, so made when it is."""
+        self.changes += 1
         if self._changed is None:
             blobs = {blob.location: blob for blob in self._scan.blobs}
             self._changed = _Changed(blobs, _numbered(self._scan.files))

@@ -15,6 +15,7 @@ from spincache_nb.core.history import History
 from spincache_nb.core.inventory.archives import follow_archives
 from spincache_nb.core.inventory.documents import Documents, read_documents
 from spincache_nb.core.inventory.faults import Faults
+from spincache_nb.core.inventory.layer_texts import LayerTexts
 from spincache_nb.core.inventory.model import (
     CachedApp,
     InventoriedBlob,
@@ -22,11 +23,12 @@ from spincache_nb.core.inventory.model import (
     InventoryLimits,
     Project,
     Standing,
-    Use,
-    by_name,
 )
+from spincache_nb.core.inventory.needs import apps_needing, blobs_needed
+from spincache_nb.core.inventory.plain import PlainLayers
 from spincache_nb.core.inventory.projects import read_projects
 from spincache_nb.core.inventory.reach import Reach
+from spincache_nb.core.inventory.rows import Use, by_name
 from spincache_nb.core.inventory.stored import StoredBlobs
 from spincache_nb.core.manifest import Area
 
@@ -144,13 +146,18 @@ class _Taking:
     def reach_apps(self) -> list[Reach]:
         known = known_digests(self.history, self.cache)
         reaches = []
+        texts, plain = LayerTexts(), PlainLayers(self.stored)
         for tag in self.scan.tags:
             documents = read_documents(
-                tag, self.stored, limits=self.limits, known_digests=known.get(tag.reference, ())
+                tag,
+                self.stored,
+                limits=self.limits,
+                known_digests=known.get(tag.reference, ()),
+                layer_texts=texts,
             )
             if documents.gone:
                 continue
-            reaches.append(Reach(documents, self.stored, self.faults))
+            reaches.append(Reach(documents, self.stored, self.faults, plain))
             self.report(documents)
         return reaches
 
@@ -173,13 +180,16 @@ class _Taking:
         for reach in reaches:
             by_reference.setdefault(reach.user, []).append(reach)
         for same in by_reference.values():
+            if len(same) == 1:
+                yield _app(same[0], same[0].needs())
+                continue
             same.sort(key=lambda reach: not self.is_own_spelling(reach.documents.tag))
             uses: dict[tuple[Area, Digest], Use] = {}
             for reach in same:
-                uses = {**reach.uses, **uses}
+                uses = {(use.area, use.digest): use for use in reach.needs()} | uses
             for reach in same[1:]:
                 self.report_second_tag(reach.documents.tag, same[0].documents.tag)
-            yield _app(same[0], uses.values())
+            yield _app(same[0], tuple(sorted(uses.values(), key=by_name)))
 
     def report_second_tag(self, tag: CachedTag, chosen: CachedTag) -> None:
         self.faults.add(
@@ -199,19 +209,16 @@ class _Taking:
 
     # Blobs -----------------------------------------------------------------------------------
 
-    def judge_blobs(self, users: Iterable[CachedApp | Project]) -> Iterator[InventoriedBlob]:
-        needed: dict[tuple[Area, Digest], list[str]] = {}
+    def judge_blobs(self, users: Sequence[CachedApp | Project]) -> Iterator[InventoriedBlob]:
+        blobs = self.stored.blobs()
+        needed = blobs_needed(users)
         faulty = set(self.faults.scanned_paths())
-        for user in users:
-            for use in user.uses:
-                names = needed.setdefault((use.area, use.digest), [])
-                if isinstance(user, CachedApp):
-                    path = f"{use.area}/{use.blob.name}"
-                    if not use.stored_bytes:
-                        names.append(user.reference)
-                    if path in faulty:
-                        self.faults.blame(path, user.reference)
-        for blob in self.stored.blobs():
+        odd = [one for one in blobs if not one.stored_bytes or f"{one.area}/{one.name}" in faulty]
+        names = apps_needing(odd, users)
+        for (area, name), references in names.items():
+            for reference in references:
+                self.faults.blame(f"{area}/{name}", reference)
+        for blob in blobs:
             if blob.digest is None:
                 if not self.stored.is_gone(blob):
                     self.report_odd(blob)
@@ -221,7 +228,7 @@ class _Taking:
                 yield InventoriedBlob(blob, None, "misnamed")
             else:
                 key = (blob.area, blob.digest)
-                current = blob if blob.stored_bytes else self.check_empty(blob, needed.get(key, []))
+                current = blob if blob.stored_bytes else self.check_empty(blob, names[blob.area, blob.name])
                 if current is not None:
                     standing: Standing = "referenced" if key in needed else "unreferenced"
                     yield InventoriedBlob(current, blob.digest, standing)
@@ -277,7 +284,7 @@ def known_digests(history: History, cache: Cache) -> dict[str, list[Digest]]:
     return {reference: list(dict.fromkeys(digests)) for reference, digests in known.items()}
 
 
-def _app(reach: Reach, uses: Iterable[Use]) -> CachedApp:
+def _app(reach: Reach, uses: Sequence[Use]) -> CachedApp:
     documents = reach.documents
     return CachedApp(
         tag=documents.tag,
@@ -287,7 +294,7 @@ def _app(reach: Reach, uses: Iterable[Use]) -> CachedApp:
         locked_app=documents.locked_app,
         config_kind=documents.config_kind,
         layers=reach.layers(),
-        uses=tuple(sorted(uses, key=by_name)),
+        uses=uses,
     )
 
 

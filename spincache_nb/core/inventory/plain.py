@@ -1,0 +1,76 @@
+"""Layers of which nothing is to be said but that they are stored, which nearly all are.
+
+Of such a layer it is found out once, and not for every app that has it, which blob it is; what an app
+needs is then a list of numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+
+from spincache_nb.core.inventory.stored import StoredBlobs
+from spincache_nb.core.manifest import Descriptor
+
+_ODD = -1
+
+
+class PlainLayers:
+    """The plain layers of a cache: each is stored where Spin looks for it, in the declared size.
+
+    Parameters
+    ----------
+    stored
+        The blobs of the cache. What changes in them while the inventory is taken makes this forget
+        what it knows.
+
+    Attributes
+    ----------
+    table : list of StoredBlob
+        What look-ups find, sorted by digest and area.
+    places : dict
+        By the identity of a blob: its place in `table`.
+    """
+
+    def __init__(self, stored: StoredBlobs) -> None:
+        self._stored = stored
+        self._state = -1
+        self._renew()
+
+    def _renew(self) -> None:
+        """Begin anew if something has changed since."""
+        if self._state == self._stored.changes:
+            return
+        self._state = self._stored.changes
+        found = (blob for area in ("wasm", "data") for blob in self._stored.found_in(area).values())
+        self.table = sorted(found, key=attrgetter("digest", "area"))
+        self.places = {id(blob): number for number, blob in enumerate(self.table)}
+        self._number: dict[int, int] = {}  # by the identity of a descriptor, which is quick to look up
+        self._known: list[Descriptor] = []  # kept, since an identity is unique only while its object lives
+
+    def sort_out(self, layers: Sequence[Descriptor]) -> tuple[set[int], list[Descriptor]]:
+        """Give the places in `table` of those that are plain, and the others in their order."""
+        self._renew()
+        number = self._number
+        try:
+            places = set(map(number.__getitem__, map(id, layers)))
+        except KeyError:
+            self._judge(layer for layer in layers if id(layer) not in number)
+            places = set(map(number.__getitem__, map(id, layers)))
+        if _ODD not in places:
+            return places, []
+        places.remove(_ODD)
+        return places, [layer for layer in layers if number[id(layer)] == _ODD]
+
+    def _judge(self, layers: Iterable[Descriptor]) -> None:
+        for layer in layers:
+            self._known.append(layer)
+            self._number[id(layer)] = self._place_of(layer)
+
+    def _place_of(self, layer: Descriptor) -> int:
+        if layer.role in ("application", "archive"):
+            return _ODD
+        blob = self._stored.found_in(layer.area).get(layer.digest)
+        if blob is None or blob.stored_bytes != layer.size:
+            return _ODD
+        return self.places[id(blob)]

@@ -1,0 +1,199 @@
+"""The panel as a dashboard: Voila in a real browser, each thing a person does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spincache_nb import Cache, demo, pull
+from spincache_nb.core.history import History
+from tests.browser.driver import Driver, source
+from tests.support import jupyter
+from tests.support.artifacts import Component, new_style, wasm_module
+from tests.support.faults import Drip
+from tests.support.hostile import HostileServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+Open = Callable[[str], tuple[Driver, Cache]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("voila")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    (folder / "notebooks").mkdir()
+    with jupyter.running_voila(folder / "notebooks", folder / "home") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[demo.DemoRegistry]:
+    with demo.registry() as found:
+        yield found
+
+
+@pytest.fixture
+def open_panel(folder: Path, address: str, page: Page) -> Open:
+    """Open a panel over a cache of its own, filled with what is named."""
+
+    def open_one(name: str, *references: str) -> tuple[Driver, Cache]:
+        place = folder / name
+        place.mkdir()
+        cache = Cache(place, history=History(place / "history.jsonl", enabled=True))
+        if references:
+            pull(cache, list(references))
+        jupyter.write_notebook(folder / "notebooks" / f"{name}.ipynb", source(place))
+        page.goto(f"{address}/voila/render/{name}.ipynb")
+        driver = Driver(page, f"voila-{name}")
+        driver.wait_open()
+        return driver, cache
+
+    return open_one
+
+
+def apps(cache: Cache) -> list[str]:
+    return sorted(tag.reference for tag in cache.scan().tags)
+
+
+def test_plan_then_pull_to_the_end(open_panel: Open, registry: demo.DemoRegistry) -> None:
+    panel, cache = open_panel("pull", f"{registry.host}/demo/site:1.0.0")
+    wanted = [f"{registry.host}/demo/docs:1.0.0", f"{registry.host}/demo/hello:1.0.0"]
+    assert panel.button("Pull").is_disabled()
+    panel.want("not A reference")
+    panel.says("repository names are lower case")
+    assert panel.button("Pull").is_disabled()
+    panel.want("\n".join(wanted))
+    panel.says("2 references: ")
+    panel.click("Plan")
+    panel.says("Planned: ")
+    assert panel.panel.get_by_role("cell", name="stored", exact=True).count() == 1
+    panel.picture("1-plan")
+    assert len(apps(cache)) == 1
+    panel.click("Pull")
+    panel.says("Done: 2 references in the cache")
+    assert panel.shares() == [1.0]
+    panel.head("3 apps")
+    panel.picture("2-done")
+    assert apps(cache) == sorted([*wanted, f"{registry.host}/demo/site:1.0.0"])
+    panel.tab("Sharing")
+    image = panel.panel.get_by_role("img", name="Where the bytes on disk go")
+    image.wait_for()
+    panel.picture("3-sharing")
+    assert image.evaluate("picture => picture.naturalWidth") > 500
+
+
+def test_cancel_half_way(open_panel: Open, hostile: HostileServer) -> None:
+    components = [Component(f"part-{n}", wasm_module(f"part-{n}", 400_000 + n), {}) for n in range(4)]
+    hostile.serve(new_style("demo/slow", "v1", components=components))
+    hostile.always("*/blobs/*", Drip(4096, 0.05))
+    panel, cache = open_panel("cancel")
+    assert panel.button("Cancel").is_disabled()
+    panel.want(f"{hostile.name}/demo/slow:v1")
+    panel.click("Pull")
+    panel.says(r"/s, .* left")
+    panel.page.wait_for_function(
+        "document.querySelectorAll('.sc-bar.sc-small:not([style*=\"none\"])').length >= 4"
+    )
+    assert 0 < panel.shares()[0] < 1
+    assert len(panel.shares()) == 5
+    panel.picture("1-running")
+    panel.click("Cancel")
+    panel.says("Stopped. What was complete is kept")
+    panel.picture("2-stopped")
+    assert apps(cache) == []
+    assert [path.name for path in cache.path.rglob(".spincache-*")] == []
+    assert panel.button("Pull").is_enabled()
+    hostile.be_honest()
+    panel.click("Pull")
+    panel.says("Done: 1 reference in the cache")
+    assert apps(cache) == [f"{hostile.name}/demo/slow:v1"]
+
+
+def test_select_and_remove(open_panel: Open, registry: demo.DemoRegistry) -> None:
+    panel, cache = open_panel("remove", *registry.references)
+    panel.tab("Apps")
+    panel.says("1 to 12 of 18")
+    panel.picture("1-apps")
+    panel.panel.get_by_label("Filter").fill("hello 1.0")
+    panel.says(r"1 to 2 of 2 \(16 hidden\)")
+    chosen = [f"{registry.host}/demo/hello:1.0.0", f"{registry.host}/demo/hello:1.0.1"]
+    for reference in chosen:
+        panel.panel.get_by_label(reference).check()
+    said = panel.says("2 apps selected: removing frees").inner_text()
+    panel.panel.get_by_label("Filter").fill("")
+    panel.says("1 to 12 of 18")
+    panel.picture("2-selected")
+    before = sum(file.stored_bytes for file in cache.scan().files)
+    panel.click("Remove selected\u2026")
+    question = panel.says("Remove 2 apps: ").inner_text()
+    assert said.split("frees ")[1].rstrip(".") in question
+    panel.picture("3-asked")
+    assert len(apps(cache)) == 18
+    panel.click("Yes, remove")
+    panel.says("Done: removed")
+    panel.head("16 apps")
+    panel.picture("4-removed")
+    assert set(apps(cache)) == set(registry.references) - set(chosen)
+    assert sum(file.stored_bytes for file in cache.scan().files) < before
+
+
+def test_keep_at_the_prompt(open_panel: Open, registry: demo.DemoRegistry) -> None:
+    panel, cache = open_panel("keep", f"{registry.host}/demo/hello:1.0.0")
+    before = sorted(file.path for file in cache.scan().files)
+    panel.tab("Clear")
+    assert panel.button("Remove selected").is_disabled()
+    for ask in ("Clear all", "Prune"):
+        panel.panel.get_by_label("Keep files younger").fill("0")
+        panel.click(ask)
+        if ask == "Clear all":
+            panel.click("Keep")
+            panel.says("Kept. Nothing was removed.")
+            assert panel.button("Yes, clear all").count() == 0
+        else:
+            panel.says("There is nothing to remove.")
+    panel.picture("kept")
+    assert sorted(file.path for file in cache.scan().files) == before
+
+
+def test_clear_at_the_prompt_with_the_keyboard(open_panel: Open, registry: demo.DemoRegistry) -> None:
+    panel, cache = open_panel("clear", f"{registry.host}/demo/hello:1.0.0")
+    panel.tab("Clear")
+    panel.button("Clear all").press("Enter")
+    panel.says("Clear the whole cache: ")
+    panel.picture("1-asked")
+    assert cache.path.exists()
+    panel.button("Keep").focus()
+    panel.page.keyboard.press("Tab")
+    panel.page.keyboard.press("Enter")
+    panel.says("Done: removed")
+    panel.head("0 apps")
+    panel.picture("2-cleared")
+    assert not cache.path.exists()
+
+
+def test_an_error_is_shown_in_the_panel(open_panel: Open, registry: demo.DemoRegistry, closed_port: int) -> None:
+    panel, cache = open_panel("error")
+    panel.want(f"{registry.host}/demo/none:1")
+    panel.click("Plan")
+    alert = panel.panel.get_by_role("alert")
+    alert.filter(has_text="404 Not Found").wait_for()
+    panel.want(f"{registry.host}/demo/hello:0")
+    panel.click("Pull")
+    alert.filter(has_text="demo/hello:0").wait_for()
+    panel.picture("not-found")
+    assert "Traceback" not in panel.page.content()
+    panel.want(f"{registry.host}/demo/hello:1.0.0")
+    panel.click("Pull")
+    panel.says("Done: 1 reference")
+    assert alert.count() == 0
+    assert len(apps(cache)) == 1
