@@ -248,7 +248,7 @@ def main_branch() -> Recording:
         "`gate:next`: the pull goes on, or was killed before the locked app came.",
         "Interfaces of a target environment, fetched by reference: named by the digest of the *manifest*, "
         "so their bytes hash to another. Only a project's lock names them.",
-        "A package.",
+        "A package, as in v3.x.",
     )
     cache.knows_packages = True
     source = component(rust("gate", 780, "1.88.0"))

@@ -79,9 +79,9 @@ def _producers(said: Mapping[str, Sequence[tuple[str, str]]]) -> bytes:
 
 
 def module(seed: str, size: int, **said: Sequence[tuple[str, str]]) -> bytes:
-    """A core module that is filling and says who made it; it stands for a real one, 500 times as large."""
+    """A core module of one section named `seed`, and who made it; it stands for one 500 times as large."""
     made = {kind.replace("_", "-"): tools for kind, tools in said.items()}
-    filling = _section(0, _name("filling") + hashlib.shake_256(seed.encode()).digest(size))
+    filling = _section(0, _name(seed) + hashlib.shake_256(seed.encode()).digest(size))
     return b"\0asm\x01\0\0\0" + filling + (_producers(made) if made else b"")
 
 

@@ -10,7 +10,18 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["analysis", "cli", "demo", "errors", "frames", "lessons", "plots", "report", "widgets"],
+    submodules=[
+        "analysis",
+        "cli",
+        "demo",
+        "errors",
+        "fleet",
+        "frames",
+        "lessons",
+        "plots",
+        "report",
+        "widgets",
+    ],
     submod_attrs={
         "core.cache": ["Cache"],
         "core.digest": ["Digest"],

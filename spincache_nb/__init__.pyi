@@ -2,6 +2,7 @@ from spincache_nb import analysis as analysis
 from spincache_nb import cli as cli
 from spincache_nb import demo as demo
 from spincache_nb import errors as errors
+from spincache_nb import fleet as fleet
 from spincache_nb import frames as frames
 from spincache_nb import lessons as lessons
 from spincache_nb import plots as plots

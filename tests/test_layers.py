@@ -23,7 +23,6 @@ LAYERS = [
     ["core.archive", "core.project"],
     ["core.credentials"],
     ["core.transport"],
-    ["core.tokens"],
     ["core.registry"],
     ["core.packages"],
     ["core.progress"],
@@ -44,7 +43,7 @@ LAYERS = [
     ["__main__"],
 ]
 PLACE = {name: depth for depth, names in enumerate(LAYERS) for name in names}
-HTTP_MODULES = {"core.transport", "core.tokens", "core.registry", "core.packages"}
+HTTP_MODULES = {"core.transport", "core.registry", "core.packages"}
 HEAVY = {"pandas", "numpy", "matplotlib", "ipywidgets", "IPython", "pyarrow", "duckdb", "dask"}
 
 

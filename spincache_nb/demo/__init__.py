@@ -17,6 +17,9 @@ from spincache_nb.demo.server import ADDRESS, PREFERRED_PORT, DemoRegistry, Requ
 from spincache_nb.demo.shipped import data_fixtures, notebooks
 
 if TYPE_CHECKING:
+    from spincache_nb.demo.copies import CopiedFile, copy_notebooks
+    from spincache_nb.demo.fleet import write_fleet
+    from spincache_nb.demo.fleet_world import FleetPlan
     from spincache_nb.demo.generations import (
         GENERATIONS,
         RecordedCache,
@@ -33,23 +36,31 @@ __all__ = [
     "PREFERRED_PORT",
     "Artifact",
     "Blob",
+    "CopiedFile",
     "DemoRegistry",
+    "FleetPlan",
     "RecordedCache",
     "RecordedFile",
     "Request",
     "Workspace",
     "artifacts",
+    "copy_notebooks",
     "data_fixtures",
     "notebooks",
     "recorded",
     "recorded_caches",
     "registry",
     "serve",
+    "write_fleet",
 ]
 
 
 _LATER = {
+    "FleetPlan": "fleet_world",
+    "write_fleet": "fleet",
     "Workspace": "workspace",
+    "CopiedFile": "copies",
+    "copy_notebooks": "copies",
     "GENERATIONS": "generations",
     "RecordedCache": "generations",
     "RecordedFile": "generations",

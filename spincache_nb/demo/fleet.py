@@ -9,9 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
+
+from spincache_nb.demo.fleet_world import (
+    APPLICATION,
+    ARCHIVE,
+    CONFIG_BYTES,
+    DATA,
+    DAY_NS,
+    START_NS,
+    WASM,
+    FleetPlan,
+    World,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,42 +32,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-_TEAMS = ("shop", "docs", "auth", "media", "search", "mail", "billing", "maps", "chat", "ops")
-_THINGS = ("api", "site", "worker", "gate", "feed", "admin", "hooks", "edge")
 _ROLES = ("edge", "ci", "dev", "batch")
-_RUNTIMES = 24
-_DAY_NS = 86_400 * 10**9
-_START_NS = 1_735_689_600 * 10**9  # 2025-01-01
-_WASM, _DATA, _ARCHIVE, _APPLICATION = range(4)
-_CONFIG_BYTES = 312
-
-
-@dataclass(frozen=True)
-class FleetPlan:
-    """How large a made-up fleet is.
-
-    Parameters
-    ----------
-    hosts
-        Snapshots.
-    apps_per_host
-        Cached tags on each, about.
-    files_per_app
-        Mounted files of an app, about; every one is a layer, but for apps in archive style.
-    repositories
-        How many there are to choose from.
-    versions
-        Of each, about.
-    changed_share
-        Part of the files that a new version changes.
-    """
-
-    hosts: int = 40
-    apps_per_host: int = 60
-    files_per_app: int = 30
-    repositories: int = 150
-    versions: int = 8
-    changed_share: float = 0.08
 
 
 def write_fleet(
@@ -102,104 +78,6 @@ def write_fleet(
     return written
 
 
-class _World:
-    """All repositories, versions and blobs that hosts choose from.
-
-    Blobs are numbered, and so are versions, repository by repository. ``layers`` holds the blobs of
-    version ``v`` from ``layer_at[v]`` to ``layer_at[v + 1]``; ``members`` likewise what archives unpack to.
-    """
-
-    def __init__(self, plan: FleetPlan, rng: np.random.Generator) -> None:
-        import numpy as np
-
-        self.rng = rng
-        self.blob_count = _RUNTIMES
-        layers: list[Ints] = []
-        members: list[Ints] = []
-        repository: list[int] = []
-        kinds: list[tuple[Ints, int]] = [(np.arange(_RUNTIMES), _WASM)]
-        for number in range(plan.repositories):
-            for listed, unpacked, new in self._versions(plan):
-                layers.append(listed)
-                members.append(unpacked)
-                repository.append(number)
-                kinds += new
-        self.layers, self.layer_at = _joined(layers)
-        self.members, self.member_at = _joined(members)
-        self.repository = np.array(repository)
-        self.position = np.arange(len(repository)) - np.searchsorted(self.repository, self.repository)
-        self.kind = np.full(self.blob_count, _DATA, dtype=np.int8)
-        for blobs, kind in kinds:
-            self.kind[blobs] = kind
-        self.digests = np.frombuffer(rng.bytes(32 * self.blob_count), np.uint8).reshape(-1, 32)
-        self.keys = self.digests[:, :8].copy().view(">i8").ravel().astype(np.int64)
-        scale = np.array([13.2, 9.2, 12.5, 8.0])[self.kind]
-        self.sizes = np.exp(rng.normal(scale, 1.1)).astype(np.int64) + 1
-        self._describe(plan)
-
-    def _versions(self, plan: FleetPlan) -> Iterator[tuple[Ints, Ints, list[tuple[Ints, int]]]]:
-        """Layers, archive members and new blobs of each version of one repository."""
-        import numpy as np
-
-        rng = self.rng
-        runtime = np.array([min(_RUNTIMES, int(rng.zipf(1.6))) - 1])
-        archive = rng.random() < 0.08
-        files = self._new(max(3, int(plan.files_per_app * rng.lognormal(0, 0.5))))
-        component = self._new(1)
-        for version in range(max(1, int(rng.poisson(plan.versions)))):
-            if version:
-                changed = rng.random(len(files)) < plan.changed_share
-                files = files.copy()
-                files[changed] = self._new(int(changed.sum()))
-                component = self._new(1) if rng.random() < 0.7 else component
-            application = self._new(1)
-            new = [(component, _WASM), (application, _APPLICATION)]
-            if archive:
-                packed = self._new(1)
-                new.append((packed, _ARCHIVE))
-                yield np.concatenate([runtime, component, packed, application]), files, new
-            else:
-                yield np.concatenate([runtime, component, files, application]), files[:0], new
-
-    def _new(self, count: int) -> Ints:
-        import numpy as np
-
-        found = np.arange(self.blob_count, self.blob_count + count)
-        self.blob_count += count
-        return found
-
-    def _describe(self, plan: FleetPlan) -> None:
-        """Names, times and totals of the versions."""
-        import numpy as np
-        import pandas as pd
-
-        from spincache_nb.fleet.order import sort_key
-
-        names = [
-            f"{_TEAMS[number % len(_TEAMS)]}/{_THINGS[number // len(_TEAMS) % len(_THINGS)]}-{number}"
-            for number in range(plan.repositories)
-        ]
-        count = len(self.repository)
-        born = self.rng.integers(0, 300, plan.repositories)[self.repository]
-        self.created = _START_NS + (born + self.position * 14) * _DAY_NS
-        self.created += self.rng.integers(0, _DAY_NS, count)
-        self.repositories = np.array(names, dtype=object)[self.repository]
-        self.tags = np.array([f"1.{place}.0" for place in self.position], dtype=object)
-        self.declared = np.add.reduceat(self.sizes[self.layers], self.layer_at[:-1]) + _CONFIG_BYTES
-        self.manifests = np.frombuffer(self.rng.bytes(32 * count), np.uint8).reshape(-1, 32)
-        self.fingerprints = np.frombuffer(self.rng.bytes(32 * count), np.uint8).reshape(-1, 32)
-        times = [pd.Timestamp(int(value), tz="UTC") for value in self.created]
-
-        def keys(tags: Any) -> Any:
-            found = np.empty(count, dtype=object)
-            given = zip(self.repositories, tags, times, strict=True)
-            found[:] = [sort_key(f"ghcr.io/{name}:{tag}", tag, time) for name, tag, time in given]
-            return found
-
-        self.sort_keys = keys(self.tags)
-        self.latest_keys = keys(["latest"] * count)
-
-
 class _Hosts:
     """The tables of one host after the other."""
 
@@ -208,7 +86,7 @@ class _Hosts:
 
         self._plan = plan
         self._rng = np.random.default_rng(seed)
-        self._world = _World(plan, self._rng)
+        self._world = World(plan, self._rng)
         rank = self._rng.permutation(plan.repositories)
         self._popular = 1.0 / (rank + 8.0) ** 0.9
         self._last = np.searchsorted(self._world.repository, np.arange(plan.repositories), side="right") - 1
@@ -226,7 +104,7 @@ class _Hosts:
         import numpy as np
 
         rng, world = self._rng, self._world
-        weights = self._popular * np.where(np.arange(self._plan.repositories) % len(_ROLES) == role, 3.0, 1.0)
+        weights = self._popular * np.where(np.arange(self._plan.repositories) % len(_ROLES) == role, 9.0, 1.0)
         wanted = max(1, round(self._plan.apps_per_host / 2.2))
         wanted = min(wanted, self._plan.repositories)
         chosen = rng.choice(self._plan.repositories, wanted, replace=False, p=weights / weights.sum())
@@ -234,7 +112,7 @@ class _Hosts:
         back = rng.geometric(0.4, len(held)) - 1 + np.where(rng.random(len(held)) < 0.1, 4, 0)
         first = np.searchsorted(world.repository, held)
         versions = np.unique(np.maximum(self._last[held] - back, first))
-        moving = rng.choice(chosen, max(1, wanted // 10), replace=False)
+        moving = rng.choice(chosen, min(len(chosen), max(3, wanted // 8)), replace=False)
         newest = np.maximum(self._last[moving] - (rng.random(len(moving)) < 0.4), 0)
         newest = np.where(world.repository[newest] == moving, newest, self._last[moving])
         latest = np.repeat([False, True], [len(versions), len(newest)])
@@ -252,12 +130,15 @@ class _Hosts:
         versions, latest, tags, references = versions[order], latest[order], tags[order], references[order]
         layer_app, layer, position = _gathered(world.layers, world.layer_at, versions)
         member_app, member, _ = _gathered(world.members, world.member_at, versions)
-        stored = world.kind[layer] != _APPLICATION
-        use_app, used = np.concatenate([layer_app[stored], member_app]), np.concatenate([layer[stored], member])
+        stored = world.kind[layer] != APPLICATION
+        use_app, used = (
+            np.concatenate([layer_app[stored], member_app]),
+            np.concatenate([layer[stored], member]),
+        )
         via = np.repeat(["layer", "archive member"], [int(stored.sum()), len(member)])
         held = np.unique(used)
         left = np.setdiff1d(_gathered(world.layers, world.layer_at, gone)[1], held)
-        left = left[world.kind[left] != _APPLICATION]
+        left = left[world.kind[left] != APPLICATION]
         made = {
             "apps": self._apps(versions, latest, tags, references, use_app, used),
             "uses": self._uses(use_app, used, via, versions),
@@ -277,7 +158,7 @@ class _Hosts:
 
         world, count = self._world, len(versions)
         known = self._rng.random() < 0.3
-        pulled = world.created[versions] + self._rng.integers(0, 60 * _DAY_NS, count)
+        pulled = world.created[versions] + self._rng.integers(0, 60 * DAY_NS, count)
         stored = np.zeros(count, dtype=np.int64)
         np.add.at(stored, use_app, world.sizes[used])
         keys = np.where(latest, world.latest_keys[versions], world.sort_keys[versions])
@@ -310,11 +191,11 @@ class _Hosts:
     def _uses(self, app: Ints, used: Ints, via: Any, versions: Ints) -> dict[str, Any]:
         import numpy as np
 
-        from spincache_nb.fleet.contents import use_flags
+        from spincache_nb.fleet.columns import use_flags
 
         world = self._world
         key, number = world.keys[used], app.astype(np.int32)
-        area = np.where(world.kind[used] == _WASM, 1, 2).astype(np.uint8)
+        area = np.where(world.kind[used] == WASM, 1, 2).astype(np.uint8)
         return {
             "key": key,
             "app": number,
@@ -325,11 +206,12 @@ class _Hosts:
 
     def _layers(self, app: Ints, layer: Ints, position: Ints, count: int) -> dict[str, Any]:
         import numpy as np
-        import pyarrow as pa
 
-        from spincache_nb.fleet.tables import ARCHIVE, CONFIG, COUNTS, DOCUMENT, STORING
+        from spincache_nb.fleet.extras import load
+        from spincache_nb.fleet.tables import ARCHIVE as ARCHIVE_BIT
+        from spincache_nb.fleet.tables import CONFIG, COUNTS, DOCUMENT, STORING
 
-        world = self._world
+        pa, world = load("pyarrow"), self._world
         kind = np.concatenate([world.kind[layer], np.full(count, 4)])
         missing = np.repeat([False, True], [len(layer), count])
         content = "application/vnd.wasm.content."
@@ -341,14 +223,14 @@ class _Hosts:
             None,
         ]
         roles = ["wasm", "data", "archive", "application", "config"]
-        flags = np.array([STORING, STORING, STORING | ARCHIVE, DOCUMENT, CONFIG], dtype=np.uint8) | COUNTS
+        flags = np.array([STORING, STORING, STORING | ARCHIVE_BIT, DOCUMENT, CONFIG], dtype=np.uint8) | COUNTS
         return {
             "key": pa.array(np.append(world.keys[layer], np.zeros(count, np.int64)), mask=missing),
             "app": np.append(app, np.arange(count)),
             "position": pa.array(np.append(position, np.zeros(count, np.int64)), mask=missing),
             "media_type": np.array(types, dtype=object)[kind],
             "role": np.array(roles, dtype=object)[kind],
-            "declared_bytes": np.append(world.sizes[layer], np.full(count, _CONFIG_BYTES)),
+            "declared_bytes": np.append(world.sizes[layer], np.full(count, CONFIG_BYTES)),
             "stored": pa.array(~missing, mask=missing),
             "flags": flags[kind],
         }
@@ -358,10 +240,10 @@ class _Hosts:
 
         world = self._world
         blobs = np.concatenate([held, left])
-        modified = _START_NS + self._rng.integers(300 * _DAY_NS, 420 * _DAY_NS, len(blobs))
+        modified = START_NS + self._rng.integers(300 * DAY_NS, 420 * DAY_NS, len(blobs))
         return {
             "key": world.keys[blobs],
-            "area": np.where(world.kind[blobs] == _WASM, "wasm", "data"),
+            "area": np.where(world.kind[blobs] == WASM, "wasm", "data"),
             "stored_bytes": world.sizes[blobs],
             "modified_at": modified.view("datetime64[ns]"),
             "standing": np.repeat(["referenced", "unreferenced"], [len(held), len(left)]),
@@ -369,16 +251,17 @@ class _Hosts:
 
     def _digests(self, blobs: Ints, held: Ints) -> dict[str, Any]:
         import numpy as np
-        import pyarrow as pa
 
-        world = self._world
+        from spincache_nb.fleet.extras import load
+
+        pa, world = load("pyarrow"), self._world
         content = np.ascontiguousarray(world.digests[blobs])
         raw = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(32), len(blobs), [None, pa.py_buffer(content.tobytes())]
         )
         kinds = np.array(["component app", "", "archive layer", ""], dtype=object)[world.kind[blobs]]
         files = np.array([f"assets/{number % 997:03d}.js" for number in range(997)], dtype=object)
-        names = np.where(world.kind[blobs] == _DATA, files[blobs % 997], kinds)
+        names = np.where(world.kind[blobs] == DATA, files[blobs % 997], kinds)
         named = np.isin(blobs, held)
         return {
             "key": world.keys[blobs],
@@ -392,7 +275,7 @@ class _Hosts:
 
         world = self._world
         blobs, users = np.unique(used, return_counts=True)
-        archive = world.kind[blobs] == _ARCHIVE
+        archive = world.kind[blobs] == ARCHIVE
         split = {
             "exclusive": world.sizes[blobs[(users == 1) & ~archive]],
             "shared": world.sizes[blobs[(users > 1) & ~archive]],
@@ -406,13 +289,6 @@ class _Hosts:
             "file_count": [len(split[kind]) for kind in kinds],
             "stored_bytes": [int(split[kind].sum()) for kind in kinds],
         }
-
-
-def _joined(lists: list[Ints]) -> tuple[Ints, Ints]:
-    """Lists one after the other, and where each begins."""
-    import numpy as np
-
-    return np.concatenate(lists), np.concatenate([[0], np.cumsum([len(one) for one in lists])])
 
 
 def _gathered(values: Ints, starts: Ints, chosen: Ints) -> tuple[Ints, Ints, Ints]:

@@ -118,7 +118,9 @@ class Catalog:
         rows = self.connection.execute(sql.CLASHES).fetchall()
         fixes = fixes_for(((unit, key, bytes(digest)) for unit, key, digest in rows), self._taken)
         columns = ("unit", "key", "digest", "new_key")
-        self.put("fix", {name: [getattr(fix, name) for fix in fixes] for name in columns} if fixes else _NO_FIX)
+        self.put(
+            "fix", {name: [getattr(fix, name) for fix in fixes] for name in columns} if fixes else _NO_FIX
+        )
         return fixes
 
     def _taken(self, keys: Collection[int]) -> set[int]:

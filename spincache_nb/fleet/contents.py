@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,23 +16,19 @@ from spincache_nb.analysis.needs import all_needs
 from spincache_nb.analysis.savings import manifests_of, members_of
 from spincache_nb.analysis.shared import _names as names_of_uses
 from spincache_nb.fleet import keys, tables
+from spincache_nb.fleet.columns import (
+    Columns,
+    Part,
+    Used,
+    digests_columns,
+    layer_fingerprints,
+    layers_columns,
+    totals_and_documents,
+    uses_columns,
+)
 from spincache_nb.fleet.order import sort_key
 
-_STORING = frozenset({"wasm", "data", "archive", "other"})
 _BELOW_REGISTRY = ("wasm/", "data/", "manifests/")
-_Columns = dict[str, Any]
-
-
-class Part(NamedTuple):
-    """One part of a manifest: a layer, or the config."""
-
-    app: int
-    position: int | None
-    digest: bytes | None
-    role: str
-    media_type: str | None
-    size: int | None
-    stored: bool | None
 
 
 def tables_of(frames: Frames) -> dict[str, Any]:
@@ -67,7 +62,7 @@ def tables_of(frames: Frames) -> dict[str, Any]:
         [*used, *stored, *(p.digest for p in parts if p.digest), *(digest for _, digest, _ in members)]
     )
     layers_digests = layer_fingerprints(parts, len(apps))
-    columns: dict[str, _Columns] = {
+    columns: dict[str, Columns] = {
         "apps": _apps(apps, parts, layers_digests),
         "uses": uses_columns(uses, known, manifest_numbers(apps, layers_digests)),
         "layers": layers_columns(parts, known),
@@ -102,16 +97,7 @@ def _parts(frames: Frames, numbers: Mapping[str, int]) -> list[Part]:
     return found
 
 
-def layer_fingerprints(parts: Iterable[Part], app_count: int) -> list[bytes]:
-    """Name each app's manifest by its layers: SHA-256 over their positions and digests."""
-    lines: list[list[tuple[int, str]]] = [[] for _ in range(app_count)]
-    for part in parts:
-        if part.position is not None and part.digest is not None:
-            lines[part.app].append((part.position, part.digest.hex()))
-    return [hashlib.sha256(repr(sorted(found)).encode()).digest() for found in lines]
-
-
-def _apps(apps: pd.DataFrame, parts: Sequence[Part], layers_digests: Sequence[bytes]) -> _Columns:
+def _apps(apps: pd.DataFrame, parts: Sequence[Part], layers_digests: Sequence[bytes]) -> Columns:
     configs = {part.app: part.digest for part in parts if part.role == "config"}
     totals, documents = totals_and_documents(parts)
     digests = [keys.raw(d) if d is not None else None for (d,) in rows(apps, "manifest_digest")]
@@ -129,60 +115,6 @@ def _apps(apps: pd.DataFrame, parts: Sequence[Part], layers_digests: Sequence[by
         "version_bytes": [totals.get(app) for app in numbered],
         "sort_key": [sort_key(*row) for row in rows(apps, "reference", "tag", "created_at")],
     }
-
-
-def totals_and_documents(parts: Iterable[Part]) -> tuple[dict[int, int], dict[int, bytes]]:
-    """Sum up each app's parts, each digest once; and say which digest becomes ``config.json``."""
-    sizes: dict[int, dict[bytes | None, int]] = defaultdict(dict)
-    documents: dict[int, tuple[int, bytes]] = {}
-    for part in parts:
-        found = sizes[part.app]
-        found[part.digest] = max(found.get(part.digest, 0), part.size or 0)
-        place = -1 if part.position is None else part.position
-        if part.digest is not None and part.role in ("config", "application"):
-            documents[part.app] = max(documents.get(part.app, (-2, b"")), (place, part.digest))
-    return (
-        {app: sum(found.values()) for app, found in sizes.items()},
-        {app: digest for app, (_, digest) in documents.items()},
-    )
-
-
-def layers_columns(parts: Sequence[Part], known: Mapping[bytes, int]) -> _Columns:
-    """Columns of the table ``layers``."""
-    _, documents = totals_and_documents(parts)
-    bits: dict[tuple[int, bytes | None], int] = defaultdict(int)
-    for part in parts:
-        bit = tables.STORING if part.role in _STORING else 0
-        bit |= tables.CONFIG if part.role == "config" else 0
-        bit |= tables.ARCHIVE if part.role == "archive" else 0
-        bit |= tables.DOCUMENT if part.digest and documents.get(part.app) == part.digest else 0
-        bits[part.app, part.digest] |= bit
-    seen: set[tuple[int, bytes | None]] = set()
-    flags = []
-    for part in parts:
-        name = (part.app, part.digest)
-        flags.append(bits[name] | (0 if name in seen else tables.COUNTS))
-        seen.add(name)
-    return {
-        "key": [known[part.digest] if part.digest is not None else None for part in parts],
-        "app": [part.app for part in parts],
-        "position": [part.position for part in parts],
-        "media_type": [part.media_type for part in parts],
-        "role": [part.role for part in parts],
-        "declared_bytes": [part.size for part in parts],
-        "stored": [part.stored for part in parts],
-        "flags": np.array(flags, dtype=np.uint8),
-    }
-
-
-class Used(NamedTuple):
-    """One row of ``uses``."""
-
-    app: int
-    digest: bytes
-    area: str
-    stored_bytes: int
-    via: str
 
 
 def _uses(frames: Frames, numbers: Mapping[str, int]) -> list[Used]:
@@ -205,51 +137,6 @@ def manifest_numbers(apps: pd.DataFrame, layers_digests: Sequence[bytes]) -> lis
     ]
 
 
-def uses_columns(uses: Sequence[Used], known: Mapping[bytes, int], manifests: Sequence[int]) -> _Columns:
-    """Columns of the table ``uses``, with the flags that count things once.
-
-    Parameters
-    ----------
-    uses
-        Its rows.
-    known
-        Keys by digest.
-    manifests
-        Number of each app's manifest, alike for apps of one manifest.
-    """
-    key = np.array([known[use.digest] for use in uses], dtype=np.int64)
-    app = np.array([use.app for use in uses], dtype=np.int32)
-    area = np.array([tables.AREAS[use.area] for use in uses], dtype=np.uint8)
-    numbered = np.array([*manifests, -1], dtype=np.int64)
-    return {
-        "key": key,
-        "app": app,
-        "stored_bytes": [use.stored_bytes for use in uses],
-        "flags": use_flags(key, app, area, numbered[np.where(app >= 0, app, -1)]),
-        "via": [use.via for use in uses],
-    }
-
-
-def use_flags(
-    key: npt.NDArray[np.int64],
-    app: npt.NDArray[np.int32],
-    area: npt.NDArray[np.uint8],
-    manifest: npt.NDArray[np.int64],
-) -> npt.NDArray[np.uint8]:
-    """Area bits of rows of ``uses``, with the flags that count things once."""
-    frame = pd.DataFrame({"key": key, "app": app, "area": area, "manifest": manifest})
-    flags = area
-    for columns, bit, counted in (
-        (["key", "app"], tables.FIRST_OF_USER, True),
-        (["key", "area"], tables.FIRST_OF_AREA, True),
-        (["key", "manifest"], tables.FIRST_OF_MANIFEST, app >= 0),
-        (["key"], tables.FIRST_OF_DIGEST, True),
-    ):
-        first = ~frame.duplicated(columns).to_numpy() & counted
-        flags = flags | np.where(first, bit, 0).astype(np.uint8)
-    return flags
-
-
 def _names(frames: Frames) -> dict[bytes, set[str]]:
     """Give the names that stored and used digests go by."""
     called = names_of_uses(all_needs(frames))
@@ -259,18 +146,7 @@ def _names(frames: Frames) -> dict[bytes, set[str]]:
     return found
 
 
-def digests_columns(known: Mapping[bytes, int], names: Mapping[bytes, Iterable[str]]) -> _Columns:
-    """Columns of the table ``digests``: at least one row per digest."""
-    lines = [(digest, name) for digest in known for name in (sorted(names.get(digest, ())) or [None])]
-    return {
-        "key": np.array([known[digest] for digest, _ in lines], dtype=np.int64),
-        "digest": [digest for digest, _ in lines],
-        "is_prefix": [known[digest] == keys.prefix(digest) for digest, _ in lines],
-        "name": [name for _, name in lines],
-    }
-
-
-def _blobs(blobs: pd.DataFrame, known: Mapping[bytes, int]) -> _Columns:
+def _blobs(blobs: pd.DataFrame, known: Mapping[bytes, int]) -> Columns:
     found = blobs[blobs["digest"].notna()]
     return {
         "key": [known[keys.raw(digest)] for (digest,) in rows(found, "digest")],
@@ -280,10 +156,11 @@ def _blobs(blobs: pd.DataFrame, known: Mapping[bytes, int]) -> _Columns:
 
 
 def _times(column: pd.Series[Any]) -> npt.NDArray[np.datetime64]:
-    return column.dt.tz_convert(None).to_numpy(dtype="datetime64[ns]")
+    times: npt.NDArray[np.datetime64] = column.dt.tz_convert(None).to_numpy(dtype="datetime64[ns]")
+    return times
 
 
-def _breakdown(frames: Frames) -> _Columns:
+def _breakdown(frames: Frames) -> Columns:
     """Sum up what `analysis.breakdown` tells, which needs no other host."""
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
@@ -298,7 +175,7 @@ def _breakdown(frames: Frames) -> _Columns:
     }
 
 
-def _problems(problems: pd.DataFrame) -> _Columns:
+def _problems(problems: pd.DataFrame) -> Columns:
     found = list(rows(problems, "kind", "reference", "path"))
     return {
         "kind": [kind for kind, *_ in found],

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from spincache_nb.fleet import keys
+from spincache_nb.fleet.schemas import typed
+from spincache_nb.frames.schemas import Schema
 
 Columns = dict[str, Any]
 
@@ -101,3 +103,19 @@ def savings_columns(versions: pd.DataFrame, found: pd.DataFrame) -> Columns:
         "archive_known_bytes": known_bytes,
         "host_count": versions["host_count"].to_numpy(),
     }
+
+
+def pair_frame(
+    schema: Schema, names: list[str], numbers: list[int], pairs: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Name pairs, and add those that share nothing."""
+    square = np.zeros((len(names), len(names)), dtype=np.int64)
+    if pairs is not None and len(pairs):
+        place = {number: at for at, number in enumerate(numbers)}
+        a, b = (pairs[side].map(place).to_numpy() for side in ("a", "b"))
+        square[a, b] = pairs["shared"].to_numpy()
+    above, beside = np.triu_indices(len(names), k=1)
+    called = np.array(names, dtype=object)
+    return typed(
+        schema, dict(zip(schema, (called[above], called[beside], square[above, beside]), strict=True))
+    )

@@ -1,30 +1,20 @@
 """What the pandas and Dask engines compute: pure functions on frames of integers.
 
 Every function is right for any set of rows that holds *all* rows of its keys, and the results of such
-sets are added up: so Dask shuffles by key once and runs these very functions on each partition. Rows:
-
-- of uses: ``key``, ``app`` (below 0 for a project), ``host``, ``bytes``, ``flags``;
-- of parts: ``key``, ``version`` (-1 for none), ``bytes``, ``flags``; of members: the same.
-
-Versions are numbered in order, repository by repository.
+sets are added up: so Dask shuffles by key once and runs these very functions on each partition. Rows of
+uses have ``key``, ``app`` (below 0 for a project), ``host``, ``bytes`` and ``flags``.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spincache_nb.analysis.replay import Rules
 from spincache_nb.fleet import tables
 from spincache_nb.fleet.groups import Groups, columns, frame_of, sums_at
 
-_NEVER = np.iinfo(np.int32).max
 _HALF, _LOW = 32, (1 << 32) - 1
-MEMBER = 128
-"""Set in the flags of a member where parts and members are rows of one frame."""
 
 
 def by_host(uses: pd.DataFrame) -> pd.DataFrame:
@@ -272,58 +262,3 @@ def merge_sums(found: pd.DataFrame, *by: str) -> pd.DataFrame:
     groups = Groups(columns(found, *by))
     others = [name for name in found.columns if name not in by]
     return frame_of({**groups.keys(), **{name: groups.sum(found[name].to_numpy()) for name in others}})
-
-
-def fetch_sums(
-    parts: pd.DataFrame,
-    repositories: npt.NDArray[np.int32],
-    unchanged: npt.NDArray[np.bool_],
-    rules: Rules,
-) -> pd.DataFrame:
-    """Say what each version fetches when those before it were pulled before; see `analysis.replay`.
-
-    Parameters
-    ----------
-    parts
-        Rows of parts and of members, the latter with `MEMBER` in their flags.
-    repositories
-        Number of each version's repository.
-    unchanged
-        Whether the last version of the same reference before it had the same ``config.json``.
-    rules
-        ``spin`` or ``spincache``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``version``; ``fetch`` and ``archive_fetch`` (bytes), ``known`` (bytes of its members that were
-        there) and ``members`` (how many it has).
-    """
-    parts = parts[parts["version"].to_numpy() >= 0]
-    version = parts["version"].to_numpy()
-    flags = parts["flags"].to_numpy()
-    size = parts["bytes"].to_numpy()
-    member = (flags & MEMBER) != 0
-    storing = member | ((flags & tables.STORING) != 0)
-    groups = Groups({"key": parts["key"].to_numpy(), "repository": repositories[version]})
-    earliest = groups.spread(groups.min(np.where(storing, version, _NEVER)))
-    there = earliest < version
-    if rules == "spin":
-        reused = there & ((flags & tables.CONFIG) == 0)
-    else:
-        document = (flags & (tables.CONFIG | tables.DOCUMENT)) != 0
-        reused = np.where(document, unchanged[version], there & storing)
-    fetched = ~member & ~reused
-    count = len(repositories)
-
-    def summed(rows: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        return sums_at(version[rows], values[rows], count)
-
-    found = {
-        "fetch": summed(fetched, size),
-        "archive_fetch": summed(fetched & ((flags & tables.ARCHIVE) != 0), size),
-        "known": summed(member & there, size),
-        "members": summed(member, np.ones(len(version), dtype=np.int64)),
-    }
-    some = np.flatnonzero(found["fetch"] | found["members"])
-    return frame_of({"version": some, **{name: values[some] for name, values in found.items()}})

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spincache_nb.core.manifest import Manifest
 from spincache_nb.core.pull.decide import Resolved
 from spincache_nb.fleet import keys, tables
-from spincache_nb.fleet.contents import (
+from spincache_nb.fleet.columns import (
     Part,
     Used,
     digests_columns,
@@ -90,9 +89,7 @@ class Buffer:
     def _apps(self) -> dict[str, Any]:
         totals, documents = totals_and_documents(self.parts)
         numbered = range(len(self.apps))
-        found: dict[str, Any] = {
-            name: [app.get(name) for app in self.apps] for name in tables.TABLES["apps"]
-        }
+        found: dict[str, Any] = {name: [app.get(name) for app in self.apps] for name in tables.TABLES["apps"]}
         sizes = [totals[app] for app in numbered]
         for name in ("created_at", "pulled_at"):
             instants = [np.datetime64("NaT") if ns is None else np.datetime64(ns, "ns") for ns in found[name]]
@@ -106,7 +103,11 @@ class Buffer:
     def _uses(self, known: Mapping[bytes, int]) -> dict[str, Any]:
         used = {
             (part.app, part.digest): Used(
-                part.app, part.digest, "registry", part.size or 0, "config" if part.role == "config" else "layer"
+                part.app,
+                part.digest,
+                "registry",
+                part.size or 0,
+                "config" if part.role == "config" else "layer",
             )
             for part in self.parts
             if part.digest is not None

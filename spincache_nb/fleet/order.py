@@ -38,10 +38,7 @@ def sort_key(reference: str, tag: str | None, created_at: pd.Timestamp | None) -
         *numbers, release, identifiers = key
         version = b"\x00" + b"".join(map(_number, numbers)) + bytes([release])
         version += b"".join(map(_identifier, identifiers)) + _END
-    if created_at is None:
-        time = b"\x01"
-    else:
-        time = b"\x00" + (created_at.value + (1 << 63)).to_bytes(8, "big")
+    time = b"\x01" if created_at is None else b"\x00" + (created_at.value + (1 << 63)).to_bytes(8, "big")
     return version + time + (tag or "").encode() + _END + reference.encode()
 
 

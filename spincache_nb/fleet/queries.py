@@ -14,7 +14,8 @@ SELECT host, kind, file_count, stored_bytes,
 FROM raw_breakdown JOIN unit USING (unit) ORDER BY host, kind
 """
 PROBLEMS = """
-SELECT host, kind, reference, path FROM raw_problems JOIN unit USING (unit) ORDER BY host, path, kind, reference
+SELECT host, kind, reference, path FROM raw_problems JOIN unit USING (unit)
+ORDER BY host, path, kind, reference
 """
 LARGEST_REFERENCES = """
 SELECT reference FROM raw_apps GROUP BY reference

@@ -13,8 +13,8 @@ import pandas as pd
 from spincache_nb.fleet.dataset import Unit
 from spincache_nb.fleet.extras import load
 from spincache_nb.fleet.groups import frame_of
-from spincache_nb.fleet.kernels import MEMBER
 from spincache_nb.fleet.place import Place
+from spincache_nb.fleet.replaying import MEMBER
 from spincache_nb.fleet.tables import COUNTS
 
 Numbers = npt.NDArray[np.int32]
@@ -111,4 +111,3 @@ def looked_up(numbers: Numbers | None, app: npt.NDArray[np.int32]) -> Numbers:
         return np.full(len(app), -1, dtype=np.int32)
     found: Numbers = numbers[np.maximum(app, 0)]
     return np.where(app >= 0, found, np.int32(-1))
-

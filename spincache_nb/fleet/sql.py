@@ -18,7 +18,7 @@ FROM raw_{table} AS raw LEFT JOIN fix ON fix.unit = raw.unit AND fix.key = raw.k
 CLASHES = """
 SELECT DISTINCT unit, key, digest FROM raw_digests
 WHERE NOT is_prefix
-   OR key IN (SELECT key FROM raw_digests GROUP BY key HAVING min(digest) <> max(digest))
+   OR key IN (SELECT key FROM (SELECT DISTINCT key, digest FROM raw_digests) GROUP BY key HAVING count(*) > 1)
 """
 
 APPS = """
@@ -67,7 +67,9 @@ FROM chosen JOIN app ON app.unit = chosen.place.unit AND app.app = chosen.place.
 """One row per repository, order and manifest. Of the apps that are this version, the one whose archive
 members are known best stands for it."""
 
-MANIFEST_NUMBERS = "SELECT CASE WHEN is_shared THEN manifest ELSE -1 END AS number FROM app ORDER BY unit, app"
+MANIFEST_NUMBERS = """
+SELECT CASE WHEN is_shared THEN manifest ELSE -1 END AS number FROM app ORDER BY unit, app
+"""
 VERSION_NUMBERS = """
 SELECT coalesce(version, -1) AS number FROM app LEFT JOIN version USING (unit, app) ORDER BY unit, app
 """

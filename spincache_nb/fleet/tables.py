@@ -3,26 +3,7 @@
 A *part* is one file of each table; a snapshot of a cache has one, the crawl of a registry has many.
 Keys and numbers of apps are those of their part.
 
-=========  ===================================================================================
-table      one row per
-=========  ===================================================================================
-apps       app (a tag of the cache or registry), numbered by ``app`` from 0
-uses       user, digest and area of stored content, as in ``frames.uses``; ``app`` is the number
-           of the app, or -1, -2, ... for the projects that were given
-layers     layer of a manifest, as in ``frames.layers``, and one more row, of role ``config``,
-           for each app's config (its digest is missing where Spin keeps none)
-members    app and digest that its archive layers unpack to
-blobs      file in ``wasm/`` or ``data/`` that is found by a digest, as in ``frames.blobs``
-digests    digest and name it goes by: the full digest of every key that the other tables use, and
-           whether the key is its first 8 bytes
-breakdown  kind of ``analysis.breakdown``, summed up
-problems   row of ``frames.problems``
-=========  ===================================================================================
-
-Digests are raw bytes. All those that rows are about stand in ``digests``, in full, and elsewhere by their
-``key``. Times are UTC, in nanoseconds. Rows are sorted by key, which makes for small files. Flags count a thing once that several rows have:
-
-======  =====================================================================================
+=========  =====================================================================================
 uses    1 ``wasm``, 2 ``data``, 4 ``registry``: the area; 8: first row of this user and digest;
         16: first of this digest and area; 32: first of this manifest and digest; 64: first of
         this digest

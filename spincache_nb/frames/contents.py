@@ -182,9 +182,7 @@ def apps_of(found: Found) -> pd.DataFrame:
             "config_bytes": (app.manifest.config.size if app.manifest else None for app in rows),
             "layer_count": (len(app.layers) if app.manifest else None for app in rows),
             "component_count": (len(app.locked_app.components) if app.locked_app else None for app in rows),
-            "declared_bytes": (
-                app.manifest.total_bytes if app.manifest else None for app in rows
-            ),
+            "declared_bytes": (app.manifest.total_bytes if app.manifest else None for app in rows),
             "stored_bytes": (app.stored_bytes for app in rows),
         },
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.inventory import CachedApp, Inventory, take_inventory
-from spincache_nb.frames.schemas import CACHE, Schema, from_columns, several
+from spincache_nb.frames.schemas import CACHE, Picked, Schema, from_columns, several
 
 Caches: TypeAlias = Cache | Iterable[Cache]
 """One cache, or several: then ``cache`` is the first column."""
@@ -49,7 +49,7 @@ class Found:
                 yield name, app
 
     def frame(
-        self, schema: Schema, caches: Iterable[str], columns: Mapping[str, Iterable[Any]]
+        self, schema: Schema, caches: Iterable[str] | Picked, columns: Mapping[str, Iterable[Any]]
     ) -> pd.DataFrame:
         """Make a frame; `caches` becomes its first column if there are several."""
         if self.several:

@@ -35,9 +35,10 @@ class Things(Generic[_Thing]):
     """
 
     def __init__(self, things: Sequence[_Thing], places: _Places) -> None:
+        self._things: Sequence[_Thing]
         used = np.zeros(len(things), bool)
         used[places] = True
-        self._things = [things[place] for place in np.flatnonzero(used)]
+        self._things = [things[place] for place in np.flatnonzero(used).tolist()]
         self._places = (np.cumsum(used) - 1)[places]
 
     def column(self, what: Callable[[_Thing], Any]) -> Picked:
@@ -100,9 +101,8 @@ def used(uses: Sequence[Sequence[Use]]) -> Things[Use]:
         if isinstance(some, LayerUses):
             if id(some.table) not in starts:
                 starts[id(some.table)] = len(things)
-                things += map(_layer_use, some.table)
-            numbers = np.fromiter(some.numbers, np.intp, len(some.numbers))
-            places.append(numbers + starts[id(some.table)])
+                things += map(_layer_use, some.table.blobs)
+            places.append(np.frombuffer(some.numbers, np.int64).astype(np.intp) + starts[id(some.table)])
         else:
             places.append(np.arange(len(things), len(things) + len(some), dtype=np.intp))
             things += some

@@ -8,6 +8,7 @@ draws on the axes it is given, or on a new figure. Colours of text and lines are
 from __future__ import annotations
 
 from spincache_nb.plots.bars import breakdown, version_savings
+from spincache_nb.plots.fleet import host_overlap, prewarm, shared_cache, version_tail
 from spincache_nb.plots.growth import timeline
 from spincache_nb.plots.heatmaps import shared_bytes, upgrade_matrix
 from spincache_nb.plots.inside import chunk_sweep, grains
@@ -21,12 +22,16 @@ __all__ = [
     "chunk_sweep",
     "figure_size",
     "grains",
+    "host_overlap",
+    "prewarm",
     "section_map",
     "section_maps",
     "shared_bytes",
+    "shared_cache",
     "sharing",
     "timeline",
     "tree",
     "upgrade_matrix",
     "version_savings",
+    "version_tail",
 ]

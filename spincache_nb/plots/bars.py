@@ -165,10 +165,11 @@ def version_savings(
     ax = theme.axes_or_new(ax, theme.figure_size("version_savings", len(table)))
     if not len(table):
         return theme.say_empty(ax, "No versions to compare.")
-    unit, divisor = unit_for(float(table["total_bytes"].max()))
+    costs = _costs(table)
+    unit, divisor = unit_for(max(total for total, _ in costs))
     places = list(range(len(table)))
-    reused = [size / divisor for (size,) in rows(table, "reused_bytes")]
-    fetched = [size / divisor for (size,) in rows(table, "fetch_bytes")]
+    reused = [(total - fetched) / divisor for total, fetched in costs]
+    fetched = [fetched / divisor for _, fetched in costs]
     width = 0.8 if len(table) < 80 else 1.0
     ax.bar(places, reused, width, color=theme.REUSED, label="reused")
     ax.bar(places, fetched, width, bottom=reused, color=theme.FETCHED, label="fetched")
@@ -178,6 +179,12 @@ def version_savings(
     theme.legend_above(ax, [handle for axes in (ax, line) for handle in axes.get_legend_handles_labels()[0]])
     ax.set_title(_savings_title(table), loc="left", pad=26)
     return ax
+
+
+def _costs(table: pd.DataFrame) -> list[tuple[int, int]]:
+    """Give total and fetched bytes; a version too large for a column, where they are missing, has none."""
+    known = (pair if None not in pair else (0, 0) for pair in rows(table, "total_bytes", "fetch_bytes"))
+    return [(total, fetched) for total, fetched in known]
 
 
 def _version_ticks(ax: Axes, table: pd.DataFrame) -> None:
@@ -205,7 +212,7 @@ def _version_ticks(ax: Axes, table: pd.DataFrame) -> None:
 def _saving_line(ax: Axes, table: pd.DataFrame, places: Sequence[int]) -> Axes:
     twin = ax.twinx()
     shares = [
-        100 * saved / total if total else 0.0
+        100 * (saved or 0) / total if total else 0.0
         for saved, total in rows(table, "cumulative_saved_bytes", "cumulative_total_bytes")
     ]
     twin.plot(
@@ -226,7 +233,7 @@ def _saving_line(ax: Axes, table: pd.DataFrame, places: Sequence[int]) -> Axes:
 
 
 def _savings_title(table: pd.DataFrame) -> str:
-    total, fetched = int(table["total_bytes"].sum()), int(table["fetch_bytes"].sum())
+    total, fetched = (sum(sizes) for sizes in zip(*_costs(table), strict=True))
     share = share_text((total - fetched) / total if total else 0)
     count = f"{len(table)} version" + ("s" if len(table) != 1 else "")
     repositories = {re.sub("[:@][^/]*$", "", reference or "") for (reference,) in rows(table, "reference")}

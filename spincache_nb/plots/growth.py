@@ -37,11 +37,11 @@ def timeline(given: Pulls = None, *, ax: Axes | None = None) -> Axes:
     timed = table[table["at"].notna()]
     if not len(timed):
         return theme.say_empty(ax, "No pull is recorded.")
-    both = timed["cumulative_fetch_bytes"] + timed["cumulative_reused_bytes"]
-    unit, divisor = unit_for(float(both.max()))
+    fetched = _held(_sizes(timed, "cumulative_fetch_bytes"))
+    needed = fetched + _held(_sizes(timed, "cumulative_reused_bytes"))
+    unit, divisor = unit_for(float(needed.max()))
+    fetched, needed = fetched / divisor, needed / divisor
     times = _with_end(timed["at"])
-    fetched = _held((timed["cumulative_fetch_bytes"] / divisor).to_numpy(dtype=float))
-    needed = _held((both / divisor).to_numpy(dtype=float))
     ax.fill_between(times, 0, fetched, step="post", color=theme.FETCHED, linewidth=0, label="fetched")
     ax.fill_between(times, fetched, needed, step="post", color=theme.REUSED, linewidth=0, label="reused")
     ax.plot(
@@ -66,6 +66,11 @@ def _with_end(at: pd.Series[pd.Timestamp]) -> npt.NDArray[np.datetime64]:
     return np.append(times, times[-1] + (span / 20 if span else np.timedelta64(1, "h")))
 
 
+def _sizes(table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
+    """Give a column of sizes; what is too large for a column is missing there, and drawn as nothing."""
+    return table[column].to_numpy(dtype=float, na_value=0.0)
+
+
 def _held(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.append(values, values[-1])
 
@@ -82,8 +87,8 @@ def _finish(ax: Axes, table: pd.DataFrame, unit: str) -> None:
     ax.set_xlabel("time (UTC)" + (f"; +{untimed} more pulls without a time" if untimed else ""))
     ax.set_ylabel(f"{unit}, added up")
     ax.set_ylim(bottom=0)
-    fetched = int(table["cumulative_fetch_bytes"].iloc[-1])
-    reused = int(table["cumulative_reused_bytes"].iloc[-1])
+    fetched = _sizes(table, "cumulative_fetch_bytes")[-1]
+    reused = _sizes(table, "cumulative_reused_bytes")[-1]
     share = share_text(reused / (fetched + reused) if fetched + reused else 0)
     count = f"{len(table)} pull" + ("s" if len(table) != 1 else "")
     ax.set_title(

@@ -59,11 +59,21 @@ def write_frames(
     for name, frame in _all(material):
         path = target / f"{name}.{chosen}"
         if chosen == "parquet":
-            frame.to_parquet(path, engine="pyarrow", index=False)
+            _encodable(frame).to_parquet(path, engine="pyarrow", index=False)
         else:
             frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8", errors="backslashreplace")
         written.append(path)
     return written
+
+
+def _encodable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Escape what UTF-8 cannot hold: halves of surrogate pairs."""
+    texts = [name for name in frame.columns if isinstance(frame[name].dtype, pd.StringDtype)]
+    return frame.assign(**{name: frame[name].map(_escaped, na_action="ignore") for name in texts})
+
+
+def _escaped(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _all(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:

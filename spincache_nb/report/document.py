@@ -17,6 +17,8 @@ from spincache_nb.report.sections import heading, sections
 FORMAT = "spincache-nb report 1"
 """Name of the form; the number changes if something in it means something else."""
 
+_LONGEST_TEXT = 4096
+
 
 def to_json(material: Material, *, title: str) -> str:
     """Write the report as one JSON document in ASCII.
@@ -32,7 +34,8 @@ def to_json(material: Material, *, title: str) -> str:
     -------
     str
         Sizes in bytes, times as ISO 8601 in UTC, missing values null. Tables are whole, as
-        `spincache_nb.analysis` gives them; only pairs of apps that share nothing are left out.
+        `spincache_nb.analysis` gives them; only pairs of apps that share nothing are left out, and
+        text of more than 4096 characters is cut.
     """
     return json.dumps(_document(material, title), indent=1, allow_nan=False) + "\n"
 
@@ -78,4 +81,6 @@ def _value(value: Any) -> Any:
         return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        return f"{value[:_LONGEST_TEXT]}…"
     return value

@@ -107,17 +107,19 @@ def of_pairs(material: Material) -> str:
 
 def of_versions(savings: pd.DataFrame) -> str:
     """Say what the versions of one repository cost, one after the other."""
-    costs = list(rows(savings, "tag", "reference", "total_bytes", "fetch_bytes", "archive_known_bytes"))
-    total = sum(cost[2] or 0 for cost in costs)
-    fetched = sum(cost[3] or 0 for cost in costs)
+    columns = ("total_bytes", "fetch_bytes", "archive_known_bytes", "tag", "reference")
+    costs = [cost for cost in rows(savings, *columns) if None not in cost[:2]]
+    if not costs:
+        return "The sizes that these versions declare are too large to be true."
+    total, fetched = sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)
     said = [
         f"Pulled one after the other, the {len(costs)} versions fetch {size_text(fetched)} instead of "
         f"{size_text(total)}: {share_text((total - fetched) / total if total else 0)} is there already."
     ]
-    updates = [(fetch or 0, whole or 0, tag or reference) for tag, reference, whole, fetch, _ in costs[1:]]
+    updates = [(fetch, whole, tag or reference) for whole, fetch, _, tag, reference in costs[1:]]
     if updates:
         said.append(_of_updates(updates))
-    known = sum(cost[4] or 0 for cost in costs)
+    known = sum(cost[2] or 0 for cost in costs)
     if known:
         said.append(
             f"An archive is fetched whole: {size_text(known)} of what they unpack to was there before."

@@ -162,8 +162,8 @@ def _totals(material: Material) -> pd.DataFrame:
     """Add up the versions of each repository."""
     lines = []
     for repository, frame in material.savings.items():
-        total = sum(size or 0 for (size,) in rows(frame, "total_bytes"))
-        fetched = sum(size or 0 for (size,) in rows(frame, "fetch_bytes"))
+        costs = [cost for cost in rows(frame, "total_bytes", "fetch_bytes") if None not in cost]
+        total, fetched = sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)
         share = (total - fetched) / total if total else None
         lines.append((repository, len(frame), total, fetched, total - fetched, share))
     names = [column.name for column in tables.REPOSITORIES]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from spincache_nb.widgets.dashboard import dashboard
 from spincache_nb.widgets.panel import Panel, panel
 
-__all__ = ["Panel", "panel"]
+__all__ = ["Panel", "dashboard", "panel"]

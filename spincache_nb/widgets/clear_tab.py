@@ -54,7 +54,7 @@ class ClearTab:
         )
         self.state = look.line()
         self.shown = widgets.HTML().add_class("sc-scroll")
-        self.question = widgets.HTML()
+        self.question = widgets.HTML().add_class("sc-ask")
         self.go = look.button("Yes", desk.guarded(self._execute), hint="Do it", style="danger", wide=True)
         self.keep = look.button("Keep", desk.guarded(self._keep), hint="Remove nothing")
         self.ask: Any = widgets.HBox([self.question, self.keep, self.go], layout={"align_items": "center"})

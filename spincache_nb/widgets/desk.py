@@ -52,6 +52,7 @@ class Desk:
         self.frames: Frames | None = None
         self.selected: tuple[str, ...] = ()
         self.alert = look.line()
+        self._is_fault = False
         self.worker = Worker(self._tell_busy)
         self.reader = Reader(self.fail)
         self.on_frames: list[Listener] = []
@@ -62,14 +63,17 @@ class Desk:
 
     def fail(self, fault: BaseException) -> None:
         """Show a fault in plain words."""
+        self._is_fault = True
         look.say(self.alert, error_text(fault), style="alert", role="alert")
 
     def warn(self, text: str) -> None:
-        """Show a warning."""
-        look.say(self.alert, text, style="alert warn", role="alert")
+        """Show a warning, unless a fault is shown."""
+        if not self._is_fault:
+            look.say(self.alert, text, style="alert warn", role="alert")
 
     def clear_alert(self) -> None:
         """Show no fault any more."""
+        self._is_fault = False
         look.say(self.alert, "")
 
     def guarded(self, action: Callable[[], object]) -> Callable[[], None]:

@@ -34,6 +34,9 @@ STYLE = """<style>
 .spincache-panel .widget-hbox > .widget-html { margin-left: 10px; }
 .spincache-panel .widget-hbox.sc-row > .widget-html, .spincache-panel .widget-hbox.sc-bar > .widget-html {
   margin-left: 0; }
+.spincache-panel .widget-html.sc-line { margin: 0; }
+.spincache-panel .widget-hbox > .widget-html.sc-line { margin-left: 12px; }
+.spincache-panel .widget-hbox > .widget-html.sc-ask { margin: 8px 12px 8px 2px; }
 .spincache-panel td code { white-space: nowrap; background: transparent; }
 .spincache-panel .spincache-value { margin: 2px 0 12px 0; }
 .spincache-panel .spincache-value p { margin: 4px 0; color: var(--sc-dim); }
@@ -45,7 +48,8 @@ STYLE = """<style>
 .spincache-panel .sc-row > * { width: auto; margin: 0; min-width: 0; }
 .spincache-panel .sc-row.sc-body { border-top: 1px solid var(--sc-line); min-height: 30px; }
 .spincache-panel .sc-row.sc-body:hover { background: var(--sc-ground); }
-.spincache-panel .sc-row.sc-chosen, .spincache-panel .sc-row.sc-chosen:hover { background: var(--jp-brand-color3, #dceefb); }
+.spincache-panel .sc-row.sc-chosen, .spincache-panel .sc-row.sc-chosen:hover {
+  background: var(--jp-brand-color3, #dceefb); }
 .spincache-panel .sc-row .sc-cells { grid-column: span 4; }
 .spincache-panel .sc-cells .sc-grid { display: grid; grid-template-columns: repeat(3, 104px) 146px;
   column-gap: 8px; font-variant-numeric: tabular-nums; }
@@ -66,7 +70,9 @@ STYLE = """<style>
 .spincache-panel .sc-bar .sc-name .widget-html-content { overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }
 .spincache-panel .sc-small .widget-html-content { font-size: 12px; }
-.spincache-panel .sc-small .progress { height: 10px; }
+.spincache-panel .sc-bar .widget-hprogress { height: 20px; }
+.spincache-panel .sc-small .widget-hprogress { height: 12px; }
+.spincache-panel .sc-bar .progress { height: 100%; margin: 0; }
 .spincache-panel figure { margin: 6px 0; }
 .spincache-panel figure img { max-width: 100%; height: auto; }
 .spincache-panel figcaption { color: var(--sc-dim); }
@@ -104,7 +110,7 @@ def button(
 
 def line(text: str = "", *, style: str = "") -> Any:
     """Make a place for one line of text; see `say`."""
-    place = widgets.HTML(layout={"margin": "0"})
+    place = widgets.HTML().add_class("sc-line")
     say(place, text, style=style)
     return place
 

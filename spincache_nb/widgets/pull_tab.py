@@ -46,7 +46,7 @@ class PullTab:
             style={"description_width": look.LABEL_WIDTH},
         )
         self.understood = look.line(HINT, style="dim")
-        self.understood.layout.margin = f"0 0 0 calc({look.LABEL_WIDTH} + 6px)"
+        self.understood.layout.margin = f"0 0 4px calc({look.LABEL_WIDTH} + 10px)"
         self.plan = look.button(
             "Plan",
             desk.guarded(self._plan),

@@ -26,6 +26,7 @@ EVERY = {
     "upgrade_matrix": (schemas.UPGRADE_MATRIX_SCHEMA, lambda frames: analysis.upgrade_matrix(frames, WEB)),
     "freed_by": (schemas.FREED_SCHEMA, lambda frames: analysis.freed_by(frames, PAIR)),
     "reclaimable": (schemas.RECLAIMABLE_SCHEMA, analysis.reclaimable),
+    "superseded": (schemas.SUPERSEDED_SCHEMA, analysis.superseded),
     "compare": (schemas.COMPARE_SCHEMA, lambda frames: analysis.compare(frames, *PAIR)),
     "timeline": (schemas.TIMELINE_SCHEMA, lambda _: analysis.timeline(empty(HISTORY_SCHEMA))),
     "tags_over_time": (schemas.TAGS_SCHEMA, lambda _: analysis.tags_over_time(empty(HISTORY_SCHEMA))),

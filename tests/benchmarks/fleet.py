@@ -2,8 +2,9 @@
 
 Writes a made-up fleet of about so many rows of uses (and as many of layers) into the folder, unless it
 is there, and runs each engine in a process of its own. Rows per second are those of the table that an
-analysis reads, by the clock; where others use the machine too, seconds of processor compare better; memory is the peak of the process beyond what it had before. For Dask, two workers with a
-thread each do the work, and their memory is added up.
+analysis reads, by the clock; where others use the machine too, seconds of processor compare better.
+Memory is the peak of the process beyond what it had before. For Dask, two workers with a thread each do
+the work; their memory is added up.
 """
 
 from __future__ import annotations

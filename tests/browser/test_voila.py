@@ -124,7 +124,7 @@ def test_select_and_remove(open_panel: Open, registry: demo.DemoRegistry) -> Non
     panel.tab("Apps")
     panel.says("1 to 12 of 18")
     panel.picture("1-apps")
-    panel.panel.get_by_label("Filter").fill("hello 1.0")
+    panel.panel.get_by_label("Filter").fill("DEMO hello:1.0")
     panel.says(r"1 to 2 of 2 \(16 hidden\)")
     chosen = [f"{registry.host}/demo/hello:1.0.0", f"{registry.host}/demo/hello:1.0.1"]
     for reference in chosen:
@@ -167,7 +167,9 @@ def test_keep_at_the_prompt(open_panel: Open, registry: demo.DemoRegistry) -> No
 
 def test_clear_at_the_prompt_with_the_keyboard(open_panel: Open, registry: demo.DemoRegistry) -> None:
     panel, cache = open_panel("clear", f"{registry.host}/demo/hello:1.0.0")
-    panel.tab("Clear")
+    panel.panel.get_by_role("tab", name="Pull", exact=True).focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "Enter"):
+        panel.page.keyboard.press(key)
     panel.button("Clear all").press("Enter")
     panel.says("Clear the whole cache: ")
     panel.picture("1-asked")
@@ -181,7 +183,9 @@ def test_clear_at_the_prompt_with_the_keyboard(open_panel: Open, registry: demo.
     assert not cache.path.exists()
 
 
-def test_an_error_is_shown_in_the_panel(open_panel: Open, registry: demo.DemoRegistry, closed_port: int) -> None:
+def test_an_error_is_shown_in_the_panel(
+    open_panel: Open, registry: demo.DemoRegistry, closed_port: int
+) -> None:
     panel, cache = open_panel("error")
     panel.want(f"{registry.host}/demo/none:1")
     panel.click("Plan")

@@ -24,6 +24,7 @@ from spincache_nb.errors import (
     AccessDeniedError,
     ArchiveError,
     ConnectionFailedError,
+    CredentialsError,
     DigestMismatchError,
     InvalidReferenceError,
     LimitError,
@@ -341,6 +342,14 @@ def test_pull_with_a_wrong_password(basic_registry: RegistryServer, cache: Cache
     assert caught.value.status == 401
     assert "made-up-wrong" not in f"{caught.value!r} {caught.value}"
     assert nothing_written(cache)
+
+
+def test_pull_shows_one_registrys_password_to_no_other(hostile: HostileServer, cache: Cache) -> None:
+    references = [f"{hostile.name}/demo/new:v1", "127.0.0.2:1/demo/new:v1"]
+    for act in (plan_pull, pull):
+        with pytest.raises(CredentialsError):
+            act(cache, references, auth=("reader", "made-up"))
+    assert hostile.requests_for("*") == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

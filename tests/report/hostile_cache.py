@@ -6,7 +6,16 @@ import json
 from pathlib import Path
 
 from spincache_nb.core.cache import Cache
-from tests.support.artifact import APPLICATION, DATA, IMAGE_CONFIG, WASM, compact, descriptor, sha256, wasm_module
+from tests.support.artifact import (
+    APPLICATION,
+    DATA,
+    IMAGE_CONFIG,
+    WASM,
+    compact,
+    descriptor,
+    sha256,
+    wasm_module,
+)
 
 SCRIPT = "<script>alert(1)</script>"
 NAMES = {
@@ -59,7 +68,11 @@ def manifest_of(name: str, number: int) -> tuple[bytes, bytes, dict[str, bytes]]
             "org.opencontainers.image.description": DESCRIPTION,
         },
     }
-    return json.dumps(document).encode(), application, {f"wasm/{sha256(shared)}": shared, f"data/{sha256(own)}": own}
+    return (
+        json.dumps(document).encode(),
+        application,
+        {f"wasm/{sha256(shared)}": shared, f"data/{sha256(own)}": own},
+    )
 
 
 def hostile_cache(folder: Path) -> Cache:

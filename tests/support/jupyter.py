@@ -106,7 +106,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(arguments: Sequence[str], port: int, home: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def serving(arguments: Sequence[str], port: int, home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server in a session of its own until the block ends; its output goes to ``home/server.log``."""
     variables = environment(home)
     log = home / "server.log"
@@ -127,7 +127,7 @@ def serving(arguments: Sequence[str], port: int, home: Path) -> Iterator["subpro
         stop(process)
 
 
-def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until a server listens."""
     deadline = time.monotonic() + START_SECONDS
     while True:
@@ -141,7 +141,7 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> N
             return
 
 
-def stop(process: "subprocess.Popen[bytes]") -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """End a server and wait for it."""
     process.terminate()
     try:
@@ -152,7 +152,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def running_chromium() -> Iterator["Browser"]:
+def running_chromium() -> Iterator[Browser]:
     """Start the system's Chromium without a window."""
     need_module("playwright")
     from playwright.sync_api import sync_playwright
@@ -167,7 +167,7 @@ def running_chromium() -> Iterator["Browser"]:
 
 
 @contextmanager
-def open_page(browser: "Browser", *, width: int = 1280, height: int = 900) -> Iterator["Page"]:
+def open_page(browser: Browser, *, width: int = 1280, height: int = 900) -> Iterator[Page]:
     """Open a page that reaches nothing but loopback."""
     context = browser.new_context(viewport={"width": width, "height": height})
     page = context.new_page()
@@ -179,7 +179,7 @@ def open_page(browser: "Browser", *, width: int = 1280, height: int = 900) -> It
         context.close()
 
 
-def _loopback_only(route: "Route") -> None:
+def _loopback_only(route: Route) -> None:
     near = route.request.url.startswith(("http://127.0.0.1:", "data:", "blob:"))
     if near:
         route.continue_()
@@ -187,7 +187,7 @@ def _loopback_only(route: "Route") -> None:
         route.abort()
 
 
-def run_all_cells(page: "Page", address: str, name: str) -> None:
+def run_all_cells(page: Page, address: str, name: str) -> None:
     """Open a notebook in JupyterLab, run it, and wait until that is over."""
     page.goto(f"{address}/doc/tree/{name}?reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
@@ -197,7 +197,7 @@ def run_all_cells(page: "Page", address: str, name: str) -> None:
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
 
-def screenshot(page: "Page", name: str) -> None:
+def screenshot(page: Page, name: str) -> None:
     """Keep a picture of a page for whoever looks at the output of CI."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)

@@ -9,11 +9,13 @@ from spincache_nb.cli.commands import (
     apps,
     blobs,
     clear,
+    dashboard,
     demo,
     doctor,
     export,
     history,
     import_,
+    lab,
     layers,
     path,
     plan,
@@ -26,6 +28,7 @@ from spincache_nb.cli.commands import (
     report,
     savings,
     sharing,
+    snapshot,
     verify,
 )
 
@@ -51,6 +54,9 @@ COMMANDS: tuple[Command, ...] = (
     clear.COMMAND,
     export.COMMAND,
     import_.COMMAND,
+    snapshot.COMMAND,
+    lab.COMMAND,
+    dashboard.COMMAND,
 )
 """All commands, in the order in which ``--help`` lists them."""
 

@@ -190,9 +190,7 @@ class _Walk:
         self.check_readable(entry, info)
         name, digest = shown(entry.name), digest_of_name(entry.name)
         form = "digest" if digest is not None else form_of_name(entry.name)
-        self.blobs.append(
-            StoredBlob(name, entry.path, area, info.st_size, info.st_mtime_ns, form, digest)
-        )
+        self.blobs.append(StoredBlob(name, entry.path, area, info.st_size, info.st_mtime_ns, form, digest))
 
     def foreign(self, entry: os.DirEntry[str]) -> None:
         """Count what lies beside the three directories."""

@@ -13,12 +13,15 @@ descriptor that is there already. The result is the one of `parse_manifest`, or 
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import Descriptor, Manifest, parse_manifest
 from spincache_nb.errors import ManifestError
 
+_NOTHING: Mapping[str, str] = {}
 _SPACE = r"[ \t\n\r]*"
 _START = re.compile(rf'"layers"{_SPACE}:{_SPACE}\[(?={_SPACE}\{{)')
 _BETWEEN = re.compile(rf"\}}{_SPACE},{_SPACE}\{{")
@@ -49,7 +52,8 @@ class LayerTexts(dict[str, Descriptor]):
         match = _LAYER.fullmatch(text)
         if match is None or (match[2] is None) is (match[4] is None):
             raise _OddLayerError
-        layer = Descriptor(match[1], Digest("sha256", match[3]), int(match[2] or match[4]))
+        digest = Digest("sha256", match[3])
+        layer = Descriptor(sys.intern(match[1]), digest, int(match[2] or match[4]), _NOTHING)
         self._note_size(layer)
         self[text] = layer
         return layer

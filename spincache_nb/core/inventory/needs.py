@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.model import CachedApp, Project
-from spincache_nb.core.inventory.rows import LayerUses
+from spincache_nb.core.inventory.rows import BlobTable, LayerUses
 from spincache_nb.core.manifest import Area
 
 
@@ -21,7 +21,7 @@ def blobs_needed(users: Iterable[CachedApp | Project]) -> set[tuple[Area, Digest
     """
     needed: set[tuple[Area, Digest]] = set()
     numbers: dict[int, set[int]] = {}
-    tables: dict[int, Sequence[StoredBlob]] = {}
+    tables: dict[int, BlobTable] = {}
     for user in users:
         uses = user.uses
         if isinstance(uses, LayerUses):
@@ -30,7 +30,7 @@ def blobs_needed(users: Iterable[CachedApp | Project]) -> set[tuple[Area, Digest
         else:
             needed.update((use.area, use.digest) for use in uses)
     for which, table in tables.items():
-        found = (table[number] for number in numbers[which])
+        found = (table.blobs[number] for number in numbers[which])
         needed.update((blob.area, blob.digest) for blob in found if blob.digest is not None)
     return needed
 

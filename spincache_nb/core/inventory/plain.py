@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
+from spincache_nb.core.inventory.rows import BlobTable
 from spincache_nb.core.inventory.stored import StoredBlobs
 from spincache_nb.core.manifest import Descriptor
 
@@ -26,7 +27,7 @@ class PlainLayers:
 
     Attributes
     ----------
-    table : list of StoredBlob
+    table : BlobTable
         What look-ups find, sorted by digest and area.
     places : dict
         By the identity of a blob: its place in `table`.
@@ -37,14 +38,18 @@ class PlainLayers:
         self._state = -1
         self._renew()
 
+    def is_current(self) -> bool:
+        """Whether what was said of layers still holds."""
+        return self._state == self._stored.changes
+
     def _renew(self) -> None:
         """Begin anew if something has changed since."""
-        if self._state == self._stored.changes:
+        if self.is_current():
             return
         self._state = self._stored.changes
         found = (blob for area in ("wasm", "data") for blob in self._stored.found_in(area).values())
-        self.table = sorted(found, key=attrgetter("digest", "area"))
-        self.places = {id(blob): number for number, blob in enumerate(self.table)}
+        self.table = BlobTable(sorted(found, key=attrgetter("digest", "area")))
+        self.places = {id(blob): number for number, blob in enumerate(self.table.blobs)}
         self._number: dict[int, int] = {}  # by the identity of a descriptor, which is quick to look up
         self._known: list[Descriptor] = []  # kept, since an identity is unique only while its object lives
 

@@ -5,6 +5,7 @@ The manifest's layers are asked first, then the content that the locked app name
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 
 from spincache_nb.core.cache import StoredBlob
@@ -42,9 +43,7 @@ class Reach:
         By digest: its archive layers that are stored, each with its declared size.
     """
 
-    def __init__(
-        self, documents: Documents, stored: StoredBlobs, faults: Faults, plain: PlainLayers
-    ) -> None:
+    def __init__(self, documents: Documents, stored: StoredBlobs, faults: Faults, plain: PlainLayers) -> None:
         self.documents = documents
         self.user = documents.tag.reference
         self.stored = stored
@@ -52,6 +51,7 @@ class Reach:
         self.uses: dict[tuple[Area, Digest], Use] = {}
         self.missing: dict[tuple[Area, Digest], Missing] = {}
         self.archives: dict[Digest, int] = {}
+        self._odd: Sequence[Descriptor] | None = None
         self._absent: set[Digest] = set()
         self._whole_archives = True
         self._wasm = set(self._wasm_digests())
@@ -69,7 +69,7 @@ class Reach:
 
     def needs(self) -> Sequence[Use]:
         """All stored blobs that the app needs, sorted by digest and area."""
-        plain = LayerUses(self.user, self._table, sorted(self._places))
+        plain = LayerUses(self.user, self._table, array("q", sorted(self._places)))
         if not self.uses:
             return plain
         noted = {(use.area, use.digest): use for use in plain}
@@ -80,8 +80,9 @@ class Reach:
         manifest = self.documents.manifest
         if manifest is None:
             return ()
-        _, odd = self._plain.sort_out(manifest.layers)
-        lacking = {id(layer) for layer in odd if not self._is_stored(layer)}
+        if self._odd is None or not self._plain.is_current():
+            _, self._odd = self._plain.sort_out(manifest.layers)
+        lacking = {id(layer) for layer in self._odd if not self._is_stored(layer)}
         return ManifestLayers(manifest.layers, lacking)
 
     def _is_stored(self, layer: Descriptor) -> bool:
@@ -98,10 +99,11 @@ class Reach:
         if manifest is None:
             return
         package = self.documents.kind == "package" and len(manifest.layers) == 1
-        odd = manifest.layers
+        odd: Sequence[Descriptor] = manifest.layers
         if not package:
             self._places, odd = self._plain.sort_out(manifest.layers)
             self._table, self._place = self._plain.table, self._plain.places
+            self._odd = odd
         for layer in dict.fromkeys(odd):
             if layer.role == "application":
                 waiting = self.stored.find("data", layer.digest)
@@ -160,8 +162,10 @@ class Reach:
     def _follow_files(self) -> None:
         """Follow mounted files; those that are inline are needed nowhere, but may be in an archive."""
         app = self.documents.locked_app
+        if app is None or not app.components:
+            return
         via: Via = "archive member" if self._has_archive() else "content ref"
-        for component in app.components if app is not None else ():
+        for component in app.components:
             for file in component.files:
                 digest = file.content.digest
                 if digest is None or (file.content.inline and via == "content ref"):

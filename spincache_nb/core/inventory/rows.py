@@ -6,8 +6,8 @@ of an app's are alike they are not made before somebody looks at them.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterator, Sequence
-from operator import attrgetter
 from typing import Literal, NamedTuple, TypeVar, overload
 
 from spincache_nb.core.cache import StoredBlob
@@ -131,6 +131,22 @@ class ManifestLayers(_Rows[CachedLayer]):
         return CachedLayer(range(len(self))[place], descriptor, id(descriptor) not in self.lacking)
 
 
+class BlobTable:
+    """Stored blobs in a fixed order, and their sizes in little memory, which is quicker to go through.
+
+    Parameters
+    ----------
+    blobs
+        What look-ups find, sorted by digest and area.
+    """
+
+    __slots__ = ("blobs", "sizes")
+
+    def __init__(self, blobs: Sequence[StoredBlob]) -> None:
+        self.blobs = blobs
+        self.sizes = array("q", [blob.stored_bytes for blob in blobs])
+
+
 class LayerUses(_Rows[Use]):
     """Uses of an app that are layers and nothing else.
 
@@ -139,14 +155,14 @@ class LayerUses(_Rows[Use]):
     user
         The app's reference.
     table
-        All stored blobs that look-ups find, sorted by digest and area.
+        All stored blobs.
     numbers
         Places in `table`, in ascending order.
     """
 
     __slots__ = ("numbers", "table", "user")
 
-    def __init__(self, user: str, table: Sequence[StoredBlob], numbers: Sequence[int]) -> None:
+    def __init__(self, user: str, table: BlobTable, numbers: array[int]) -> None:
         self.user = user
         self.table = table
         self.numbers = numbers
@@ -156,15 +172,15 @@ class LayerUses(_Rows[Use]):
 
     def row(self, place: int) -> Use:
         """Make one item."""
-        blob = self.table[self.numbers[place]]
+        blob = self.table.blobs[self.numbers[place]]
         assert blob.digest is not None, "a look-up finds it"
         return Use(self.user, blob, blob.digest, "layer")
 
     def blobs(self) -> Iterator[StoredBlob]:
         """What is used."""
-        return map(self.table.__getitem__, self.numbers)
+        return map(self.table.blobs.__getitem__, self.numbers)
 
     @property
     def stored_bytes(self) -> int:
         """Bytes of all of them."""
-        return sum(map(attrgetter("stored_bytes"), self.blobs()))
+        return sum(map(self.table.sizes.__getitem__, self.numbers))

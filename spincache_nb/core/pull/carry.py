@@ -11,7 +11,14 @@ from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.history import History
 from spincache_nb.core.progress import Progress, Reporter
-from spincache_nb.core.pull.decide import JOBS, References, Source, is_single, parse_references
+from spincache_nb.core.pull.decide import (
+    JOBS,
+    References,
+    Source,
+    is_single,
+    parse_references,
+    refuse_shared_auth,
+)
 from spincache_nb.core.pull.values import PullResult, PullResults
 from spincache_nb.core.pull.work import Options, Work
 from spincache_nb.core.reference import Reference
@@ -101,6 +108,8 @@ def pull(
     ------
     InvalidReferenceError
         If a reference is not one; before anything is asked.
+    CredentialsError
+        If `auth` is given and the references lead to several registries.
     NotFoundError, AccessDeniedError, ConnectionFailedError, RegistryError
         If the registry does not give what was asked for.
     ManifestError, LockedAppError, ArchiveError, DigestMismatchError, SizeMismatchError, LimitError
@@ -120,6 +129,7 @@ def pull(
     from spincache_nb.core.registry import RegistryClient
 
     wanted = parse_references(reference)
+    refuse_shared_auth(auth, wanted)
     stop = threading.Event()
     client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=stop)
     options = Options(jobs, progress, cancel, durable, archive_limits, history)

@@ -21,7 +21,7 @@ from spincache_nb.core.manifest import (
 )
 from spincache_nb.core.pull.values import PullPlan, PullPlans, plan_of
 from spincache_nb.core.reference import Reference
-from spincache_nb.errors import ManifestError, SpinCacheError
+from spincache_nb.errors import CredentialsError, ManifestError, SpinCacheError
 
 if TYPE_CHECKING:
     from spincache_nb.core.credentials import Credentials
@@ -57,7 +57,9 @@ class Source(Manifests, Protocol):
     def wire_bytes(self) -> int:
         """Bytes received so far."""
 
-    def fetch_document(self, reference: Reference, descriptor: Descriptor) -> bytes:
+    def fetch_document(
+        self, reference: Reference, descriptor: Descriptor, *, limit: int | None = None
+    ) -> bytes:
         """Give a small blob whole, checked against its descriptor."""
 
     def stream_blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[bytes]:
@@ -147,6 +149,8 @@ def plan_pull(
     ------
     InvalidReferenceError
         If a reference is not one; before anything is asked.
+    CredentialsError
+        If `auth` is given and the references lead to several registries.
     NotFoundError, AccessDeniedError, ConnectionFailedError, RegistryError
         If the registry does not give the manifest.
     ManifestError, DigestMismatchError, LimitError
@@ -155,6 +159,7 @@ def plan_pull(
     from spincache_nb.core.registry import RegistryClient
 
     wanted = parse_references(reference)
+    refuse_shared_auth(auth, wanted)
     with RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs) as client:
         resolved = resolve_all(client, wanted, jobs=jobs)
     plans = decide(cache, resolved)
@@ -170,6 +175,24 @@ def parse_references(reference: References) -> list[Reference]:
     """Parse one or several references, each once, before anything is asked of a network."""
     texts = [reference] if isinstance(reference, str | Reference) else list(reference)
     return list(dict.fromkeys(Reference.parse(text) for text in texts))
+
+
+def refuse_shared_auth(auth: object, references: Sequence[Reference]) -> None:
+    """Refuse to show one registry's password to another.
+
+    Raises
+    ------
+    CredentialsError
+        If credentials are given and the references lead to several registries.
+    """
+    hosts = sorted({reference.host for reference in references})
+    if auth is not None and len(hosts) > 1:
+        raise CredentialsError(
+            "auth",
+            "one registry, as credentials belong to one",
+            ", ".join(hosts),
+            "pull from each registry by itself, or store its credentials with a login",
+        )
 
 
 def resolve_all(source: Source, references: Sequence[Reference], *, jobs: int) -> list[Resolved]:

@@ -23,6 +23,8 @@ from spincache_nb.errors import CacheError, ContentError, ManifestError
 
 _log = logging.getLogger(__name__)
 _ROUNDS = 3
+_LOCKED_APP_BYTES = 64 << 20
+"""A locked app names each mounted file, in some 150 bytes; a config is held to the client's 4 MiB."""
 
 
 @dataclass(slots=True)
@@ -116,7 +118,8 @@ class Stock:
         if stored is not None:
             app.document = stored
         for descriptor in dict.fromkeys((one.manifest.config, document)) if stored is None else ():
-            content = self.source.fetch_document(one.reference, descriptor)
+            limit = _LOCKED_APP_BYTES if descriptor == document else None
+            content = self.source.fetch_document(one.reference, descriptor, limit=limit)
             self.report(ProgressEvent("bytes", app.plan.reference, str(descriptor.digest), len(content)))
             _check_text(content, where=f"{one.reference}, {descriptor.digest}")
             if descriptor == document:

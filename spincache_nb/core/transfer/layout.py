@@ -99,7 +99,9 @@ class Layout:
         wanted.check(Digest.of(content, wanted.algorithm).encoded, where=f"{self.path}, {wanted}")
         return LayoutManifest(content, wanted)
 
-    def fetch_document(self, reference: Reference, descriptor: Descriptor) -> bytes:
+    def fetch_document(
+        self, reference: Reference, descriptor: Descriptor, *, limit: int | None = None
+    ) -> bytes:
         """Give a small blob whole, checked against its descriptor.
 
         Raises
@@ -108,7 +110,7 @@ class Layout:
             If it is not there, damaged, or large.
         """
         where = f"{self.path}, {reference}, {descriptor.digest}"
-        content = self._read(_blob_name(descriptor.digest), _DOCUMENT_LIMIT)
+        content = self._read(_blob_name(descriptor.digest), limit or _DOCUMENT_LIMIT)
         if len(content) != descriptor.size:
             raise SizeMismatchError(where, f"{descriptor.size} bytes", f"{len(content)}", _REMEDY)
         descriptor.digest.check(Digest.of(content, descriptor.digest.algorithm).encoded, where=where)

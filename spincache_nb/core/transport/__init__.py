@@ -10,6 +10,7 @@ Nothing in here knows of registries. The modules, each importing only from those
     tls           one context, built for the first TLS connection
     proxies       the system's proxies
     wire          a socket with a deadline that another thread can cut
+    pool          connections, and those that wait for their next request
     connections   the fast path: an httpx transport over http.client
     routes        `make_transport`, the one place where a transport is made
     answers       the head and the body of one answer, bounded and counted

@@ -10,14 +10,13 @@ import contextlib
 import http.client
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx
 
-from spincache_nb.core.transport.addresses import Origin, origin_of
+from spincache_nb.core.transport.addresses import origin_of
+from spincache_nb.core.transport.pool import Connection, Pool, Route
 from spincache_nb.core.transport.proxies import Proxy
 from spincache_nb.core.transport.wire import Check, OpenSockets, Wire, open_socket, start_tls
 
@@ -25,94 +24,6 @@ FIRST_READ_BYTES = 64 << 10
 LARGEST_READ_BYTES = 1 << 20
 _REPEATABLE = ("GET", "HEAD")
 _NO_ANSWER = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Whom a connection leads to, and through which proxy."""
-
-    origin: Origin
-    proxy: Proxy | None
-
-    @property
-    def tunnelled(self) -> bool:
-        """Whether the proxy only passes TLS on (CONNECT)."""
-        return self.proxy is not None and self.origin[0] == "https"
-
-
-class Connection:
-    """One connection; used by one thread at a time."""
-
-    def __init__(self, route: Route, wire: Wire) -> None:
-        self.route = route
-        self.wire = wire
-        self._http = http.client.HTTPConnection("unused.invalid")
-        self._http.auto_open = 0  # sockets are made below, and only there
-        self._http.sock = cast(Any, wire)
-
-    def ask(self, request: httpx.Request, timeout: float) -> http.client.HTTPResponse:
-        """Send a request and read the head of its answer."""
-        self.wire.allow(timeout)
-        direct = self.route.proxy is None or self.route.tunnelled
-        target = request.url.raw_path.decode("ascii") if direct else _absolute(request.url)
-        self._http.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
-        for name, value in request.headers.raw:
-            self._http.putheader(name.decode("ascii"), value)
-        if not direct and self.route.proxy is not None and self.route.proxy.authorization:
-            self._http.putheader("Proxy-Authorization", self.route.proxy.authorization)
-        self._http.endheaders(request.read() or None)
-        answer = self._http.getresponse()
-        _check_head(answer)
-        return answer
-
-
-def _absolute(url: httpx.URL) -> str:
-    return f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii')}"
-
-
-def _check_head(answer: http.client.HTTPResponse) -> None:
-    if answer.status < 200:
-        raise http.client.HTTPException(f"an answer of status {answer.status} that nobody asked for")
-    if "Transfer-Encoding" in answer.headers and not answer.chunked:
-        raise http.client.HTTPException("a transfer encoding other than chunked")
-
-
-class Pool:
-    """Connections that wait for their next request, the latest used first."""
-
-    def __init__(self, idle: int) -> None:
-        self._idle = idle
-        self._lock = threading.Lock()
-        self._closed = False
-        self._waiting: dict[Route, list[Connection]] = {}
-
-    def take(self, route: Route) -> Connection | None:
-        """Take one that is still good, closing those that are not."""
-        while True:
-            with self._lock:
-                connections = self._waiting.get(route)
-                connection = connections.pop() if connections else None
-            if connection is None or connection.wire.is_quiet():
-                return connection
-            connection.wire.shut()
-
-    def give(self, connection: Connection) -> None:
-        """Keep one for later, unless there are enough or no later is to come."""
-        with self._lock:
-            connections = self._waiting.setdefault(connection.route, [])
-            if len(connections) < self._idle and not self._closed:
-                connections.append(connection)
-                return
-        connection.wire.shut()
-
-    def close(self) -> None:
-        """Close all that wait, and keep none from now on."""
-        with self._lock:
-            self._closed = True
-            waiting = [connection for connections in self._waiting.values() for connection in connections]
-            self._waiting.clear()
-        for connection in waiting:
-            connection.wire.shut()
 
 
 class Body(httpx.SyncByteStream):

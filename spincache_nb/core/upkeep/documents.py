@@ -43,8 +43,10 @@ class _Pinned:
         del reference, digest
         return self._served
 
-    def fetch_document(self, reference: Reference, descriptor: Descriptor) -> bytes:
-        return self._source.fetch_document(reference, descriptor)
+    def fetch_document(
+        self, reference: Reference, descriptor: Descriptor, *, limit: int | None = None
+    ) -> bytes:
+        return self._source.fetch_document(reference, descriptor, limit=limit)
 
     def stream_blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[bytes]:
         return self._source.stream_blob(reference, descriptor)

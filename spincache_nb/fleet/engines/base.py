@@ -27,7 +27,8 @@ class Engine(Protocol):
         """Per number of ``hosts``: ``blobs``, ``size``, ``stored``."""
 
     def digests(self, *, top: int | None = None, only: npt.NDArray[np.int64] | None = None) -> pd.DataFrame:
-        """Per key: ``areas``, ``stored``, ``size``, ``users``, ``apps``, ``hosts``, ``needed``, ``manifests``.
+        """Per key: ``areas``, sums of ``stored``, ``size``, ``users``, ``apps``, ``hosts``, ``needed``, and
+        ``manifests``.
 
         Parameters
         ----------

@@ -19,6 +19,7 @@ from spincache_nb.fleet.engines import rows
 from spincache_nb.fleet.engines.base import most_saving, version_arrays
 from spincache_nb.fleet.extras import load
 from spincache_nb.fleet.reading import Job
+from spincache_nb.fleet.replaying import fetch_sums
 
 ROWS_PER_TASK = 2_000_000
 """Rows that one task reads, unless there are fewer than two tasks for each thread then."""
@@ -65,7 +66,7 @@ class DaskEngine:
     def _threads(self) -> int:
         if self._client is None:
             return 2
-        return max(1, sum(self._client.nthreads().values()))
+        return max(1, sum(int(count) for count in self._client.nthreads().values()))
 
     def _read(self, read: _Read, jobs: Sequence[Job], *, table: str) -> Any:
         """A Dask frame whose partitions are read from some units each."""
@@ -98,7 +99,9 @@ class DaskEngine:
         read = rows.host_blobs if self._catalog.dataset.in_parts else rows.blobs
         with self._current():
             parts = self._shuffled(read, list(self._catalog.jobs()), table="uses")
-            whole = self._dask.delayed(kernels.merge_parts if self._catalog.dataset.in_parts else kernels.merge_blobs)
+            whole = self._dask.delayed(
+                kernels.merge_parts if self._catalog.dataset.in_parts else kernels.merge_blobs
+            )
             found: list[Any] = self._dask.persist(*(whole(part) for part in parts))
             return list(found)
 
@@ -162,7 +165,7 @@ class DaskEngine:
         with self._current():
             parts = self._shuffled(rows.Parts(repositories), jobs, table="layers")
             numbers = self._dask.delayed(repositories), self._dask.delayed(unchanged)
-            sums = self._dask.delayed(kernels.fetch_sums)
+            sums = self._dask.delayed(fetch_sums)
             return self._sum([sums(part, *numbers, rules) for part in parts], _version_merge)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from spincache_nb.fleet.catalog import Catalog
 from spincache_nb.fleet.engines import rows
 from spincache_nb.fleet.engines.base import most_saving, version_arrays
 from spincache_nb.fleet.reading import Job
+from spincache_nb.fleet.replaying import fetch_sums
 
 _ROWS_AT_A_TIME = 500_000
 _MOST_THREADS = 8
@@ -95,7 +96,7 @@ class PandasEngine:
         repositories, unchanged = version_arrays(versions)
         jobs = list(self._catalog.jobs(versions=True))
         parts = rows.joined(self._read(rows.Parts(repositories), jobs, table="layers"))
-        return kernels.fetch_sums(parts, repositories, unchanged, rules)
+        return fetch_sums(parts, repositories, unchanged, rules)
 
     def close(self) -> None:
         self.__dict__.pop("_sums", None)

@@ -101,7 +101,8 @@ WITH found AS (
     WHERE (flags & 16) <> 0 GROUP BY ALL
 )
 SELECT one.host AS a, other.host AS b, CAST(sum(least(one.bytes, other.bytes)) AS BIGINT) AS shared
-FROM found AS one JOIN found AS other ON one.key = other.key AND one.bits = other.bits AND one.host < other.host
+FROM found AS one
+JOIN found AS other ON one.key = other.key AND one.bits = other.bits AND one.host < other.host
 GROUP BY ALL
 """
 APP_PAIRS = """
@@ -111,7 +112,8 @@ WITH found AS (
     GROUP BY ALL
 )
 SELECT one.item AS a, other.item AS b, CAST(sum(least(one.bytes, other.bytes)) AS BIGINT) AS shared
-FROM found AS one JOIN found AS other ON one.key = other.key AND one.bits = other.bits AND one.item < other.item
+FROM found AS one
+JOIN found AS other ON one.key = other.key AND one.bits = other.bits AND one.item < other.item
 GROUP BY ALL
 """
 
@@ -176,8 +178,8 @@ WITH fetch_sum AS (
     FROM fetched GROUP BY version
 ), member_sum AS (
     SELECT stand_in.version, count(*) AS members,
-           CAST(sum(CASE WHEN least(known.version, earlier.version) < stand_in.version THEN size_bytes ELSE 0 END)
-                AS BIGINT) AS known
+           CAST(sum(CASE WHEN least(known.version, earlier.version) < stand_in.version
+                         THEN size_bytes ELSE 0 END) AS BIGINT) AS known
     FROM members JOIN stand_in USING (unit, app)
     LEFT JOIN first_part AS known USING (repository, key)
     LEFT JOIN first_member AS earlier USING (repository, key)

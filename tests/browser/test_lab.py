@@ -1,0 +1,120 @@
+"""The panel where most people use it: a notebook in JupyterLab, in a real browser."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spincache_nb import Cache, demo
+from tests.browser.driver import Driver, source
+from tests.support import jupyter
+from tests.support.artifacts import Component, new_style, wasm_module
+from tests.support.faults import Drip
+from tests.support.hostile import HostileServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    (folder / "notebooks").mkdir()
+    with jupyter.running_lab(folder / "notebooks", folder / "home") as found:
+        yield found
+
+
+def open_notebook(page: Page, address: str, folder: Path, name: str, *more: str) -> tuple[Driver, Cache]:
+    """Run a notebook with a panel over a cache of its own."""
+    place = folder / name
+    jupyter.write_notebook(folder / "notebooks" / f"{name}.ipynb", source(place), *more)
+    jupyter.run_all_cells(page, address, f"{name}.ipynb")
+    driver = Driver(page, f"lab-{name}")
+    driver.wait_open()
+    return driver, Cache(place)
+
+
+def test_a_panel_from_the_plan_to_the_empty_cache(page: Page, address: str, folder: Path) -> None:
+    with demo.registry() as registry:
+        panel, cache = open_notebook(page, address, folder, "whole", "pass")
+        reference = f"{registry.host}/demo/hello:1.0.0"
+        panel.want(f"{reference} {registry.host}/demo/docs:1.0.0")
+        panel.click("Plan")
+        panel.says("Planned: ")
+        assert not cache.path.exists()
+        panel.picture("1-plan")
+        panel.click("Pull")
+        panel.says("Done: 2 references in the cache")
+        panel.tab("Apps")
+        panel.panel.get_by_label(reference).check()
+        panel.says("1 app selected: removing frees")
+        panel.picture("2-apps")
+        panel.tab("Sharing")
+        panel.panel.get_by_label("Plot").select_option("Which apps share how much")
+        panel.panel.get_by_role("img", name="Which apps share how much").wait_for()
+        panel.picture("3-sharing")
+        panel.tab("Clear")
+        panel.click("Remove selected")
+        panel.says("Remove 1 app: ")
+        panel.click("Keep")
+        panel.says("Kept. Nothing was removed.")
+        assert len(cache.scan().tags) == 2
+        panel.click("Clear all")
+        panel.says("Clear the whole cache: ")
+        panel.picture("4-asked")
+        panel.click("Yes, clear all")
+        panel.says("Done: removed")
+        assert not cache.path.exists()
+        panel.tab("Pull")
+        panel.want(f"{registry.host}/demo/none:1")
+        panel.click("Pull")
+        panel.panel.get_by_role("alert").filter(has_text="404 Not Found").wait_for()
+        panel.picture("5-error")
+    outputs = page.locator(".jp-OutputArea-output").all_inner_texts()
+    assert len(outputs) == 1, "only the panel is shown, nothing is printed"
+
+
+def test_the_kernel_is_free_and_stops_cleanly(
+    page: Page, address: str, folder: Path, hostile: HostileServer
+) -> None:
+    """A cell runs beside a pull; then the kernel restarts in the middle of it."""
+    hostile.serve(new_style("demo/slow", "v1", components=[Component("a", wasm_module("a", 900_000), {})]))
+    hostile.always("*/blobs/*", Drip(4096, 0.1))
+    beside = (
+        "import threading; print('threads:', sum('spincache-pull' in t.name for t in threading.enumerate()))"
+    )
+    panel, cache = open_notebook(page, address, folder, "free", beside)
+    panel.want(f"{hostile.name}/demo/slow:v1")
+    panel.click("Pull")
+    panel.says(r"/s, .* left")
+    assert unfinished(cache)
+    page.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    page.get_by_text(re.compile("threads: [1-9]")).wait_for()
+    panel.picture("1-beside")
+    page.evaluate(
+        "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart().then(() => null)"
+    )
+    deadline = time.monotonic() + 20
+    while unfinished(cache) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert unfinished(cache) == []
+    assert cache.scan().tags == ()
+    requests = len(hostile.lines)
+    time.sleep(0.5)
+    assert len(hostile.lines) == requests
+
+
+def unfinished(cache: Cache) -> list[str]:
+    return [path.name for path in cache.path.rglob(".spincache-*")]

@@ -1,0 +1,404 @@
+"""What the frames report of the recorded caches: every row by hand, from what the script writes.
+
+Digests are found in the raw recordings, by the names of sections and the text of pages.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+from spincache_nb.demo import data_fixtures
+
+BOOK = "ghcr.io/example/guestbook"
+PHOTOS = "ghcr.io/example/photos:1.0.0"
+REDIRECT = "registry.example.com:5000/team/redirect:1"
+MANUAL = "localhost:5000/example/manual"
+NAMES = ["v0.8", "v1.5", "v2.0", "v2.4", "v3.x", "v3.x-windows", "main"]
+Rows = list[tuple[Any, ...]]
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def page(title: str, size: int) -> str:
+    """Digest of a text file of the recordings, written here a second time."""
+    line = f"<p>{title}: content that stands for more content.</p>\n"
+    return sha256((f"<h1>{title}</h1>\n" + line * 99).encode()[:size])
+
+
+STYLE = page("style", 90)
+
+
+def raw(name: str) -> dict[str, bytes]:
+    """Files of a recording, read without the code under test."""
+    document = json.loads((data_fixtures() / "caches" / f"{name}.json").read_text(encoding="utf-8"))
+    return {
+        path: base64.b64decode(said["base64"]) if "base64" in said else said["text"].encode()
+        for path, said in document["files"].items()
+    }
+
+
+def wasm(name: str, *seeds: str) -> str:
+    """Digest of the one stored binary that holds sections of these names, and no others of ours."""
+    marks = [bytes([len(seed)]) + seed.encode() for seed in seeds]
+    found = [
+        data
+        for path, data in raw(name).items()
+        if data.startswith(b"\0asm") and "download" not in path and all(mark in data for mark in marks)
+    ]
+    (only,) = {sha256(data) for data in found}
+    return only
+
+
+def layer(name: str, folder: str, position: int) -> str:
+    """Digest of a layer by a raw manifest, for what is not stored."""
+    manifest = json.loads(raw(name)[f"manifests/{folder}/manifest.json"])
+    digest: str = manifest["layers"][position]["digest"]
+    return digest
+
+
+def environment() -> str:
+    """The name in `main` whose bytes hash to another: it is the manifest's digest."""
+    (odd,) = [
+        path
+        for path, data in raw("main").items()
+        if path.startswith("wasm/sha256:") and path != f"wasm/{sha256(data)}"
+    ]
+    return odd.removeprefix("wasm/")
+
+
+APPS: dict[str, Rows] = {
+    "v0.8": [
+        (f"{BOOK}:0.1.0", "app", "guestbook", "0.1.0", 3, 1, 989 + 520 + 90),
+        (f"{BOOK}:0.2.0", "app", "guestbook", "0.2.0", 3, 1, 999 + 90),
+        (REDIRECT, "app", "redirect", "1.0.0", 1, 1, 62),
+    ],
+    "v1.5": [
+        (f"{BOOK}:0.3.0", "app", "guestbook", "0.3.0", 3, 1, 1009 + 560 + 90),
+        (f"{BOOK}:0.4.0", "app", "guestbook", "0.4.0", 2, 1, 1009 + 580),
+        (PHOTOS, "app", "photos", "1.0.0", 4, 1, 400),
+    ],
+    "v2.0": [
+        ("ghcr.io/example/adder:0.1.0", "package", None, "0.1.0", 1, None, 777),
+        (f"{BOOK}:1.0.0", "app", "guestbook", "1.0.0", 3, 1, 1029 + 600),
+        (f"{BOOK}:1.1.0", "app", "guestbook", "1.1.0", 3, 1, 1029 + 300),
+        (f"{BOOK}:edge", "app", "guestbook", "1.0.0", 3, 1, 1029 + 600),  # the version before
+    ],
+    "v2.4": [
+        ("docker.io/library/hello:1.0.0", "app", "hello", "1.0.0", 2, 1, 716),
+        (
+            "ghcr.io/example/feed:1.0.0",
+            "app",
+            "feed",
+            "1.0.0",
+            2,
+            1,
+            772 + 600,
+        ),  # and its locked app in data/
+        (f"{BOOK}:latest", "app", "guestbook", "2.0.0", 3, 1, 1049 + 640),
+        ("ghcr.io/example/tools/cli:latest", "app", "cli", "1.0.0", 3, 1, 615 + 350),
+        ("ghcr.io/example/tools:cli", "app", "tools", "1.0.0", 3, 1, 617 + 350),
+    ],
+    "v3.x": [
+        ("ghcr.io/example/adder:0.2.0", "package", None, "0.2.0", 1, None, 777),
+        ("ghcr.io/example/mirror:1.0.0", "app", "mirror", "1.0.0", 3, 1, 628),
+        ("ghcr.io/example/shop:3.0.0", "app", "shop", "3.0.0", 3, 1, 905 + 705),
+        (f"{MANUAL}:1.0.0", "app", "manual", "1.0.0", 3, 1, 839 + 10263 + 340 + 370 + 390 + 100),
+        (f"{MANUAL}:windows", "app", "manual", "1.1.0", 3, 1, 839 + 10263 + 340 + 370 + 390 + 330),
+    ],
+    "v3.x-windows": [("localhost:5000/example/shop:3.2.0", "app", "shop", "3.2.0", 2, 1, 1602)],
+    "main": [
+        ("ghcr.io/example/adder:0.3.0", "package", None, "0.3.0", 1, None, 748),
+        ("ghcr.io/example/gate:4.1.0", "app", "gate", "4.1.0", 2, 2, 863),
+        ("ghcr.io/example/gate:next", "app", None, None, 2, None, 0),
+        ("ghcr.io/example/long:1.0.0", "app", "long", "1.0.0", 3, 1, 576 + 420),
+    ],
+}
+
+LAYERS: dict[str, Rows] = {
+    "v0.8": [
+        (f"{BOOK}:0.1.0", "wasm", 989, True),
+        (f"{BOOK}:0.1.0", "data", 520, True),
+        (f"{BOOK}:0.1.0", "data", 90, True),
+        (f"{BOOK}:0.2.0", "wasm", 999, True),
+        (f"{BOOK}:0.2.0", "data", 540, False),
+        (f"{BOOK}:0.2.0", "data", 90, True),
+        (REDIRECT, "wasm", 670, False),
+    ],
+    "v1.5": [
+        (f"{BOOK}:0.3.0", "wasm", 1009, True),
+        (f"{BOOK}:0.3.0", "data", 560, True),
+        (f"{BOOK}:0.3.0", "data", 90, True),
+        (f"{BOOK}:0.4.0", "wasm", 1009, True),
+        (f"{BOOK}:0.4.0", "data", 580, True),
+        (PHOTOS, "wasm", 818, False),
+        (PHOTOS, "data", 400, True),
+        (PHOTOS, "data", 401, False),
+        (PHOTOS, "data", 402, False),
+    ],
+    "v2.0": [
+        ("ghcr.io/example/adder:0.1.0", "wasm", 777, True),
+        (f"{BOOK}:1.0.0", "wasm", 1029, True),
+        (f"{BOOK}:1.0.0", "data", 600, True),
+        (f"{BOOK}:1.0.0", "application", None, True),
+        (f"{BOOK}:1.1.0", "wasm", 1029, True),
+        (f"{BOOK}:1.1.0", "data", 620, False),
+        (f"{BOOK}:1.1.0", "application", None, True),
+        (f"{BOOK}:edge", "wasm", 1029, True),
+        (f"{BOOK}:edge", "data", 640, False),
+        (f"{BOOK}:edge", "application", None, False),
+    ],
+    "v2.4": [
+        ("docker.io/library/hello:1.0.0", "wasm", 716, True),
+        ("docker.io/library/hello:1.0.0", "application", None, True),
+        ("ghcr.io/example/feed:1.0.0", "wasm", 772, True),
+        ("ghcr.io/example/feed:1.0.0", "application", None, False),
+        (f"{BOOK}:latest", "wasm", 1049, True),
+        (f"{BOOK}:latest", "data", 640, True),
+        (f"{BOOK}:latest", "application", None, True),
+        ("ghcr.io/example/tools/cli:latest", "wasm", 615, True),
+        ("ghcr.io/example/tools/cli:latest", "data", 350, True),
+        ("ghcr.io/example/tools/cli:latest", "application", None, True),
+        ("ghcr.io/example/tools:cli", "wasm", 617, True),
+        ("ghcr.io/example/tools:cli", "data", 350, True),
+        ("ghcr.io/example/tools:cli", "application", None, True),
+    ],
+    "v3.x": [
+        ("ghcr.io/example/adder:0.2.0", "wasm", 777, True),
+        ("ghcr.io/example/mirror:1.0.0", "wasm", 628, True),
+        ("ghcr.io/example/mirror:1.0.0", "data", 628, True),  # the bytes are there, in the other area
+        ("ghcr.io/example/mirror:1.0.0", "application", None, True),
+        ("ghcr.io/example/shop:3.0.0", "wasm", 905, True),
+        ("ghcr.io/example/shop:3.0.0", "wasm", 705, True),
+        ("ghcr.io/example/shop:3.0.0", "application", None, True),
+        (f"{MANUAL}:1.0.0", "wasm", 839, True),
+        (f"{MANUAL}:1.0.0", "archive", 10263, True),
+        (f"{MANUAL}:1.0.0", "application", None, True),
+        (f"{MANUAL}:windows", "wasm", 839, True),
+        (f"{MANUAL}:windows", "archive", 10263, True),
+        (f"{MANUAL}:windows", "application", None, True),
+    ],
+    "v3.x-windows": [
+        ("localhost:5000/example/shop:3.2.0", "wasm", 1602, True),
+        ("localhost:5000/example/shop:3.2.0", "application", None, True),
+    ],
+    "main": [
+        ("ghcr.io/example/adder:0.3.0", "wasm", 748, True),
+        ("ghcr.io/example/gate:4.1.0", "wasm", 863, True),
+        ("ghcr.io/example/gate:4.1.0", "application", None, True),
+        ("ghcr.io/example/gate:next", "wasm", 864, False),
+        ("ghcr.io/example/gate:next", "application", None, False),
+        ("ghcr.io/example/long:1.0.0", "wasm", 576, True),
+        ("ghcr.io/example/long:1.0.0", "data", 420, True),
+        ("ghcr.io/example/long:1.0.0", "application", None, True),
+    ],
+}
+
+COMPONENTS: dict[str, Rows] = {
+    "v0.8": [
+        (f"{BOOK}:0.1.0", "guestbook", 989, 2, 610, 0, "Rust", "rustc 1.65.0"),
+        (f"{BOOK}:0.2.0", "guestbook", 999, 2, None, 0, "Rust", "rustc 1.66.0"),
+        (REDIRECT, "redirect", 62, 0, 0, 0, None, None),
+    ],
+    "v1.5": [
+        (f"{BOOK}:0.3.0", "guestbook", 1009, 2, 650, 0, "Rust", "rustc 1.67.0"),
+        (f"{BOOK}:0.4.0", "guestbook", 1009, 2, 640, 0, "Rust", "rustc 1.67.0"),
+        (PHOTOS, "photos", None, 3, None, 0, None, None),
+    ],
+    "v2.0": [
+        (f"{BOOK}:1.0.0", "guestbook", 1029, 2, 690, 0, "Rust", "rustc 1.69.0"),
+        (f"{BOOK}:1.1.0", "guestbook", 1029, 2, 390, 0, "Rust", "rustc 1.69.0"),
+        (f"{BOOK}:edge", "guestbook", 1029, 2, 690, 0, "Rust", "rustc 1.69.0"),
+    ],
+    "v2.4": [
+        ("docker.io/library/hello:1.0.0", "hello", 716, 0, 0, 0, "Go 1.22", "TinyGo 0.31.2"),
+        ("ghcr.io/example/feed:1.0.0", "feed", 772, 0, 0, 0, "Rust", "rustc 1.78.0"),
+        (f"{BOOK}:latest", "guestbook", 1049, 2, 730, 0, "Rust", "rustc 1.71.0"),
+        ("ghcr.io/example/tools/cli:latest", "cli", 615, 1, 350, 0, None, None),
+        ("ghcr.io/example/tools:cli", "tools", 617, 1, 350, 0, None, None),
+    ],
+    "v3.x": [
+        ("ghcr.io/example/mirror:1.0.0", "mirror", 628, 1, None, 0, None, None),
+        ("ghcr.io/example/shop:3.0.0", "shop", 905, 0, 0, 1, "JavaScript", "componentize-js 0.16.0"),
+        (f"{MANUAL}:1.0.0", "manual", 839, 4, 1200, 0, "Rust", "rustc 1.80.0"),
+        (f"{MANUAL}:windows", "manual", 839, 5, None, 0, "Rust", "rustc 1.80.0"),
+    ],
+    "v3.x-windows": [
+        (
+            "localhost:5000/example/shop:3.2.0",
+            *("shop", 1602, 0, 0, 0, "JavaScript, Rust", "componentize-js 0.16.0, rustc 1.82.0"),
+        )
+    ],
+    "main": [
+        ("ghcr.io/example/gate:4.1.0", "gate", 863, 0, 0, 0, "Rust", "rustc 1.88.0"),
+        ("ghcr.io/example/gate:4.1.0", "gate-http-0", 863, 0, 0, 0, "Rust", "rustc 1.88.0"),
+        ("ghcr.io/example/long:1.0.0", "long", 576, 1, 420, 0, None, None),
+    ],
+}
+
+FILES: dict[str, Rows] = {
+    "v0.8": [
+        (f"{BOOK}:0.1.0", "index.html", page("Guestbook 1", 520), False, 520),
+        (f"{BOOK}:0.1.0", "style.css", STYLE, False, 90),
+        (f"{BOOK}:0.2.0", "index.html", page("Guestbook 2", 540), False, None),
+        (f"{BOOK}:0.2.0", "style.css", STYLE, False, 90),
+    ],
+    "v1.5": [
+        (f"{BOOK}:0.3.0", "index.html", page("Guestbook 3", 560), False, 560),
+        (f"{BOOK}:0.3.0", "style.css", STYLE, True, 90),
+        (f"{BOOK}:0.4.0", "index.html", page("Guestbook 4", 580), False, 580),
+        (f"{BOOK}:0.4.0", "robots.txt", page("robots", 60), True, 60),
+        (PHOTOS, "picture-0.svg", page("picture 0", 400), False, 400),
+        (PHOTOS, "picture-1.svg", page("picture 1", 401), False, None),
+        (PHOTOS, "picture-2.svg", page("picture 2", 402), False, 0),
+    ],
+    "v2.0": [
+        (f"{BOOK}:1.0.0", "index.html", page("Guestbook 5", 600), False, 600),
+        (f"{BOOK}:1.0.0", "style.css", STYLE, True, 90),
+        (f"{BOOK}:1.1.0", "index.html", page("Guestbook 6", 620), False, 300),
+        (f"{BOOK}:1.1.0", "style.css", STYLE, True, 90),
+        (f"{BOOK}:edge", "index.html", page("Guestbook 5", 600), False, 600),
+        (f"{BOOK}:edge", "style.css", STYLE, True, 90),
+    ],
+    "v2.4": [
+        (f"{BOOK}:latest", "index.html", page("Guestbook 7", 640), False, 640),
+        (f"{BOOK}:latest", "style.css", STYLE, True, 90),
+        ("ghcr.io/example/tools/cli:latest", "help.html", page("help", 350), False, 350),
+        ("ghcr.io/example/tools:cli", "help.html", page("help", 350), False, 350),
+    ],
+    "v3.x": [
+        ("ghcr.io/example/mirror:1.0.0", "mirror.wasm", wasm("v3.x", "mirror"), False, None),
+        (f"{MANUAL}:1.0.0", "licence.txt", page("licence", 100), True, 100),
+        (f"{MANUAL}:1.0.0", "pages/home.html", page("home", 340), False, 340),
+        (f"{MANUAL}:1.0.0", "pages/install.html", page("install", 370), False, 370),
+        (f"{MANUAL}:1.0.0", "pages/questions.html", page("questions", 390), False, 390),
+        (f"{MANUAL}:windows", "pages\\home.html", page("home", 340), False, 340),
+        (f"{MANUAL}:windows", "pages\\install.html", page("install", 370), False, 370),
+        (f"{MANUAL}:windows", "pages\\prices.html", page("prices", 330), False, 330),
+        (f"{MANUAL}:windows", "pages\\questions.html", page("questions", 390), False, 390),
+        (f"{MANUAL}:windows", "pages\\terms.html", page("terms", 340), False, None),
+    ],
+    "v3.x-windows": [],
+    "main": [
+        (
+            "ghcr.io/example/long:1.0.0",
+            "long.html",
+            layer("main", "ghcr.io/example/long/1.0.0", 1),
+            False,
+            420,
+        )
+    ],
+}
+
+PROBLEMS: dict[str, Rows] = {
+    "v0.8": [
+        ("missing blob", "data/" + page("Guestbook 2", 540), f"{BOOK}:0.2.0"),
+        (
+            "damaged blob",
+            "wasm/" + layer("v0.8", "registry.example.com:5000/team/redirect/1", 0),
+            REDIRECT,
+        ),
+    ],
+    "v1.5": [
+        ("damaged blob", "data/" + page("picture 2", 402), PHOTOS),
+        ("missing blob", "data/" + page("picture 1", 401), PHOTOS),
+        ("name of an old Spin", "wasm/" + wasm("v1.5", "from the web").partition(":")[2], None),
+        ("missing blob", "wasm/" + layer("v1.5", "ghcr.io/example/photos/1.0.0", 0), PHOTOS),
+    ],
+    "v2.0": [
+        ("missing blob", "data/" + page("Guestbook 7", 640), f"{BOOK}:edge"),
+        ("damaged blob", "data/" + page("Guestbook 6", 620), f"{BOOK}:1.1.0"),
+        ("stale locked app", "manifests/ghcr.io/example/guestbook/edge/config.json", f"{BOOK}:edge"),
+        ("temporary file", next(path for path in raw("v2.0") if "/download-" in path), None),
+        ("blob in the wrong area", "wasm/" + wasm("v2.0", "adder"), "ghcr.io/example/adder:0.1.0"),
+    ],
+    "v2.4": [
+        (
+            "config in the locked app's place",
+            "manifests/ghcr.io/example/feed/1.0.0/config.json",
+            "ghcr.io/example/feed:1.0.0",
+        )
+    ],
+    "v3.x": [
+        ("blob in the wrong area", "data/" + wasm("v3.x", "mirror"), "ghcr.io/example/mirror:1.0.0"),
+        ("missing archive member", "data/" + page("terms", 340), f"{MANUAL}:windows"),
+    ],
+    "v3.x-windows": [("misnamed file", "wasm/sha256", None)],
+    "main": [
+        (
+            "config in the locked app's place",
+            "manifests/ghcr.io/example/gate/next/config.json",
+            "ghcr.io/example/gate:next",
+        ),
+        (
+            "missing blob",
+            "wasm/" + layer("main", "ghcr.io/example/gate/next", 0),
+            "ghcr.io/example/gate:next",
+        ),
+    ],
+}
+
+UNNEEDED: dict[str, Rows] = {
+    "v0.8": [],
+    "v1.5": [(wasm("v1.5", "from the web").partition(":")[2], None, "wasm", 524, "misnamed", "misnamed")],
+    "v2.0": [
+        (PROBLEMS["v2.0"][3][1].partition("/")[2], None, "wasm", 410, "temporary", "temporary"),
+        (*[wasm("v2.0", "from the web, again")] * 2, "wasm", 607, "unreferenced", "referenced"),
+    ],
+    "v2.4": [
+        (*[page("Guestbook 8", 660)] * 2, "data", 660, "unreferenced", "unreferenced"),
+        (*[wasm("v2.4", "guestbook 8")] * 2, "wasm", 1059, "unreferenced", "unreferenced"),
+    ],
+    "v3.x": [(*[wasm("v3.x", "spin-up world")] * 2, "wasm", 486, "unreferenced", "referenced")],
+    "v3.x-windows": [("sha256", None, "wasm", 0, "misnamed", "misnamed")],
+    "main": [(*[environment()] * 2, "wasm", 512, "unreferenced", "referenced")],
+}
+
+USES: dict[str, Rows] = {
+    "v1.5": [
+        (f"{BOOK}:0.3.0", page("Guestbook 3", 560), "data", "layer"),
+        (f"{BOOK}:0.3.0", STYLE, "data", "layer"),  # inlined, and a layer all the same
+        (f"{BOOK}:0.3.0", wasm("v1.5", "guestbook 3"), "wasm", "layer"),
+        (f"{BOOK}:0.4.0", page("Guestbook 4", 580), "data", "layer"),
+        (f"{BOOK}:0.4.0", wasm("v1.5", "guestbook 3"), "wasm", "layer"),
+        (PHOTOS, page("picture 0", 400), "data", "layer"),
+        (PHOTOS, page("picture 2", 402), "data", "layer"),
+    ],
+    "v2.0": [
+        ("ghcr.io/example/adder:0.1.0", wasm("v2.0", "adder"), "data", "layer"),
+        (f"{BOOK}:1.0.0", page("Guestbook 5", 600), "data", "layer"),
+        (f"{BOOK}:1.0.0", wasm("v2.0", "guestbook 5"), "wasm", "layer"),
+        (f"{BOOK}:1.1.0", page("Guestbook 6", 620), "data", "layer"),
+        (f"{BOOK}:1.1.0", wasm("v2.0", "guestbook 5"), "wasm", "layer"),
+        (f"{BOOK}:edge", page("Guestbook 5", 600), "data", "content ref"),  # only the old locked app names it
+        (f"{BOOK}:edge", wasm("v2.0", "guestbook 5"), "wasm", "layer"),
+    ],
+    "v3.x": [
+        ("ghcr.io/example/adder:0.2.0", wasm("v3.x", "adder"), "wasm", "layer"),
+        ("ghcr.io/example/mirror:1.0.0", wasm("v3.x", "mirror"), "wasm", "layer"),
+        ("ghcr.io/example/shop:3.0.0", wasm("v3.x", "shop 3.0.0"), "wasm", "layer"),
+        ("ghcr.io/example/shop:3.0.0", wasm("v3.x", "prices"), "wasm", "layer"),
+        (f"{MANUAL}:1.0.0", wasm("v3.x", "file server"), "wasm", "layer"),
+        (f"{MANUAL}:1.0.0", layer("v3.x", "localhost:5000/example/manual/1.0.0", 1), "data", "layer"),
+        (f"{MANUAL}:1.0.0", page("home", 340), "data", "archive member"),
+        (f"{MANUAL}:1.0.0", page("install", 370), "data", "archive member"),
+        (f"{MANUAL}:1.0.0", page("questions", 390), "data", "archive member"),
+        (f"{MANUAL}:1.0.0", page("licence", 100), "data", "archive member"),
+        (f"{MANUAL}:windows", wasm("v3.x", "file server"), "wasm", "layer"),
+        (f"{MANUAL}:windows", layer("v3.x", "localhost:5000/example/manual/windows", 1), "data", "layer"),
+        (f"{MANUAL}:windows", page("home", 340), "data", "archive member"),
+        (f"{MANUAL}:windows", page("install", 370), "data", "archive member"),
+        (f"{MANUAL}:windows", page("questions", 390), "data", "archive member"),
+        (f"{MANUAL}:windows", page("prices", 330), "data", "archive member"),
+    ],
+    "main": [
+        ("ghcr.io/example/adder:0.3.0", wasm("main", "adder"), "wasm", "layer"),
+        ("ghcr.io/example/gate:4.1.0", wasm("main", "gate"), "wasm", "layer"),
+        ("ghcr.io/example/long:1.0.0", wasm("main", "long"), "wasm", "layer"),
+        ("ghcr.io/example/long:1.0.0", layer("main", "ghcr.io/example/long/1.0.0", 1), "data", "layer"),
+    ],
+}

@@ -1,0 +1,282 @@
+"""The recorded caches: what the frames say of them, and how they are laid out."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import spincache_nb as sc
+from spincache_nb import analysis, demo, frames
+from spincache_nb.core.cache import Cache
+from spincache_nb.demo import RecordedCache
+from tests.demo import recorded_table
+from tests.demo.recorded_rows import (
+    APPS,
+    BOOK,
+    COMPONENTS,
+    FILES,
+    LAYERS,
+    NAMES,
+    PROBLEMS,
+    UNNEEDED,
+    USES,
+    Rows,
+    environment,
+    raw,
+    wasm,
+)
+
+
+@pytest.fixture(scope="module")
+def recordings() -> dict[str, RecordedCache]:
+    return {one.name: one for one in demo.recorded_caches()}
+
+
+def rows(frame: pd.DataFrame, *columns: str) -> Rows:
+    values = frame[list(columns)].astype(object)
+    return [tuple(None if pd.isna(v) else v for v in row) for row in values.itertuples(index=False)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_apps_of_a_recorded_cache(name: str) -> None:
+    columns = ["reference", "kind", "name", "version", "layer_count", "component_count", "stored_bytes"]
+    with demo.recorded(name) as cache:
+        apps = frames.apps(cache)
+    assert rows(apps, *columns) == APPS[name]
+    assert apps["manifest_digest"].isna().all()  # Spin writes manifest.json anew
+    for row, declared in zip(apps.itertuples(), apps["declared_bytes"], strict=True):
+        folder = f"{row.registry}/{row.repository}/{row.tag}"
+        folder = folder.replace(":", "_") if name == "v3.x-windows" else folder
+        manifest = json.loads(raw(name)[f"manifests/{folder}/manifest.json"])
+        sizes = {one["digest"]: one["size"] for one in [manifest["config"], *manifest["layers"]]}
+        assert declared == sum(sizes.values())
+
+
+def test_apps_know_when_they_were_made_and_pulled() -> None:
+    with demo.recorded("v2.4") as cache:
+        apps = frames.apps(cache).set_index("reference")
+    book = apps.loc[f"{BOOK}:latest"]
+    assert book["created_at"] == pd.Timestamp("2024-06-03T08:00:00.123456789Z")
+    assert book["pulled_at"] == pd.Timestamp("2024-06-11T10:00:00Z")
+    assert book["description"] == "The guestbook"
+    assert apps["created_at"].isna().sum() == 4
+
+
+def test_apps_of_v20_share_a_config_and_those_of_v24_do_not() -> None:
+    with demo.recorded("v2.0") as old, demo.recorded("v2.4") as new:
+        before, after = frames.apps(old), frames.apps(new)
+    assert before[before["kind"] == "app"]["config_digest"].nunique() == 1
+    assert after["config_digest"].nunique() == len(after)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layers_of_a_recorded_cache(name: str) -> None:
+    with demo.recorded(name) as cache:
+        layers = frames.layers(cache)
+    found = rows(layers, "reference", "role", "declared_bytes", "stored")
+    # the sizes of the locked apps are those of their JSON, which nobody counts by hand
+    assert [(r, role, None if role == "application" else size, s) for r, role, size, s in found] == LAYERS[
+        name
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_components_of_a_recorded_cache(name: str) -> None:
+    columns = ["reference", "component", "source_bytes", "file_count", "files_bytes", "dependency_count"]
+    with demo.recorded(name) as cache:
+        found = frames.components(cache)
+    assert rows(found, *columns, "languages", "toolchains") == COMPONENTS[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_of_a_recorded_cache(name: str) -> None:
+    with demo.recorded(name) as cache:
+        found = frames.files(cache)
+    assert rows(found, "reference", "path", "digest", "inline", "size_bytes") == FILES[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_problems_of_a_recorded_cache(
+    name: str, recordings: dict[str, RecordedCache], tmp_path: Path
+) -> None:
+    cache = recordings[name].lay_out(tmp_path)
+    found = frames.problems(cache)
+    assert sorted(rows(found, "kind", "path", "reference")) == sorted(PROBLEMS[name], key=str)
+    projects = recordings[name].project_folders(tmp_path)
+    pd.testing.assert_frame_equal(frames.problems(cache, projects=projects), found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_verify_of_a_recorded_cache_finds_what_has_another_digest(
+    name: str, recordings: dict[str, RecordedCache], tmp_path: Path
+) -> None:
+    cache = recordings[name].lay_out(tmp_path)
+    more = [("content of another digest", f"wasm/{environment()}", None)] if name == "main" else []
+    found = rows(sc.verify(cache), "kind", "path", "reference")
+    assert sorted(found, key=str) == sorted([*PROBLEMS[name], *more], key=str)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_blobs_of_a_recorded_cache(name: str, recordings: dict[str, RecordedCache], tmp_path: Path) -> None:
+    cache = recordings[name].lay_out(tmp_path)
+    blobs = frames.blobs(cache)
+    blobs["with_projects"] = frames.blobs(cache, projects=recordings[name].project_folders(tmp_path))[
+        "standing"
+    ]
+    columns = ["name", "digest", "area", "stored_bytes", "standing", "with_projects"]
+    assert rows(blobs[blobs["standing"] != "referenced"], *columns) == UNNEEDED[name]
+    stored = {path: len(data) for path, data in raw(name).items() if not path.startswith("manifests/")}
+    assert {f"{r.area}/{r.name}": r.stored_bytes for r in blobs.itertuples()} == stored
+
+
+@pytest.mark.parametrize("name", sorted(USES))
+def test_uses_of_a_recorded_cache(name: str) -> None:
+    with demo.recorded(name) as cache:
+        found = rows(frames.uses(cache), "user", "digest", "area", "via")
+    assert sorted(found) == sorted(USES[name])
+
+
+def test_uses_of_projects_name_what_no_app_does(recordings: dict[str, RecordedCache], tmp_path: Path) -> None:
+    expected = {
+        "v2.0": (wasm("v2.0", "from the web, again"), "spin.toml"),
+        "v3.x": (wasm("v3.x", "spin-up world"), "environment lock"),
+        "main": (environment(), "environment lock"),
+    }
+    for name, found in expected.items():
+        cache = recordings[name].lay_out(tmp_path / name)
+        (project,) = recordings[name].project_folders(tmp_path / name)
+        uses = frames.uses(cache, projects=[project])
+        assert rows(uses[uses["user"] == str(project)], "digest", "via") == [found]
+
+
+# What holds for all of them -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_breakdown_of_a_recorded_cache_counts_every_byte_once(name: str) -> None:
+    with demo.recorded(name) as cache:
+        total = analysis.breakdown(cache)["stored_bytes"].sum()
+    assert total == sum(len(data) for data in raw(name).values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frames_do_not_depend_on_the_spelling_of_names(
+    name: str, recordings: dict[str, RecordedCache], tmp_path: Path
+) -> None:
+    both = [recordings[name].lay_out(tmp_path / str(flag), windows_names=flag) for flag in (False, True)]
+    assert [cache.windows_names for cache in both] == [False, True]
+    assert not [path for path in both[1].path.rglob("*") if ":" in path.name]
+    one, other = (frames.load(cache) for cache in both)
+    for frame in ("apps", "layers", "uses", "components", "files"):
+        pd.testing.assert_frame_equal(one.need(frame), other.need(frame))
+    columns = ["digest", "area", "stored_bytes", "standing"]
+    assert sorted(rows(one.need("blobs"), *columns), key=str) == sorted(
+        rows(other.need("blobs"), *columns), key=str
+    )
+    kinds = [sorted(rows(bundle.need("problems"), "kind", "reference"), key=str) for bundle in (one, other)]
+    assert kinds[0] == kinds[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_frame_of_a_recorded_cache_shows_a_secret(name: str) -> None:
+    assert any(demo.CANARY.encode() in data for data in raw(name).values())
+    with demo.recorded(name) as cache:
+        bundle = frames.load(cache)
+    for frame in ("apps", "layers", "uses", "components", "files", "blobs", "problems", "disk"):
+        assert demo.CANARY not in bundle.need(frame).to_csv()
+
+
+# Laying out -----------------------------------------------------------------------------------------
+
+
+def test_recorded_caches_are_one_for_each_generation(recordings: dict[str, RecordedCache]) -> None:
+    assert list(recordings) == NAMES == list(demo.GENERATIONS)
+    assert [one.windows_names for one in recordings.values()] == [name == "v3.x-windows" for name in NAMES]
+    assert all(one.spin and one.shows for one in recordings.values())
+    assert repr(recordings["v0.8"]) == "RecordedCache('v0.8': Spin v0.8 to v1.1, 11 files)"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lay_out_writes_the_files_and_nothing_else(
+    name: str, recordings: dict[str, RecordedCache], tmp_path: Path
+) -> None:
+    cache = recordings[name].lay_out(tmp_path, windows_names=False if name != "v3.x-windows" else None)
+    found = {
+        path.relative_to(cache.path).as_posix(): path.read_bytes()
+        for path in cache.path.rglob("*")
+        if path.is_file()
+    }
+    assert found == raw(name)
+    assert cache.path == tmp_path / "cache" / "registry"
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == ({"cache", "projects"} if recordings[name].projects else {"cache"})
+
+
+def test_lay_out_makes_all_folders_where_that_spin_did(
+    recordings: dict[str, RecordedCache], tmp_path: Path
+) -> None:
+    for name, expected in [
+        ("v0.8", ["data", "manifests", "wasm"]),
+        ("v3.x-windows", ["manifests", "wasm"]),
+    ]:
+        cache = recordings[name].lay_out(tmp_path / name)
+        assert sorted(path.name for path in cache.path.iterdir()) == expected
+
+
+def test_lay_out_sets_times_and_modes(recordings: dict[str, RecordedCache], tmp_path: Path) -> None:
+    cache = recordings["v2.0"].lay_out(tmp_path)
+    fetched = cache.path / "wasm" / wasm("v2.0", "from the web, again")
+    moment = datetime(2024, 1, 16, 10, tzinfo=UTC).timestamp()
+    assert (stat.S_IMODE(fetched.stat().st_mode), fetched.stat().st_mtime) == (0o600, moment)
+    other = cache.path / "wasm" / wasm("v2.0", "guestbook 5")
+    assert stat.S_IMODE(other.stat().st_mode) == 0o644
+
+
+def test_lay_out_writes_over_nothing(recordings: dict[str, RecordedCache], tmp_path: Path) -> None:
+    recordings["main"].lay_out(tmp_path)
+    with pytest.raises(FileExistsError):
+        recordings["v0.8"].lay_out(tmp_path)
+
+
+def test_recorded_gives_a_cache_for_the_block_only() -> None:
+    with demo.recorded("main") as cache:
+        assert isinstance(cache, Cache)
+        assert cache.path.is_dir()
+        assert cache.history.read() == ()
+        assert cache.history.path.parent == cache.path.parent.parent
+        folder = cache.path.parent.parent
+    assert not folder.exists()
+
+
+def test_recorded_refuses_another_name() -> None:
+    with pytest.raises(ValueError, match=r"'v9'; there are v0\.8, v1\.5"), demo.recorded("v9"):
+        pass
+
+
+def test_recorded_caches_do_not_touch_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(os.environ["HOME"])
+    before = sorted(home.rglob("*"))
+    for name in NAMES:
+        with demo.recorded(name) as cache:
+            frames.load(cache)
+    assert sorted(home.rglob("*")) == before
+
+
+# The files that come with the package ---------------------------------------------------------------
+
+
+def test_recorded_caches_are_small_and_plainly_named() -> None:
+    folder = demo.data_fixtures() / "caches"
+    files = sorted(folder.iterdir())
+    assert [path.name for path in files] == sorted(f"{name}.json" for name in NAMES)
+    assert sum(path.stat().st_size for path in files) < 300_000
+
+
+def test_readme_says_what_the_frames_report() -> None:
+    assert recorded_table.written() == recorded_table.tables(), "run python -m tests.demo.recorded_table"

@@ -1,0 +1,98 @@
+"""Plots that follow a page."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from spincache_nb import plots
+from spincache_nb.plots import theme
+from spincache_nb.report import svg
+from tests.plots.samples import cache_of, history_of
+
+HUES = [theme.BLUE, theme.ORANGE, theme.GREEN, theme.VERMILION, theme.SKY, theme.PURPLE, theme.YELLOW]
+
+
+def drawn(draw, size=(6, 4)) -> str:
+    return svg.themed(draw, size, name="x", label="a “label” & <more>")
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2, contrast ratio."""
+    light, dark = sorted((theme.luminance(to_rgb(one)), theme.luminance(to_rgb(other))), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize(
+    "colour", [*(hue.lower() for hue in HUES), "#ffffff", "#000000", "#440154", "#fde725"]
+)
+def test_dark_of_leaves_colours_alone_that_are_no_mix(colour: str) -> None:
+    assert svg.dark_of(colour) is None
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.07, 0.15, 0.3, 0.35, 0.6, 0.7, 1.0])
+def test_dark_of_mixes_the_colours_of_a_dark_page_as_much(strength: float) -> None:
+    def mix(ink: str, ground: str) -> list[float]:
+        return [strength * i + (1 - strength) * g for i, g in zip(to_rgb(ink), to_rgb(ground), strict=True)]
+
+    light = "#" + "".join(f"{round(part * 255):02x}" for part in mix(svg.LIGHT_INK, svg.LIGHT_GROUND))
+    dark = svg.dark_of(light)
+    assert dark is not None
+    expected = mix(svg.DARK_INK, svg.DARK_GROUND)
+    assert max(abs(a - b) for a, b in zip(to_rgb(dark), expected, strict=True)) < 2 / 255
+
+
+@pytest.mark.parametrize(
+    ("ink", "ground"), [(svg.LIGHT_INK, svg.LIGHT_GROUND), (svg.DARK_INK, svg.DARK_GROUND)]
+)
+def test_text_can_be_read_on_both_grounds(ink: str, ground: str) -> None:
+    assert contrast(ink, ground) > 7
+
+
+def test_themed_has_a_label_and_no_comment() -> None:
+    text = drawn(lambda figure: figure.add_subplot().set_title("--> a title"))
+    assert text.startswith('<svg role="img" aria-label="a “label” &amp; &lt;more&gt;" ')
+    assert "<!--" not in text
+    assert "<metadata>" not in text
+    assert text.rstrip().endswith("</svg>")
+
+
+def test_themed_has_the_ground_and_ink_as_variables_only() -> None:
+    """Drawn is every plot of a report; no colour of text or ground is left that a dark page could not set."""
+    frames = cache_of(12).frames()
+
+    def everything(figure: Figure) -> None:
+        upper, lower = figure.subfigures(2, 1)
+        plots.breakdown(frames, ax=upper.add_subplot(131))
+        plots.shared_bytes(frames, ax=upper.add_subplot(132))
+        plots.timeline(history_of(20), ax=upper.add_subplot(133))
+        plots.sharing(frames, fig=lower)
+
+    text = drawn(everything, (24, 18))
+    plain = re.sub(r"var\(--p-[0-9a-f]{6}-[0-9a-f]{6}, #[0-9a-f]{6}\)", "", text)
+    left = set(re.findall(r"(?<=: )#[0-9a-f]{6}", plain))
+    assert left <= {hue.lower() for hue in HUES} | {"#ffffff"}
+    assert f"var(--p-{svg.LIGHT_INK[1:]}-{svg.DARK_INK[1:]}, {svg.LIGHT_INK})" in text
+    assert f"var(--p-{svg.LIGHT_GROUND[1:]}-{svg.DARK_GROUND[1:]}, {svg.LIGHT_GROUND})" in text
+
+
+def test_variables_declares_each_once_for_both_pages() -> None:
+    text = drawn(lambda figure: figure.add_subplot().set_title("x"))
+    light, dark = svg.variables([text, text])
+    used = set(re.findall(r"var\((--p-[0-9a-f-]+),", text))
+    for declared in (light, dark):
+        names = re.findall(r"(--p-[0-9a-f]{6}-[0-9a-f]{6}):#[0-9a-f]{6};", declared)
+        assert sorted(names) == sorted(used)
+    assert light != dark
+
+
+def test_themed_names_everything_after_the_plot() -> None:
+    text = drawn(lambda figure: figure.add_subplot().plot([1, 2], [1, 2], marker="o"))
+    names = re.findall(r'\bid="([^"]+)"', text)
+    assert names
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"x-[0-9]+", name) for name in names)
+    assert {*re.findall(r'xlink:href="#([^"]+)"', text), *re.findall(r"url\(#([^)]+)\)", text)} <= set(names)

@@ -1,0 +1,447 @@
+"""The panel driven from Python: buttons clicked, fields filled, children read; no kernel, no browser."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spincache_nb import Cache, analysis, plan_pull, widgets
+from spincache_nb.core.history import History
+from spincache_nb.demo import Workspace
+from spincache_nb.widgets.panel import Panel
+from tests.support.artifacts import Component, new_style, wasm_module
+from tests.support.faults import Hold, Stall
+from tests.support.hostile import HostileServer
+from tests.support.trees import read_tree
+
+Make = Callable[..., Panel]
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Workspace]:
+    """The demo's registry; its cache stays empty."""
+    with Workspace() as workspace:
+        yield workspace
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", history=History(tmp_path / "history.jsonl", enabled=True))
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Make a panel that has read its cache; it is closed at the end."""
+    made: list[Panel] = []
+
+    def one(cache: Cache, *arguments: Any, **options: Any) -> Panel:
+        made.append(widgets.panel(cache, *arguments, **options))
+        assert made[-1].wait(60)
+        return made[-1]
+
+    yield one
+    for panel in made:
+        panel.close()
+        assert panel.wait(10)
+
+
+def text(place: Any) -> str:
+    """What a place says, without mark-up."""
+    return re.sub(r"<[^>]*>", "", str(place.value)).strip()
+
+
+def visible(widget: Any) -> bool:
+    return widget.layout.display != "none"
+
+
+def run(panel: Panel, button: Any) -> None:
+    """Click and wait until everything is done."""
+    assert not button.disabled
+    button.click()
+    assert panel.wait(60)
+
+
+def pulled(panel: Panel, demo: Workspace, *names: str) -> None:
+    panel._pull.reference.value = " ".join(demo.reference(f"demo/{name}") for name in names)
+    run(panel, panel._pull.pull)
+    assert text(panel._desk.alert) == ""
+
+
+# Pull -------------------------------------------------------------------------------------------
+
+
+def test_panel_is_there_at_once_and_creates_nothing(cache: Cache, make: Make) -> None:
+    panel = make(cache)
+    assert panel._tabs.titles == ("Pull", "Apps", "Sharing", "Clear")
+    assert "0 apps, 0 B on disk" in text(panel._head)
+    assert not cache.path.parent.exists()
+    assert len(repr(panel)) < 110
+    assert "shows no widgets" in repr(panel) or repr(panel).endswith("...")
+
+
+def test_fields_are_checked_as_one_types(cache: Cache, make: Make) -> None:
+    tab = make(cache)._pull
+    assert tab.plan.disabled
+    assert tab.pull.disabled
+    tab.reference.value = "Foo/Bar"
+    assert "repository names are lower case" in text(tab.understood)
+    assert tab.pull.disabled
+    tab.reference.value = "foo/bar"
+    assert text(tab.understood) == "1 reference: docker.io/foo/bar:latest"
+    assert not tab.plan.disabled
+    assert not tab.pull.disabled
+    assert tab.cancel.disabled
+
+
+def test_plan_lists_each_layer_and_downloads_none(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    reference = demo.reference("demo/playground:0.1.0")
+    panel._pull.reference.value = reference
+    before = len(demo.registry.requests)
+    run(panel, panel._pull.plan)
+    asked = [request.path for request in demo.registry.requests[before:]]
+    assert all("/manifests/" in path for path in asked)
+    plan = plan_pull(cache, reference)
+    shown = panel._pull.shown.value
+    assert [blob.digest for blob in (plan.config, *plan.layers) if blob.digest not in shown] == []
+    assert shown.count("to fetch</td>") == 1 + len(plan.layers)
+    assert not cache.path.exists()
+
+
+def test_pull_of_several_is_shown_to_the_end(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0", "docs:1.0.0")
+    bars = panel._pull.bars
+    assert (bars.overall.bar.value, bars.overall.bar.bar_style) == (1.0, "success")
+    assert not any(visible(slot.box) for slot in bars._slots)
+    assert text(panel._pull.state) == "Done: 2 references in the cache."
+    assert text(panel._head).startswith("Spin cache2 apps, ")
+    run(panel, panel._pull.plan)
+    assert text(panel._pull.state) == "Planned: all of it is stored."
+    run(panel, panel._pull.pull)
+    assert "nothing" not in text(panel._pull.bars.overall.text)
+    assert text(panel._pull.bars.overall.text).startswith("0 B fetched, ")
+
+
+def test_cancel_stops_half_way_and_pull_goes_on(cache: Cache, make: Make, hostile: HostileServer) -> None:
+    components = [Component(f"part-{n}", wasm_module(f"part-{n}", 200_000 + n), {}) for n in range(3)]
+    artifact = new_style("demo/slow", "v1", components=components)
+    hostile.serve(artifact)
+    for digest in (digest for digest, content in artifact.blobs.items() if len(content) > 100_000):
+        hostile.on(f"*/blobs/{digest}", Stall(50_000))
+    panel = make(cache)
+    tab = panel._pull
+    tab.reference.value = f"{hostile.name}/demo/slow:v1"
+    tab.pull.click()
+    assert not tab.cancel.disabled
+    assert tab.pull.disabled
+    assert panel._clear.clear.disabled
+    deadline = time.monotonic() + 20
+    while sum(visible(slot.box) and slot.bar.value > 0 for slot in tab.bars._slots) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert 0.2 < tab.bars.overall.bar.value < 0.3
+    assert text(tab.bars.overall.text).startswith("14")
+    run(panel, tab.cancel)
+    assert text(tab.state) == "Stopped. What was complete is kept; Pull goes on from there."
+    assert tab.bars.overall.bar.bar_style == "warning"
+    assert list(cache.path.rglob(".spincache-*")) == []
+    assert text(panel._desk.alert) == ""
+    hostile.be_honest()
+    run(panel, tab.pull)
+    assert text(tab.state) == "Done: 1 reference in the cache."
+
+
+def test_cancel_of_a_plan_waits_for_nobody(cache: Cache, make: Make, hostile: HostileServer) -> None:
+    import threading
+
+    go = threading.Event()
+    hostile.serve(new_style("demo/app", "v1"))
+    hostile.always("*/manifests/*", Hold(go))
+    panel = make(cache)
+    panel._pull.reference.value = f"{hostile.name}/demo/app:v1"
+    panel._pull.plan.click()
+    assert panel._pull.plan.disabled
+    start = time.monotonic()
+    run(panel, panel._pull.cancel)
+    assert time.monotonic() - start < 2
+    assert text(panel._pull.state) == "Stopped."
+    assert not panel._pull.plan.disabled
+    go.set()
+    run(panel, panel._pull.plan)
+    assert text(panel._pull.state).startswith("Planned: ")
+
+
+def test_errors_are_shown_and_taken_back(
+    cache: Cache, make: Make, demo: Workspace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    panel = make(cache)
+    panel._pull.reference.value = demo.reference("demo/none:1")
+    for button in (panel._pull.plan, panel._pull.pull):
+        run(panel, button)
+        assert 'role="alert"' in panel._desk.alert.value
+        assert "404 Not Found" in text(panel._desk.alert)
+    assert text(panel._pull.state) == "It was not pulled."
+    assert not visible(panel._pull.bars.box)
+    pulled(panel, demo, "greet:1.0.0")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_fault_of_our_own_is_told_by_type_and_line(
+    cache: Cache, make: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise KeyError("<b>odd</b>")
+
+    panel = make(cache)
+    monkeypatch.setattr("spincache_nb.widgets.pull_tab.plan_pull", fail)
+    panel._pull.reference.value = "foo/bar"
+    run(panel, panel._pull.plan)
+    assert "unexpected KeyError: &#x27;&lt;b&gt;odd" in panel._desk.alert.value
+    monkeypatch.setattr("spincache_nb.widgets.pull_tab.read_wanted", fail)
+    panel._pull.reference.value = "foo/baz"
+    assert "unexpected KeyError" in panel._desk.alert.value
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_shown_in_the_panel(
+    tmp_path: Path, make: Make, demo: Workspace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    cache = Cache(tmp_path / "cache", history=History(tmp_path / "file" / "history.jsonl", enabled=True))
+    panel = make(cache)
+    panel._pull.reference.value = demo.reference("demo/greet:1.0.0")
+    run(panel, panel._pull.pull)
+    assert re.match("the pull is not recorded|the history of pulls is not read", text(panel._desk.alert))
+    assert "sc-warn" in panel._desk.alert.value
+    panel._pull.reference.value = demo.reference("demo/none:1")
+    run(panel, panel._pull.pull)
+    assert "404 Not Found" in text(panel._desk.alert), "a warning hides no fault"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_pull_of_a_project(cache: Cache, make: Make, hostile: HostileServer, tmp_path: Path) -> None:
+    wasm = wasm_module("source", 5000)
+    digest = hashlib.sha256(wasm).hexdigest()
+    hostile.content("/source.wasm", wasm)
+    project = tmp_path / "app" / "spin.toml"
+    project.parent.mkdir()
+    project.write_text(
+        'spin_manifest_version = 2\n[application]\nname = "app"\n[component.a]\n'
+        f'source = {{ url = "{hostile.url}/source.wasm", digest = "sha256:{digest}" }}\n'
+    )
+    panel = make(cache, [project])
+    panel._pull.reference.value = str(project.parent)
+    assert text(panel._pull.understood) == f"a project: {project}"
+    run(panel, panel._pull.plan)
+    assert digest in panel._pull.shown.value
+    run(panel, panel._pull.pull)
+    assert text(panel._desk.alert) == ""
+    assert text(panel._pull.state) == "Done: 1 project in the cache."
+    assert (cache.path / "wasm" / f"sha256:{digest}").read_bytes() == wasm
+    panel._clear.minutes.value = 0
+    run(panel, panel._clear.prune)
+    assert text(panel._clear.state) == "There is nothing to remove.", "the project needs it"
+
+
+# Apps, Sharing ----------------------------------------------------------------------------------
+
+
+def test_apps_show_what_removing_the_selection_frees(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0", "playground:0.1.0")
+    hello, playground = (demo.reference(f"demo/{name}") for name in ("hello:1.0.0", "playground:0.1.0"))
+    tab = panel._apps
+    rows = {row.tick.description: row for row in tab.table.rows if visible(row.box)}
+    assert set(rows) == {hello, playground}
+    figures = []
+    for reference in (hello, playground):
+        rows[reference].tick.value = True
+        assert panel.wait(60)
+        figures.append(text(tab.freed))
+    both = int(analysis.freed_by(cache, [hello, playground])["stored_bytes"].sum())
+    alone = int(analysis.freed_by(cache, hello)["stored_bytes"].sum())
+    assert figures[0] == f"1 app selected: removing frees {alone / 1024:.1f} KiB."
+    assert figures[1] == f"2 apps selected: removing frees {both / 2**20:.1f} MiB."
+    assert both > 2 * alone, "what only these two share goes with both"
+    tab.table.none.click()
+    assert panel.wait(10)
+    assert text(tab.freed) == "Select apps to see what removing them frees."
+    assert tab.remove.disabled
+
+
+def test_table_sorts_and_marks_its_order(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0", "docs:1.0.0", "greet:1.0.0")
+    table = panel._apps.table
+    table.headings["reference"].click()
+    assert table.headings["reference"].description == "App \u25b2"
+    shown = [row.tick.description for row in table.rows if visible(row.box)]
+    assert shown == sorted(shown)
+    table.headings["reference"].click()
+    assert [row.tick.description for row in table.rows if visible(row.box)] == shown[::-1]
+    table.filter.value = "DOCS"
+    assert [row.tick.description for row in table.rows if visible(row.box)] == [shown[0]]
+    table.all.click()
+    assert panel.wait(10)
+    assert panel._desk.selected == (shown[0],)
+
+
+def test_sharing_is_drawn_when_looked_at_and_again_when_the_cache_changed(
+    cache: Cache, make: Make, demo: Workspace
+) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0", "hello:1.0.1")
+    sharing = panel._sharing
+    assert sharing.picture.value == ""
+    panel._tabs.selected_index = 2
+    assert panel.wait(60)
+    first = sharing.picture.value
+    assert re.match(r'<figure><img alt="Where the bytes on disk go\. 2 apps would need ', first)
+    assert "data:image/png;base64," in first
+    titles = list(sharing.choice.options)
+    assert titles[-1] == f"What each version of {demo.reference('demo/hello')} costs"
+    sharing.choice.value = titles[1]
+    assert panel.wait(60)
+    second = sharing.picture.value
+    assert second != first
+    pulled(panel, demo, "playground:0.1.0")
+    assert panel.wait(60)
+    assert sharing.choice.value == titles[1]
+    assert sharing.picture.value != second
+    assert 'alt="Which apps share how much. 3 apps' in sharing.picture.value
+
+
+def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace) -> None:
+    from spincache_nb import pull
+
+    panel = make(cache)
+    pull(cache, demo.reference("demo/greet:1.0.0"))
+    run(panel, panel._apps.refresh)
+    assert "1 app, " in text(panel._head)
+    (cache.path / "wasm" / "odd").write_bytes(b"x")
+    run(panel, panel._sharing.refresh)
+    assert "1 problem (see frames.problems)" in text(panel._head)
+
+
+# Clear ------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_removed_on_one_click(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0")
+    clear = panel._clear
+    clear.minutes.value = 0
+    (cache.path / "wasm" / ("sha256:" + "0" * 64)).write_bytes(b"nobody's")
+    panel._apps.table.all.click()
+    assert panel.wait(10)
+    before = read_tree(cache.path)
+    for button in (clear.remove, clear.prune, clear.clear):
+        run(panel, button)
+        assert visible(clear.ask)
+        assert clear.plan is not None
+        run(panel, clear.keep)
+        assert not visible(clear.ask)
+        assert text(clear.state) == "Kept. Nothing was removed."
+        run(panel, clear.go)  # out of sight; a click that was on its way does nothing
+        assert read_tree(cache.path) == before
+
+
+def test_remove_prune_and_clear_after_a_yes(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
+    clear = panel._clear
+    panel._apps.table.filter.value = "hello"
+    panel._apps.table.all.click()
+    run(panel, panel._apps.remove)
+    assert panel._tabs.selected_index == 3
+    assert text(clear.question).startswith("Remove 1 app: ")
+    assert clear.go.description == "Yes, remove"
+    assert "goes beyond what Spin promises" in text(clear.shown)
+    run(panel, clear.go)
+    assert text(clear.state).startswith("Done: removed ")
+    assert [tag.reference for tag in cache.scan().tags] == [demo.reference("demo/greet:1.0.0")]
+    assert panel._desk.selected == ()
+    stray = cache.path / "data" / ("sha256:" + "0" * 64)
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(b"nobody's")
+    os.utime(stray, (0, 0))
+    run(panel, clear.prune)
+    assert stray.name in text(clear.shown)
+    run(panel, clear.go)
+    assert not stray.exists()
+    run(panel, clear.clear)
+    assert text(clear.question).startswith("Clear the whole cache: ")
+    run(panel, clear.go)
+    assert not cache.path.exists()
+    assert "0 apps, " in text(panel._head)
+
+
+def test_a_question_is_withdrawn_when_its_ground_changes(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
+    panel._apps.table.all.click()
+    run(panel, panel._clear.remove)
+    assert panel._clear.plan is not None
+    panel._apps.table.rows[0].tick.value = False
+    assert panel._clear.plan is None
+    assert not visible(panel._clear.ask)
+    (cache.path / "wasm" / ("sha256:" + "0" * 64)).write_bytes(b"nobody's")
+    panel._clear.minutes.value = 0
+    run(panel, panel._clear.prune)
+    assert visible(panel._clear.ask)
+    panel._clear.minutes.value = 30
+    assert not visible(panel._clear.ask)
+
+
+def test_a_directory_that_is_no_cache_is_refused_in_words(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "registry").mkdir()
+    (tmp_path / "registry" / "thesis.txt").write_text("years of work")
+    panel = make(Cache(tmp_path))
+    run(panel, panel._clear.clear)
+    assert "thesis.txt" in text(panel._desk.alert) or "not" in text(panel._desk.alert)
+    assert text(panel._clear.state) == "Nothing was removed."
+    assert (tmp_path / "registry" / "thesis.txt").exists()
+
+
+def test_what_comes_from_outside_is_no_mark_up(make: Make, tmp_path: Path) -> None:
+    place = tmp_path / "<img src=x>"
+    (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1").mkdir(parents=True)
+    (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1" / "manifest.json").write_text("{}")
+    panel = make(Cache(place))
+    panel._tabs.selected_index = 2
+    assert panel.wait(60)
+    everything = [panel._head, panel._apps.freed, panel._sharing.picture, panel._sharing.summary]
+    for row in panel._apps.table.rows:
+        everything.append(row.cells)
+    assert not re.search(r"<(img src=x|i>x|b>1)", "".join(str(one.value) for one in everything))
+
+
+def test_close_ends_the_work(cache: Cache, make: Make, hostile: HostileServer) -> None:
+    hostile.serve(new_style("demo/app", "v1"))
+    hostile.always("*/blobs/*", Stall(100))
+    panel = make(cache)
+    panel._pull.reference.value = f"{hostile.name}/demo/app:v1"
+    panel._pull.pull.click()
+    panel.close()
+    assert panel._desk.worker.wait(10)
+    assert list(cache.path.rglob(".spincache-*")) == []
+
+
+def test_options_reach_the_registry(cache: Cache, make: Make, hostile: HostileServer) -> None:
+    hostile.serve(new_style("demo/app", "v1"))
+    hostile.require("Basic dXNlcjpwYXNz", 'Basic realm="r"')
+    panel = make(cache, auth=("user", "pass"), jobs=2)
+    panel._pull.reference.value = f"{hostile.name}/demo/app:v1"
+    run(panel, panel._pull.pull)
+    assert text(panel._desk.alert) == ""
+    assert "pass" not in repr(panel)
+    assert len(cache.scan().tags) == 1
