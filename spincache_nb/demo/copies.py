@@ -67,7 +67,10 @@ def copy_notebooks(folder: str | os.PathLike[str]) -> tuple[CopiedFile, ...]:
         _write(target / RECORD, json.dumps(known | made, indent=1, sort_keys=True).encode())
     except OSError as exc:
         raise SpinCacheError(
-            str(exc.filename or target), "a place to write to", str(exc.strerror or exc), "name another folder"
+            str(exc.filename or target),
+            "a place to write to",
+            str(exc.strerror or exc),
+            "name another folder",
         ) from exc
     return done
 

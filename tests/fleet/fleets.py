@@ -51,11 +51,14 @@ class Rows:
         known = digests[[*place, "text"]].drop_duplicates()
         assert not known.duplicated(place).any()
         self.uses, self.layers, self.members, self.blobs = (
-            _read(folder, table).merge(known, on=place, how="left") for table in ("uses", "layers", "members", "blobs")
+            _read(folder, table).merge(known, on=place, how="left")
+            for table in ("uses", "layers", "members", "blobs")
         )
         self.uses["area"] = (self.uses["flags"] & 7).map({1: "wasm", 2: "data", 4: "registry"})
         self.breakdown, self.problems = (_read(folder, table) for table in ("breakdown", "problems"))
-        self.hosts = sorted({path.parent.parent.name[5:] for path in folder.glob("host=*/day=*/_complete.json")})
+        self.hosts = sorted(
+            {path.parent.parent.name[5:] for path in folder.glob("host=*/day=*/_complete.json")}
+        )
         self.apps["manifest"] = self._manifests()
 
     def _manifests(self) -> list[Any]:
@@ -124,7 +127,9 @@ class Rows:
 
     def host_overlap(self) -> dict[str, dict[str, int]]:
         blobs = self.blobs_by_host()
-        once = {blob: max(s.get(blob, 0) for s in blobs.values()) for sizes in blobs.values() for blob in sizes}
+        once = {
+            blob: max(s.get(blob, 0) for s in blobs.values()) for sizes in blobs.values() for blob in sizes
+        }
         seen: set[tuple[str, str]] = set()
         found = {}
         for host in self.hosts:
@@ -171,12 +176,17 @@ class Rows:
         hosts = self.uses.groupby("text")["host"].nunique().to_dict()
         idle = self.blobs[self.blobs["standing"] == "unreferenced"]
         return {
-            (row.host, row.text, row.area, row.stored_bytes, hosts.get(row.text, 0)) for row in idle.itertuples()
+            (row.host, row.text, row.area, row.stored_bytes, hosts.get(row.text, 0))
+            for row in idle.itertuples()
         }
 
     def versions(self) -> dict[str, tuple[int, int, int]]:
         return {
-            str(reference): (rows["host"].nunique(), rows["manifest"].nunique(), int(rows["stored_bytes"].sum()))
+            str(reference): (
+                rows["host"].nunique(),
+                rows["manifest"].nunique(),
+                int(rows["stored_bytes"].sum()),
+            )
             for reference, rows in self.apps.groupby("reference")
         }
 

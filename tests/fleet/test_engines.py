@@ -90,7 +90,9 @@ def test_sharing_without_names_has_the_same_columns(opened) -> None:
     table = opened.sharing(names=False)
     assert table["names"].isna().all()
     named = opened.sharing()
-    pd.testing.assert_frame_equal(table.drop(columns=["names", "name_count"]), named.drop(columns=["names", "name_count"]))
+    pd.testing.assert_frame_equal(
+        table.drop(columns=["names", "name_count"]), named.drop(columns=["names", "name_count"])
+    )
     assert table.dtypes.astype(str).tolist() == named.dtypes.astype(str).tolist()
 
 
