@@ -57,7 +57,7 @@ def test_a_panel_from_the_plan_to_the_empty_cache(page: Page, address: str, fold
         panel.click("Pull")
         panel.says("Done: 2 references in the cache")
         panel.tab("Apps")
-        panel.panel.get_by_label(reference).check()
+        panel.panel.get_by_role("checkbox", name=reference).first.check()
         panel.says("1 app selected: removing frees")
         panel.picture("2-apps")
         panel.tab("Sharing")

@@ -128,7 +128,7 @@ def test_select_and_remove(open_panel: Open, registry: demo.DemoRegistry) -> Non
     panel.says(r"1 to 2 of 2 \(16 hidden\)")
     chosen = [f"{registry.host}/demo/hello:1.0.0", f"{registry.host}/demo/hello:1.0.1"]
     for reference in chosen:
-        panel.panel.get_by_label(reference).check()
+        panel.panel.get_by_role("checkbox", name=reference).first.check()
     said = panel.says("2 apps selected: removing frees").inner_text()
     panel.panel.get_by_label("Filter").fill("")
     panel.says("1 to 12 of 18")

@@ -1,6 +1,7 @@
 """The parser and its help."""
 
 import argparse
+import shlex
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_every_command_offers_cache_dir_and_json_where_it_makes_sense() -> None:
     for name, parser in subparsers().items():
         options = {option for action in parser._actions for option in action.option_strings}
         assert "--debug" in options
-        assert {"--cache-dir", "--json"} <= options or name == "demo"
+        assert {"--cache-dir", "--json"} <= options or name in ("demo", "lab", "dashboard")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,7 +64,9 @@ def test_examples_of_every_command_parse() -> None:
     for command in COMMANDS:
         assert command.examples
         for example in command.examples:
-            words = example.partition("#")[0].partition("|")[0].partition("<")[0].split()
+            words = shlex.split(
+                example.partition("#")[0].partition("|")[0].partition("<")[0].partition(">")[0]
+            )
             args = build_parser().parse_args(words)
             assert args.command.name == command.name
 

@@ -32,7 +32,7 @@ from spincache_nb.errors import (
 from tests.core.clients import QUICK, SHORT
 from tests.support.artifact import OCI_MANIFEST, WKG_CONFIG, WKG_WASM, Artifact, canonical, descriptor, sha256
 from tests.support.artifacts import package
-from tests.support.behaviours import Redirect, Reply, error, json_reply, later
+from tests.support.behaviours import Redirect, Reply, error, json_reply, later, wait_until
 from tests.support.faults import Cut
 from tests.support.hostile import HostileServer
 from tests.support.push import basic
@@ -101,7 +101,7 @@ def test_resolve_says_where_what_and_how_large(hostile: HostileServer) -> None:
         assert (str(release.digest), release.size) == (sha256(content(one)), len(content(one)))
         assert b"".join(release.open()) == content(one)
         assert own.request_count == len(hostile.requests) == 4
-        assert own.wire_bytes == hostile.body_bytes
+        wait_until(lambda: own.wire_bytes == hostile.body_bytes)
     assert hostile.lines == [
         f"GET {WELL_KNOWN}",
         "GET /v2/acme/tools/tags/list?n=1000",
