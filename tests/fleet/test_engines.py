@@ -83,7 +83,8 @@ def test_sharing_has_the_rows_of_brute_force_and_of_sql(opened, rows: Rows, fold
 
 @pytest.mark.parametrize("top", [1, 17, 10_000])
 def test_sharing_of_the_top_is_the_head_of_all(opened, top: int) -> None:
-    pd.testing.assert_frame_equal(opened.sharing(top=top), opened.sharing().head(top))
+    few, head = opened.sharing(top=top), opened.sharing().head(top)
+    pd.testing.assert_frame_equal(few, head, check_categorical=False)  # fewer rows name fewer areas
 
 
 def test_sharing_without_names_has_the_same_columns(opened) -> None:
