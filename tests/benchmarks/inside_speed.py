@@ -1,4 +1,8 @@
-"""The speeds that the finer grains promise, in CPU time on a component of 25 MB."""
+"""The speeds that the finer grains promise, in CPU time on a component of 25 MB.
+
+By hand, since a test suite judges the code and not the machine: ``python -m pytest
+tests/benchmarks/inside_speed.py``.
+"""
 
 from __future__ import annotations
 
