@@ -1,5 +1,7 @@
 """Isolation for every test and the servers that tests may ask for; see ``tests/support``."""
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -7,8 +9,14 @@ pytest.register_assert_rewrite("tests.support")
 
 from tests.support import fixtures, isolation  # noqa: E402 - assertions in them are rewritten
 
-# How long an example takes says something about the machine, not about the code.
-settings.register_profile("spincache", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says something about the machine, not about the code. CI takes the same
+# examples every time, so that it judges the change and not the draw; everywhere else they are random.
+settings.register_profile(
+    "spincache",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
 settings.load_profile("spincache")
 
 
