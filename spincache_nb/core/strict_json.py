@@ -33,20 +33,22 @@ def parse_object(data: bytes, *, where: str, error: type[FormatError], what: str
     >>> parse_object(b'{"a": 1}', where="demo", error=FormatError, what="a document")
     {'a': 1}
     """
-    remedy = "the document is damaged or of another kind"
     try:
         document = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
         if b"\\u" in data:  # an escaped half of a surrogate pair is no text; Spin refuses it too
             json.dumps(document, ensure_ascii=False).encode("utf-8")
-    except (UnicodeDecodeError, UnicodeEncodeError) as exc:
-        raise error(where, f"{what} in UTF-8", f"text that is not ({exc.reason})", remedy) from exc
-    except RecursionError as exc:
-        raise error(where, what, "JSON nested too deeply", remedy) from exc
+    except UnicodeError as exc:
+        expected, found = f"{what} in UTF-8", f"text that is not ({getattr(exc, 'reason', exc)})"
+    except RecursionError:
+        expected, found = what, "JSON nested too deeply"
     except ValueError as exc:
-        raise error(where, what, f"text that is not JSON ({exc})", remedy) from exc
-    if not isinstance(document, dict):
-        raise error(where, what, f"a JSON {type(document).__name__}", remedy)
-    return document
+        expected, found = what, f"text that is not JSON ({exc})"
+    else:
+        if isinstance(document, dict):
+            return document
+        expected, found = what, f"a JSON {type(document).__name__}"
+    # raised out here, since the errors above carry the text, and secrets in it, along
+    raise error(where, expected, found, "the document is damaged or of another kind")
 
 
 def _refuse_constant(name: str) -> NoReturn:

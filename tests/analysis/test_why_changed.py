@@ -138,13 +138,38 @@ def test_why_changed_of_the_same_bytes_is_empty(made):
 
 
 @given(binaries, binaries)
-def test_why_changed_gives_a_reason_whenever_parts_differ(old, new):
+def test_why_changed_gives_a_reason_exactly_where_bytes_differ(old, new):
     frame = why_changed(old.binary, new.binary)
-    same_pieces = sorted(old.segment) == sorted(new.segment)
-    if len(frame) == 0:
-        assert same_pieces or old.binary[:8] != new.binary[:8]
+    assert (len(frame) == 0) == (old.binary == new.binary)
+    assert (verdict(frame).kind == "same bytes") == (old.binary == new.binary)
     added = frame["new_bytes"].notna()
     assert (frame["change"][~added] == "removed").all()
+
+
+def test_why_changed_names_an_encoding_that_differs_though_no_part_does():
+    padded = component(b"\x01\x88\x00" + module())
+    assert rows(component(b"\x01\x08" + module()), padded) == [
+        ("", "module", None, "changed", 10, 11),
+        ("module 0", "layout", "encoding", "changed", 8, 8),
+    ]
+    found = verdict(why_changed(component(nested(module())), padded))
+    assert found.kind == "same code and data"
+    assert str(found) == "rebuilt, the same code: only the layout of the file differs"
+
+
+def test_verdict_of_a_custom_section_without_a_name():
+    found = verdict(why_changed(module(), module(custom(""), custom("b"))))
+    assert found == Verdict("same code and data", custom_sections=("(no name)", "b"))
+
+
+def test_why_changed_names_an_order_that_differs():
+    first, second = nested(module(code(ONE))), nested(module(code(TWO)))
+    old, new = component(first, second), component(second, first)
+    assert rows(old, new) == [("", "layout", "order of sections", "changed", len(old), len(new))]
+    assert verdict(why_changed(old, new)).kind == "same functions", "another module may run"
+    old, new = module(custom("a"), custom("b")), module(custom("b"), custom("a"))
+    assert rows(old, new) == [("", "layout", "order of custom sections", "changed", len(old), len(new))]
+    assert verdict(why_changed(old, new)).kind == "same code and data"
 
 
 def test_why_changed_goes_down_ten_thousand_levels_in_linear_time():

@@ -10,7 +10,7 @@ from spincache_nb.analysis.inside.matching import Pair, match_differing, match_e
 from spincache_nb.analysis.inside.pair import Row
 from spincache_nb.analysis.inside.pieces import same_bytes
 from spincache_nb.analysis.inside.schemas import CHANGES_SCHEMA
-from spincache_nb.analysis.inside.sides import Side
+from spincache_nb.analysis.inside.sides import Kept, Side
 from spincache_nb.analysis.inside.sources import BlobFinder, BlobSource, OpenBlob, opened
 from spincache_nb.frames.schemas import build
 from spincache_nb.wasm import Section
@@ -41,9 +41,11 @@ def why_changed(old: BlobSource, new: BlobSource, *, cache: BlobFinder | None = 
         =========  ========  =========================================================================
         path       string    the module or component, by the names around it; empty for the outermost
         kind       category  ``blob``, ``module``, ``component``, ``section``, ``custom section``,
-                             ``function``, ``data segment``
+                             ``function``, ``data segment``, ``layout``
         name       string    name of the module, section, custom section or function; functions that
-                             have none are numbered
+                             have none are numbered. A ``layout`` is the ``order of sections``, the
+                             ``order of custom sections``, or the ``encoding``: the same numbers,
+                             written with more or fewer bytes
         change     category  ``changed``, ``added``, ``removed``
         old_bytes  Int64     size in the old version, missing if added
         new_bytes  Int64     size in the new version, missing if removed
@@ -84,8 +86,11 @@ def _differences(old: Side, new: Side) -> Iterator[Row]:
         before, after = waiting.pop()
         path = new.labels.paths[after]
         left, right = match_equal(old.digests(before), new.digests(after))
+        pairs = match_differing(old.sections(before, left), new.sections(after, right))
+        if name := _layout(old.kept(before, left), new.kept(after, right), bool(pairs)):
+            yield path, "layout", name, "changed", old.size(before), new.size(after)
         deeper: list[tuple[int, int]] = []
-        for pair in match_differing(old.sections(before, left), new.sections(after, right)):
+        for pair in pairs:
             yield _row(path, pair)
             if pair[0] is None or pair[1] is None:
                 continue
@@ -95,6 +100,15 @@ def _differences(old: Side, new: Side) -> Iterator[Row]:
             elif new.is_split(sections[1]):
                 yield from (_row(path, inner) for inner in _inner_pairs(old, new, *sections))
         waiting.extend(reversed(deeper))
+
+
+def _layout(old: Kept, new: Kept, explained: bool) -> str | None:
+    """Name what differs between two binaries beside their parts, given those that both have."""
+    if [digest for digest, custom in old if not custom] != [digest for digest, custom in new if not custom]:
+        return "order of sections"
+    if old != new:
+        return "order of custom sections"
+    return None if explained else "encoding"
 
 
 def _inner_pairs(old: Side, new: Side, before: Section, after: Section) -> list[Pair]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Container, Mapping
+from typing import Final, TypeAlias
 
 from spincache_nb.analysis.inside.matching import CUSTOM_SECTION, Part
 from spincache_nb.analysis.inside.pieces import hashed
@@ -18,6 +18,9 @@ from spincache_nb.wasm import (
     segment_address,
     segment_ends,
 )
+
+Kept: TypeAlias = list[tuple[bytes, bool]]
+"""Digests of sections that both versions have, in order, each with whether it is a custom section."""
 
 _SPLITTERS: Final = {"code": body_ends, "data": segment_ends}
 
@@ -49,6 +52,20 @@ class Side:
     def digests(self, binary: int) -> list[bytes]:
         """Give the digests of a module's or component's sections, in order."""
         return self._digests[binary]
+
+    def kept(self, binary: int, unmatched: Container[int]) -> Kept:
+        """Give the digests of a module's or component's sections except some, given by place."""
+        return [
+            (digest, section.kind == "custom")
+            for place, (digest, section) in enumerate(
+                zip(self._digests[binary], self.walked.by_binary[binary], strict=True)
+            )
+            if place not in unmatched
+        ]
+
+    def size(self, binary: int) -> int:
+        """Give the bytes of a module or component."""
+        return self.walked.binaries[binary].end - self.walked.binaries[binary].start
 
     def section(self, binary: int, place: int) -> Section:
         """Give a section by its place."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spincache_nb.wasm import Buffer, Walk, read_module_name, read_nested_names
+from spincache_nb.wasm.sections import PREAMBLE_BYTES
 
 SEPARATOR: Final = " > "
 _LONGEST_PATH: Final = 300
@@ -77,8 +78,8 @@ def section_digests(data: Buffer, walked: Walk) -> list[bytes]:
     -------
     list of bytes
         One digest for each section of the walk, in its order. Two sections have the same digest if
-        and only if they have the same bytes (their size fields apart). Hashing a nest of any depth
-        this way reads each byte once.
+        and only if they have the same bytes. Hashing a nest of any depth this way reads each byte
+        once.
     """
     view = memoryview(data)
     children: dict[int, list[bytes]] = {}
@@ -89,7 +90,8 @@ def section_digests(data: Buffer, walked: Walk) -> list[bytes]:
             digest = hashlib.sha256(view[section.start : section.end]).digest()
         else:
             inner = children.pop(section.nested, [])
-            digest = hashlib.sha256(b"%d:" % section.id + b"".join(reversed(inner))).digest()
+            head = bytes(view[section.start : section.body + PREAMBLE_BYTES])  # a size may be padded
+            digest = hashlib.sha256(b"%d:%b" % (len(head), head) + b"".join(reversed(inner))).digest()
         digests[place] = digest
         children.setdefault(section.binary, []).append(digest)
     return digests

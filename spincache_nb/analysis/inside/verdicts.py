@@ -24,8 +24,8 @@ class Verdict:
     Parameters
     ----------
     kind
-        ``same bytes``. ``same code and data``: only custom sections differ, which do nothing when
-        the program runs. ``same code``: data differs too; where an interpreter or a snapshot is
+        ``same bytes``. ``same code and data``: only custom sections differ, or how the file is laid
+        out, neither of which does anything when the program runs. ``same code``: data differs too; where an interpreter or a snapshot is
         inside, that may be a new program or only another seed. ``same functions``: every function
         body is there unchanged, but their order, types, imports, exports or wiring differ.
         ``other code``. ``not comparable``: one is no WebAssembly, or of another kind.
@@ -48,10 +48,11 @@ class Verdict:
         return self.kind in ("same bytes", "same code and data", "same code")
 
     def __str__(self) -> str:
-        custom = ", ".join(self.custom_sections) or "none"
+        custom = ", ".join(self.custom_sections)
+        only = f"custom sections differ ({custom})" if custom else "the layout of the file differs"
         texts: dict[VerdictKind, str] = {
             "same bytes": "the same bytes",
-            "same code and data": f"rebuilt, the same code: only custom sections differ ({custom})",
+            "same code and data": f"rebuilt, the same code: only {only}",
             "same code": (
                 f"rebuilt, the same code: data segments of {self.data_bytes} bytes differ (with an "
                 "interpreter or a snapshot inside, that may be the program)"
@@ -90,11 +91,13 @@ def verdict(changes: pd.DataFrame) -> Verdict:
         if kind == "blob":
             return Verdict("not comparable")
         if kind == "custom section":
-            custom.add(name)
+            custom.add(name or "(no name)")
         elif kind == "function":
             functions += 1
         elif kind == "data segment":
             data_bytes += new_bytes or 0
+        elif kind == "layout":
+            declarations = declarations or name == "order of sections"
         elif kind in _CONTAINERS:
             replaced = replaced or change != "changed"
         elif name in _DATA_SECTIONS:

@@ -22,7 +22,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.errors import CacheError, ContentError, ManifestError
 
 _log = logging.getLogger(__name__)
-_ROUNDS = 3
+_ROUNDS = 10
 _LOCKED_APP_BYTES = 64 << 20
 """A locked app names each mounted file, in some 150 bytes; a config is held to the client's 4 MiB."""
 
