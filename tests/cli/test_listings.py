@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,22 @@ def test_savings_replays_versions_in_order(cache: Path, hostile: HostileServer, 
     new = {digest: data for digest, data in V2.blobs.items() if digest not in V1.blobs}
     assert rows[1]["fetch_bytes"] >= sum(map(len, new.values()))
     assert rows[1]["reused_bytes"] + rows[1]["fetch_bytes"] == rows[1]["total_bytes"]
+
+
+def test_savings_of_a_registry_are_those_of_its_manifests(
+    hostile: HostileServer, tmp_path: Path, run: Run
+) -> None:
+    hostile.serve(V1, V2, replace(V1, tag="broken", manifest=b"{}"))
+    words = ("savings", f"{hostile.name}/demo/app", "--remote", "--cache-dir", tmp_path / "none")
+    status, out, err = run(*words, "--json", "--quiet")
+    rows = json.loads(out)
+    assert status == 0
+    assert next((row["tag"], row["fetch_bytes"]) for row in rows) == ("v1", sum(map(len, V1.blobs.values())))
+    assert rows[1]["reused_bytes"] > 0
+    assert err == f"{hostile.name}/demo/app: 1 other tags (damaged manifest)\n"
+    assert hostile.requests_for("*/blobs/*") == []
+    assert run(*words)[1].splitlines()[0] == f"{hostile.name}/demo/app"
+    assert run("savings", "--remote")[::2] == (2, "spincache-nb savings: --remote needs a REPOSITORY\n")
 
 
 def test_savings_of_a_repository_that_is_not_cached_cannot_be_shown(cache: Path, run: Run) -> None:

@@ -127,8 +127,8 @@ COMMAND = Command(
     run,
     (
         "report",
-        "report sharing.html --title 'Build cache' --project ~/src/my-app",
-        'report --markdown >> "$GITHUB_STEP_SUMMARY"',
+        "report sharing.md --project ~/src/my-app",
+        "report --json | jq .summary",
         "report --fail-under-dedup 1.5 --fail-over-unreferenced 200MiB",
     ),
 )
