@@ -18,28 +18,69 @@ import pytest
 from spincache_nb import demo, frames
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import plan_pull, pull
-from tests.support.artifact import APPLICATION, Artifact
+from tests.support.artifact import APPLICATION, Artifact, sha256, wasm_module
 from tests.support.artifacts import five_kinds
+from tests.support.odd_artifacts import pushable
 from tests.support.oracle import spin_tree
 from tests.support.registry_server import RegistryServer
-from tests.support.trees import Tree, read_tree
+from tests.support.trees import Tree, read_tree, write_tree
 
 SPIN = os.environ.get("SPINCACHE_TESTS_SPIN") or shutil.which("spin")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SPIN, reason="no spin on this machine")]
-KINDS = sorted(five_kinds())
+ARTIFACTS = {**five_kinds(), **pushable()}
 
 SpinPull = Callable[[Path, str], None]
+SpinPush = Callable[[Path, str], None]
+
+PROJECT = """
+spin_manifest_version = 2
+
+[application]
+name = "mixed"
+version = "1.2.3"
+description = "Pushed by Spin"
+
+[[trigger.http]]
+route = "/..."
+component = "main"
+
+[[trigger.http]]
+route = "/static/..."
+component = "static"
+
+[component.main]
+source = "main.wasm"
+files = [{ source = "assets", destination = "/" }, "notes.txt"]
+environment = { PASSWORD = "spincache-demo-canary-not-a-secret" }
+
+[component.static]
+source = "static.wasm"
+files = ["notes.txt", "assets/**/*.html"]
+"""
 
 
 @pytest.fixture
-def spin_pull(tmp_path: Path) -> SpinPull:
+def spin_push(tmp_path: Path) -> SpinPush:
+    """Push a ``spin.toml`` with Spin."""
+
+    def run(manifest: Path, reference: str) -> None:
+        run_spin(tmp_path, "registry", "push", "--insecure", "--from", str(manifest), reference)
+
+    return run
+
+
+def run_spin(folder: Path, *words: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
+    done = subprocess.run([str(SPIN), *words], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def spin_pull() -> SpinPull:
     """Pull with Spin into ``FOLDER/spin/registry``."""
 
     def run(folder: Path, reference: str) -> None:
-        words = [str(SPIN), "registry", "pull", "--insecure", reference]
-        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CACHE_HOME": str(folder)}
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
+        run_spin(folder, "registry", "pull", "--insecure", reference)
 
     return run
 
@@ -52,11 +93,11 @@ def documents_as_values(tree: Tree) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(ARTIFACTS))
 def test_spin_leaves_what_the_oracle_says(
     plain_registry: RegistryServer, tmp_path: Path, spin_pull: SpinPull, kind: str
 ) -> None:
-    artifact = five_kinds()[kind]
+    artifact = ARTIFACTS[kind]
     plain_registry.push(artifact)
     reference = plain_registry.reference(artifact)
     spin_pull(tmp_path, reference)
@@ -64,11 +105,11 @@ def test_spin_leaves_what_the_oracle_says(
     assert documents_as_values(found) == documents_as_values(expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(ARTIFACTS))
 def test_spin_finds_everything_after_our_pull(
     plain_registry: RegistryServer, tmp_path: Path, spin_pull: SpinPull, kind: str
 ) -> None:
-    artifact = five_kinds()[kind]
+    artifact = ARTIFACTS[kind]
     plain_registry.push(artifact)
     reference = plain_registry.reference(artifact)
     cache = Cache(tmp_path / "spin")
@@ -76,16 +117,24 @@ def test_spin_finds_everything_after_our_pull(
     before = read_tree(cache.path)
     with plain_registry.recording() as records:
         spin_pull(tmp_path, reference)
-    assert documents_as_values(read_tree(cache.path)) == documents_as_values(before)
+    manifests = {
+        path: data for path, data in spin_tree(artifact, reference).items() if "/manifest.json" in path
+    }
+    assert documents_as_values(read_tree(cache.path)) == documents_as_values({**before, **manifests})
     fetched = {record.target.rsplit("/", 1)[1] for record in records if "/blobs/" in record.target}
     assert fetched <= always_fetched(artifact)
 
 
 def always_fetched(artifact: Artifact) -> set[str]:
     """Digests of the config and of the locked app, which Spin stores under no digest."""
-    manifest = json.loads(artifact.manifest)
-    locked = [layer["digest"] for layer in manifest["layers"] if layer["mediaType"] == APPLICATION]
-    return {manifest["config"]["digest"], *locked}
+    digests: set[str] = set()
+    for one in (artifact, *artifact.children):
+        manifest = json.loads(one.manifest)
+        digests |= {
+            layer["digest"] for layer in manifest.get("layers", ()) if layer["mediaType"] == APPLICATION
+        }
+        digests |= {manifest["config"]["digest"]} if "config" in manifest else set()
+    return digests
 
 
 def test_our_pull_after_spin_fetches_nothing_but_the_manifest(tmp_path: Path, spin_pull: SpinPull) -> None:
@@ -102,3 +151,40 @@ def test_our_pull_after_spin_fetches_nothing_but_the_manifest(tmp_path: Path, sp
             pd.testing.assert_frame_equal(left[same], right[same])
         assert frames.apps(spins)["manifest_digest"].isna().all(), "Spin writes manifests anew"
         assert [one.fetch_bytes for one in plan_pull(spins, registry.references)] == [0] * 18
+
+
+@pytest.mark.parametrize("pages", [3, 520])
+def test_an_app_that_spin_pushed_is_as_its_project_says(
+    plain_registry: RegistryServer, tmp_path: Path, spin_push: SpinPush, spin_pull: SpinPull, pages: int
+) -> None:
+    """With 520 pages Spin packs the assets of each component into an archive."""
+    project = tmp_path / "project"
+    contents = {f"page{n}.html": f"<p>{n}</p>".encode() * (1 + 9 * (n % 2)) for n in range(pages)}
+    write_tree(project / "assets", contents)
+    notes, main, static = b"note " * 100, wasm_module("main", 3000), wasm_module("static", 200)
+    write_tree(project, {"notes.txt": notes, "main.wasm": main, "static.wasm": static})
+    (project / "spin.toml").write_text(PROJECT)
+    reference = f"{plain_registry.name}/by-spin/mixed{pages}:1.2.3"
+    spin_push(project / "spin.toml", reference)
+    cache = Cache(tmp_path / "ours")
+    pull(cache, reference)
+
+    (app,) = frames.apps(cache).to_dict("records")
+    assert (app["name"], app["version"], app["description"]) == ("mixed", "1.2.3", "Pushed by Spin")
+    components = frames.components(cache).set_index("component")
+    assert components["source_digest"].to_dict() == {"main": sha256(main), "static": sha256(static)}
+    files = frames.files(cache)
+    expected = {("static", "notes.txt", sha256(notes)), ("main", "notes.txt", sha256(notes))}
+    for name, content in contents.items():
+        expected |= {("main", name, sha256(content)), ("static", f"assets/{name}", sha256(content))}
+    found = {
+        (c, p.lstrip("/"), d) for c, p, d in files[["component", "path", "digest"]].itertuples(index=False)
+    }
+    assert found == expected
+    assert frames.problems(cache).empty
+    assert "canary" not in "".join(frame.to_csv() for frame in (files, components.reset_index()))
+
+    spin_pull(tmp_path, reference)
+    assert documents_as_values(read_tree(tmp_path / "spin/registry")) == documents_as_values(
+        read_tree(cache.path)
+    )
