@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from spincache_nb.core.cache import Cache, Problem, StoredBlob
+from spincache_nb.core.cache.layout import MANIFESTS
 from spincache_nb.core.cache.removal import FileState, file_state
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History
@@ -147,7 +148,7 @@ def examine(
     only
         Area and name of the files to hash, instead of all.
     """
-    inventory = take_inventory(cache, projects=projects, history=history)
+    inventory = _settled(cache, lambda: take_inventory(cache, projects=projects, history=history), cancel)
     blobs = [
         entry.blob
         for entry in inventory.blobs
@@ -179,7 +180,7 @@ class _Checker:
             if not suspects:
                 break
             if any(_is_fresh(one.state) for one in suspects):
-                self.pause()
+                _pause(self.cancel)
             before = {one.blob.path: one for one in suspects}
             again = [one for one in self.hash((one.blob for one in suspects), _silent) if not one.is_right]
             still = [one for one in again if one == before[one.blob.path] and _is_unchanged(one)]
@@ -198,12 +199,40 @@ class _Checker:
     def cancelled(self) -> bool:
         return self.cancel is not None and self.cancel.is_set()
 
-    def pause(self) -> None:
-        """Give somebody who is just writing a moment."""
-        if self.cancel is None:
-            time.sleep(_PAUSE_SECONDS)
-        elif self.cancel.wait(_PAUSE_SECONDS):
-            raise PullCancelled("verify", "", "", "stopped; nothing was changed")
+
+def _settled(cache: Cache, take: Callable[[], Inventory], cancel: threading.Event | None) -> Inventory:
+    """Take an inventory, and again as long as a tag that was just written seems damaged.
+
+    A pull puts the two documents of a tag in place one after the other.
+    """
+    inventory = take()
+    for _ in range(_ROUNDS):
+        before = [row for row in inventory.problems if is_damage(row.kind) and _is_new_tag(cache, row)]
+        if not before:
+            break
+        _pause(cancel)
+        inventory = take()
+        if set(before) <= set(inventory.problems):
+            break
+    return inventory
+
+
+def _is_new_tag(cache: Cache, row: Problem) -> bool:
+    if not row.path.startswith(f"{MANIFESTS}/"):
+        return False
+    try:
+        changed = (cache.path / row.path).parent.lstat().st_mtime
+    except (OSError, ValueError):
+        return False
+    return time.time() - changed < _FRESH_SECONDS
+
+
+def _pause(cancel: threading.Event | None) -> None:
+    """Give somebody who is just writing a moment."""
+    if cancel is None:
+        time.sleep(_PAUSE_SECONDS)
+    elif cancel.wait(_PAUSE_SECONDS):
+        raise PullCancelled("verify", "", "", "stopped; nothing was changed")
 
 
 def _silent(blob: StoredBlob, count: int) -> None:

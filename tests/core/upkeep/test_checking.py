@@ -222,6 +222,25 @@ def test_check_cache_believes_a_blob_that_was_just_being_written(
     assert check_cache(cache) == ()
 
 
+def test_check_cache_waits_for_the_second_document_of_a_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = pulled(web())
+    (name,) = (path for path in tree if path.endswith("manifest.json"))
+    cache = laid_out(tmp_path, {path: content for path, content in tree.items() if path != name}, age=0)
+    original = checking._pause
+
+    def write_then_pause(cancel: threading.Event | None) -> None:
+        write(cache.path / name, tree[name])
+        original(cancel)
+
+    monkeypatch.setattr(checking, "_pause", write_then_pause)
+    assert check_cache(cache) == ()
+    monkeypatch.setattr(checking, "_pause", original)
+    (cache.path / name).unlink()
+    assert [row.kind for row in check_cache(cache) if is_damage(row.kind)] == ["missing manifest"]
+
+
 def test_check_cache_says_that_a_blob_keeps_changing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "_PAUSE_SECONDS", 0.01)
     cache = laid_out(tmp_path, {blob("data", b"content"): b""})
