@@ -52,8 +52,8 @@ def rows(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _plain(column: pd.Series[Any]) -> list[Any]:
-    values: list[Any] = column.astype(object).tolist()
-    return [None if absent else value for value, absent in zip(values, column.isna(), strict=True)]
+    values: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()  # type: ignore[call-overload]
+    return values
 
 
 def app_references(apps: pd.DataFrame) -> set[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from spincache_nb.analysis.disk_use import DOCUMENTS, NEEDED, DiskFile, disk_files
-from spincache_nb.analysis.inputs import Frames, Source, bundle, resolve_references, rows
+from spincache_nb.analysis.inputs import Frames, Source, app_references, bundle, resolve_references, rows
 from spincache_nb.analysis.schemas import FREED_SCHEMA, RECLAIMABLE_SCHEMA
 from spincache_nb.core.reference import Reference
 from spincache_nb.frames.schemas import build
@@ -58,13 +58,11 @@ def freed_by(source: Source, references: str | Reference | Sequence[str | Refere
     named = [references] if isinstance(references, (str, Reference)) else references
     frames = bundle(source, *NEEDED)
     chosen = frozenset(resolve_references(frames.need("apps"), named))
-    owners = _document_owners(frames)
     lines = []
-    for file in disk_files(frames):
-        if file.users and file.users <= chosen:
-            lines.append((file.path, "blob", file.area, file.digest, file.stored_bytes))
-        elif _owner(file, owners) in chosen:
-            lines.append((file.path, "document", file.area, None, file.stored_bytes))
+    for file, users in disk_users(frames):
+        if users and users <= chosen:
+            kind = "blob" if file.users else "document"
+            lines.append((file.path, kind, file.area, file.digest if file.users else None, file.stored_bytes))
     return build(FREED_SCHEMA, sorted(lines))
 
 
@@ -91,12 +89,9 @@ def reclaimable(source: Source) -> pd.DataFrame:
         ============  ======  ====================================================
     """
     frames = bundle(source, *NEEDED)
-    owners = _document_owners(frames)
-    stored = dict.fromkeys(sorted(set(owners.values())), 0)
+    stored = dict.fromkeys(sorted(app_references(frames.need("apps"))), 0)
     freed = dict(stored)
-    for file in disk_files(frames):
-        owner = _owner(file, owners)
-        users = file.users or ({owner} if owner is not None else frozenset())
+    for file, users in disk_users(frames):
         for user in users & stored.keys():
             stored[user] += file.stored_bytes
             freed[user] += file.stored_bytes if len(users) == 1 else 0
@@ -107,6 +102,16 @@ def reclaimable(source: Source) -> pd.DataFrame:
     )
 
 
+def disk_users(frames: Frames) -> Iterator[tuple[DiskFile, frozenset[str]]]:
+    """Give every file under ``registry`` with who needs it: a blob's users, or a document's app."""
+    owners = _document_owners(frames)
+    nobody: frozenset[str] = frozenset()
+    for file in disk_files(frames):
+        folder, _, name = file.path.rpartition("/")
+        owner = owners.get(folder) if name in DOCUMENTS else None
+        yield file, file.users or (frozenset({owner}) if owner is not None else nobody)
+
+
 def _document_owners(frames: Frames) -> dict[str, str]:
     """Map the directories that apps may be filed under, as Unix and Windows name them, to the apps."""
     owners = {}
@@ -115,8 +120,3 @@ def _document_owners(frames: Frames) -> dict[str, str]:
         for host, last in ((registry, tag), (registry.replace(":", "_"), tag.replace(":", "_"))):
             owners[f"manifests/{host}/{repository}/{last}"] = reference
     return owners
-
-
-def _owner(file: DiskFile, owners: Mapping[str, str]) -> str | None:
-    folder, _, name = file.path.rpartition("/")
-    return owners.get(folder) if name in DOCUMENTS else None

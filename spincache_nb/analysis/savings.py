@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -179,15 +179,13 @@ def manifests_of(frames: Frames, references: Sequence[str]) -> pd.DataFrame:
     apps = frames.need("apps")
     layers: dict[str, list[tuple[Any, ...]]] = {reference: [] for reference in references}
     columns = ("reference", "position", "digest", "role", "declared_bytes")
-    for reference, *layer in rows(frames.need("layers"), *columns):
-        if reference in layers:
-            layers[reference].append(tuple(layer))
+    for reference, *layer in rows(_of(frames.need("layers"), "reference", references), *columns):
+        layers[reference].append(tuple(layer))
     lines: list[tuple[object, ...]] = []
     extra = [name for name in ("config_digest", "config_bytes") if name in apps.columns]
-    for row in rows(apps, "reference", "tag", "created_at", "declared_bytes", *extra):
+    chosen = _of(apps, "reference", references)
+    for row in rows(chosen, "reference", "tag", "created_at", "declared_bytes", *extra):
         reference, tag, created_at, declared = row[:4]
-        if reference not in layers:
-            continue
         digest, size = row[4:] if len(extra) == 2 else (None, None)
         if size is None:
             distinct = {layer[1]: layer[3] or 0 for layer in layers[reference]}
@@ -215,17 +213,23 @@ def members_of(frames: Frames, references: Sequence[str]) -> pd.DataFrame:
     """
     own: dict[str, set[str]] = {}
     archived: set[str] = set()
-    for reference, digest, role in rows(frames.need("layers"), "reference", "digest", "role"):
+    layers = _of(frames.need("layers"), "reference", references)
+    for reference, digest, role in rows(layers, "reference", "digest", "role"):
         own.setdefault(reference, set()).add(digest)
-        if role == "archive" and reference in references:
+        if role == "archive":
             archived.add(reference)
     members: dict[tuple[str, str], int] = {}
-    for reference, digest, size, inline in rows(
-        frames.need("files"), "reference", "digest", "size_bytes", "inline"
-    ):
-        if reference in archived and digest is not None and not inline and digest not in own[reference]:
+    files = _of(frames.need("files"), "reference", archived)
+    for reference, digest, size, inline in rows(files, "reference", "digest", "size_bytes", "inline"):
+        if digest is not None and not inline and digest not in own[reference]:
             members[reference, digest] = size or 0
-    for user, digest, area, size in rows(frames.need("uses"), "user", "digest", "area", "stored_bytes"):
-        if user in archived and area == "data" and digest not in own[user]:
+    uses = _of(frames.need("uses"), "user", archived)
+    for user, digest, area, size in rows(uses, "user", "digest", "area", "stored_bytes"):
+        if area == "data" and digest not in own[user]:
             members[user, digest] = size or 0
     return build(MEMBERS_SCHEMA, ((*key, size) for key, size in sorted(members.items())))
+
+
+def _of(frame: pd.DataFrame, column: str, values: Collection[str]) -> pd.DataFrame:
+    """Keep the rows of some apps: a cache may have thousands of others."""
+    return frame[frame[column].isin(values)]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from spincache_nb.analysis.disk_use import NEEDED
 from spincache_nb.analysis.inputs import Frames, Source, bundle, rows
-from spincache_nb.analysis.removal import freed_by
+from spincache_nb.analysis.removal import disk_users
 from spincache_nb.analysis.schemas import SUPERSEDED_SCHEMA
 from spincache_nb.analysis.versions import in_order
 from spincache_nb.frames.schemas import build
@@ -38,12 +38,14 @@ def superseded(source: Source) -> pd.DataFrame:
         ============  ======  ======================================================
     """
     frames = bundle(source, *NEEDED)
-    lines = []
-    for repository, references in _versions(frames).items():
-        if len(references) > 1:
-            old = references[:-1]
-            freed = int(freed_by(frames, old)["stored_bytes"].sum())
-            lines.append((repository, references[-1], len(old), freed))
+    versions = {name: found for name, found in _versions(frames).items() if len(found) > 1}
+    repository_of = {old: name for name, found in versions.items() for old in found[:-1]}
+    freed = dict.fromkeys(versions, 0)
+    for file, users in disk_users(frames):
+        repositories = {repository_of.get(user) for user in users}
+        if len(repositories) == 1 and (repository := repositories.pop()) is not None:
+            freed[repository] += file.stored_bytes
+    lines = [(name, found[-1], len(found) - 1, freed[name]) for name, found in versions.items()]
     return build(SUPERSEDED_SCHEMA, sorted(lines, key=lambda line: (-line[3], line[0])))
 
 

@@ -20,6 +20,8 @@ _IN_A_SHELL = (
     ("Cache(dir)", "--cache-dir DIR"),
     ("frames.apps(cache)", "`spincache-nb apps`"),
     ("frames.problems(cache, projects=[...])", "`spincache-nb problems`"),
+    ("fleet.snapshot()", "`spincache-nb snapshot`"),
+    ("fleet.crawl()", "`spincache-nb crawl`"),
 )
 """What remedies name as it is written in Python, and what it is called here."""
 

@@ -25,7 +25,7 @@ def add_server(parser: argparse.ArgumentParser, *, server: str) -> None:
     )
 
 
-def require(module: str, *, command: str) -> None:
+def require(module: str) -> None:
     """Make sure that an optional package is installed.
 
     Raises
@@ -35,7 +35,7 @@ def require(module: str, *, command: str) -> None:
     """
     if importlib.util.find_spec(module) is None:
         raise MissingExtraError(
-            command, f"the package {module}", "none", "pip install 'spincache-nb[lab]' brings it along"
+            "this Python", f"the package {module}", "none", "pip install 'spincache-nb[lab]' brings it along"
         )
 
 

@@ -145,10 +145,10 @@ class BlobAnalyses(Opened):
             used_by_hosts  Int64                hosts where something needs this digest
             =============  ===================  ========================================
         """
-        assert self._catalog.checked
+        self._catalog.check_keys()
         found = self._catalog.frame(queries.UNREFERENCED)
         wanted = np.unique(found["key"].to_numpy(dtype=np.int64))
-        used = self._engine.digests(only=wanted).set_index("key")["hosts"] if len(wanted) else pd.Series()
+        used = self._engine.users_of(wanted).set_index("key")["hosts"] if len(wanted) else pd.Series()
         columns = {name: found[name] for name in ("area", "stored_bytes")}
         return typed(
             schemas.UNREFERENCED_SCHEMA,

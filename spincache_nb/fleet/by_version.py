@@ -68,7 +68,7 @@ class VersionAnalyses(Opened):
             last_pulled_at   datetime64[ns, UTC]  and last
             ===============  ===================  ==================================
         """
-        assert self._catalog.app_count >= 0
+        self._catalog.number_manifests()
         found = self._catalog.frame(queries.VERSIONS)
         times = {f"{name}_pulled_at": found[f"{name}_ns"] for name in ("first", "last")}
         return typed(schemas.VERSIONS_SCHEMA, {**{str(name): found[name] for name in found}, **times})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from spincache_nb.fleet import sql
 from spincache_nb.fleet.clashes import Fix, fixes_for
 from spincache_nb.fleet.dataset import Dataset
 from spincache_nb.fleet.extras import load
-from spincache_nb.fleet.reading import Job
+from spincache_nb.fleet.reading import Job, Numbers
 from spincache_nb.fleet.tables import TABLES
 
 _KEYED = ("uses", "layers", "members", "blobs", "digests")
@@ -75,6 +75,7 @@ class Catalog:
 
     def __init__(self, dataset: Dataset, settings: Settings | None = None) -> None:
         self.dataset = dataset
+        self._run: set[str] = set()
         with contextlib.ExitStack() as stack:
             self.connection = _connect(settings or Settings(), stack)
             self._closing = stack.pop_all()
@@ -128,63 +129,62 @@ class Catalog:
         query = f"SELECT DISTINCT key FROM raw_digests WHERE key IN ({listed})"  # noqa: S608
         return {key for (key,) in self.connection.execute(query).fetchall()}
 
-    @cached_property
-    def checked(self) -> bool:
-        """Make the views whose keys are safe to join on; always true."""
+    def run_once(self, *statements: str) -> None:
+        """Run statements that make tables or views, but for those that were run before."""
+        for statement in statements:
+            if statement not in self._run:
+                self.connection.execute(statement)
+                self._run.add(statement)
+
+    def check_keys(self) -> None:
+        """Make the views whose keys are safe to join on."""
         template = sql.FIXED_VIEW if self.fixes else sql.PLAIN_VIEW
-        for table in TABLES:
-            chosen = template if table in _KEYED else sql.PLAIN_VIEW
-            self.connection.execute(chosen.format(table=table))
-        return True
+        chosen = {table: template if table in _KEYED else sql.PLAIN_VIEW for table in TABLES}
+        self.run_once(*(view.format(table=table) for table, view in chosen.items()))
 
-    @cached_property
-    def app_count(self) -> int:
-        """Number the apps' manifests; how many apps there are."""
-        self.connection.execute(sql.APPS)
-        return self.dataset.row_count("apps")
+    def number_manifests(self) -> None:
+        """Make the table ``app``, in which manifests have numbers."""
+        self.run_once(sql.APPS)
 
-    @cached_property
-    def version_count(self) -> int:
-        """Number the versions, repository by repository, in order; how many there are."""
-        assert self.app_count >= 0
-        self.connection.execute(sql.VERSIONS)
-        ((count,),) = self.connection.execute("SELECT count(*) FROM version").fetchall()
-        return int(count)
+    def number_versions(self) -> None:
+        """Make the table ``version``, numbered repository by repository, in order."""
+        self.run_once(sql.APPS, sql.VERSIONS)
 
-    def jobs(self, *, manifests: bool = False, versions: bool = False) -> Iterator[Job]:
+    def jobs(self, query: str | None = None) -> list[Job]:
         """Give every unit with what is needed to read it.
 
         Parameters
         ----------
-        manifests, versions
-            Whether rows need the numbers of manifests or versions.
+        query
+            Gives numbers of the apps, see `Job`; none unless given.
         """
         new_keys: dict[int, dict[int, int]] = {}
         for fix in self.fixes:
             new_keys.setdefault(fix.unit, {})[fix.key] = fix.new_key
-        known_manifests = self._by_unit(sql.MANIFEST_NUMBERS) if manifests and self.app_count else None
-        known_versions = self._by_unit(sql.VERSION_NUMBERS) if versions and self.version_count else None
-        for unit in self.dataset.units:
-            yield Job(
-                self.dataset.place,
-                unit,
-                new_keys.get(unit.number, {}),
-                known_manifests[unit.number] if known_manifests is not None else None,
-                known_versions[unit.number] if known_versions is not None else None,
-            )
+        units = self.dataset.units
+        numbers = self._by_unit(query) if query is not None else [None] * len(units)
+        return [
+            Job(self.dataset.place, unit, new_keys.get(unit.number, {}), number)
+            for unit, number in zip(units, numbers, strict=True)
+        ]
 
-    def app_items(self, items: dict[str, Any]) -> list[npt.NDArray[np.int32]]:
-        """For each unit and app, the number of its reference in a list, or -1.
+    def manifest_jobs(self) -> list[Job]:
+        """The same, with the numbers of those manifests that are in several snapshots."""
+        self.number_manifests()
+        return self.jobs(sql.MANIFEST_NUMBERS)
 
-        Parameters
-        ----------
-        items
-            ``item`` and ``reference``.
-        """
+    def version_jobs(self, versions: npt.NDArray[np.int64]) -> list[Job]:
+        """Units in which an app stands for one of some versions, with the numbers of these."""
+        self.number_versions()
+        self.put("wanted_version", {"version": versions})
+        return _with_numbers(self.jobs(sql.VERSION_NUMBERS))
+
+    def item_jobs(self, items: dict[str, Any]) -> list[Job]:
+        """Units that have one of some references, with the numbers of these: ``item``, ``reference``."""
         self.put("item", items)
-        return self._by_unit(sql.ITEM_NUMBERS)
+        return _with_numbers(self.jobs(sql.ITEM_NUMBERS))
 
-    def _by_unit(self, query: str) -> list[npt.NDArray[np.int32]]:
+    def _by_unit(self, query: str) -> list[Numbers]:
         """Columns ``number`` of a query over all apps, in order, one array per unit."""
         numbers = self.arrays(query)["number"].astype(np.int32)
         counts = [unit.part["apps"].row_count for unit in self.dataset.units]
@@ -198,28 +198,33 @@ class Catalog:
         repository
             ``registry/repository``.
         """
-        assert self.version_count >= 0
+        self.number_versions()
         condition = "" if repository is None else "WHERE repository = ?"
         query = sql.VERSION_ROWS.format(condition=condition)
         return self.frame(query, [] if repository is None else [repository])
 
     def repositories(self) -> list[str]:
         """Names ``registry/repository`` of all apps whose manifest could be read."""
-        assert self.version_count >= 0
+        self.number_versions()
         query = "SELECT DISTINCT repository FROM version ORDER BY repository"
         return [name for (name,) in self.connection.execute(query).fetchall()]
 
     def digests(self, keys: npt.NDArray[np.int64]) -> pd.DataFrame:
         """Look digests up: ``key``, ``digest`` (bytes), sorted by key."""
-        assert self.checked
+        self.check_keys()
         self.put("wanted", {"key": keys})
         return self.frame(sql.DIGESTS)
 
     def names(self, keys: npt.NDArray[np.int64]) -> pd.DataFrame:
         """Look names up: ``key``, ``name_count``, ``names`` (the first three and how many more)."""
-        assert self.checked
+        self.check_keys()
         self.put("wanted", {"key": keys})
         return self.frame(sql.NAMES, [_NAMES_SHOWN, _NAMES_SHOWN, _NAMES_SHOWN])
+
+
+def _with_numbers(jobs: list[Job]) -> list[Job]:
+    """Those in which some app has a number; at least one, which has all columns."""
+    return [job for job in jobs if job.numbers is not None and (job.numbers >= 0).any()] or jobs[:1]
 
 
 _NO_FIX: dict[str, list[Any]] = {"unit": [], "key": [], "digest": [], "new_key": []}

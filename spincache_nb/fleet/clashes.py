@@ -44,13 +44,17 @@ def fixes_for(
     """
     given = list(rows)
     chosen: dict[bytes, int] = {}
-    for digest in sorted({digest for *_, digest in given}):
-        used = set(chosen.values())
-        attempt = 0
-        while True:
-            key = prefix(hashlib.sha256(attempt.to_bytes(8, "big") + digest).digest())
-            if key not in used and not taken([key]):
-                break
-            attempt += 1
-        chosen[digest] = key
+    left = sorted({digest for *_, digest in given})
+    attempt = 0
+    while left:
+        wanted = {
+            digest: prefix(hashlib.sha256(attempt.to_bytes(8, "big") + digest).digest()) for digest in left
+        }
+        used = taken(wanted.values()) | set(chosen.values())
+        for digest, key in wanted.items():
+            if key not in used:
+                chosen[digest] = key
+                used.add(key)
+        left = [digest for digest in left if digest not in chosen]
+        attempt += 1
     return [Fix(unit, key, digest, chosen[digest]) for unit, key, digest in given]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, date, datetime
@@ -39,6 +41,9 @@ ROWS_PER_PART = 100_000
 JOBS = 4
 """Manifests asked for at a time."""
 _WAITING_PER_JOB = 4
+_UNSAVED_SECONDS = 10.0
+_UNSAVED_SHARE = 0.02
+"""What a crawl that is killed has to ask for again: ten seconds of work, or two hundredths of all of it."""
 
 
 def crawl(
@@ -86,7 +91,8 @@ def crawl(
     storage_options
         Handed to fsspec.
     rows_per_part
-        Rows of layers that are held in memory at most; then a part is written.
+        Rows of layers that are held in memory at most; then a part is written. A part is written
+        every ten seconds as well, later on less often: whatever is in one is not asked for again.
 
     Returns
     -------
@@ -172,6 +178,7 @@ class _Crawl:
         self._buffer = Buffer(self._seen)
         self._count = len(self._done)
         self._first_error: SpinCacheError | None = None
+        self._began_at = self._saved_at = time.monotonic()
 
     def run(self, repositories: Iterable[str] | None) -> Snapshot:
         """Fetch every manifest that is not done."""
@@ -197,9 +204,15 @@ class _Crawl:
             while running:
                 self._take_in(running)
         except BaseException:
-            for future in running:
-                future.cancel()
+            self._keep(running)
             raise
+
+    def _keep(self, running: dict[Future[Resolved], Reference]) -> None:
+        """Take in what is under way when the crawl stops, so that nobody is asked for it again."""
+        self._pace.stop()
+        for future in [future for future in running if not future.cancel()]:
+            with contextlib.suppress(SpinCacheError):
+                self._buffer.add(future.result())
 
     def _take_in(self, running: dict[Future[Resolved], Reference]) -> None:
         finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -210,11 +223,18 @@ class _Crawl:
             except SpinCacheError as exc:
                 self._note(reference.cached_name, exc)
             self._count += 1
-        if len(self._buffer) >= self._rows_per_part:
+        if len(self._buffer) and self._is_due():
             self._journal.add(self._buffer.tables())
             self._buffer = Buffer(self._seen)
+            self._saved_at = time.monotonic()
         if self._progress is not None:
             self._progress(self._count)
+
+    def _is_due(self) -> bool:
+        """Whether to write a part: memory is bounded, and so is what a kill would lose."""
+        now = time.monotonic()
+        longest = max(_UNSAVED_SECONDS, _UNSAVED_SHARE * (now - self._began_at))
+        return len(self._buffer) >= self._rows_per_part or now - self._saved_at >= longest
 
     def _references(self, repositories: Iterable[str] | None) -> Iterator[Reference]:
         """Every tag that is not done, repository by repository."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
 from spincache_nb.errors import FormatError, SpinCacheError
+from spincache_nb.fleet.absence import Skipped, what_is_there
 from spincache_nb.fleet.marker import MARKER, Kind, Marker, Part, folder_of, parse_folder, parse_marker
 from spincache_nb.fleet.place import Place
 
@@ -35,22 +36,6 @@ class Unit:
     host_number: int
     folder: tuple[str, str]
     part: Part
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A snapshot whose marker cannot be read.
-
-    Parameters
-    ----------
-    path
-        The marker.
-    reason
-        In one line.
-    """
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +110,8 @@ def choose(place: Place, *, day: date | None = None, kind: Kind | None = None) -
     ValueError
         If there are both kinds and none is named.
     """
-    markers, skipped = _read_latest(place, day)
+    there = place.files()
+    markers, skipped = _read_latest(place, there, day)
     kinds = sorted({marker.kind for marker in markers})
     if kind is None and len(kinds) > 1:
         raise ValueError(f"{place} holds snapshots of caches and of registries: name kind= one of {kinds}")
@@ -133,22 +119,22 @@ def choose(place: Place, *, day: date | None = None, kind: Kind | None = None) -
     chosen = sorted((m for m in markers if m.kind == wanted), key=lambda marker: marker.host)
     if not chosen:
         until = f" of {day} or before" if day is not None else ""
-        found = f"none that can be read; {skipped[0].path}: {skipped[0].reason}" if skipped else "none"
-        raise SpinCacheError(
-            str(place), f"a complete snapshot of a {wanted}{until}", found, "take one with fleet.snapshot()"
-        )
+        found, remedy = what_is_there(place, there, kinds, skipped)
+        raise SpinCacheError(str(place), f"a complete snapshot of a {wanted}{until}", found, remedy)
     return Dataset(place, wanted, tuple(chosen), tuple(skipped))
 
 
-def _read_latest(place: Place, day: date | None) -> tuple[list[Marker], list[Skipped]]:
+def _read_latest(
+    place: Place, there: Mapping[str, int | None], day: date | None
+) -> tuple[list[Marker], list[Skipped]]:
     days: dict[str, list[date]] = defaultdict(list)
-    for path in place.files():
+    for path in there:
         parts = path.split("/")
         found = parse_folder(*parts[:2]) if len(parts) == 3 and parts[2] == MARKER else None
         if found is not None and (day is None or found[1] <= day):
             days[found[0]].append(found[1])
     with ThreadPoolExecutor(_READERS, thread_name_prefix="spincache-marker") as pool:
-        read = pool.map(lambda item: list(_newest(place, *item)), sorted(days.items()))
+        read = pool.map(lambda item: list(_newest(place, there, *item)), sorted(days.items()))
         tried = [outcome for outcomes in read for outcome in outcomes]
     return (
         [one for one in tried if isinstance(one, Marker)],
@@ -156,7 +142,9 @@ def _read_latest(place: Place, day: date | None) -> tuple[list[Marker], list[Ski
     )
 
 
-def _newest(place: Place, host: str, days: Sequence[date]) -> Iterator[Marker | Skipped]:
+def _newest(
+    place: Place, there: Mapping[str, int | None], host: str, days: Sequence[date]
+) -> Iterator[Marker | Skipped]:
     """Read a host's newest marker; where it cannot be read, say so and try the one before."""
     for day in sorted(days, reverse=True):
         folder = folder_of(host, day)
@@ -165,8 +153,32 @@ def _newest(place: Place, host: str, days: Sequence[date]) -> Iterator[Marker | 
             marker = parse_marker(place.read(*folder, MARKER), where=path)
             if marker.folder != folder:
                 raise FormatError(path, f"a snapshot of {host}", marker.host, "take the snapshot again")
-        except (FormatError, OSError) as exc:
+            _check_files(place, there, marker)
+        except (SpinCacheError, OSError) as exc:
             yield Skipped(path, f"{exc}")
             continue
         yield marker
         return
+
+
+def _check_files(place: Place, there: Mapping[str, int | None], marker: Marker) -> None:
+    """Check that all files that a marker names are there, and whole as far as their size tells.
+
+    Raises
+    ------
+    SpinCacheError
+        If one is not.
+    """
+    start = "/".join(marker.folder)
+    files = [file for part in marker.parts for file in part.values()]
+    if all(there.get(f"{start}/{file.name}", -1) in (file.size_bytes, None) for file in files):
+        return
+    now = place.folder(*marker.folder)  # which may have been replaced since it was listed
+    for file in files:
+        size = now.get(file.name)
+        if size != file.size_bytes:
+            found = "none" if size is None else f"{size} bytes"
+            where = place.path(*marker.folder, file.name)
+            raise SpinCacheError(
+                where, f"a file of {file.size_bytes} bytes", found, "take the snapshot again"
+            )

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
 from spincache_nb.errors import FormatError
 from spincache_nb.fleet.extras import load
-from spincache_nb.fleet.marker import MARKER, File, Marker, Part, folder_of, parse_folder, parse_part
+from spincache_nb.fleet.marker import (
+    CRAWL_ENTRY,
+    MARKER,
+    File,
+    Marker,
+    Part,
+    folder_of,
+    parse_folder,
+    parse_part,
+)
 from spincache_nb.fleet.place import Place
 from spincache_nb.fleet.snapshots import Snapshot, encode, publish
-
-_ENTRY = re.compile(r"_crawl-([0-9]{6})\.json")
 
 
 class Journal:
@@ -35,23 +41,28 @@ class Journal:
         self.registry = registry
         self.day = day
         self.folder = folder_of(registry, day)
+        self._void: list[str] = []
         self.parts: list[Part] = list(self._read())
 
     def _read(self) -> Iterator[Part]:
         there = self.place.folder(*self.folder)
-        entries = sorted(name for name in there if _ENTRY.fullmatch(name))
-        for name in entries:
+        entries = sorted(name for name in there if CRAWL_ENTRY.fullmatch(name))
+        for number, name in enumerate(entries):
+            self._void = entries[number:]  # should it be damaged: from here on the crawl is made again
             where = self.place.path(*self.folder, name)
             try:
                 part = parse_part(json.loads(self.place.read(*self.folder, name)), where=where)
             except (ValueError, TypeError, AttributeError, FormatError):
-                return  # from here on the crawl is made again
+                return
             if any(there.get(file.name) != file.size_bytes for file in part.values()):
                 return
             yield part
+        self._void = []
 
     def add(self, tables: Mapping[str, Any]) -> None:
         """Write a part."""
+        while self._void:
+            self.place.remove(*self.folder, self._void.pop())
         number = len(self.parts)
         part, contents = encode(tables, number=number)
         for name, content in contents.items():
@@ -104,7 +115,7 @@ def unfinished(place: Place, registry: str) -> date | None:
             continue
         if parts[2] == MARKER:
             done.add(found[1])
-        elif _ENTRY.fullmatch(parts[2]):
+        elif CRAWL_ENTRY.fullmatch(parts[2]):
             begun.add(found[1])
     left = begun - done
     return max(left) if left else None

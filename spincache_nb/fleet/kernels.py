@@ -73,8 +73,12 @@ def over_hosts(found: pd.DataFrame) -> pd.DataFrame:
     return frame_of(
         {
             **groups.keys(),
-            **{name: groups.sum(found[name].to_numpy()) for name in ("users", "apps", "needed", "firsts")},
-            "hosts": groups.counts(),
+            **{
+                name: groups.sum(found[name].to_numpy()).astype(np.int32)
+                for name in ("users", "apps", "firsts")
+            },
+            "needed": groups.sum(found["needed"].to_numpy()),
+            "hosts": groups.counts().astype(np.int32),
             "first_host": groups.min(found["host"].to_numpy()),
             "stored": groups.sum(stored),
             "size": groups.max(stored),

@@ -14,6 +14,7 @@ stopped or replaced. Names of files hold a hash of what is in them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -24,6 +25,8 @@ from spincache_nb.errors import FormatError
 from spincache_nb.fleet.tables import TABLES
 
 MARKER = "_complete.json"
+CRAWL_ENTRY = re.compile(r"_crawl-([0-9]{6})\.json")
+"""Lists one part of a crawl that is not finished."""
 FORMAT = 1
 Kind = Literal["cache", "registry"]
 _REMEDY = "take the snapshot again"

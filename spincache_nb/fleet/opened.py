@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spincache_nb.fleet.absence import Skipped
 from spincache_nb.fleet.catalog import Catalog
-from spincache_nb.fleet.dataset import Skipped
 from spincache_nb.fleet.engines.base import Engine
 
 

@@ -61,6 +61,11 @@ class Pace:
         self._clock = clock
         self._lock = threading.Lock()
         self._free_at = 0.0
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Begin no request any more; those under way come to their end."""
+        self._is_stopped = True
 
     def ask(self, request: Callable[[], T]) -> T:
         """Make a request when it is its turn, again if it failed in passing.
@@ -93,7 +98,7 @@ class Pace:
 
     def _wait_for_turn(self) -> None:
         while True:
-            if self._cancel.is_set():
+            if self._is_stopped or self._cancel.is_set():
                 raise PullCancelled("fleet.crawl", "to go on", "a request to stop", "crawl again to go on")
             with self._lock:
                 now = self._clock()
@@ -111,7 +116,7 @@ class Pace:
         limited = isinstance(exc, StatusError) and exc.status == 429
         backoff = min(_LONGEST_WAIT, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads
         if not limited and failure.retry_after is None:
-            self._cancel.wait(backoff)
+            self._sleep(backoff)
             return True
         asked = backoff if failure.retry_after is None else failure.retry_after
         with self._lock:
@@ -120,6 +125,13 @@ class Pace:
                 wider = max(self.interval * _SLOWER, _FIRST_INTERVAL)
                 self.interval = max(self._least, min(wider, _LONGEST_INTERVAL))
         return True
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait, but not for somebody who was stopped."""
+        until = time.monotonic() + seconds
+        while not self._is_stopped and (left := until - time.monotonic()) > 0:
+            if self._cancel.wait(min(left, _SLICE)):
+                return
 
 
 def passing(exc: BaseException | None) -> RetryableError | None:

@@ -12,6 +12,7 @@ from typing import Any
 from spincache_nb.fleet.extras import load
 
 _LOCAL = ("file", "local")
+_LEVELS = 3
 _SECRET = re.compile(r"//[^/@]*@")
 
 
@@ -65,14 +66,19 @@ class Place:
         path = self.path(*names)
         return path if self.local else f"{self.protocol}://{path}"
 
-    def files(self) -> dict[str, int]:
-        """Every file, by its path below the folder, with its size; none if there is no folder."""
+    def files(self) -> dict[str, int | None]:
+        """Every file that a dataset may have, by its path below the folder, with its size if the store tells.
+
+        None if there is no folder. An object store is listed in one go; of a local folder, which may be
+        anything, only the three levels that a dataset has.
+        """
+        depth = {"maxdepth": _LEVELS} if self.local else {}
         try:
-            found = self.fs.find(self.root, detail=True)
-        except FileNotFoundError:
+            found = self.fs.find(self.root, detail=True, **depth)
+        except (FileNotFoundError, NotADirectoryError):
             return {}
-        start = len(self.root) + 1
-        return {path[start:]: int(entry.get("size") or 0) for path, entry in found.items()}
+        start = len(self.root.rstrip("/")) + 1
+        return {path[start:]: entry.get("size") for path, entry in found.items() if path[start:]}
 
     def folder(self, *names: str) -> dict[str, int]:
         """The files of one folder, by name, with their sizes; none if it is not there."""

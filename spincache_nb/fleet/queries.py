@@ -22,11 +22,12 @@ SELECT reference FROM raw_apps GROUP BY reference
 ORDER BY coalesce(sum(stored_bytes), 0) DESC, reference LIMIT ?
 """
 UNREFERENCED = """
-SELECT host, blobs.key, digest, area, stored_bytes, epoch_ns(modified_at) AS modified_ns
-FROM blobs JOIN unit USING (unit)
-JOIN (SELECT unit, key, any_value(digest) AS digest FROM digests GROUP BY unit, key) AS named
-  ON named.unit = blobs.unit AND named.key = blobs.key
-WHERE standing = 'unreferenced'
+WITH idle AS MATERIALIZED (
+    SELECT unit, key, area, stored_bytes, modified_at FROM blobs WHERE standing = 'unreferenced'
+)
+SELECT host, key, digest, area, stored_bytes, epoch_ns(modified_at) AS modified_ns
+FROM idle JOIN unit USING (unit)
+JOIN (SELECT DISTINCT unit, key, digest FROM digests SEMI JOIN idle USING (unit, key)) USING (unit, key)
 """
 VERSIONS = """
 SELECT reference, any_value(repository) AS repository, any_value(tag) AS tag,

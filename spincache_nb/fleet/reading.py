@@ -32,16 +32,15 @@ class Job:
         The unit.
     new_keys
         Keys that stand for another number here, because digests share their first bytes.
-    manifests, versions
-        For each app of the unit: number of its manifest if several snapshots have it, else -1; number
-        of the version that it stands for, else -1.
+    numbers
+        For each app of the unit the number of what it stands for (a manifest, version or reference),
+        -1 if for none that matters.
     """
 
     place: Place
     unit: Unit
     new_keys: Mapping[int, int] = field(default_factory=dict)
-    manifests: Numbers | None = None
-    versions: Numbers | None = None
+    numbers: Numbers | None = None
 
     def uses(self) -> pd.DataFrame:
         """Rows of uses: ``key``, ``app``, ``host``, ``bytes``, ``flags``."""
@@ -62,18 +61,18 @@ class Job:
         host = np.full(len(found["flags"]), self.unit.host_number, dtype=np.int32)
         return frame_of({"host": host, "bytes": found["stored_bytes"], "flags": found["flags"]})
 
-    def manifests_of(self, uses: pd.DataFrame) -> Numbers:
-        """Give each row of uses the number of its app's manifest, -1 for none."""
-        return looked_up(self.manifests, uses["app"].to_numpy())
+    def numbers_of(self, uses: pd.DataFrame) -> Numbers:
+        """Give each row of uses the number of its app, -1 for none."""
+        return _looked_up(self.numbers, uses["app"].to_numpy())
 
     def parts(self) -> pd.DataFrame:
-        """Rows of parts and members of the versions that apps here stand for."""
+        """Parts and members of versions that apps stand for: ``key``, ``version``, ``bytes``, ``flags``."""
         layers = self._read("layers", "key", "app", "declared_bytes", "flags")
         members = self._read("members", "key", "app", "size_bytes")
         counted = (layers["flags"] & COUNTS) != 0
         member_flags = np.full(len(members["key"]), MEMBER, dtype=np.uint8)
         app = np.concatenate([layers["app"][counted], members["app"]])
-        version = looked_up(self.versions, app)
+        version = _looked_up(self.numbers, app)
         keys = np.concatenate([layers["key"][counted], members["key"]])
         sizes = np.concatenate([layers["declared_bytes"][counted], members["size_bytes"]])
         flags = np.concatenate([layers["flags"][counted], member_flags])
@@ -99,13 +98,13 @@ class Job:
     def _keys(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         if not self.new_keys:
             return keys
-        changed = keys.copy()
-        for key, new_key in self.new_keys.items():
-            changed[keys == key] = new_key
-        return changed
+        old = np.array(sorted(self.new_keys), dtype=np.int64)
+        new = np.array([self.new_keys[key] for key in sorted(self.new_keys)], dtype=np.int64)
+        place = np.minimum(np.searchsorted(old, keys), len(old) - 1)
+        return np.where(old[place] == keys, new[place], keys)
 
 
-def looked_up(numbers: Numbers | None, app: npt.NDArray[np.int32]) -> Numbers:
+def _looked_up(numbers: Numbers | None, app: npt.NDArray[np.int32]) -> Numbers:
     """Number of each row's app; -1 for projects, and where nothing is known."""
     if numbers is None or not len(numbers):
         return np.full(len(app), -1, dtype=np.int32)

@@ -1,6 +1,6 @@
 """What versions fetch, for the pandas and Dask engines: a pure function on frames of integers.
 
-Rows of parts: ``key``, ``version`` (-1 for none), ``bytes``, ``flags``; of members: the same. Versions are
+Rows of parts: ``key``, ``version``, ``bytes``, ``flags``; of members: the same. Versions are
 numbered in order, repository by repository. As for `spincache_nb.fleet.kernels`, the rows may be any that
 are all rows of their keys.
 """
@@ -47,7 +47,6 @@ def fetch_sums(
         ``version``; ``fetch`` and ``archive_fetch`` (bytes), ``known`` (bytes of its members that were
         there) and ``members`` (how many it has).
     """
-    parts = parts[parts["version"].to_numpy() >= 0]
     version = parts["version"].to_numpy()
     flags = parts["flags"].to_numpy()
     size = parts["bytes"].to_numpy()

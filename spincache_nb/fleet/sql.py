@@ -71,7 +71,8 @@ MANIFEST_NUMBERS = """
 SELECT CASE WHEN is_shared THEN manifest ELSE -1 END AS number FROM app ORDER BY unit, app
 """
 VERSION_NUMBERS = """
-SELECT coalesce(version, -1) AS number FROM app LEFT JOIN version USING (unit, app) ORDER BY unit, app
+SELECT coalesce(wanted.version, -1) AS number FROM app LEFT JOIN version USING (unit, app)
+LEFT JOIN wanted_version AS wanted ON wanted.version = version.version ORDER BY unit, app
 """
 ITEM_NUMBERS = """
 SELECT coalesce(item, -1) AS number FROM raw_apps LEFT JOIN item USING (reference) ORDER BY unit, app

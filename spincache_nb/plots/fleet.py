@@ -174,7 +174,9 @@ def prewarm(given: FrameOrFleet, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(0, 108)
     ax.set_xlabel(f"size of the image, {unit}")
     ax.set_ylabel("per cent of all stored bytes\nthat hosts need not fetch")
-    ax.set_title("What an image saves that brings blobs along", loc="left")
+    half = int(np.argmax(share >= 50)) if share[-1] >= 50 else len(share) - 1
+    size, saved = size_text(image[half]), share_text(share[half] / 100)
+    ax.set_title(f"An image of {size} brings along {saved} of what hosts store", loc="left")
     theme.quiet_frame(ax)
     return ax
 

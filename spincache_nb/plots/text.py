@@ -101,7 +101,10 @@ def harmless(text: str, *, longest: int = LONGEST_NAME) -> str:
     >>> harmless("x" * 30 + ":v1", longest=10)
     'xxxx…xx:v1'
     """
-    drawn = "".join(c if _can_draw(c) else c.encode("unicode_escape").decode("ascii") for c in text[:4096])
+    glyphs = _glyphs(tuple(mpl.rcParams["font.family"]))
+    drawn = "".join(
+        c if _can_draw(c, glyphs) else c.encode("unicode_escape").decode("ascii") for c in text[:4096]
+    )
     if len(drawn) > longest:
         tail = longest // 2
         drawn = drawn[: longest - tail - 1] + "…" + drawn[-tail:]
@@ -144,16 +147,13 @@ def version_names(references: Iterable[str], *, longest: int = 22) -> dict[str, 
     return {reference: harmless(name, longest=longest) for reference, name in named.items()}
 
 
-def _can_draw(character: str) -> bool:
+def _can_draw(character: str, glyphs: frozenset[int]) -> bool:
     if not character.isprintable() or unicodedata.category(character).startswith("M"):
         return False
-    return ord(character) in _drawable(_font_path())
-
-
-def _font_path() -> str:
-    return str(font_manager.findfont(font_manager.FontProperties(family=mpl.rcParams["font.family"])))
+    return ord(character) in glyphs
 
 
 @lru_cache(maxsize=8)
-def _drawable(path: str) -> frozenset[int]:
+def _glyphs(family: tuple[str, ...]) -> frozenset[int]:
+    path = str(font_manager.findfont(font_manager.FontProperties(family=list(family))))
     return frozenset(font_manager.get_font(path).get_charmap())

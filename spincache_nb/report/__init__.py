@@ -1,4 +1,4 @@
-"""A report about a cache: what is stored, what is shared, what new versions cost, what could go.
+"""A report about a cache or a fleet: what is stored, what is shared, what new versions cost, what could go.
 
 As HTML it is one page that asks for nothing from anywhere: plots are inline SVG, styles are in it,
 there is no script; it follows light and dark and prints. As Markdown it is the same words and tables,
@@ -12,7 +12,10 @@ material      frames and analyses of one moment
 readings      what a figure says, in sentences
 figures, svg  the plots of a cache, as SVG that follows the page, or PNG
 tables        frames as tables of text
-sections      what a report says, section by section
+parts         what reports are put together from
+sections      what a report says of a cache, section by section
+fleet_...     the same for a fleet: its material, its sections
+story         one or the other
 page          that as HTML
 markdown      that as Markdown
 document      the numbers as JSON
@@ -31,21 +34,26 @@ from typing import Literal, get_args
 import pandas as pd
 
 from spincache_nb.analysis.inputs import Source
+from spincache_nb.fleet import Fleet
 from spincache_nb.report.checks import shortfalls
 from spincache_nb.report.data import DataFormat, write_frames
 from spincache_nb.report.document import to_json
 from spincache_nb.report.figures import Plot, plots_of
+from spincache_nb.report.fleet_material import FleetMaterial, gather_fleet
 from spincache_nb.report.markdown import to_markdown
 from spincache_nb.report.material import Material, gather
 from spincache_nb.report.page import to_html
+from spincache_nb.report.story import AnyMaterial
 
 __all__ = [
     "DataFormat",
+    "FleetMaterial",
     "Format",
     "Material",
     "Plot",
     "form_of",
     "gather",
+    "gather_fleet",
     "plots_of",
     "render",
     "shortfalls",
@@ -54,6 +62,8 @@ __all__ = [
 ]
 
 TITLE = "Spin registry cache"
+FLEET_TITLE = "A fleet of Spin registry caches"
+REGISTRY_TITLE = "Versions in a registry"
 Format = Literal["html", "markdown", "json"]
 _SUFFIXES: dict[str, Format] = {
     ".html": "html",
@@ -66,26 +76,27 @@ _FORMS = {"html": to_html, "markdown": to_markdown, "json": to_json}
 
 
 def write(
-    source: Source,
+    source: Source | Fleet,
     path: str | os.PathLike[str],
     *,
-    title: str = TITLE,
+    title: str | None = None,
     format: Format | None = None,
     projects: Sequence[str | os.PathLike[str]] = (),
     history: pd.DataFrame | None = None,
     inside: bool = False,
     data: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Write a report about a cache.
+    """Write a report about a cache or a fleet.
 
     Parameters
     ----------
     source
-        A cache, or all frames of one.
+        A cache, all frames of one, or a fleet that `fleet.open` gave; what a fleet's snapshots
+        do not know (projects, history, inside) cannot be asked for then.
     path
         The file; what is there is replaced. Its folder must exist.
     title
-        Its heading.
+        Its heading; one that fits unless given.
     format
         ``html``, ``markdown`` or ``json``; by the end of the file's name unless given (``.md``,
         ``.markdown`` and ``.json``; all others are HTML).
@@ -109,7 +120,7 @@ def write(
     OSError
         If something cannot be written.
     ValueError
-        If there is no such form, or frames are given where a cache is needed.
+        If there is no such form, or frames or a fleet are given where a cache is needed.
     SpinManifestError
         If there is no project at one of the paths given.
 
@@ -123,8 +134,8 @@ def write(
     '<!doctype html>'
     """
     chosen = form_of(path, format)
-    material = gather(source, projects=projects, history=history, inside=inside)
-    text = _FORMS[chosen](material, title=title)
+    material = _gathered(source, projects, history, inside)
+    text = _FORMS[chosen](material, title=title or _title_of(material))
     target = Path(path).absolute()
     target.write_text(text, encoding="utf-8", newline="\n")
     if data is not None:
@@ -133,9 +144,9 @@ def write(
 
 
 def render(
-    source: Source | Material,
+    source: Source | Fleet | AnyMaterial,
     *,
-    title: str = TITLE,
+    title: str | None = None,
     format: Format = "html",
     projects: Sequence[str | os.PathLike[str]] = (),
     history: pd.DataFrame | None = None,
@@ -146,7 +157,7 @@ def render(
     Parameters
     ----------
     source
-        A cache, all frames of one, or what `gather` made of it.
+        As for `write`, or what `gather` or `gather_fleet` made of it.
     title, format, projects, history, inside
         As for `write`.
 
@@ -161,9 +172,28 @@ def render(
         As `write`.
     """
     chosen = form_of(None, format)
-    if not isinstance(source, Material):
-        source = gather(source, projects=projects, history=history, inside=inside)
-    return _FORMS[chosen](source, title=title)
+    if not isinstance(source, Material | FleetMaterial):
+        source = _gathered(source, projects, history, inside)
+    return _FORMS[chosen](source, title=title or _title_of(source))
+
+
+def _title_of(material: AnyMaterial) -> str:
+    if isinstance(material, Material):
+        return TITLE
+    return FLEET_TITLE if material.kind == "cache" else REGISTRY_TITLE
+
+
+def _gathered(
+    source: Source | Fleet,
+    projects: Sequence[str | os.PathLike[str]],
+    history: pd.DataFrame | None,
+    inside: bool,
+) -> AnyMaterial:
+    if not isinstance(source, Fleet):
+        return gather(source, projects=projects, history=history, inside=inside)
+    if projects or history is not None or inside:
+        raise ValueError("a report about a fleet takes no projects, no history, and cannot look inside files")
+    return gather_fleet(source)
 
 
 def form_of(path: str | os.PathLike[str] | None, format: Format | None = None) -> Format:

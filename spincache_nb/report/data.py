@@ -13,6 +13,7 @@ import pandas as pd
 from spincache_nb import analysis
 from spincache_nb.analysis.inputs import Frames
 from spincache_nb.errors import MissingExtraError
+from spincache_nb.report.fleet_material import FleetMaterial
 from spincache_nb.report.material import Material
 
 DataFormat = Literal["parquet", "csv"]
@@ -20,7 +21,10 @@ _FRAMES = ("apps", "layers", "uses", "components", "files", "blobs", "problems",
 
 
 def write_frames(
-    material: Material, folder: str | os.PathLike[str], *, data_format: DataFormat | None = None
+    material: Material | FleetMaterial,
+    folder: str | os.PathLike[str],
+    *,
+    data_format: DataFormat | None = None,
 ) -> list[Path]:
     """Write every frame into a file of its own.
 
@@ -56,7 +60,7 @@ def write_frames(
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, frame in _all(material):
+    for name, frame in _all(material) if isinstance(material, Material) else _of_fleet(material):
         path = target / f"{name}.{chosen}"
         if chosen == "parquet":
             _encodable(frame).to_parquet(path, engine="pyarrow", index=False)
@@ -95,6 +99,19 @@ def _all(material: Material) -> Iterator[tuple[str, pd.DataFrame]]:
     if material.inside is not None:
         yield "cache_grains", material.inside.grains
         yield "rebuilds", material.inside.rebuilds
+
+
+def _of_fleet(material: FleetMaterial) -> Iterator[tuple[str, pd.DataFrame]]:
+    yield "summary", material.summary
+    yield "host_overlap", material.host_overlap
+    yield "host_pairs", material.host_pairs
+    yield "prewarm", material.prewarm
+    yield "sharing", material.sharing
+    yield "versions", material.versions
+    yield "repositories", material.repositories
+    yield "unreferenced", material.idle
+    yield "breakdown", material.disk
+    yield "problems", material.problems
 
 
 def _upgrades(frames: Frames, repositories: list[str]) -> pd.DataFrame:

@@ -11,16 +11,21 @@ import pandas as pd
 
 from spincache_nb import __version__
 from spincache_nb.analysis.inputs import rows
+from spincache_nb.report.fleet_material import FleetMaterial
 from spincache_nb.report.material import Material
-from spincache_nb.report.sections import heading, sections
+from spincache_nb.report.parts import heading
+from spincache_nb.report.story import AnyMaterial, sections_of
 
 FORMAT = "spincache-nb report 1"
 """Name of the form; the number changes if something in it means something else."""
 
+FLEET_FORMAT = "spincache-nb fleet report 1"
+"""The same for a fleet."""
+
 _LONGEST_TEXT = 4096
 
 
-def to_json(material: Material, *, title: str) -> str:
+def to_json(material: AnyMaterial, *, title: str) -> str:
     """Write the report as one JSON document in ASCII.
 
     Parameters
@@ -37,7 +42,8 @@ def to_json(material: Material, *, title: str) -> str:
         `spincache_nb.analysis` gives them; only pairs of apps that share nothing are left out, and
         text of more than 4096 characters is cut.
     """
-    return json.dumps(_document(material, title), indent=1, allow_nan=False) + "\n"
+    made = _document(material, title) if isinstance(material, Material) else _of_fleet(material, title)
+    return json.dumps(made, indent=1, allow_nan=False) + "\n"
 
 
 def _document(material: Material, title: str) -> dict[str, Any]:
@@ -48,7 +54,7 @@ def _document(material: Material, title: str) -> dict[str, Any]:
         "title": heading(title),
         "summary": records(material.summary)[0],
         "readings": {
-            section.name: [reading.text for reading in section.readings] for section in sections(material)
+            section.name: [reading.text for reading in section.readings] for section in sections_of(material)
         },
         "breakdown": records(material.breakdown),
         "sharing": records(material.sharing),
@@ -66,6 +72,31 @@ def _document(material: Material, title: str) -> dict[str, Any]:
         found["cache_grains"] = records(material.inside.grains)
         found["rebuilds"] = records(material.inside.rebuilds)
     return found
+
+
+def _of_fleet(material: FleetMaterial, title: str) -> dict[str, Any]:
+    pairs = material.host_pairs
+    return {
+        "format": FLEET_FORMAT,
+        "made_by": f"spincache-nb {__version__}",
+        "title": heading(title),
+        "kind": material.kind,
+        "summary": records(material.summary)[0],
+        "readings": {
+            section.name: [reading.text for reading in section.readings] for section in sections_of(material)
+        },
+        "host_overlap": records(material.host_overlap),
+        "host_pairs": records(pairs[pairs["shared_bytes"] > 0]),
+        "prewarm": records(material.prewarm),
+        "sharing": records(material.sharing),
+        "versions": records(material.versions),
+        "repositories": records(material.repositories),
+        "version_savings": {name: records(frame) for name, frame in material.savings.items()},
+        "unreferenced": records(material.idle),
+        "breakdown": records(material.disk),
+        "problems": records(material.problems),
+        "skipped": [{"path": one.path, "reason": one.reason} for one in material.skipped],
+    }
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from spincache_nb import __version__
-from spincache_nb.report.material import Material
-from spincache_nb.report.sections import Listing, facts, heading, sections
+from spincache_nb.report.parts import Listing, heading
+from spincache_nb.report.story import AnyMaterial, facts_of, sections_of
 from spincache_nb.report.tables import Cell
 
 _MEANT = re.compile(r"([\\`*_\[\]|~$@#^]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
@@ -16,7 +16,7 @@ _MEANT = re.compile(r"([\\`*_\[\]|~$@#^]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def to_markdown(material: Material, *, title: str) -> str:
+def to_markdown(material: AnyMaterial, *, title: str) -> str:
     """Write the report as Markdown with tables.
 
     Parameters
@@ -34,12 +34,12 @@ def to_markdown(material: Material, *, title: str) -> str:
     return "\n".join(_lines(material, title)) + "\n"
 
 
-def _lines(material: Material, title: str) -> Iterator[str]:
+def _lines(material: AnyMaterial, title: str) -> Iterator[str]:
     yield f"# {escaped(heading(title))}"
     yield ""
-    for fact in facts(material):
+    for fact in facts_of(material):
         yield f"- **{escaped(fact.value)}** {escaped(fact.name)}"
-    for section in sections(material):
+    for section in sections_of(material):
         yield from ("", f"## {escaped(section.title)}")
         for text in (section.lead, *(reading.text for reading in section.readings)):
             if text:

@@ -8,8 +8,8 @@ from typing import Any
 
 from spincache_nb import __version__
 from spincache_nb.report import svg
-from spincache_nb.report.material import Material
-from spincache_nb.report.sections import Listing, Reading, Section, facts, heading, sections
+from spincache_nb.report.parts import Listing, Reading, Section, heading
+from spincache_nb.report.story import AnyMaterial, facts_of, introduction, sections_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ _NARROW_INCHES = 8.5
 """Plots up to this width stand side by side where there is room."""
 
 
-def to_html(material: Material, *, title: str) -> str:
+def to_html(material: AnyMaterial, *, title: str) -> str:
     """Make the page.
 
     Parameters
@@ -46,13 +46,14 @@ def to_html(material: Material, *, title: str) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     source_text = files("spincache_nb.report").joinpath("page.html").read_text(encoding="utf-8")
-    parts = list(sections(material))
+    parts = list(sections_of(material))
     drawn = [(section, [_draw(reading) for reading in section.readings]) for section in parts]
     light, dark = svg.variables(str(one.markup) for _, readings in drawn for one in readings)
     content: dict[str, Any] = {
         "title": heading(title),
         "version": __version__,
-        "facts": facts(material),
+        "introduction": introduction(material),
+        "facts": facts_of(material),
         "sections": [_part(section, readings) for section, readings in drawn],
         "light": _markup(light),
         "dark": _markup(dark),

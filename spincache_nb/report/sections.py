@@ -1,74 +1,17 @@
-"""What a report says, section by section, before it is HTML, Markdown or JSON."""
+"""What a report about one cache says, section by section, before it is HTML, Markdown or JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pandas as pd
 
 from spincache_nb.analysis.inputs import rows
-from spincache_nb.errors import printable
 from spincache_nb.plots.text import share_text, size_text
 from spincache_nb.report import figures, readings, tables
-from spincache_nb.report.figures import Plot
 from spincache_nb.report.material import Material
-from spincache_nb.report.tables import Table, make_table
-
-MOST_ROWS = 15
-"""Rows of a table that ranks; what comes after them is counted."""
-
-MOST_LISTED = 200
-"""Rows of a table that lists."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A number in large type, and what it is."""
-
-    value: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A plot, or none where only words are left, and what it says."""
-
-    plot: Plot | None
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A table and what it is called."""
-
-    caption: str
-    table: Table
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of a report.
-
-    Parameters
-    ----------
-    name
-        For a link: small letters and hyphens.
-    title
-        Its heading.
-    lead
-        What it is about, in plain words; may be empty.
-    readings
-        Figures with their meaning.
-    listings
-        Tables.
-    """
-
-    name: str
-    title: str
-    lead: str
-    readings: tuple[Reading, ...] = ()
-    listings: tuple[Listing, ...] = ()
+from spincache_nb.report.parts import MOST_LISTED, MOST_ROWS, Fact, Listing, Reading, Section
+from spincache_nb.report.tables import make_table
 
 
 def facts(material: Material) -> list[Fact]:
@@ -242,8 +185,3 @@ def _problems(material: Material) -> Section:
         (Reading(None, readings.of_problems(material)),),
         (Listing("What is wrong, and what to do", found),) if found.lines else (),
     )
-
-
-def heading(title: str) -> str:
-    """Make a title fit for any form."""
-    return printable(title)

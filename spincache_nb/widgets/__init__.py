@@ -1,4 +1,4 @@
-"""Widgets for notebooks: a panel to pull, look at and clear a cache.
+"""Widgets for notebooks: a panel to pull, look at and clear a cache, or to look at a fleet.
 
 >>> from spincache_nb import Cache, widgets
 >>> widgets.panel(Cache("/srv/spin"))  # doctest: +SKIP
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from spincache_nb.widgets.dashboard import dashboard
+from spincache_nb.widgets.fleet_panel import FleetPanel
 from spincache_nb.widgets.panel import Panel, panel
 
-__all__ = ["Panel", "dashboard", "panel"]
+__all__ = ["FleetPanel", "Panel", "dashboard", "panel"]

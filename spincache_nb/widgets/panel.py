@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import ipywidgets as widgets
 
 from spincache_nb.analysis.inputs import Frames
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.display import count_text, escaped, size_text
-from spincache_nb.errors import printable
+from spincache_nb.fleet import Fleet
 from spincache_nb.widgets import look
 from spincache_nb.widgets.apps_tab import AppsTab
 from spincache_nb.widgets.clear_tab import ClearTab
 from spincache_nb.widgets.desk import Desk
+from spincache_nb.widgets.fleet_panel import FleetPanel
 from spincache_nb.widgets.pull_tab import PullTab
 from spincache_nb.widgets.sharing_tab import SharingTab
 
 TITLES = ("Pull", "Apps", "Sharing", "Clear")
-_LONGEST_REPR = 108  # ipywidgets cuts what is longer
 
 
 class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
@@ -53,8 +53,9 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._desk.refresh()
 
     def __repr__(self) -> str:
-        text = f"Panel({printable(str(self._desk.cache.path))}); this front end shows no widgets"
-        return text if len(text) <= _LONGEST_REPR else f"{text[: _LONGEST_REPR - 3]}..."
+        return (
+            "Panel over a Spin cache. No widgets here? sc.pull(), sc.frames and sc.plan_clear() do the same."
+        )
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pulled, removed or read any more.
@@ -108,6 +109,11 @@ def head_text(frames: Frames) -> str:
     return f"{text}, {count_text(problems, 'problem')} (see frames.problems)" if problems else text
 
 
+@overload
+def panel(cache: Fleet) -> FleetPanel: ...
+
+
+@overload
 def panel(
     cache: Cache,
     projects: Sequence[str | os.PathLike[str]] = (),
@@ -116,14 +122,26 @@ def panel(
     ca: str | os.PathLike[str] | None = None,
     auth: tuple[str, str] | None = None,
     jobs: int | None = None,
-) -> Panel:
+) -> Panel: ...
+
+
+def panel(
+    cache: Cache | Fleet,
+    projects: Sequence[str | os.PathLike[str]] = (),
+    *,
+    insecure: bool | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    auth: tuple[str, str] | None = None,
+    jobs: int | None = None,
+) -> Panel | FleetPanel:
     """Show a panel to pull into a cache, look at its apps and what they share, and clear it.
 
     Parameters
     ----------
     cache
-        The cache. It is read in the background; nothing is asked of a network before a button is
-        pressed.
+        The cache; it is read in the background, and nothing is asked of a network before a button
+        is pressed. Or a fleet that `fleet.open` gave: then the panel shows its plots and nothing
+        else, since snapshots can only be looked at.
     projects
         ``spin.toml`` files or folders of projects that use the cache too: what they need is kept.
     insecure
@@ -137,8 +155,13 @@ def panel(
 
     Returns
     -------
-    Panel
+    Panel or FleetPanel
         A widget; the last line of a cell shows it. Its ``close()`` stops the work and takes it away.
+
+    Raises
+    ------
+    ValueError
+        If a fleet is given together with what only a cache can be told.
 
     Notes
     -----
@@ -157,6 +180,10 @@ def panel(
     >>> arrived
     True
     """
+    if isinstance(cache, Fleet):
+        if projects or any(option is not None for option in (insecure, ca, auth, jobs)):
+            raise ValueError("a panel over a fleet pulls nothing: it takes no projects and no options")
+        return FleetPanel(cache)
     options: dict[str, Any] = {"insecure": insecure, "ca": ca, "auth": auth}
     if jobs is not None:
         options["jobs"] = jobs

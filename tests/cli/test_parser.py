@@ -11,7 +11,7 @@ from spincache_nb.cli.commands import COMMANDS
 ORDER = [
     *("demo", "path", "doctor", "plan", "pull", "pull-sources", "apps", "layers", "blobs", "problems"),
     *("history", "sharing", "savings", "report", "verify", "repair", "remove", "prune", "clear"),
-    *("export", "import", "snapshot", "lab", "dashboard"),
+    *("export", "import", "snapshot", "crawl", "lab", "dashboard"),
 ]
 """Every command there is to be, in the order of ``--help``."""
 
@@ -35,7 +35,7 @@ def test_every_command_offers_cache_dir_and_json_where_it_makes_sense() -> None:
     for name, parser in subparsers().items():
         options = {option for action in parser._actions for option in action.option_strings}
         assert "--debug" in options
-        assert {"--cache-dir", "--json"} <= options or name in ("demo", "lab", "dashboard")
+        assert {"--cache-dir", "--json"} <= options or name in ("demo", "crawl", "lab", "dashboard")
 
 
 @pytest.mark.parametrize("name", NAMES)

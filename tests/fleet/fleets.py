@@ -1,8 +1,8 @@
 """Datasets for tests, and what engines should say of them, computed another way.
 
 `Rows` reads Parquet files by their names, joins every key with its full digest, and answers with plain
-pandas and Python sets; it knows nothing of flags, markers, engines or kernels. `SQL` answers with full
-digests and counts of distinct things in SQL of its own.
+pandas and Python sets; it knows nothing of flags, engines or kernels, and finds by itself which snapshot
+of a host counts.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 
@@ -56,9 +56,7 @@ class Rows:
         )
         self.uses["area"] = (self.uses["flags"] & 7).map({1: "wasm", 2: "data", 4: "registry"})
         self.breakdown, self.problems = (_read(folder, table) for table in ("breakdown", "problems"))
-        self.hosts = sorted(
-            {path.parent.parent.name[5:] for path in folder.glob("host=*/day=*/_complete.json")}
-        )
+        self.hosts = list(latest(folder))
         self.apps["manifest"] = self._manifests()
 
     def _manifests(self) -> list[Any]:
@@ -219,79 +217,22 @@ class Rows:
         return replay_savings(build(MANIFESTS_SCHEMA, manifests), build(MEMBERS_SCHEMA, members), rules=rules)
 
 
+def latest(folder: Path) -> dict[str, Path]:
+    """The folder of each host's latest complete snapshot, by host."""
+    found = {}
+    for marker in sorted(folder.glob("host=*/day=*/_complete.json")):
+        found[unquote(marker.parent.parent.name[5:])] = marker.parent
+    return dict(sorted(found.items()))
+
+
 def _read(folder: Path, table: str) -> pd.DataFrame:
     """A table of all hosts, with ``host`` and ``part``."""
     frames = []
-    for path in sorted(folder.glob(f"host=*/day=*/{table}-*.parquet")):
-        frame = pq.ParquetFile(path).read().to_pandas()
-        frame.insert(0, "host", path.parent.parent.name[5:])
-        frame.insert(1, "part", int(path.name.split("-")[1]))
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
-
-
-class SQL:
-    """The same figures in SQL over the Parquet files, by full digests and without any flag."""
-
-    def __init__(self, folder: Path) -> None:
-        self.connection = duckdb.connect()
-        for table in ("apps", "uses", "layers", "digests"):
-            self.connection.execute(
-                f"CREATE VIEW {table}_rows AS SELECT * FROM read_parquet("
-                f"'{folder}/host=*/day=*/{table}-*.parquet', hive_partitioning = true)"
-            )
-        self.connection.execute(
-            """
-            CREATE VIEW used AS
-            SELECT u.host, app, d.digest, u.flags % 8 AS area, stored_bytes
-            FROM uses_rows u JOIN (SELECT DISTINCT host, key, digest FROM digests_rows) d
-              ON u.host = d.host AND u.key = d.key
-            """
-        )
-
-    def totals(self) -> dict[str, int]:
-        query = """
-        WITH copy AS (SELECT DISTINCT host, digest, area, stored_bytes FROM used),
-             once AS (SELECT digest, area, max(stored_bytes) AS size FROM used GROUP BY ALL)
-        SELECT (SELECT sum(stored_bytes) FROM used), (SELECT sum(stored_bytes) FROM copy),
-               (SELECT sum(size) FROM once), (SELECT count(*) FROM once), (SELECT count(*) FROM copy)
-        """
-        names = ("logical_bytes", "stored_bytes", "distinct_bytes", "distinct_blob_count", "blob_count")
-        row = self.connection.execute(query).fetchone()
-        assert row is not None
-        return dict(zip(names, map(int, row), strict=True))
-
-    def sharing(self) -> dict[str, tuple[int, int, int]]:
-        query = """
-        SELECT 'sha256:' || lower(hex(digest)), count(DISTINCT host || '/' || app), count(DISTINCT host),
-               sum(stored_bytes)
-        FROM used GROUP BY digest
-        """
-        return {name: (users, hosts, int(size)) for name, users, hosts, size in self._rows(query)}
-
-    def fetched(self) -> dict[str, tuple[int, int]]:
-        """By repository: versions and bytes fetched by Spin's rules, of versions under a version's tag.
-
-        Right where no digest has two roles and archives share no member with layers, as in made-up fleets.
-        """
-        query = """
-        WITH version AS (
-            SELECT DISTINCT ON (repository, tag) host, app, repository, tag,
-                   CAST(split_part(tag, '.', 2) AS INTEGER) AS minor
-            FROM apps_rows WHERE tag <> 'latest'
-        ), part AS (
-            SELECT v.repository, v.minor, d.digest, l.role, l.declared_bytes AS size
-            FROM layers_rows l JOIN version v ON l.host = v.host AND l.app = v.app
-            LEFT JOIN (SELECT DISTINCT host, key, digest FROM digests_rows) d
-              ON l.host = d.host AND l.key = d.key
-        ), again AS (
-            SELECT *, row_number() OVER (PARTITION BY repository, digest ORDER BY minor) AS turn FROM part
-        )
-        SELECT repository, count(DISTINCT minor),
-               sum(CASE WHEN role IN ('config', 'application') OR turn = 1 THEN size ELSE 0 END)
-        FROM again GROUP BY repository
-        """
-        return {name: (int(count), int(size)) for name, count, size in self._rows(query)}
-
-    def _rows(self, query: str) -> list[tuple[Any, ...]]:
-        return self.connection.execute(query).fetchall()
+    for host, snapshot in latest(folder).items():
+        for path in sorted(snapshot.glob(f"{table}-*.parquet")):
+            frame = pq.ParquetFile(path).read().to_pandas(integer_object_nulls=True)
+            frame.insert(0, "host", host)
+            frame.insert(1, "part", int(path.name.split("-")[1]))
+            frames.append(frame)
+    table_of_all = pd.concat(frames, ignore_index=True)
+    return table_of_all.astype({"key": "Int64"} if "key" in table_of_all else {})

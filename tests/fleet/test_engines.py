@@ -1,4 +1,4 @@
-"""All engines say what brute force and independent SQL say, on totals and on rows."""
+"""All engines say what brute force and SQL of its own say, on totals and on rows."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import fleet
-from spincache_nb.demo import FleetPlan, write_fleet
-from tests.fleet.fleets import SQL, Rows
+from tests.fleet.fleets import Rows
+from tests.fleet.in_sql import COLUMNS, SQL, plain_rows
+from tests.fleet.odd import FLEETS
 
-PLAN = FleetPlan(hosts=7, apps_per_host=22, files_per_app=8, repositories=24, versions=5)
 ENGINES = ("pandas", "duckdb", "dask")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A made-up fleet."""
+@pytest.fixture(scope="module", params=FLEETS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each of the fleets."""
     path = tmp_path_factory.mktemp("fleet")
-    write_fleet(path, PLAN, seed=5)
+    FLEETS[request.param](path)
     return path
 
 
@@ -29,6 +29,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(folder: Path) -> Rows:
     """The same, row by row."""
     return Rows(folder)
+
+
+@pytest.fixture(scope="module")
+def sql(folder: Path) -> SQL:
+    """The same, asked in SQL."""
+    return SQL(folder)
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -49,7 +55,9 @@ def by(frame: pd.DataFrame, *columns: str):
     return {key if len(columns) > 1 else key[0]: value for key, value in zip(keys, values, strict=True)}
 
 
-def test_made_up_fleet_has_what_makes_it_hard(rows: Rows) -> None:
+def test_fleets_have_what_makes_them_hard(tmp_path: Path) -> None:
+    FLEETS["made up"](tmp_path / "made up")
+    rows = Rows(tmp_path / "made up")
     assert len(rows.hosts) == 7
     assert len(rows.uses) > 1000
     assert rows.members.shape[0] > 0
@@ -58,27 +66,38 @@ def test_made_up_fleet_has_what_makes_it_hard(rows: Rows) -> None:
     assert (several > 1).any(), "some name should mean different manifests on different hosts"
     assert rows.apps["manifest_digest"].isna().any()
     assert rows.apps["manifest_digest"].notna().any()
+    assert {0} < set(rows.shared_bytes().values())
+    assert any(used_by for *_, used_by in rows.unreferenced())
+
+    FLEETS["odd"](tmp_path / "odd")
+    rows = Rows(tmp_path / "odd")
+    assert set(rows.problems["kind"]) >= {"truncated", "missing blob", "damaged manifest"}
+    assert rows.apps["layer_count"].isna().any(), "some manifest should be unreadable"
+    assert rows.apps["tag"].isna().any()
+    assert rows.layers["key"].isna().any()
+    assert (rows.uses["app"] < 0).any(), "some project should use something"
+    assert set(rows.hosts) - set(rows.apps["host"]) == {"no apps", "no apps but a project", "nothing"}
+    assert len(list((tmp_path / "odd").glob("host=several*/day=*"))) == 3
+    assert len(list((tmp_path / "odd").glob("host=h-*/day=*"))) == 2
 
 
-def test_summary_is_the_sum_by_brute_force_and_by_sql(opened, rows: Rows, folder: Path) -> None:
-    line = opened.summary().to_dict("records")[0]
+@pytest.mark.parametrize("analysis", COLUMNS)
+def test_every_analysis_has_the_rows_of_sql(analysis: str, opened, sql: SQL) -> None:
+    options = {"top": 12} if analysis == "shared_bytes" else {}
+    assert plain_rows(getattr(opened, analysis)(**options), analysis) == sql.rows(analysis)
+
+
+def test_summary_is_the_sum_by_brute_force(opened, rows: Rows) -> None:
+    line = opened.summary().astype(object).where(lambda frame: frame.notna(), None).to_dict("records")[0]
     expected = rows.summary()
     assert {name: line[name] for name in expected} == pytest.approx(expected)
-    totals = SQL(folder).totals()
-    assert {name: line[name] for name in totals} == totals
-    assert line["disk_bytes"] == rows.breakdown["stored_bytes"].sum()
-    idle = rows.breakdown.loc[rows.breakdown["kind"] == "unreferenced", "stored_bytes"].sum()
-    assert line["unreferenced_bytes"] == idle
 
 
-def test_sharing_has_the_rows_of_brute_force_and_of_sql(opened, rows: Rows, folder: Path) -> None:
+def test_sharing_has_the_rows_of_brute_force(opened, rows: Rows) -> None:
     table = opened.sharing()
-    found, expected = by(table, "digest"), rows.sharing()
-    assert found == expected
+    assert by(table, "digest") == rows.sharing()
     listed = [(-saved, digest) for saved, digest in zip(table["saved_bytes"], table["digest"], strict=True)]
     assert listed == sorted(listed)
-    counted = SQL(folder).sharing()
-    assert {d: (r["user_count"], r["host_count"], r["needed_bytes"]) for d, r in found.items()} == counted
 
 
 @pytest.mark.parametrize("top", [1, 17, 10_000])
@@ -127,8 +146,6 @@ def test_shared_bytes_have_the_bytes_of_brute_force(opened, rows: Rows) -> None:
     largest = set(sorted(sizes.index, key=lambda name: (-sizes[name], name))[:12])
     found = {(a, b): size for a, b, size in opened.shared_bytes(top=12).itertuples(index=False)}
     assert found == {pair: size for pair, size in expected.items() if set(pair) <= largest}
-    assert 0 in found.values()
-    assert max(found.values()) > 0
 
 
 def test_prewarm_has_the_sums_of_brute_force(opened, rows: Rows) -> None:
@@ -137,8 +154,8 @@ def test_prewarm_has_the_sums_of_brute_force(opened, rows: Rows) -> None:
     names = ("blob_count", "distinct_bytes", "stored_bytes")
     assert {n: tuple(line[name] for name in names) for n, line in found.items()} == rows.prewarm()
     assert table["host_count"].is_monotonic_decreasing
-    assert table["saved_share"].iloc[-1] == 1.0
-    assert table["image_bytes"].iloc[-1] == table["distinct_bytes"].sum()
+    assert table["saved_share"].tail(1).tolist() == [1.0] * bool(len(table))
+    assert table["image_bytes"].tail(1).sum() == table["distinct_bytes"].sum()
 
 
 def test_unreferenced_has_the_rows_of_brute_force(opened, rows: Rows) -> None:
@@ -146,7 +163,6 @@ def test_unreferenced_has_the_rows_of_brute_force(opened, rows: Rows) -> None:
     names = ["host", "digest", "area", "stored_bytes", "used_by_hosts"]
     assert set(table[names].itertuples(index=False, name=None)) == rows.unreferenced()
     assert len(table) == len(rows.unreferenced())
-    assert (table["used_by_hosts"] > 0).any()
 
 
 def test_versions_have_the_counts_of_brute_force(opened, rows: Rows) -> None:
@@ -165,39 +181,26 @@ def test_version_savings_are_those_of_the_analysis_of_one_cache(opened, rows: Ro
     """Where no name means two manifests; `analysis.replay` knows one manifest per name."""
     expected = rows.version_savings(rules)
     table = opened.version_savings(rules=rules)
-    compared = 0
+    skipped = 0
     for repository, one in expected.items():
         mine = table[table["repository"] == repository]
         if mine["reference"].duplicated().any():
+            skipped += 1
             continue
         shown = mine[one.columns].reset_index(drop=True)
         pd.testing.assert_frame_equal(shown, one)
         pd.testing.assert_frame_equal(opened.version_savings(repository, rules=rules)[one.columns], one)
-        compared += 1
-    assert compared > 5
-
-
-def test_version_savings_fetch_what_sql_says(opened, folder: Path, tmp_path: Path) -> None:
-    table = opened.version_savings()
-    expected = SQL(folder).fetched()
-    tagged = table[table["tag"] != "latest"]
-    checked = 0
-    for repository, rows in table.groupby("repository", observed=True):
-        if (rows["tag"] == "latest").any():
-            continue  # what it means differs from host to host
-        name = str(repository).partition("/")[2]
-        assert (len(rows), int(rows["fetch_bytes"].sum())) == expected[name]
-        checked += 1
-    assert checked > 3
-    assert set(tagged["repository"].str.partition("/")[2]) <= set(expected)
+    assert set(table["repository"]) == set(expected)
+    assert skipped <= len(expected) / 2
 
 
 def test_version_savings_of_two_manifests_by_one_name_are_two_rows(opened, rows: Rows) -> None:
     table = opened.version_savings()
     counts = table.groupby("reference")["host_count"].agg(["size", "sum"])
-    several = rows.apps.groupby("reference")["manifest"].nunique()
+    readable = rows.apps[rows.apps["layer_count"].notna()]
+    several = readable.groupby("reference")["manifest"].nunique()
     assert counts["size"].to_dict() == several.to_dict()
-    spread = rows.apps.groupby("reference").apply(lambda app: app.groupby("manifest")["host"].nunique().sum())
+    spread = readable.drop_duplicates(["reference", "manifest", "host"]).groupby("reference").size()
     assert counts["sum"].to_dict() == spread.to_dict()
 
 
@@ -207,16 +210,21 @@ def test_breakdown_and_problems_are_what_snapshots_say(opened, rows: Rows) -> No
     assert {pair: line["stored_bytes"] for pair, line in found.items()} == {
         (row.host, row.kind): row.stored_bytes for row in rows.breakdown.itertuples()
     }
-    assert table.groupby("host", observed=True)["share"].sum().tolist() == pytest.approx([1.0] * 7)
-    assert len(opened.problems()) == 0
+    shares = table.groupby("host", observed=True)["share"].sum()
+    assert shares.tolist() == pytest.approx([1.0] * rows.breakdown["host"].nunique())
+    assert len(opened.problems()) == len(rows.problems)
 
 
-def test_every_engine_gives_the_same_frames(folder: Path) -> None:
+@pytest.mark.parametrize("name", FLEETS)
+def test_every_engine_gives_the_same_frames(name: str, tmp_path: Path) -> None:
     """Cell by cell, index and dtypes included."""
-    names = ("summary", "sharing", "host_overlap", "host_pairs", "shared_bytes", "prewarm", "unreferenced")
+    FLEETS[name](tmp_path)
     frames = {}
-    for engine in ("pandas", "duckdb"):
-        with fleet.open(folder, engine=engine) as opened:
-            frames[engine] = [getattr(opened, name)() for name in names] + [opened.version_savings()]
-    for one, other in zip(frames["pandas"], frames["duckdb"], strict=True):
-        pd.testing.assert_frame_equal(one, other)
+    for engine in ENGINES:
+        if engine == "dask":
+            pytest.importorskip("dask.dataframe", reason="the extra dask is not installed")
+        with fleet.open(tmp_path, engine=engine) as opened:
+            frames[engine] = [getattr(opened, analysis)() for analysis in COLUMNS]
+    for engine in ENGINES[1:]:
+        for one, other in zip(frames["pandas"], frames[engine], strict=True):
+            pd.testing.assert_frame_equal(one, other)

@@ -25,10 +25,11 @@ class Verdict:
     ----------
     kind
         ``same bytes``. ``same code and data``: only custom sections differ, or how the file is laid
-        out, neither of which does anything when the program runs. ``same code``: data differs too; where an interpreter or a snapshot is
-        inside, that may be a new program or only another seed. ``same functions``: every function
-        body is there unchanged, but their order, types, imports, exports or wiring differ.
-        ``other code``. ``not comparable``: one is no WebAssembly, or of another kind.
+        out, neither of which does anything when the program runs. ``same code``: data differs too;
+        where an interpreter or a snapshot is inside, that may be a new program or only another
+        seed. ``same functions``: every function body is there unchanged, but their order, types,
+        imports, exports or wiring differ. ``other code``. ``not comparable``: one is no
+        WebAssembly, or of another kind.
     functions
         Number of function bodies that differ.
     data_bytes

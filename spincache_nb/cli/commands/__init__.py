@@ -9,6 +9,7 @@ from spincache_nb.cli.commands import (
     apps,
     blobs,
     clear,
+    crawl,
     dashboard,
     demo,
     doctor,
@@ -55,6 +56,7 @@ COMMANDS: tuple[Command, ...] = (
     export.COMMAND,
     import_.COMMAND,
     snapshot.COMMAND,
+    crawl.COMMAND,
     lab.COMMAND,
     dashboard.COMMAND,
 )

@@ -24,7 +24,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Become Voila, serving the panel's notebook."""
-    require("voila", command="spincache-nb dashboard")
+    require("voila")
     cache = cache_of(args)
     from spincache_nb.widgets.dashboard import environment_for, notebook
 

@@ -66,13 +66,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="new or empty folder for the cache, plots and page; default: a temporary one, which is kept",
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress; there is none in a pipe either")
 
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Pull the demo apps, print tables, write plots and a page, say where."""
     with _folder(args.output) as folder, _own_matplotlib_folder():
-        results = _pull(folder, quiet=args.quiet)
+        results = _pull(folder, quiet=args.quiet or not sys.stderr.isatty())
         frames = _load(folder)
         output.line("Pulled, one after the other as a machine would see them:")
         output.line()
@@ -175,7 +175,8 @@ def _show_savings(frames: Frames, output: Output) -> None:
     from spincache_nb.analysis.repositories import versioned_repositories
     from spincache_nb.cli.commands.savings import show_savings
 
-    output.line("\nWhat each new version costs (`spincache-nb savings`):")
+    output.line("\nWhat each version costs a machine with nothing but the versions before it")
+    output.line("(`spincache-nb savings`):")
     for repository in sorted(versioned_repositories(frames)):
         output.line()
         show_savings(repository, records(analysis.version_savings(frames, repository)), output, indent="  ")
@@ -195,10 +196,18 @@ def _write(folder: Path, frames: Frames) -> Sequence[Path]:
 def _say_where(folder: Path, written: Sequence[Path], output: Output) -> None:
     output.line(f"\nEverything is in {cells.text(folder)}:\n")
     output.line("  cache/  the cache; look at it with `--cache-dir`, as in")
-    output.line(f"          spincache-nb sharing --cache-dir {cells.text(folder / 'cache')}")
+    output.line(f"          {_program()} sharing --cache-dir {cells.text(folder / 'cache')}")
     for path in written[:-1]:
         output.line(f"  {path.name}")
     output.line(f"  {written[-1].name}  a page for a browser: {written[-1].as_uri()}")
+
+
+def _program() -> str:
+    """Name this program so that a shell finds it, also where its environment is not activated."""
+    name = "spincache-nb"
+    if shutil.which(name) or Path(sys.argv[0]).name != name:
+        return name
+    return cells.text(sys.argv[0])
 
 
 COMMAND = Command(

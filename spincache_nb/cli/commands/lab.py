@@ -39,7 +39,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     from spincache_nb.demo.copies import copy_notebooks
 
     if not args.copy_only:
-        require("jupyterlab", command="spincache-nb lab")
+        require("jupyterlab")
     folder = Path(args.folder).absolute()
     _say(copy_notebooks(folder), folder, output)
     if args.copy_only:

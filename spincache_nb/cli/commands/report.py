@@ -11,7 +11,7 @@ from spincache_nb.cli.output import Output
 from spincache_nb.cli.removals import size_in_bytes
 
 if TYPE_CHECKING:
-    from spincache_nb.report import Material
+    from spincache_nb.report import FleetMaterial, Material
 
 PAGE = "dedup.html"
 """The page, if no other name is given."""
@@ -21,6 +21,10 @@ Write one self-contained HTML page about the cache: what is stored, what is shar
 each new version costs, what could be freed, what is wrong. It needs no network and no
 script, and prints well. The same as Markdown or JSON goes to standard output unless a
 FILE is given.
+
+With --fleet, a page about many caches, or registries, from the dataset that
+`spincache-nb snapshot` and `spincache-nb crawl` write: hosts, what they have in common,
+what one cache for all would save, versions that sit on one host only.
 
 With thresholds, the report is written in any case, and the exit status is 1 if one of
 them is missed; standard error says which."""
@@ -47,6 +51,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="also write the tables into DIR, a file each: Parquet, or CSV where pyarrow is not installed",
     )
+    parser.add_argument(
+        "--fleet", metavar="TARGET", help="about the snapshots in this folder or at this address instead"
+    )
     limits = parser.add_argument_group("thresholds")
     limits.add_argument(
         "--fail-under-dedup",
@@ -70,9 +77,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     from spincache_nb import report
 
     form = report.form_of(args.file, "markdown" if args.markdown else "json" if args.json else None)
-    cache = cache_of(args)
-    material = report.gather(cache, projects=args.projects, inside=args.inside)
-    text = report.render(material, title=args.title or report.TITLE, format=form)
+    material = _gather(args) if args.fleet is None else _gather_fleet(args)
+    text = report.render(material, title=args.title, format=form)
     _write(text, args.file if args.file is not None else PAGE if form == "html" else "-", output)
     if args.data is not None:
         written = report.write_frames(material, args.data)
@@ -81,6 +87,24 @@ def run(args: argparse.Namespace, output: Output) -> int:
     for reason in missed:
         output.note(f"spincache-nb report: {reason}")
     return FINDING if missed else DONE
+
+
+def _gather(args: argparse.Namespace) -> Material:
+    from spincache_nb import report
+
+    return report.gather(cache_of(args), projects=args.projects, inside=args.inside)
+
+
+def _gather_fleet(args: argparse.Namespace) -> FleetMaterial:
+    from spincache_nb import fleet, report
+
+    given = {"--cache-dir": args.cache_dir is not None, "--project": args.projects, "--inside": args.inside}
+    for option in [name for name, is_given in given.items() if is_given]:
+        raise UsageError(f"--fleet: a report about snapshots takes no {option}")
+    if not args.fleet:
+        raise UsageError("--fleet: expected a folder or an address, got nothing")
+    with fleet.open(args.fleet) as opened:
+        return report.gather_fleet(opened)
 
 
 def _write(text: str, target: str, output: Output) -> None:
@@ -97,7 +121,7 @@ def _write(text: str, target: str, output: Output) -> None:
     output.path(path)
 
 
-def _missed(material: Material, args: argparse.Namespace) -> list[str]:
+def _missed(material: Material | FleetMaterial, args: argparse.Namespace) -> list[str]:
     from spincache_nb.report import shortfalls
 
     limits: dict[str, Any] = {
@@ -129,6 +153,7 @@ COMMAND = Command(
         "report",
         "report sharing.md --project ~/src/my-app",
         "report --json | jq .summary",
+        "report fleet.html --fleet s3://bucket/fleet",
         "report --fail-under-dedup 1.5 --fail-over-unreferenced 200MiB",
     ),
 )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spincache_nb.cli import cells
 from spincache_nb.cli.command import DONE, Command, UsageError
 from spincache_nb.cli.options import add_cache_dir, add_json, add_projects, cache_of
 from spincache_nb.cli.output import Output
+
+if TYPE_CHECKING:
+    from spincache_nb.fleet import Snapshot
 
 _DESCRIPTION = """\
 Write what the cache holds as Parquet files, one snapshot per host and day, into
@@ -43,24 +48,20 @@ def run(args: argparse.Namespace, output: Output) -> int:
         raise UsageError("--host: expected a name, got nothing")
     salt = _salt(args.salt_file) if args.salt_file is not None else None
     taken = snapshot(cache_of(args), args.target, host=args.host, salt=salt, projects=args.projects)
-    if output.as_json:
-        output.document(
-            {
-                "target": taken.target,
-                "host": taken.host,
-                "day": taken.day.isoformat(),
-                "row_count": taken.row_count,
-                "size_bytes": taken.size_bytes,
-                "written": taken.written,
-            }
-        )
-        return DONE
-    size = cells.size(taken.size_bytes)
-    rows = f"{taken.row_count} rows, {size}"
-    done = "wrote" if taken.written else "nothing new: there already is"
-    where = f"host {taken.host}, {taken.day.isoformat()}, in {taken.target}"
-    output.line(cells.text(f"{done} a snapshot of {rows}: {where}"))
+    show_written(taken, "snapshot", "host", output)
     return DONE
+
+
+def show_written(taken: Snapshot, what: str, whose: str, output: Output) -> None:
+    """Say what was written where: a snapshot of a host, or a crawl of a registry."""
+    if output.as_json:
+        document = asdict(taken)
+        output.document({**document, "day": taken.day.isoformat()})
+        return
+    rows = f"{taken.row_count} rows, {cells.size(taken.size_bytes)}"
+    done = "wrote" if taken.written else "nothing new: there already is"
+    where = f"{whose} {taken.host}, {taken.day.isoformat()}, in {taken.target}"
+    output.line(cells.text(f"{done} a {what} of {rows}: {where}"))
 
 
 def _salt(path: str) -> bytes:

@@ -26,7 +26,7 @@ class Engine(Protocol):
     def host_counts(self) -> pd.DataFrame:
         """Per number of ``hosts``: ``blobs``, ``size``, ``stored``."""
 
-    def digests(self, *, top: int | None = None, only: npt.NDArray[np.int64] | None = None) -> pd.DataFrame:
+    def digests(self, *, top: int | None = None) -> pd.DataFrame:
         """Per key: ``areas``, sums of ``stored``, ``size``, ``users``, ``apps``, ``hosts``, ``needed``, and
         ``manifests``.
 
@@ -34,9 +34,10 @@ class Engine(Protocol):
         ----------
         top
             Only so many, those that save most; ties by key, as an unsigned number.
-        only
-            Only these keys.
         """
+
+    def users_of(self, keys: npt.NDArray[np.int64]) -> pd.DataFrame:
+        """Per key, of some, that is needed at all: ``hosts``."""
 
     def host_pairs(self, hosts: Sequence[int]) -> pd.DataFrame:
         """Per pair of some hosts: ``a``, ``b`` (numbers of hosts) and ``shared`` bytes; none that are 0."""

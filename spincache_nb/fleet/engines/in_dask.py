@@ -25,6 +25,8 @@ ROWS_PER_TASK = 2_000_000
 """Rows that one task reads, unless there are fewer than two tasks for each thread then."""
 ROWS_PER_PARTITION = 4_000_000
 """Rows in a partition after the shuffle, likewise."""
+MOST_BY_TASKS = 32
+"""Tasks and partitions up to which tasks shuffle: that is cheaper for few, and a lost worker costs less."""
 _FAN_IN = 8
 _Read = Callable[[Sequence[Job]], pd.DataFrame]
 
@@ -63,24 +65,29 @@ class DaskEngine:
         with self._client.as_current() if self._client is not None else contextlib.nullcontext():
             yield
 
+    @cached_property
     def _threads(self) -> int:
+        """How many tasks run at a time; taken once, since workers come and go."""
         if self._client is None:
             return 2
         return max(1, sum(int(count) for count in self._client.nthreads().values()))
 
     def _read(self, read: _Read, jobs: Sequence[Job], *, table: str) -> Any:
         """A Dask frame whose partitions are read from some units each."""
-        count = self._catalog.dataset.row_count(table)
-        per_task = max(1, min(ROWS_PER_TASK, math.ceil(count / (2 * self._threads()))))
+        count = rows.row_count(jobs, table)
+        per_task = max(1, min(ROWS_PER_TASK, math.ceil(count / (2 * self._threads))))
         size = max(1, math.ceil(len(jobs) * per_task / max(count, 1)))
         empty = read(jobs[:1]).iloc[:0]
         return self._frames.from_map(read, list(rows.batches(jobs, size)), meta=empty)
 
     def _shuffled(self, read: _Read, jobs: Sequence[Job], *, table: str) -> list[Any]:
         """Read units, shuffle their rows by key, and give the partitions, each to be computed."""
-        count = self._catalog.dataset.row_count(table)
-        partitions = max(2 * self._threads(), math.ceil(count / ROWS_PER_PARTITION))
-        shuffled = self._read(read, jobs, table=table).shuffle(on="key", npartitions=partitions)
+        count = rows.row_count(jobs, table)
+        partitions = max(2 * self._threads, math.ceil(count / ROWS_PER_PARTITION))
+        found = self._read(read, jobs, table=table)
+        many = max(found.npartitions, partitions) > MOST_BY_TASKS
+        method = "p2p" if many and self._client is not None else "tasks"
+        shuffled = found.shuffle(on="key", npartitions=partitions, shuffle_method=method)
         parts: list[Any] = shuffled.persist().to_delayed()
         return parts
 
@@ -98,7 +105,7 @@ class DaskEngine:
         """Partitions of blobs; where hosts are in parts, of the blobs of each host."""
         read = rows.host_blobs if self._catalog.dataset.in_parts else rows.blobs
         with self._current():
-            parts = self._shuffled(read, list(self._catalog.jobs()), table="uses")
+            parts = self._shuffled(read, self._catalog.jobs(), table="uses")
             whole = self._dask.delayed(
                 kernels.merge_parts if self._catalog.dataset.in_parts else kernels.merge_blobs
             )
@@ -113,7 +120,7 @@ class DaskEngine:
             found = self._dask.compute(*(overview(part, in_parts) for part in self._blobs))
             hosts, firsts, counts = (rows.joined(frames) for frames in zip(*found, strict=True))
             if not in_parts:
-                read = self._read(_host_sums_of, list(self._catalog.jobs()), table="uses")
+                read = self._read(_host_sums_of, self._catalog.jobs(), table="uses")
                 hosts = read.compute()
         return (
             kernels.merge_sums(hosts, "host"),
@@ -132,39 +139,45 @@ class DaskEngine:
 
     @cached_property
     def _manifests(self) -> list[Any]:
-        jobs = list(self._catalog.jobs(manifests=True))
+        jobs = self._catalog.manifest_jobs()
         with self._current():
             counted = self._dask.delayed(kernels.count_manifests)
             parts = self._shuffled(rows.manifests, jobs, table="uses")
             found: list[Any] = self._dask.persist(*(counted(part) for part in parts))
             return list(found)
 
-    def digests(self, *, top: int | None = None, only: npt.NDArray[np.int64] | None = None) -> pd.DataFrame:
+    def digests(self, *, top: int | None = None) -> pd.DataFrame:
         in_parts = self._catalog.dataset.in_parts
         with self._current():
             chosen = self._dask.delayed(_digests_of)
             pairs = zip(self._blobs, self._manifests, strict=True)
-            found = self._dask.compute(*(chosen(*pair, in_parts, top, only) for pair in pairs))
+            found = self._dask.compute(*(chosen(*pair, in_parts, top) for pair in pairs))
         return most_saving(rows.joined(found), top)
 
+    def users_of(self, keys: npt.NDArray[np.int64]) -> pd.DataFrame:
+        in_parts = self._catalog.dataset.in_parts
+        with self._current():
+            users = self._dask.delayed(_users_of)
+            return rows.joined(self._dask.compute(*(users(part, in_parts, keys) for part in self._blobs)))
+
     def host_pairs(self, hosts: Sequence[int]) -> pd.DataFrame:
-        return self._pairs(rows.HostItems(hosts))
+        jobs = [job for job in self._catalog.jobs() if job.unit.host_number in hosts]
+        return self._pairs(rows.host_items, jobs)
 
     def app_pairs(self, items: dict[str, Any]) -> pd.DataFrame:
-        return self._pairs(rows.AppItems(self._catalog.app_items(items)))
+        return self._pairs(rows.app_items, self._catalog.item_jobs(items))
 
-    def _pairs(self, read: _Read) -> pd.DataFrame:
+    def _pairs(self, read: _Read, jobs: Sequence[Job]) -> pd.DataFrame:
         with self._current():
             pairs = self._dask.delayed(kernels.pair_sums)
-            parts = self._shuffled(read, list(self._catalog.jobs()), table="uses")
+            parts = self._shuffled(read, jobs, table="uses")
             return self._sum([pairs(part) for part in parts], _pair_merge)
 
     def fetches(self, versions: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-        repositories, unchanged = version_arrays(versions)
-        jobs = list(self._catalog.jobs(versions=True))
+        jobs = self._catalog.version_jobs(versions["version"].to_numpy())
         with self._current():
-            parts = self._shuffled(rows.Parts(repositories), jobs, table="layers")
-            numbers = self._dask.delayed(repositories), self._dask.delayed(unchanged)
+            parts = self._shuffled(rows.parts, jobs, table="layers")
+            numbers = [self._dask.delayed(array) for array in version_arrays(versions)]
             sums = self._dask.delayed(fetch_sums)
             return self._sum([sums(part, *numbers, rules) for part in parts], _version_merge)
 
@@ -198,12 +211,15 @@ def _digests_of(
     manifests: pd.DataFrame,
     in_parts: bool,
     top: int | None,
-    only: npt.NDArray[np.int64] | None,
 ) -> pd.DataFrame:
-    if only is not None:
-        found = found[np.isin(found["key"], only)]
     blobs = kernels.over_hosts(found) if in_parts else found
     return rows.with_manifests(most_saving(kernels.over_areas(blobs), top), manifests)
+
+
+def _users_of(found: pd.DataFrame, in_parts: bool, keys: npt.NDArray[np.int64]) -> pd.DataFrame:
+    wanted = found[np.isin(found["key"], keys)]
+    blobs = kernels.over_hosts(wanted) if in_parts else wanted
+    return kernels.over_areas(blobs)[["key", "hosts"]]
 
 
 def _merged(merge: Callable[[pd.DataFrame], pd.DataFrame], frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -41,7 +41,7 @@ class PandasEngine:
 
     def _read(self, read: _Read, jobs: Sequence[Job], *, table: str) -> list[pd.DataFrame]:
         """Read all units, some at a time."""
-        count = max(1, self._catalog.dataset.row_count(table) // _ROWS_AT_A_TIME)
+        count = max(1, rows.row_count(jobs, table) // _ROWS_AT_A_TIME)
         batches = list(rows.batches(jobs, max(1, len(jobs) // count)))
         threads = min(_MOST_THREADS, os.cpu_count() or 1, len(batches))
         with ThreadPoolExecutor(threads, thread_name_prefix="spincache-fleet") as pool:
@@ -50,7 +50,7 @@ class PandasEngine:
     @cached_property
     def _sums(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Per host and per blob."""
-        jobs = list(self._catalog.jobs())
+        jobs = self._catalog.jobs()
         if self._catalog.dataset.in_parts:
             whole = kernels.merge_parts(rows.joined(self._read(rows.host_blobs, jobs, table="uses")))
             return kernels.host_sums(whole), kernels.over_hosts(whole)
@@ -73,30 +73,30 @@ class PandasEngine:
     def host_counts(self) -> pd.DataFrame:
         return kernels.host_count_sums(self._sums[1])
 
-    def digests(self, *, top: int | None = None, only: npt.NDArray[np.int64] | None = None) -> pd.DataFrame:
+    def digests(self, *, top: int | None = None) -> pd.DataFrame:
+        return rows.with_manifests(most_saving(kernels.over_areas(self._sums[1]), top), self._manifests)
+
+    def users_of(self, keys: npt.NDArray[np.int64]) -> pd.DataFrame:
         blobs = self._sums[1]
-        if only is not None:
-            blobs = blobs[np.isin(blobs["key"], only)]
-        return rows.with_manifests(most_saving(kernels.over_areas(blobs), top), self._manifests)
+        return kernels.over_areas(blobs[np.isin(blobs["key"], keys)])[["key", "hosts"]]
 
     @cached_property
     def _manifests(self) -> pd.DataFrame:
-        jobs = list(self._catalog.jobs(manifests=True))
+        jobs = self._catalog.manifest_jobs()
         return kernels.count_manifests(rows.joined(self._read(rows.manifests, jobs, table="uses")))
 
     def host_pairs(self, hosts: Sequence[int]) -> pd.DataFrame:
-        jobs = list(self._catalog.jobs())
-        return kernels.pair_sums(rows.joined(self._read(rows.HostItems(hosts), jobs, table="uses")))
+        jobs = [job for job in self._catalog.jobs() if job.unit.host_number in hosts]
+        return kernels.pair_sums(rows.joined(self._read(rows.host_items, jobs, table="uses")))
 
     def app_pairs(self, items: dict[str, Any]) -> pd.DataFrame:
-        read = rows.AppItems(self._catalog.app_items(items))
-        return kernels.pair_sums(rows.joined(self._read(read, list(self._catalog.jobs()), table="uses")))
+        jobs = self._catalog.item_jobs(items)
+        return kernels.pair_sums(rows.joined(self._read(rows.app_items, jobs, table="uses")))
 
     def fetches(self, versions: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-        repositories, unchanged = version_arrays(versions)
-        jobs = list(self._catalog.jobs(versions=True))
-        parts = rows.joined(self._read(rows.Parts(repositories), jobs, table="layers"))
-        return fetch_sums(parts, repositories, unchanged, rules)
+        jobs = self._catalog.version_jobs(versions["version"].to_numpy())
+        parts = rows.joined(self._read(rows.parts, jobs, table="layers"))
+        return fetch_sums(parts, *version_arrays(versions), rules)
 
     def close(self) -> None:
         self.__dict__.pop("_sums", None)

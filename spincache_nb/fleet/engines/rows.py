@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from spincache_nb.fleet import kernels, tables
 from spincache_nb.fleet.groups import frame_of
-from spincache_nb.fleet.reading import Job, Numbers, looked_up
+from spincache_nb.fleet.reading import Job
 
 T = TypeVar("T")
 
@@ -26,6 +25,11 @@ def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
     """Some items at a time, in order."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
+
+
+def row_count(jobs: Sequence[Job], table: str) -> int:
+    """Rows of a table in some units."""
+    return sum(job.unit.part[table].row_count for job in jobs)
 
 
 def host_blobs(batch: Sequence[Job]) -> pd.DataFrame:
@@ -43,82 +47,32 @@ def manifests(batch: Sequence[Job]) -> pd.DataFrame:
     found = []
     for job in batch:
         uses = job.uses()
-        found.append(kernels.manifest_rows(uses, job.manifests_of(uses)))
+        found.append(kernels.manifest_rows(uses, job.numbers_of(uses)))
     return kernels.merge_manifests(joined(found))
 
 
-class HostItems:
-    """Reads the blobs of some hosts.
-
-    Parameters
-    ----------
-    hosts
-        Numbers of hosts; each is an item.
-    """
-
-    def __init__(self, hosts: Sequence[int]) -> None:
-        self._hosts = frozenset(hosts)
-
-    def __call__(self, batch: Sequence[Job]) -> pd.DataFrame:
-        wanted = [job for job in batch if job.unit.host_number in self._hosts]
-        found = host_blobs(wanted or batch[:1])
-        named = {"item": found["host"], "key": found["key"], "area": found["area"], "bytes": found["stored"]}
-        return frame_of({name: column.to_numpy()[: None if wanted else 0] for name, column in named.items()})
+def host_items(batch: Sequence[Job]) -> pd.DataFrame:
+    """Blobs of some hosts, each of which is an item."""
+    found = host_blobs(batch)
+    named = {"item": found["host"], "key": found["key"], "area": found["area"], "bytes": found["stored"]}
+    return frame_of({name: column.to_numpy() for name, column in named.items()})
 
 
-class AppItems:
-    """Reads the blobs of some references.
-
-    Parameters
-    ----------
-    items
-        For each unit and app, the number of its item, or -1.
-    """
-
-    def __init__(self, items: Sequence[Numbers]) -> None:
-        self._items = items
-
-    def __call__(self, batch: Sequence[Job]) -> pd.DataFrame:
-        return joined([self._of(job) for job in batch])
-
-    def _of(self, job: Job) -> pd.DataFrame:
+def app_items(batch: Sequence[Job]) -> pd.DataFrame:
+    """Blobs of the apps that have a number, which is their item."""
+    found = []
+    for job in batch:
         uses = job.uses()
-        item = looked_up(self._items[job.unit.number], uses["app"].to_numpy())
-        kept = item >= 0
-        return frame_of(
-            {
-                "item": item[kept],
-                "key": uses["key"].to_numpy()[kept],
-                "area": uses["flags"].to_numpy()[kept] & tables.AREA_BITS,
-                "bytes": uses["bytes"].to_numpy()[kept],
-            }
-        )
+        item = job.numbers_of(uses)
+        area = uses["flags"].to_numpy() & tables.AREA_BITS
+        columns = {"item": item, "key": uses["key"], "area": area, "bytes": uses["bytes"]}
+        found.append(frame_of({name: np.asarray(column)[item >= 0] for name, column in columns.items()}))
+    return joined(found)
 
 
-class Parts:
-    """Reads the parts and members of the versions of interest.
-
-    Parameters
-    ----------
-    repositories
-        By version, -1 for those of no interest.
-    """
-
-    def __init__(self, repositories: npt.NDArray[np.int32]) -> None:
-        self._repositories = repositories
-
-    def __call__(self, batch: Sequence[Job]) -> pd.DataFrame:
-        return joined([self._of(job) for job in batch])
-
-    def _of(self, job: Job) -> pd.DataFrame:
-        parts = job.parts()
-        version = parts["version"].to_numpy()
-        inside = version < len(self._repositories)
-        if not inside.all() or (self._repositories < 0).any():
-            wanted = inside.copy()
-            wanted[inside] = self._repositories[version[inside]] >= 0
-            return frame_of({name: parts[name].to_numpy()[wanted] for name in parts.columns})
-        return parts
+def parts(batch: Sequence[Job]) -> pd.DataFrame:
+    """Parts and members of the versions that apps here stand for."""
+    return joined([job.parts() for job in batch])
 
 
 def with_manifests(digests: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:

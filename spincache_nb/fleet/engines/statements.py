@@ -89,8 +89,12 @@ FROM (
            CAST(sum(needed) AS BIGINT) AS needed, CAST(sum(stored) AS BIGINT) AS stored,
            CAST(sum(size) AS BIGINT) AS size, CAST(sum(bits) AS BIGINT) AS areas,
            CAST(sum(firsts) AS BIGINT) AS hosts
-    FROM blob {condition} GROUP BY key {limit}
+    FROM blob GROUP BY key {limit}
 ) AS digest LEFT JOIN manifest_count USING (key)
+"""
+USERS_OF = """
+SELECT key, count(DISTINCT host) AS hosts FROM uses SEMI JOIN wanted USING (key) JOIN unit USING (unit)
+GROUP BY key
 """
 MOST_SAVING = "ORDER BY sum(blob.needed) - sum(blob.stored) DESC, key < 0, key LIMIT {top}"
 

@@ -1,0 +1,142 @@
+"""``lab`` and ``dashboard``: what is copied, what is started, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from spincache_nb import demo
+from spincache_nb.cli import main, servers
+from spincache_nb.widgets.dashboard import VARIABLE, notebook
+
+
+class Started(Exception):
+    """Stands for the server that this process would have become."""
+
+    def __init__(self, program: str, command: list[str], environment: dict[str, str]) -> None:
+        super().__init__(program)
+        self.program, self.command, self.environment = program, command, environment
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
+    """Collect what would be started."""
+    found: list[Started] = []
+
+    def start(program: str, command: list[str], environment: dict[str, str]) -> None:
+        found.append(Started(program, command, environment))
+        raise SystemExit(0)
+
+    monkeypatch.setattr(servers.os, "execve", start)
+    return found
+
+
+def test_lab_copies_the_notebooks_and_becomes_jupyterlab(
+    started: list[Started], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("jupyterlab")
+    folder = tmp_path / "my notebooks"
+    assert main(["lab", "--folder", str(folder), "--port", "9999", "--no-browser", "--", "--allow-root"]) == 0
+    assert started[0].program == sys.executable
+    assert started[0].command == [
+        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"),
+        *("--ServerApp.port=9999", "--no-browser", "--allow-root"),
+    ]
+    count = len(list(demo.notebooks().glob("*.ipynb")))
+    assert capsys.readouterr() == (f"{count} notebooks in {folder}: {count} new\n", "")
+    assert {path.name for path in folder.glob("*.ipynb")} == {
+        path.name for path in demo.notebooks().glob("*.ipynb")
+    }
+
+
+def test_lab_says_which_notebooks_it_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["lab", "--folder", str(tmp_path), "--copy-only"]
+    assert main(words) == 0
+    (tmp_path / "01-explore-your-cache.ipynb").write_text("mine")
+    capsys.readouterr()
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert out.rstrip().endswith("same, 1 kept")
+    assert err == "01-explore-your-cache.ipynb was changed and stays as it is\n"
+    assert (tmp_path / "01-explore-your-cache.ipynb").read_text() == "mine"
+
+
+def test_dashboard_becomes_voila_over_the_cache_that_is_named(
+    started: list[Started],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("voila")
+    monkeypatch.chdir(tmp_path)
+    assert main(["dashboard", "--cache-dir", "here", "--project", "app", "--port", "9999"]) == 0
+    assert started[0].command[:4] == [sys.executable, "-m", "voila", str(notebook())]
+    assert "--Voila.auto_token=True" in started[0].command, "whoever has no token sees nothing"
+    assert "--Voila.ip=127.0.0.1" in started[0].command
+    assert "--Voila.port=9999" in started[0].command
+    assert json.loads(started[0].environment[VARIABLE]) == {
+        "cache_dir": str(tmp_path / "here"),
+        "projects": [str(tmp_path / "app")],
+    }
+    assert capsys.readouterr().out == f"panel over {tmp_path}/here/registry\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("command", "module"), [("lab", "jupyterlab"), ("dashboard", "voila")])
+def test_a_missing_extra_is_one_clear_line(
+    command: str,
+    module: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(servers.importlib.util, "find_spec", lambda name: None)
+    assert main([command]) == 3
+    assert capsys.readouterr() == (
+        "",
+        f"spincache-nb {command}: this Python: expected the package {module}, got none; "
+        "pip install 'spincache-nb[lab]' brings it along\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "٣"])
+def test_a_port_is_checked(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dashboard", f"--port={port}"]) == 2
+    assert "expected a port from 1 to 65535" in capsys.readouterr().err
+
+
+def test_dashboard_of_the_registry_folder_itself_says_what_was_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("voila")
+    folder = tmp_path / "registry"
+    for name in ("wasm", "data", "manifests"):
+        (folder / name).mkdir(parents=True)
+    assert main(["dashboard", "--cache-dir", str(folder)]) == 2
+    assert f"you probably mean --cache-dir {tmp_path}" in capsys.readouterr().err
+
+
+def test_where_a_process_cannot_be_replaced_its_end_is_waited_for() -> None:
+    """As on Windows, where Ctrl-C reaches both processes and the server answers it."""
+
+    class Server:
+        waits = 0
+
+        def wait(self) -> int:
+            self.waits += 1
+            if self.waits < 3:
+                raise KeyboardInterrupt
+            return 5
+
+    assert servers._wait_for(Server()) == 5  # type: ignore[arg-type]
+
+
+def test_a_failed_copy_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["lab", "--folder", str(tmp_path / "file" / "below"), "--copy-only"]) == 3
+    assert "expected a place to write to" in capsys.readouterr().err

@@ -1,0 +1,68 @@
+"""``spincache-nb snapshot``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyarrow", reason="the extra fleet is not installed")
+
+from spincache_nb import fleet
+from spincache_nb.cli import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    status = main([str(word) for word in words])
+    return status, *capsys.readouterr()
+
+
+def test_snapshot_writes_once_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("snapshot", tmp_path / "fleet", "--host", "node-17", "--cache-dir", tmp_path / "cache")
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    assert out.startswith("wrote a snapshot of 0 rows")
+    assert "host node-17" in out
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    assert out.startswith("nothing new")
+    with fleet.open(tmp_path / "fleet") as opened:
+        assert opened.hosts == ["node-17"]
+
+
+def test_snapshot_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "salt").write_text("pepper\n")
+    status, out, err = run(
+        capsys,
+        *("snapshot", tmp_path / "fleet", "--host", "node-17", "--salt-file", tmp_path / "salt"),
+        *("--cache-dir", tmp_path / "cache", "--json"),
+    )
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert set(document) == {"target", "host", "day", "row_count", "size_bytes", "written"}
+    assert document["written"] is True
+    assert document["host"].startswith("h-")
+    assert "node" not in out.replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize("host", ["", "  "])
+def test_snapshot_wants_a_name_or_none(host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "snapshot", tmp_path, "--host", host)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+
+
+def test_snapshot_wants_a_salt_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").write_text("\n")
+    assert run(capsys, "snapshot", tmp_path / "f", "--salt-file", tmp_path / "empty")[0] == 2
+    status, _, err = run(capsys, "snapshot", tmp_path / "f", "--salt-file", tmp_path / "gone")
+    assert (status, err.count("\n")) == (3, 1)
+
+
+def test_snapshot_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    words = ("snapshot", tmp_path / "file" / "fleet", "--host", "a", "--cache-dir", tmp_path / "cache")
+    status, out, err = run(capsys, *words)
+    assert (status, out) == (3, "")
+    assert err.count("\n") == 1

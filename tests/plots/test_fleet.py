@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from spincache_nb import plots
+from spincache_nb.fleet import schemas
+from spincache_nb.fleet.schemas import typed
+
+MIB = 2**20
+PLOTS = {
+    "host_overlap": (schemas.HOST_PAIRS_SCHEMA, "Fewer than two hosts: nothing can be shared."),
+    "shared_cache": (schemas.HOST_OVERLAP_SCHEMA, "No hosts."),
+    "prewarm": (schemas.PREWARM_SCHEMA, "No blobs."),
+    "version_tail": (schemas.VERSIONS_SCHEMA, "No versions."),
+}
+
+
+def axes():
+    return Figure(figsize=(9, 5), dpi=80).add_subplot()
+
+
+def frame(schema, **columns):
+    """A frame with some columns; the others are 0, or empty text."""
+    count = len(next(iter(columns.values())))
+    rest = {
+        name: (["x"] if dtype in ("string", "category") else [0]) * count for name, dtype in schema.items()
+    }
+    return typed(schema, rest | columns)
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_plots_of_nothing_say_so(name):
+    schema, text = PLOTS[name]
+    ax = getattr(plots, name)(typed(schema, {column: [] for column in schema}), ax=axes())
+    assert [one.get_text() for one in ax.texts] == [text]
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_plots_of_another_frame_are_an_error(name):
+    with pytest.raises(ValueError, match=r"Fleet\."):
+        getattr(plots, name)(pd.DataFrame({"x": [1]}), ax=axes())
+
+
+def test_host_overlap_draws_every_pair_twice_and_no_host_with_itself():
+    table = frame(
+        schemas.HOST_PAIRS_SCHEMA,
+        host_a=["a", "a", "b"],
+        host_b=["b", "c$", "c$"],
+        shared_bytes=[5 * MIB, 0, 2 * MIB],
+    )
+    ax = plots.host_overlap(table, ax=axes())
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert sorted(names) == ["a", "b", r"c\$"]
+    cells = ax.images[0].get_array()
+    place = {name: number for number, name in enumerate(names)}
+    assert cells[place["a"], place["b"]] == cells[place["b"], place["a"]] == 5
+    assert cells[place["b"], place[r"c\$"]] == 2
+    assert cells.mask[place["a"], place[r"c\$"]]
+    assert all(cells.mask[number, number] for number in range(3))
+
+
+def test_shared_cache_draws_both_sums_host_by_host():
+    table = frame(
+        schemas.HOST_OVERLAP_SCHEMA,
+        host=["a", "b", "c"],
+        cumulative_stored_bytes=[4 * MIB, 8 * MIB, 10 * MIB],
+        cumulative_distinct_bytes=[4 * MIB, 5 * MIB, 5 * MIB],
+    )
+    ax = plots.shared_cache(table, ax=axes())
+    assert ax.lines[0].get_ydata().tolist() == [0, 4, 8, 10]
+    together, saved = (area.get_paths()[0].vertices[:, 1].max() for area in ax.collections)
+    assert (together, saved) == (5, 10)
+    assert ax.get_title(loc="left") == "3 hosts: 5.00 MiB instead of 10.0 MiB, 50 % saved"
+
+
+def test_prewarm_draws_the_curve_and_names_its_end():
+    table = frame(
+        schemas.PREWARM_SCHEMA,
+        host_count=[9, 2, 1],
+        image_bytes=[MIB, 3 * MIB, 10 * MIB],
+        saved_share=[0.5, 0.75, 1.0],
+    )
+    ax = plots.prewarm(table, ax=axes())
+    assert ax.lines[0].get_xdata().tolist() == [0, 1, 3, 10]
+    assert ax.lines[0].get_ydata().tolist() == [0, 50, 75, 100]
+    assert [text.get_text() for text in ax.texts] == ["on 9 hosts or more", "on 2 hosts or more", "all blobs"]
+
+
+@pytest.mark.parametrize(("most", "scale"), [(5, "linear"), (200, "log")])
+def test_version_tail_parts_those_on_one_host(most, scale):
+    table = frame(schemas.VERSIONS_SCHEMA, host_count=[1, most, 2, 1])
+    ax = plots.version_tail(table, ax=axes())
+    assert ax.get_yscale() == scale
+    assert ax.get_title(loc="left") == "4 versions: 2 of them (50 %) on one host only"
+    several, single = ax.collections
+    assert several.get_paths()[0].vertices[:, 0].max() == 2
+    assert single.get_paths()[0].vertices[:, 0].min() == 2
+    assert single.get_paths()[0].vertices[:, 1].max() == 1
+
+
+def test_version_tail_of_versions_that_all_are_widespread():
+    ax = plots.version_tail(frame(schemas.VERSIONS_SCHEMA, host_count=[3, 3]), ax=axes())
+    assert len(ax.collections) == 1
+    assert ax.get_title(loc="left").endswith("0 of them (0 %) on one host only")
