@@ -18,7 +18,11 @@ REUSED_COLOUR, FETCHED_COLOUR = "#0072B2", "#E69F00"
 
 _UNITS = ((1 << 10, "KiB"), (1 << 20, "MiB"), (1 << 30, "GiB"))
 _SHORT_DIGEST = 12
-_ALIGNED = {"text": "left", "code": "left", "number": "right"}
+_STYLES = {
+    "text": "text-align:left",
+    "code": "text-align:left",
+    "number": "text-align:right;white-space:nowrap",
+}
 
 
 def size_text(count: int | None) -> str:
@@ -111,7 +115,7 @@ class Cell:
         if self.kind == "code":
             title = f' title="{escaped(self.title)}"' if self.title else ""
             inner = f"<code{title}>{inner}</code>"
-        return f'<td style="text-align:{_ALIGNED[self.kind]}">{inner}</td>'
+        return f'<td style="{_STYLES[self.kind]}">{inner}</td>'
 
 
 def size_cell(count: int | None) -> Cell:
@@ -138,7 +142,10 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, most: int)
     """
     if not rows:
         return ""
-    head = "".join(f'<th scope="col" style="text-align:left">{escape(one)}</th>' for one in headings)
+    head = "".join(
+        f'<th scope="col" style="{_STYLES[cell.kind]}">{escape(heading)}</th>'
+        for heading, cell in zip(headings, rows[0], strict=False)
+    )
     head = f"<thead><tr>{head}</tr></thead>" if headings else ""
     body = "".join(f"<tr>{''.join(cell.html() for cell in row)}</tr>" for row in rows[:most])
     more = more_text(len(rows), most)

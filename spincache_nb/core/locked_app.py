@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,9 @@ class LockedApp:
         In the locked app's order.
     trigger_types
         One per trigger, such as ``http``.
+    trigger_dependencies
+        Those that are written in a trigger itself, by the trigger's ``id``; Spin main normally moves
+        them to the component.
     faults
         Plain sentences on what Spin would not load: digests or paths that are malformed, an
         unknown ``must_understand``. They make rows in ``frames.problems``.
@@ -108,10 +111,20 @@ class LockedApp:
     description: str | None
     components: tuple[Component, ...]
     trigger_types: tuple[str, ...] = ()
+    trigger_dependencies: tuple[tuple[str, Dependency], ...] = ()
     faults: tuple[str, ...] = ()
 
+    def binaries(self) -> Iterator[ContentRef]:
+        """Every WebAssembly binary that the app names, as often as it names it."""
+        for component in self.components:
+            yield component.source
+            for dependency in component.dependencies:
+                yield dependency.source
+        for _, dependency in self.trigger_dependencies:
+            yield dependency.source
+
     def content(self) -> Iterator[tuple[str, str, ContentRef]]:
-        """Everything the app names: component id, what it is to the component, content ref.
+        """Everything the app names: id of a component or trigger, what it is to that, content ref.
 
         What it is reads ``source``, ``dependency <name>`` or the path of a mounted file.
         """
@@ -121,6 +134,8 @@ class LockedApp:
                 yield component.id, f"dependency {dependency.name}", dependency.source
             for file in component.files:
                 yield component.id, file.path, file.content
+        for trigger, dependency in self.trigger_dependencies:
+            yield trigger, f"dependency {dependency.name}", dependency.source
 
 
 def is_locked_app(document: JsonObject) -> bool:
@@ -169,17 +184,16 @@ def read_locked_app(document: JsonObject, *, where: str) -> LockedApp:
     metadata = metadata if isinstance(metadata, dict) else {}
     reader.check_must_understand(document.get("must_understand"))
     reader.faults += [f"it has no {key}" for key in ("triggers", "components") if key not in document]
+    triggers = list(reader.objects(document, "triggers", "triggers"))
+    types = (trigger.get("trigger_type") for trigger in triggers)
     return LockedApp(
         lock_version=version,
         name=_text(metadata.get("name")),
         version=_text(metadata.get("version")),
         description=_text(metadata.get("description")),
         components=tuple(reader.components(document)),
-        trigger_types=tuple(
-            str(t["trigger_type"])
-            for t in reader.objects(document, "triggers", "triggers")
-            if isinstance(t.get("trigger_type"), str)
-        ),
+        trigger_types=tuple(kind for kind in types if isinstance(kind, str)),
+        trigger_dependencies=tuple(reader.of_triggers(triggers)),
         faults=tuple(reader.faults),
     )
 
@@ -250,6 +264,13 @@ class _Reader:
         for role, items in value.items() if isinstance(value, dict) else ():
             for item in items if isinstance(items, list) else [items]:
                 yield self.dependency(str(role), item, where)
+
+    def of_triggers(self, triggers: Iterable[JsonObject]) -> Iterator[tuple[str, Dependency]]:
+        for trigger in triggers:
+            name = trigger.get("id")
+            name = name if isinstance(name, str) else ""
+            for found in self.trigger_dependencies(trigger.get("trigger_dependencies"), f"trigger {name!r}"):
+                yield name, found
 
     def dependency(self, name: str, item: Any, where: str) -> Dependency:
         source = item.get("source") if isinstance(item, dict) else None

@@ -6,6 +6,7 @@ import platform as host_platform
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -42,6 +43,7 @@ _ROLES: Mapping[str, Role] = MappingProxyType(
     }
 )
 _MAX_SIZE = (1 << 63) - 1
+_MEDIA_TYPE, _DIGEST, _SIZE = map(attrgetter, ("media_type", "digest", "size"))
 _REMEDY = "the registry holds something that is not a Spin app or package"
 
 
@@ -127,10 +129,17 @@ class Manifest:
     media_type: str | None = None
     artifact_type: str | None = None
     application: Descriptor | None = field(init=False, repr=False, compare=False)
+    _total: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        known = (one for one in (*reversed(self.layers), self.config) if one.media_type == LOCKED_APP)
-        object.__setattr__(self, "application", next(known, None))  # asked for often, of many layers
+        application = self.config if self.config.media_type == LOCKED_APP else None
+        if LOCKED_APP in map(_MEDIA_TYPE, self.layers):  # asked for often, of many layers
+            application = next(one for one in reversed(self.layers) if one.media_type == LOCKED_APP)
+        object.__setattr__(self, "application", application)
+
+    def know_total(self, total: int) -> None:
+        """Spare `total_bytes` its work, for a reader that has summed up the sizes already."""
+        object.__setattr__(self, "_total", total)
 
     @property
     def kind(self) -> Kind:
@@ -155,7 +164,11 @@ class Manifest:
     @property
     def total_bytes(self) -> int:
         """Declared size of config and layers, each digest once."""
-        return sum({one.digest: one.size for one in (self.config, *self.layers)}.values())
+        if self._total is not None:
+            return self._total
+        sizes = dict(zip(map(_DIGEST, self.layers), map(_SIZE, self.layers), strict=True))
+        sizes[self.config.digest] = self.config.size
+        return sum(sizes.values())
 
     def distinct(self) -> Iterator[Descriptor]:
         """Config and layers, each digest once, in the manifest's order."""

@@ -28,6 +28,8 @@ _WORD_CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "N
 _OTHER_WORD = re.compile(
     "[\u200c\u200d\u24b6-\u24e9\U0001f130-\U0001f149\U0001f150-\U0001f169\U0001f170-\U0001f189]"
 )
+_USER_INFO = re.compile(r"^(['\"]?(?:\w+://)?).*@(?!(?:sha\d+|md5):|['\"]?$)")
+"""What stands before a host: all up to the last @ that begins no digest."""
 _EXAMPLE = "a reference such as ghcr.io/org/app:v1"
 
 
@@ -149,8 +151,8 @@ def _is_spelled_in_words(tag: str) -> bool:
 
 
 def _shown(text: object) -> str:
-    """What was given, for an error, without a password that an address may hold."""
-    return re.sub(r"//[^/]*@", "//...@", repr(text))
+    """What was given, for an error, without a user and password that may stand before a host."""
+    return _USER_INFO.sub(r"\1...@", repr(text))
 
 
 def _advice(text: object) -> str:
@@ -158,6 +160,8 @@ def _advice(text: object) -> str:
         return "give a string"
     if "://" in text:
         return "leave out the scheme (https://); `insecure=True` asks for plain HTTP"
+    if _USER_INFO.match(text):
+        return "leave out the user; pass auth=(user, password), or log in"
     if text != text.strip():
         return "remove the white space around it"
     last = text.rsplit("/", 1)[-1].partition("@")[0].partition(":")[0]

@@ -7,15 +7,13 @@ is found out once for each descriptor or blob, and numpy writes it down for each
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from spincache_nb.core.cache import StoredBlob
-from spincache_nb.core.inventory import CachedLayer, LayerUses, ManifestLayers, Use
+from spincache_nb.core.inventory import CachedLayer, LayerUses, ManifestLayers, Use, Via
 from spincache_nb.core.manifest import Descriptor
 from spincache_nb.frames.schemas import Picked
 
@@ -35,7 +33,6 @@ class Things(Generic[_Thing]):
     """
 
     def __init__(self, things: Sequence[_Thing], places: _Places) -> None:
-        self._things: Sequence[_Thing]
         used = np.zeros(len(things), bool)
         used[places] = True
         self._things = [things[place] for place in np.flatnonzero(used).tolist()]
@@ -61,13 +58,21 @@ class LayerColumns:
     """
 
     def __init__(self, layers: Sequence[Sequence[CachedLayer]]) -> None:
-        rows = list(chain.from_iterable(map(_descriptors, layers)))
-        places, known = pd.factorize(np.fromiter(map(id, rows), np.int64, len(rows)))
-        first = np.empty(len(known), np.intp)
-        first[places[::-1]] = np.arange(len(rows), dtype=np.intp)[::-1]
-        self.descriptors = Things([rows[place] for place in first], places)
-        self.positions = chain.from_iterable(map(_positions, layers))
-        self.stored = chain.from_iterable(map(_stored, layers))
+        descriptors: list[Descriptor] = []
+        starts: dict[int, int] = {}
+        places: list[_Places] = [np.empty(0, np.intp)]
+        for some in layers:
+            if isinstance(some, ManifestLayers) and some.numbers is not None:
+                start = starts.setdefault(id(some.known), len(descriptors))
+                if start == len(descriptors):
+                    descriptors += some.known
+                places.append(np.frombuffer(some.numbers, np.int64).astype(np.intp) + start)
+            else:
+                places.append(np.arange(len(descriptors), len(descriptors) + len(some), dtype=np.intp))
+                descriptors += _descriptors(some)
+        self.descriptors = Things(descriptors, np.concatenate(places))
+        self.positions = np.concatenate([np.empty(0, np.int64), *map(_positions, layers)])
+        self.stored = np.concatenate([np.empty(0, bool), *map(_stored, layers)])
 
 
 def _descriptors(layers: Sequence[CachedLayer]) -> Iterable[Descriptor]:
@@ -76,39 +81,42 @@ def _descriptors(layers: Sequence[CachedLayer]) -> Iterable[Descriptor]:
     return (layer.descriptor for layer in layers)
 
 
-def _positions(layers: Sequence[CachedLayer]) -> Iterable[int]:
-    return range(len(layers)) if isinstance(layers, ManifestLayers) else (one.position for one in layers)
+def _positions(layers: Sequence[CachedLayer]) -> npt.NDArray[np.int64]:
+    if isinstance(layers, ManifestLayers):
+        return np.arange(len(layers), dtype=np.int64)
+    return np.fromiter((one.position for one in layers), np.int64, len(layers))
 
 
-def _stored(layers: Sequence[CachedLayer]) -> Iterable[bool]:
+def _stored(layers: Sequence[CachedLayer]) -> npt.NDArray[np.bool_]:
     if isinstance(layers, ManifestLayers) and not layers.lacking:
-        return repeat(True, len(layers))
-    return (layer.stored for layer in layers)
+        return np.ones(len(layers), bool)
+    return np.fromiter((layer.stored for layer in layers), bool, len(layers))
 
 
-def used(uses: Sequence[Sequence[Use]]) -> Things[Use]:
-    """What rows of uses are about, whoever the users are.
+class UseColumns:
+    """What the rows of uses say, whoever the users are.
 
     Parameters
     ----------
     uses
-        Those of each user. Of what is given back, only ``user`` may be another one's.
+        Those of each user.
     """
-    things: list[Use] = []
-    starts: dict[int, int] = {}
-    places: list[_Places] = []
-    for some in uses:
-        if isinstance(some, LayerUses):
-            if id(some.table) not in starts:
-                starts[id(some.table)] = len(things)
-                things += map(_layer_use, some.table.blobs)
-            places.append(np.frombuffer(some.numbers, np.int64).astype(np.intp) + starts[id(some.table)])
-        else:
-            places.append(np.arange(len(things), len(things) + len(some), dtype=np.intp))
-            things += some
-    return Things(things, np.concatenate([np.empty(0, np.intp), *places]))
 
-
-def _layer_use(blob: StoredBlob) -> Use:
-    assert blob.digest is not None, "a look-up finds it"
-    return Use("", blob, blob.digest, "layer")
+    def __init__(self, uses: Sequence[Sequence[Use]]) -> None:
+        blobs: list[StoredBlob] = []
+        vias: list[Via] = []
+        starts: dict[int, int] = {}
+        places: list[_Places] = [np.empty(0, np.intp)]
+        for some in uses:
+            if isinstance(some, LayerUses):
+                start = starts.setdefault(id(some.table), len(blobs))
+                if start == len(blobs):
+                    blobs += some.table.blobs
+                    vias += ["layer"] * len(some.table.blobs)
+                places.append(np.frombuffer(some.numbers, np.int64).astype(np.intp) + start)
+            else:
+                places.append(np.arange(len(blobs), len(blobs) + len(some), dtype=np.intp))
+                blobs += (use.blob for use in some)
+                vias += (use.via for use in some)
+        self.blobs = Things(blobs, np.concatenate(places))
+        self.vias = Things(vias, np.concatenate(places))

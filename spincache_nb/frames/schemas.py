@@ -231,6 +231,8 @@ def _few(values: Iterable[Any]) -> Any:
 
 
 def _count(values: Iterable[Any]) -> Any:
+    if isinstance(values, np.ndarray) and values.dtype == np.int64:
+        return pd.arrays.IntegerArray(values, np.zeros(len(values), bool))
     given = list(values)
     if _are_integers(given) and (not given or -_MAX_INT <= min(given) <= max(given) <= _MAX_INT):
         numbers = np.fromiter(given, np.int64, len(given))
@@ -241,6 +243,8 @@ def _count(values: Iterable[Any]) -> Any:
 
 
 def _flag(values: Iterable[Any]) -> Any:
+    if isinstance(values, np.ndarray) and values.dtype == bool:
+        return pd.arrays.BooleanArray(values, np.zeros(len(values), bool))
     given = list(values)
     if set(map(type, given)) <= {bool}:
         flags = np.fromiter(given, bool, len(given))

@@ -7,9 +7,9 @@ from operator import attrgetter, itemgetter
 
 import pandas as pd
 
-from spincache_nb.core.inventory import Inventory, Use
+from spincache_nb.core.inventory import InventoriedBlob, Inventory, Use
 from spincache_nb.frames.found import Caches, Found, Projects, find
-from spincache_nb.frames.long import groups, used
+from spincache_nb.frames.long import UseColumns, groups
 from spincache_nb.frames.schemas import BLOBS_SCHEMA, DISK_SCHEMA, PROBLEMS_SCHEMA, USES_SCHEMA
 
 
@@ -183,16 +183,16 @@ def uses_of(found: Found) -> pd.DataFrame:
     """Make the frame of uses from inventories."""
     listed = [(name, user, uses) for name, inventory in found for user, uses in _sorted_uses(inventory)]
     users = groups(listed, (len(uses) for _, _, uses in listed))
-    rows = used([uses for _, _, uses in listed])
+    rows = UseColumns([uses for _, _, uses in listed])
     return found.frame(
         USES_SCHEMA,
         users.column(lambda one: one[0]),
         {
             "user": users.column(lambda one: one[1]),
-            "digest": rows.column(lambda use: str(use.digest)),
-            "area": rows.column(attrgetter("area")),
-            "stored_bytes": rows.column(attrgetter("stored_bytes")),
-            "via": rows.column(attrgetter("via")),
+            "digest": rows.blobs.column(lambda blob: str(blob.digest)),
+            "area": rows.blobs.column(attrgetter("area")),
+            "stored_bytes": rows.blobs.column(attrgetter("stored_bytes")),
+            "via": rows.vias.column(str),
         },
     )
 
@@ -214,13 +214,21 @@ def blobs_of(found: Found) -> pd.DataFrame:
         (name for name, inventory in found for _ in inventory.blobs),
         {
             "name": map(attrgetter("name"), stored),
-            "digest": (str(one.digest) if one.digest is not None else None for one in rows),
+            "digest": map(_digest_text, rows),
             "area": map(attrgetter("area"), stored),
             "stored_bytes": map(attrgetter("stored_bytes"), stored),
             "modified_at": map(attrgetter("modified_ns"), stored),
             "standing": map(attrgetter("standing"), rows),
         },
     )
+
+
+def _digest_text(one: InventoriedBlob) -> str | None:
+    """The digest as text, which is the name itself of nearly every file, so that one text is kept of it."""
+    if one.digest is None:
+        return None
+    name = one.blob.name
+    return name if ":" in name else str(one.digest)
 
 
 def problems_of(found: Found) -> pd.DataFrame:

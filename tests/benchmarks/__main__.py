@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [pulls|reads|growth|inside] [--rounds N] [--only NAME ...]``."""
+"""``python -m tests.benchmarks [pulls|reads|report|growth] [--rounds N] [--only NAME ...]``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import argparse
 def main() -> None:
     """Run the benchmarks that are named, or all but those that fetch packages."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("which", nargs="*", default=["pulls", "reads", "growth"])
+    parser.add_argument("which", nargs="*", default=["pulls", "reads", "report", "growth"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="*", default=[], help="artifacts: big many mix app")
     arguments = parser.parse_args()
@@ -21,6 +21,10 @@ def main() -> None:
             from tests.benchmarks import reads
 
             reads.main(arguments.rounds)
+        elif which == "report":
+            from tests.benchmarks import reporting
+
+            reporting.main(arguments.rounds)
         elif which == "growth":
             from tests.benchmarks import growth
 

@@ -21,7 +21,8 @@ class Run:
     """One finished run: seconds of wall clock and of CPU, peak memory in bytes.
 
     ``inner_wall`` and ``inner_cpu`` are what the command printed of itself, if it did: the work after
-    imports.
+    imports. If it printed its peak memory too, that is taken. The system's figure for a child is never
+    less than what the parent held when it started the child, so it is an upper bound.
     """
 
     wall: float
@@ -60,15 +61,16 @@ def run(contestant: Contestant) -> Run:
     if process.returncode != 0:
         raise SystemExit(f"{contestant.name} failed with status {process.returncode}: {contestant.command}")
     inner = _inner(output)
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, *inner)
+    peak = int(inner.get("peak", usage.ru_maxrss * 1024))
+    return Run(wall, usage.ru_utime + usage.ru_stime, peak, inner.get("wall"), inner.get("cpu"))
 
 
-def _inner(output: bytes) -> tuple[float | None, float | None]:
+def _inner(output: bytes) -> dict[str, float]:
+    """What a command says of itself in its last line."""
     lines = output.decode("utf-8", "replace").strip().splitlines()
     if lines and lines[-1].startswith('{"inner"'):
-        inner = json.loads(lines[-1])["inner"]
-        return inner["wall"], inner["cpu"]
-    return None, None
+        return dict(json.loads(lines[-1])["inner"])
+    return {}
 
 
 def compete(contestants: Sequence[Contestant], *, rounds: int) -> dict[str, list[Run]]:
@@ -89,7 +91,11 @@ def ratio(mine: Sequence[float], other: Sequence[float]) -> float:
 
 
 def row(name: str, runs: Sequence[Run], reference: Sequence[Run]) -> str:
-    """A line of a Markdown table: medians, and ratios to the reference."""
+    """A line of a Markdown table: medians, and ratios to the reference.
+
+    What ran after imports is compared with what ran after imports in the reference, if it says so, else
+    with the whole of it.
+    """
     wall = statistics.median(r.wall for r in runs)
     cpu = statistics.median(r.cpu for r in runs)
     peak = max(r.peak_bytes for r in runs) / (1 << 20)
@@ -98,8 +104,9 @@ def row(name: str, runs: Sequence[Run], reference: Sequence[Run]) -> str:
     core = core_ratio = core_cpu = ""
     if inner_walls:
         core = f"{statistics.median(inner_walls):.3f}"
-        core_ratio = f"{ratio(inner_walls, [r.wall for r in reference]):.2f}"
-        core_cpu = f"{ratio(inner_cpus, [r.cpu for r in reference]):.2f}"
+        walls = [r.wall if r.inner_wall is None else r.inner_wall for r in reference]
+        cpus = [r.cpu if r.inner_cpu is None else r.inner_cpu for r in reference]
+        core_ratio, core_cpu = f"{ratio(inner_walls, walls):.2f}", f"{ratio(inner_cpus, cpus):.2f}"
     wall_ratio = ratio([r.wall for r in runs], [r.wall for r in reference])
     cpu_ratio = ratio([r.cpu for r in runs], [r.cpu for r in reference])
     return (

@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.measure import HEAD, Contestant, Run, compete, ratio, row
+from tests.benchmarks.measure import Contestant, compete
+from tests.benchmarks.summary import LIMIT, NOTHING, OURS, Summary
 from tests.support.artifact import (
     APPLICATION,
     DATA,
@@ -44,7 +45,9 @@ import spincache_nb.core.registry
 wall, cpu = time.perf_counter(), time.process_time()
 pull(Cache(sys.argv[1], history=History(enabled=False)), sys.argv[2])
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-print('{"inner": {"wall": %f, "cpu": %f}}' % (wall, cpu))
+with open('/proc/self/status') as status:
+    peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith('VmHWM'))
+print('{"inner": {"wall": %f, "cpu": %f, "peak": %d}}' % (wall, cpu, peak))
 """
 _ORAS_PY = """
 import sys, oras.client
@@ -164,7 +167,7 @@ def ours(place: Place, one: Artifact, *, keep: bool = False) -> Contestant:
     """This toolkit, in a process of its own that also says what the core took."""
     prepare = (lambda: None) if keep else place.fresh
     out = str(place.folder / "out")
-    return Contestant("spincache-nb", [sys.executable, "-c", _OURS, out, place.reference(one)], prepare)
+    return Contestant(OURS, [sys.executable, "-c", _OURS, out, place.reference(one)], prepare)
 
 
 def curl(place: Place, one: Artifact, digests: list[str]) -> Contestant:
@@ -178,7 +181,7 @@ def curl(place: Place, one: Artifact, digests: list[str]) -> Contestant:
     script = (
         f"cd {out} && curl -s --parallel --parallel-max 16 -K {settings} && openssl dgst -sha256 * >/dev/null"
     )
-    return Contestant("curl + openssl", ["sh", "-c", script], place.fresh)
+    return Contestant(LIMIT, ["sh", "-c", script], place.fresh)
 
 
 def peers(place: Place, one: Artifact) -> tuple[list[Contestant], list[str]]:
@@ -207,17 +210,17 @@ def peers(place: Place, one: Artifact) -> tuple[list[Contestant], list[str]]:
     return there, absent
 
 
-def cold(place: Place, name: str, one: Artifact, rounds: int) -> None:
+def cold(place: Place, name: str, one: Artifact, rounds: int, summary: Summary) -> None:
     """Everybody from nothing."""
     contestants = [ours(place, one), curl(place, one, list(one.blobs))]
     others, absent = peers(place, one)
+    summary.absent.update(absent)
     if place.name == "docker-registry":
         contestants += others
-    runs = compete(contestants, rounds=rounds)
-    table(f"cold `{name}` from {place.name}", runs, absent if place.name == "docker-registry" else [])
+    summary.add(f"cold `{name}`", place.name, compete(contestants, rounds=rounds))
 
 
-def new_version(place: Place, apps: list[Artifact], rounds: int) -> None:
+def new_version(place: Place, apps: list[Artifact], rounds: int, summary: Summary) -> None:
     """The second version, where the first is there: against curl fetching just the blobs that changed."""
     old, new = apps[:2]
     changed = [digest for digest in new.blobs if digest not in old.blobs]
@@ -232,12 +235,11 @@ def new_version(place: Place, apps: list[Artifact], rounds: int) -> None:
         shutil.rmtree(place.folder / "out")
         shutil.copytree(kept, place.folder / "out")
 
-    mine = Contestant("spincache-nb", ours(place, new).command, restore)
-    runs = compete([mine, curl(place, new, changed)], rounds=rounds)
-    table(f"new version of `app` from {place.name}", runs, [])
+    mine = Contestant(OURS, ours(place, new).command, restore)
+    summary.add("new version of `app`", place.name, compete([mine, curl(place, new, changed)], rounds=rounds))
 
 
-def warm(place: Place, one: Artifact, rounds: int) -> None:
+def warm(place: Place, one: Artifact, rounds: int, summary: Summary) -> None:
     """Nothing changed: one request, against curl fetching the manifest and Python doing nothing."""
     place.fresh()
     subprocess.run(ours(place, one).command, check=True, capture_output=True)
@@ -249,26 +251,15 @@ def warm(place: Place, one: Artifact, rounds: int) -> None:
         shutil.rmtree(place.folder / "out", ignore_errors=True)
         shutil.copytree(kept, place.folder / "out")
 
-    mine = Contestant("spincache-nb", ours(place, one).command, restore)
-    request = Contestant("curl + openssl", curl(place, one, []).command, place.fresh)
-    nothing = Contestant("python -c pass", [sys.executable, "-c", "pass"])
-    runs = compete([mine, request, nothing], rounds=rounds)
-    table(f"warm `app` from {place.name}", runs, [])
-    whole = ratio([r.wall for r in runs["spincache-nb"]], [r.wall for r in runs["python -c pass"]])
-    print(f"\nwhole process: {whole:.2f}x of `python -c pass`")
-
-
-def table(title: str, runs: dict[str, list[Run]], absent: list[str]) -> None:
-    """Print one Markdown table."""
-    print(f"\n### {title}\n\n{HEAD}")
-    for name, some in runs.items():
-        print(row(name, some, runs["curl + openssl"]))
-    if absent:
-        print(f"\nnot at hand: {', '.join(absent)}")
+    mine = Contestant(OURS, ours(place, one).command, restore)
+    request = Contestant(LIMIT, curl(place, one, []).command, place.fresh)
+    nothing = Contestant(NOTHING, [sys.executable, "-c", "pass"])
+    summary.add("warm `app`", place.name, compete([mine, request, nothing], rounds=rounds))
 
 
 def main(rounds: int, only: list[str]) -> None:
-    """Print all tables."""
+    """Print one table of all pulls."""
+    summary = Summary()
     made = artifacts()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
@@ -283,7 +274,8 @@ def main(rounds: int, only: list[str]) -> None:
         for place in places:
             for kind in ("big", "many", "mix"):
                 if not only or kind in only:
-                    cold(place, kind, made[kind], rounds)
+                    cold(place, kind, made[kind], rounds, summary)
             if not only or "app" in only:
-                new_version(place, [made["app 1"], made["app 2"]], rounds)
-                warm(place, made["app 1"], rounds)
+                new_version(place, [made["app 1"], made["app 2"]], rounds, summary)
+                warm(place, made["app 1"], rounds, summary)
+    summary.show(rounds)

@@ -333,6 +333,10 @@ HUB = "https://index.docker.io/v1/"
         ("ghcr.io", {"auths": {"ghcr.io": {"identitytoken": TOKEN}}}, TOKEN),
         ("ghcr.io", {"auths": {"ghcr.io": {"auth": ANN, "identitytoken": ""}}}, ("ann", SECRET)),
         ("ghcr.io", {"auths": {"ghcr.io": {"auth": encode("u", "p\0\0")}}}, ("u", "p")),
+        # what Docker reads where there is no auth
+        ("ghcr.io", {"auths": {"ghcr.io": {"username": "ann", "password": SECRET}}}, ("ann", SECRET)),
+        ("ghcr.io", {"auths": {"ghcr.io": {"username": "u", "password": "p", "auth": ANN}}}, ("ann", SECRET)),
+        ("ghcr.io", {"auths": {"ghcr.io": {"username": "ann", "password": None}}}, None),
         # nothing to find
         ("ghcr.io", {"auths": {"ghcr.io": {}}}, None),
         ("ghcr.io", {"auths": {"ghcr.io": {"auth": None, "email": "x"}}}, None),

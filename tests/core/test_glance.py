@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from IPython.lib.pretty import pretty
 
 from spincache_nb.core.cache import Cache
 from tests.support.caches import pulled, web
+from tests.support.procs import call, open_folder
 from tests.support.trees import write_tree
 
 
@@ -36,6 +38,22 @@ def test_glance_at_a_large_cache_stops_counting(tmp_path: Path) -> None:
     assert (found.apps, found.blobs, found.more) == (10, 17, True)
     assert found.summary() == "at least 10 apps, at least 17 blobs"
     assert glance(root, most=50).summary() == "30 apps, 57 blobs"
+
+
+def seen_by_nobody(root: str) -> str:
+    from spincache_nb.core.cache import Cache
+
+    return str(Cache(root).glance())
+
+
+@pytest.mark.parametrize("mode", [0, 0o744])
+def test_glance_at_a_closed_cache(mode: int) -> None:
+    with open_folder(owner=0) as root:
+        write_tree(root / "registry", pulled(web()))
+        (root / "registry").chmod(mode)
+        outcome = call(seen_by_nobody, str(root), unprivileged=True)
+        assert outcome.error is None
+        assert outcome.value == f"Spin cache at {root}/registry: 0 apps, 0 blobs"
 
 
 def test_glance_follows_no_link_and_lets_no_mark_up_in(tmp_path: Path) -> None:

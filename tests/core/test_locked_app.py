@@ -100,6 +100,32 @@ def test_parse_locked_app_finds_everything_it_names() -> None:
     ]
 
 
+def test_parse_locked_app_finds_what_triggers_name() -> None:
+    middleware = {"middleware": [{"source": {"digest": D}, "inherit": "All"}, {"source": {"digest": C}}]}
+    document = with_component() | {
+        "triggers": [
+            {"id": "t", "trigger_type": "http", "trigger_dependencies": middleware},
+            {"id": "u", "trigger_type": "http"},
+        ]
+    }
+    app = parse(document)
+    assert app.faults == ()
+    assert [(where, what, str(ref.digest)) for where, what, ref in app.content()] == [
+        ("c", "source", A),
+        ("t", "dependency middleware", D),
+        ("t", "dependency middleware", C),
+    ]
+    assert [str(ref.digest) for ref in app.binaries()] == [A, D, C]
+
+
+@pytest.mark.parametrize("value", [{"m": [{"source": {"digest": "../x"}}]}, {"m": [SECRET]}, {"m": SECRET}])
+def test_parse_locked_app_reports_what_triggers_name_wrongly(value: object) -> None:
+    app = parse(with_component() | {"triggers": [{"id": "t", "trigger_dependencies": value}]})
+    assert len(app.faults) == 1
+    assert app.faults[0].startswith("trigger 't', dependency 'm'")
+    assert SECRET not in repr(app)
+
+
 def test_parse_locked_app_reads_its_metadata() -> None:
     app = parse(FULL)
     assert (app.lock_version, app.name, app.version, app.description) == (1, "shop", "1.2.3", "sells things")

@@ -416,6 +416,17 @@ def test_pull_refuses_a_huge_manifest(hostile: HostileServer, cache: Cache) -> N
     assert time.monotonic() - started < 20
 
 
+def test_pull_of_which_nothing_could_be_stored_leaves_no_folder(hostile: HostileServer, cache: Cache) -> None:
+    artifact = package()
+    reference = serve(hostile, artifact)
+    hostile.always(f"*/blobs/{artifact.layers[0]['digest']}", error(404))
+    failing(cache, reference, NotFoundError)
+    assert not cache.path.exists()
+    cache.path.mkdir(parents=True)
+    failing(cache, reference, NotFoundError)
+    assert list(cache.path.iterdir()) == []
+
+
 def test_pull_refuses_a_config_that_is_no_text(hostile: HostileServer, cache: Cache) -> None:
     failing(cache, serve(hostile, bad_config()), ManifestError)
 
@@ -508,7 +519,7 @@ def test_pull_checks_free_space_before_it_fetches(
     monkeypatch.setattr(Cache, "free_bytes", lambda self: 100)
     reference = serve(hostile, new_style())
     failure = failing(cache, reference, NoSpaceError)
-    assert failure.found == "100"
+    assert failure.found == "100 B"
     assert hostile.requests_for("*/blobs/*") == []
 
 

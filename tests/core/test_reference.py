@@ -192,13 +192,31 @@ def test_parse_returns_a_reference_as_it_is() -> None:
     assert Reference.parse(reference) is reference
 
 
-def test_parse_does_not_repeat_a_password() -> None:
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("https://ann:p@hunter2@ghcr.io/o/app", "scheme"),
+        ("https://ann:hunter2/x@ghcr.io/o/app", "scheme"),
+        ("ann:hunter2@ghcr.io/o/app:v1", "auth="),
+        ("ann:hunter2@localhost:5000/o/app@sha256:" + "a" * 64, "auth="),
+    ],
+)
+def test_parse_does_not_repeat_a_password(text: str, word: str) -> None:
     with pytest.raises(InvalidReferenceError) as caught:
-        Reference.parse("https://ann:p@hunter2@ghcr.io/o/app")
+        Reference.parse(text)
     error = caught.value
     assert "hunter2" not in str(error) + repr(error) + str(error.args)
-    assert "ghcr.io/o/app" in error.found
-    assert "scheme" in error.remedy
+    assert "/o/app" in error.found
+    assert word in error.remedy
+
+
+@pytest.mark.parametrize(
+    "text", ["ghcr.io/o/app@sha256:abc", "ghcr.io/O/app@sha256:" + "a" * 64, "ghcr.io/o/app@"]
+)
+def test_parse_repeats_what_stands_before_a_digest(text: str) -> None:
+    with pytest.raises(InvalidReferenceError) as caught:
+        Reference.parse(text)
+    assert text in caught.value.found
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.core.cache import Cache, Scan
+from spincache_nb.core.cache.found import Later
+from spincache_nb.core.cache.scan_blobs import look_at_blobs
 
 HEX = "0123456789abcdef" * 4
 
@@ -165,3 +167,66 @@ def test_scan_does_not_recurse(root: Path) -> None:
         assert scan(root).tags == ()
     finally:
         subprocess.run(["rm", "-rf", top], check=True)  # pytest's own clean-up recurses
+
+
+def test_scan_looks_at_plain_files_as_closely_as_at_odd_ones(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"sha256{sign}{letter * 64}" for sign in ":_" for letter in "a0f"]
+    names += [f"sha512:{'b' * 128}", "sha256:short", "odd\nname", HEX]
+    for place, name in enumerate(names):
+        for area in ("wasm", "data"):
+            os.utime(put(root / area / name, b"x" * place), ns=(place, 10**18 + place))
+    (root / "data" / names[1]).chmod(0o600)
+    (root / "data" / f"sha256:{'c' * 64}").symlink_to("nowhere")
+    (root / "data" / f"sha256:{'d' * 64}").mkdir()
+    os.link(root / "data" / names[0], root / "data" / f"sha256:{'e' * 64}")
+    fast = scan(root)
+    monkeypatch.setattr(
+        "spincache_nb.core.cache.scan.look_at_blobs",
+        lambda directory, area: ([], {path.name for path in directory.iterdir()}),
+    )
+    slow = scan(root)
+    assert fast.blobs == slow.blobs
+    assert [blob.location for blob in fast.blobs[:10]] == sorted(str(root / "wasm" / name) for name in names)
+    assert sorted(fast.files) == sorted(slow.files)
+    assert fast.problems == slow.problems
+
+
+def test_scan_leaves_out_what_vanishes_while_it_looks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(root / "data" / f"sha256:{HEX}")
+    gone = f"sha256:{'a' * 64}"
+    monkeypatch.setattr("spincache_nb.core.cache.scan.look_at_blobs", lambda directory, area: ([], {gone}))
+    assert scan(root) == Scan((), (), (), ())
+
+
+def test_look_at_blobs_follows_no_link(root: Path) -> None:
+    put(root / "elsewhere" / f"sha256:{HEX}")
+    (root / "data").symlink_to(root / "elsewhere")
+    with pytest.raises(OSError, match="data"):
+        look_at_blobs(root / "data", "data")
+
+
+def test_look_at_blobs_leaves_nothing_open(root: Path) -> None:
+    put(root / "data" / f"sha256:{HEX}")
+    before = os.open(root, os.O_RDONLY)
+    os.close(before)
+    look_at_blobs(root / "data", "data")
+    after = os.open(root, os.O_RDONLY)
+    os.close(after)
+    assert before == after
+
+
+def test_later_is_made_once_and_equal_to_its_items() -> None:
+    made: list[int] = []
+
+    def make() -> list[str]:
+        made.append(1)
+        return ["a", "b"]
+
+    later = Later(make)
+    assert not made
+    assert (later, len(later), later[1], later[:1]) == (("a", "b"), 2, "b", ("a",))
+    assert later != ("a",)
+    assert (hash(later), repr(later), list(later)) == (hash(("a", "b")), "('a', 'b')", ["a", "b"])
+    assert made == [1]

@@ -17,6 +17,7 @@ from spincache_nb.core.pull import pull
 from spincache_nb.core.transfer import Layout, export, import_
 from spincache_nb.errors import (
     ArchiveError,
+    CacheWriteError,
     DigestMismatchError,
     InvalidReferenceError,
     LimitError,
@@ -242,10 +243,36 @@ def test_import_refuses_what_is_no_layout(
 
 def test_import_of_no_tar(cache: Cache, tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"\x1f\x8b" + bytes(2000))
-    with pytest.raises(ArchiveError):
+    with pytest.raises(ArchiveError) as caught:
         import_(cache, tmp_path / "x.tar")
-    with pytest.raises(NotInCacheError):
-        import_(cache, tmp_path / "absent.tar")
+    assert "oci-archive" in caught.value.remedy  # it is this file that is wrong, no app that was pushed
+    for path in (tmp_path / "absent.tar", tmp_path):
+        with pytest.raises(NotInCacheError) as absent:
+            import_(cache, path)
+        assert absent.value.where == str(path)
+        assert "pull" not in absent.value.remedy
+
+
+def test_import_follows_the_callers_own_link(
+    plain_registry: RegistryServer, cache: Cache, tmp_path: Path
+) -> None:
+    references = pulled(plain_registry, cache, KINDS["new"])
+    export(cache, references, tmp_path / "apps.tar")
+    (tmp_path / "latest.tar").symlink_to("apps.tar")
+    other = Cache(tmp_path / "other")
+    assert [one.reference for one in import_(other, tmp_path / "latest.tar")] == references
+    assert read_tree(other.path) == read_tree(cache.path)
+
+
+@pytest.mark.parametrize("target", ["absent/apps.tar", "."])
+def test_export_to_where_no_file_can_be(
+    plain_registry: RegistryServer, cache: Cache, tmp_path: Path, target: str
+) -> None:
+    references = pulled(plain_registry, cache, KINDS["new"])
+    with pytest.raises(CacheWriteError) as caught:
+        export(cache, references, tmp_path / target)
+    assert caught.value.where == str(tmp_path / target)
+    assert "Cache(" not in caught.value.remedy
 
 
 def test_layout_lists_its_references(plain_registry: RegistryServer, cache: Cache, tmp_path: Path) -> None:

@@ -339,6 +339,25 @@ def test_files_are_listed_for_inline_content_without_digest(tmp_path: Path) -> N
     assert set(frames.uses(cache)["digest"]) == {sha256(WEB), sha256(INDEX)}
 
 
+def test_uses_knows_what_a_trigger_names_itself(tmp_path: Path) -> None:
+    locked = {
+        "spin_lock_version": 1,
+        "triggers": [
+            {"id": "t", "trigger_dependencies": {"middleware": [{"source": {"digest": sha256(INDEX)}}]}}
+        ],
+        "components": [
+            {"id": "a", "source": {"content_type": "application/wasm", "digest": sha256(WEB)}, "files": []}
+        ],
+    }
+    cache = cache_of(
+        tmp_path,
+        {f"{folder(web())}/config.json": compact(locked), blob("wasm", WEB): WEB, blob("wasm", INDEX): INDEX},
+    )
+    assert frames.components(cache)["dependency_count"].tolist() == [0]
+    assert set(frames.uses(cache)["digest"]) == {sha256(WEB), sha256(INDEX)}
+    assert set(frames.blobs(cache)["standing"]) == {"referenced"}
+
+
 def test_wasm_of_a_component_is_measured_in_data_too(tmp_path: Path) -> None:
     components = frames.components(cache_of(tmp_path, pulled(odd_artifacts.unknown_media_type())))
     assert components["source_bytes"].tolist() == [len(wasm_module("unknown", 2000))]

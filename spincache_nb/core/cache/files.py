@@ -33,9 +33,10 @@ _CREATE_FLAGS = (
 
 
 _ATTEMPTS = 20
+_FURTHER_BYTES = 64 << 10
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: str | Path) -> BinaryIO:
     """Open a regular file for reading, and nothing else.
 
     Parameters
@@ -75,7 +76,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def explained_reads(path: Path) -> Iterator[None]:
+def explained_reads(path: str | Path) -> Iterator[None]:
     """Turn the system's refusal to read into one of our errors.
 
     Raises
@@ -139,9 +140,11 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
             )
         parts = []
         left = limit + 1
-        while left and (chunk := stream.read(left)):
+        wanted = size + 1  # a buffer of the limit for each of many small files costs more than reading them
+        while left and (chunk := stream.read(min(left, wanted))):
             parts.append(chunk)
             left -= len(chunk)
+            wanted = _FURTHER_BYTES
         return b"".join(parts)
 
 

@@ -6,15 +6,57 @@ than frozen data classes, and a walk makes one of each for every file.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar, overload
 
 from spincache_nb.core.cache.files import read_bounded
 from spincache_nb.core.cache.layout import LOCKED_APP_FILE, MANIFEST_FILE, NameForm
 from spincache_nb.core.digest import Digest
 
 DiskArea = Literal["wasm", "data", "manifests", "other"]
+_Item = TypeVar("_Item")
+
+
+class Later(Sequence[_Item]):
+    """A sequence that is made when somebody looks at it, and equal to any of equal items.
+
+    Parameters
+    ----------
+    make
+        Gives the items; called once, or again by a thread that looks at the same moment.
+    """
+
+    __slots__ = ("_items", "_make")
+
+    def __init__(self, make: Callable[[], Iterable[_Item]]) -> None:
+        self._make = make
+        self._items: tuple[_Item, ...] | None = None
+
+    def _made(self) -> tuple[_Item, ...]:
+        if self._items is None:
+            self._items = tuple(self._make())
+        return self._items
+
+    def __len__(self) -> int:
+        return len(self._made())
+
+    @overload
+    def __getitem__(self, place: int) -> _Item: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[_Item, ...]: ...
+    def __getitem__(self, place: int | slice) -> _Item | tuple[_Item, ...]:
+        return self._made()[place]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._made() == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._made())
+
+    def __repr__(self) -> str:
+        return repr(self._made())
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +206,12 @@ class Scan:
     tags
         Cached tags, sorted by reference.
     files
-        Every regular file under ``registry``, the blobs included.
+        Every regular file under ``registry``, the blobs included; made when it is looked at.
     problems
         Links, folders and other things in wrong places; what cannot be read.
     """
 
     blobs: tuple[StoredBlob, ...]
     tags: tuple[CachedTag, ...]
-    files: tuple[DiskFile, ...]
+    files: Sequence[DiskFile]
     problems: tuple[Problem, ...]

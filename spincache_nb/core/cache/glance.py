@@ -67,7 +67,7 @@ def glance(root: Path, *, most: int = MOST_COUNTED) -> Glance:
     most
         Apps, and files of each area, to count.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):  # noqa: PTH112  # a closed folder makes the methods of Path raise
         return Glance(root, exists=False)
     counts = [sum(1 for _ in islice(_entries(root / area), most + 1)) for area in AREAS]
     apps = read = 0
@@ -82,7 +82,7 @@ def glance(root: Path, *, most: int = MOST_COUNTED) -> Glance:
 
 def _entries(folder: str | os.PathLike[str]) -> Iterator[os.DirEntry[str]]:
     """Entries of a folder, none where it cannot be listed or is a link."""
-    if Path(folder).is_symlink():
+    if os.path.islink(folder):  # noqa: PTH114  # as above
         return
     try:
         with os.scandir(folder) as found:

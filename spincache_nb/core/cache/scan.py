@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
 from spincache_nb.core.cache.files import is_folder, is_link, regular_size
-from spincache_nb.core.cache.found import CachedTag, DiskArea, DiskFile, Problem, Scan, StoredBlob
+from spincache_nb.core.cache.found import (
+    CachedTag,
+    DiskArea,
+    DiskFile,
+    Later,
+    Problem,
+    Scan,
+    StoredBlob,
+)
 from spincache_nb.core.cache.layout import (
     AREAS,
     HARMLESS_NAMES,
@@ -22,10 +32,8 @@ from spincache_nb.core.cache.layout import (
     registry_of_segment,
     shown,
 )
+from spincache_nb.core.cache.scan_blobs import EVERYBODY, look_at_blobs
 
-_EVERYBODY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
-_KIND_AND_READABLE = stat.S_IFMT(0o177777) | _EVERYBODY
-_PLAIN = stat.S_IFREG | _EVERYBODY
 _LOOK = "look at what it is; neither Spin nor this toolkit put it there"
 
 
@@ -70,6 +78,7 @@ class _Walk:
         self.root = root
         self.prefix = len(os.fspath(root))
         self.blobs: list[StoredBlob] = []
+        self.plain: list[StoredBlob] = []  # those of which nothing more is to be said, not yet in `files`
         self.tags: list[CachedTag] = []
         self.files: list[DiskFile] = []
         self.problems: dict[str, Problem] = {}
@@ -87,7 +96,8 @@ class _Walk:
         if manifests is not None and self.is_directory(manifests):
             self.walk_manifests(Path(manifests.path))
         self.tags.sort(key=lambda tag: tag.reference)
-        return Scan(tuple(self.blobs), tuple(self.tags), tuple(self.files), tuple(self.problems.values()))
+        files = Later(partial(_all_files, self.plain, self.files))
+        return Scan(tuple(self.blobs), tuple(self.tags), files, tuple(self.problems.values()))
 
     def entries(self, directory: Path) -> list[os.DirEntry[str]]:
         """Entries of a folder by name; none, and a problem, where it cannot be listed."""
@@ -97,11 +107,14 @@ class _Walk:
         except FileNotFoundError:
             return []
         except OSError as exc:
-            self.unlisted.add(directory)
-            self.problem(
-                directory, "unreadable folder", f"the system says: {exc.strerror}", "check its permissions"
-            )
+            self.unlistable(directory, exc)
             return []
+
+    def unlistable(self, directory: Path, error: OSError) -> None:
+        self.unlisted.add(directory)
+        self.problem(
+            directory, "unreadable folder", f"the system says: {error.strerror}", "check its permissions"
+        )
 
     def problem(self, path: os.PathLike[str], kind: str, detail: str, remedy: str) -> None:
         """Report a fault; the first that is found with a path is the one that counts."""
@@ -150,7 +163,7 @@ class _Walk:
 
     def check_readable(self, entry: os.DirEntry[str], info: os.stat_result) -> None:
         """Ask the system whether this user may read a file whose mode leaves somebody out."""
-        if info.st_mode & _EVERYBODY != _EVERYBODY and not os.access(entry.path, os.R_OK):
+        if info.st_mode & EVERYBODY != EVERYBODY and not os.access(entry.path, os.R_OK):
             self.problem(
                 entry,
                 "unreadable file",
@@ -159,24 +172,20 @@ class _Walk:
             )
 
     def blob_area(self, directory: Path, area: Literal["wasm", "data"]) -> None:
-        """List an area; what nearly every file is, readable and named by a digest, costs one look."""
-        note_blob, note_file = self.blobs.append, self.files.append
-        for entry in self.entries(directory):
-            name, digest = entry.name, digest_of_name(entry.name)
-            if digest is None:
+        """List an area, by name; nearly every file is plain, the others are looked at closely."""
+        try:
+            plain, odd = look_at_blobs(directory, area)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            self.unlistable(directory, exc)
+            return
+        start = len(self.blobs)
+        for entry in self.entries(directory) if odd else ():
+            if entry.name in odd:
                 self.odd_name(entry, area)
-                continue
-            try:
-                info = entry.stat(follow_symlinks=False)
-            except OSError:
-                self.odd_name(entry, area)
-                continue
-            if info.st_mode & _KIND_AND_READABLE != _PLAIN or info.st_nlink > 1:
-                self.odd_name(entry, area)
-                continue
-            size = info.st_size
-            note_file(DiskFile(f"{area}/{name}", area, size))
-            note_blob(StoredBlob(name, entry.path, area, size, info.st_mtime_ns, "digest", digest))
+        self.blobs[start:] = sorted([*plain, *self.blobs[start:]], key=attrgetter("location"))
+        self.plain += plain
 
     def odd_name(self, entry: os.DirEntry[str], area: Literal["wasm", "data"]) -> None:
         """Look closely at an entry of an area that is not what nearly all are."""
@@ -271,6 +280,11 @@ class _Walk:
                 modified_ns=_modified_ns(folder / MANIFEST_FILE),
             )
         )
+
+
+def _all_files(plain: Sequence[StoredBlob], others: Sequence[DiskFile]) -> Iterator[DiskFile]:
+    found = (DiskFile(f"{blob.area}/{blob.name}", blob.area, blob.stored_bytes) for blob in plain)
+    return chain(found, others)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -17,11 +17,13 @@ from spincache_nb.core.cache.found import CachedTag, Scan
 from spincache_nb.core.cache.glance import Glance, glance
 from spincache_nb.core.cache.scan import scan
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.display import size_text
 from spincache_nb.core.history import History
 from spincache_nb.core.manifest import Area
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import (
     CacheError,
+    NoSpaceError,
     NotACacheError,
     NotInCacheError,
     SizeMismatchError,
@@ -58,7 +60,7 @@ class Cache:
     Raises
     ------
     NotACacheError
-        If `root` is itself a ``registry`` directory: its parent was probably meant.
+        If `root` is a file, or itself a ``registry`` directory: its parent was probably meant.
     CacheError
         If no root is given and this system names no cache directory.
 
@@ -207,6 +209,23 @@ class Cache:
 
     # Writing ---------------------------------------------------------------------------------
 
+    def require_room(self, count: int) -> None:
+        """Make sure that there is room for what is to come, before any of it is fetched.
+
+        Raises
+        ------
+        NoSpaceError
+            If the disk has fewer bytes free.
+        """
+        free = self.free_bytes()
+        if count > free:
+            raise NoSpaceError(
+                layout.shown(str(self.path)),
+                f"{size_text(count)} free on the disk",
+                size_text(free),
+                "free some space, or use a directory on another disk",
+            )
+
     def put_blob(
         self,
         area: Area,
@@ -248,12 +267,10 @@ class Cache:
         """
         where = where or str(digest)
         target = self.blob_path(area, digest)
-        created = files.make_directory(target.parent, root=self.path)
         hasher = digest.hasher()
         count = 0
-        new = None
+        new, created = files.new_file_in(target.parent, root=self.path, durable=durable)
         try:
-            new = files.NewFile(target.parent, durable=durable)
             for chunk in chunks:
                 count += len(chunk)
                 if size is not None and count > size:
@@ -265,8 +282,7 @@ class Cache:
             digest.check(hasher.hexdigest(), where=where)
             new.replace(target)
         except BaseException:
-            if new is not None:
-                new.discard()
+            new.discard()
             files.remove_if_empty(created)
             raise
         finally:
@@ -344,9 +360,11 @@ class Cache:
             self.put_blob(target, digest, chunks, size=size, where=f"{source}/{digest}")
 
     def touch_blob(self, area: Area, digest: Digest) -> None:
-        """Make a blob young, so that a prune running beside a pull leaves it alone."""
-        with contextlib.suppress(OSError):  # another user's file may not be touched; it is no fault
-            os.utime(self.blob_path(area, digest))
+        """Make a blob young, if it is there, so that a prune running beside a pull leaves it alone."""
+        location, size = self._look_up(area, digest)
+        if size is not None:
+            with contextlib.suppress(OSError):  # another user's file may not be touched; it is no fault
+                os.utime(location)
 
     def write_tag(
         self, reference: Reference, *, locked_app: bytes, manifest: bytes, durable: bool = False
@@ -389,6 +407,11 @@ class Cache:
             files.remove_if_empty(created)
             raise
         return folder
+
+    def remove_if_empty(self) -> None:
+        """Remove the ``registry`` directory if nothing at all is in it."""
+        if not files.is_link(self.path):
+            files.remove_if_empty([self.path])
 
     def remove_stale(self, reference: Reference | None = None, *, older_than: float = STALE_SECONDS) -> int:
         """Remove unfinished files of killed pulls of this toolkit; never Spin's.
@@ -441,11 +464,16 @@ def _refuse_registry_itself(folder: Path) -> None:
     try:
         found = [part for part in parts if (folder / part).is_dir()]
         nested = (folder / layout.REGISTRY).is_dir()
+        is_file = folder.exists() and not folder.is_dir()
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise CacheError(
             layout.shown(str(folder)), "a folder to look into", reason, "check its permissions"
         ) from exc
+    if is_file:
+        raise NotACacheError(
+            layout.shown(str(folder)), "the directory that holds `registry`", "a file", "name a directory"
+        )
     if nested or not found:
         return
     if folder.name == layout.REGISTRY or layout.MANIFESTS in found:

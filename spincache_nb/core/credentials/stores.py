@@ -158,6 +158,9 @@ def _from_entry(entry: Any, source: str, host: str) -> Credentials | None:
         return Credentials(identity_token=token, source=source)
     if isinstance(auth, str) and auth:
         return _decode(auth, source, host, padded=False)
+    user, password = entry.get("username"), entry.get("password")  # as Docker reads, and Kubernetes writes
+    if isinstance(user, str) and isinstance(password, str) and user:
+        return Credentials.from_pair(user, password, source=source)
     return None
 
 

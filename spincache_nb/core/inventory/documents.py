@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spincache_nb.core.cache import CachedTag, read_bounded
+from spincache_nb.core.cache import CachedTag, StoredBlob, read_bounded
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.layer_texts import LayerTexts
 from spincache_nb.core.inventory.model import ConfigKind, InventoryLimits
@@ -56,8 +57,12 @@ class Documents:
         Whether both documents have vanished since the walk.
     manifest, manifest_digest, locked_app, config_kind
         See `CachedApp`.
+    layer_numbers
+        Of each layer, its place in `LayerTexts.descriptors`; None if it was not read by its text.
     current
         Whether ``config.json`` is what the manifest names: its locked app, or a package's config.
+    recovered
+        The blob in ``data/`` that the locked app was read from, where ``config.json`` is none.
     faults
         At most one for each document.
     """
@@ -66,9 +71,11 @@ class Documents:
     gone: bool = False
     manifest: Manifest | None = None
     manifest_digest: Digest | None = None
+    layer_numbers: array[int] | None = None
     locked_app: LockedApp | None = None
     config_kind: ConfigKind = "missing"
     current: bool = False
+    recovered: StoredBlob | None = None
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -186,7 +193,7 @@ class _Reader:
         tag = self.found.tag
         try:
             known = self.layer_texts.parse(content)
-            document = known if known is not None else parse_manifest(content, where="manifest.json")
+            document = known.manifest if known else parse_manifest(content, where="manifest.json")
         except ManifestError as exc:
             where = exc.where.partition(", ")[2]
             detail = f"{where + ': ' if where else ''}expected {exc.expected}, found {exc.found}"
@@ -198,6 +205,7 @@ class _Reader:
             )
             return
         self.found.manifest = document
+        self.found.layer_numbers = known.numbers if known else None
         candidates = [tag.digest] if tag.digest is not None else []
         self.found.manifest_digest = next(
             (d for d in (*candidates, *known_digests) if Digest.of(content, d.algorithm) == d), None
@@ -299,6 +307,7 @@ class _Reader:
                 self.found.locked_app = parse_locked_app(content, where=blob.name)
             except SpinCacheError:
                 continue
+            self.found.recovered = blob
             return True
         return False
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import re
 import sys
+from array import array
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import Descriptor, Manifest, parse_manifest
@@ -37,32 +39,67 @@ class _OddLayerError(Exception):
     """A layer is not written as nearly all are; `parse_manifest` knows what it is."""
 
 
-class LayerTexts(dict[str, Descriptor]):
-    """Descriptors by the text between their braces, for the manifests of one inventory.
+class KnownLayers(NamedTuple):
+    """A manifest whose layers are known by their texts.
 
-    Equal texts give the very same descriptor, so that what is found out about it can be kept.
+    Parameters
+    ----------
+    manifest
+        As `parse_manifest` reads it.
+    numbers
+        Of each layer, its place in `LayerTexts.descriptors`.
+    """
+
+    manifest: Manifest
+    numbers: array[int]
+
+
+class LayerTexts(dict[str, int]):
+    """Layers by the text between their braces, for the manifests of one inventory.
+
+    Equal texts have the same number, so that what is found out about a layer can be kept, and found
+    again, by number.
+
+    Attributes
+    ----------
+    descriptors : list of Descriptor
+        By number.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.descriptors: list[Descriptor] = []
         self._sizes: dict[Digest, int] = {}
+        self._bytes = array("q")  # declared sizes by number
+        self._configs: dict[Digest, int] = {}
         self._two_sizes = False
+        self._one_text_each = True  # or else some digest is in two texts
 
-    def __missing__(self, text: str) -> Descriptor:
+    def __missing__(self, text: str) -> int:
         match = _LAYER.fullmatch(text)
         if match is None or (match[2] is None) is (match[4] is None):
             raise _OddLayerError
         digest = Digest("sha256", match[3])
         layer = Descriptor(sys.intern(match[1]), digest, int(match[2] or match[4]), _NOTHING)
-        self._note_size(layer)
-        self[text] = layer
-        return layer
+        self._note_size(layer, self._sizes, self._configs)
+        self._bytes.append(layer.size)
+        number = self[text] = len(self.descriptors)
+        self.descriptors.append(layer)
+        return number
 
-    def _note_size(self, descriptor: Descriptor) -> None:
-        if self._sizes.setdefault(descriptor.digest, descriptor.size) != descriptor.size:
+    def _note_size(self, one: Descriptor, these: dict[Digest, int], others: dict[Digest, int]) -> None:
+        """Note the size of a digest, and whether it was met before, other than as the same config."""
+        known = others.get(one.digest, these.get(one.digest) if these is self._sizes else None)
+        if known is not None:
+            self._one_text_each = False
+        if these.setdefault(one.digest, one.size) != one.size or known not in (None, one.size):
             self._two_sizes = True
 
-    def parse(self, data: bytes) -> Manifest | None:
+    def _sum(self, config: Descriptor, numbers: array[int]) -> int:
+        """What config and layers take, each once, where no digest is in two texts."""
+        return config.size + sum(map(self._bytes.__getitem__, set(numbers)))
+
+    def parse(self, data: bytes) -> KnownLayers | None:
         """Read a manifest.
 
         Parameters
@@ -72,7 +109,7 @@ class LayerTexts(dict[str, Descriptor]):
 
         Returns
         -------
-        Manifest or None
+        KnownLayers or None
             What `parse_manifest` gives; None where it has to be asked, be it for the error.
         """
         cut = _cut(data)
@@ -81,15 +118,19 @@ class LayerTexts(dict[str, Descriptor]):
         rest, texts = cut
         try:
             manifest = parse_manifest(rest, where="")
-            layers = tuple(map(self.__getitem__, texts))
+            numbers = array("q", map(self.__getitem__, texts))
         except (ManifestError, _OddLayerError):
             return None
         if not isinstance(manifest, Manifest) or manifest.layers:
             return None
-        self._note_size(manifest.config)
+        layers = tuple(map(self.descriptors.__getitem__, numbers))
+        self._note_size(manifest.config, self._configs, self._sizes)
         if self._two_sizes and not _agree((manifest.config, *layers)):
             return None
-        return replace(manifest, layers=layers)
+        manifest = replace(manifest, layers=layers)
+        if self._one_text_each:
+            manifest.know_total(self._sum(manifest.config, numbers))
+        return KnownLayers(manifest, numbers)
 
 
 def _cut(data: bytes) -> tuple[bytes, list[str]] | None:

@@ -175,7 +175,7 @@ class Inventory:
     blobs
         Files in ``wasm/`` and ``data/``, sorted by area and name.
     files
-        Every regular file under ``registry``, sorted by path.
+        Every regular file under ``registry``, sorted by path; made when they are looked at.
     missing
         What apps need and lack, one per app, digest and area.
     problems
@@ -186,7 +186,7 @@ class Inventory:
     apps: tuple[CachedApp, ...]
     projects: tuple[Project, ...]
     blobs: tuple[InventoriedBlob, ...]
-    files: tuple[DiskFile, ...]
+    files: Sequence[DiskFile]
     missing: tuple[Missing, ...]
     problems: tuple[Problem, ...]
 

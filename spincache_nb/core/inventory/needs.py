@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from spincache_nb.core.cache import StoredBlob
+from spincache_nb.core.cache import AREAS, StoredBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.model import CachedApp, Project
 from spincache_nb.core.inventory.rows import BlobTable, LayerUses
 from spincache_nb.core.manifest import Area
 
 
-def blobs_needed(users: Iterable[CachedApp | Project]) -> set[tuple[Area, Digest]]:
-    """Area and digest of all stored blobs that somebody needs.
+def blobs_needed(users: Iterable[CachedApp | Project]) -> dict[Area, set[Digest]]:
+    """Digests of all stored blobs that somebody needs, by area.
 
     Parameters
     ----------
     users
         Apps and projects.
     """
-    needed: set[tuple[Area, Digest]] = set()
+    needed: dict[Area, set[Digest]] = {area: set() for area in AREAS}
     numbers: dict[int, set[int]] = {}
     tables: dict[int, BlobTable] = {}
     for user in users:
@@ -28,10 +28,13 @@ def blobs_needed(users: Iterable[CachedApp | Project]) -> set[tuple[Area, Digest
             tables[id(uses.table)] = uses.table
             numbers.setdefault(id(uses.table), set()).update(uses.numbers)
         else:
-            needed.update((use.area, use.digest) for use in uses)
+            for use in uses:
+                needed[use.area].add(use.digest)
     for which, table in tables.items():
-        found = (table.blobs[number] for number in numbers[which])
-        needed.update((blob.area, blob.digest) for blob in found if blob.digest is not None)
+        for number in numbers[which]:
+            blob = table.blobs[number]
+            if blob.digest is not None:
+                needed[blob.area].add(blob.digest)
     return needed
 
 

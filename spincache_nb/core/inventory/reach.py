@@ -59,6 +59,8 @@ class Reach:
         self._places: set[int] = set()
         self._table, self._place = plain.table, plain.places  # of one moment
         self._follow_layers()
+        if documents.recovered is not None:  # all that is known of the app, if no layer is it
+            self.use(documents.recovered, "content ref")
         self._follow_wasm()
         self._follow_files()
 
@@ -81,9 +83,10 @@ class Reach:
         if manifest is None:
             return ()
         if self._odd is None or not self._plain.is_current():
-            _, self._odd = self._plain.sort_out(manifest.layers)
+            _, self._odd = self._plain.sort_out(manifest.layers, self.documents.layer_numbers)
         lacking = {id(layer) for layer in self._odd if not self._is_stored(layer)}
-        return ManifestLayers(manifest.layers, lacking)
+        numbers = self.documents.layer_numbers
+        return ManifestLayers(manifest.layers, lacking, numbers, self._plain.descriptors)
 
     def _is_stored(self, layer: Descriptor) -> bool:
         manifest = self.documents.manifest
@@ -101,7 +104,7 @@ class Reach:
         package = self.documents.kind == "package" and len(manifest.layers) == 1
         odd: Sequence[Descriptor] = manifest.layers
         if not package:
-            self._places, odd = self._plain.sort_out(manifest.layers)
+            self._places, odd = self._plain.sort_out(manifest.layers, self.documents.layer_numbers)
             self._table, self._place = self._plain.table, self._plain.places
             self._odd = odd
         for layer in dict.fromkeys(odd):
@@ -146,10 +149,9 @@ class Reach:
 
     def _wasm_digests(self) -> Iterator[Digest]:
         app = self.documents.locked_app
-        for component in app.components if app is not None else ():
-            for source in (component.source, *(d.source for d in component.dependencies)):
-                if source.digest is not None:
-                    yield source.digest
+        for source in app.binaries() if app is not None else ():
+            if source.digest is not None:
+                yield source.digest
 
     def _follow_wasm(self) -> None:
         for digest in sorted(self._wasm):

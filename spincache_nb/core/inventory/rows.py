@@ -114,13 +114,25 @@ class ManifestLayers(_Rows[CachedLayer]):
         As the manifest has them.
     lacking
         Identities of the descriptors that are not stored.
+    numbers
+        Of each, its place in `known`; None if they have none.
+    known
+        Descriptors of many manifests.
     """
 
-    __slots__ = ("descriptors", "lacking")
+    __slots__ = ("descriptors", "known", "lacking", "numbers")
 
-    def __init__(self, descriptors: Sequence[Descriptor], lacking: Collection[int]) -> None:
+    def __init__(
+        self,
+        descriptors: Sequence[Descriptor],
+        lacking: Collection[int],
+        numbers: array[int] | None = None,
+        known: Sequence[Descriptor] = (),
+    ) -> None:
         self.descriptors = descriptors
         self.lacking = lacking
+        self.numbers = numbers
+        self.known = known
 
     def __len__(self) -> int:
         return len(self.descriptors)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
 from spincache_nb.core.cache import AREAS, Cache, DiskFile, Scan, StoredBlob
+from spincache_nb.core.cache.found import Later
 from spincache_nb.core.cache.layout import file_name, form_of_name, shown
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import Area
@@ -50,13 +52,13 @@ class StoredBlobs:
     def blobs(self) -> list[StoredBlob]:
         """Every file in ``wasm/`` and ``data/``, whatever its name, sorted by area and name."""
         blobs = self._scan.blobs if self._changed is None else self._changed.blobs.values()
-        return sorted(blobs, key=attrgetter("area", "name"))
+        by_name = sorted(blobs, key=attrgetter("name"))  # twice on text: the walk has them nearly so
+        by_name.sort(key=attrgetter("area"))
+        return by_name
 
-    def files(self) -> list[DiskFile]:
-        """Every regular file under ``registry``, sorted by path."""
-        if self._changed is None:
-            return sorted(self._scan.files, key=attrgetter("path"))
-        return [file for _, file in sorted(self._changed.files.items())]
+    def files(self) -> Sequence[DiskFile]:
+        """Every regular file under ``registry``, sorted by path; to be looked at when nothing changes."""
+        return Later(partial(_sorted_files, self._scan, self._changed))
 
     def _changing(self) -> _Changed:
         """What was found, in a form that can be changed; rarely needed, so made when it is."""
@@ -88,7 +90,7 @@ class StoredBlobs:
         if blob.digest is None:
             return False
         found = self._found[blob.area].get(blob.digest)
-        return found is not None and found.name == blob.name
+        return found is blob or (found is not None and found.name == blob.name)
 
     def look_again(self, blob: StoredBlob) -> StoredBlob | None:
         """Ask the system once more about a blob that seems damaged: somebody may just write it."""
@@ -146,6 +148,12 @@ class StoredBlobs:
         files.pop((f"{blob.area}/{blob.name}", 0), None)
         if blob.digest is not None and self.is_found(blob):
             del self._found[blob.area][blob.digest]
+
+
+def _sorted_files(scan: Scan, changed: _Changed | None) -> list[DiskFile]:
+    if changed is None:
+        return sorted(scan.files, key=attrgetter("path"))
+    return [file for _, file in sorted(changed.files.items())]
 
 
 def _numbered(files: Iterable[DiskFile]) -> dict[tuple[str, int], DiskFile]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from spincache_nb.core.cache import Cache, CachedTag, Problem, Scan, StoredBlob
+from spincache_nb.core.cache import AREAS, Cache, CachedTag, Problem, Scan, StoredBlob
 from spincache_nb.core.cache.layout import HARMLESS_NAMES, file_name
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History
+from spincache_nb.core.inventory.allocation import no_collections
 from spincache_nb.core.inventory.archives import follow_archives
 from spincache_nb.core.inventory.documents import Documents, read_documents
 from spincache_nb.core.inventory.faults import Faults
@@ -46,7 +45,7 @@ _ODD_NAMES = {
     "other": (
         "misnamed file",
         "its name is no digest, so nothing finds it",
-        "look at what it is, then remove it or prune",
+        "look at what it is, then move or remove it; prune leaves it",
     ),
 }
 
@@ -93,24 +92,8 @@ def take_inventory(
     be; only hashing tells more. What seems damaged or missing is looked at twice, since others may
     be writing.
     """
-    with _no_collections():
+    with no_collections():
         return _Taking(cache, limits or InventoryLimits(), history).run(projects)
-
-
-@contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """Keep Python's cyclic garbage collector out while very many values are made, none of them garbage.
-
-    It would look at all of them over and over, which takes longer than making them. It is switched
-    on again only by whoever found it on, so that threads cannot leave it off.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class _Taking:
@@ -136,7 +119,7 @@ class _Taking:
             apps=apps,
             projects=found,
             blobs=blobs,
-            files=tuple(self.stored.files()),
+            files=self.stored.files(),
             missing=tuple(lost for reach in reaches for lost in reach.missing.values()),
             problems=self.faults.problems(),
         )
@@ -146,7 +129,8 @@ class _Taking:
     def reach_apps(self) -> list[Reach]:
         known = known_digests(self.history, self.cache)
         reaches = []
-        texts, plain = LayerTexts(), PlainLayers(self.stored)
+        texts = LayerTexts()
+        plain = PlainLayers(self.stored, texts.descriptors)
         for tag in self.scan.tags:
             documents = read_documents(
                 tag,
@@ -213,25 +197,31 @@ class _Taking:
         blobs = self.stored.blobs()
         needed = blobs_needed(users)
         faulty = set(self.faults.scanned_paths())
-        odd = [one for one in blobs if not one.stored_bytes or f"{one.area}/{one.name}" in faulty]
+        odd = [
+            one for one in blobs if not one.stored_bytes or (faulty and f"{one.area}/{one.name}" in faulty)
+        ]
         names = apps_needing(odd, users)
-        for (area, name), references in names.items():
+        for place, references in names.items():
             for reference in references:
-                self.faults.blame(f"{area}/{name}", reference)
+                self.faults.blame("/".join(place), reference)
+        found = {area: self.stored.found_in(area) for area in AREAS}
         for blob in blobs:
-            if blob.digest is None:
+            digest, area = blob.digest, blob.area
+            if digest is not None and blob.stored_bytes and found[area].get(digest) is blob:
+                standing: Standing = "referenced" if digest in needed[area] else "unreferenced"
+                yield InventoriedBlob(blob, digest, standing)  # as nearly all are
+            elif digest is None:
                 if not self.stored.is_gone(blob):
                     self.report_odd(blob)
                     yield InventoriedBlob(blob, None, "temporary" if blob.form == "temporary" else "misnamed")
             elif not self.stored.is_found(blob):
-                self.report_second(blob, blob.digest)
+                self.report_second(blob, digest)
                 yield InventoriedBlob(blob, None, "misnamed")
             else:
-                key = (blob.area, blob.digest)
-                current = blob if blob.stored_bytes else self.check_empty(blob, names[blob.area, blob.name])
+                current = blob if blob.stored_bytes else self.check_empty(blob, names[area, blob.name])
                 if current is not None:
-                    standing: Standing = "referenced" if key in needed else "unreferenced"
-                    yield InventoriedBlob(current, blob.digest, standing)
+                    standing = "referenced" if digest in needed[area] else "unreferenced"
+                    yield InventoriedBlob(current, digest, standing)
 
     def report_odd(self, blob: StoredBlob) -> None:
         if blob.name not in HARMLESS_NAMES:

@@ -143,6 +143,7 @@ class Asking:
         self._means: dict[Reference, Digest] = {}
         self._wanted_by: dict[Digest, list[Reference]] = {}
         self._asked_by_tag: set[Reference] = set()
+        self._nowhere: set[Digest] = set()
         self._heads: dict[Future[Digest | None], Reference] = {}
         self._fetches: dict[Future[Served], _Wish] = {}
         self._by_head = False
@@ -205,11 +206,11 @@ class Asking:
         """Wait for answers, and see for each tag concerned what comes next."""
         tasks: list[Future[Any]] = [*self._heads, *self._fetches]
         done, _ = wait(tasks, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-        for head in self._heads.keys() & done:
+        for head in [head for head in self._heads if head in done]:
             reference = self._heads.pop(head)
             self._take_head(reference, head)
             self._go_on(pool, reference)
-        for fetch in self._fetches.keys() & done:
+        for fetch in [fetch for fetch in self._fetches if fetch in done]:
             for reference in self._take_manifest(pool, self._fetches.pop(fetch), fetch):
                 self._go_on(pool, reference)
 
@@ -219,12 +220,14 @@ class Asking:
             digest = head.result()
         except NotFoundError:
             return
+        except AccessDeniedError:
+            digest = None  # some gateways let no HEAD through; whether a GET comes through, it will say
         except SpinCacheError as exc:
             _raise_if_for_all(exc)
             digest = None
         if digest is None:
             self._by_head = False  # this registry does not say
-        else:
+        elif digest not in self._nowhere:
             self._means[reference] = digest
 
     def _take_manifest(
@@ -249,9 +252,10 @@ class Asking:
     ) -> None:
         """Ask again by tag where the digest was only the word of a HEAD answer; else give up."""
         for reference in concerned:
-            of_the_tag = wish.digest is not None and self._means.get(reference) == wish.digest
-            if of_the_tag and reference not in self._asked_by_tag:
+            by_head = reference not in self._asked_by_tag and self._means.get(reference) == wish.digest
+            if by_head and wish.digest is not None:
                 del self._means[reference]
+                self._nowhere.add(wish.digest)
                 self._fetch(pool, reference, None)
             else:
                 self._give_up(reference, exc)

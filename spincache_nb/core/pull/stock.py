@@ -57,9 +57,10 @@ class ComingApp:
     def named_content(self) -> set[tuple[Area, Digest]]:
         """Blobs that the locked app names, with the area in which Spin looks first."""
         named: set[tuple[Area, Digest]] = set()
-        for component in self.locked_app.components if self.locked_app else ():
-            wasm = (component.source, *(d.source for d in component.dependencies))
-            named.update(("wasm", ref.digest) for ref in wasm if ref.digest)
+        if self.locked_app is None:
+            return named
+        named.update(("wasm", ref.digest) for ref in self.locked_app.binaries() if ref.digest)
+        for component in self.locked_app.components:
             files = (file.content for file in component.files)
             named.update(("data", ref.digest) for ref in files if ref.digest and not ref.inline)
         return named
@@ -218,8 +219,7 @@ class Stock:
         needed.update(digest for _, digest in app.named_content())
         for digest in needed:
             for area in AREAS:
-                if self.cache.blob_size(area, digest) is not None:
-                    self.cache.touch_blob(area, digest)
+                self.cache.touch_blob(area, digest)
 
 
 def _check_text(content: bytes, *, where: str) -> None:

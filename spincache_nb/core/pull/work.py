@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,10 +17,10 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History, PullRecord
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.pull.decide import JOBS, Source, decide, resolve
-from spincache_nb.core.pull.stock import ComingApp, Stock
+from spincache_nb.core.pull.stock import ComingApp, Stock, WantedBlob
 from spincache_nb.core.pull.values import PullPlan, PullResult, result_of
 from spincache_nb.core.reference import Reference
-from spincache_nb.errors import CacheError, NoSpaceError, PullCancelled
+from spincache_nb.errors import CacheError, PullCancelled
 
 _POLL_SECONDS = 0.05
 
@@ -62,11 +63,13 @@ class Work:
         )
         self.history = options.history if options.history is not None else cache.history
         self.started = time.perf_counter()
+        self.sharing = threading.Lock()
         self.telling = threading.Lock()
         self.wire_bytes_told = 0
         self.pool = ThreadPoolExecutor(options.jobs, thread_name_prefix="spincache-pull")
 
     def run(self, references: Sequence[Reference]) -> list[PullResult]:
+        was_there = os.path.lexists(self.cache.path)
         try:
             apps = self.prepare(references)
             self.watch(self.pool.submit(self.stock.fetch_documents, app) for app in apps)
@@ -77,6 +80,8 @@ class Work:
             raise
         finally:
             self.pool.shutdown(wait=True, cancel_futures=True)
+            if not was_there:
+                self.cache.remove_if_empty()  # nothing came, so nothing stays
         return [app.result for app in apps if app.result is not None]
 
     def prepare(self, references: Sequence[Reference]) -> list[ComingApp]:
@@ -90,14 +95,7 @@ class Work:
         for app in apps:
             self.cache.remove_stale(app.resolved.reference)
         total = sum(app.plan.fetch_bytes for app in apps)
-        free = self.cache.free_bytes()
-        if total > free:
-            raise NoSpaceError(
-                str(self.cache.path),
-                f"{total} bytes free on the disk",
-                f"{free}",
-                "free some space, or name another directory with Cache(dir)",
-            )
+        self.cache.require_room(total)
         self.report(ProgressEvent("plan", total=total))
         return apps
 
@@ -111,21 +109,36 @@ class Work:
                 if digest in users:
                     users[digest].append(app)
                     app.waiting += 1
-        tasks: dict[Future[Any], Digest | None] = {
-            self.pool.submit(self.stock.fetch_blob, blob): digest
-            for digest, blob in sorted(blobs.items(), key=lambda item: -item[1].descriptor.size)
-        }
-        tasks.update((self.pool.submit(self.finish, app), None) for app in apps if not app.waiting)
+        coming = iter(sorted(blobs.items(), key=lambda item: -item[1].descriptor.size))
+        ready = [app for app in apps if not app.waiting]
+        workers = min(self.options.jobs, len(blobs))
+        self.watch(
+            [self.pool.submit(self.finish, app) for app in ready]
+            + [self.pool.submit(self.fetch_next, coming, users) for _ in range(workers)]
+        )
 
-        def after(task: Future[Any]) -> list[Future[Any]]:
-            ready = []
-            for app in users.get(digest, []) if (digest := tasks.get(task)) else []:
-                app.waiting -= 1
-                if not app.waiting:
-                    ready.append(self.pool.submit(self.finish, app))
-            return ready
+    def fetch_next(
+        self, coming: Iterator[tuple[Digest, WantedBlob]], users: Mapping[Digest, Sequence[ComingApp]]
+    ) -> None:
+        """Fetch one blob after the other until none is left, and finish the apps that waited for them.
 
-        self.watch(list(tasks), after)
+        A future for each blob would wake the caller's thread for each, and with tiny blobs these
+        hand-overs between threads cost more than the requests.
+        """
+        while True:
+            self.check()
+            with self.sharing:
+                following = next(coming, None)
+            if following is None:
+                return
+            digest, blob = following
+            self.stock.fetch_blob(blob)
+            with self.sharing:
+                for app in users[digest]:
+                    app.waiting -= 1
+                ready = [app for app in users[digest] if not app.waiting]
+            for app in ready:
+                self.finish(app)
 
     def finish(self, app: ComingApp) -> None:
         """Check that all is there, write the tag, and record the pull."""
@@ -179,16 +192,11 @@ class Work:
         if self.stop.is_set() or (self.options.cancel is not None and self.options.cancel.is_set()):
             raise PullCancelled("pull", "", "", "stopped; blobs that were complete are kept")
 
-    def watch(
-        self,
-        tasks: Iterable[Future[Any]],
-        after: Callable[[Future[Any]], list[Future[Any]]] = lambda task: [],
-    ) -> None:
-        """Wait for tasks, and for those that `after` adds; stop at a cancel or the first error."""
+    def watch(self, tasks: Iterable[Future[Any]]) -> None:
+        """Wait for tasks; stop at a cancel or the first error."""
         running = set(tasks)
         while running:
             done, running = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             self.check()
             for task in done:
                 task.result()
-                running.update(after(task))

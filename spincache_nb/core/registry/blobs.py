@@ -28,8 +28,8 @@ def stream_blob(requests: Requests, reference: Reference, descriptor: Descriptor
     """Fetch a blob in pieces; see `RegistryClient.stream_blob`."""
     where = f"{reference}, blob {descriptor.digest}"
     wish = Wish(where, f"the blob of {descriptor.size} bytes", "the registry has lost it, push the app again")
-    sources = [_from_registry(requests, reference, descriptor.digest, wish)]
-    sources += [_from_elsewhere(requests.web, url, wish) for url in descriptor.urls]
+    sources = [_from_registry(requests, reference, descriptor, wish)]
+    sources += [_from_elsewhere(requests.web, url, wish, descriptor.size) for url in descriptor.urls]
     failure: SpinCacheError | None = None
     position = 0
     for source in sources:
@@ -53,11 +53,12 @@ def stream_url(web: Web, url: str, *, where: str, size: int | None) -> Iterator[
     yield from Download(_from_elsewhere(web, url, wish), size=size, where=where, retrier=web.retrier)
 
 
-def _from_registry(requests: Requests, reference: Reference, digest: Digest, wish: Wish) -> OpenAt:
+def _from_registry(requests: Requests, reference: Reference, blob: Descriptor, wish: Wish) -> OpenAt:
+    digest = blob.digest
     target = f"/v2/{reference.repository}/blobs/{digest}"
 
     def ask(more: Mapping[str, str]) -> Answer:
-        answer = requests.ask(reference, target, more, wish, good=HOPED_FOR)
+        answer = requests.ask(reference, target, more, wish, good=HOPED_FOR, size=blob.size)
         try:
             announced = announced_digest(answer.headers, where=wish.where)
             if announced is not None and announced.algorithm == digest.algorithm:
@@ -70,11 +71,11 @@ def _from_registry(requests: Requests, reference: Reference, digest: Digest, wis
     return ask
 
 
-def _from_elsewhere(web: Web, text: str, wish: Wish) -> OpenAt:
+def _from_elsewhere(web: Web, text: str, wish: Wish, size: int | None = None) -> OpenAt:
     def ask(more: Mapping[str, str]) -> Answer:
         url = parse_url(text, where=wish.where)
         check_plain(url, insecure=web.insecure, where=wish.where)
-        answer = web.send(Ask(url, more))
+        answer = web.send(Ask(url, more, size=size))
         if answer.status not in HOPED_FOR:
             raise refusal(answer, wish, _ANYBODY)
         return answer

@@ -37,6 +37,7 @@ class Requests:
         *,
         good: tuple[int, ...] = (200,),
         head: bool = False,
+        size: int | None = None,
     ) -> Answer:
         """Ask for something, and once more with what the registry wants to see.
 
@@ -54,6 +55,8 @@ class Requests:
             Statuses that are hoped for.
         head
             Whether only the head of the answer is wanted.
+        size
+            Bytes that the body must have, if that is known and their digest will be checked.
 
         Returns
         -------
@@ -69,13 +72,13 @@ class Requests:
         """
         url = self.web.url(reference.host, target)
         used = self._authorizer.header_for(reference)
-        answer = self.web.send(Ask(url, headers, used, head=head))
+        answer = self.web.send(Ask(url, headers, used, head=head, size=size))
         if answer.status == 401 and answer.at_home:
             answer.discard()
             challenges = answer.headers.get_list("WWW-Authenticate")
             header = self._authorizer.meet(reference, challenges, used)
             if header is not None:
-                answer = self.web.send(Ask(url, headers, header, head=head))
+                answer = self.web.send(Ask(url, headers, header, head=head, size=size))
         if answer.status not in good:
             raise refusal(answer, wish, self._authorizer.access(reference))
         return answer

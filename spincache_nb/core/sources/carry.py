@@ -198,14 +198,7 @@ class _SourcesPull:
     def fetch(self, plan: SourcesPlan, missing: dict[Digest, _Missing]) -> dict[str, int]:
         """Make sure that there is room, then fetch, largest first; gives sizes by digest."""
         self.cache.remove_stale()
-        free = self.cache.free_bytes()
-        if plan.fetch_bytes > free:
-            raise NoSpaceError(
-                str(self.cache.path),
-                f"{plan.fetch_bytes} bytes free on the disk",
-                f"{free}",
-                "free some space, or name another directory with Cache(dir)",
-            )
+        self.cache.require_room(plan.fetch_bytes)
         self.report(ProgressEvent("plan", total=plan.fetch_bytes))
         for source in plan.distinct():
             if source.stored:

@@ -26,6 +26,7 @@ from spincache_nb.errors import (
 _DOCUMENT_LIMIT = 64 << 20
 _ENTRY_LIMIT = 1_000_000
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+_LAYOUT_TAR = "the uncompressed tar of an OCI image layout"
 _REMEDY = "write it with spincache-nb export, or skopeo copy ... oci-archive:FILE"
 
 
@@ -62,7 +63,7 @@ class Layout:
     wire_bytes = 0
 
     def __init__(self, path: str | os.PathLike[str], *, names: Mapping[str, str] | None = None) -> None:
-        self.path = Path(path).expanduser()
+        self.path = _real_path(path)
         self._places = _places_in_tar(self.path) if not self.path.is_dir() else None
         index = parse_object(
             self._read("index.json", _DOCUMENT_LIMIT),
@@ -196,9 +197,28 @@ def _places_in_tar(path: Path) -> dict[str, tuple[int, int]]:
                     raise LimitError(str(path), f"at most {_ENTRY_LIMIT} entries", "more", _REMEDY)
                 if entry.is_file and entry.pieces is None:
                     places[entry.name.removeprefix("./")] = (entry.offset, entry.size)
+    except ArchiveError as exc:
+        raise ArchiveError(str(path), _LAYOUT_TAR, exc.found, _REMEDY) from exc
     except OSError as exc:
-        raise ArchiveError(str(path), "an uncompressed tar", exc.strerror or str(exc), _REMEDY) from exc
+        raise ArchiveError(str(path), _LAYOUT_TAR, exc.strerror or str(exc), _REMEDY) from exc
     return places
+
+
+def _real_path(path: str | os.PathLike[str]) -> Path:
+    """Where a layout is, once it is clear that something of it is there; the caller's link is followed.
+
+    Raises
+    ------
+    NotInCacheError
+        If nothing is there, or a folder that holds no layout.
+    """
+    given = Path(path).expanduser()
+    real = os.path.realpath(given)
+    if not os.path.exists(real):  # noqa: PTH110  # which says no where it may not look
+        raise NotInCacheError(str(given), "an OCI image layout", "nothing", "check the path")
+    if os.path.isdir(real) and not os.path.isfile(os.path.join(real, "index.json")):  # noqa: PTH112, PTH113, PTH118
+        raise NotInCacheError(str(given), "an OCI image layout", "a folder without index.json", _REMEDY)
+    return Path(real)
 
 
 def _names_a_registry(text: str) -> bool:

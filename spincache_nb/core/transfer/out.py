@@ -23,7 +23,7 @@ from spincache_nb.core.manifest import (
     parse_manifest,
 )
 from spincache_nb.core.reference import Reference
-from spincache_nb.errors import DigestMismatchError, ManifestError, NotInCacheError
+from spincache_nb.errors import CacheWriteError, DigestMismatchError, ManifestError, NotInCacheError
 
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
@@ -112,6 +112,10 @@ def export(
     known = known_digests(history if history is not None else cache.history, cache)
     packed = [_pack(cache, text, rewritten, known) for text in texts]
     path = Path(target).expanduser().absolute()
+    with refused_writes(path):
+        found = "a folder" if path.is_dir() else "" if path.parent.exists() else f"no folder {path.parent}"
+    if found:
+        raise CacheWriteError(str(path), "a file to write the apps to", found, "name another file")
     new = NewFile(path.parent)
     try:
         with (

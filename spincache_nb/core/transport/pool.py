@@ -13,6 +13,9 @@ from spincache_nb.core.transport.addresses import Origin
 from spincache_nb.core.transport.proxies import Proxy
 from spincache_nb.core.transport.wire import Wire
 
+_INTERIM = range(102, 200)
+"""Heads before the one that counts; http.client itself skips 100, and 101 answers what is never asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -49,8 +52,17 @@ class Connection:
             self._http.putheader("Proxy-Authorization", self.route.proxy.authorization)
         self._http.endheaders(request.read() or None)
         answer = self._http.getresponse()
+        while answer.status in _INTERIM:
+            answer = self._next_head(answer, request.method)
         _check_head(answer)
         return answer
+
+    def _next_head(self, interim: http.client.HTTPResponse, method: str) -> http.client.HTTPResponse:
+        """Read the head that follows an interim one, such as Early Hints (RFC 9110, 15.2)."""
+        interim.close()
+        following = http.client.HTTPResponse(cast(Any, self.wire), method=method)
+        following.begin()
+        return following
 
 
 def _absolute(url: httpx.URL) -> str:

@@ -50,6 +50,8 @@ class Ask:
         Fields to POST, secrets perhaps; no redirect is followed then. None for a request that reads.
     head
         Whether only the head of the answer is wanted (HEAD).
+    size
+        Bytes that the body must have, if that is known and their digest will be checked.
     """
 
     url: httpx.URL
@@ -57,6 +59,7 @@ class Ask:
     authorization: str | None = None
     form: Mapping[str, str] | None = None
     head: bool = False
+    size: int | None = None
 
     def __repr__(self) -> str:
         return f"Ask({public_url(self.url)!r})"
@@ -187,7 +190,7 @@ class Web:
             answer = self._exchange(ask, url, authorization)
             answer.at_home = origin_of(url) == origin_of(ask.url)
             if answer.status not in _REDIRECTS:
-                answer.check_encoding()
+                answer.check_encoding(ask.size)
                 return answer
             target = self._target(ask, answer)
             if target in seen:

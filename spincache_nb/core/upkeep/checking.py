@@ -155,7 +155,7 @@ def examine(
         if promised(entry.blob) is not None and (only is None or (entry.blob.area, entry.blob.name) in only)
     ]
     reporter = Reporter(progress, what="verify")
-    checker = _Checker(reporter, jobs, cancel)
+    checker = _Checker(reporter if progress else None, jobs, cancel)
     try:
         reporter(ProgressEvent("plan", total=sum(blob.stored_bytes for blob in blobs)))
         wrong, changing = checker.check(blobs)
@@ -167,14 +167,15 @@ def examine(
 class _Checker:
     """Hashes files, and those that seem wrong again."""
 
-    def __init__(self, report: Reporter, jobs: int | None, cancel: threading.Event | None) -> None:
+    def __init__(self, report: Reporter | None, jobs: int | None, cancel: threading.Event | None) -> None:
         self.report = report
         self.jobs = jobs
         self.cancel = cancel
 
     def check(self, blobs: Iterable[StoredBlob]) -> tuple[list[Hashed], list[Hashed]]:
         """Give files that are wrong, and files that keep changing."""
-        suspects = [one for one in self.hash(blobs, self.told) if not one.is_right]
+        told = self.told if self.report is not None else _silent
+        suspects = [one for one in self.hash(blobs, told) if not one.is_right]
         wrong: list[Hashed] = []
         for _ in range(_ROUNDS):
             if not suspects:
@@ -193,6 +194,8 @@ class _Checker:
         return hash_blobs(blobs, jobs=self.jobs, told=told, cancelled=self.cancelled)
 
     def told(self, blob: StoredBlob, count: int) -> None:
+        if self.report is None:
+            return
         digest = str(promised(blob) or "")
         self.report(ProgressEvent("bytes", digest=digest, count=count, total=blob.stored_bytes))
 
@@ -252,10 +255,14 @@ def _is_fresh(state: FileState | None) -> bool:
 
 def _rows(inventory: Inventory, wrong: Iterable[Hashed], changing: Iterable[Hashed]) -> tuple[Problem, ...]:
     """Add what hashing tells to what the inventory knows, one row for each fault."""
-    users: dict[tuple[str, Digest], list[str]] = {}
+    wrong = list(wrong)
+    users: dict[tuple[str, Digest | None], list[str]] = {
+        (one.blob.area, one.blob.digest): [] for one in wrong
+    }
     apps = {app.reference for app in inventory.apps}
-    for use in inventory.uses():
-        users.setdefault((use.area, use.digest), []).append(use.user)
+    for use in inventory.uses() if users else ():
+        if (use.area, use.digest) in users:
+            users[use.area, use.digest].append(use.user)
     rows = list(inventory.problems)
     known = {row.path for row in rows if row.kind in ("damaged blob", "unreadable file")}
     for one in wrong:

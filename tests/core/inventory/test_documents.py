@@ -169,6 +169,19 @@ def test_locked_app_is_recovered_from_data(tmp_path: Path, label: bool, layer: b
     assert set(standings(inventory).values()) == {"referenced"}
 
 
+@pytest.mark.parametrize("manifest", [None, b"{"], ids=["missing", "damaged"])
+def test_recovered_locked_app_is_needed_whatever_the_manifest_says(
+    tmp_path: Path, manifest: bytes | None
+) -> None:
+    tree = caches.image_config_left()
+    del tree[WEB_MANIFEST]
+    if manifest is not None:
+        tree[WEB_MANIFEST] = manifest
+    inventory = taken(tmp_path, tree)
+    assert app(inventory, WEB_V1).locked_app is not None
+    assert set(standings(inventory).values()) == {"referenced"}
+
+
 def test_locked_app_that_is_nowhere_is_one_problem(tmp_path: Path) -> None:
     inventory = taken(tmp_path, caches.image_config_left(stuck=False))
     found = app(inventory, WEB_V1)

@@ -97,6 +97,17 @@ def test_stream_blob_refuses_a_header_that_names_other_bytes(server: HostileServ
     assert server.body_bytes < len(DATA) or len(server.requests) == 1
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_stream_blob_takes_the_bytes_of_a_coding_that_is_a_mere_label(
+    server: HostileServer, broken: bool
+) -> None:
+    if broken:
+        server.on(PATH, faults.Cut(100_000))
+    server.always(PATH, faults.Relabel({"Content-Encoding": "gzip"}))
+    assert fetch(server) == DATA
+    assert ranges(server) == [None, "bytes=100000-"][: 1 + broken]
+
+
 def test_stream_blob_refuses_gzip(server: HostileServer) -> None:
     server.on(PATH, faults.Gzipped())
     with pytest.raises(ProtocolError):

@@ -434,4 +434,4 @@ def test_artifact_is_read_whole(hostile: HostileServer) -> None:
         assert client.fetch_document(reference, blob_of(config)) == config
         assert b"".join(client.stream_blob(reference, blob_of(layer))) == layer
         assert list(client.tags(reference)) == ["v1"]
-        assert client.wire_bytes == hostile.body_bytes
+        behaviours.wait_until(lambda: client.wire_bytes == hostile.body_bytes)

@@ -292,7 +292,6 @@ def test_sixteen_threads_get_their_own_answers(hostile: HostileServer) -> None:
         b"HTTP/1.1 99 Low\r\n\r\n",
         b"HTTP/1.1 1000 High\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
-        b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK + b"\r\n",
         OK + b"Content-Length: 200000\r\n",
         OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
@@ -314,10 +313,21 @@ def test_answer_that_is_not_http_is_one_clear_error(hostile: HostileServer, answ
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints\r\nLink: </x>"])
+def test_answer_after_interim_heads_is_the_one_that_counts(hostile: HostileServer, interim: bytes) -> None:
+    heads = (b"HTTP/1.1 " + interim + b"\r\n\r\n") * 2
+    hostile.always("*", Raw(heads + OK + b"Content-Length: 200000\r\n\r\n" + DATA, stays=True))
+    with quick_client(retries=ONCE) as client:
+        for _ in range(3):
+            assert b"".join(client.stream_blob(ref(f"{hostile.name}/org/app:v1"), BLOB)) == DATA
+    assert hostile.connections == 1
+
+
 @pytest.mark.parametrize(
     "endless",
     [
         Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        Endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
         Endless(b"", b"x"),
         Endless(OK, b"X: y\r\n"),
         Endless(OK + b"X: ", b"y"),

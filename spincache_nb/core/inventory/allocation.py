@@ -1,0 +1,50 @@
+"""Making very many values without Python's cyclic garbage collector looking at them over and over."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+from collections.abc import Iterator
+
+
+class _Pause:
+    """How many are making values at this moment, and what the collector was like before the first."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+        self.was_on = True
+
+
+_pause = _Pause()
+
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Keep the collector out while very many values are made, none of them garbage.
+
+    Each of its runs goes through all values that are young, which for an inventory takes longer than
+    making them. It is off for the whole process, since Python knows no other way: garbage of other threads
+    that is in cycles waits until then, all else is freed as ever. The last of several threads that leaves
+    switches it on again, also after an error, if it was on when the first came.
+
+    On leaving, what is young is declared old, which costs nothing (``freeze`` and ``unfreeze`` only move
+    lists), so that the collector does not go through all of it at once; where somebody else has frozen
+    objects that is left out.
+    """
+    with _pause.lock:
+        if _pause.count == 0:
+            _pause.was_on = gc.isenabled()
+            gc.disable()
+        _pause.count += 1
+    try:
+        yield
+    finally:
+        with _pause.lock:
+            _pause.count -= 1
+            if _pause.count == 0 and _pause.was_on:
+                if not gc.get_freeze_count():
+                    gc.freeze()
+                    gc.unfreeze()
+                gc.enable()
