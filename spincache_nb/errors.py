@@ -119,7 +119,7 @@ class SpinCacheError(Exception):
         parts = [self.expected and f"expected {self.expected}", self.found and f"got {self.found}"]
         middle = ", ".join(part for part in parts if part)
         text = f"{self.where}: {middle}" if middle else self.where
-        return printable(text) + (f"; {self.remedy}" if self.remedy else "")
+        return printable(text) + (f"; {printable(self.remedy)}" if self.remedy else "")
 
 
 class FormatError(SpinCacheError):

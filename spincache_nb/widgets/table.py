@@ -19,35 +19,42 @@ COLUMNS: tuple[tuple[Order, str, str], ...] = (
     ("kept_bytes", "Shared", "by the bytes that other apps need as well"),
     ("pulled_at", "Last pulled (UTC)", "by when it was last pulled"),
 )
+MOST_ROWS = 120
+"""Rows that are kept for pages that may be turned back to."""
+
 _ARROWS = {True: " \u25bc", False: " \u25b2"}
 
 
-class _Row:
-    """A box to tick and the figures of one app."""
+class Row:
+    """A box to tick and the figures of one app; a row never comes to stand for another app.
 
-    def __init__(self, on_tick: Callable[[str, bool], object]) -> None:
-        self._on_tick = on_tick
-        self._reference: str | None = None
-        self.tick = widgets.Checkbox(indent=False)
+    A click that was on its way while the list changed therefore means what the eye saw.
+
+    Parameters
+    ----------
+    reference
+        The app.
+    on_tick
+        Takes the app and whether it is chosen.
+    """
+
+    def __init__(self, reference: str, on_tick: Callable[[str, bool], object]) -> None:
+        self.reference = reference
+        self.tick = widgets.Checkbox(description=reference, tooltip=reference, indent=False)
         self.cells = widgets.HTML().add_class("sc-cells")
         self.box: Any = widgets.HBox([self.tick, self.cells]).add_class("sc-row").add_class("sc-body")
-        self.tick.observe(self._ticked, names="value")
+        self.tick.observe(lambda change: on_tick(reference, bool(change["new"])), names="value")
 
-    def show(self, app: App | None, *, chosen: bool) -> None:
-        """Show an app, or nothing."""
-        self._reference = None  # what is set from here on is nobody's click
-        look.shown(self.box, app is not None)
-        if app is None:
-            return
-        self.tick.description = self.tick.tooltip = app.reference
+    def show(self, app: App, *, chosen: bool) -> None:
+        """Show the figures of the app."""
         self.tick.value = chosen
         self.cells.value = _cells(app)
         (self.box.add_class if chosen else self.box.remove_class)("sc-chosen")
-        self._reference = app.reference
 
-    def _ticked(self, change: Any) -> None:
-        if self._reference is not None:
-            self._on_tick(self._reference, bool(change["new"]))
+    def close(self) -> None:
+        """Give back what the front end holds of it."""
+        for one in (self.box, self.tick, self.cells):
+            one.close()
 
 
 class AppTable:
@@ -81,7 +88,7 @@ class AppTable:
             order: look.button(name, partial(self._sort, order), hint=f"Sort {hint}", wide=True)
             for order, name, hint in COLUMNS
         }
-        self.rows = [_Row(self._tick) for _ in range(apps.rows_shown)]
+        self._rows: dict[str, Row] = {}
         self.back = look.button("Previous", lambda: self._turn(-1), hint="Apps before these", wide=True)
         self.on = look.button("Next", lambda: self._turn(1), hint="Apps after these", wide=True)
         self.place = look.line(style="dim")
@@ -91,9 +98,9 @@ class AppTable:
         self.none = look.button("Select none", self._choose_none, hint="Take the selection back", wide=True)
         above = widgets.HBox([self.filter, self.all, self.none])
         header = widgets.HBox(list(self.headings.values())).add_class("sc-row").add_class("sc-header")
-        grid = widgets.VBox([header, *(row.box for row in self.rows)]).add_class("sc-table")
+        self._grid = widgets.VBox([header]).add_class("sc-table")
         below = widgets.HBox([self.back, self.on, self.place], layout={"align_items": "center"})
-        self.box: Any = widgets.VBox([above, grid, below])
+        self.box: Any = widgets.VBox([above, self._grid, below])
         self.show()
 
     def show(self) -> None:
@@ -101,23 +108,34 @@ class AppTable:
         for order, name, _ in COLUMNS:
             arrow = _ARROWS[self.apps.descending] if order == self.apps.order else ""
             self.headings[order].description = name + arrow
-        shown = self.apps.shown()
-        for place, row in enumerate(self.rows):
-            app = shown[place] if place < len(shown) else None
-            row.show(app, chosen=app is not None and app.reference in self.apps.selected)
+        boxes = tuple(row.box for row in self.rows())
+        if self._grid.children[1:] != boxes:
+            self._grid.children = (self._grid.children[0], *boxes)
         self.back.disabled = self.apps.page == 0
         self.on.disabled = self.apps.page + 1 >= self.apps.page_count
         self.all.disabled = not self.apps.matching
         self.none.disabled = not self.apps.selected
         look.say(self.place, self.apps.place_text(), style="dim")
 
+    def rows(self) -> list[Row]:
+        """Rows on this page, with the figures of now."""
+        shown = self.apps.shown()
+        for app in shown:
+            row = self._rows.pop(app.reference, None) or Row(app.reference, self._tick)
+            self._rows[app.reference] = row  # the last ones are those that were shown last
+            row.show(app, chosen=app.reference in self.apps.selected)
+        while len(self._rows) > MOST_ROWS:
+            self._rows.pop(next(iter(self._rows))).close()
+        return [self._rows[app.reference] for app in shown]
+
     def _changed(self) -> None:
         self.show()
         self._on_change()
 
     def _tick(self, reference: str, chosen: bool) -> None:
-        self.apps.choose(reference, chosen=chosen)
-        self._changed()
+        if chosen != (reference in self.apps.selected):
+            self.apps.choose(reference, chosen=chosen)
+            self._changed()
 
     def _filtered(self, change: Any) -> None:
         self.apps.filter(change["new"])

@@ -12,9 +12,8 @@ import contextlib
 import logging
 import threading
 import time
-import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -256,31 +255,6 @@ class Ticker:
         self._over.set()
         self._thread.join()
         self._act()
-
-
-@contextlib.contextmanager
-def heard_warnings(listener: Callable[[str], object]) -> Iterator[None]:
-    """Hand warnings of this package's threads to a listener; those of others go where they went.
-
-    Parameters
-    ----------
-    listener
-        Takes the text of each.
-    """
-    previous = warnings.showwarning
-
-    def show(message: Warning | str, *details: Any, **more: Any) -> None:
-        if threading.current_thread().name.startswith("spincache-"):
-            listener(str(message))
-        else:
-            previous(message, *details, **more)
-
-    warnings.showwarning = show
-    try:
-        yield
-    finally:
-        if warnings.showwarning is show:
-            warnings.showwarning = previous
 
 
 def _outcome(work: Callable[[threading.Event], T], cancel: threading.Event) -> Outcome[T]:

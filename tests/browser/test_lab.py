@@ -49,7 +49,7 @@ def test_a_panel_from_the_plan_to_the_empty_cache(page: Page, address: str, fold
     with demo.registry() as registry:
         panel, cache = open_notebook(page, address, folder, "whole", "pass")
         reference = f"{registry.host}/demo/hello:1.0.0"
-        panel.want(f"{reference} {registry.host}/demo/docs:1.0.0")
+        panel.want(f"{reference} {registry.host}/demo/playground:0.1.0")
         panel.click("Plan")
         panel.says("Planned: ")
         assert not cache.path.exists()
@@ -57,7 +57,7 @@ def test_a_panel_from_the_plan_to_the_empty_cache(page: Page, address: str, fold
         panel.click("Pull")
         panel.says("Done: 2 references in the cache")
         panel.tab("Apps")
-        panel.panel.get_by_role("checkbox", name=reference).first.check()
+        panel.panel.get_by_role("checkbox", name=reference, exact=True).check()
         panel.says("1 app selected: removing frees")
         panel.picture("2-apps")
         panel.tab("Sharing")

@@ -12,12 +12,11 @@ from spincache_nb import report
 from spincache_nb.core.cache import Cache
 from tests.plots.samples import cache_of, history_of
 from tests.report.hostile_cache import hostile_cache
-from tests.support import jupyter
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = jupyter.has_browser()
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 class Visit:

@@ -92,6 +92,27 @@ def test_plan_then_pull_to_the_end(open_panel: Open, registry: demo.DemoRegistry
     assert image.evaluate("picture => picture.naturalWidth") > 500
 
 
+def test_plan_then_pull_with_the_keyboard(open_panel: Open, registry: demo.DemoRegistry) -> None:
+    """From the field on, with Tab, Space and Enter alone."""
+    panel, cache = open_panel("keys")
+    reference = f"{registry.host}/demo/hello:1.0.0"
+    keyboard = panel.page.keyboard
+    focused = "document.activeElement.innerText"
+    panel.panel.get_by_label("Reference").focus()
+    keyboard.type(reference)
+    panel.page.wait_for_function("!document.querySelector('.spincache-panel .mod-primary').disabled")
+    keyboard.press("Tab")
+    assert panel.page.evaluate(focused) == "Plan"
+    keyboard.press("Space")
+    panel.says("Planned: ")
+    assert not cache.path.exists()
+    keyboard.press("Tab")
+    assert panel.page.evaluate(focused) == "Pull"
+    keyboard.press("Enter")
+    panel.says("Done: 1 reference in the cache")
+    assert apps(cache) == [reference]
+
+
 def test_cancel_half_way(open_panel: Open, hostile: HostileServer) -> None:
     components = [Component(f"part-{n}", wasm_module(f"part-{n}", 400_000 + n), {}) for n in range(4)]
     hostile.serve(new_style("demo/slow", "v1", components=components))
@@ -123,12 +144,16 @@ def test_select_and_remove(open_panel: Open, registry: demo.DemoRegistry) -> Non
     panel, cache = open_panel("remove", *registry.references)
     panel.tab("Apps")
     panel.says("1 to 12 of 18")
+    boxes = panel.panel.get_by_role("checkbox").all()
+    names = [box.evaluate("box => box.labels[0].innerText.trim()") for box in boxes]
+    assert len(names) == len(set(names)) == 12
+    assert set(names) <= set(registry.references), "each box is called by the app beside it, and only once"
     panel.picture("1-apps")
     panel.panel.get_by_label("Filter").fill("DEMO hello:1.0")
     panel.says(r"1 to 2 of 2 \(16 hidden\)")
     chosen = [f"{registry.host}/demo/hello:1.0.0", f"{registry.host}/demo/hello:1.0.1"]
     for reference in chosen:
-        panel.panel.get_by_role("checkbox", name=reference).first.check()
+        panel.panel.get_by_role("checkbox", name=reference, exact=True).check()
     said = panel.says("2 apps selected: removing frees").inner_text()
     panel.panel.get_by_label("Filter").fill("")
     panel.says("1 to 12 of 18")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
+import re
 import socket
 import subprocess
 import sys
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
-import pytest
 
 from tests.support.isolation import isolated, need
 from tests.support.procs import ROOT
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
 START_SECONDS = 90
-SCREENSHOTS = ROOT / ".ci-out" / "screenshots"
+SCREENSHOTS = Path(os.environ.get("SPINCACHE_CI_OUT", str(ROOT / ".ci-out"))) / "screenshots"
 CHROMIUM_ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars"),
@@ -127,15 +126,40 @@ def serving(arguments: Sequence[str], port: int, home: Path) -> Iterator[subproc
         stop(process)
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def started(arguments: Sequence[str], home: Path) -> subprocess.Popen[str]:
+    """Start this interpreter in a session of its own, with a pipe for what it says."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(home),
+        cwd=home,
+        start_new_session=True,
+        text=True,
+    )
+
+
+def address_with_token(process: subprocess.Popen[str]) -> str:
+    """Read what a server says until it gives an address with a token."""
+    said = []
+    for line in process.stdout or ():
+        said.append(line)
+        if found := re.search(r"http://127\.0\.0\.1\S+token=\w+", line):
+            return found[0]
+    raise AssertionError(f"the server ended:\n{''.join(said)[-3000:]}")
+
+
+def wait_for_port(port: int, process: subprocess.Popen[Any], log: Path | None = None) -> None:
     """Wait until a server listens."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            assert process.poll() is None, f"the server ended:\n{log.read_text(errors='replace')[-3000:]}"
-            assert time.monotonic() < deadline, f"no server:\n{log.read_text(errors='replace')[-3000:]}"
+            said = log.read_text(errors="replace")[-3000:] if log is not None else ""
+            assert process.poll() is None, f"the server ended:\n{said}"
+            assert time.monotonic() < deadline, f"no server:\n{said}"
             time.sleep(0.1)
         else:
             return
@@ -201,13 +225,3 @@ def screenshot(page: Page, name: str) -> None:
     """Keep a picture of a page for whoever looks at the output of CI."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
-
-
-def has_browser() -> Any:
-    """Mark for a module of tests that need all of this."""
-    return pytest.mark.browser
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder whatever is in it."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from pathlib import Path
 
-import pytest
-
 from spincache_nb.errors import PullCancelled
-from spincache_nb.widgets.work import Outcome, Reader, Ticker, Worker, heard_warnings
+from spincache_nb.widgets.work import Outcome, Reader, Ticker, Worker
 from tests.support.artifacts import Component, new_style, wasm_module
 from tests.support.faults import Drip
 from tests.support.hostile import HostileServer
@@ -157,18 +154,6 @@ def test_ticker_stops_nothing_when_it_cannot_show() -> None:
     with Ticker(show, 0.01):
         time.sleep(0.1)
     assert len(calls) == 2
-
-
-@pytest.mark.filterwarnings("always")
-def test_heard_warnings_are_those_of_our_threads() -> None:
-    heard: list[str] = []
-    with warnings.catch_warnings(record=True) as others, heard_warnings(heard.append):
-        thread = threading.Thread(target=lambda: warnings.warn("ours", stacklevel=1), name="spincache-pull_0")
-        thread.start()
-        thread.join()
-        warnings.warn("theirs", stacklevel=1)
-    assert heard == ["ours"]
-    assert [str(one.message) for one in others] == ["theirs"]
 
 
 END = """
