@@ -18,7 +18,7 @@ from spincache_nb.errors import ManifestError, SpinCacheError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SHOWN_MEMBERS = 6
+_SHOWN_ALIKE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,18 +185,22 @@ def _lines(link: Link, indent: str, *, last: bool) -> Iterator[str]:
         if part.digest:
             yield from _lines(part, indent + below, last=position == len(parts) - 1)
         else:
-            yield f"{indent}{below}└─ {part.what}"
+            mark = "└─" if position == len(parts) - 1 else "├─"
+            yield f"{indent}{below}{mark} {part.what}"
 
 
 def _elided(link: Link) -> Link:
-    """The same with the many members of an archive cut down to a few and a line that counts the rest."""
-    parts = tuple(_elided(part) for part in link.parts)
-    members = [part for part in parts if part.what == "member"]
-    if len(members) > _SHOWN_MEMBERS + 1:
-        rest = members[_SHOWN_MEMBERS:]
-        more = Link(f"and {len(rest)} more members", "", sum(part.size for part in rest))
-        parts = (*members[:_SHOWN_MEMBERS], more)
-    return Link(link.what, link.digest, link.size, link.names, parts)
+    """The same with many members or data layers cut down to a few and a line that counts the rest."""
+    parts = [_elided(part) for part in link.parts]
+    for what in ("member", "data layer"):
+        alike = [part for part in parts if part.what == what]
+        if len(alike) > _SHOWN_ALIKE + 1:
+            rest = alike[_SHOWN_ALIKE:]
+            place = parts.index(rest[0])
+            kept = [part for part in parts[place:] if part.what != what]
+            more = Link(f"and {len(rest)} more {what}s", "", sum(part.size for part in rest))
+            parts = [*parts[:place], more, *kept]
+    return Link(link.what, link.digest, link.size, link.names, tuple(parts))
 
 
 def _short(digest: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -10,11 +11,20 @@ from html import escape
 from spincache_nb.analysis import freed_by, sharing
 from spincache_nb.core.cache import Cache
 from spincache_nb.frames import apps
+from spincache_nb.lessons.slips import (
+    Answer,
+    Slip,
+    WrongAnswerError,
+    is_blank,
+    one_of,
+    same,
+    wrong_name,
+    wrong_number,
+    wrong_words,
+)
 
-Answer = str | int | bool | set[str]
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Exercise:
     """A question, its answer and why.
 
@@ -24,16 +34,22 @@ class Exercise:
         One word to call it by.
     question
         In plain words.
+    hint
+        How to start; shown as long as there is no right answer.
     why
         The reason, shown with the answer.
     solve
         Works the answer out from the cache as it is now.
+    slip
+        Says what is wrong with a wrong answer.
     """
 
     name: str
     question: str
+    hint: str
     why: str
     solve: Callable[[], Answer]
+    slip: Slip
 
     @property
     def answer(self) -> Answer:
@@ -47,32 +63,64 @@ class Exercise:
         ----------
         given
             The reader's answer; case and white space around text do not matter, nor does the order of
-            several words.
+            several words. None, ``...`` and empty text mean that there is none yet.
 
         Returns
         -------
         str
-            ``Right.`` and the reason.
+            ``Right.`` and the reason; or that there is no answer yet, and how to start.
 
         Raises
         ------
-        AssertionError
-            If the answer is wrong, so that a cell with a wrong answer does not pass; the right one is
-            not given away.
+        WrongAnswerError
+            If the answer is wrong, so that a cell with a wrong answer does not pass. An
+            ``AssertionError`` that says what is wrong and gives a hint; the right answer is not given
+            away.
         """
-        if _plain(given) != _plain(self.answer):
-            raise AssertionError(f"not yet: {given!r} is not the answer to: {self.question}")
+        if is_blank(given):
+            return f"No answer yet.\nTo start: {self.hint}"
+        right = self.answer
+        if not same(given, right):
+            raise WrongAnswerError(f"Not yet. {self.slip(given, right)}\nHint: {self.hint}")
         return f"Right. {self.why}"
 
-    def __str__(self) -> str:
+    def hidden_answer(self) -> HiddenAnswer:
+        """The answer and why, behind a small triangle, for the end of an exercise."""
+        return HiddenAnswer(self.name, self.answer, self.why)
+
+    def __repr__(self) -> str:
         return self.question
 
     def _repr_html_(self) -> str:
-        shown = self.answer
-        text = ", ".join(sorted(shown)) if isinstance(shown, set) else str(shown)
+        return f"<p><b>{escape(self.question)}</b></p>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HiddenAnswer:
+    """An answer that shows itself in a notebook only to who opens it.
+
+    Parameters
+    ----------
+    name
+        Of the exercise.
+    answer
+        The right one.
+    why
+        The reason.
+    """
+
+    name: str
+    answer: Answer
+    why: str
+
+    def __repr__(self) -> str:
+        return f"The answer is hidden; to see it: exercises[{self.name!r}].answer"
+
+    def _repr_html_(self) -> str:
+        text = ", ".join(sorted(self.answer)) if isinstance(self.answer, set) else str(self.answer)
         return (
-            f"<p><b>{escape(self.question)}</b></p>"
-            f"<details><summary>Show the answer</summary><p>{escape(text)}. {escape(self.why)}</p></details>"
+            "<details><summary>Show the answer</summary>"
+            f"<p><b>{escape(text)}</b></p><p>{escape(self.why)}</p></details>"
         )
 
 
@@ -97,61 +145,79 @@ def exercises(cache: Cache) -> dict[str, Exercise]:
     first = apps(cache)
     if first.empty:
         raise ValueError("there is no app in this cache; pull one first")
-    chosen = str(first["reference"].iloc[0])
-    made = (
-        Exercise(
-            "name",
-            "Which file name does Spin give to a blob that holds the four bytes of the word wasm?",
-            "The name is the algorithm, a colon and the hash of the bytes; nothing else goes into it.",
-            lambda: f"sha256:{hashlib.sha256(b'wasm').hexdigest()}",
-        ),
-        Exercise(
-            "copies",
-            "The blob that most apps of this cache share: how many copies of it are stored?",
-            "Equal bytes have equal names, and a folder holds one file of a name.",
-            lambda: 1 if len(sharing(cache)) else 0,
-        ),
-        Exercise(
-            "ripple",
-            "One byte of a layer changes. Of layer, locked app, manifest and tag: whose names change?",
-            "Each names the one below by digest, so a change goes all the way up; a tag is no digest.",
-            lambda: {"layer", "locked app", "manifest"},
-        ),
-        Exercise(
-            "again",
-            "An app is pulled a second time and nothing changed. How many requests does that take?",
-            "The manifest says which digests the app needs, and all of them are there.",
-            lambda: 1,
-        ),
-        Exercise(
-            "moves",
-            "Of a tag and a digest: which one can mean other bytes tomorrow?",
-            "A tag is a label that the publisher can move; a digest follows from the bytes.",
-            lambda: "tag",
-        ),
-        Exercise(
-            "freed",
-            f"How many bytes would removing {chosen} free?",
-            "Only what no other app needs goes; freed_by() tells.",
-            lambda: _freed(cache, chosen),
-        ),
-        Exercise(
-            "trust",
-            "A full disk cost half of a blob. Does Spin notice when it loads the app? (yes or no)",
-            "Spin asks whether a file of that name exists, and no more; verify() hashes it.",
-            lambda: "no",
-        ),
-    )
+    made = (*_ON_NAMES, _copies(cache), *_ON_APPS, _removal(cache, str(first["reference"].iloc[-1])))
     return {exercise.name: exercise for exercise in made}
 
 
-def _freed(cache: Cache, reference: str) -> int:
-    return int(freed_by(cache, reference)["stored_bytes"].sum())
+_ON_NAMES = (
+    Exercise(
+        "name",
+        "Which file name does Spin give to a blob that holds the four bytes of the word wasm?",
+        'hash b"wasm" as you hashed a blob above, and put "sha256:" in front.',
+        "The name is the algorithm, a colon and the hash of the bytes; nothing else goes into it.",
+        lambda: f"sha256:{hashlib.sha256(b'wasm').hexdigest()}",
+        wrong_name,
+    ),
+    Exercise(
+        "ripple",
+        "One byte of a layer changes. Of layer, locked app, manifest and tag: whose names change?",
+        'write {"one", "another"}. Ask of each: is its name computed, and from bytes that changed?',
+        "Each names the one below by digest, so a change goes all the way up; a tag is no digest.",
+        lambda: {"layer", "locked app", "manifest"},
+        wrong_words,
+    ),
+    Exercise(
+        "moves",
+        "Of a tag and a digest: which one can mean other bytes tomorrow?",
+        "which of the two is computed from bytes, and which did a person choose?",
+        "A tag is a label that the publisher can move; a digest follows from the bytes.",
+        lambda: "tag",
+        one_of("tag", "digest"),
+    ),
+)
+_ON_APPS = (
+    Exercise(
+        "again",
+        "An app is pulled a second time and nothing changed. How many requests does that take?",
+        "what has to be asked for, before it is known whether anything is missing?",
+        "The manifest says which digests the app needs, and all of them are there.",
+        lambda: 1,
+        wrong_number,
+    ),
+    Exercise(
+        "trust",
+        "A full disk cost half of a blob. Does Spin notice when it loads the app? (yes or no)",
+        'look at the row "an app is loaded" of the table above.',
+        "Spin asks whether a file of that name exists, and no more; verify() hashes it.",
+        lambda: "no",
+        one_of("yes", "no"),
+    ),
+)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, str):
-        return value.strip().lower()
-    if isinstance(value, set | frozenset | list | tuple):
-        return frozenset(_plain(item) for item in value)
-    return value
+def _copies(cache: Cache) -> Exercise:
+    return Exercise(
+        "copies",
+        "The blob that most apps of this cache share: how many copies of it are stored?",
+        "can one folder hold two files of the same name?",
+        "Equal bytes have equal names, and a folder holds one file of a name.",
+        lambda: _copies_of_most_shared(cache),
+        wrong_number,
+    )
+
+
+def _removal(cache: Cache, reference: str) -> Exercise:
+    return Exercise(
+        "freed",
+        f"How many bytes would removing {reference} free?",
+        'as above, with that app in place of the other: sc.analysis.freed_by(cache, "...").',
+        "Only what no other app needs goes; freed_by() tells.",
+        lambda: int(freed_by(cache, reference)["stored_bytes"].sum()),
+        wrong_number,
+    )
+
+
+def _copies_of_most_shared(cache: Cache) -> int:
+    """How many of the cache's folders for blobs hold the most shared one: Spin has one for each use."""
+    table = sharing(cache)
+    return len(re.findall(r"\w+", str(table["areas"].iloc[0]))) if len(table) else 0

@@ -100,6 +100,7 @@ def test_plan_then_pull_with_the_keyboard(open_panel: Open, registry: demo.DemoR
     focused = "document.activeElement.innerText"
     panel.panel.get_by_label("Reference").focus()
     keyboard.type(reference)
+    panel.page.wait_for_timeout(1000)  # what was typed half way was right and wrong by turns
     panel.page.wait_for_function("!document.querySelector('.spincache-panel .mod-primary').disabled")
     keyboard.press("Tab")
     assert panel.page.evaluate(focused) == "Plan"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -45,6 +47,18 @@ def test_chain_goes_down_to_the_members_of_an_archive(demo: Workspace) -> None:
     assert text.splitlines()[0].startswith(demo.reference("demo/docs:1.0.0"))
     assert f"and {len(archive.parts) - 6} more members" in text
     assert len(text.splitlines()) < 20
+
+
+def test_chain_counts_many_data_layers_and_keeps_what_follows() -> None:
+    layers = [lessons.Link("data layer", f"sha256:{place:064}", 10) for place in range(20)]
+    wasm = lessons.Link("wasm layer", "sha256:" + "a" * 64, 5)
+    locked = lessons.Link("locked app", "sha256:" + "b" * 64, 5)
+    root = lessons.Link("manifest", "sha256:" + "c" * 64, 5, parts=(wasm, *layers, locked))
+    lines = str(lessons.Chain("a/b:1", root)).splitlines()
+    assert lines[2].startswith("   ├─ wasm layer")
+    assert [line.count("data layer  ") for line in lines].count(1) == 6
+    assert lines[-2] == "   ├─ and 14 more data layers"
+    assert lines[-1].startswith("   └─ locked app")
 
 
 @pytest.mark.parametrize(
@@ -104,9 +118,9 @@ RIGHT = {
     "trust": "no",
 }
 WRONG: dict[str, list[object]] = {
-    "name": ["wasm", hashlib.sha256(b"wasm").hexdigest(), ""],
-    "copies": [0, 2, None],
-    "ripple": [{"layer"}, {"layer", "locked app", "manifest", "tag"}, set()],
+    "name": ["wasm", hashlib.sha256(b"wasm").hexdigest(), "sha256:" + hashlib.sha256(b"Wasm").hexdigest(), 4],
+    "copies": [0, 2, True, "one"],
+    "ripple": [{"layer"}, {"layer", "locked app", "manifest", "tag"}, set(), "layer"],
     "again": [0, 2, "many"],
     "moves": ["digest", "both"],
     "freed": [0, 1, -1, "all"],
@@ -129,9 +143,56 @@ def test_exercise_refuses_a_wrong_answer_without_giving_it_away(
     demo: Workspace, name: str, given: object
 ) -> None:
     exercise = lessons.exercises(demo.cache)[name]
-    with pytest.raises(AssertionError) as caught:
+    with pytest.raises(lessons.WrongAnswerError) as caught:
         exercise.check(given)
-    assert str(caught.value) == f"not yet: {given!r} is not the answer to: {exercise.question}"
+    first, _, second = str(caught.value).partition("\n")
+    assert first.startswith("Not yet. ")
+    assert len(first.split()) > 4
+    assert second == f"Hint: {exercise.hint}"
+    assert exercise.why not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("name", "wasm", "starts with the hash function"),
+        ("name", "sha256:00", "hash of other bytes"),
+        ("name", 4, "A name is text"),
+        ("copies", 2, "too many"),
+        ("copies", 0, "too few"),
+        ("copies", "1", "without quotation marks"),
+        ("ripple", {"layer"}, "missing"),
+        ("ripple", {"layer", "tag"}, "too many"),
+        ("ripple", "layer", "several words"),
+        ("moves", "digest", "the other way round"),
+        ("moves", "both", '"tag" or "digest"'),
+        ("trust", True, '"yes" or "no"'),
+    ],
+)
+def test_exercise_says_what_is_wrong(demo: Workspace, name: str, given: object, said: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(said)):
+        lessons.exercises(demo.cache)[name].check(given)
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+@pytest.mark.parametrize("blank", [None, ..., "", "  "])
+def test_exercise_says_that_there_is_no_answer_yet(demo: Workspace, name: str, blank: object) -> None:
+    exercise = lessons.exercises(demo.cache)[name]
+    assert exercise.check(blank) == f"No answer yet.\nTo start: {exercise.hint}"
+    assert exercise.why not in exercise.hint
+
+
+def test_wrong_answer_shows_no_traceback_in_a_notebook(demo: Workspace) -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    shell: Any = InteractiveShell()  # type: ignore[no-untyped-call]
+    shell.user_ns["exercise"] = lessons.exercises(demo.cache)["again"]
+    with capture_output() as said:
+        result = shell.run_cell("exercise.check(2)", store_history=False)
+    assert isinstance(result.error_in_exec, AssertionError)
+    assert "Not yet. That is too many." in said.stdout
+    assert "Traceback" not in said.stdout
 
 
 def test_exercise_on_freed_bytes_is_of_this_cache(demo: Workspace) -> None:
@@ -143,10 +204,34 @@ def test_exercise_on_freed_bytes_is_of_this_cache(demo: Workspace) -> None:
     assert exercise.answer > sum(path.stat().st_size for path in tree.path.iterdir())
 
 
-def test_exercise_hides_its_answer_in_html(demo: Workspace) -> None:
-    page = lessons.exercises(demo.cache)["moves"]._repr_html_()
-    assert page.index("<details>") < page.index("tag.")
-    assert str(lessons.exercises(demo.cache)["moves"]) in page
+def test_exercise_shows_its_question_alone(demo: Workspace) -> None:
+    for exercise in lessons.exercises(demo.cache).values():
+        assert repr(exercise) == exercise.question
+        assert exercise.why not in exercise._repr_html_()
+
+
+def test_hidden_answer_shows_itself_in_details_only(demo: Workspace) -> None:
+    hidden = lessons.exercises(demo.cache)["ripple"].hidden_answer()
+    page = hidden._repr_html_()
+    assert page.startswith("<details><summary>")
+    assert page.endswith("</details>")
+    assert "layer, locked app, manifest" in page
+    assert hidden.why in page
+    assert repr(hidden) == "The answer is hidden; to see it: exercises['ripple'].answer"
+    assert "<script>" not in lessons.HiddenAnswer("x", "<script>", "<script>")._repr_html_()
+
+
+def test_example_is_an_app_with_most_layers(demo: Workspace) -> None:
+    chosen = lessons.example(demo.cache)
+    assert chosen == demo.reference("demo/site:1.0.0")
+    assert lessons.ripple(demo.cache, chosen)["changed"].tolist() == [True, True, True, False]
+
+
+def test_example_needs_an_app(tmp_path: object) -> None:
+    from spincache_nb import Cache
+
+    with pytest.raises(ValueError, match="pull one first"):
+        lessons.example(Cache(str(tmp_path)))
 
 
 def test_exercises_need_an_app(tmp_path: object) -> None:
