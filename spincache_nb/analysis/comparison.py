@@ -29,13 +29,13 @@ def compare(source: Source, a: str | Reference, b: str | Reference) -> pd.DataFr
     """Compare two apps, layer by layer and file by file.
 
     Layers have no names. A layer of ``b`` that has the digest of one of ``a`` is the same; of the
-    rest, those that go by the same name (component whose source it is, path of the file it holds,
-    role of the layer) and by no other are one layer that changed.
+    rest, those that go by the same name (component whose source it is, dependency, path of the file it
+    holds, role of the layer) and by no other are one layer that changed.
 
     Parameters
     ----------
     source
-        A cache, or loaded frames: apps, layers, components, files.
+        A cache, or loaded frames: apps, layers, components, files, dependencies.
     a, b
         References of two cached apps.
 
@@ -63,7 +63,7 @@ def compare(source: Source, a: str | Reference, b: str | Reference) -> pd.DataFr
     NotInCacheError
         If the cache holds no such app.
     """
-    frames = bundle(source, "apps", "layers", "components", "files")
+    frames = bundle(source, "apps", "layers", "components", "files", "dependencies")
     (left,) = resolve_references(frames.need("apps"), [a])
     (right,) = resolve_references(frames.need("apps"), [b])
     lines = [
@@ -133,6 +133,9 @@ def _layers(frames: Frames, reference: str) -> _Things:
     for owner, path, digest in rows(frames.need("files"), "reference", "path", "digest"):
         if owner == reference:
             names[digest].add(path)
+    for owner, name, digest in _dependencies(frames):
+        if owner == reference:
+            names[digest].add(f"dependency {name}")
     found: _Things = {}
     columns = ("reference", "digest", "role", "declared_bytes")
     for owner, digest, role, size in rows(frames.need("layers"), *columns):
@@ -140,3 +143,8 @@ def _layers(frames: Frames, reference: str) -> _Things:
             called = ", ".join(sorted(names[digest])) or f"{role} layer"
             found[digest] = (None, called, _Thing(digest, size))
     return found
+
+
+def _dependencies(frames: Frames) -> Iterator[tuple[str, str, str]]:
+    if frames.holds("dependencies"):
+        yield from rows(frames.need("dependencies"), "reference", "name", "digest")

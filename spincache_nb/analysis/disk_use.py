@@ -11,6 +11,9 @@ no named row can:
    least is an app, or ``projects`` only.
 4. Otherwise by its standing: ``temporary``, ``misnamed``, and what remains is ``unreferenced``.
 
+A file with several names (hard links) is counted once, at the name whose row comes first by these
+questions; its other names are files without bytes.
+
 An app's members are known to be stored when it uses stored content that none of its own layers is:
 that content can only have come out of an archive. Which of several archives of one app it came out
 of, no frame says; they are then taken together.
@@ -18,7 +21,7 @@ of, no frame says; they are then taken together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,6 +56,18 @@ LABELS = {
     "other": "other files",
 }
 DOCUMENTS = (MANIFEST_FILE, LOCKED_APP_FILE)
+_MOST_SAID = (
+    "exclusive",
+    "shared",
+    "archive",
+    "projects",
+    "manifests",
+    "temporary",
+    "misnamed",
+    "unreferenced",
+    "other",
+)
+"""Kinds by how much they say of a file; of several names the first of these counts."""
 NEEDED = ("disk", "blobs", "uses", "layers", "apps")
 
 
@@ -72,6 +87,12 @@ class DiskFile(NamedTuple):
     digest: str | None
     users: frozenset[str]
     share: Share
+    same_as: str | None = None
+
+    @property
+    def first_name(self) -> str:
+        """The same for all names of one file."""
+        return self.path if self.same_as is None else self.same_as
 
 
 @dataclass(frozen=True)
@@ -174,13 +195,39 @@ def disk_files(frames: Frames) -> list[DiskFile]:
     """
     facts = _facts(frames)
     found = []
-    for path, area, size in rows(frames.need("disk"), "path", "area", "stored_bytes"):
+    disk = frames.need("disk")
+    for path, area, size, same_as in rows(disk, "path", "area", "stored_bytes", "same_as"):
         name = path.partition("/")[2]
         digest, standing = facts.blobs.get((name, area), (None, _no_blob(path)))
         users = facts.users.get((digest, area), frozenset()) if digest else frozenset()
         share = _share(path, area, digest, standing, users, facts)
-        found.append(DiskFile(path, area, size or 0, digest, users, share))
+        found.append(DiskFile(path, area, size or 0, digest, users, share, same_as))
+    return _counted_once(found)
+
+
+def names_of_files(files: Iterable[DiskFile]) -> dict[str, list[DiskFile]]:
+    """Give all names of each file that has several, by the first of them."""
+    found: dict[str, list[DiskFile]] = {}
+    for file in files:
+        if file.same_as is not None:
+            found.setdefault(file.same_as, []).append(file)
+    if found:
+        for file in files:
+            if file.same_as is None and file.path in found:
+                found[file.path].append(file)
     return found
+
+
+def _counted_once(files: list[DiskFile]) -> list[DiskFile]:
+    """Let a file with several names have its bytes at the name that says most of it."""
+    moved: dict[str, int] = {}
+    for names in names_of_files(files).values():
+        best = min(names, key=lambda file: (_MOST_SAID.index(file.share.kind), file.path))
+        size = sum(file.stored_bytes for file in names)
+        moved |= {file.path: size if file is best else 0 for file in names}
+    if not moved:
+        return files
+    return [file._replace(stored_bytes=moved.get(file.path, file.stored_bytes)) for file in files]
 
 
 def _no_blob(path: str) -> str:

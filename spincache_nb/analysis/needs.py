@@ -12,7 +12,7 @@ from spincache_nb.analysis.schemas import NEEDS_SCHEMA
 from spincache_nb.core.digest import Digest
 from spincache_nb.frames.schemas import build
 
-NEEDED = ("apps", "layers", "uses", "components", "files")
+NEEDED = ("apps", "layers", "uses", "components", "files", "dependencies")
 
 
 class Need(NamedTuple):
@@ -36,7 +36,7 @@ def why(source: Source, digest: str | Digest) -> pd.DataFrame:
     Parameters
     ----------
     source
-        A cache, or loaded frames: apps, layers, uses, components, files.
+        A cache, or loaded frames: apps, layers, uses, components, files, dependencies.
     digest
         For example ``sha256:...``.
 
@@ -52,10 +52,11 @@ def why(source: Source, digest: str | Digest) -> pd.DataFrame:
         digest     category  the digest asked for
         user       category  reference of an app, or path of a project
         user_kind  category  ``app`` or ``project``
-        need       category  ``component``, ``file``, ``layer``, ``archive member``, ``content ref``,
-                             ``spin.toml`` or ``environment lock``
-        component  string    id of the component, for ``component`` and ``file``
-        name       string    path of the file, position and role of the layer, or what the need is
+        need       category  ``component``, ``dependency``, ``file``, ``layer``, ``archive member``,
+                             ``content ref``, ``spin.toml`` or ``environment lock``
+        component  string    id of the component, for ``component``, ``dependency`` and ``file``
+        name       string    path of the file, name of the dependency, position and role of the layer,
+                             or what the need is
         chain      string    all of it in one line
         =========  ========  ==========================================================
 
@@ -75,7 +76,7 @@ def sharing_names(source: Source) -> pd.DataFrame:
     Parameters
     ----------
     source
-        A cache, or loaded frames: apps, layers, uses, components, files.
+        A cache, or loaded frames: apps, layers, uses, components, files, dependencies.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def all_needs(frames: Frames, *, only: str | None = None) -> list[Need]:
     Parameters
     ----------
     frames
-        Holding layers, uses, components and files.
+        Holding layers, uses, components and files, and dependencies if they are to be explained.
     only
         A digest, if the others are of no interest.
 
@@ -127,6 +128,7 @@ def _named(frames: Frames) -> Iterator[Need]:
     ):
         if digest is not None:
             yield Need(digest, reference, "component", component, "source")
+    yield from _of_dependencies(frames) if frames.holds("dependencies") else ()
     files = rows(frames.need("files"), "reference", "component", "path", "digest", "inline")
     for reference, component, path, digest, inline in files:
         if digest is not None and not inline:
@@ -135,6 +137,14 @@ def _named(frames: Frames) -> Iterator[Need]:
         frames.need("layers"), "reference", "position", "digest", "role"
     ):
         yield Need(digest, reference, "layer", None, f"layer {position} ({role})")
+
+
+def _of_dependencies(frames: Frames) -> Iterator[Need]:
+    columns = ("reference", "component", "trigger", "name", "digest")
+    for reference, component, trigger, name, digest in rows(frames.need("dependencies"), *columns):
+        if digest is not None:
+            of = f"trigger {trigger}, " if component is None else ""
+            yield Need(digest, reference, "dependency", component, f"{of}dependency {name}")
 
 
 def _from_uses(frames: Frames, explained: set[tuple[str, str]]) -> Iterator[Need]:

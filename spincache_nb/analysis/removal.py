@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
-from spincache_nb.analysis.disk_use import DOCUMENTS, NEEDED, DiskFile, disk_files
+from spincache_nb.analysis.disk_use import DOCUMENTS, NEEDED, DiskFile, disk_files, names_of_files
 from spincache_nb.analysis.inputs import Frames, Source, app_references, bundle, resolve_references, rows
 from spincache_nb.analysis.schemas import FREED_SCHEMA, RECLAIMABLE_SCHEMA
 from spincache_nb.core.reference import Reference
@@ -22,7 +23,7 @@ def freed_by(source: Source, references: str | Reference | Sequence[str | Refere
     Parameters
     ----------
     source
-        A cache, or loaded frames: disk, blobs, uses, layers, apps. Projects count as users if the
+        A cache, or loaded frames: disk, blobs, uses, layers, apps, unnamed. Projects count as users if the
         frames know of them.
     references
         The apps to remove, all at once.
@@ -32,7 +33,8 @@ def freed_by(source: Source, references: str | Reference | Sequence[str | Refere
     pandas.DataFrame
         One row per file: the apps' two documents, and every blob that nobody else needs. The sum of
         ``stored_bytes`` is what is freed. What is unreferenced already is not in it. A file with
-        several hard links has its bytes at the first of them.
+        several names (hard links) is freed by the last of them to go: its bytes stand at one of its
+        names if all go, and at none if one stays.
 
         ============  ========  ==============================================
         column        dtype     meaning
@@ -51,18 +53,20 @@ def freed_by(source: Source, references: str | Reference | Sequence[str | Refere
 
     Notes
     -----
-    Users are those of ``frames.uses``. It opens archives only for blobs that nobody names; so a blob
-    that an app to be removed names, and an app that stays has in an archive without naming it, counts
-    as freed here, while ``plan_remove`` keeps it.
+    Users are those of ``frames.uses``, and what goes is what `plan_remove` would take. So a blob stays
+    that an app which stays has in an archive, even if that app does not name it: Spin unpacks a stored
+    archive once only. Archives are read for that; frames that were put together without ``unnamed``
+    know of no such blob.
     """
     named = [references] if isinstance(references, (str, Reference)) else references
-    frames = bundle(source, *NEEDED)
+    frames = bundle(source, *NEEDED, "unnamed")
     chosen = frozenset(resolve_references(frames.need("apps"), named))
     lines = []
-    for file, users in disk_users(frames):
+    for file, users, keepers in disk_users(frames):
         if users and users <= chosen:
             kind = "blob" if file.users else "document"
-            lines.append((file.path, kind, file.area, file.digest if file.users else None, file.stored_bytes))
+            freed = file.stored_bytes if keepers <= chosen else 0
+            lines.append((file.path, kind, file.area, file.digest if file.users else None, freed))
     return build(FREED_SCHEMA, sorted(lines))
 
 
@@ -84,17 +88,17 @@ def reclaimable(source: Source) -> pd.DataFrame:
         ============  ======  ====================================================
         reference     string  the app
         stored_bytes  Int64   bytes on disk of its blobs and its two documents
-        freed_bytes   Int64   bytes of them that nobody else needs
+        freed_bytes   Int64   bytes of them that go with the app
         kept_bytes    Int64   bytes of them that stay, as others need them
         ============  ======  ====================================================
     """
-    frames = bundle(source, *NEEDED)
+    frames = bundle(source, *NEEDED, "unnamed")
     stored = dict.fromkeys(sorted(app_references(frames.need("apps"))), 0)
     freed = dict(stored)
-    for file, users in disk_users(frames):
-        for user in users & stored.keys():
+    for file, _, keepers in disk_users(frames):
+        for user in keepers & stored.keys():
             stored[user] += file.stored_bytes
-            freed[user] += file.stored_bytes if len(users) == 1 else 0
+            freed[user] += file.stored_bytes if len(keepers) == 1 else 0
     order = sorted(stored, key=lambda reference: (-freed[reference], reference))
     return build(
         RECLAIMABLE_SCHEMA,
@@ -102,14 +106,62 @@ def reclaimable(source: Source) -> pd.DataFrame:
     )
 
 
-def disk_users(frames: Frames) -> Iterator[tuple[DiskFile, frozenset[str]]]:
-    """Give every file under ``registry`` with who needs it: a blob's users, or a document's app."""
+class Held(NamedTuple):
+    """A file under ``registry`` and what holds it.
+
+    Parameters
+    ----------
+    file
+        The file, by one of its names.
+    users
+        Who must go before this name of it goes: a blob's users, and the apps whose archives hold it
+        without naming it; or a document's app.
+    keepers
+        Who must go before its bytes are freed: the same for all its names, and `NOBODY` where one of
+        them has none and so stays.
+    """
+
+    file: DiskFile
+    users: frozenset[str]
+    keepers: frozenset[str]
+
+
+NOBODY = ""
+"""In place of a user, for a name that no removal of apps takes away."""
+
+
+def disk_users(frames: Frames) -> list[Held]:
+    """Give every file under ``registry`` with who holds it."""
     owners = _document_owners(frames)
+    archives = _holding_archives(frames)
+    files = disk_files(frames)
+    users = {file.path: _holders(file, owners, archives) for file in files}
+    linked = {
+        first: frozenset().union(*(users[name.path] or {NOBODY} for name in names))
+        for first, names in names_of_files(files).items()
+    }
+    return [Held(file, users[file.path], linked.get(file.first_name, users[file.path])) for file in files]
+
+
+def _holders(
+    file: DiskFile, owners: Mapping[str, str], archives: Mapping[str, frozenset[str]]
+) -> frozenset[str]:
     nobody: frozenset[str] = frozenset()
-    for file in disk_files(frames):
-        folder, _, name = file.path.rpartition("/")
-        owner = owners.get(folder) if name in DOCUMENTS else None
-        yield file, file.users or (frozenset({owner}) if owner is not None else nobody)
+    if file.users:
+        return file.users | archives.get(file.digest or "", nobody) if file.area == "data" else file.users
+    folder, _, name = file.path.rpartition("/")
+    owner = owners.get(folder) if name in DOCUMENTS else None
+    return nobody if owner is None else frozenset({owner})
+
+
+def _holding_archives(frames: Frames) -> dict[str, frozenset[str]]:
+    """Map blobs to the apps whose archives hold them although the apps do not name them."""
+    found: dict[str, set[str]] = {}
+    for reference, digest in (
+        rows(frames.need("unnamed"), "reference", "digest") if frames.holds("unnamed") else ()
+    ):
+        found.setdefault(digest, set()).add(reference)
+    return {digest: frozenset(references) for digest, references in found.items()}
 
 
 def _document_owners(frames: Frames) -> dict[str, str]:

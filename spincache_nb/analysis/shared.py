@@ -36,7 +36,7 @@ def sharing(source: Source) -> pd.DataFrame:
     Parameters
     ----------
     source
-        A cache, or loaded frames: apps, layers, uses, components, files.
+        A cache, or loaded frames: apps, layers, uses, components, files, dependencies.
 
     Returns
     -------
@@ -95,11 +95,11 @@ def sharing(source: Source) -> pd.DataFrame:
 
 
 def _names(needs: Iterable[Need]) -> dict[tuple[str, str], set[str]]:
-    """Name digests as people do: files by path, sources by component, all else by what it is."""
+    """Name digests as people do: files by path, sources and dependencies as such, all else by what it is."""
     best: dict[tuple[str, str], set[str]] = defaultdict(set)
     fallback: dict[tuple[str, str], set[str]] = defaultdict(set)
     for need in needs:
-        if need.need == "file":
+        if need.need in ("file", "dependency"):
             best[need.user, need.digest].add(need.name)
         elif need.need == "component":
             best[need.user, need.digest].add(f"component {need.component}")

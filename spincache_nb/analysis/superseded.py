@@ -18,7 +18,7 @@ def superseded(source: Source) -> pd.DataFrame:
     Parameters
     ----------
     source
-        A cache, or loaded frames: disk, blobs, uses, layers, apps.
+        A cache, or loaded frames: disk, blobs, uses, layers, apps, unnamed.
 
     Returns
     -------
@@ -37,12 +37,12 @@ def superseded(source: Source) -> pd.DataFrame:
         freed_bytes   Int64   bytes that removing these frees, all at once
         ============  ======  ======================================================
     """
-    frames = bundle(source, *NEEDED)
+    frames = bundle(source, *NEEDED, "unnamed")
     versions = {name: found for name, found in _versions(frames).items() if len(found) > 1}
     repository_of = {old: name for name, found in versions.items() for old in found[:-1]}
     freed = dict.fromkeys(versions, 0)
-    for file, users in disk_users(frames):
-        repositories = {repository_of.get(user) for user in users}
+    for file, _, keepers in disk_users(frames):
+        repositories = {repository_of.get(user) for user in keepers}
         if len(repositories) == 1 and (repository := repositories.pop()) is not None:
             freed[repository] += file.stored_bytes
     lines = [(name, found[-1], len(found) - 1, freed[name]) for name, found in versions.items()]

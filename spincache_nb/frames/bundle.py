@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from types import MappingProxyType
 
 import pandas as pd
 
 from spincache_nb.frames import contents, storage
+from spincache_nb.frames.dependencies import dependencies_of
 from spincache_nb.frames.found import Caches, Found, Projects, find
 from spincache_nb.frames.schemas import CACHE
 
@@ -23,8 +24,12 @@ _MAKERS: Mapping[str, Callable[[Found], pd.DataFrame]] = MappingProxyType(
         "blobs": storage.blobs_of,
         "problems": storage.problems_of,
         "disk": storage.disk_of,
+        "dependencies": dependencies_of,
+        "unnamed": storage.unnamed_of,
     }
 )
+_COSTLY = frozenset({"unnamed"})
+"""Frames that are not made before somebody asks for them, where all are loaded: they open archives."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,12 @@ class Frames:
     ----------
     apps, layers, uses, components, files, blobs, problems, disk
         The frames of those names in `spincache_nb.frames`; None for one that was not asked for.
+    dependencies
+        What components and triggers depend on: ``reference``, ``component`` or ``trigger``, ``name``
+        and ``digest``.
+    unnamed
+        Blobs in ``data/`` that an archive of an app holds and nothing in the app names: ``reference``
+        and ``digest``. Removals leave them, as Spin unpacks an archive once only.
 
     Examples
     --------
@@ -51,6 +62,15 @@ class Frames:
     blobs: pd.DataFrame | None = None
     problems: pd.DataFrame | None = None
     disk: pd.DataFrame | None = None
+    dependencies: pd.DataFrame | None = None
+    unnamed: pd.DataFrame | None = None
+    later: Mapping[str, Callable[[], pd.DataFrame]] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False
+    )
+
+    def holds(self, name: str) -> bool:
+        """Whether `need` can give a frame."""
+        return getattr(self, name) is not None or name in self.later
 
     def need(self, name: str) -> pd.DataFrame:
         """Give one frame of the bundle.
@@ -66,6 +86,9 @@ class Frames:
             If the bundle does not hold that frame, or it holds rows of several caches.
         """
         frame: pd.DataFrame | None = getattr(self, name)
+        if frame is None and name in self.later:
+            frame = self.later[name]()
+            object.__setattr__(self, name, frame)
         if frame is None:
             raise ValueError(f"this analysis needs the frame `{name}`, which the bundle does not hold")
         if CACHE in frame.columns and frame[CACHE].nunique() > 1:
@@ -73,7 +96,7 @@ class Frames:
         return frame
 
     def __repr__(self) -> str:
-        held = ((one.name, getattr(self, one.name)) for one in fields(self))
+        held = ((one.name, getattr(self, one.name)) for one in fields(self) if one.name != "later")
         return (
             f"Frames({', '.join(f'{name}: {len(frame)} rows' for name, frame in held if frame is not None)})"
         )
@@ -87,7 +110,7 @@ def load(caches: Caches, *names: str, projects: Projects = (), toolchains: bool 
     caches
         A cache, or several; ``cache`` is then the first column of each frame.
     names
-        Which frames; all of them if none is named.
+        Which frames; all of them if none is named (``unnamed`` then when it is asked for).
     projects
         ``spin.toml`` files, or folders that hold one, of projects that use the cache too.
     toolchains
@@ -111,4 +134,6 @@ def load(caches: Caches, *names: str, projects: Projects = (), toolchains: bool 
     found = find(caches, projects)
     makers = dict(_MAKERS)
     makers["components"] = partial(contents.components_of, toolchains=toolchains)
-    return Frames(**{name: makers[name](found) for name in names or makers})
+    made = {name: makers[name](found) for name in names or makers.keys() - _COSTLY}
+    later = {} if names else {name: partial(makers[name], found) for name in _COSTLY}
+    return Frames(**made, later=later)

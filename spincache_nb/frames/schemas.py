@@ -110,9 +110,16 @@ HISTORY_SCHEMA: Schema = MappingProxyType(
         "seconds": RATIO,
     }
 )
-DISK_SCHEMA: Schema = MappingProxyType({"path": TEXT, "area": FEW, "stored_bytes": COUNT})
+DEPENDENCIES_SCHEMA: Schema = MappingProxyType(
+    {"reference": FEW, "component": TEXT, "trigger": TEXT, "name": TEXT, "digest": FEW}
+)
+"""One row per app, component or trigger, and dependency of it: its name or role, and its digest."""
+UNNAMED_SCHEMA: Schema = MappingProxyType({"reference": FEW, "digest": FEW})
+"""One row per app and blob in ``data/`` that an archive of the app holds and nothing in it names."""
+DISK_SCHEMA: Schema = MappingProxyType({"path": TEXT, "area": FEW, "stored_bytes": COUNT, "same_as": TEXT})
 """One row per regular file under ``registry``: path relative to it; area ``wasm``, ``data``,
-``manifests`` or ``other``; bytes on disk, 0 for the second and later names of one hard-linked file."""
+``manifests`` or ``other``; bytes on disk, 0 for the second and later names of one hard-linked file;
+the path of the first name for these."""
 
 
 CACHE = "cache"

@@ -7,10 +7,16 @@ from operator import attrgetter, itemgetter
 
 import pandas as pd
 
-from spincache_nb.core.inventory import InventoriedBlob, Inventory, Use
+from spincache_nb.core.inventory import InventoriedBlob, Inventory, Use, unnamed_members
 from spincache_nb.frames.found import Caches, Found, Projects, find
 from spincache_nb.frames.long import UseColumns, groups
-from spincache_nb.frames.schemas import BLOBS_SCHEMA, DISK_SCHEMA, PROBLEMS_SCHEMA, USES_SCHEMA
+from spincache_nb.frames.schemas import (
+    BLOBS_SCHEMA,
+    DISK_SCHEMA,
+    PROBLEMS_SCHEMA,
+    UNNAMED_SCHEMA,
+    USES_SCHEMA,
+)
 
 
 def uses(caches: Caches, *, projects: Projects = ()) -> pd.DataFrame:
@@ -174,6 +180,7 @@ def disk(caches: Caches) -> pd.DataFrame:
         area          category  ``wasm``, ``data``, ``manifests`` (the two documents of a tag) or
                                 ``other``
         stored_bytes  Int64     bytes on disk; 0 for further names of a file that has several
+        same_as       string    path of the name that counts its bytes, for such a further name
         ============  ========  ===============================================================
     """
     return disk_of(find(caches))
@@ -257,5 +264,16 @@ def disk_of(found: Found) -> pd.DataFrame:
             "path": (file.path for _, file in rows),
             "area": (file.area for _, file in rows),
             "stored_bytes": (file.stored_bytes for _, file in rows),
+            "same_as": (file.same_as for _, file in rows),
         },
+    )
+
+
+def unnamed_of(found: Found) -> pd.DataFrame:
+    """Make the frame of archive members that no app names; it reads the archives of the caches."""
+    rows = [(name, *row) for name, inventory in found for row in unnamed_members(inventory)]
+    return found.frame(
+        UNNAMED_SCHEMA,
+        (name for name, _, _ in rows),
+        {"reference": (user for _, user, _ in rows), "digest": (str(digest) for _, _, digest in rows)},
     )

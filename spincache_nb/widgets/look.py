@@ -22,19 +22,23 @@ STYLE = """<style>
   padding: 2px 0 6px 0; }
 .spincache-panel .sc-head code { background: transparent; color: var(--sc-dim); }
 .spincache-panel .sc-dim { color: var(--sc-dim); }
-.spincache-panel .sc-wrong { color: var(--jp-error-color0, #a31515); }
+.spincache-panel .sc-wrong { color: #a31515;
+  color: color-mix(in srgb, var(--jp-error-color1, #d32f2f) 65%, var(--sc-ink)); }
 .spincache-panel .sc-alert { border: 1px solid var(--jp-error-color1, #d32f2f); border-left-width: 5px;
-  border-radius: 3px; padding: 6px 10px; margin: 0; background: var(--jp-layout-color1, #fff); }
+  border-radius: 3px; padding: 6px 10px; margin: 0 0 6px 0; background: var(--jp-layout-color1, #fff); }
 .spincache-panel .sc-warn { border-color: var(--jp-warn-color1, #ef6c00); }
 .spincache-panel table { border-collapse: collapse; font-size: 12px; margin: 4px 0; }
 .spincache-panel th, .spincache-panel td { padding: 3px 14px 3px 0; border-bottom: 1px solid var(--sc-line);
   vertical-align: top; }
 .spincache-panel td:last-child, .spincache-panel th:last-child { padding-right: 4px; }
 .spincache-panel td:first-child { white-space: nowrap; }
+.spincache-panel td:nth-child(n+4):last-child { min-width: 150px; overflow-wrap: break-word; }
 .spincache-panel .widget-hbox > .widget-html { margin-left: 10px; }
 .spincache-panel .widget-hbox.sc-row > .widget-html, .spincache-panel .widget-hbox.sc-bar > .widget-html {
   margin-left: 0; }
-.spincache-panel .widget-html.sc-line { margin: 0; }
+.spincache-panel .widget-html.sc-line { margin: 0 2px; }
+.spincache-panel .widget-button { flex-shrink: 0; }
+.spincache-panel .widget-hbox:not(.sc-row, .sc-bar) { flex-wrap: wrap; }
 .spincache-panel .widget-hbox > .widget-html.sc-line { margin-left: 12px; }
 .spincache-panel .widget-hbox > .widget-html.sc-ask { margin: 8px 12px 8px 2px; }
 .spincache-panel td code { white-space: nowrap; background: transparent; }
@@ -49,7 +53,7 @@ STYLE = """<style>
 .spincache-panel .sc-row.sc-body { border-top: 1px solid var(--sc-line); min-height: 30px; }
 .spincache-panel .sc-row.sc-body:hover { background: var(--sc-ground); }
 .spincache-panel .sc-row.sc-chosen, .spincache-panel .sc-row.sc-chosen:hover {
-  background: var(--jp-brand-color3, #dceefb); }
+  background: rgba(33, 150, 243, 0.24); }
 .spincache-panel .sc-row .sc-cells { grid-column: span 4; }
 .spincache-panel .sc-cells .sc-grid { display: grid; grid-template-columns: repeat(3, 104px) 146px;
   column-gap: 8px; font-variant-numeric: tabular-nums; }
@@ -65,7 +69,7 @@ STYLE = """<style>
 .spincache-panel .sc-header button:first-child { text-align: left; }
 .spincache-panel .sc-header button:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); }
 .spincache-panel .widget-hbox.sc-bar { display: grid; align-items: center; column-gap: 14px;
-  grid-template-columns: 290px minmax(120px, 1fr) 290px; overflow: visible; }
+  grid-template-columns: 290px minmax(120px, 1fr) 290px; overflow: visible; padding-left: 2px; }
 .spincache-panel .sc-bar > * { width: auto; margin: 1px 0; min-width: 0; }
 .spincache-panel .sc-bar .sc-name .widget-html-content { overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; }
@@ -73,6 +77,10 @@ STYLE = """<style>
 .spincache-panel .sc-bar .widget-hprogress { height: 20px; }
 .spincache-panel .sc-small .widget-hprogress { height: 12px; }
 .spincache-panel .sc-bar .progress { height: 100%; margin: 0; }
+@media (max-width: 820px) {
+  .spincache-panel .widget-hbox.sc-bar { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); row-gap: 0; }
+  .spincache-panel .sc-bar > .sc-name { grid-column: 1 / -1; }
+}
 .spincache-panel figure { margin: 6px 0; }
 .spincache-panel figure img { max-width: 100%; height: auto; }
 .spincache-panel figcaption { color: var(--sc-dim); }

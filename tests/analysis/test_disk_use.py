@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+
 from hypothesis import given
 
 from spincache_nb import analysis
 from spincache_nb.analysis.disk_use import KINDS, NEEDED
 from tests.analysis.worlds import SOME, two_versions, worlds
+from tests.core.upkeep.worlds import laid_out
+from tests.support.caches import INDEX, WEB, blob, folder, pulled, web
 
 
 def expected_rows(world):
@@ -99,6 +103,25 @@ def test_breakdown_counts_a_second_hard_link_as_a_file_without_bytes():
     table = analysis.breakdown(world.frames()).set_index("label")
     assert table.loc["web:1.0.0, 1.1.0", "stored_bytes"] == 0
     assert table.loc["web:1.0.0, 1.1.0", "file_count"] == 1
+
+
+def test_breakdown_counts_a_file_of_several_names_where_the_name_says_most(tmp_path):
+    cache = laid_out(tmp_path, pulled(web()))
+    needed = cache.path / blob("data", INDEX)
+    for name in ("data/a-misnamed-copy", "a-foreign-copy", blob("wasm", b"an unreferenced copy")):
+        os.link(needed, cache.path / name)
+    documents = cache.path / folder(web())
+    (cache.path / "wasm" / "config").hardlink_to(documents / "config.json")
+    table = analysis.breakdown(cache).set_index("kind")
+    assert table["stored_bytes"].to_dict() == {
+        "exclusive": 300 + len(WEB),
+        "manifests": sum(path.stat().st_size for path in documents.iterdir()),
+        "unreferenced": 0,
+        "misnamed": 0,
+        "other": 0,
+    }
+    assert table["file_count"].sum() == 8
+    assert analysis.summary(cache)["unreferenced_bytes"].item() == 0
 
 
 def test_breakdown_keeps_a_file_in_an_archive_row_only_if_all_its_users_unpacked_it():

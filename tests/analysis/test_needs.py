@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,11 @@ from spincache_nb import analysis
 from spincache_nb.analysis.needs import NEEDED
 from spincache_nb.errors import InvalidDigestError
 from tests.analysis.worlds import DIGESTS, SOME, digest_of, two_versions, worlds
+from tests.core.upkeep.worlds import laid_out
+from tests.support.artifact import compact, sha256, wasm_module
+from tests.support.artifacts import Component, new_style
+from tests.support.caches import WEB, pulled
+from tests.support.trees import union
 
 
 def expected_reasons(world, digest):
@@ -87,3 +94,40 @@ def test_why_of_an_unneeded_digest_is_empty_and_of_no_digest_an_error():
     assert len(analysis.why(frames, digest_of(0xEE))) == 0
     with pytest.raises(InvalidDigestError):
         analysis.why(frames, "sha256:../../etc/passwd")
+
+
+def test_why_names_dependencies_of_components_and_triggers(tmp_path):
+    dependency, middleware = wasm_module("dependency", 900), wasm_module("middleware", 700)
+    component = Component("api", WEB, dependencies={"test:dep/a@1.0.0": dependency, "mid": middleware})
+    tree = pulled(new_style("org/api", "v1", components=[component]))
+    place = "manifests/ghcr.io/org/api/v1/config.json"
+    locked = json.loads(tree[place])
+    of_trigger = {"middleware": [locked["components"][0]["dependencies"].pop("mid")]}
+    locked["triggers"][0] |= {"id": "http-0", "trigger_dependencies": of_trigger}
+    cache = laid_out(tmp_path, {**tree, place: compact(locked)})
+    chains = [analysis.why(cache, sha256(data))["chain"].tolist() for data in (dependency, middleware)]
+    app = "ghcr.io/org/api:v1"
+    assert [[chain for chain in each if "layer" not in chain] for each in chains] == [
+        [f"{app} > api > dependency test:dep/a@1.0.0"],
+        [f"{app} > trigger http-0, dependency middleware"],
+    ]
+    assert all(any(chain.endswith("(wasm)") for chain in each) for each in chains)
+    table = analysis.sharing(cache).set_index("digest")
+    assert table.loc[sha256(dependency), "names"] == "dependency test:dep/a@1.0.0"
+    assert set(analysis.sharing_names(cache)["need"]) == {"component", "dependency", "layer"}
+
+
+def test_compare_names_a_dependency_that_changed(tmp_path):
+    trees = []
+    for tag in ("v1", "v2"):
+        needs = {"test:dep/a@1.0.0": wasm_module(f"dependency {tag}", 900), "test:dep/b@1.0.0": WEB}
+        component = Component("api", wasm_module("api", 800), dependencies=needs)
+        trees.append(pulled(new_style("org/api", tag, components=[component], version=tag)))
+    table = analysis.compare(laid_out(tmp_path, union(*trees)), "ghcr.io/org/api:v1", "ghcr.io/org/api:v2")
+    layers = table[table["what"] == "layer"]
+    assert list(zip(layers["name"], layers["status"], strict=True)) == [
+        ("application layer", "changed"),
+        ("dependency test:dep/a@1.0.0", "changed"),
+        ("component api", "same"),
+        ("dependency test:dep/b@1.0.0", "same"),
+    ]

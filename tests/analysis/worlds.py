@@ -38,6 +38,8 @@ class App:
     created_at: pd.Timestamp | None = None
     config_bytes: int = 0
     manifest: str | None = None
+    dependencies: set[tuple[str | None, str | None, str, str]] = field(default_factory=set)
+    """component or trigger, name, digest."""
 
     @property
     def reference(self) -> str:
@@ -73,6 +75,7 @@ class World:
     others: list[tuple[str, str, int]] = field(default_factory=list)  # path, area, bytes
     document_bytes: int = 100
     linked: set[tuple[str, str]] = field(default_factory=set)  # blobs that are second hard links
+    unnamed: set[tuple[str, str]] = field(default_factory=set)  # app, digest: held by its archives only
 
     def users(self, digest: str, area: str) -> set[str]:
         apps = {app.reference for app in self.apps if (digest, area) in app.needs()}
@@ -97,8 +100,19 @@ class World:
             "blobs": self._blobs,
             "problems": self._problems,
             "disk": self._disk,
+            "unnamed": self._unnamed,
+            "dependencies": self._dependencies,
         }
         return Frames(**{name: every[name]() for name in names or every})
+
+    def _dependencies(self) -> pd.DataFrame:
+        return schemas.build(
+            schemas.DEPENDENCIES_SCHEMA,
+            [(app.reference, *line) for app in self.apps for line in sorted(app.dependencies, key=str)],
+        )
+
+    def _unnamed(self) -> pd.DataFrame:
+        return schemas.build(schemas.UNNAMED_SCHEMA, sorted(self.unnamed))
 
     def _problems(self) -> pd.DataFrame:
         return schemas.build(schemas.PROBLEMS_SCHEMA, [("wasm/x", None, "truncated", "", "")])
@@ -185,7 +199,7 @@ class World:
             for name in ("manifest.json", "config.json")
         ]
         lines += self.others
-        return schemas.build(schemas.DISK_SCHEMA, lines)
+        return schemas.build(schemas.DISK_SCHEMA, [(*line, None) for line in lines])
 
 
 DIGESTS = [digest_of(number) for number in range(10)]

@@ -81,6 +81,15 @@ def test_verify_lists_what_is_no_damage_and_ends_with_0(
     assert [row["path"] for row in json.loads(out)] == list(tree)
 
 
+def test_verify_ends_with_1_at_a_flipped_bit_in_a_binary_that_nothing_needs(run: Run, folder: Path) -> None:
+    (folder / "registry" / blob("wasm", b"unneeded")).write_bytes(WEB)
+    status, out, _ = run("verify", "--json", "--quiet")
+    assert [(row["path"], row["kind"]) for row in json.loads(out)] == [
+        (blob("wasm", b"unneeded"), "damaged blob")
+    ]
+    assert status == 1
+
+
 def test_verify_shows_progress_on_standard_error(run: Run, folder: Path) -> None:
     status, out, err = run("verify", "--json", "--jobs", 2)
     total = sum(len(data) for path, data in stored(folder).items() if not path.startswith("manifests/"))

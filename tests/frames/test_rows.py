@@ -373,7 +373,7 @@ def test_no_frame_shows_a_secret(tmp_path: Path) -> None:
     tree[f"{folder(artifact)}/config.json"] = compact(locked)
     cache = cache_of(tmp_path, tree)
     bundle = frames.load(cache)
-    text = repr(bundle) + "".join(getattr(bundle, name).to_csv() for name in frames.bundle._MAKERS)
+    text = repr(bundle) + "".join(bundle.need(name).to_csv() for name in frames.bundle._MAKERS)
     for secret in ("s3cret-default", "ciao", "hunter", "UEFTU1dPUkQ"):
         assert secret not in text
 
@@ -396,7 +396,7 @@ def test_problems_say_what_to_do(tmp_path: Path) -> None:
             "reference": None,
             "kind": "misnamed file",
             "detail": "its name is no digest, so nothing finds it",
-            "remedy": "look at what it is, then remove it or prune",
+            "remedy": "look at what it is, then move or remove it; prune leaves it",
         },
     ]
 
@@ -415,6 +415,7 @@ def test_disk_lists_every_file_once(tmp_path: Path) -> None:
     rows = zip(disk["path"], disk["area"], disk["stored_bytes"], strict=True)
     assert {path: (area, size) for path, area, size in rows} == expected
     assert disk["path"].tolist() == sorted(expected)
+    assert disk.set_index("path")["same_as"].dropna().to_dict() == {"stray-again": "stray"}
 
 
 def test_history_lists_pulls_in_time(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from tests.support.artifact import (
     DATA,
     IMAGE_CONFIG,
     WASM,
+    WKG_CONFIG,
+    WKG_WASM,
     Artifact,
     canonical,
     compact,
@@ -202,9 +204,25 @@ def bare_hex_name(data: bytes = WEB) -> str:
     return "wasm/" + sha256(data).removeprefix("sha256:")
 
 
+INTERFACES = (
+    b"\0asm\x0d\0\x01\0"
+    b"\x07\x47\x01A\x02\x01A\x02\x01B\x02\x01r\x01\x01ay\x04\0\x03req\x03\0\0\x04\0\x13spin:up/types@4.1.0"
+    b"\x05\0\x04\0\x12spin:up/http@4.1.0\x04\0\x0b\x0a\x01\0\x04http\x03\0\0\0\x16\x0ecomponent-name\x01\x05\x03"
+    b"\x01\0\x01w"
+)
+"""A WIT package as a component: types, an export, and no code (made once by wasmtime's wat2wasm)."""
+
+
+def environment() -> Artifact:
+    """Build the package of a target environment's interfaces."""
+    document = assemble((WKG_CONFIG, b"{}"), [(WKG_WASM, INTERFACES)])
+    blobs = {sha256(b"{}"): b"{}", sha256(INTERFACES): INTERFACES}
+    return Artifact("org/spin-up", "4.1.0", canonical(document), blobs=blobs)
+
+
 def environment_blob() -> Tree:
     """Interfaces of a target environment, fetched by OCI reference: named by the manifest's digest (main)."""
-    return {f"wasm/{package().digest}": package_wasm()}
+    return {f"wasm/{environment().digest}": INTERFACES}
 
 
 def members_missing(*names: str) -> Tree:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Hash every stored blob, then fetch exactly what is damaged or missing from the registry
 that its app came from, by digest, and unpack archives again whose members are missing.
+Damaged sources that a --project names come from where its spin.toml says.
 
 A damaged file stays until its good copy is there. This writes to the cache, which goes
 beyond what Spin promises; so does every pull with this toolkit. The exit status is 3 if

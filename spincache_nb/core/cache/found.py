@@ -85,11 +85,24 @@ class Problem:
 
 
 class DiskFile(NamedTuple):
-    """A regular file under ``registry``; a hard link counts its bytes under its first name only."""
+    """A regular file under ``registry``; a hard link counts its bytes under its first name only.
+
+    Parameters
+    ----------
+    path
+        Relative to ``registry``, with ``/``; printable.
+    area
+        Which part of the cache it is in.
+    stored_bytes
+        Its size; 0 for further names of a file that has several.
+    same_as
+        The name that counts the bytes, for such a further name; else None.
+    """
 
     path: str
     area: DiskArea
     stored_bytes: int
+    same_as: str | None = None
 
 
 class StoredBlob(NamedTuple):

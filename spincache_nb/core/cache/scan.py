@@ -82,7 +82,7 @@ class _Walk:
         self.tags: list[CachedTag] = []
         self.files: list[DiskFile] = []
         self.problems: dict[str, Problem] = {}
-        self.seen_links: set[tuple[int, int]] = set()
+        self.seen_links: dict[tuple[int, int], str] = {}
         self.unlisted: set[Path] = set()
 
     def run(self) -> Scan:
@@ -153,12 +153,13 @@ class _Walk:
         if not stat.S_ISREG(info.st_mode):
             self.problem(entry, "not a file", "neither a regular file nor a folder", _LOOK)
             return None
-        counted = info.st_size
+        path, first = self.relative(entry), None
         if info.st_nlink > 1:
-            identity = (info.st_dev, info.st_ino)
-            counted = 0 if identity in self.seen_links else counted
-            self.seen_links.add(identity)
-        self.files.append(DiskFile(self.relative(entry), area, counted))
+            first = self.seen_links.setdefault((info.st_dev, info.st_ino), path)
+        if first is None or first == path:
+            self.files.append(DiskFile(path, area, info.st_size))
+        else:
+            self.files.append(DiskFile(path, area, 0, first))
         return info
 
     def check_readable(self, entry: os.DirEntry[str], info: os.stat_result) -> None:

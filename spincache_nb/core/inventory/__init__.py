@@ -1,5 +1,6 @@
 """What is in a cache: its apps, who needs which blob, and what is wrong."""
 
+from spincache_nb.core.inventory.archives import unnamed_members
 from spincache_nb.core.inventory.model import (
     CachedApp,
     ConfigKind,
@@ -29,4 +30,5 @@ __all__ = [
     "Via",
     "known_digests",
     "take_inventory",
+    "unnamed_members",
 ]

@@ -6,12 +6,13 @@ Only if there are any, the stored archives are listed. Nothing of it is kept on 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from spincache_nb.core.archive import ArchiveLimits, list_members
 from spincache_nb.core.cache import StoredBlob, open_regular
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.faults import Faults
+from spincache_nb.core.inventory.model import CachedApp, Inventory
 from spincache_nb.core.inventory.reach import Reach
 from spincache_nb.core.inventory.stored import StoredBlobs
 from spincache_nb.errors import SpinCacheError
@@ -88,3 +89,57 @@ def _check_sizes(
         if blob is not None and blob.stored_bytes != size:
             path = stored.path_of("data", digest)
             faults.damaged_member(path, expected=size, found=blob.stored_bytes, reference=users[0].user)
+
+
+def unnamed_members(
+    inventory: Inventory, *, wanted: Collection[Digest] | None = None
+) -> Iterator[tuple[str, Digest]]:
+    """Say which stored blobs an app's archives hold although nothing in the app names them.
+
+    Parameters
+    ----------
+    inventory
+        Of the cache.
+    wanted
+        The only digests of interest, if not all are.
+
+    Yields
+    ------
+    tuple of str and Digest
+        Reference of an app, and the digest of a blob in ``data/`` that is not among its uses.
+
+    Notes
+    -----
+    Such an app does not need the blob: Spin looks up only what the locked app names. But Spin never
+    unpacks a stored archive again, so another version with the same archive would lack the blob for
+    ever if it were removed (Spin main, crates/oci/src/client.rs: pull). As long as the archive is
+    stored, its members stay. All archives are read for this, those excepted that cannot be listed.
+    """
+    stored = {
+        one.digest: one.blob for one in inventory.blobs if one.digest is not None and one.blob.area == "data"
+    }
+    sought = stored.keys() if wanted is None else stored.keys() & set(wanted)
+    users: dict[Digest, list[CachedApp]] = {}
+    for app in inventory.apps if sought else ():
+        layers = app.manifest.layers if app.manifest is not None else ()
+        for archive in {layer.digest for layer in layers if layer.role == "archive"} & stored.keys():
+            users.setdefault(archive, []).append(app)
+    found: dict[str, set[Digest]] = {}
+    for archive, apps in users.items():
+        held = _held(stored[archive]) & sought
+        for app in apps if held else ():
+            found.setdefault(app.reference, set()).update(held)
+    for app in inventory.apps:
+        held = found.get(app.reference, set())
+        named = {use.digest for use in app.uses if use.area == "data"} if held else set()
+        yield from ((app.reference, digest) for digest in sorted(held - named))
+
+
+def _held(archive: StoredBlob) -> set[Digest]:
+    """Digests of an archive's members; none if it cannot be listed."""
+    try:
+        with open_regular(archive.path) as stream:
+            unpacked = list_members(stream, where=f"data/{archive.name}")
+    except SpinCacheError:
+        return set()
+    return {member.digest for member in unpacked.members}

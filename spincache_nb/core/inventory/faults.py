@@ -66,7 +66,7 @@ class Faults:
         """
         place = path if isinstance(path, str) else self.relative(path)
         found = self._scanned.get(place) or self._of_area(place)
-        if found is None:
+        if found is None or found.problem.kind == "empty tag folder":  # that explains no lack of a document
             key = (place, kind, detail) if one_of_many else (place, kind)
             found = self._found.setdefault(key, _Found(Problem(place, kind, printable(detail), remedy)))
         if reference is not None:

@@ -2,6 +2,15 @@
 
 from spincache_nb.core.sources.carry import pull_sources
 from spincache_nb.core.sources.decide import plan_sources
+from spincache_nb.core.sources.renewal import Renewed, renew_sources
 from spincache_nb.core.sources.values import PlannedSource, SourcesPlan, SourcesResult
 
-__all__ = ["PlannedSource", "SourcesPlan", "SourcesResult", "plan_sources", "pull_sources"]
+__all__ = [
+    "PlannedSource",
+    "Renewed",
+    "SourcesPlan",
+    "SourcesResult",
+    "plan_sources",
+    "pull_sources",
+    "renew_sources",
+]

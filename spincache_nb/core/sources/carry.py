@@ -112,7 +112,7 @@ def pull_sources(
     client = PackageClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=stop)
     reporter = Reporter(progress)
     try:
-        return _SourcesPull(cache, client, project, reporter, stop, cancel, durable, jobs).run()
+        return SourcesPull(cache, client, project, reporter, stop, cancel, durable, jobs).run()
     finally:
         client.close()
         reporter.close()
@@ -131,7 +131,7 @@ class _OvertakenError(Exception):
     """Somebody else stored the content while it was fetched."""
 
 
-class _SourcesPull:
+class SourcesPull:
     """One call of `pull_sources`: threads do the work, the caller's thread watches."""
 
     def __init__(
@@ -177,15 +177,16 @@ class _SourcesPull:
     def missing(
         self, releases: dict[PackageKey, Release], stored: dict[Digest, int | None]
     ) -> dict[Digest, _Missing]:
-        """What is to be fetched, and from where."""
+        """What is to be fetched, and from where; what neither of the two names is passed over."""
         found: dict[Digest, _Missing] = {}
         for source in self.project.manifest.sources:
             if isinstance(source, WebSource):
                 digest, size, origin, offer = source.digest, None, source.address, self.offer(source)
+            elif (release := releases.get(source.key)) is None:
+                continue
             else:
-                release = releases[source.key]
                 digest, size, origin, offer = release.digest, release.size, release.origin, release.open
-            if stored[digest] is None:
+            if stored.get(digest, 0) is None:
                 one = found.setdefault(digest, _Missing(digest, size, []))
                 one.size = size if one.size is None else one.size
                 one.origins.append((source.place, origin, offer))
@@ -265,6 +266,29 @@ class _SourcesPull:
             count = stored_size(self.cache, one.digest, one.size) or 0
         self.report(ProgressEvent("done", origin, text, total=count))
         return count
+
+    def renew(self, wanted: Iterable[_Missing]) -> dict[Digest, SpinCacheError]:
+        """Fetch what is wanted and nothing else; says what could not be fetched, and why."""
+
+        def attempt(one: _Missing) -> SpinCacheError | None:
+            try:
+                self.fetch_one(one)
+            except PullCancelled:
+                raise
+            except SpinCacheError as exc:
+                return exc
+            return None
+
+        each = list(wanted)
+        try:
+            found = self.together(attempt, each)
+        except BaseException:
+            self.stop.set()
+            self.client.close()
+            raise
+        finally:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+        return {one.digest: exc for one, exc in zip(each, found, strict=True) if exc is not None}
 
     # Finishing -------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spincache_nb.core.cache.removal import file_state
+from spincache_nb.core.digest import Digest
 from spincache_nb.core.display import size_text
-from spincache_nb.core.inventory import CachedApp, Inventory
+from spincache_nb.core.inventory import CachedApp, Inventory, unnamed_members
 from spincache_nb.core.upkeep.needs import Needs
 
 
@@ -83,15 +84,20 @@ class _Account:
 
     def __init__(self, inventory: Inventory, is_young: Callable[[int], bool]) -> None:
         needs = Needs(inventory)
+        held: dict[Digest | None, set[str]] = {}
+        for user, digest in unnamed_members(inventory):
+            held.setdefault(digest, set()).add(user)
         self.waiting: dict[str, list[int]] = {}
         self.sizes: list[int] = []
         self.users: list[int] = []
         counted = {file.path: file.stored_bytes for file in inventory.files}
         for blob in inventory.blobs:
             stored = blob.blob
-            users = needs.users_of(stored.area, blob.digest) if blob.digest is not None else ()
+            users = set(needs.users_of(stored.area, blob.digest)) if blob.digest is not None else set()
             if not users or is_young(stored.modified_ns):
                 continue
+            if stored.area == "data":
+                users |= held.get(blob.digest, set())
             for user in users:
                 self.waiting.setdefault(user, []).append(len(self.sizes))
             self.sizes.append(counted.get(f"{stored.area}/{stored.name}", stored.stored_bytes))

@@ -6,21 +6,17 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from spincache_nb.core.cache import Cache, Problem, StoredBlob
 from spincache_nb.core.cache.layout import MANIFESTS
 from spincache_nb.core.cache.removal import FileState, file_state
-from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History
 from spincache_nb.core.inventory import Inventory, take_inventory
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
-from spincache_nb.core.upkeep.binaries import is_whole_binary
 from spincache_nb.core.upkeep.hashing import Hashed, hash_blobs, promised
+from spincache_nb.core.upkeep.judging import BEING_WRITTEN, MISNAMED, judge
 from spincache_nb.errors import PullCancelled
-
-MISNAMED = "content of another digest"
-BEING_WRITTEN = "file being written"
 
 _HARMLESS = frozenset(
     {
@@ -40,7 +36,6 @@ _HARMLESS = frozenset(
 _ROUNDS = 4
 _PAUSE_SECONDS = 0.25
 _FRESH_SECONDS = 10.0
-_REPAIR = "repair it: sc.repair(cache), or `spincache-nb repair`"
 
 
 def is_damage(kind: str, reference: str | None = None) -> bool:
@@ -122,9 +117,11 @@ def check_cache(
     -----
     What seems damaged is read again before it is reported, since others may be writing it; a file
     that keeps changing is said to be, and is no damage. A name without algorithm (Spin v0.9 to v1.x)
-    is checked as SHA-256. A file in ``wasm/`` whose bytes are a whole WebAssembly binary of another
-    digest, and which no app names, is not called damaged: Spin main stores the WIT of target
-    environments so.
+    is checked as SHA-256. Spin main stores the WIT of a target environment that it fetched by OCI
+    reference under the digest of the manifest. That is no fault if the environment lock of a project
+    in `projects`, or a cached manifest, says so. Without one it is ``content of another digest``, which
+    is no damage, as long as the file is a whole component without code and nothing names it; any other
+    file whose bytes are not those of its name is damaged, needed or not.
     """
     return examine(
         cache, jobs=jobs, progress=progress, cancel=cancel, projects=projects, history=history
@@ -161,7 +158,7 @@ def examine(
         wrong, changing = checker.check(blobs)
     finally:
         reporter.close()
-    return Health(inventory, tuple(wrong), _rows(inventory, wrong, changing))
+    return Health(inventory, tuple(wrong), judge(inventory, wrong, changing))
 
 
 class _Checker:
@@ -248,76 +245,3 @@ def _is_unchanged(one: Hashed) -> bool:
 
 def _is_fresh(state: FileState | None) -> bool:
     return state is None or time.time() - state.modified_ns / 1e9 < _FRESH_SECONDS
-
-
-# Rows ----------------------------------------------------------------------------------------
-
-
-def _rows(inventory: Inventory, wrong: Iterable[Hashed], changing: Iterable[Hashed]) -> tuple[Problem, ...]:
-    """Add what hashing tells to what the inventory knows, one row for each fault."""
-    wrong = list(wrong)
-    users: dict[tuple[str, Digest | None], list[str]] = {
-        (one.blob.area, one.blob.digest): [] for one in wrong
-    }
-    apps = {app.reference for app in inventory.apps}
-    for use in inventory.uses() if users else ():
-        if (use.area, use.digest) in users:
-            users[use.area, use.digest].append(use.user)
-    rows = list(inventory.problems)
-    known = {row.path for row in rows if row.kind in ("damaged blob", "unreadable file")}
-    for one in wrong:
-        path = f"{one.blob.area}/{one.blob.name}"
-        if path in known:
-            continue
-        rows = [row for row in rows if row.path != path or row.kind != "damaged archive"]
-        digest = one.blob.digest
-        names = users.get((one.blob.area, digest), []) if digest is not None else []
-        needing = [name for name in names if name in apps]
-        rows.append(_row(one, path, needing, [name for name in names if name not in apps]))
-    rows += (_changing_row(one) for one in changing)
-    return tuple(sorted(rows, key=lambda row: (row.path, row.kind, row.detail)))
-
-
-def _row(one: Hashed, path: str, apps: Sequence[str], projects: Sequence[str]) -> Problem:
-    if one.digest is None:
-        detail = f"the system says: {one.error}"
-        row = Problem(path, "unreadable file", detail, "check its permissions and the disk")
-    elif not apps and one.blob.area == "wasm" and is_whole_binary(one.blob.path):
-        return Problem(
-            path,
-            MISNAMED,
-            f"its bytes are a whole WebAssembly binary, {one.digest}; Spin stores the WIT of a target "
-            "environment under its manifest's digest, which cannot be told from a damaged file here",
-            "leave it, or prune it: Spin fetches it again",
-        )
-    else:
-        row = Problem(path, "damaged blob", _damage(one), _remedy(apps, projects))
-    if not apps:
-        return row
-    others = len(apps) - 1
-    also = f"; it concerns {others} more {'app' if others == 1 else 'apps'}" if others else ""
-    return replace(row, reference=apps[0], detail=row.detail + also)
-
-
-def _damage(one: Hashed) -> str:
-    if not one.size:
-        return "it is empty, and its name is the digest of something"
-    found = f"its {one.size} bytes hash to {one.digest}"
-    return f"{found}: they are altered or truncated, and Spin uses them all the same"
-
-
-def _remedy(apps: Sequence[str], projects: Sequence[str]) -> str:
-    if apps:
-        return _REPAIR
-    if projects:
-        return f"remove it, then build {projects[0]} again: Spin fetches it"
-    return "prune it, or remove it; if a project uses it, Spin fetches it again"
-
-
-def _changing_row(one: Hashed) -> Problem:
-    return Problem(
-        f"{one.blob.area}/{one.blob.name}",
-        BEING_WRITTEN,
-        "it changed each time it was read: somebody is writing it",
-        "check again when nothing is being pulled",
-    )

@@ -80,17 +80,20 @@ class DocumentMender:
     # Manifests -------------------------------------------------------------------------------
 
     def mend_manifest(self, app: CachedApp) -> bool:
-        """Complete an app whose manifest is missing or damaged; says whether anything was written.
+        """Complete an app whose manifest is missing, damaged or altered; says whether anything was written.
 
         Raises
         ------
         SpinCacheError
             If it is not certain which manifest it was, or the registry does not give it.
         """
-        if app.manifest is not None:
-            return False
         reference = Reference.parse(app.reference)
-        resolved = self.find_manifest(app, reference)
+        if app.manifest is None:
+            resolved: Resolved | None = self.find_manifest(app, reference)
+        else:
+            resolved = self.find_unaltered(app, reference)
+        if resolved is None:
+            return False
         options = Options(durable=self.durable, history=History(enabled=False))
         carry_out(self.cache, _Pinned(self.source, resolved), [reference], options)
         return True
@@ -122,6 +125,27 @@ class DocumentMender:
             "a registry that has another by now, or no trace of it",
             "pull the app again",
         )
+
+    def find_unaltered(self, app: CachedApp, reference: Reference) -> Resolved | None:
+        """Fetch the manifest that an app was pulled with, where the one that is stored may be altered.
+
+        That may be so if it is not the one of the last pull, and what it names is not there or has
+        another size. It is taken only if it names the locked app that is stored; else None.
+        """
+        stored = self.stored_document(app)
+        if app.manifest_digest is not None or stored is None or all(layer.stored for layer in app.layers):
+            return None
+        for digest in self.digests_of(app):
+            wanted = Reference(reference.registry, reference.repository, reference.tag, digest)
+            try:
+                resolved = resolve(self.source, wanted)
+            except PullCancelled:
+                raise
+            except SpinCacheError:
+                continue  # then what the stored one names is asked for
+            if names(resolved, stored):
+                return resolved
+        return None
 
     def digests_of(self, app: CachedApp) -> list[Digest]:
         """Digests that an app's manifest is known to have had, likeliest first."""

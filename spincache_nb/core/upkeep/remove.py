@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Sequence
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.scan import scan_tags
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.inventory import InventoriedBlob, Inventory
+from spincache_nb.core.inventory import InventoriedBlob, Inventory, unnamed_members
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.upkeep.guard import refuse_unless_cache, refuse_unless_known
-from spincache_nb.core.upkeep.needs import Needs, archive_members, document_states, inventory_of
+from spincache_nb.core.upkeep.needs import Needs, document_states, inventory_of
 from spincache_nb.core.upkeep.pieces import blob_item, kept_blob, tag_items, with_freed_bytes
 from spincache_nb.core.upkeep.plans import KeptBlob, RemovalItem, RemovalPlan, users_text
 from spincache_nb.errors import NotInCacheError
@@ -20,6 +20,7 @@ References = str | Reference | Iterable[str | Reference]
 Projects = Sequence[str | os.PathLike[str]]
 
 _SHARED = "others need it"
+_IN_AN_ARCHIVE = "a stored archive holds it, which Spin unpacks only once"
 
 
 def plan_remove(cache: Cache, references: References, *, projects: Projects = ()) -> RemovalPlan:
@@ -37,7 +38,8 @@ def plan_remove(cache: Cache, references: References, *, projects: Projects = ()
     Returns
     -------
     RemovalPlan
-        Its ``freed_bytes`` are exactly what goes; ``kept`` names each blob that stays, and for whom.
+        Its ``freed_bytes`` are exactly what goes; ``kept`` names each blob that stays, and for whom. A
+        blob stays, too, if an archive of another app holds it without that app naming it.
         Nothing is touched before ``execute()``.
 
     Raises
@@ -129,28 +131,19 @@ def exclusive_blobs(
             kept.append(kept_blob(blob, others, _SHARED))
         else:
             exclusive.append(blob)
-    members = _members_of_others(inventory, names, exclusive)
+    wanted = {blob.digest for blob in exclusive if blob.blob.area == "data" and blob.digest is not None}
+    members: dict[Digest | None, str] = {}
+    for user, digest in unnamed_members(inventory, wanted=wanted):
+        if user not in names:
+            members.setdefault(digest, user)
     items: list[RemovalItem] = []
     for blob in exclusive:
         users = needs.users_of(blob.blob.area, blob.digest) if blob.digest is not None else ()
         item = blob_item(root, blob.blob, f"only needed by {users_text(users)}")
         if blob.blob.area == "data" and blob.digest in members:
-            kept.append(kept_blob(blob, [members[blob.digest]], _SHARED))
+            kept.append(kept_blob(blob, [members[blob.digest]], _IN_AN_ARCHIVE))
         elif item is None:
             kept.append(kept_blob(blob, (), "it was written or touched just now"))
         else:
             items.append(item)
     return items, kept
-
-
-def _members_of_others(
-    inventory: Inventory, chosen: Collection[str], blobs: Iterable[InventoriedBlob]
-) -> dict[Digest | None, str]:
-    """Say which blobs are in an archive of an app that stays, though its locked app does not name them."""
-    wanted = {blob.digest for blob in blobs if blob.blob.area == "data" and blob.digest is not None}
-    found: dict[Digest | None, str] = {}
-    for app in inventory.apps if wanted else ():
-        if app.reference not in chosen:
-            for digest in archive_members(inventory.cache, [app], wanted):
-                found.setdefault(digest, app.reference)
-    return found

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spincache_nb.core.archive import ArchiveLimits
@@ -17,6 +18,7 @@ from spincache_nb.core.progress import Progress, Reporter
 from spincache_nb.core.pull.decide import JOBS, Source
 from spincache_nb.core.upkeep.checking import Health, examine, is_damage
 from spincache_nb.core.upkeep.mending import Mender, RepairOptions
+from spincache_nb.core.upkeep.mending_sources import Renew, mend_sources
 from spincache_nb.errors import printable
 
 if TYPE_CHECKING:
@@ -138,19 +140,30 @@ def repair(
     A damaged file stays until its good copy is there and takes its place in one step. A blob is fetched
     by the digest that the cached manifest gives, so that a tag that was moved meanwhile changes nothing.
     A manifest is fetched by the digest it is known to have had; if none is known, by its tag, and taken
-    only if it names the locked app that is stored. Archives are unpacked again where members lack. What no
-    cached app needs is left alone: `plan_prune`.
+    only if it names the locked app that is stored. Archives are unpacked again where members lack. A
+    damaged source that only a ``spin.toml`` of one of `projects` names comes from the address or package
+    that it names; sources that are not stored at all, `pull_sources` fetches. What neither an app nor a
+    project needs is left alone: `plan_prune`.
     """
     from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.sources import renew_sources
 
     stop = threading.Event()
     client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=stop)
     options = RepairOptions(jobs, progress, cancel, durable, archive_limits, tuple(projects), history)
-    return repair_from(cache, client, options, stop=stop)
+    renew = partial(
+        renew_sources, insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel, durable=durable
+    )
+    return repair_from(cache, client, options, stop=stop, renew=renew)
 
 
 def repair_from(
-    cache: Cache, source: Source, options: RepairOptions, *, stop: threading.Event | None = None
+    cache: Cache,
+    source: Source,
+    options: RepairOptions,
+    *,
+    stop: threading.Event | None = None,
+    renew: Renew | None = None,
 ) -> RepairResult:
     """Repair with what a source gives, and close the source.
 
@@ -164,6 +177,8 @@ def repair_from(
         How.
     stop
         Set when the work is to stop, so that the source can end its waiting.
+    renew
+        Fetches sources of a project again; without it these are left alone.
 
     Raises
     ------
@@ -185,6 +200,7 @@ def repair_from(
             mender.run()
         finally:
             reporter.close()
+        wire_bytes = mend_sources(mender, renew) if renew is not None else 0
         after = examine(
             cache,
             cancel=options.cancel,
@@ -194,7 +210,8 @@ def repair_from(
         )
     finally:
         source.close()
-    return _result(before, after, mender, source.wire_bytes, time.perf_counter() - started)
+    wire_bytes += source.wire_bytes
+    return _result(before, after, mender, wire_bytes, time.perf_counter() - started)
 
 
 def _result(before: Health, after: Health, mender: Mender, wire_bytes: int, seconds: float) -> RepairResult:

@@ -69,6 +69,21 @@ def test_empty_tag_folder_is_one_problem(tmp_path: Path) -> None:
     assert problems(take_inventory(cache)) == [("manifests/ghcr.io/org/web/v2", "empty tag folder", None)]
 
 
+@pytest.mark.parametrize(
+    ("document", "kind"), [("manifest.json", "missing manifest"), ("config.json", "missing locked app")]
+)
+def test_empty_folder_in_a_documents_place_does_not_hide_that_the_document_is_missing(
+    tmp_path: Path, document: str, kind: str
+) -> None:
+    cache = laid_out(tmp_path, without(pulled(web()), f"{folder(web())}/{document}"))
+    place = f"{folder(web())}/{document}"
+    (cache.path / place).mkdir()
+    assert problems(take_inventory(cache)) == [
+        (place, "empty tag folder", WEB_V1),
+        (place, kind, WEB_V1),
+    ]
+
+
 def test_temporary_file_in_a_tag_concerns_the_app(tmp_path: Path) -> None:
     inventory = taken(tmp_path, {**pulled(web()), f"{folder(web())}/.spincache-1-0": b"{"})
     assert problems(inventory) == [(f"{folder(web())}/.spincache-1-0", "temporary file", WEB_V1)]

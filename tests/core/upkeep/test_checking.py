@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 from spincache_nb.core.cache import Cache, Problem
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.upkeep import check_cache, checking, hashing, is_damage
-from spincache_nb.core.upkeep.binaries import is_whole_binary
+from spincache_nb.core.upkeep.binaries import is_interface, is_whole_binary
 from spincache_nb.errors import PullCancelled, SpinManifestError
 from tests.core.upkeep.worlds import laid_out
 from tests.support import caches
@@ -24,6 +25,13 @@ from tests.support.trees import read_tree, union, write_tree
 
 V1 = "ghcr.io/org/web:v1"
 FLIPPED = INDEX[:-1] + bytes([INDEX[-1] ^ 1])
+CODE = b"\x01\x04\x01\x60\0\0" + b"\x03\x02\x01\0" + b"\x0a\x04\x01\x02\0\x0b"  # one function, empty
+COMPONENT = b"\0asm\x0d\0\x01\0" + b"\x01" + bytes([8 + len(CODE)]) + b"\0asm\x01\0\0\0" + CODE
+SPIN_TOML = 'spin_manifest_version = 2\n[application]\nname = "gate"\n'
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
 
 
 def rows(problems: tuple[Problem, ...]) -> list[tuple[str, str, str | None]]:
@@ -96,6 +104,44 @@ def test_check_cache_lists_what_is_untidy_but_no_damage(tmp_path: Path, name: st
     assert not is_damage(found)
 
 
+def lock(folder: Path, origin: str, digest: str) -> Path:
+    """Write a project that builds for a target environment."""
+    project = folder / "project"
+    (project / ".spin").mkdir(parents=True)
+    (project / "spin.toml").write_text(SPIN_TOML)
+    document = {origin: {"package": {"spin:up@4.1.0": digest}}}
+    (project / ".spin" / "target-environments.lock").write_text(json.dumps(document))
+    return project
+
+
+@pytest.mark.parametrize("content", [caches.INTERFACES, WEB])
+def test_check_cache_knows_from_an_environment_lock_what_a_manifests_digest_names(
+    tmp_path: Path, content: bytes
+) -> None:
+    digest = caches.environment().digest
+    cache = laid_out(tmp_path, {f"wasm/{digest}": content})
+    by_reference = lock(tmp_path, "ghcr.io/spin/up:4.1.0", digest)
+    assert check_cache(cache, projects=[by_reference]) == ()
+
+
+def test_check_cache_finds_a_truncated_blob_of_an_environment(tmp_path: Path) -> None:
+    digest = caches.environment().digest
+    cache = laid_out(tmp_path, {f"wasm/{digest}": caches.INTERFACES[:-1]})
+    project = lock(tmp_path, "ghcr.io/spin/up:4.1.0", digest)
+    (row,) = check_cache(cache, projects=[project])
+    assert row.kind == "damaged blob"
+
+
+def test_check_cache_knows_from_a_cached_manifest_what_its_digest_names(tmp_path: Path) -> None:
+    artifact = caches.environment()
+    place = caches.folder(artifact)
+    tree = {f"{place}/manifest.json": artifact.manifest, f"{place}/config.json": b"{}"}
+    tree |= {blob("wasm", caches.INTERFACES): caches.INTERFACES} | caches.environment_blob()
+    assert check_cache(laid_out(tmp_path, tree)) == ()
+    wrong = {f"wasm/{artifact.digest}": flipped(WEB)}
+    assert checked(tmp_path / "again", {**tree, **wrong}) == [(*wrong, "damaged blob", None)]
+
+
 # What is damage ---------------------------------------------------------------------------------
 
 
@@ -136,6 +182,25 @@ DAMAGED = {
     "a damaged asset that nobody needs": (
         {blob("data", b"stray"): b"strap"},
         [(blob("data", b"stray"), "damaged blob", None)],
+    ),
+    "a flipped bit in a module that nobody needs": (
+        {blob("wasm", WEB): flipped(WEB)},
+        [(blob("wasm", WEB), "damaged blob", None)],
+    ),
+    "a flipped bit in a component that nobody needs": (
+        {blob("wasm", COMPONENT): flipped(COMPONENT)},
+        [(blob("wasm", COMPONENT), "damaged blob", None)],
+    ),
+    "interfaces under the name of an old Spin": (
+        {caches.bare_hex_name(b"old"): caches.INTERFACES},
+        [
+            (caches.bare_hex_name(b"old"), "damaged blob", None),
+            (caches.bare_hex_name(b"old"), "name of an old Spin", None),
+        ],
+    ),
+    "interfaces in data": (
+        {blob("data", b"old"): caches.INTERFACES},
+        [(blob("data", b"old"), "damaged blob", None)],
     ),
     "a truncated module that nobody needs": (
         {blob("wasm", WEB): WEB[:-40]},
@@ -363,7 +428,42 @@ def test_is_whole_binary(tmp_path: Path, content: bytes, whole: bool) -> None:
     assert is_whole_binary(tmp_path / "file") is whole
 
 
+NESTED = b"\0asm\x0d\0\x01\0" + b"\x04" + bytes([len(COMPONENT)]) + COMPONENT
+
+
+@pytest.mark.parametrize(
+    ("content", "holds"),
+    [
+        (caches.INTERFACES, True),
+        (b"\0asm\x0d\0\x01\0", True),
+        (b"\0asm\x0d\0\x01\0" + b"\x0a\x00", True),  # 10 is an import here, not code
+        (COMPONENT, False),
+        (NESTED, False),
+        (WEB, False),
+        (b"\0asm\x01\0\0\0", False),
+        (caches.INTERFACES[:-1], False),
+        (caches.INTERFACES + b"\0", False),
+        (b"\0asm\x0d\0\x01\0" + b"\x01\x04abcd", False),
+        (b"\0asm\x0d\0\x01\0" + b"\x01\x00", False),
+        (b"", False),
+    ],
+)
+def test_is_interface(tmp_path: Path, content: bytes, holds: bool) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert is_interface(tmp_path / "file") is holds
+
+
+def test_is_interface_is_not_lost_in_depths(tmp_path: Path) -> None:
+    content = b"\0asm\x0d\0\x01\0"
+    while len(content) < 100_000:
+        size = bytes([len(content) & 127 | 128, len(content) >> 7 & 127 | 128, len(content) >> 14])
+        content = b"\0asm\x0d\0\x01\0" + b"\x04" + size + content
+    (tmp_path / "file").write_bytes(content)
+    assert is_interface(tmp_path / "file")
+
+
 def test_is_whole_binary_is_false_for_what_cannot_be_read(tmp_path: Path) -> None:
+    assert not is_interface(tmp_path / "nothing")
     assert not is_whole_binary(tmp_path / "nothing")
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     assert not is_whole_binary(tmp_path / "link")

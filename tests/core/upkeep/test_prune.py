@@ -56,6 +56,9 @@ NEEDED = {
 }
 
 
+GOES_WITH_SITE = set(pulled(archive_mode())) - set(pulled(unnamed_members()))
+
+
 def app(name: str, *, size: int = 1000) -> dict[str, bytes]:
     wasm = wasm_module(name, size)
     return pulled(new_style(f"org/{name}", "v1", components=[Component(name, wasm, {"index.html": INDEX})]))
@@ -249,6 +252,20 @@ def test_plan_prune_never_removes_the_newest(tmp_path: Path) -> None:
     plan = plan_prune(cache, keep_bytes=0, keep_newest=2)
     assert plan.references == ("ghcr.io/org/first:v1",)
     assert any("budget is not kept" in note for note in plan.notes)
+
+
+def test_plan_prune_does_not_count_what_the_archive_of_an_app_that_stays_holds(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, union(pulled(archive_mode()), pulled(unnamed_members())))
+    pulled_ago(cache, "site", 14400)
+    total, own = disk_bytes(cache), sum((cache.path / path).stat().st_size for path in GOES_WITH_SITE)
+    plan = plan_prune(cache, keep_bytes=total - own, keep_newest=1)
+    assert plan.freed_bytes == own
+    assert not any("budget" in note for note in plan.notes)
+    plan = plan_prune(cache, keep_bytes=total - own - 1, keep_newest=1)
+    assert plan.freed_bytes == own
+    assert any("budget is not kept" in note for note in plan.notes)
+    execute_exactly(plan)
+    assert left(cache) == set(pulled(unnamed_members()))
 
 
 def test_plan_prune_with_keep_newest_alone_removes_all_others(tmp_path: Path) -> None:

@@ -352,6 +352,41 @@ def test_repair_never_takes_another_version_for_the_one_that_was_there(
     assert "pull the app again" in result.remaining[0].detail
 
 
+@pytest.mark.parametrize("part", ["digest", "size"])
+def test_repair_fetches_the_manifest_of_the_last_pull_if_the_stored_one_is_altered(
+    plain_registry: RegistryServer, cache: Cache, part: str
+) -> None:
+    artifact = new_style(f"demo/altered-{part}")
+    reference, tree = filled(cache, plain_registry, artifact)
+    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    layer = artifact.layers[0]
+    old = layer["digest"] if part == "digest" else f'"size":{layer["size"]}'
+    new = sha256(b"other") if part == "digest" else f'"size":{layer["size"] + 1}'
+    altered = (cache.path / manifest).read_bytes().replace(old.encode(), new.encode())
+    (cache.path / manifest).write_bytes(altered)
+    assert [row.reference for row in check_cache(cache)] == [reference]
+    result = repair(cache)
+    assert result.remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_leaves_a_manifest_alone_that_another_pull_has_written(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    _, tree = filled(cache, plain_registry, new_style("demo/since", version="1.0.0"))
+    newer = new_style("demo/since", version="2.0.0")
+    plain_registry.push(newer)
+    other = Cache(cache.path.parent.parent / "other", history=History(enabled=False))
+    pull(other, plain_registry.reference(newer))
+    for path, data in read_tree(other.path).items():  # as Spin does, which records nothing
+        (cache.path / path).write_bytes(data)
+    lost = layer_paths(tree)[0]
+    (cache.path / lost).unlink()
+    whole = read_tree(other.path)
+    assert repair(cache).remaining == ()
+    assert {path: data for path, data in read_tree(cache.path).items() if path in whole} == whole
+
+
 def test_repair_completes_the_blobs_before_the_manifest(plain_registry: RegistryServer, cache: Cache) -> None:
     _, tree = filled(cache, plain_registry, new_style("demo/order"))
     manifest = next(path for path in tree if path.endswith("manifest.json"))
