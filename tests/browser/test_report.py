@@ -77,6 +77,20 @@ def test_report_is_no_wider_than_the_window(
     assert offline.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("name", ["hostile", "twelve"])
+def test_report_on_a_narrow_screen_keeps_plots_legible_and_lets_keys_scroll_them(
+    name: str, pages: dict[str, Path], offline: Page
+) -> None:
+    offline.set_viewport_size({"width": 360, "height": 800})
+    Visit(offline, pages[name])
+    assert offline.evaluate("document.querySelector('figure svg').getBoundingClientRect().width") > 500
+    script = """() => [...document.querySelectorAll('*')].filter(
+        (one) => one.scrollWidth > one.clientWidth && getComputedStyle(one).overflowX === 'auto'
+            && !(one.tabIndex === 0 && one.getAttribute('aria-label'))
+    ).length"""
+    assert offline.evaluate(script) == 0
+
+
 def test_report_follows_light_and_dark(pages: dict[str, Path], offline: Page) -> None:
     def colours() -> list[str]:
         script = """() => [

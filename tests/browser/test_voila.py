@@ -107,6 +107,7 @@ def test_plan_then_pull_with_the_keyboard(open_panel: Open, registry: demo.DemoR
     keyboard.press("Space")
     panel.says("Planned: ")
     assert not cache.path.exists()
+    panel.page.wait_for_function("!document.querySelector('.spincache-panel .mod-primary').disabled")
     keyboard.press("Tab")
     assert panel.page.evaluate(focused) == "Pull"
     keyboard.press("Enter")

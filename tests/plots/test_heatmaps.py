@@ -67,9 +67,13 @@ def test_shared_bytes_of_one_app_says_so():
     assert plots.shared_bytes(empty(SHARED_BYTES_SCHEMA), ax=Figure().add_subplot()).texts
 
 
-def test_shared_bytes_of_apps_that_share_nothing_is_blank():
-    table = build(SHARED_BYTES_SCHEMA, [("r/a:1", "r/b:1", 0)])
-    assert cells_of(plots.shared_bytes(table, ax=Figure().add_subplot())) == {}
+@pytest.mark.parametrize("count", [2, 3, 70])
+def test_shared_bytes_of_apps_that_share_nothing_says_so(count):
+    names = [f"ghcr.io/org/app-{number:02}:1" for number in range(count)]
+    lines = [(one, other, 0) for one in names for other in names if one < other]
+    ax = plots.shared_bytes(build(SHARED_BYTES_SCHEMA, lines), ax=Figure().add_subplot())
+    assert [text.get_text() for text in ax.texts] == ["No two apps share any bytes."]
+    assert ax.figure.axes == [ax]
 
 
 def test_clustered_puts_what_is_alike_side_by_side():

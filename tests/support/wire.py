@@ -129,11 +129,15 @@ class Wire:
         self.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
     def send_body(self, data: bytes) -> None:
-        """Send bytes of a body and count them."""
+        """Send bytes of a body and count them, before a client can have them."""
         view = memoryview(data)
         while view:
-            sent = self.sock.send(view[:65536])
-            self.body_bytes += sent
+            coming, sent = len(view[:65536]), 0
+            self.body_bytes += coming
+            try:
+                sent = self.sock.send(view[:coming])
+            finally:
+                self.body_bytes -= coming - sent
             view = view[sent:]
 
     def send_chunk(self, data: bytes) -> None:

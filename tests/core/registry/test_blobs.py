@@ -130,7 +130,6 @@ def test_stream_blob_counts_what_every_attempt_received(server: HostileServer) -
     server.on(PATH, faults.Cut(100_000), behaviours.later(503), faults.Cut(1))
     with quick_client() as client:
         list(client.stream_blob(ref(f"{server.name}/org/app:v1"), blob_of(DATA)))
-        behaviours.wait_until(lambda: server.body_bytes >= client.wire_bytes)  # it counts after it sent
         assert client.wire_bytes == server.body_bytes > len(DATA)
         assert client.request_count == 4
 

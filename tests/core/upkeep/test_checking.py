@@ -329,15 +329,19 @@ def test_check_cache_waits_for_a_slow_writer(tmp_path: Path) -> None:
     cache = laid_out(tmp_path, {blob("wasm", content): content[:1000]})
     path = cache.path / blob("wasm", content)
 
+    begun = threading.Event()
+
     def stream() -> None:
         with path.open("wb") as file:
             for start in range(0, len(content), 1 << 17):
                 file.write(content[start : start + (1 << 17)])
                 file.flush()
+                begun.set()
                 time.sleep(0.02)
 
     writer = threading.Thread(target=stream)
     writer.start()
+    assert begun.wait(10)
     problems = rows(check_cache(cache))
     writer.join()
     assert [row for row in problems if is_damage(row[1])] == []
