@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import bundle, rows
+from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.plots import theme
@@ -20,7 +20,6 @@ from spincache_nb.plots.text import names_for, unit_for, version_names
 
 _Square = npt.NDArray[np.float64]
 _MOST_NUMBERS = 12
-_PAIR = ("reference_a", "reference_b")
 
 
 def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
@@ -44,40 +43,28 @@ def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
     ValueError
         If a frame is given that is none of these.
     """
-    most = theme.MOST_SHOWN["shared_bytes"]
-    source = given if isinstance(given, pd.DataFrame) else bundle(given, "apps", "uses")
-    table = frame_of(
-        source, SHARED_BYTES_SCHEMA, "shared_bytes", lambda frames: analysis.shared_bytes(frames, top=most)
-    )
-    apps, square = _square(table)
-    count = len(apps) if isinstance(source, pd.DataFrame) else len(source.need("apps"))
-    ax = theme.axes_or_new(ax, theme.figure_size("shared_bytes", count))
+    table = frame_of(given, SHARED_BYTES_SCHEMA, "shared_bytes", analysis.shared_bytes)
+    apps = sorted({name for pair in rows(table, "reference_a", "reference_b") for name in pair})
+    ax = theme.axes_or_new(ax, theme.figure_size("shared_bytes", len(apps)))
     if not apps:
         return theme.say_empty(ax, "Fewer than two apps: nothing can be shared.")
+    place = {name: number for number, name in enumerate(apps)}
+    square = np.zeros((len(apps), len(apps)))
+    for a, b, size in rows(table, "reference_a", "reference_b", "shared_bytes"):
+        square[place[a], place[b]] = square[place[b], place[a]] = size or 0
     if not square.any():
         return theme.say_empty(ax, "No two apps share any bytes.")
-    kept = _sharing_most(square, most)
+    kept = _sharing_most(square, theme.MOST_SHOWN["shared_bytes"])
     order = [kept[number] for number in clustered(square[np.ix_(kept, kept)])]
     shown = [apps[number] for number in order]
-    more = count - len(shown)
+    more = len(apps) - len(shown)
     title = "Bytes both apps need"
     if more:
-        title += f"\n{len(shown)} of {count} apps; +{more} more share less"
+        title += f"\n{len(shown)} of {len(apps)} apps; +{more} more share less"
     names = names_for(apps, longest=28)
     _draw(ax, square[np.ix_(order, order)], shown, title=title, names=names, blank_diagonal=True)
     ax.set_xlabel("blank where nothing is shared")
     return ax
-
-
-def _square(table: pd.DataFrame) -> tuple[list[str], _Square]:
-    """Name the apps of a frame of pairs, sorted, and lay the pairs out as a symmetric square."""
-    pairs = [table[name].astype("category").cat.remove_unused_categories() for name in _PAIR]
-    apps = sorted({str(name) for column in pairs for name in column.cat.categories})
-    place = pd.Index(apps)
-    first, second = (place.get_indexer(c.cat.categories)[c.cat.codes.to_numpy()] for c in pairs)
-    square = np.zeros((len(apps), len(apps)))
-    square[first, second] = square[second, first] = table["shared_bytes"].fillna(0).to_numpy(np.float64)
-    return apps, square
 
 
 def _sharing_most(square: _Square, most: int) -> list[int]:

@@ -97,15 +97,10 @@ def of_pairs(material: Material) -> str:
         return "No two apps have anything in common."
     none = sum(not size for (size,) in rows(frame, "shared_bytes"))
     nothing = f"; {none} share nothing" if none else ""
-    listed, apps = (
-        len({app for row in rows(frame, "reference_a", "reference_b") for app in row}),
-        len(material.apps),
-    )
-    of = f" of the {listed} apps that share most" if listed < apps else ""
     short = short_references(best[1:])
     one, other = (name(short[reference]) for reference in best[1:])
     return (
-        f"Of {_counted(len(frame), 'pair')}{of}, {one} and {other} have most in common: "
+        f"Of {_counted(len(frame), 'pair')}, {one} and {other} have most in common: "
         f"{size_text(best[0])}{nothing}. A bright square of neighbours is a family of versions."
     )
 

@@ -126,7 +126,7 @@ def _sharing(frames: Frames) -> Figure:
 
 def _pairs(frames: Frames) -> Figure:
     figure = _figure("shared_bytes", len(frames.need("apps")))
-    plots.shared_bytes(frames, ax=figure.add_subplot())
+    plots.shared_bytes(analysis.shared_bytes(frames), ax=figure.add_subplot())
     return figure
 
 
