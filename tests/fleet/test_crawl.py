@@ -383,7 +383,7 @@ def test_crawl_writes_now_and_then_however_little_there_is(
 def test_crawl_that_is_interrupted_waits_for_no_retry(hostile: HostileServer, tmp_path: Path) -> None:
     """A registry that asks for a minute's patience, and somebody who has none: Ctrl-C."""
     hostile.serve(*ARTIFACTS)
-    hostile.always("*/manifests/v5", Reply(429, {"Retry-After": "60"}))
+    hostile.always("*/manifests/v5", later(429, 60))
 
     def interrupt(count: int) -> None:
         if count >= 3:
