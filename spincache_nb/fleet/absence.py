@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 
-from spincache_nb.fleet.marker import CRAWL_ENTRY, MARKER, parse_folder
+from spincache_nb.fleet.marker import CRAWL_ENTRY, parse_folder, snapshot_of
 from spincache_nb.fleet.place import Place
 
 _TAKE = "take one with fleet.snapshot()"
@@ -51,7 +50,7 @@ def what_is_there(
         return f"none that can be read; {skipped[0].reason}", "do as that says, then open it again"
     if not there:
         return "no file at all", f"check the address; if it is right, {_TAKE}"
-    days = sorted({found[1] for found in map(_snapshot_of, there) if found is not None})
+    days = sorted({found[1] for found in map(snapshot_of, there) if found is not None})
     if days:
         return f"the first of {days[0]}", "name a later day, or none for the latest"
     return (
@@ -59,12 +58,6 @@ def what_is_there(
         or _misplaced(place, there)
         or (_foreign(there), f"name another folder, or {_TAKE}")
     )
-
-
-def _snapshot_of(path: str) -> tuple[str, date] | None:
-    """Host and day of a complete snapshot, if the path is its marker's."""
-    parts = path.split("/")
-    return parse_folder(*parts[:2]) if len(parts) == 3 and parts[2] == MARKER else None
 
 
 def _unfinished(there: Mapping[str, int | None]) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from datetime import date
 
 from spincache_nb.errors import FormatError, SpinCacheError
 from spincache_nb.fleet.absence import Skipped, what_is_there
-from spincache_nb.fleet.marker import MARKER, Kind, Marker, Part, folder_of, parse_folder, parse_marker
+from spincache_nb.fleet.marker import MARKER, Kind, Marker, Part, folder_of, parse_marker, snapshot_of
 from spincache_nb.fleet.place import Place
 
 _READERS = 16
@@ -129,8 +129,7 @@ def _read_latest(
 ) -> tuple[list[Marker], list[Skipped]]:
     days: dict[str, list[date]] = defaultdict(list)
     for path in there:
-        parts = path.split("/")
-        found = parse_folder(*parts[:2]) if len(parts) == 3 and parts[2] == MARKER else None
+        found = snapshot_of(path)
         if found is not None and (day is None or found[1] <= day):
             days[found[0]].append(found[1])
     with ThreadPoolExecutor(_READERS, thread_name_prefix="spincache-marker") as pool:

@@ -138,6 +138,20 @@ def parse_folder(host: str, day: str) -> tuple[str, date] | None:
         return None
 
 
+def snapshot_of(path: str) -> tuple[str, date] | None:
+    """Host and day of a complete snapshot, if a path below a dataset is its marker's.
+
+    Examples
+    --------
+    >>> snapshot_of("host=a/day=2026-03-02/_complete.json")
+    ('a', datetime.date(2026, 3, 2))
+    >>> snapshot_of("host=a/day=2026-03-02/apps-0.parquet") is None
+    True
+    """
+    parts = path.split("/")
+    return parse_folder(*parts[:2]) if len(parts) == 3 and parts[2] == MARKER else None
+
+
 def parse_marker(content: bytes, *, where: str) -> Marker:
     """Read a marker.
 

@@ -6,6 +6,7 @@ is found out once for each descriptor or blob, and numpy writes it down for each
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -48,6 +49,37 @@ def groups(names: Sequence[_Thing], sizes: Iterable[int]) -> Things[_Thing]:
     return Things(names, np.repeat(np.arange(len(names), dtype=np.intp), np.fromiter(sizes, np.intp)))
 
 
+class _Gathered(Generic[_Thing]):
+    """What the rows of many apps are about, and for each row its place among that.
+
+    Attributes
+    ----------
+    things : list
+        In the order in which they came.
+    """
+
+    def __init__(self) -> None:
+        self.things: list[_Thing] = []
+        self._starts: dict[int, int] = {}
+        self._places: list[_Places] = [np.empty(0, np.intp)]
+
+    def add_numbered(self, known: Sequence[_Thing], numbers: array[int]) -> None:
+        """Add rows that are about some of things that many apps have, given by number."""
+        start = self._starts.setdefault(id(known), len(self.things))
+        if start == len(self.things):
+            self.things += known
+        self._places.append(np.frombuffer(numbers, np.int64).astype(np.intp) + start)
+
+    def add(self, things: Sequence[_Thing]) -> None:
+        """Add rows that are each about a thing of its own."""
+        self._places.append(np.arange(len(self.things), len(self.things) + len(things), dtype=np.intp))
+        self.things += things
+
+    def places(self) -> _Places:
+        """Of each row its place in `things`."""
+        return np.concatenate(self._places)
+
+
 class LayerColumns:
     """What the rows of layers say.
 
@@ -58,27 +90,21 @@ class LayerColumns:
     """
 
     def __init__(self, layers: Sequence[Sequence[CachedLayer]]) -> None:
-        descriptors: list[Descriptor] = []
-        starts: dict[int, int] = {}
-        places: list[_Places] = [np.empty(0, np.intp)]
+        gathered = _Gathered[Descriptor]()
         for some in layers:
             if isinstance(some, ManifestLayers) and some.numbers is not None:
-                start = starts.setdefault(id(some.known), len(descriptors))
-                if start == len(descriptors):
-                    descriptors += some.known
-                places.append(np.frombuffer(some.numbers, np.int64).astype(np.intp) + start)
+                gathered.add_numbered(some.known, some.numbers)
             else:
-                places.append(np.arange(len(descriptors), len(descriptors) + len(some), dtype=np.intp))
-                descriptors += _descriptors(some)
-        self.descriptors = Things(descriptors, np.concatenate(places))
+                gathered.add(_descriptors(some))
+        self.descriptors = Things(gathered.things, gathered.places())
         self.positions = np.concatenate([np.empty(0, np.int64), *map(_positions, layers)])
         self.stored = np.concatenate([np.empty(0, bool), *map(_stored, layers)])
 
 
-def _descriptors(layers: Sequence[CachedLayer]) -> Iterable[Descriptor]:
+def _descriptors(layers: Sequence[CachedLayer]) -> Sequence[Descriptor]:
     if isinstance(layers, ManifestLayers):
         return layers.descriptors
-    return (layer.descriptor for layer in layers)
+    return [layer.descriptor for layer in layers]
 
 
 def _positions(layers: Sequence[CachedLayer]) -> npt.NDArray[np.int64]:
@@ -103,20 +129,15 @@ class UseColumns:
     """
 
     def __init__(self, uses: Sequence[Sequence[Use]]) -> None:
-        blobs: list[StoredBlob] = []
+        gathered = _Gathered[StoredBlob]()
         vias: list[Via] = []
-        starts: dict[int, int] = {}
-        places: list[_Places] = [np.empty(0, np.intp)]
         for some in uses:
             if isinstance(some, LayerUses):
-                start = starts.setdefault(id(some.table), len(blobs))
-                if start == len(blobs):
-                    blobs += some.table.blobs
-                    vias += ["layer"] * len(some.table.blobs)
-                places.append(np.frombuffer(some.numbers, np.int64).astype(np.intp) + start)
+                gathered.add_numbered(some.table.blobs, some.numbers)
+                vias += ["layer"] * (len(gathered.things) - len(vias))
             else:
-                places.append(np.arange(len(blobs), len(blobs) + len(some), dtype=np.intp))
-                blobs += (use.blob for use in some)
+                gathered.add([use.blob for use in some])
                 vias += (use.via for use in some)
-        self.blobs = Things(blobs, np.concatenate(places))
-        self.vias = Things(vias, np.concatenate(places))
+        places = gathered.places()
+        self.blobs = Things(gathered.things, places)
+        self.vias = Things(vias, places)

@@ -21,25 +21,20 @@ from spincache_nb.fleet.schemas import (
 )
 from spincache_nb.frames.schemas import Schema
 from spincache_nb.plots import theme
-from spincache_nb.plots.heatmaps import _draw as draw_square
-from spincache_nb.plots.heatmaps import clustered
+from spincache_nb.plots.heatmaps import clustered, draw_square, square_of
+from spincache_nb.plots.inputs import checked
 from spincache_nb.plots.text import harmless, share_text, size_text, unit_for
 
 FrameOrFleet: TypeAlias = pd.DataFrame | Fleet
-MOST_HOSTS = 60
 _MANY_HOSTS = 30
-_SIZE = (9.0, 4.4)
 
 
 def _frame(
     given: FrameOrFleet, schema: Schema, name: str, analyse: Callable[[Fleet], pd.DataFrame]
 ) -> pd.DataFrame:
-    if not isinstance(given, pd.DataFrame):
-        return analyse(given)
-    missing = [column for column in schema if column not in given.columns]
-    if missing:
-        raise ValueError(f"this plot draws what Fleet.{name}() gives; the frame has no {missing}")
-    return given
+    if isinstance(given, pd.DataFrame):
+        return checked(given, schema, f"Fleet.{name}()")
+    return analyse(given)
 
 
 def host_overlap(given: FrameOrFleet, *, ax: Axes | None = None) -> Axes:
@@ -62,15 +57,13 @@ def host_overlap(given: FrameOrFleet, *, ax: Axes | None = None) -> Axes:
     ValueError
         If a frame is given that is none of these.
     """
-    table = _frame(given, HOST_PAIRS_SCHEMA, "host_pairs", lambda fleet: fleet.host_pairs(top=MOST_HOSTS))
+    most = theme.MOST_SHOWN["host_overlap"]
+    table = _frame(given, HOST_PAIRS_SCHEMA, "host_pairs", lambda fleet: fleet.host_pairs(top=most))
     hosts = sorted({name for pair in rows(table, "host_a", "host_b") for name in pair})
-    ax = theme.axes_or_new(ax, theme.figure_size("shared_bytes", len(hosts)))
+    ax = theme.axes_or_new(ax, theme.figure_size("host_overlap", len(hosts)))
     if not hosts:
         return theme.say_empty(ax, "Fewer than two hosts: nothing can be shared.")
-    place = {name: number for number, name in enumerate(hosts)}
-    square = np.zeros((len(hosts), len(hosts)))
-    for a, b, size in rows(table, "host_a", "host_b", "shared_bytes"):
-        square[place[a], place[b]] = square[place[b], place[a]] = size or 0
+    square = square_of(hosts, rows(table, "host_a", "host_b", "shared_bytes"))
     order = clustered(square)
     shown = [hosts[number] for number in order]
     names = {name: harmless(name, longest=28) for name in shown}
@@ -99,8 +92,8 @@ def shared_cache(given: FrameOrFleet, *, ax: Axes | None = None) -> Axes:
     ValueError
         If a frame is given that is none of these.
     """
-    table = _frame(given, HOST_OVERLAP_SCHEMA, "host_overlap", lambda fleet: fleet.host_overlap())
-    ax = theme.axes_or_new(ax, _SIZE)
+    table = _frame(given, HOST_OVERLAP_SCHEMA, "host_overlap", Fleet.host_overlap)
+    ax = theme.axes_or_new(ax, theme.figure_size("shared_cache", 1))
     if not len(table):
         return theme.say_empty(ax, "No hosts.")
     own = _numbers(table["cumulative_stored_bytes"])
@@ -150,8 +143,8 @@ def prewarm(given: FrameOrFleet, *, ax: Axes | None = None) -> Axes:
     ValueError
         If a frame is given that is none of these.
     """
-    table = _frame(given, PREWARM_SCHEMA, "prewarm", lambda fleet: fleet.prewarm())
-    ax = theme.axes_or_new(ax, _SIZE)
+    table = _frame(given, PREWARM_SCHEMA, "prewarm", Fleet.prewarm)
+    ax = theme.axes_or_new(ax, theme.figure_size("prewarm", 1))
     if not len(table):
         return theme.say_empty(ax, "No blobs.")
     image = _numbers(table["image_bytes"])
@@ -214,8 +207,8 @@ def version_tail(given: FrameOrFleet, *, ax: Axes | None = None) -> Axes:
     ValueError
         If a frame is given that is none of these.
     """
-    table = _frame(given, VERSIONS_SCHEMA, "versions", lambda fleet: fleet.versions())
-    ax = theme.axes_or_new(ax, _SIZE)
+    table = _frame(given, VERSIONS_SCHEMA, "versions", Fleet.versions)
+    ax = theme.axes_or_new(ax, theme.figure_size("version_tail", 1))
     if not len(table):
         return theme.say_empty(ax, "No versions.")
     counts: npt.NDArray[np.int64] = np.sort(_numbers(table["host_count"]).astype(np.int64))[::-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +48,7 @@ def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
     ax = theme.axes_or_new(ax, theme.figure_size("shared_bytes", len(apps)))
     if not apps:
         return theme.say_empty(ax, "Fewer than two apps: nothing can be shared.")
-    place = {name: number for number, name in enumerate(apps)}
-    square = np.zeros((len(apps), len(apps)))
-    for a, b, size in rows(table, "reference_a", "reference_b", "shared_bytes"):
-        square[place[a], place[b]] = square[place[b], place[a]] = size or 0
+    square = square_of(apps, rows(table, "reference_a", "reference_b", "shared_bytes"))
     if not square.any():
         return theme.say_empty(ax, "No two apps share any bytes.")
     kept = _sharing_most(square, theme.MOST_SHOWN["shared_bytes"])
@@ -62,7 +59,7 @@ def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
     if more:
         title += f"\n{len(shown)} of {len(apps)} apps; +{more} more share less"
     names = names_for(apps, longest=28)
-    _draw(ax, square[np.ix_(order, order)], shown, title=title, names=names, blank_diagonal=True)
+    draw_square(ax, square[np.ix_(order, order)], shown, title=title, names=names, blank_diagonal=True)
     ax.set_xlabel("blank where nothing is shared")
     return ax
 
@@ -160,13 +157,30 @@ def upgrade_matrix(
     if len(shown) < len(versions):
         more = len(versions) - len(shown)
         title += f"\nthe last {len(shown)} of {len(versions)}; +{more} more before"
-    _draw(ax, square, shown, title=title, names=version_names(versions), blank_diagonal=False)
+    draw_square(ax, square, shown, title=title, names=version_names(versions), blank_diagonal=False)
     ax.set_ylabel("version that is there")
     ax.set_xlabel("version that is pulled")
     return ax
 
 
-def _draw(
+def square_of(names: Sequence[str], pairs: Iterable[tuple[str, str, int | None]]) -> _Square:
+    """Make a table of what pairs have in common, alike on both sides of its diagonal.
+
+    Parameters
+    ----------
+    names
+        In the order of rows and columns.
+    pairs
+        Two of the names and their bytes; a pair that is not there, or has none, has 0.
+    """
+    place = {name: number for number, name in enumerate(names)}
+    square = np.zeros((len(names), len(names)))
+    for a, b, size in pairs:
+        square[place[a], place[b]] = square[place[b], place[a]] = size or 0
+    return square
+
+
+def draw_square(
     ax: Axes,
     square: _Square,
     shown: Sequence[str],

@@ -32,9 +32,20 @@ def frame_of(
     ValueError
         If a frame lacks columns.
     """
-    if not isinstance(given, pd.DataFrame):
-        return analyse(given)
-    missing = [column for column in schema if column not in given.columns]
+    if isinstance(given, pd.DataFrame):
+        return checked(given, schema, f"analysis.{name}()")
+    return analyse(given)
+
+
+def checked(frame: pd.DataFrame, schema: Schema, maker: str) -> pd.DataFrame:
+    """Give a frame back if it has the columns of what a plot draws.
+
+    Raises
+    ------
+    ValueError
+        If it lacks some; the error names what makes such a frame.
+    """
+    missing = [column for column in schema if column not in frame.columns]
     if missing:
-        raise ValueError(f"this plot draws what analysis.{name}() gives; the frame has no {missing}")
-    return given
+        raise ValueError(f"this plot draws what {maker} gives; the frame has no {missing}")
+    return frame

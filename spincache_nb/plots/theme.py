@@ -28,6 +28,10 @@ BASE_SIZES = {
     "shared_bytes": (5.0, 4.2, 0.15),
     "upgrade_matrix": (5.0, 4.2, 0.15),
     "sharing": (10.5, 3.2, 0.24),
+    "host_overlap": (5.0, 4.2, 0.15),
+    "shared_cache": (9.0, 4.4, 0.0),
+    "prewarm": (9.0, 4.4, 0.0),
+    "version_tail": (9.0, 4.4, 0.0),
 }
 MOST_SHOWN = {
     "breakdown": 24,
@@ -36,8 +40,12 @@ MOST_SHOWN = {
     "shared_bytes": 60,
     "upgrade_matrix": 60,
     "sharing": 36,
+    "host_overlap": 60,
+    "shared_cache": 1,
+    "prewarm": 1,
+    "version_tail": 1,
 }
-"""Rows, apps or versions that each plot names; it says how many more there are."""
+"""Rows, apps, versions or hosts that each plot names; it says how many more there are."""
 
 
 def figure_size(plot: str, count: int) -> tuple[float, float]:
@@ -48,7 +56,7 @@ def figure_size(plot: str, count: int) -> tuple[float, float]:
     plot
         Name of the function that will draw, for example ``shared_bytes``.
     count
-        Rows of the breakdown, or apps, or versions.
+        Rows of the breakdown, or apps, versions or hosts.
 
     Returns
     -------
@@ -63,7 +71,7 @@ def figure_size(plot: str, count: int) -> tuple[float, float]:
     width, height, step = BASE_SIZES[plot]
     shown = min(count, MOST_SHOWN[plot] + 1)
     height += step * shown
-    if plot in ("shared_bytes", "upgrade_matrix"):
+    if plot in ("shared_bytes", "upgrade_matrix", "host_overlap"):
         width += step * shown
     if plot == "version_savings":
         width += min(5.0, max(0, shown - 20) * 0.1)

@@ -53,9 +53,7 @@ def _document(material: Material, title: str) -> dict[str, Any]:
         "made_by": f"spincache-nb {__version__}",
         "title": heading(title),
         "summary": records(material.summary)[0],
-        "readings": {
-            section.name: [reading.text for reading in section.readings] for section in sections_of(material)
-        },
+        "readings": _readings(material),
         "breakdown": records(material.breakdown),
         "sharing": records(material.sharing),
         "sharing_sets": records(material.sharing_sets),
@@ -82,9 +80,7 @@ def _of_fleet(material: FleetMaterial, title: str) -> dict[str, Any]:
         "title": heading(title),
         "kind": material.kind,
         "summary": records(material.summary)[0],
-        "readings": {
-            section.name: [reading.text for reading in section.readings] for section in sections_of(material)
-        },
+        "readings": _readings(material),
         "host_overlap": records(material.host_overlap),
         "host_pairs": records(pairs[pairs["shared_bytes"] > 0]),
         "prewarm": records(material.prewarm),
@@ -97,6 +93,10 @@ def _of_fleet(material: FleetMaterial, title: str) -> dict[str, Any]:
         "problems": records(material.problems),
         "skipped": [{"path": one.path, "reason": one.reason} for one in material.skipped],
     }
+
+
+def _readings(material: AnyMaterial) -> dict[str, list[str]]:
+    return {section.name: [reading.text for reading in section.readings] for section in sections_of(material)}
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

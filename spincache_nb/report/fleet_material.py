@@ -9,12 +9,12 @@ import pandas as pd
 
 from spincache_nb.analysis.inputs import rows
 from spincache_nb.fleet import Fleet, Skipped
+from spincache_nb.plots.theme import MOST_SHOWN
 
 MOST_REPOSITORIES = 2
 """Repositories whose versions are drawn: those on most hosts."""
 
 _MOST_DIGESTS = 200
-_MOST_PAIRED = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +72,14 @@ def gather_fleet(fleet: Fleet) -> FleetMaterial:
         It stays open.
     """
     versions = fleet.versions()
-    repositories = _repositories(versions)
+    repositories = repositories_of(versions)
     several = repositories[repositories["version_count"] > 1]
     chosen = [name for (name,) in rows(several.head(MOST_REPOSITORIES), "repository")]
     return FleetMaterial(
         kind=fleet.kind,
         summary=fleet.summary(),
         host_overlap=fleet.host_overlap(),
-        host_pairs=fleet.host_pairs(top=_MOST_PAIRED),
+        host_pairs=fleet.host_pairs(top=MOST_SHOWN["host_overlap"]),
         prewarm=fleet.prewarm(),
         sharing=fleet.sharing(top=_MOST_DIGESTS),
         versions=versions,
@@ -92,8 +92,14 @@ def gather_fleet(fleet: Fleet) -> FleetMaterial:
     )
 
 
-def _repositories(versions: pd.DataFrame) -> pd.DataFrame:
-    """Add up the versions of each repository; those on most hosts first, then by name."""
+def repositories_of(versions: pd.DataFrame) -> pd.DataFrame:
+    """Add up the versions of each repository; those on most hosts first, then by name.
+
+    Parameters
+    ----------
+    versions
+        What `Fleet.versions` gives.
+    """
     single = versions["host_count"].eq(1).astype("Int64")
     counted = versions.assign(single_count=single, version_count=1).groupby("repository", observed=True)
     found = counted[["version_count", "single_count", "host_count", "stored_bytes"]].sum().reset_index()

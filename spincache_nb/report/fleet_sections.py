@@ -16,7 +16,15 @@ from spincache_nb.report.fleet_material import FleetMaterial
 from spincache_nb.report.parts import MOST_LISTED, MOST_ROWS, Fact, Listing, Reading, Section
 from spincache_nb.report.tables import Column, count_column, digest_column, make_table, size_column
 
-_WIDE = (9.0, 4.4)
+_WIDE = {
+    "shared-cache": (
+        "What hosts store each on its own, and what they would in one cache.",
+        plots.shared_cache,
+    ),
+    "prewarm": ("What an image saves that brings blobs along, by its size.", plots.prewarm),
+    "version-tail": ("On how many hosts each version sits.", plots.version_tail),
+}
+"""Plots as wide as the page, by name: what each shows, and what draws it."""
 
 _HOSTS = (
     Column("host", "Host"),
@@ -124,7 +132,7 @@ def _overlap(material: FleetMaterial) -> Section:
     pairs = Plot(
         "host-overlap",
         "What each pair of hosts has in common.",
-        plots.figure_size("shared_bytes", hosts),
+        plots.figure_size("host_overlap", hosts),
         lambda figure: plots.host_overlap(material.host_pairs, ax=figure.add_subplot()),
     )
     return Section(
@@ -140,21 +148,12 @@ def _overlap(material: FleetMaterial) -> Section:
 
 
 def _wide(name: str, frame: pd.DataFrame) -> Plot:
-    titles = {
-        "shared-cache": "What hosts store each on its own, and what they would in one cache.",
-        "prewarm": "What an image saves that brings blobs along, by its size.",
-        "version-tail": "On how many hosts each version sits.",
-    }
-    drawers = {
-        "shared-cache": plots.shared_cache,
-        "prewarm": plots.prewarm,
-        "version-tail": plots.version_tail,
-    }
+    title, drawer = _WIDE[name]
 
     def draw(figure: Figure) -> None:
-        drawers[name](frame, ax=figure.add_subplot())
+        drawer(frame, ax=figure.add_subplot())
 
-    return Plot(name, titles[name], _WIDE, draw)
+    return Plot(name, title, plots.figure_size(drawer.__name__, 1), draw)
 
 
 def _of_overlap(material: FleetMaterial) -> str:

@@ -12,16 +12,16 @@ from matplotlib.figure import Figure
 from spincache_nb import plots
 from spincache_nb.core.display import count_text, escaped, size_text
 from spincache_nb.fleet import Fleet
+from spincache_nb.plots import theme
+from spincache_nb.report.fleet_material import repositories_of
 from spincache_nb.widgets import look
-from spincache_nb.widgets.pictures import Picture
+from spincache_nb.widgets.pictures import Picture, figure_for, savings_figure
 from spincache_nb.widgets.words import error_text
 from spincache_nb.widgets.work import Reader
 
 MOST_REPOSITORIES = 20
 """Repositories whose versions are offered: those on most hosts."""
 
-_WIDE = (9.0, 4.4)
-_MOST_HOSTS = 60
 _ONLY_READ = "Snapshots can only be looked at. To pull, remove or clear: panel(Cache()), on the host itself."
 
 
@@ -132,13 +132,13 @@ def pictures_of_fleet(fleet: Fleet) -> list[Picture]:
     found: list[Picture] = []
     if len(fleet.hosts) > 1:
         found = [
-            Picture("What one cache for all would save", partial(_wide, plots.shared_cache, fleet)),
-            Picture("What each pair of hosts has in common", partial(_pairs, fleet)),
-            Picture("What a warm image would save", partial(_wide, plots.prewarm, fleet)),
-            Picture("On how many hosts each version is", partial(_wide, plots.version_tail, fleet)),
+            Picture("What one cache for all would save", partial(_drawn, plots.shared_cache, fleet)),
+            Picture("What each pair of hosts has in common", partial(_drawn, plots.host_overlap, fleet)),
+            Picture("What a warm image would save", partial(_drawn, plots.prewarm, fleet)),
+            Picture("On how many hosts each version is", partial(_drawn, plots.version_tail, fleet)),
         ]
-    counted = versions.groupby("repository", observed=True)["host_count"].agg(["sum", "size"]).reset_index()
-    several = counted[counted["size"] > 1].sort_values(["sum", "repository"], ascending=[False, True])
+    counted = repositories_of(versions)
+    several = counted[counted["version_count"] > 1]
     return found + [
         Picture(f"What each version of {repository} costs", partial(_versions, fleet, repository))
         for repository in several["repository"].head(MOST_REPOSITORIES).astype(str)
@@ -159,23 +159,12 @@ def fleet_text(fleet: Fleet) -> str:
     )
 
 
-def _wide(plot: Callable[..., Any], fleet: Fleet) -> Figure:
-    figure = Figure(figsize=_WIDE, layout="constrained")
+def _drawn(plot: Callable[..., Any], fleet: Fleet) -> Figure:
+    shown = min(theme.MOST_SHOWN[plot.__name__], len(fleet.hosts))
+    figure = figure_for(plot.__name__, shown)
     plot(fleet, ax=figure.add_subplot())
     return figure
 
 
-def _pairs(fleet: Fleet) -> Figure:
-    table = fleet.host_pairs(top=_MOST_HOSTS)
-    count = min(_MOST_HOSTS, len(fleet.hosts))
-    figure = Figure(figsize=plots.figure_size("shared_bytes", count), layout="constrained")
-    plots.host_overlap(table, ax=figure.add_subplot())
-    return figure
-
-
 def _versions(fleet: Fleet, repository: str) -> Figure:
-    savings = fleet.version_savings(repository)
-    size = plots.figure_size("version_savings", len(savings))
-    figure = Figure(figsize=size, layout="constrained")
-    plots.version_savings(savings, ax=figure.add_subplot())
-    return figure
+    return savings_figure(fleet.version_savings(repository))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
@@ -106,32 +107,37 @@ def summary_text(frames: Frames) -> str:
     return f"{apps} would need {needed} each on its own; {stored} are stored, so sharing saves {saved}."
 
 
-def _figure(plot: str, count: int) -> Figure:
+def figure_for(plot: str, count: int) -> Figure:
+    """Make a figure of the size that a plot wants; see `plots.figure_size`."""
     return Figure(figsize=plots.figure_size(plot, count), layout="constrained")
 
 
 def _breakdown(frames: Frames) -> Figure:
     table = analysis.breakdown(frames)
-    figure = _figure("breakdown", len(table))
+    figure = figure_for("breakdown", len(table))
     plots.breakdown(table, ax=figure.add_subplot())
     return figure
 
 
 def _sharing(frames: Frames) -> Figure:
     sets = analysis.sharing_sets(frames)
-    figure = _figure("sharing", sets[sets["user_count"] > 1]["user"].nunique())
+    figure = figure_for("sharing", sets[sets["user_count"] > 1]["user"].nunique())
     plots.sharing(sets, fig=figure)
     return figure
 
 
 def _pairs(frames: Frames) -> Figure:
-    figure = _figure("shared_bytes", len(frames.need("apps")))
+    figure = figure_for("shared_bytes", len(frames.need("apps")))
     plots.shared_bytes(analysis.shared_bytes(frames), ax=figure.add_subplot())
     return figure
 
 
 def _versions(frames: Frames, repository: str) -> Figure:
-    savings = analysis.version_savings(frames, repository)
-    figure = _figure("version_savings", len(savings))
+    return savings_figure(analysis.version_savings(frames, repository))
+
+
+def savings_figure(savings: pd.DataFrame) -> Figure:
+    """Draw what the versions of one repository cost."""
+    figure = figure_for("version_savings", len(savings))
     plots.version_savings(savings, ax=figure.add_subplot())
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -155,8 +156,20 @@ class SourcesPull:
         self.started = time.perf_counter()
         self.pool = ThreadPoolExecutor(jobs, thread_name_prefix="spincache-sources")
 
-    def run(self) -> SourcesResult:
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """End all threads when the work does, and at once if it fails."""
         try:
+            yield
+        except BaseException:
+            self.stop.set()
+            self.client.close()
+            raise
+        finally:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+
+    def run(self) -> SourcesResult:
+        with self.working():
             keys = list(self.project.package_keys())
             found = self.together(lambda key: resolve(self.client, self.project, key), keys)
             releases = dict(zip(keys, found, strict=True))
@@ -165,12 +178,6 @@ class SourcesPull:
             stored = dict(zip(wanted, sizes, strict=True))
             plan = self.project.plan(releases, stored)
             fetched = self.fetch(plan, self.missing(releases, stored))
-        except BaseException:
-            self.stop.set()
-            self.client.close()
-            raise
-        finally:
-            self.pool.shutdown(wait=True, cancel_futures=True)
         self.record(releases)
         return self.result(plan, fetched)
 
@@ -212,8 +219,7 @@ class SourcesPull:
         """Make young what is reused, so that a prune beside us leaves it alone."""
         digest = Digest.parse(source.digest)
         for area in AREAS:
-            if self.cache.blob_size(area, digest) is not None:
-                self.cache.touch_blob(area, digest)
+            self.cache.touch_blob(area, digest)
         self.report(ProgressEvent("reused", source.origin, source.digest, total=source.size or 0))
 
     def fetch_one(self, one: _Missing) -> int:
@@ -280,14 +286,8 @@ class SourcesPull:
             return None
 
         each = list(wanted)
-        try:
+        with self.working():
             found = self.together(attempt, each)
-        except BaseException:
-            self.stop.set()
-            self.client.close()
-            raise
-        finally:
-            self.pool.shutdown(wait=True, cancel_futures=True)
         return {one.digest: exc for one, exc in zip(each, found, strict=True) if exc is not None}
 
     # Finishing -------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ _HARMLESS = frozenset(
 _ROUNDS = 4
 _PAUSE_SECONDS = 0.25
 _FRESH_SECONDS = 10.0
+_Told = Callable[[StoredBlob, int], object]
 
 
 def is_damage(kind: str, reference: str | None = None) -> bool:
@@ -152,7 +153,7 @@ def examine(
         if promised(entry.blob) is not None and (only is None or (entry.blob.area, entry.blob.name) in only)
     ]
     reporter = Reporter(progress, what="verify")
-    checker = _Checker(reporter if progress else None, jobs, cancel)
+    checker = _Checker(_teller(reporter) if progress else _silent, jobs, cancel)
     try:
         reporter(ProgressEvent("plan", total=sum(blob.stored_bytes for blob in blobs)))
         wrong, changing = checker.check(blobs)
@@ -164,15 +165,14 @@ def examine(
 class _Checker:
     """Hashes files, and those that seem wrong again."""
 
-    def __init__(self, report: Reporter | None, jobs: int | None, cancel: threading.Event | None) -> None:
-        self.report = report
+    def __init__(self, told: _Told, jobs: int | None, cancel: threading.Event | None) -> None:
+        self.told = told
         self.jobs = jobs
         self.cancel = cancel
 
     def check(self, blobs: Iterable[StoredBlob]) -> tuple[list[Hashed], list[Hashed]]:
         """Give files that are wrong, and files that keep changing."""
-        told = self.told if self.report is not None else _silent
-        suspects = [one for one in self.hash(blobs, told) if not one.is_right]
+        suspects = [one for one in self.hash(blobs, self.told) if not one.is_right]
         wrong: list[Hashed] = []
         for _ in range(_ROUNDS):
             if not suspects:
@@ -187,14 +187,8 @@ class _Checker:
         wrong.sort(key=lambda one: (one.blob.area, one.blob.name))
         return wrong, suspects
 
-    def hash(self, blobs: Iterable[StoredBlob], told: Callable[[StoredBlob, int], object]) -> list[Hashed]:
+    def hash(self, blobs: Iterable[StoredBlob], told: _Told) -> list[Hashed]:
         return hash_blobs(blobs, jobs=self.jobs, told=told, cancelled=self.cancelled)
-
-    def told(self, blob: StoredBlob, count: int) -> None:
-        if self.report is None:
-            return
-        digest = str(promised(blob) or "")
-        self.report(ProgressEvent("bytes", digest=digest, count=count, total=blob.stored_bytes))
 
     def cancelled(self) -> bool:
         return self.cancel is not None and self.cancel.is_set()
@@ -233,6 +227,16 @@ def _pause(cancel: threading.Event | None) -> None:
         time.sleep(_PAUSE_SECONDS)
     elif cancel.wait(_PAUSE_SECONDS):
         raise PullCancelled("verify", "", "", "stopped; nothing was changed")
+
+
+def _teller(report: Reporter) -> _Told:
+    """Report bytes as they are hashed."""
+
+    def told(blob: StoredBlob, count: int) -> None:
+        digest = str(promised(blob) or "")
+        report(ProgressEvent("bytes", digest=digest, count=count, total=blob.stored_bytes))
+
+    return told
 
 
 def _silent(blob: StoredBlob, count: int) -> None:

@@ -101,24 +101,16 @@ class DocumentMender:
     def find_manifest(self, app: CachedApp, reference: Reference) -> Resolved:
         """Fetch the manifest that an app had: by its digest, or one that names its locked app."""
         stored = self.stored_document(app)
-        failure: SpinCacheError | None = None
-        for digest in self.digests_of(app):
-            wanted = Reference(reference.registry, reference.repository, reference.tag, digest)
-            try:
-                resolved = resolve(self.source, wanted)
-            except PullCancelled:
-                raise
-            except SpinCacheError as exc:
-                failure = failure or exc
-                continue
+        failures: list[SpinCacheError] = []
+        for resolved in self.known_manifests(app, reference, failures):
             if stored is None or names(resolved, stored):
                 return resolved
         if reference.tag is not None and stored is not None:
             resolved = resolve(self.source, reference)
             if names(resolved, stored):
                 return resolved
-        if failure is not None:
-            raise failure
+        if failures:
+            raise failures[0]
         raise ManifestError(
             app.reference,
             "to know which manifest it was",
@@ -130,22 +122,29 @@ class DocumentMender:
         """Fetch the manifest that an app was pulled with, where the one that is stored may be altered.
 
         That may be so if it is not the one of the last pull, and what it names is not there or has
-        another size. It is taken only if it names the locked app that is stored; else None.
+        another size. It is taken only if it names the locked app that is stored; else None, and what the
+        stored manifest names is asked for.
         """
         stored = self.stored_document(app)
         if app.manifest_digest is not None or stored is None or all(layer.stored for layer in app.layers):
             return None
+        known = self.known_manifests(app, reference, [])
+        return next((resolved for resolved in known if names(resolved, stored)), None)
+
+    def known_manifests(
+        self, app: CachedApp, reference: Reference, failures: list[SpinCacheError]
+    ) -> Iterator[Resolved]:
+        """Fetch manifests that an app is known to have had, likeliest first; add why one does not come."""
         for digest in self.digests_of(app):
             wanted = Reference(reference.registry, reference.repository, reference.tag, digest)
             try:
                 resolved = resolve(self.source, wanted)
             except PullCancelled:
                 raise
-            except SpinCacheError:
-                continue  # then what the stored one names is asked for
-            if names(resolved, stored):
-                return resolved
-        return None
+            except SpinCacheError as exc:
+                failures.append(exc)
+            else:
+                yield resolved
 
     def digests_of(self, app: CachedApp) -> list[Digest]:
         """Digests that an app's manifest is known to have had, likeliest first."""

@@ -62,10 +62,11 @@ def _wanted(mender: Mender) -> dict[Path, list[Place]]:
     """What is damaged and named by a project's ``spin.toml``, by that file; no app needs it."""
     apps = {app.reference for app in mender.inventory.apps}
     needed = {(use.area, use.digest) for use in mender.inventory.uses() if use.user in apps}
+    damaged = mender.wrong - needed
     wanted: dict[Path, list[Place]] = {}
     for project in mender.inventory.projects:
         for use in project.uses:
             place: Place = (use.area, use.digest)
-            if place in mender.wrong - needed and use.via == "spin.toml":
+            if place in damaged and use.via == "spin.toml":
                 wanted.setdefault(project.path, []).append(place)
     return wanted
