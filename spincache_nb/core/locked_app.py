@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.strict_json import JsonObject, parse_object
@@ -23,8 +22,7 @@ KNOWN_VERSIONS = (0, 1)
 _REMEDY = "pull the app again, or read it with a newer version of this toolkit"
 
 
-@dataclass(frozen=True, slots=True)
-class ContentRef:
+class ContentRef(NamedTuple):
     """Content by digest, inline, or both.
 
     Parameters
@@ -45,24 +43,21 @@ class ContentRef:
         return self.inline_bytes is not None
 
 
-@dataclass(frozen=True, slots=True)
-class MountedFile:
+class MountedFile(NamedTuple):
     """A file of a component: where it is mounted and what is in it."""
 
     path: str
     content: ContentRef
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(NamedTuple):
     """A component that another is composed with: under which name, and its binary."""
 
     name: str
     source: ContentRef
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Component(NamedTuple):
     """A component of an app, by ``id``.
 
     Parameters
@@ -83,8 +78,7 @@ class Component:
     dependencies: tuple[Dependency, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LockedApp:
+class LockedApp(NamedTuple):
     """A fully resolved Spin application, without whatever may be secret.
 
     Parameters

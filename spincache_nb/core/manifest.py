@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform as host_platform
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -57,6 +56,8 @@ class Platform:
     @classmethod
     def of_this_host(cls) -> Platform:
         """Platform that Spin's client would pick from an index on this machine."""
+        import platform as host_platform  # only an index wants to know
+
         system = {"win32": "windows", "darwin": "darwin"}.get(sys.platform, "linux")
         machine = host_platform.machine().lower()
         names = {"x86_64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386"}

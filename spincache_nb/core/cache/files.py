@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +31,10 @@ _CREATE_FLAGS = (
     | getattr(os, "O_BINARY", 0)
 )
 
+
+_THIS_RUN = os.urandom(8).hex()
+_NUMBERS = itertools.count()
+"""Both in the names of temporary files: asking for chance for each costs a turn of the interpreter lock."""
 
 _ATTEMPTS = 20
 _FURTHER_BYTES = 64 << 10
@@ -202,8 +206,9 @@ def make_directory(path: Path, *, root: Path) -> list[Path]:
     CacheWriteError
         If a link or a file is in the way, or the system refuses.
     """
-    if path.parent == root and not is_link(path) and is_folder(path):
-        return []  # as for nearly every blob
+    with contextlib.suppress(OSError):
+        if path.parent == root and _is_directory(path, follow=False):
+            return []  # as for nearly every blob
     for attempt in range(_ATTEMPTS):
         try:
             return _make_chain(path, root)
@@ -276,7 +281,7 @@ def remove_if_empty(directories: list[Path]) -> None:
 
 
 @contextlib.contextmanager
-def refused_writes(path: Path) -> Iterator[None]:
+def refused_writes(path: str | Path) -> Iterator[None]:
     """Turn the system's refusal to write into one of our errors.
 
     Raises
@@ -322,9 +327,10 @@ class NewFile:
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         self.directory = directory
         self.durable = durable
-        self.path = directory / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
-        with refused_writes(self.path):
-            self._descriptor = os.open(self.path, _CREATE_FLAGS, 0o666)
+        name = f"{TEMPORARY_PREFIX}{os.getpid()}-{_THIS_RUN}-{next(_NUMBERS)}"
+        self._location = os.path.join(directory, name)  # noqa: PTH118 - text, since a pull makes many
+        with refused_writes(self._location):
+            self._descriptor = os.open(self._location, _CREATE_FLAGS, 0o666)
         self._open = True
 
     def write(self, chunk: bytes | memoryview) -> None:
@@ -335,7 +341,7 @@ class NewFile:
         NoSpaceError, CacheWriteError
             If the system refuses.
         """
-        with refused_writes(self.path):
+        with refused_writes(self._location):
             written = os.write(self._descriptor, chunk)
             while written < len(chunk):
                 written += os.write(self._descriptor, memoryview(chunk)[written:])
@@ -344,7 +350,7 @@ class NewFile:
         """Another handle on the file, for code that writes to a stream; the caller closes it."""
         return os.fdopen(os.dup(self._descriptor), "wb")
 
-    def replace(self, target: Path) -> None:
+    def replace(self, target: str | Path) -> None:
         """Give the file its final name, in place of whatever file has it.
 
         Raises
@@ -357,7 +363,7 @@ class NewFile:
                 if self.durable:
                     os.fsync(self._descriptor)
                 self._close()
-                self.path.replace(target)
+                os.replace(self._location, target)  # noqa: PTH105
                 if self.durable and os.name != "nt":
                     _sync_directory(self.directory)
         except BaseException:
@@ -368,7 +374,7 @@ class NewFile:
         """Remove the file, if it still has its temporary name."""
         self._close()
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            os.unlink(self._location)  # noqa: PTH108
 
     def _close(self) -> None:
         if self._open:
@@ -378,7 +384,7 @@ class NewFile:
 
 def _is_directory(path: Path, *, follow: bool) -> bool:
     try:
-        info = path.stat() if follow else path.lstat()
+        info = os.stat(path, follow_symlinks=follow)  # noqa: PTH116
     except FileNotFoundError:
         return False
     return stat.S_ISDIR(info.st_mode)

@@ -9,15 +9,12 @@ import sys
 import time
 from collections.abc import Collection, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from spincache_nb.core import paths
 from spincache_nb.core.cache import files, layout
 from spincache_nb.core.cache.found import CachedTag, Scan
-from spincache_nb.core.cache.glance import Glance, glance
-from spincache_nb.core.cache.scan import scan
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.display import size_text
 from spincache_nb.core.history import History
 from spincache_nb.core.manifest import Area
 from spincache_nb.core.reference import Reference
@@ -28,6 +25,9 @@ from spincache_nb.errors import (
     NotInCacheError,
     SizeMismatchError,
 )
+
+if TYPE_CHECKING:
+    from spincache_nb.core.cache.glance import Glance
 
 STALE_SECONDS = 3600
 """Age from which an unfinished file of ours is taken for the leftover of a killed pull."""
@@ -91,6 +91,8 @@ class Cache:
 
     def glance(self) -> Glance:
         """Take a first look: whether the cache is there, and how many apps and blobs it has, roughly."""
+        from spincache_nb.core.cache.glance import glance
+
         return glance(self.path)
 
     def _repr_html_(self) -> str:
@@ -136,14 +138,20 @@ class Cache:
         """Where a blob is or would be, and its size if it is there; on text, since a pull asks often."""
         folder = os.path.join(self.path, area)  # noqa: PTH118
         own = os.path.join(folder, layout.file_name(digest, windows=self.windows_names))  # noqa: PTH118
-        if files.is_link(folder):
-            return own, None
-        size = files.regular_size(own)
+        found, size = own, files.regular_size(own)
         if size is None:
-            other = os.path.join(folder, layout.file_name(digest, windows=not self.windows_names))  # noqa: PTH118
-            size = files.regular_size(other)
-            return (own if size is None else other), size
-        return own, size
+            found = os.path.join(folder, layout.file_name(digest, windows=not self.windows_names))  # noqa: PTH118
+            size = files.regular_size(found)
+        if size is None or files.is_link(folder):
+            return own, None
+        return found, size
+
+    def _place_of(self, digest: Digest, folder: Path) -> str:
+        """Where a blob is written: over the file of the other spelling, if that is all there is."""
+        own = os.path.join(folder, layout.file_name(digest, windows=self.windows_names))  # noqa: PTH118
+        other = os.path.join(folder, layout.file_name(digest, windows=not self.windows_names))  # noqa: PTH118
+        foreign = files.regular_size(other) is not None and files.regular_size(own) is None
+        return other if foreign else own
 
     def open_blob(self, digest: Digest) -> BinaryIO:
         """Open a stored blob for reading, without checking its bytes.
@@ -195,6 +203,8 @@ class Cache:
 
     def scan(self) -> Scan:
         """Walk the whole cache; see `spincache_nb.core.cache.scan.scan`."""
+        from spincache_nb.core.cache.scan import scan
+
         return scan(self.path)
 
     def free_bytes(self) -> int:
@@ -219,6 +229,8 @@ class Cache:
         """
         free = self.free_bytes()
         if count > free:
+            from spincache_nb.core.display import size_text
+
             raise NoSpaceError(
                 layout.shown(str(self.path)),
                 f"{size_text(count)} free on the disk",
@@ -266,11 +278,11 @@ class Cache:
             If the system refuses the write.
         """
         where = where or str(digest)
-        target = self.blob_path(area, digest)
         hasher = digest.hasher()
         count = 0
-        new, created = files.new_file_in(target.parent, root=self.path, durable=durable)
+        new, created = files.new_file_in(self.path / area, root=self.path, durable=durable)
         try:
+            target = self._place_of(digest, new.directory)
             for chunk in chunks:
                 count += len(chunk)
                 if size is not None and count > size:

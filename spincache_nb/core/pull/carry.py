@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.history import History
 from spincache_nb.core.progress import Progress, Reporter
@@ -24,6 +23,7 @@ from spincache_nb.core.pull.work import Options, Work
 from spincache_nb.core.reference import Reference
 
 if TYPE_CHECKING:
+    from spincache_nb.core.archive import ArchiveLimits
     from spincache_nb.core.pull.decide import Auth
 
 

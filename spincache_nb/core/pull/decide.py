@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -69,8 +68,7 @@ class Source(Manifests, Protocol):
         """Free what is held, and end whatever waits in another thread."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """A reference and the manifest it means now.
 
     Parameters

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from spincache_nb.core.archive import ArchiveLimits, check_stored, unpack
 from spincache_nb.core.cache import AREAS, Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
@@ -21,6 +21,9 @@ from spincache_nb.core.pull.values import PullPlan, PullResult
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import CacheError, ContentError, ManifestError
 
+if TYPE_CHECKING:
+    from spincache_nb.core.archive import ArchiveLimits
+
 _log = logging.getLogger(__name__)
 _ROUNDS = 10
 _LOCKED_APP_BYTES = 64 << 20
@@ -29,12 +32,16 @@ _LOCKED_APP_BYTES = 64 << 20
 
 @dataclass(slots=True)
 class WantedBlob:
-    """A blob that some app of this pull lacks, and the areas it is needed in."""
+    """A blob that some app of this pull lacks, and the areas it is needed in.
+
+    `elsewhere` is False where it was seen that no other area has it either.
+    """
 
     reference: Reference
     descriptor: Descriptor
     areas: set[Area] = field(default_factory=set)
     archive: bool = False
+    elsewhere: bool = True
 
 
 @dataclass(slots=True)
@@ -130,8 +137,9 @@ class Stock:
     def fetch_blob(self, blob: WantedBlob) -> None:
         """Bring one blob into every area that needs it: copied if it is stored, else fetched."""
         for area in sorted(blob.areas):
-            if not self.copy(blob.descriptor.digest, area, blob.descriptor.size):
+            if not (blob.elsewhere and self.copy(blob.descriptor.digest, area, blob.descriptor.size)):
                 self.download(blob.reference, blob.descriptor, area)
+            blob.elsewhere = True
         if blob.archive:
             self.unpack(blob.descriptor.digest)
 
@@ -169,6 +177,9 @@ class Stock:
         self.report(ProgressEvent("done", name, text, total=descriptor.size))
 
     def unpack(self, archive: Digest) -> None:
+        """Store the members of a stored archive."""
+        from spincache_nb.core.archive import unpack
+
         found = unpack(
             self.cache, archive, limits=self.archive_limits, check=self.check, durable=self.durable
         )
@@ -195,6 +206,8 @@ class Stock:
         """Unpack reused archives again if the locked app names members that are not there."""
         if not self.absent_content(app):
             return
+        from spincache_nb.core.archive import check_stored
+
         for layer in app.resolved.manifest.content_layers:
             if layer.role == "archive":
                 if not check_stored(self.cache, layer.digest):
@@ -213,11 +226,14 @@ class Stock:
                 absent.append(digest)
         return absent
 
-    def touch(self, app: ComingApp) -> None:
-        """Make young whatever the app needs, so that a prune beside us leaves it alone."""
+    def touch(self, app: ComingApp, *, coming: Collection[Digest] = ()) -> None:
+        """Make young whatever the app needs, so that a prune beside us leaves it alone.
+
+        What is yet to come, and so will be young anyway, need not be looked for.
+        """
         needed = {layer.digest for layer in app.resolved.manifest.content_layers}
         needed.update(digest for _, digest in app.named_content())
-        for digest in needed:
+        for digest in needed.difference(coming):
             for area in AREAS:
                 self.cache.touch_blob(area, digest)
 

@@ -1,26 +1,13 @@
-"""What a pull would do, and what one did: frozen values with a text and an HTML form."""
+"""What a pull would do, and what one did: frozen values; `shown` has how they look, for whoever looks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.display import (
-    Cell,
-    block,
-    count_text,
-    digest_cell,
-    more_text,
-    share_bar,
-    size_cell,
-    size_text,
-    table,
-)
 from spincache_nb.core.manifest import Descriptor, Kind, Manifest, Role
 from spincache_nb.core.reference import Reference
-
-_ROWS_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +95,7 @@ class PullPlan:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
 
-    def html(self, *, most: int = _ROWS_SHOWN) -> str:
+    def html(self, *, most: int = 12) -> str:
         """The plan or result as HTML, escaped.
 
         Parameters
@@ -116,13 +103,12 @@ class PullPlan:
         most
             Config and layers to list at most.
         """
-        return _html(self, self._summary(), most)
+        from spincache_nb.core.pull import shown
+
+        return shown.html(self, most)
 
     def _repr_html_(self) -> str:
         return self.html()
-
-    def _summary(self) -> str:
-        return f"{self.kind}, to fetch {size_text(self.fetch_bytes)} of {size_text(self.total_bytes)}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -147,12 +133,6 @@ class PullResult(PullPlan):
             f"in {self.seconds:.2f} s, {self.reused_bytes} reused"
         )
 
-    def _summary(self) -> str:
-        return (
-            f"{self.kind}, fetched {size_text(self.fetch_bytes)} of {size_text(self.total_bytes)} "
-            f"in {self.seconds:.2f} s"
-        )
-
 
 class PullPlans(list[PullPlan]):
     """Plans of several references: a list that shows itself as one table."""
@@ -160,12 +140,16 @@ class PullPlans(list[PullPlan]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return _together_text(self, "to fetch")
+        from spincache_nb.core.pull import shown
+
+        return shown.together_text(self, "to fetch")
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _together_html(self, "to fetch")
+        from spincache_nb.core.pull import shown
+
+        return shown.together_html(self, "to fetch")
 
 
 class PullResults(list[PullResult]):
@@ -174,12 +158,16 @@ class PullResults(list[PullResult]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return _together_text(self, "fetched")
+        from spincache_nb.core.pull import shown
+
+        return shown.together_text(self, "fetched")
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _together_html(self, "fetched")
+        from spincache_nb.core.pull import shown
+
+        return shown.together_html(self, "fetched")
 
 
 def plan_of(
@@ -222,63 +210,4 @@ def result_of(plan: PullPlan, *, wire_bytes: int, seconds: float) -> PullResult:
         plan.layers,
         wire_bytes,
         seconds,
-    )
-
-
-def _html(plan: PullPlan, summary: str, most: int) -> str:
-    named = [("config", plan.config), *((layer.role, layer) for layer in plan.layers)]
-    rows = [
-        (
-            Cell(what),
-            digest_cell(blob.digest),
-            size_cell(blob.size),
-            Cell("stored" if blob.stored else _lacking(plan)),
-        )
-        for what, blob in named
-    ]
-    return block(
-        plan.reference,
-        summary,
-        share_bar(plan.reused_bytes, plan.total_bytes),
-        table(("what", "digest", "size", ""), rows, most=most),
-    )
-
-
-def _lacking(plan: PullPlan) -> str:
-    return "fetched" if isinstance(plan, PullResult) else "to fetch"
-
-
-def _together_html(plans: Sequence[PullPlan], verb: str) -> str:
-    rows = [
-        (
-            Cell(plan.reference, "code"),
-            Cell(count_text(len(plan.layers), "layer"), "number"),
-            size_cell(plan.total_bytes),
-            size_cell(plan.reused_bytes),
-            size_cell(plan.fetch_bytes),
-        )
-        for plan in plans
-    ]
-    total, reused, fetch = _sums(plans)
-    return block(
-        "",
-        f"{count_text(len(plans), 'reference')}: {verb} {size_text(fetch)} of {size_text(total)}",
-        share_bar(reused, total),
-        table(("reference", "layers", "size", "stored", verb), rows, most=_ROWS_SHOWN),
-    )
-
-
-def _together_text(plans: Sequence[PullPlan], verb: str) -> str:
-    total, reused, fetch = _sums(plans)
-    first = f"{count_text(len(plans), 'reference')}: {total} bytes, {reused} stored, {fetch} {verb}"
-    lines = [f"  {plan}" for plan in plans[:_ROWS_SHOWN]]
-    more = more_text(len(plans), _ROWS_SHOWN)
-    return "\n".join([first, *lines, *([f"  {more}"] if more else [])])
-
-
-def _sums(plans: Sequence[PullPlan]) -> tuple[int, int, int]:
-    return (
-        sum(plan.total_bytes for plan in plans),
-        sum(plan.reused_bytes for plan in plans),
-        sum(plan.fetch_bytes for plan in plans),
     )

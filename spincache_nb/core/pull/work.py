@@ -7,11 +7,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache, is_gone
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History, PullRecord
@@ -22,11 +20,13 @@ from spincache_nb.core.pull.values import PullPlan, PullResult, result_of
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import CacheError, PullCancelled
 
+if TYPE_CHECKING:
+    from spincache_nb.core.archive import ArchiveLimits
+
 _POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How to carry a pull out; see `pull` for each."""
 
     jobs: int = JOBS
@@ -102,9 +102,12 @@ class Work:
     def fetch_blobs(self, apps: Sequence[ComingApp]) -> None:
         """Fetch what is missing, largest first, and finish each app as soon as nothing of it is."""
         blobs = self.stock.missing(apps)
+        nowhere = {blob.digest for app in apps for blob in app.plan.layers if not blob.stored}
+        for digest, blob in blobs.items():
+            blob.elsewhere = str(digest) not in nowhere
         users: dict[Digest, list[ComingApp]] = {digest: [] for digest in blobs}
         for app in apps:
-            self.stock.touch(app)
+            self.stock.touch(app, coming=blobs)
             for digest in {layer.digest for layer in app.resolved.manifest.content_layers}:
                 if digest in users:
                     users[digest].append(app)

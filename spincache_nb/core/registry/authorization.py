@@ -1,4 +1,8 @@
-"""Which ``Authorization`` to send to a registry: none at first, then what it asks for."""
+"""Which ``Authorization`` to send to a registry: none at first, then what it asks for.
+
+Most registries ask for nothing that a pull has, or for nothing at all on this machine: what reads challenges,
+stores and tokens is loaded with the first challenge.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,32 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from spincache_nb.core.credentials import Credentials, CredentialSearch, search_credentials
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.registry.challenges import Challenge, parse_challenges
 from spincache_nb.core.registry.refusals import Access
-from spincache_nb.core.registry.tokens import basic, fetch_token
 from spincache_nb.core.transport.web import Web
 
+if TYPE_CHECKING:
+    from spincache_nb.core.credentials import Credentials, CredentialSearch
+    from spincache_nb.core.registry.challenges import Challenge
+
 _LONGEST_MARGIN = 30.0
-_Search = Callable[[str, str], CredentialSearch]
+_Search = Callable[[str, str], "CredentialSearch"]
+
+
+def search_stores(host: str, repository: str) -> CredentialSearch:
+    """Look for credentials where Spin and its kind keep them."""
+    from spincache_nb.core import credentials
+
+    return credentials.search_credentials(host, repository)
+
+
+def search_nowhere(_host: str, _repository: str) -> CredentialSearch:
+    """Find none, whatever the stores have."""
+    from spincache_nb.core.credentials import CredentialSearch
+
+    return CredentialSearch(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +81,7 @@ class Authorizer:
         web: Web,
         auth: Credentials | None,
         *,
-        search: _Search = search_credentials,
+        search: _Search = search_stores,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._web = web
@@ -109,6 +129,8 @@ class Authorizer:
         RetryableError, RegistryError
             If the token service does not give a token.
         """
+        from spincache_nb.core.registry.challenges import parse_challenges
+
         entry = self._entry(reference)
         with entry.lock:
             current = entry.authorization
@@ -147,6 +169,8 @@ class Authorizer:
 
     def _find(self, reference: Reference, entry: _Entry) -> Credentials | None:
         if entry.search is None:
+            from spincache_nb.core.credentials import CredentialSearch
+
             entry.search = (
                 CredentialSearch(self._auth)
                 if self._auth is not None
@@ -155,6 +179,8 @@ class Authorizer:
         return entry.search.credentials
 
     def _fetch(self, reference: Reference, entry: _Entry, challenge: Challenge) -> _Authorization:
+        from spincache_nb.core.registry.tokens import fetch_token
+
         entry.sent = self._find(reference, entry)
         token = fetch_token(
             self._web,
@@ -170,6 +196,8 @@ class Authorizer:
     def _basic(
         self, reference: Reference, entry: _Entry, offered: Sequence[Challenge]
     ) -> _Authorization | None:
+        from spincache_nb.core.registry.tokens import basic
+
         credentials = self._find(reference, entry)
         asked = any(challenge.scheme == "basic" for challenge in offered)
         if credentials is None or credentials.identity_token or not asked:

@@ -5,33 +5,27 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 
-from spincache_nb.core.credentials import (
-    Credentials,
-    CredentialSearch,
-    as_credentials,
-    search_credentials,
-)
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import ACCEPTED, Descriptor
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.registry.authorization import Authorizer
+from spincache_nb.core.registry.authorization import Authorizer, search_nowhere, search_stores
 from spincache_nb.core.registry.blobs import DIGEST_HEADER, announced_digest, stream_blob, stream_url
-from spincache_nb.core.registry.catalog import list_repositories
 from spincache_nb.core.registry.refusals import Wish
 from spincache_nb.core.registry.requests import Requests
-from spincache_nb.core.registry.tags import list_tags
 from spincache_nb.core.transport.download import checked
 from spincache_nb.core.transport.settings import Limits, RetryPolicy, Timeouts
 from spincache_nb.core.transport.web import Web
 from spincache_nb.errors import LimitError
 
+if TYPE_CHECKING:
+    from spincache_nb.core.credentials import Credentials
 
-@dataclass(frozen=True, slots=True)
-class ServedDocument:
+
+class ServedDocument(NamedTuple):
     """A manifest or index as a registry served it.
 
     Parameters
@@ -97,7 +91,7 @@ class RegistryClient:
         retries: RetryPolicy | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        credentials = as_credentials(auth)
+        credentials = _given(auth)
         self._web = Web(
             insecure=insecure,
             ca=ca,
@@ -108,7 +102,7 @@ class RegistryClient:
             retries=retries,
             transport=transport,
         )
-        search = _search_nowhere if anonymous else search_credentials
+        search = search_nowhere if anonymous else search_stores
         self._requests = Requests(self._web, Authorizer(self._web, credentials, search=search))
 
     def __enter__(self) -> RegistryClient:
@@ -306,6 +300,8 @@ class RegistryClient:
         ConnectionFailedError, InsecureTransportError, PullCancelled
             As every request.
         """
+        from spincache_nb.core.registry.tags import list_tags
+
         return list_tags(self._requests, Reference.parse(reference))
 
     def repositories(self, registry: str) -> Iterator[str]:
@@ -321,6 +317,8 @@ class RegistryClient:
         SpinCacheError
             As `tags`.
         """
+        from spincache_nb.core.registry.catalog import list_repositories
+
         return list_repositories(self._requests, registry)
 
 
@@ -335,5 +333,9 @@ def _asking_for_manifest(reference: Reference, digest: Digest | None) -> tuple[s
     return f"/v2/{reference.repository}/manifests/{name}", wish
 
 
-def _search_nowhere(_host: str, _repository: str) -> CredentialSearch:
-    return CredentialSearch(None)
+def _given(auth: Credentials | tuple[str, str] | None) -> Credentials | None:
+    if auth is None:
+        return None
+    from spincache_nb.core.credentials import as_credentials
+
+    return as_credentials(auth)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 import json
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from spincache_nb.core.transport.addresses import public_url
 from spincache_nb.core.transport.answers import Answer
@@ -43,8 +43,7 @@ _TRANSIENT = (429, 500, 502, 503, 504)
 _TLS_EXPECTED = b"HTTP request to an HTTPS server"
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What a request is for, in the words of an error.
 
     Parameters
@@ -62,8 +61,7 @@ class Wish:
     if_missing: str
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """With what a request was made, in the words of an error.
 
     Parameters

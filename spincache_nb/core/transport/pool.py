@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import httpx
 
@@ -17,8 +16,7 @@ _INTERIM = range(102, 200)
 """Heads before the one that counts; http.client itself skips 100, and 101 answers what is never asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Whom a connection leads to, and through which proxy."""
 
     origin: Origin

@@ -171,6 +171,7 @@ class Wire:
     """
 
     def __init__(self, sock: socket.socket, sockets: OpenSockets, check: Check) -> None:
+        sock.settimeout(_SLICE_SECONDS)
         self._sock = sock
         self._secure = isinstance(sock, ssl.SSLSocket)
         self._sockets = sockets
@@ -188,10 +189,18 @@ class Wire:
         return self.reader
 
     def sendall(self, data: bytes) -> None:
-        """Send a head, or the short body of a request."""
-        self._sock.settimeout(max(_SLICE_SECONDS, self._deadline - time.monotonic()))
-        self._sock.sendall(data)
-        self._sock.settimeout(_SLICE_SECONDS)
+        """Send a head, or the short body of a request, until the deadline.
+
+        Raises
+        ------
+        TimeoutError
+            If the deadline passes.
+        """
+        left = memoryview(data)
+        while left:
+            self._go_on()
+            with contextlib.suppress(TimeoutError):
+                left = left[self._sock.send(left) :]
 
     def receive_into(self, buffer: memoryview) -> int | None:
         """Read what there is; wait for it until the deadline.
@@ -202,13 +211,17 @@ class Wire:
             If the deadline passes.
         """
         while not self._resting:
-            self._check()
-            if time.monotonic() >= self._deadline:  # also if bytes come all the time, but lead nowhere
-                raise TimeoutError("the deadline passed")
+            self._go_on()
             with contextlib.suppress(TimeoutError):
                 count = self._sock.recv_into(buffer)
                 return count + self._rest_into(buffer[count:]) if count and self._secure else count
         return None
+
+    def _go_on(self) -> None:
+        """Raise if somebody stopped the pull, or time is up, even while bytes come that lead nowhere."""
+        self._check()
+        if time.monotonic() >= self._deadline:
+            raise TimeoutError("the deadline passed")
 
     def _rest_into(self, buffer: memoryview) -> int:
         """Read what else is there already: TLS gives no more than one record, 16 KiB, at a time."""

@@ -98,7 +98,7 @@ def test_open_registry_never_sees_credentials_and_no_store_is_read(monkeypatch: 
     def search(*_: object) -> CredentialSearch:
         raise AssertionError("a store was read")
 
-    monkeypatch.setattr("spincache_nb.core.registry.client.search_credentials", search)
+    monkeypatch.setattr("spincache_nb.core.credentials.search_credentials", search)
     seen: list[str | None] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -111,7 +111,7 @@ def test_open_registry_never_sees_credentials_and_no_store_is_read(monkeypatch: 
 
 
 def test_anonymous_client_reads_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spincache_nb.core.registry.client.search_credentials", None)
+    monkeypatch.setattr("spincache_nb.core.credentials.search_credentials", None)
     registry = Registry(challenge=BASIC, accepts=ANN_BASIC)
     with mock_client(registry, anonymous=True) as client, pytest.raises(AccessDeniedError):
         client.fetch_manifest(REFERENCE)
