@@ -239,10 +239,8 @@ def test_write_tag_files_under(tmp_path: Path, reference: str, windows: bool, fo
 
 def test_write_tag_writes_the_manifest_last(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
-    original = Path.replace
-    monkeypatch.setattr(
-        Path, "replace", lambda self, to: (order.append(Path(to).name), original(self, to))[1]
-    )
+    original = os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: (order.append(Path(new).name), original(old, new))[1])
     cache.write_tag(Reference.parse("a.b/c:d"), locked_app=b"{}", manifest=b"[]")
     assert order == ["config.json", "manifest.json"]
 

@@ -59,10 +59,10 @@ def preload() -> None:
     """Import here, once, what each child would import; importing starts no thread."""
     import tenacity
 
-    from spincache_nb.core import pull, registry
+    from spincache_nb.core import archive, pull, registry
     from spincache_nb.core.transport import routes
 
-    assert all((tenacity, pull, registry, routes))
+    assert all((tenacity, archive, pull, registry, routes))
     gc.freeze()  # a child then shares these pages instead of copying them
 
 
@@ -109,9 +109,9 @@ def kill_one(
 
 def mark_phases(marks: mmap.mmap) -> None:
     """Make this process show in shared memory which phases its threads are in."""
+    from spincache_nb.core import archive
     from spincache_nb.core.cache import Cache
     from spincache_nb.core.cache.files import NewFile
-    from spincache_nb.core.pull import stock
 
     def marked(phase: str, function: Callable[..., Any], widen: float = 0) -> Callable[..., Any]:
         position = PHASES.index(phase)
@@ -131,7 +131,7 @@ def mark_phases(marks: mmap.mmap) -> None:
     Cache.put_blob = marked("download", Cache.put_blob)  # type: ignore[method-assign]
     Cache.write_tag = marked("tag", Cache.write_tag, _WIDEN_SECONDS)  # type: ignore[method-assign]
     NewFile.replace = marked("rename", NewFile.replace, _WIDEN_SECONDS)  # type: ignore[method-assign]
-    stock.unpack = marked("unpack", stock.unpack)  # type: ignore[assignment]
+    archive.unpack = marked("unpack", archive.unpack)  # type: ignore[assignment]
 
 
 def pull(folder: Path, reference: str) -> None:

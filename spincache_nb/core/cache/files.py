@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,10 +31,6 @@ _CREATE_FLAGS = (
     | getattr(os, "O_BINARY", 0)
 )
 
-
-_THIS_RUN = os.urandom(8).hex()
-_NUMBERS = itertools.count()
-"""Both in the names of temporary files: asking for chance for each costs a turn of the interpreter lock."""
 
 _ATTEMPTS = 20
 _FURTHER_BYTES = 64 << 10
@@ -327,7 +323,7 @@ class NewFile:
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         self.directory = directory
         self.durable = durable
-        name = f"{TEMPORARY_PREFIX}{os.getpid()}-{_THIS_RUN}-{next(_NUMBERS)}"
+        name = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
         self._location = os.path.join(directory, name)  # noqa: PTH118 - text, since a pull makes many
         with refused_writes(self._location):
             self._descriptor = os.open(self._location, _CREATE_FLAGS, 0o666)

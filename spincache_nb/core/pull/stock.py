@@ -118,21 +118,27 @@ class Stock:
                 blob.archive |= layer.role == "archive"
         return blobs
 
-    def fetch_documents(self, app: ComingApp) -> None:
-        """Fetch config and locked app: small, kept in memory, the first thing that can be wrong."""
+    def missing_documents(self, app: ComingApp) -> list[Descriptor]:
+        """Config and locked app, as far as they are to be fetched; a stored locked app is read."""
         one = app.resolved
-        document = one.manifest.tag_document
-        stored = stored_document(self.cache, one.reference, document)
-        if stored is not None:
-            app.document = stored
-        for descriptor in dict.fromkeys((one.manifest.config, document)) if stored is None else ():
-            limit = _LOCKED_APP_BYTES if descriptor == document else None
-            content = self.source.fetch_document(one.reference, descriptor, limit=limit)
-            self.report(ProgressEvent("bytes", app.plan.reference, str(descriptor.digest), len(content)))
-            _check_text(content, where=f"{one.reference}, {descriptor.digest}")
-            if descriptor == document:
-                app.document = content
+        stored = stored_document(self.cache, one.reference, one.manifest.tag_document)
+        if stored is None:
+            return list(dict.fromkeys((one.manifest.tag_document, one.manifest.config)))
+        app.document = stored
         app.read_document()
+        return []
+
+    def fetch_document(self, app: ComingApp, document: Descriptor) -> None:
+        """Fetch a config or locked app: small, kept in memory, the first thing that can be wrong."""
+        one = app.resolved
+        is_locked_app = document == one.manifest.tag_document
+        limit = _LOCKED_APP_BYTES if is_locked_app else None
+        content = self.source.fetch_document(one.reference, document, limit=limit)
+        self.report(ProgressEvent("bytes", app.plan.reference, str(document.digest), len(content)))
+        _check_text(content, where=f"{one.reference}, {document.digest}")
+        if is_locked_app:
+            app.document = content
+            app.read_document()
 
     def fetch_blob(self, blob: WantedBlob) -> None:
         """Bring one blob into every area that needs it: copied if it is stored, else fetched."""

@@ -72,8 +72,7 @@ class Work:
         was_there = os.path.lexists(self.cache.path)
         try:
             apps = self.prepare(references)
-            self.watch(self.pool.submit(self.stock.fetch_documents, app) for app in apps)
-            self.fetch_blobs(apps)
+            self.fetch(apps)
         except BaseException:
             self.stop.set()
             self.source.close()
@@ -99,9 +98,19 @@ class Work:
         self.report(ProgressEvent("plan", total=total))
         return apps
 
-    def fetch_blobs(self, apps: Sequence[ComingApp]) -> None:
-        """Fetch what is missing, largest first, and finish each app as soon as nothing of it is."""
+    def fetch(self, apps: Sequence[ComingApp]) -> None:
+        """Fetch what is missing, and finish each app as soon as nothing of it is.
+
+        The documents of all apps come first and together, since they can be wrong; then blobs, the
+        largest first.
+        """
+        documents = [
+            self.pool.submit(self.stock.fetch_document, app, one)
+            for app in apps
+            for one in self.stock.missing_documents(app)
+        ]
         blobs = self.stock.missing(apps)
+        self.watch(documents)
         nowhere = {blob.digest for app in apps for blob in app.plan.layers if not blob.stored}
         for digest, blob in blobs.items():
             blob.elsewhere = str(digest) not in nowhere
