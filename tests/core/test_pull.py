@@ -38,7 +38,7 @@ from spincache_nb.errors import (
 )
 from tests.support.artifact import DATA, WASM, Artifact, sha256
 from tests.support.artifacts import archive_style, five_kinds, new_style, package
-from tests.support.behaviours import error, wait_until
+from tests.support.behaviours import Behaviour, Call, error, wait_until
 from tests.support.faults import Cut, Hold, Stall, Stream, Truncated, WrongBytes
 from tests.support.hostile import HostileServer
 from tests.support.odd_artifacts import (
@@ -466,6 +466,41 @@ def test_pull_refuses_a_bad_blob(
     hostile.always(f"*/blobs/{digest}", fault)  # type: ignore[arg-type]
     failure = failing(cache, serve(hostile, artifact), kind)
     assert digest[:19] in str(failure)
+
+
+class _AfterTheBlobs:
+    """Answers for the locked app once all blobs were asked for, which shows that nobody waited for it."""
+
+    def __init__(self, hostile: HostileServer, digests: list[str], fault: Behaviour | None) -> None:
+        self.hostile, self.digests, self.fault = hostile, digests, fault
+        self.asked_before = False
+
+    def answer(self, call: Call) -> bool:
+        deadline = time.monotonic() + 10
+        while not self.asked_before and time.monotonic() < deadline:
+            self.asked_before = all(self.hostile.requests_for(f"*/blobs/{one}") for one in self.digests)
+            time.sleep(0.01)
+        time.sleep(0.2)  # for the bodies to arrive
+        return (self.fault or call.honest()).answer(call)
+
+
+@pytest.mark.parametrize("fault", [WrongBytes(), None], ids=["bad", "good"])
+def test_blobs_come_beside_the_locked_app_and_are_stored_after_it(
+    hostile: HostileServer, cache: Cache, fault: Behaviour | None
+) -> None:
+    artifact = new_style()
+    *blobs, locked_app = (layer["digest"] for layer in artifact.layers)
+    slow = _AfterTheBlobs(hostile, blobs, fault)
+    hostile.on(f"*/blobs/{locked_app}", slow)
+    hostile.always(f"*/blobs/{locked_app}", fault or slow)
+    reference = serve(hostile, artifact)
+    if fault is not None:
+        failing(cache, reference, DigestMismatchError)
+        assert not cache.path.exists()
+    else:
+        pull(cache, reference)
+        assert {digest for digest in blobs if cache.find_blob(Digest.parse(digest))} == set(blobs)
+    assert slow.asked_before
 
 
 def test_pull_refuses_a_size_that_is_a_lie(plain_registry: RegistryServer, cache: Cache) -> None:

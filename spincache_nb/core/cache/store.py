@@ -421,9 +421,9 @@ class Cache:
         return folder
 
     def remove_if_empty(self) -> None:
-        """Remove the ``registry`` directory if nothing at all is in it."""
+        """Remove the ``registry`` directory if nothing at all is in it but empty areas."""
         if not files.is_link(self.path):
-            files.remove_if_empty([self.path])
+            files.remove_if_empty([self.path, *(self.path / area for area in layout.AREAS)])
 
     def remove_stale(self, reference: Reference | None = None, *, older_than: float = STALE_SECONDS) -> int:
         """Remove unfinished files of killed pulls of this toolkit; never Spin's.

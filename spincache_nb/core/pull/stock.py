@@ -6,6 +6,7 @@ Nothing here starts a thread or writes a tag; `work` does both.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _ROUNDS = 10
+_POLL_SECONDS = 0.05
 _LOCKED_APP_BYTES = 64 << 20
 """A locked app names each mounted file, in some 150 bytes; a config is held to the client's 4 MiB."""
 
@@ -84,6 +86,11 @@ class Stock:
         Called now and then; raises when the work is to stop.
     durable, archive_limits
         As for `spincache_nb.pull`.
+
+    Attributes
+    ----------
+    documents_are_good : threading.Event
+        To be set once they are; no blob gets its name before.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class Stock:
         self.check = check
         self.durable = durable
         self.archive_limits = archive_limits
+        self.documents_are_good = threading.Event()
 
     def missing(self, apps: Iterable[ComingApp]) -> dict[Digest, WantedBlob]:
         """Blobs that Spin would not find where it looks, with the areas they are needed in."""
@@ -140,6 +148,11 @@ class Stock:
             app.document = content
             app.read_document()
 
+    def wait_for_documents(self) -> None:
+        """Wait until the documents of all apps were read; whoever stores a blob asks."""
+        while not self.documents_are_good.wait(_POLL_SECONDS):
+            self.check()
+
     def fetch_blob(self, blob: WantedBlob) -> None:
         """Bring one blob into every area that needs it: copied if it is stored, else fetched."""
         for area in sorted(blob.areas):
@@ -155,6 +168,7 @@ class Stock:
         found = self.cache.blob_size(source, digest)
         if found is None or (size is not None and found != size):
             return False
+        self.wait_for_documents()
         try:
             self.cache.copy_blob(digest, source=source, target=area, size=found)
         except ContentError:
@@ -171,6 +185,7 @@ class Stock:
             for chunk in self.source.stream_blob(reference, descriptor):
                 yield chunk
                 self.report(ProgressEvent("bytes", name, text, len(chunk), descriptor.size))
+            self.wait_for_documents()
 
         self.cache.put_blob(
             area,

@@ -101,8 +101,8 @@ class Work:
     def fetch(self, apps: Sequence[ComingApp]) -> None:
         """Fetch what is missing, and finish each app as soon as nothing of it is.
 
-        The documents of all apps come first and together, since they can be wrong; then blobs, the
-        largest first.
+        Blobs, the largest first, are on their way before the documents are here, which saves each pull
+        a round trip or two; none is stored before the documents of all apps were read and are good.
         """
         documents = [
             self.pool.submit(self.stock.fetch_document, app, one)
@@ -110,24 +110,26 @@ class Work:
             for one in self.stock.missing_documents(app)
         ]
         blobs = self.stock.missing(apps)
-        self.watch(documents)
         nowhere = {blob.digest for app in apps for blob in app.plan.layers if not blob.stored}
         for digest, blob in blobs.items():
             blob.elsewhere = str(digest) not in nowhere
         users: dict[Digest, list[ComingApp]] = {digest: [] for digest in blobs}
         for app in apps:
-            self.stock.touch(app, coming=blobs)
             for digest in {layer.digest for layer in app.resolved.manifest.content_layers}:
                 if digest in users:
                     users[digest].append(app)
                     app.waiting += 1
         coming = iter(sorted(blobs.items(), key=lambda item: -item[1].descriptor.size))
         ready = [app for app in apps if not app.waiting]
-        workers = min(self.options.jobs, len(blobs))
-        self.watch(
-            [self.pool.submit(self.finish, app) for app in ready]
-            + [self.pool.submit(self.fetch_next, coming, users) for _ in range(workers)]
-        )
+        workers = [
+            self.pool.submit(self.fetch_next, coming, users)
+            for _ in range(min(self.options.jobs, len(blobs)))
+        ]
+        self.watch(documents)
+        for app in apps:
+            self.stock.touch(app, coming=blobs)
+        self.stock.documents_are_good.set()
+        self.watch([self.pool.submit(self.finish, app) for app in ready] + workers)
 
     def fetch_next(
         self, coming: Iterator[tuple[Digest, WantedBlob]], users: Mapping[Digest, Sequence[ComingApp]]
