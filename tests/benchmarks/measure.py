@@ -12,7 +12,7 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -39,7 +39,7 @@ class Contestant:
     name: str
     command: Sequence[str]
     prepare: Callable[[], object] = lambda: None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def run(contestant: Contestant) -> Run:
@@ -50,7 +50,7 @@ def run(contestant: Contestant) -> Run:
         list(contestant.command),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **contestant.environment},
+        env=_environment() | contestant.environment,
     )
     assert process.stdout is not None
     output = process.stdout.read()
@@ -63,6 +63,11 @@ def run(contestant: Contestant) -> Run:
     inner = _inner(output)
     peak = int(inner.get("peak", usage.ru_maxrss * 1024))
     return Run(wall, usage.ru_utime + usage.ru_stime, peak, inner.get("wall"), inner.get("cpu"))
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but Python keeps the bytecode it makes, as it does where a package was installed."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _inner(output: bytes) -> dict[str, float]:
