@@ -17,6 +17,7 @@ _IN_A_SHELL = (
     ("ca=<PEM file>", "--ca FILE"),
     ("ca= ", "--ca "),
     ("pass auth=(user, password)", "give --username and --password-stdin"),
+    ("rewritten=True", "--rewritten"),
     ("Cache(dir)", "--cache-dir DIR"),
     ("frames.apps(cache)", "`spincache-nb apps`"),
     ("frames.problems(cache, projects=[...])", "`spincache-nb problems`"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.inputs import bundle, rows
 from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.plots import theme
@@ -43,21 +44,27 @@ def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
     ValueError
         If a frame is given that is none of these.
     """
-    table = frame_of(given, SHARED_BYTES_SCHEMA, "shared_bytes", analysis.shared_bytes)
+    most = theme.MOST_SHOWN["shared_bytes"]
+    given = given if isinstance(given, pd.DataFrame) else bundle(given, "apps", "uses")
+    analyse = partial(analysis.shared_bytes, top=most)
+    table = frame_of(given, SHARED_BYTES_SCHEMA, "shared_bytes", analyse)
     apps = sorted({name for pair in rows(table, "reference_a", "reference_b") for name in pair})
-    ax = theme.axes_or_new(ax, theme.figure_size("shared_bytes", len(apps)))
+    count = len(apps) if isinstance(given, pd.DataFrame) else len(given.need("apps"))
+    ax = theme.axes_or_new(ax, theme.figure_size("shared_bytes", count))
     if not apps:
         return theme.say_empty(ax, "Fewer than two apps: nothing can be shared.")
     square = square_of(apps, rows(table, "reference_a", "reference_b", "shared_bytes"))
-    if not square.any():
-        return theme.say_empty(ax, "No two apps share any bytes.")
-    kept = _sharing_most(square, theme.MOST_SHOWN["shared_bytes"])
+    kept = _sharing_most(square, most)
+    more = count - len(kept)
+    if not square[np.ix_(kept, kept)].any():
+        known = len(apps) == count and not square.any()
+        those = "No two apps" if known else f"No two of the {len(kept)} apps that share most"
+        return theme.say_empty(ax, f"{those} share any bytes.")
     order = [kept[number] for number in clustered(square[np.ix_(kept, kept)])]
     shown = [apps[number] for number in order]
-    more = len(apps) - len(shown)
     title = "Bytes both apps need"
     if more:
-        title += f"\n{len(shown)} of {len(apps)} apps; +{more} more share less"
+        title += f"\n{len(shown)} of {count} apps; +{more} more share less"
     names = names_for(apps, longest=28)
     draw_square(ax, square[np.ix_(order, order)], shown, title=title, names=names, blank_diagonal=True)
     ax.set_xlabel("blank where nothing is shared")

@@ -33,7 +33,8 @@ def write_frames(
     material
         The report's.
     folder
-        Made if it is not there; files of the same names in it are replaced.
+        Made if it is not there; files of the same names in it are replaced. ``shared_bytes`` has the
+        pairs of the 200 apps that share most.
     data_format
         ``parquet`` or ``csv``; Parquet if pyarrow is installed unless told otherwise. CSV is UTF-8,
         comma-separated, a missing value an empty field; values are as they are, so a spreadsheet that

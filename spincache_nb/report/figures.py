@@ -82,7 +82,7 @@ def plots_of(frames: Frames) -> list[Plot]:
     return [
         breakdown(analysis.breakdown(frames)),
         sharing(analysis.sharing_sets(frames)),
-        shared_bytes(analysis.shared_bytes(frames), len(apps)),
+        shared_bytes(frames),
         *versions({name: analysis.version_savings(frames, name) for name in repositories}).values(),
     ]
 
@@ -108,13 +108,13 @@ def sharing(sets: pd.DataFrame) -> Plot:
     )
 
 
-def shared_bytes(pairs: pd.DataFrame, apps: int) -> Plot:
+def shared_bytes(frames: Frames) -> Plot:
     """Plot what each pair of apps has in common."""
     return Plot(
         "shared-bytes",
         "What each pair of apps has in common.",
-        plots.figure_size("shared_bytes", apps),
-        lambda figure: plots.shared_bytes(pairs, ax=figure.add_subplot()),
+        plots.figure_size("shared_bytes", len(frames.need("apps"))),
+        lambda figure: plots.shared_bytes(frames, ax=figure.add_subplot()),
     )
 
 

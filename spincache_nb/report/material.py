@@ -14,6 +14,9 @@ from spincache_nb.analysis.repositories import versioned_repositories
 from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, empty
 
+MOST_PAIRED = 200
+"""Apps whose pairs are listed: of more, there are too many pairs for a document."""
+
 
 @dataclass(frozen=True, eq=False)
 class Inside:
@@ -31,6 +34,8 @@ class Material:
     ----------
     frames
         All frames of one cache.
+    shared_bytes
+        Pairs of the `MOST_PAIRED` apps that share most.
     savings
         By repository, those with several versions only.
     freed_alone_bytes, freed_together_bytes
@@ -124,7 +129,7 @@ def gather(
         breakdown=analysis.breakdown(frames),
         sharing=analysis.sharing(frames),
         sharing_sets=analysis.sharing_sets(frames),
-        shared_bytes=analysis.shared_bytes(frames),
+        shared_bytes=analysis.shared_bytes(frames, top=MOST_PAIRED),
         savings={name: analysis.version_savings(frames, name) for name in versioned_repositories(frames)},
         reclaimable=reclaimable,
         superseded=analysis.superseded(frames),

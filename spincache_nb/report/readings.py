@@ -93,14 +93,16 @@ def of_pairs(material: Material) -> str:
         key=lambda row: (row[0] or 0, row[1], row[2]),
         default=None,
     )
+    listed = {app for pair in rows(frame, "reference_a", "reference_b") for app in pair}
+    of = f" of the {len(listed)} apps that share most" if 0 < len(listed) < len(material.apps) else ""
     if best is None or not best[0]:
-        return "No two apps have anything in common."
+        return f"No two{of or ' apps'} have anything in common."
     none = sum(not size for (size,) in rows(frame, "shared_bytes"))
     nothing = f"; {none} share nothing" if none else ""
     short = short_references(best[1:])
     one, other = (name(short[reference]) for reference in best[1:])
     return (
-        f"Of {_counted(len(frame), 'pair')}, {one} and {other} have most in common: "
+        f"Of {_counted(len(frame), 'pair')}{of}, {one} and {other} have most in common: "
         f"{size_text(best[0])}{nothing}. A bright square of neighbours is a family of versions."
     )
 

@@ -66,7 +66,7 @@ def _sharing(material: Material) -> Section:
     shared = material.shared
     if not len(shared):
         return Section("sharing", "What is shared", "", (Reading(None, readings.of_sharing(material)),))
-    pairs = figures.shared_bytes(material.shared_bytes, len(material.apps))
+    pairs = figures.shared_bytes(material.frames)
     return Section(
         "sharing",
         "What is shared",

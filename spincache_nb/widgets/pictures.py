@@ -19,9 +19,6 @@ from spincache_nb.core.display import count_text, escaped, size_text
 MOST_REPOSITORIES = 20
 """Repositories whose versions are offered; those with most bytes come first."""
 
-MOST_PAIRED = 300
-"""Apps up to which every pair is compared: what that costs grows with their square."""
-
 _DPI = 130
 
 
@@ -71,19 +68,15 @@ def pictures_of(frames: Frames) -> list[Picture]:
     Returns
     -------
     list of Picture
-        Where the bytes go, which apps share how much, what each pair has in common (of up to 300
-        apps), what each version costs; none for an empty cache.
+        Where the bytes go, which apps share how much, what each pair has in common, what each version
+        costs; none for an empty cache.
     """
-    count = len(frames.need("apps"))
-    if not count:
+    if not len(frames.need("apps")):
         return []
-    pairs = (
-        [Picture("What each pair of apps shares", partial(_pairs, frames))] if count <= MOST_PAIRED else []
-    )
     return [
         Picture("Where the bytes on disk go", partial(_breakdown, frames)),
         Picture("Which apps share how much", partial(_sharing, frames)),
-        *pairs,
+        Picture("What each pair of apps shares", partial(_pairs, frames)),
         *(
             Picture(f"What each version of {repository} costs", partial(_versions, frames, repository))
             for repository in versioned_repositories(frames)[:MOST_REPOSITORIES]
@@ -128,7 +121,7 @@ def _sharing(frames: Frames) -> Figure:
 
 def _pairs(frames: Frames) -> Figure:
     figure = figure_for("shared_bytes", len(frames.need("apps")))
-    plots.shared_bytes(analysis.shared_bytes(frames), ax=figure.add_subplot())
+    plots.shared_bytes(frames, ax=figure.add_subplot())
     return figure
 
 

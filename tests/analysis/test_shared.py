@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import tracemalloc
 from itertools import combinations
 
 import pandas as pd
+import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from spincache_nb import analysis
 from spincache_nb.analysis.needs import NEEDED
@@ -124,6 +127,55 @@ def test_shared_bytes_equals_the_intersection_of_every_pair(world):
         for a, b in combinations(sorted(owned), 2)
     }
     assert {tuple(row[:2]): row[2] for row in table.itertuples(index=False)} == expected
+
+
+@SOME
+@given(world=worlds(), top=st.integers(0, 4))
+def test_shared_bytes_of_the_top_apps_has_the_pairs_of_those_that_share_most(world, top):
+    frames = world.frames("apps", "uses")
+    every = analysis.shared_bytes(frames)
+    pairs = {(line.reference_a, line.reference_b): line.shared_bytes for line in every.itertuples()}
+    weight = {app.reference: 0 for app in world.apps}
+    for pair, size in pairs.items():
+        for name in pair:
+            weight[name] += size
+    chosen = set(sorted(weight, key=lambda name: (-weight[name], name))[:top])
+    table = analysis.shared_bytes(frames, top=top)
+    got = {(line.reference_a, line.reference_b): line.shared_bytes for line in table.itertuples()}
+    assert got == {pair: size for pair, size in pairs.items() if chosen.issuperset(pair)}
+    assert list(got) == sorted(got)
+
+
+def test_shared_bytes_refuses_a_negative_number_of_apps():
+    with pytest.raises(ValueError, match="negative"):
+        analysis.shared_bytes(two_versions().frames(), top=-1)
+
+
+def test_shared_bytes_gives_no_number_that_is_too_large():
+    digests = [digest_of(number) for number in range(3)]
+    both = [(digest, "data") for digest in digests[:2]]
+    apps = [App("r", "a", "1", both), App("r", "b", "1", [*both, (digests[2], "data")])]
+    apps.append(App("r", "c", "1", [(digests[2], "data")]))
+    world = World(apps, dict.fromkeys(digests, 2**62), {(digest, "data") for digest in digests})
+    table = analysis.shared_bytes(world.frames("apps", "uses"))
+    assert [None if pd.isna(size) else size for size in table["shared_bytes"]] == [None, 0, 2**62]
+
+
+def test_shared_bytes_of_a_thousand_apps_fits_into_little_memory():
+    shared = [digest_of(number) for number in range(3)]
+    apps = [App("r", f"a{number:03}", "1", [(shared[number % 3], "wasm")]) for number in range(1000)]
+    world = World(apps, dict.fromkeys(shared, 7), {(digest, "wasm") for digest in shared})
+    frames = world.frames("apps", "uses")
+    tracemalloc.start()
+    try:
+        table = analysis.shared_bytes(frames)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(table) == 499_500
+    groups = [len(range(number, 1000, 3)) for number in range(3)]
+    assert table["shared_bytes"].sum() == 7 * sum(size * (size - 1) // 2 for size in groups)
+    assert peak < 100 * len(table)
 
 
 @SOME

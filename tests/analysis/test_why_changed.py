@@ -172,6 +172,13 @@ def test_why_changed_names_an_order_that_differs():
     assert verdict(why_changed(old, new)).kind == "same code and data"
 
 
+def test_verdict_counts_in_words():
+    one, twice = component(nested(module(code(ONE)))), component(nested(module(code(ONE))) * 2)
+    assert str(verdict(why_changed(one, twice))) == "other code: whole modules or components came or went"
+    other = component(nested(module(code(TWO))))
+    assert str(verdict(why_changed(one, other))) == "other code: 1 function body differs"
+
+
 def test_why_changed_goes_down_ten_thousand_levels_in_linear_time():
     old = deep_nest(10_000)
     new = deep_nest(9_999)[:-8] + component(custom("x"))

@@ -56,7 +56,9 @@ def test_export_refuses_a_manifest_that_spin_rewrote(
     write_tree(tmp_path / "registry", spin_tree(APP, "ghcr.io/demo/app:v1"))
     arguments = ["export", "ghcr.io/demo/app:v1", "-o", str(tmp_path / "a.tar"), "--cache-dir", str(tmp_path)]
     assert main(arguments) == 3
-    assert capsys.readouterr().err.count("\n") == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.endswith("export it as it is with --rewritten\n")
     assert not (tmp_path / "a.tar").exists()
     assert main([*arguments, "--rewritten"]) == 0
     assert "as Spin wrote it" in capsys.readouterr().out

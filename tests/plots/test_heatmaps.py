@@ -9,7 +9,7 @@ from spincache_nb.analysis.labels import short_references
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.frames.schemas import build, empty
 from spincache_nb.plots.heatmaps import clustered
-from tests.analysis.worlds import two_versions
+from tests.analysis.worlds import App, World, digest_of, two_versions
 from tests.plots.samples import cache_of, versions_of
 
 UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20}
@@ -54,6 +54,19 @@ def test_shared_bytes_draws_the_sixty_apps_that_share_most():
     assert "60 of 200 apps; +140 more share less" in ax.get_title(loc="left")
 
 
+@pytest.mark.parametrize("count", [12, 70])
+def test_shared_bytes_of_a_source_draws_what_it_draws_of_the_frame(count):
+    frames = cache_of(count).frames()
+    drawn = [
+        plots.shared_bytes(given, ax=Figure().add_subplot())
+        for given in (frames, analysis.shared_bytes(frames))
+    ]
+    titles = {ax.get_title(loc="left") or ax.get_title() for ax in drawn}
+    assert len(titles) == 1
+    assert (f"+{count - 60} more" in titles.pop()) == (count > 60)
+    assert drawn[0].images[0].get_array().tolist() == drawn[1].images[0].get_array().tolist()
+
+
 def test_shared_bytes_writes_numbers_where_there_is_room():
     ax = plots.shared_bytes(two_versions().frames(), ax=Figure().add_subplot())
     assert sorted({text.get_text() for text in ax.texts}) == ["1.0", "0.98"][::-1]
@@ -74,6 +87,22 @@ def test_shared_bytes_of_apps_that_share_nothing_says_so(count):
     ax = plots.shared_bytes(build(SHARED_BYTES_SCHEMA, lines), ax=Figure().add_subplot())
     assert [text.get_text() for text in ax.texts] == ["No two apps share any bytes."]
     assert ax.figure.axes == [ax]
+
+
+def test_shared_bytes_of_hubs_that_share_with_others_only_says_no_more_than_it_knows():
+    """Seventy apps share with two others each, and so more than these; no two of the seventy share."""
+    blobs = [digest_of(number) for number in range(1, 141)]
+    hubs = [
+        App("r", f"hub-{n:02}", "1", [(blob, "data") for blob in blobs[2 * n : 2 * n + 2]]) for n in range(70)
+    ]
+    others = [App("r", f"other-{n:03}", "1", [(blob, "data")]) for n, blob in enumerate(blobs)]
+    world = World(hubs + others, dict.fromkeys(blobs, 9), {(blob, "data") for blob in blobs})
+    frames = world.frames("apps", "uses")
+    for given in (frames, analysis.shared_bytes(frames)):
+        ax = plots.shared_bytes(given, ax=Figure().add_subplot())
+        assert [text.get_text() for text in ax.texts] == [
+            "No two of the 60 apps that share most share any bytes."
+        ]
 
 
 def test_clustered_puts_what_is_alike_side_by_side():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from spincache_nb import analysis
 from spincache_nb.analysis import schemas
 from spincache_nb.analysis.inside.schemas import GRAINS_SCHEMA, REBUILDS_SCHEMA
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, build
-from spincache_nb.report import gather, readings
+from spincache_nb.report import gather, readings, render
 from tests.analysis.worlds import App, World, digest_of, two_versions
+from tests.plots.samples import cache_of
 
 WEB = "ghcr.io/org/web"
 
@@ -52,6 +55,16 @@ def test_of_pairs_names_the_closest():
     assert readings.of_pairs(two()).startswith(
         "Of 3 pairs, web:1.0.0 and web:1.1.0 have most in common: 1.02 KiB. "
     )
+
+
+def test_of_pairs_of_very_many_apps_speaks_of_those_that_share_most():
+    material = gather(cache_of(230).frames())
+    assert len(material.shared_bytes) == 200 * 199 // 2
+    assert "Of 19\u202f900 pairs of the 200 apps that share most" in readings.of_pairs(material)
+    for form in ("html", "markdown", "json"):
+        assert "of the 200 apps that share most" in render(material, format=form)
+    nothing = replace(material, shared_bytes=material.shared_bytes.assign(shared_bytes=0))
+    assert readings.of_pairs(nothing) == ("No two of the 200 apps that share most have anything in common.")
 
 
 def test_of_versions_adds_up_what_is_fetched():

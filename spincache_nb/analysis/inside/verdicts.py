@@ -50,6 +50,12 @@ class Verdict:
 
     def __str__(self) -> str:
         custom = ", ".join(self.custom_sections)
+        bodies = "body differs" if self.functions == 1 else "bodies differ"
+        other = (
+            f"{self.functions} function {bodies}"
+            if self.functions
+            else "whole modules or components came or went"
+        )
         only = f"custom sections differ ({custom})" if custom else "the layout of the file differs"
         texts: dict[VerdictKind, str] = {
             "same bytes": "the same bytes",
@@ -59,7 +65,7 @@ class Verdict:
                 "interpreter or a snapshot inside, that may be the program)"
             ),
             "same functions": "the same functions; their order, declarations or wiring differ",
-            "other code": f"other code: {self.functions} function bodies differ",
+            "other code": f"other code: {other}",
             "not comparable": "not two binaries of one kind",
         }
         return texts[self.kind]
