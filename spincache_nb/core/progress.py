@@ -130,4 +130,5 @@ class _Lines:
 
 
 def _bar_fits() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    """Whether somebody looks: at a terminal, or in a notebook's kernel, not in what only starts one."""
+    return sys.stderr.isatty() or "ipykernel.kernelapp" in sys.modules
