@@ -2,7 +2,8 @@
 
 The plots mix their greys from the colours of text and ground. They are drawn once, with a text and a
 ground colour that nothing else has; each mix of the two then becomes a variable, which the page sets
-to the same mix of its own colours. Without a page it is the light colour.
+to the same mix of its own colours. Without a page it is the light colour. A figure that was drawn in
+other colours (`following`) is written as if it had been drawn in these.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex, to_rgb, to_rgba
 from matplotlib.figure import Figure
 
 LIGHT_INK, LIGHT_GROUND = "#1c2430", "#fefefe"
 DARK_INK, DARK_GROUND = "#e4e9ef", "#171c23"
 """Ground is the page's own; the light one is not quite white, which text on dark colours is."""
+
+GROUND = f"--p-{LIGHT_GROUND[1:]}-{DARK_GROUND[1:]}"
+"""Name of the ground's variable, for a page that has another ground."""
 
 _COLOUR = re.compile(r"(?<=: )#[0-9a-f]{6}\b")
 _VARIABLE = re.compile(r"var\((--p-([0-9a-f]{6})-([0-9a-f]{6})),")
@@ -30,7 +34,10 @@ _NOT_DRAWN = re.compile(r"\A.*?(?=<svg\b)|<metadata>.*?</metadata>\n?|<!--.*?-->
 _STYLE = MappingProxyType({"svg.hashsalt": "spincache-nb", "font.size": 10.0, "axes.titlesize": "small"})
 _TEXT = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "hatch.color")
 _GROUND = ("axes.facecolor", "figure.facecolor", "savefig.facecolor")
+_STYLED = (_TEXT[:-1], _GROUND[:-1])  # a hatch has the colour of its edge, a file that of its figure
+_BLACK = "#000000"
 _ROUNDING = 1.01 / 255
+_AS_SVG: dict[str, Any] = {"format": "svg", "metadata": {"Date": None, "Creator": None}}
 
 Draw = Callable[[Figure], object]
 
@@ -75,14 +82,56 @@ def themed(draw: Draw, size: tuple[float, float], *, name: str, label: str) -> s
         An ``<svg>`` element.
     """
     with io.StringIO() as text:
-        save(draw, size, text, format="svg", metadata={"Date": None, "Creator": None})
-        drawn = _NOT_DRAWN.sub("", text.getvalue())
+        save(draw, size, text, **_AS_SVG)
+        return _element(text.getvalue(), (LIGHT_INK, LIGHT_GROUND), name=name, label=label)
+
+
+def following(figure: Figure, *, name: str, label: str) -> str:
+    """Write a figure that is drawn already for light and dark pages.
+
+    Nothing of matplotlib's settings is changed, not even for a moment, so that this may be done in a
+    thread beside a notebook's cells.
+
+    Parameters
+    ----------
+    figure
+        Drawn in the colours of the settings as they are. With several colours of text, or several of
+        ground, it is somebody's own style, and left as it is.
+    name, label
+        As for `themed`.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    with io.StringIO() as text:
+        figure.savefig(text, **_AS_SVG)
+        return _element(text.getvalue(), _style_colours(), name=name, label=label)
+
+
+def _style_colours() -> tuple[str, str] | None:
+    """Give the colours of text and ground in matplotlib's settings, if there is one of each."""
+    inks, grounds = ({to_rgba(mpl.rcParams[name]) for name in names} for names in _STYLED)  # type: ignore[index]
+    found = [*inks, *grounds]
+    if len(found) != 2 or found[0] == found[1] or min(colour[3] for colour in found) < 1:
+        return None
+    return to_hex(found[0]), to_hex(found[1])
+
+
+def _element(written: str, colours: tuple[str, str] | None, *, name: str, label: str) -> str:
+    """Make an element of a file: with a label, identifiers of its own, and colours that follow the page."""
     numbers: dict[str, int] = {}
     drawn = _IDENTIFIER.sub(
-        lambda match: f"{match[1]}{name}-{numbers.setdefault(match[2], len(numbers))}", drawn
+        lambda match: f"{match[1]}{name}-{numbers.setdefault(match[2], len(numbers))}",
+        _NOT_DRAWN.sub("", written),
     )
-    drawn = _COLOUR.sub(_followed, drawn)
-    return drawn.replace("<svg ", f'<svg role="img" aria-label="{escape(label, quote=True)}" ', 1)
+    start = f'<svg role="img" aria-label="{escape(label, quote=True)}" '
+    if colours is not None:
+        drawn = _COLOUR.sub(lambda match: _followed(match[0], *colours), drawn)
+        if (black := _followed(_BLACK, *colours)) != _BLACK:  # which matplotlib does not write
+            start += f'style="fill: {black}" '
+    return drawn.replace("<svg ", start, 1)
 
 
 def variables(svgs: Iterable[str]) -> tuple[str, str]:
@@ -93,13 +142,16 @@ def variables(svgs: Iterable[str]) -> tuple[str, str]:
     return light, dark
 
 
-def _followed(match: re.Match[str]) -> str:
-    colour = match[0]
-    dark = dark_of(colour)
-    return colour if dark is None else f"var(--p-{colour[1:]}-{dark[1:]}, {colour})"
-
-
 @cache
+def _followed(colour: str, ink: str, ground: str) -> str:
+    """Give a variable for a mix of two colours; any other colour as it is."""
+    strength = _strength(colour, ink, ground)
+    if strength is None:
+        return colour
+    light, dark = _mix(strength, LIGHT_INK, LIGHT_GROUND), _mix(strength, DARK_INK, DARK_GROUND)
+    return f"var(--p-{light[1:]}-{dark[1:]}, {light})"
+
+
 def dark_of(colour: str) -> str | None:
     """Give the dark twin of a mix of text and ground; None for any other colour.
 
@@ -108,11 +160,21 @@ def dark_of(colour: str) -> str | None:
     >>> dark_of("#1c2430"), dark_of("#fefefe"), dark_of("#0072b2"), dark_of("#ffffff")
     ('#e4e9ef', '#171c23', None, None)
     """
-    given, ink, ground = (to_rgb(one) for one in (colour, LIGHT_INK, LIGHT_GROUND))
-    strength = (ground[0] - given[0]) / (ground[0] - ink[0])
-    mixed = [strength * i + (1 - strength) * g for i, g in zip(ink, ground, strict=True)]
-    if not 0 <= strength <= 1 or max(abs(a - b) for a, b in zip(mixed, given, strict=True)) > _ROUNDING:
-        return None
-    pairs = zip(to_rgb(DARK_INK), to_rgb(DARK_GROUND), strict=True)
+    strength = _strength(colour, LIGHT_INK, LIGHT_GROUND)
+    return None if strength is None else _mix(strength, DARK_INK, DARK_GROUND)
+
+
+def _strength(colour: str, ink: str, ground: str) -> float | None:
+    """Say how much of the first of two colours there is in a mix of both."""
+    given, one, other = to_rgb(colour), to_rgb(ink), to_rgb(ground)
+    apart = [g - i for i, g in zip(one, other, strict=True)]
+    widest = max(range(3), key=lambda channel: abs(apart[channel]))
+    strength = (other[widest] - given[widest]) / apart[widest]
+    off = max(abs(g - strength * a - c) for g, a, c in zip(other, apart, given, strict=True))
+    return strength if 0 <= strength <= 1 and off <= _ROUNDING else None
+
+
+def _mix(strength: float, ink: str, ground: str) -> str:
+    pairs = zip(to_rgb(ink), to_rgb(ground), strict=True)
     red, green, blue = (strength * i + (1 - strength) * g for i, g in pairs)
     return to_hex((red, green, blue))

@@ -118,7 +118,7 @@ class ClearTab:
         self.plan = plan
         self.question.value = f'<div role="status"><b>{escaped(question_text(plan))}</b></div>'
         self.go.description = _GO[plan.kind]
-        look.shown(self.ask, True)
+        self.desk.when_free(lambda: look.shown(self.ask, self.plan is not None))
 
     # Answering -------------------------------------------------------------------------------
 

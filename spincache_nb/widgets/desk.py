@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from spincache_nb import frames as frames_of
 from spincache_nb.analysis.inputs import Frames
 from spincache_nb.core.cache import Cache
-from spincache_nb.widgets import look
+from spincache_nb.widgets.alerts import EVERYWHERE, Alerts
 from spincache_nb.widgets.hearing import heard_warnings
 from spincache_nb.widgets.words import error_text
 from spincache_nb.widgets.work import Outcome, Reader, Worker
@@ -38,8 +39,8 @@ class Desk:
         What was read last, or None before the first time.
     selected : tuple of str
         References chosen in the list of apps.
-    alert : ipywidgets.HTML
-        Where faults appear.
+    alerts : Alerts
+        Where faults appear, each with the tab that was in sight when its work was begun.
     worker : Worker
         Does what asks a registry or changes the cache, one thing at a time.
     reader : Reader
@@ -52,30 +53,19 @@ class Desk:
         self.options = dict(options)
         self.frames: Frames | None = None
         self.selected: tuple[str, ...] = ()
-        self.alert = look.line()
-        self._is_fault = False
+        self.alerts = Alerts()
         self.worker = Worker(self._tell_busy)
         self.reader = Reader(self.fail)
+        self._last: Callable[[], object] | None = None
         self.on_frames: list[Listener] = []
         self.on_selection: list[Listener] = []
         self.on_busy: list[Callable[[bool], object]] = []
 
     # Faults ----------------------------------------------------------------------------------
 
-    def fail(self, fault: BaseException) -> None:
-        """Show a fault in plain words."""
-        self._is_fault = True
-        look.say(self.alert, error_text(fault), style="alert", role="alert")
-
-    def warn(self, text: str) -> None:
-        """Show a warning, unless a fault is shown."""
-        if not self._is_fault:
-            look.say(self.alert, text, style="alert warn", role="alert")
-
-    def clear_alert(self) -> None:
-        """Show no fault any more."""
-        self._is_fault = False
-        look.say(self.alert, "")
+    def fail(self, fault: BaseException, tab: int | None = None) -> None:
+        """Show a fault in plain words: of the tab in sight unless another is named."""
+        self.alerts.fail(error_text(fault), self.alerts.tab if tab is None else tab)
 
     def guarded(self, action: Callable[[], object]) -> Callable[[], None]:
         """Make a handler that shows what goes wrong in it; an exception in a handler would be lost."""
@@ -92,39 +82,65 @@ class Desk:
 
     def work(self, job: Callable[[Any], Any], done: Callable[[Outcome[Any]], object]) -> bool:
         """Begin a job unless one is running; its fault is shown, then `done` takes the outcome."""
+        tab = self.alerts.tab
 
         def quiet(cancel: Any) -> Any:
-            with heard_warnings(self.warn):
+            with heard_warnings(partial(self.alerts.warn, tab=tab)):
                 return job(cancel)
 
         def finish(outcome: Outcome[Any]) -> None:
             if outcome.fault is not None:
-                self.fail(outcome.fault)
+                self.fail(outcome.fault, tab)
             done(outcome)
 
         if self.worker.is_busy:
             return False
-        self.clear_alert()
+        self.alerts.forget(tab)
         return self.worker.start(quiet, finish)
+
+    def when_free(self, action: Callable[[], object]) -> None:
+        """Say the last word of a job once buttons can be pressed again: who reads it may press one at once.
+
+        Parameters
+        ----------
+        action
+            Given by what takes the job's outcome.
+        """
+        self._last = action
 
     def _tell_busy(self, is_busy: bool) -> None:
         for listener in self.on_busy:
             listener(is_busy)
+        last, self._last = self._last, None
+        if last is not None:
+            last()
 
     # Reading ---------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Read the cache anew, then tell who listens."""
-        self.read("frames", self._load, self._take)
+        self.alerts.forget(EVERYWHERE)
+        self.read("frames", self._load, self._take, tab=EVERYWHERE)
 
-    def read(self, key: str, work: Callable[[], T], done: Callable[[T], object]) -> None:
-        """Read something beside the kernel; see `Reader.submit`."""
+    def read(
+        self, key: str, work: Callable[[], T], done: Callable[[T], object], *, tab: int | None = None
+    ) -> None:
+        """Read something beside the kernel, for the tab in sight unless another is named.
+
+        See `Reader.submit`.
+        """
+        place = self.alerts.tab if tab is None else tab
 
         def quiet(action: Callable[[], Any]) -> Any:
-            with heard_warnings(self.warn):
+            with heard_warnings(partial(self.alerts.warn, tab=place)):
                 return action()
 
-        self.reader.submit(key, lambda: quiet(work), lambda value: quiet(lambda: done(value)))
+        self.reader.submit(
+            key,
+            lambda: quiet(work),
+            lambda value: quiet(lambda: done(value)),
+            partial(self.fail, tab=place),
+        )
 
     def _load(self) -> Frames:
         return frames_of.load(self.cache, *FRAMES, projects=self.projects)

@@ -108,7 +108,7 @@ class FleetPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         )
 
     def _fail(self, fault: BaseException) -> None:
-        look.say(self._state, "")
+        self._show("")
         look.say(self._alert, error_text(fault), style="alert", role="alert")
 
 

@@ -12,6 +12,9 @@ from spincache_nb.core.display import escaped
 PANEL_CLASS = "spincache-panel"
 LABEL_WIDTH = "88px"
 
+DARK = f'[data-jp-theme-light="false"] .{PANEL_CLASS}'
+"""Selects a panel where JupyterLab's or Voila's theme is dark."""
+
 STYLE = """<style>
 .spincache-panel { --sc-line: var(--jp-border-color2, #d0d0d0); --sc-dim: var(--jp-ui-font-color2, #616161);
   --sc-ground: var(--jp-layout-color2, #f4f4f4); --sc-ink: var(--jp-ui-font-color1, #212121);
@@ -82,7 +85,7 @@ STYLE = """<style>
   .spincache-panel .sc-bar > .sc-name { grid-column: 1 / -1; }
 }
 .spincache-panel figure { margin: 6px 0; }
-.spincache-panel figure img { max-width: 100%; height: auto; }
+.spincache-panel figure svg { display: block; max-width: 100%; height: auto; }
 .spincache-panel figcaption { color: var(--sc-dim); }
 </style>"""
 

@@ -45,7 +45,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._sharing = SharingTab(self._desk)
         tabs = (self._pull, self._apps, self._sharing, self._clear)
         self._tabs = widgets.Tab([tab.box for tab in tabs], titles=TITLES, selected_index=0)
-        super().__init__([widgets.HTML(look.STYLE), self._head, self._desk.alert, self._tabs])
+        super().__init__([widgets.HTML(look.STYLE), self._head, self._desk.alerts.line, self._tabs])
         self.add_class(look.PANEL_CLASS)
         self._tabs.observe(self._turned, names="selected_index")
         self._desk.on_frames.append(self._show_head)
@@ -82,6 +82,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._clear.plan_removal()
 
     def _turned(self, change: Any) -> None:
+        self._desk.alerts.turn(change["new"])
         is_sharing = change["new"] == TITLES.index("Sharing")
         self._desk.guarded(lambda: self._sharing.look(is_looked_at=is_sharing))()
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +13,16 @@ from matplotlib.figure import Figure
 from spincache_nb import analysis, plots
 from spincache_nb.analysis.inputs import Frames
 from spincache_nb.analysis.repositories import versioned_repositories
-from spincache_nb.core.display import count_text, escaped, size_text
+from spincache_nb.core.display import count_text, size_text
+from spincache_nb.report import svg
+from spincache_nb.widgets import look
 
 MOST_REPOSITORIES = 20
 """Repositories whose versions are offered; those with most bytes come first."""
 
-_DPI = 130
+_GROUND = f"{svg.GROUND}: var(--jp-layout-color1, {svg.DARK_GROUND});"
+_numbers = itertools.count()
+"""What tells the plots on one page apart: a kernel may have several panels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +40,20 @@ class Picture:
     title: str
     make: Callable[[], Figure]
 
-    def png(self) -> bytes:
-        """Draw it without pyplot, so that no cell shows it and no style changes."""
-        figure = self.make()
-        with io.BytesIO() as made:
-            figure.savefig(made, format="png", dpi=_DPI)
-            return made.getvalue()
-
     def html(self, alternative: str) -> str:
-        """The plot as an ``<img>`` with a text for those who cannot see it.
+        """The plot in the colours of JupyterLab's or Voila's theme, with a text for those who cannot see it.
+
+        It is drawn without pyplot, so that no cell shows it and no style changes.
 
         Parameters
         ----------
         alternative
             What to say beside the title; any text.
         """
-        source = base64.b64encode(self.png()).decode("ascii")
-        text = escaped(f"{self.title}. {alternative}")
-        return f'<figure><img alt="{text}" src="data:image/png;base64,{source}"></figure>'
+        label = f"{self.title}. {alternative}"
+        drawn = svg.following(self.make(), name=f"spincache-{next(_numbers)}", label=label)
+        _, dark = svg.variables([drawn])
+        return f"<figure>{drawn}<style>{look.DARK} figure {{ {dark} {_GROUND} }}</style></figure>"
 
 
 def pictures_of(frames: Frames) -> list[Picture]:

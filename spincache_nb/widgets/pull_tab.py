@@ -91,6 +91,9 @@ class PullTab:
             look.say(self.state, said)
             self.desk.work(job, finish)
 
+    def _conclude(self, text: str) -> None:
+        self.desk.when_free(lambda: look.say(self.state, text))
+
     def _cancel(self) -> None:
         self.cancel.disabled = True
         if self._is_pulling:
@@ -117,12 +120,12 @@ class PullTab:
 
     def _planned(self, outcome: Outcome[Plans]) -> None:
         if outcome.value is None or outcome.is_cancelled:
-            look.say(self.state, "Stopped." if outcome.is_cancelled else "No plan.")
+            self._conclude("Stopped." if outcome.is_cancelled else "No plan.")
             return
         self._list(outcome.value)
         fetch, total = _bytes(outcome.value)
         said = f"{size_text(fetch)} of {size_text(total)} to fetch" if fetch else "all of it is stored"
-        look.say(self.state, f"Planned: {said}.")
+        self._conclude(f"Planned: {said}.")
 
     def _list(self, plans: Plans) -> None:
         each = [plans] if isinstance(plans, SourcesPlan) else plans
@@ -158,13 +161,13 @@ class PullTab:
             self._list(outcome.value)
             count = 1 if isinstance(outcome.value, SourcesPlan) else len(outcome.value)
             noun = "project" if isinstance(outcome.value, SourcesPlan) else "reference"
-            look.say(self.state, f"Done: {count_text(count, noun)} in the cache.")
+            self._conclude(f"Done: {count_text(count, noun)} in the cache.")
         elif outcome.is_cancelled:
             self.bars.end("warning", "stopped")
-            look.say(self.state, "Stopped. What was complete is kept; Pull goes on from there.")
+            self._conclude("Stopped. What was complete is kept; Pull goes on from there.")
         else:
             self.bars.fail()
-            look.say(self.state, "It was not pulled.")
+            self._conclude("It was not pulled.")
         self.desk.refresh()
 
 

@@ -77,7 +77,15 @@ class SharingTab:
             return
         picture, text = self._pictures[place], self._text
         look.say(self.state, "Drawing.", style="dim")
-        self.desk.read("picture", lambda: picture.html(text), self._show)
+        self.desk.alerts.forget(self.desk.alerts.tab)
+        self.desk.read("picture", lambda: self._html(picture, text), self._show)
+
+    def _html(self, picture: Picture, text: str) -> str:
+        try:
+            return picture.html(text)
+        except Exception:
+            self._show("")
+            raise
 
     def _show(self, html: str) -> None:
         self.picture.value = html

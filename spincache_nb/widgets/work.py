@@ -15,11 +15,12 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from spincache_nb.errors import PullCancelled
 
 T = TypeVar("T")
+_Task: TypeAlias = tuple[Callable[[], Any], Callable[[Any], object], Callable[[Exception], object]]
 
 STOP_SECONDS = 2.0
 """How long the end of the interpreter waits; Jupyter kills a kernel after 5 seconds."""
@@ -156,11 +157,17 @@ class Reader:
     def __init__(self, on_fault: Callable[[Exception], object]) -> None:
         self._on_fault = on_fault
         self._lock = threading.Condition()
-        self._waiting: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {}
+        self._waiting: dict[str, _Task] = {}
         self._is_running = self._is_closed = False
         _watch(self)
 
-    def submit(self, key: str, work: Callable[[], T], done: Callable[[T], object]) -> None:
+    def submit(
+        self,
+        key: str,
+        work: Callable[[], T],
+        done: Callable[[T], object],
+        failed: Callable[[Exception], object] | None = None,
+    ) -> None:
         """Ask for something.
 
         Parameters
@@ -171,12 +178,14 @@ class Reader:
             Reads.
         done
             Takes what was read, in the reader's thread; not called if the same was asked for anew.
+        failed
+            Takes what goes wrong with this; what takes all faults does unless given.
         """
         with self._lock:
             if self._is_closed:
                 return
             self._waiting.pop(key, None)
-            self._waiting[key] = (work, done)
+            self._waiting[key] = (work, done, failed or self._on_fault)
             if self._is_running:
                 return
             self._is_running = True
@@ -184,16 +193,17 @@ class Reader:
 
     def _run(self) -> None:
         while (task := self._next()) is not None:
-            key, work, done = task
+            key, work, done, failed = task
             try:
                 value = work()
                 if not self._is_closed and key not in self._waiting:
                     done(value)
             except Exception as exc:  # noqa: BLE001 - shown in the panel
                 if not self._is_closed:
-                    self._tell(exc)
+                    with contextlib.suppress(Exception):
+                        failed(exc)
 
-    def _next(self) -> tuple[str, Callable[[], Any], Callable[[Any], object]] | None:
+    def _next(self) -> tuple[str, *_Task] | None:
         with self._lock:
             if self._waiting and not self._is_closed:
                 key = next(iter(self._waiting))
@@ -201,10 +211,6 @@ class Reader:
             self._is_running = False
             self._lock.notify_all()
             return None
-
-    def _tell(self, fault: Exception) -> None:
-        with contextlib.suppress(Exception):
-            self._on_fault(fault)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything asked for is read; say whether that came in time (seconds)."""

@@ -64,6 +64,13 @@ def test_a_panel_from_the_plan_to_the_empty_cache(page: Page, address: str, fold
         panel.panel.get_by_label("Plot").select_option("Which apps share how much")
         panel.panel.get_by_role("img", name="Which apps share how much").wait_for()
         panel.picture("3-sharing")
+        light = colours(panel)
+        set_theme(page, "JupyterLab Dark")
+        panel.picture("3-sharing-dark")
+        dark = colours(panel)
+        set_theme(page, "JupyterLab Light")
+        assert light == colours(panel) == {"ink": "rgb(28, 36, 48)", "ground": "rgb(254, 254, 254)"}
+        assert dark == {"ink": "rgb(228, 233, 239)", "ground": "rgb(33, 33, 33)"}
         panel.tab("Clear")
         panel.click("Remove selected")
         panel.says("Remove 1 app: ")
@@ -81,8 +88,29 @@ def test_a_panel_from_the_plan_to_the_empty_cache(page: Page, address: str, fold
         panel.click("Pull")
         panel.panel.get_by_role("alert").filter(has_text="404 Not Found").wait_for()
         panel.picture("5-error")
+        panel.tab("Apps")
+        panel.panel.get_by_role("alert").wait_for(state="detached")
+        panel.tab("Pull")
+        panel.panel.get_by_role("alert").filter(has_text="404 Not Found").wait_for()
     outputs = page.locator(".jp-OutputArea-output").all_inner_texts()
     assert len(outputs) == 1, "only the panel is shown, nothing is printed"
+
+
+def set_theme(page: Page, name: str) -> None:
+    """Change JupyterLab's theme, as its menu does, and wait until it is there."""
+    page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{name}'}})")
+    page.wait_for_selector(f'body[data-jp-theme-name="{name}"]', state="attached")
+    page.wait_for_selector("#jupyterlab-splash", state="detached")
+
+
+def colours(panel: Driver) -> dict[str, str]:
+    """Colours of text and ground of the plot in sight."""
+    script = """figure => ({
+        ink: getComputedStyle(figure.querySelector('use')).fill,
+        ground: getComputedStyle(figure.querySelector('path')).fill,
+    })"""
+    found: dict[str, str] = panel.panel.locator("figure").evaluate(script)
+    return found
 
 
 def test_the_kernel_is_free_and_stops_cleanly(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import matplotlib as mpl
+import matplotlib.style
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -74,9 +77,42 @@ def test_themed_has_the_ground_and_ink_as_variables_only() -> None:
     text = drawn(everything, (24, 18))
     plain = re.sub(r"var\(--p-[0-9a-f]{6}-[0-9a-f]{6}, #[0-9a-f]{6}\)", "", text)
     left = set(re.findall(r"(?<=: )#[0-9a-f]{6}", plain))
-    assert left <= {hue.lower() for hue in HUES} | {"#ffffff"}
+    assert left <= {hue.lower() for hue in HUES} | {"#000004", "#fffffb"}
     assert f"var(--p-{svg.LIGHT_INK[1:]}-{svg.DARK_INK[1:]}, {svg.LIGHT_INK})" in text
     assert f"var(--p-{svg.LIGHT_GROUND[1:]}-{svg.DARK_GROUND[1:]}, {svg.LIGHT_GROUND})" in text
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_following_has_the_ground_and_ink_as_variables_only(style: str) -> None:
+    """Whatever the colours were in which it was drawn, it comes out in those of the page."""
+    with mpl.style.context(style):
+        before = dict(mpl.rcParams)
+        figure = Figure(figsize=(12, 6), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        plots.breakdown(cache_of(12).frames(), ax=left)
+        plots.shared_bytes(cache_of(12).frames(), ax=right)
+        text = svg.following(figure, name="x", label="a “label” & <more>")
+        assert dict(mpl.rcParams) == before
+    ink = f"var(--p-{svg.LIGHT_INK[1:]}-{svg.DARK_INK[1:]}, {svg.LIGHT_INK})"
+    ground = f"var(--p-{svg.LIGHT_GROUND[1:]}-{svg.DARK_GROUND[1:]}, {svg.LIGHT_GROUND})"
+    black = ink if style == "default" else ground
+    start = f'<svg role="img" aria-label="a “label” &amp; &lt;more&gt;" style="fill: {black}" '
+    assert text.startswith(start)
+    assert {ink, ground} <= set(re.findall(r"var\([^)]+\)", text))
+    left_over = set(re.findall(r"(?<=: )#[0-9a-f]{6}", re.sub(r"var\([^)]+\)", "", text)))
+    assert left_over <= {hue.lower() for hue in HUES} | {"#000004", "#fffffb"}
+
+
+@pytest.mark.parametrize(
+    "style", [{"axes.facecolor": "#eaeaf2"}, {"xtick.color": "red"}, {"figure.facecolor": (1, 1, 1, 0)}]
+)
+def test_following_leaves_a_style_of_several_colours_alone(style: dict[str, Any]) -> None:
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(6, 4))
+        figure.add_subplot().set_title("x")
+        text = svg.following(figure, name="x", label="x")
+    assert "var(" not in text
+    assert text.startswith('<svg role="img" aria-label="x" xmlns')
 
 
 def test_variables_declares_each_once_for_both_pages() -> None:

@@ -71,7 +71,7 @@ def run(panel: Panel, button: Any) -> None:
 def pulled(panel: Panel, demo: Workspace, *names: str) -> None:
     panel._pull.reference.value = " ".join(demo.reference(f"demo/{name}") for name in names)
     run(panel, panel._pull.pull)
-    assert text(panel._desk.alert) == ""
+    assert text(panel._desk.alerts.line) == ""
 
 
 # Pull -------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_cancel_stops_half_way_and_pull_goes_on(cache: Cache, make: Make, hostil
     assert text(tab.state) == "Stopped. What was complete is kept; Pull goes on from there."
     assert tab.bars.overall.bar.bar_style == "warning"
     assert list(cache.path.rglob(".spincache-*")) == []
-    assert text(panel._desk.alert) == ""
+    assert text(panel._desk.alerts.line) == ""
     hostile.be_honest()
     run(panel, tab.pull)
     assert text(tab.state) == "Done: 1 reference in the cache."
@@ -186,8 +186,8 @@ def test_errors_are_shown_and_taken_back(
     panel._pull.reference.value = demo.reference("demo/none:1")
     for button in (panel._pull.plan, panel._pull.pull):
         run(panel, button)
-        assert 'role="alert"' in panel._desk.alert.value
-        assert "404 Not Found" in text(panel._desk.alert)
+        assert 'role="alert"' in panel._desk.alerts.line.value
+        assert "404 Not Found" in text(panel._desk.alerts.line)
     assert text(panel._pull.state) == "It was not pulled."
     assert not visible(panel._pull.bars.box)
     pulled(panel, demo, "greet:1.0.0")
@@ -204,11 +204,110 @@ def test_a_fault_of_our_own_is_told_by_type_and_line(
     monkeypatch.setattr("spincache_nb.widgets.pull_tab.plan_pull", fail)
     panel._pull.reference.value = "foo/bar"
     run(panel, panel._pull.plan)
-    assert "unexpected KeyError: &#x27;&lt;b&gt;odd" in panel._desk.alert.value
+    assert "unexpected KeyError: &#x27;&lt;b&gt;odd" in panel._desk.alerts.line.value
     monkeypatch.setattr("spincache_nb.widgets.pull_tab.read_wanted", fail)
     panel._pull.reference.value = "foo/baz"
-    assert "unexpected KeyError" in panel._desk.alert.value
+    assert "unexpected KeyError" in panel._desk.alerts.line.value
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_stands_above_its_own_tab_only(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    alert, tabs = panel._desk.alerts.line, panel._tabs
+    panel._pull.reference.value = demo.reference("demo/none:1")
+    run(panel, panel._pull.pull)
+    assert "404 Not Found" in text(alert)
+    for elsewhere in (1, 2, 3):
+        tabs.selected_index = elsewhere
+        assert text(alert) == ""
+    tabs.selected_index = 0
+    assert "404 Not Found" in text(alert), "the field still holds what was not found"
+    pulled(panel, demo, "greet:1.0.0")
+    tabs.selected_index = 2
+    assert panel.wait(60)
+    assert text(alert) == ""
+
+
+def test_an_error_of_work_out_of_sight_is_shown_at_once(
+    cache: Cache, make: Make, hostile: HostileServer
+) -> None:
+    import threading
+
+    go = threading.Event()
+    hostile.always("*/manifests/*", Hold(go))
+    panel = make(cache)
+    panel._pull.reference.value = f"{hostile.name}/demo/none:1"
+    panel._pull.pull.click()
+    panel._tabs.selected_index = 1
+    go.set()
+    assert panel.wait(60)
+    assert "404 Not Found" in text(panel._desk.alerts.line)
+    panel._tabs.selected_index = 3
+    assert text(panel._desk.alerts.line) == ""
+    panel._tabs.selected_index = 0
+    assert "404 Not Found" in text(panel._desk.alerts.line)
+
+
+def test_a_cache_that_cannot_be_read_is_told_in_every_tab(
+    cache: Cache, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied", "registry")
+
+    panel = make(cache)
+    with monkeypatch.context() as patch:
+        patch.setattr("spincache_nb.widgets.desk.frames_of.load", fail)
+        run(panel, panel._apps.refresh)
+    for tab in range(4):
+        panel._tabs.selected_index = tab
+        assert panel.wait(60)
+        assert text(panel._desk.alerts.line) == "registry: Permission denied"
+    run(panel, panel._apps.refresh)
+    assert text(panel._desk.alerts.line) == ""
+
+
+def test_a_plot_that_cannot_be_drawn_leaves_no_other_in_its_place(
+    cache: Cache, make: Make, demo: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise ValueError("no such plot")
+
+    panel = make(cache)
+    pulled(panel, demo, "greet:1.0.0")
+    panel._tabs.selected_index = 2
+    assert panel.wait(60)
+    with monkeypatch.context() as patch:
+        patch.setattr("spincache_nb.widgets.pictures.svg.following", fail)
+        panel._sharing.choice.index = 1
+        assert panel.wait(60)
+    assert "no such plot" in text(panel._desk.alerts.line)
+    assert (panel._sharing.picture.value, text(panel._sharing.state)) == ("", "")
+    panel._sharing.choice.index = 0
+    assert panel.wait(60)
+    assert text(panel._desk.alerts.line) == ""
+    assert panel._sharing.picture.value
+
+
+def test_who_reads_the_last_word_can_go_on_at_once(cache: Cache, make: Make, demo: Workspace) -> None:
+    """A key that follows at once must land on a button that can be pressed by then."""
+    panel = make(cache)
+    pull, clear = panel._pull, panel._clear
+    seen: list[tuple[str, bool, bool]] = []
+    pull.state.observe(
+        lambda _change: seen.append((text(pull.state), pull.pull.disabled, pull.cancel.disabled)), "value"
+    )
+    pulled(panel, demo, "greet:1.0.0")
+    run(panel, pull.plan)
+    pull.reference.value = demo.reference("demo/none:1")
+    run(panel, pull.plan)
+    last = [line for line in seen if line[0] not in ("Pulling.", "Asking for the manifest.", "")]
+    assert [line[1:] for line in last] == [(False, True)] * 3
+    assert [line[0].partition(":")[0] for line in last] == ["Done", "Planned", "No plan."]
+    asked: list[bool] = []
+    clear.ask.layout.observe(lambda change: asked.append(clear.go.disabled or clear.keep.disabled), "display")
+    run(panel, clear.clear)
+    assert visible(clear.ask)
+    assert asked == [False]
 
 
 @pytest.mark.filterwarnings("always")
@@ -220,11 +319,13 @@ def test_a_warning_is_shown_in_the_panel(
     panel = make(cache)
     panel._pull.reference.value = demo.reference("demo/greet:1.0.0")
     run(panel, panel._pull.pull)
-    assert re.match("the pull is not recorded|the history of pulls is not read", text(panel._desk.alert))
-    assert "sc-warn" in panel._desk.alert.value
+    assert re.match(
+        "the pull is not recorded|the history of pulls is not read", text(panel._desk.alerts.line)
+    )
+    assert "sc-warn" in panel._desk.alerts.line.value
     panel._pull.reference.value = demo.reference("demo/none:1")
     run(panel, panel._pull.pull)
-    assert "404 Not Found" in text(panel._desk.alert), "a warning hides no fault"
+    assert "404 Not Found" in text(panel._desk.alerts.line), "a warning hides no fault"
     assert capfd.readouterr() == ("", "")
 
 
@@ -244,7 +345,7 @@ def test_pull_of_a_project(cache: Cache, make: Make, hostile: HostileServer, tmp
     run(panel, panel._pull.plan)
     assert digest in panel._pull.shown.value
     run(panel, panel._pull.pull)
-    assert text(panel._desk.alert) == ""
+    assert text(panel._desk.alerts.line) == ""
     assert text(panel._pull.state) == "Done: 1 project in the cache."
     assert (cache.path / "wasm" / f"sha256:{digest}").read_bytes() == wasm
     panel._clear.minutes.value = 0
@@ -334,8 +435,10 @@ def test_sharing_is_drawn_when_looked_at_and_again_when_the_cache_changed(
     panel._tabs.selected_index = 2
     assert panel.wait(60)
     first = sharing.picture.value
-    assert re.match(r'<figure><img alt="Where the bytes on disk go\. 2 apps would need ', first)
-    assert "data:image/png;base64," in first
+    assert re.match(
+        r'<figure><svg role="img" aria-label="Where the bytes on disk go\. 2 apps would need ', first
+    )
+    assert first.endswith("</style></figure>")
     titles = list(sharing.choice.options)
     assert titles[-1] == f"What each version of {demo.reference('demo/hello')} costs"
     sharing.choice.value = titles[1]
@@ -346,7 +449,7 @@ def test_sharing_is_drawn_when_looked_at_and_again_when_the_cache_changed(
     assert panel.wait(60)
     assert sharing.choice.value == titles[1]
     assert sharing.picture.value != second
-    assert 'alt="Which apps share how much. 3 apps' in sharing.picture.value
+    assert 'aria-label="Which apps share how much. 3 apps' in sharing.picture.value
 
 
 def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace) -> None:
@@ -436,7 +539,7 @@ def test_a_directory_that_is_no_cache_is_refused_in_words(make: Make, tmp_path: 
     (tmp_path / "registry" / "thesis.txt").write_text("years of work")
     panel = make(Cache(tmp_path))
     run(panel, panel._clear.clear)
-    assert "thesis.txt" in text(panel._desk.alert) or "not" in text(panel._desk.alert)
+    assert "thesis.txt" in text(panel._desk.alerts.line) or "not" in text(panel._desk.alerts.line)
     assert text(panel._clear.state) == "Nothing was removed."
     assert (tmp_path / "registry" / "thesis.txt").exists()
 
@@ -471,6 +574,6 @@ def test_options_reach_the_registry(cache: Cache, make: Make, hostile: HostileSe
     panel = make(cache, auth=("user", "pass"), jobs=2)
     panel._pull.reference.value = f"{hostile.name}/demo/app:v1"
     run(panel, panel._pull.pull)
-    assert text(panel._desk.alert) == ""
+    assert text(panel._desk.alerts.line) == ""
     assert "pass" not in repr(panel)
     assert len(cache.scan().tags) == 1
