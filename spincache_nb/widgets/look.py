@@ -84,6 +84,9 @@ STYLE = """<style>
   .spincache-panel .widget-hbox.sc-bar { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); row-gap: 0; }
   .spincache-panel .sc-bar > .sc-name { grid-column: 1 / -1; }
 }
+[data-jp-theme-light="false"] .spincache-panel { --jp-widgets-dropdown-arrow: url("data:image/svg+xml,\
+%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath fill='none' stroke='%23e0e0e0' \
+stroke-width='2' d='M5 7l4 4 4-4'/%3E%3C/svg%3E"); }
 .spincache-panel figure { margin: 6px 0; }
 .spincache-panel figure svg { display: block; max-width: 100%; height: auto; }
 .spincache-panel figcaption { color: var(--sc-dim); }

@@ -20,7 +20,9 @@ from spincache_nb.widgets import look
 MOST_REPOSITORIES = 20
 """Repositories whose versions are offered; those with most bytes come first."""
 
-_GROUND = f"{svg.GROUND}: var(--jp-layout-color1, {svg.DARK_GROUND});"
+_GROUND = f"{svg.GROUND}: var(--jp-layout-color1, {svg.LIGHT_GROUND})"
+"""The ground is the theme's own."""
+
 _numbers = itertools.count()
 """What tells the plots on one page apart: a kernel may have several panels."""
 
@@ -53,7 +55,8 @@ class Picture:
         label = f"{self.title}. {alternative}"
         drawn = svg.following(self.make(), name=f"spincache-{next(_numbers)}", label=label)
         _, dark = svg.variables([drawn])
-        return f"<figure>{drawn}<style>{look.DARK} figure {{ {dark} {_GROUND} }}</style></figure>"
+        style = f"<style>{look.DARK} figure {{ {dark} }}</style>"
+        return f'<figure style="{_GROUND}">{drawn}{style}</figure>'
 
 
 def pictures_of(frames: Frames) -> list[Picture]:

@@ -69,7 +69,7 @@ def test_a_panel_from_the_plan_to_the_empty_cache(page: Page, address: str, fold
         panel.picture("3-sharing-dark")
         dark = colours(panel)
         set_theme(page, "JupyterLab Light")
-        assert light == colours(panel) == {"ink": "rgb(28, 36, 48)", "ground": "rgb(254, 254, 254)"}
+        assert light == colours(panel) == {"ink": "rgb(28, 36, 48)", "ground": "rgb(255, 255, 255)"}
         assert dark == {"ink": "rgb(228, 233, 239)", "ground": "rgb(33, 33, 33)"}
         panel.tab("Clear")
         panel.click("Remove selected")

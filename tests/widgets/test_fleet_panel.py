@@ -40,7 +40,7 @@ def test_panel_of_a_fleet_draws_every_plot_it_offers(opened) -> None:
         for title in titles[:5]:
             panel.choice.value = title
             assert panel.wait(60)
-            assert panel.picture.value.startswith(f'<figure><svg role="img" aria-label="{title}. ')
+            assert f'<svg role="img" aria-label="{title}. ' in panel.picture.value
             assert text(panel._alert) == ""
         row = opened.summary().iloc[0]
         assert f"{int(row['app_count'])} apps on 4 hosts" in text(panel._summary)

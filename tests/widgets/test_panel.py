@@ -435,10 +435,7 @@ def test_sharing_is_drawn_when_looked_at_and_again_when_the_cache_changed(
     panel._tabs.selected_index = 2
     assert panel.wait(60)
     first = sharing.picture.value
-    assert re.match(
-        r'<figure><svg role="img" aria-label="Where the bytes on disk go\. 2 apps would need ', first
-    )
-    assert first.endswith("</style></figure>")
+    assert '<svg role="img" aria-label="Where the bytes on disk go. 2 apps would need ' in first
     titles = list(sharing.choice.options)
     assert titles[-1] == f"What each version of {demo.reference('demo/hello')} costs"
     sharing.choice.value = titles[1]
