@@ -28,6 +28,14 @@ print('{{"inner": {{"wall": %f, "cpu": %f, "peak": %d}}}}' % (wall, cpu, peak))
 """
 
 
+IMPORTS = (
+    "import spincache_nb",
+    "import http.client, ssl",
+    "import httpx",
+    "import spincache_nb.core.pull, spincache_nb.core.registry",
+)
+"""This package; the least of Python that speaks HTTPS; what speaks it here; all that a pull loads."""
+
 FRAMES = "import spincache_nb as sc, spincache_nb.frames as f; f.load(sc.Cache('/nowhere'))"
 """Loads all that is needed, so that what is timed after it imports nothing."""
 
@@ -108,10 +116,10 @@ def show(title: str, contestants: list[Contestant], rounds: int) -> dict[str, li
 def main(rounds: int) -> None:
     """Print all tables."""
     show(
-        "`import spincache_nb`",
+        "Start and imports, whole processes",
         [
-            Contestant("import spincache_nb", [sys.executable, "-c", "import spincache_nb"]),
-            Contestant("python -c pass", [sys.executable, "-c", "pass"]),
+            *(Contestant(f"`{code}`", [sys.executable, "-c", code]) for code in IMPORTS),
+            Contestant("`pass`", [sys.executable, "-c", "pass"]),
         ],
         3 * rounds,
     )
