@@ -119,3 +119,17 @@ def test_report_prints(pages: dict[str, Path], offline: Page) -> None:
     printed = offline.pdf(format="A4")
     assert printed.startswith(b"%PDF")
     assert 3 <= printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") <= 20
+
+
+def test_report_of_many_apps_prints_names_whole_and_plots_no_taller_than_a_page(
+    tmp_path: Path, offline: Page
+) -> None:
+    Visit(offline, report.write(cache_of(200).frames(), tmp_path / "many.html"))
+    offline.set_viewport_size({"width": 703, "height": 1017})  # A4 without its margins, at 96 dots an inch
+    offline.emulate_media(media="print")
+    heights = "all => Math.max(...all.map(one => one.getBoundingClientRect().height))"
+    rows = offline.locator("#apps tbody tr")
+    assert rows.count() == 200
+    assert rows.evaluate_all(heights) < 30, "no name is broken into several lines"
+    assert 600 < offline.locator("figure svg").evaluate_all(heights) < 800
+    assert offline.evaluate("document.documentElement.scrollWidth") <= 703
