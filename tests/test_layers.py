@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "spincache_nb"
 # A module imports only from lines above its own, or from its own place.
 LAYERS = [
     ["errors"],
-    ["core.strict_json", "core.digest", "core.semver", "core.display"],
+    ["core.strict_json", "core.digest", "core.semver", "core.display", "core.later"],
     ["core.reference", "core.manifest", "core.locked_app", "core.spin_manifest"],
     ["core.paths"],
     ["core.history"],

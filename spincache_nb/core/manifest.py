@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from types import MappingProxyType
@@ -44,6 +45,17 @@ _ROLES: Mapping[str, Role] = MappingProxyType(
 _MAX_SIZE = (1 << 63) - 1
 _MEDIA_TYPE, _DIGEST, _SIZE = map(attrgetter, ("media_type", "digest", "size"))
 _REMEDY = "the registry holds something that is not a Spin app or package"
+
+
+def role_of(media_type: str) -> Role:
+    """What Spin does with a layer of a media type (crates/oci, pull).
+
+    Examples
+    --------
+    >>> role_of("application/wasm"), role_of("text/plain")
+    ('wasm', 'other')
+    """
+    return _ROLES.get(media_type, "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,7 @@ class Descriptor:
     @property
     def role(self) -> Role:
         """What Spin does with a layer of this media type (crates/oci, pull)."""
-        return _ROLES.get(self.media_type, "other")
+        return role_of(self.media_type)
 
     @property
     def area(self) -> Area:
@@ -125,12 +137,12 @@ class Manifest:
     """
 
     config: Descriptor
-    layers: tuple[Descriptor, ...]
+    layers: Sequence[Descriptor]
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     media_type: str | None = None
     artifact_type: str | None = None
     application: Descriptor | None = field(init=False, repr=False, compare=False)
-    _total: int | None = field(default=None, init=False, repr=False, compare=False)
+    _total: Callable[[], int] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         application = self.config if self.config.media_type == LOCKED_APP else None
@@ -138,9 +150,28 @@ class Manifest:
             application = next(one for one in reversed(self.layers) if one.media_type == LOCKED_APP)
         object.__setattr__(self, "application", application)
 
-    def know_total(self, total: int) -> None:
-        """Spare `total_bytes` its work, for a reader that has summed up the sizes already."""
-        object.__setattr__(self, "_total", total)
+    def with_layers(
+        self,
+        layers: Sequence[Descriptor],
+        application: Descriptor | None,
+        total: Callable[[], int] | None = None,
+    ) -> Manifest:
+        """The same manifest with layers instead of none, which may be made when they are looked at.
+
+        Parameters
+        ----------
+        layers
+            The layers.
+        application
+            The last application layer, if there is one.
+        total
+            A quicker way to `total_bytes`, if there is one.
+        """
+        made = copy.copy(self)
+        object.__setattr__(made, "layers", layers)
+        object.__setattr__(made, "application", application or self.application)
+        object.__setattr__(made, "_total", total)
+        return made
 
     @property
     def kind(self) -> Kind:
@@ -166,7 +197,7 @@ class Manifest:
     def total_bytes(self) -> int:
         """Declared size of config and layers, each digest once."""
         if self._total is not None:
-            return self._total
+            return self._total()
         sizes = dict(zip(map(_DIGEST, self.layers), map(_SIZE, self.layers), strict=True))
         sizes[self.config.digest] = self.config.size
         return sum(sizes.values())

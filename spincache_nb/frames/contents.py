@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from operator import attrgetter
 
 import pandas as pd
 
@@ -13,7 +12,8 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory import CachedApp
 from spincache_nb.core.locked_app import Component, MountedFile
 from spincache_nb.frames.found import Caches, Found, find
-from spincache_nb.frames.long import LayerColumns, groups
+from spincache_nb.frames.long import LayerColumns
+from spincache_nb.frames.picking import picked
 from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA, LAYERS_SCHEMA
 from spincache_nb.frames.toolchains import Made, Toolchains
 
@@ -193,17 +193,16 @@ def layers_of(found: Found) -> pd.DataFrame:
     listed = list(found.apps())
     each = [app.layers for _, app in listed]
     rows = LayerColumns(each)
-    apps = groups(listed, map(len, each))
     return found.frame(
         LAYERS_SCHEMA,
-        apps.column(lambda one: one[0]),
+        picked([name for name, _ in listed], rows.owners),
         {
-            "reference": apps.column(lambda one: one[1].reference),
+            "reference": picked([app.reference for _, app in listed], rows.owners),
             "position": rows.positions,
-            "digest": rows.descriptors.column(lambda one: str(one.digest)),
-            "media_type": rows.descriptors.column(attrgetter("media_type")),
-            "role": rows.descriptors.column(attrgetter("role")),
-            "declared_bytes": rows.descriptors.column(attrgetter("size")),
+            "digest": rows.digests,
+            "media_type": rows.media_types,
+            "role": rows.roles,
+            "declared_bytes": rows.sizes,
             "stored": rows.stored,
         },
     )

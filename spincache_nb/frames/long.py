@@ -1,83 +1,28 @@
-"""Columns of the two frames that can have millions of rows, from what few different things they are about.
+"""Columns of the frames that can have millions of rows: layers, and uses.
 
-A layer is a descriptor that many manifests have, a use is a blob that many apps need: what a column says
-is found out once for each descriptor or blob, and numpy writes it down for each row.
+A layer is what many manifests have, a use is a blob that many apps need. An inventory holds of each app a
+list of numbers, and of each number what it is, column by column. So the rows of all apps are made at once
+by numpy, and no value is made for any of them. What an inventory holds in another form gets numbers here.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.cache import StoredBlob
-from spincache_nb.core.inventory import CachedLayer, LayerUses, ManifestLayers, Use, Via
-from spincache_nb.core.manifest import Descriptor
-from spincache_nb.frames.schemas import Picked
+from spincache_nb.core.inventory import CachedLayer, LayerUses, ManifestLayers, Use
+from spincache_nb.core.inventory.layer_texts import LayerTexts
+from spincache_nb.core.inventory.numbered import NumberedLayers
+from spincache_nb.core.inventory.plain import NO_BLOB
+from spincache_nb.core.manifest import role_of
+from spincache_nb.frames.picking import Places, in_order, picked, picked_texts
 
-_Thing = TypeVar("_Thing")
-_Places = npt.NDArray[np.intp]
-
-
-class Things(Generic[_Thing]):
-    """What the rows of a frame are about.
-
-    Parameters
-    ----------
-    things
-        Each of them; some may be about no row.
-    places
-        For each row, where in `things` it is found.
-    """
-
-    def __init__(self, things: Sequence[_Thing], places: _Places) -> None:
-        used = np.zeros(len(things), bool)
-        used[places] = True
-        self._things = [things[place] for place in np.flatnonzero(used).tolist()]
-        self._places = (np.cumsum(used) - 1)[places]
-
-    def column(self, what: Callable[[_Thing], Any]) -> Picked:
-        """A column of what is to be said of each."""
-        return Picked(list(map(what, self._things)), self._places)
-
-
-def groups(names: Sequence[_Thing], sizes: Iterable[int]) -> Things[_Thing]:
-    """Rows in groups, such as those of one app, by the sizes of the groups."""
-    return Things(names, np.repeat(np.arange(len(names), dtype=np.intp), np.fromiter(sizes, np.intp)))
-
-
-class _Gathered(Generic[_Thing]):
-    """What the rows of many apps are about, and for each row its place among that.
-
-    Attributes
-    ----------
-    things : list
-        In the order in which they came.
-    """
-
-    def __init__(self) -> None:
-        self.things: list[_Thing] = []
-        self._starts: dict[int, int] = {}
-        self._places: list[_Places] = [np.empty(0, np.intp)]
-
-    def add_numbered(self, known: Sequence[_Thing], numbers: array[int]) -> None:
-        """Add rows that are about some of things that many apps have, given by number."""
-        start = self._starts.setdefault(id(known), len(self.things))
-        if start == len(self.things):
-            self.things += known
-        self._places.append(np.frombuffer(numbers, np.int64).astype(np.intp) + start)
-
-    def add(self, things: Sequence[_Thing]) -> None:
-        """Add rows that are each about a thing of its own."""
-        self._places.append(np.arange(len(self.things), len(self.things) + len(things), dtype=np.intp))
-        self.things += things
-
-    def places(self) -> _Places:
-        """Of each row its place in `things`."""
-        return np.concatenate(self._places)
+Integers = npt.NDArray[np.int64]
+_AREAS = ("data", "wasm")
+_VIAS = ("layer", "archive member", "content ref", "spin.toml", "environment lock")
 
 
 class LayerColumns:
@@ -87,36 +32,65 @@ class LayerColumns:
     ----------
     layers
         Those of each app.
+
+    Attributes
+    ----------
+    owners : array
+        Of each row, which of the apps it is of.
+    positions, sizes, stored : array
+        Columns.
+    digests, media_types, roles : Picked
+        Columns.
     """
 
     def __init__(self, layers: Sequence[Sequence[CachedLayer]]) -> None:
-        gathered = _Gathered[Descriptor]()
-        for some in layers:
-            if isinstance(some, ManifestLayers) and some.numbers is not None:
-                gathered.add_numbered(some.known, some.numbers)
-            else:
-                gathered.add(_descriptors(some))
-        self.descriptors = Things(gathered.things, gathered.places())
-        self.positions = np.concatenate([np.empty(0, np.int64), *map(_positions, layers)])
+        lengths = np.fromiter(map(len, layers), np.int64, len(layers))
+        self.owners: Places = np.repeat(np.arange(len(layers), dtype=np.intp), lengths)
+        self.positions: Integers = np.arange(len(self.owners)) - np.repeat(
+            np.cumsum(lengths) - lengths, lengths
+        )
         self.stored = np.concatenate([np.empty(0, bool), *map(_stored, layers)])
+        known, places = _numbered(layers)
+        self.digests = picked_texts(known.digests, places)
+        self.sizes = np.asarray(known.sizes, np.int64)[places]
+        types = list(dict.fromkeys(known.media_types))
+        numbers = dict(zip(types, range(len(types)), strict=True))
+        type_of = np.fromiter(map(numbers.__getitem__, known.media_types), np.intp, len(known))[places]
+        self.media_types = picked(types, type_of)
+        self.roles = picked([role_of(one) for one in types], type_of)
 
 
-def _descriptors(layers: Sequence[CachedLayer]) -> Sequence[Descriptor]:
-    if isinstance(layers, ManifestLayers):
-        return layers.descriptors
-    return [layer.descriptor for layer in layers]
-
-
-def _positions(layers: Sequence[CachedLayer]) -> npt.NDArray[np.int64]:
-    if isinstance(layers, ManifestLayers):
-        return np.arange(len(layers), dtype=np.int64)
-    return np.fromiter((one.position for one in layers), np.int64, len(layers))
+def _numbered(layers: Sequence[Sequence[CachedLayer]]) -> tuple[NumberedLayers, Places]:
+    """All different layers, and of each row its number among them."""
+    others = LayerTexts()
+    pairs = [
+        (some.known, some.numbers)
+        if isinstance(some, ManifestLayers)
+        else (others.layers, others.numbers_of(layer.descriptor for layer in some))
+        for some in layers
+    ]
+    each = {id(known): known for known, _ in pairs}
+    starts = dict(zip(each, np.cumsum([0, *map(len, each.values())]).tolist(), strict=False))
+    places = [np.asarray(numbers, np.int64) + starts[id(known)] for known, numbers in pairs]
+    return NumberedLayers.joined(each.values()), np.concatenate([np.empty(0, np.int64), *places])
 
 
 def _stored(layers: Sequence[CachedLayer]) -> npt.NDArray[np.bool_]:
     if isinstance(layers, ManifestLayers) and not layers.lacking:
         return np.ones(len(layers), bool)
     return np.fromiter((layer.stored for layer in layers), bool, len(layers))
+
+
+class _Needed(NamedTuple):
+    """What rows of uses say, user by user; `blobs` are places in `digests` and the columns after it."""
+
+    owners: Places
+    blobs: Places
+    digests: Sequence[str]
+    areas: Places
+    sizes: Integers
+    vias: Places
+    order: Places | None = None
 
 
 class UseColumns:
@@ -126,18 +100,80 @@ class UseColumns:
     ----------
     uses
         Those of each user.
+
+    Attributes
+    ----------
+    owners : array
+        Of each row, which of the users it is of.
+    sizes : array
+        Column.
+    digests, areas, vias : Picked
+        Columns.
     """
 
     def __init__(self, uses: Sequence[Sequence[Use]]) -> None:
-        gathered = _Gathered[StoredBlob]()
-        vias: list[Via] = []
-        for some in uses:
+        of_layers: dict[int, list[tuple[int, LayerUses]]] = {}
+        others: list[int] = []
+        for user, some in enumerate(uses):
             if isinstance(some, LayerUses):
-                gathered.add_numbered(some.table.blobs, some.numbers)
-                vias += ["layer"] * (len(gathered.things) - len(vias))
+                of_layers.setdefault(id(some.placed), []).append((user, some))
             else:
-                gathered.add([use.blob for use in some])
-                vias += (use.via for use in some)
-        places = gathered.places()
-        self.blobs = Things(gathered.things, places)
-        self.vias = Things(vias, places)
+                others.append(user)
+        parts = [_of_layers(pairs) for pairs in of_layers.values()]
+        if others or not parts:
+            parts.append(_of_uses(others, [uses[user] for user in others]))
+        rows = parts[0] if len(parts) == 1 else _joined(parts)
+        self.owners = rows.owners
+        self.digests = picked_texts(rows.digests, rows.blobs, rows.order)
+        self.areas = picked(_AREAS, rows.areas[rows.blobs])
+        self.sizes = rows.sizes[rows.blobs]
+        self.vias = picked(_VIAS, rows.vias[rows.blobs])
+
+
+def _of_layers(users: Sequence[tuple[int, LayerUses]]) -> _Needed:
+    """Rows of users of whom it is only known which layers they have: each blob once, in order."""
+    placed = users[0][1].placed
+    table = placed.table
+    layers = np.concatenate([np.asarray(some.layers, np.int64) for _, some in users])
+    owners = np.repeat([user for user, _ in users], [len(some.layers) for _, some in users])
+    blobs = np.asarray(placed.blobs, np.int64)[layers]
+    plain = blobs != NO_BLOB
+    order = in_order(table.digests)
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    keys = owners[plain] * len(order) + ranks[blobs[plain]]
+    keys.sort()
+    new = np.ones(len(keys), bool)
+    new[1:] = keys[1:] != keys[:-1]
+    owners, ranked = np.divmod(keys[new], max(len(order), 1))
+    areas = (np.arange(len(order)) >= table.first_wasm).astype(np.intp)
+    sizes, vias = np.asarray(table.sizes, np.int64), np.zeros(len(order), np.intp)
+    return _Needed(owners, order[ranked], table.digests, areas, sizes, vias, order)
+
+
+def _of_uses(users: Sequence[int], uses: Sequence[Sequence[Use]]) -> _Needed:
+    rows = [use for some in uses for use in some]
+    return _Needed(
+        np.repeat(np.array(users, np.int64), [len(some) for some in uses]),
+        np.arange(len(rows)),
+        [str(use.digest) for use in rows],
+        np.array([_AREAS.index(use.area) for use in rows], np.intp),
+        np.array([use.stored_bytes for use in rows], np.int64),
+        np.array([_VIAS.index(use.via) for use in rows], np.intp),
+    )
+
+
+def _joined(parts: Sequence[_Needed]) -> _Needed:
+    """Rows of all users in the order of the users."""
+    starts = np.cumsum([0, *(len(part.digests) for part in parts)])
+    owners = np.concatenate([part.owners for part in parts])
+    blobs = np.concatenate([part.blobs + start for part, start in zip(parts, starts, strict=False)])
+    by_user = np.argsort(owners, kind="stable")
+    return _Needed(
+        owners[by_user],
+        blobs[by_user],
+        [digest for part in parts for digest in part.digests],
+        np.concatenate([part.areas for part in parts]),
+        np.concatenate([part.sizes for part in parts]),
+        np.concatenate([part.vias for part in parts]),
+    )

@@ -190,10 +190,13 @@ class Picked(NamedTuple):
         Those things.
     places
         For each row, where in `values` the row's value is.
+    in_order
+        Whether `values` are text, ascending and distinct, and each is the value of some row.
     """
 
     values: Iterable[Any]
     places: npt.NDArray[np.intp]
+    in_order: bool = False
 
 
 def empty(schema: Schema) -> pd.DataFrame:
@@ -209,6 +212,8 @@ def several(schema: Schema) -> Schema:
 def _series(values: Iterable[Any], dtype: str) -> pd.Series[Any]:
     makers = {TEXT: _text, FEW: _few, COUNT: _count, FLAG: _flag, TIME: _time}
     if isinstance(values, Picked):
+        if values.in_order and dtype == FEW:
+            return pd.Series(_categories(values.values, values.places), copy=False)
         return _series(values.values, dtype).take(values.places).reset_index(drop=True)
     if dtype in makers:
         return pd.Series(makers[dtype](values), copy=False)
@@ -225,16 +230,20 @@ def _are_integers(values: Iterable[Any]) -> bool:
 
 
 def _text(values: Iterable[Any]) -> Any:
-    return pd.array(list(values), dtype=pd.StringDtype("python"))
+    given = values if isinstance(values, np.ndarray) else list(values)
+    return pd.array(given, dtype=pd.StringDtype("python"))
 
 
 def _few(values: Iterable[Any]) -> Any:
     given = list(values)
     order = sorted(value for value in dict.fromkeys(given) if not _missing(value))
     codes: dict[Any, int] = {None: -1, pd.NA: -1} | dict(zip(order, range(len(order)), strict=True))
-    coded = np.fromiter(map(codes.__getitem__, given), np.int32, len(given))
-    categories = pd.Index(order, dtype=pd.StringDtype("python"))
-    return pd.Categorical.from_codes(coded, categories=categories)
+    return _categories(order, np.fromiter(map(codes.__getitem__, given), np.intp, len(given)))
+
+
+def _categories(values: Iterable[Any], places: npt.NDArray[np.intp]) -> Any:
+    categories = pd.Index(_text(values))
+    return pd.Categorical.from_codes(places.astype(np.int32), categories=categories)
 
 
 def _count(values: Iterable[Any]) -> Any:
@@ -262,6 +271,8 @@ def _flag(values: Iterable[Any]) -> Any:
 
 
 def _time(values: Iterable[Any]) -> Any:
+    if isinstance(values, np.ndarray) and values.dtype == np.int64:
+        return pd.DatetimeIndex(values.view("datetime64[ns]")).tz_localize("UTC")
     given = list(values)
     plain = _are_integers(given) and (not given or -_MAX_INT <= min(given) <= max(given) <= _MAX_INT)
     known = iter(given) if plain else (nanoseconds(value) for value in given)

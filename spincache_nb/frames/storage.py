@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 
+import numpy as np
 import pandas as pd
 
-from spincache_nb.core.inventory import InventoriedBlob, Inventory, Use, unnamed_members
+from spincache_nb.core.inventory import Inventory, Use, unnamed_members
+from spincache_nb.core.manifest import Area
+from spincache_nb.frames.blob_rows import STANDINGS, BlobColumns, columns_of_area
 from spincache_nb.frames.found import Caches, Found, Projects, find
-from spincache_nb.frames.long import UseColumns, groups
+from spincache_nb.frames.long import UseColumns
+from spincache_nb.frames.picking import picked
 from spincache_nb.frames.schemas import (
     BLOBS_SCHEMA,
     DISK_SCHEMA,
@@ -17,6 +21,8 @@ from spincache_nb.frames.schemas import (
     UNNAMED_SCHEMA,
     USES_SCHEMA,
 )
+
+_AREAS: tuple[Area, ...] = ("data", "wasm")
 
 
 def uses(caches: Caches, *, projects: Projects = ()) -> pd.DataFrame:
@@ -189,17 +195,16 @@ def disk(caches: Caches) -> pd.DataFrame:
 def uses_of(found: Found) -> pd.DataFrame:
     """Make the frame of uses from inventories."""
     listed = [(name, user, uses) for name, inventory in found for user, uses in _sorted_uses(inventory)]
-    users = groups(listed, (len(uses) for _, _, uses in listed))
     rows = UseColumns([uses for _, _, uses in listed])
     return found.frame(
         USES_SCHEMA,
-        users.column(lambda one: one[0]),
+        picked([name for name, _, _ in listed], rows.owners),
         {
-            "user": users.column(lambda one: one[1]),
-            "digest": rows.blobs.column(lambda blob: str(blob.digest)),
-            "area": rows.blobs.column(attrgetter("area")),
-            "stored_bytes": rows.blobs.column(attrgetter("stored_bytes")),
-            "via": rows.vias.column(str),
+            "user": picked([user for _, user, _ in listed], rows.owners),
+            "digest": rows.digests,
+            "area": rows.areas,
+            "stored_bytes": rows.sizes,
+            "via": rows.vias,
         },
     )
 
@@ -214,28 +219,22 @@ def _sorted_uses(inventory: Inventory) -> list[tuple[str, Sequence[Use]]]:
 
 def blobs_of(found: Found) -> pd.DataFrame:
     """Make the frame of blobs from inventories."""
-    rows = [one for _, inventory in found for one in inventory.blobs]
-    stored = [one.blob for one in rows]
+    places = [(name, area, inventory.blobs) for name, inventory in found for area in _AREAS]
+    parts = [columns_of_area(blobs, area) for _, area, blobs in places]
+    rows = BlobColumns.joined(parts)
+    part_of = np.repeat(np.arange(len(parts)), [len(part.names) for part in parts])
     return found.frame(
         BLOBS_SCHEMA,
-        (name for name, inventory in found for _ in inventory.blobs),
+        picked([name for name, _, _ in places], part_of),
         {
-            "name": map(attrgetter("name"), stored),
-            "digest": map(_digest_text, rows),
-            "area": map(attrgetter("area"), stored),
-            "stored_bytes": map(attrgetter("stored_bytes"), stored),
-            "modified_at": map(attrgetter("modified_ns"), stored),
-            "standing": map(attrgetter("standing"), rows),
+            "name": rows.names,
+            "digest": rows.digests,
+            "area": picked([area for _, area, _ in places], part_of),
+            "stored_bytes": rows.sizes,
+            "modified_at": rows.times,
+            "standing": picked(STANDINGS, rows.standings),
         },
     )
-
-
-def _digest_text(one: InventoriedBlob) -> str | None:
-    """The digest as text, which is the name itself of nearly every file, so that one text is kept of it."""
-    if one.digest is None:
-        return None
-    name = one.blob.name
-    return name if ":" in name else str(one.digest)
 
 
 def problems_of(found: Found) -> pd.DataFrame:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
+from array import array
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from spincache_nb.core.cache import Cache, Scan
-from spincache_nb.core.cache.found import Later
+from spincache_nb.core.cache.blobs import FoundBlobs, PlainBlobs
 from spincache_nb.core.cache.scan_blobs import look_at_blobs
+from spincache_nb.core.later import Later
 
 HEX = "0123456789abcdef" * 4
+NOTHING = Scan(FoundBlobs((), ()), (), (), ())
 
 
 @pytest.fixture
@@ -32,12 +36,16 @@ def scan(root: Path) -> Scan:
     return Cache(root.parent).scan()
 
 
+def no_plain(directory: Path, area: Literal["wasm", "data"]) -> PlainBlobs:
+    return PlainBlobs(str(directory), area, [], array("q"), array("q"))
+
+
 def kinds(root: Path) -> list[tuple[str, str]]:
     return sorted((problem.path, problem.kind) for problem in scan(root).problems)
 
 
 def test_scan_of_no_cache_is_empty(tmp_path: Path) -> None:
-    assert Cache(tmp_path / "none").scan() == Scan((), (), (), ())
+    assert Cache(tmp_path / "none").scan() == NOTHING
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,7 +192,7 @@ def test_scan_looks_at_plain_files_as_closely_as_at_odd_ones(
     fast = scan(root)
     monkeypatch.setattr(
         "spincache_nb.core.cache.scan.look_at_blobs",
-        lambda directory, area: ([], {path.name for path in directory.iterdir()}),
+        lambda directory, area: (no_plain(directory, area), {path.name for path in directory.iterdir()}),
     )
     slow = scan(root)
     assert fast.blobs == slow.blobs
@@ -196,8 +204,11 @@ def test_scan_looks_at_plain_files_as_closely_as_at_odd_ones(
 def test_scan_leaves_out_what_vanishes_while_it_looks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(root / "data" / f"sha256:{HEX}")
     gone = f"sha256:{'a' * 64}"
-    monkeypatch.setattr("spincache_nb.core.cache.scan.look_at_blobs", lambda directory, area: ([], {gone}))
-    assert scan(root) == Scan((), (), (), ())
+    monkeypatch.setattr(
+        "spincache_nb.core.cache.scan.look_at_blobs",
+        lambda directory, area: (no_plain(directory, area), {gone}),
+    )
+    assert scan(root) == NOTHING
 
 
 def test_look_at_blobs_follows_no_link(root: Path) -> None:

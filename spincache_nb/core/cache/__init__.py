@@ -1,5 +1,6 @@
 """Spin's registry cache on disk: the only code that knows its directories, and that writes there."""
 
+from spincache_nb.core.cache.blobs import StoredBlob
 from spincache_nb.core.cache.files import (
     NewFile,
     explained_reads,
@@ -10,7 +11,7 @@ from spincache_nb.core.cache.files import (
     refused_writes,
     regular_size,
 )
-from spincache_nb.core.cache.found import CachedTag, DiskFile, Problem, Scan, StoredBlob
+from spincache_nb.core.cache.found import CachedTag, DiskFile, Problem, Scan
 from spincache_nb.core.cache.layout import AREAS
 from spincache_nb.core.cache.store import Cache
 

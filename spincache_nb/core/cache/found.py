@@ -6,57 +6,17 @@ than frozen data classes, and a walk makes one of each for every file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar, overload
+from typing import Literal, NamedTuple
 
+from spincache_nb.core.cache.blobs import FoundBlobs
 from spincache_nb.core.cache.files import read_bounded
-from spincache_nb.core.cache.layout import LOCKED_APP_FILE, MANIFEST_FILE, NameForm
+from spincache_nb.core.cache.layout import LOCKED_APP_FILE, MANIFEST_FILE
 from spincache_nb.core.digest import Digest
 
 DiskArea = Literal["wasm", "data", "manifests", "other"]
-_Item = TypeVar("_Item")
-
-
-class Later(Sequence[_Item]):
-    """A sequence that is made when somebody looks at it, and equal to any of equal items.
-
-    Parameters
-    ----------
-    make
-        Gives the items; called once, or again by a thread that looks at the same moment.
-    """
-
-    __slots__ = ("_items", "_make")
-
-    def __init__(self, make: Callable[[], Iterable[_Item]]) -> None:
-        self._make = make
-        self._items: tuple[_Item, ...] | None = None
-
-    def _made(self) -> tuple[_Item, ...]:
-        if self._items is None:
-            self._items = tuple(self._make())
-        return self._items
-
-    def __len__(self) -> int:
-        return len(self._made())
-
-    @overload
-    def __getitem__(self, place: int) -> _Item: ...
-    @overload
-    def __getitem__(self, place: slice) -> tuple[_Item, ...]: ...
-    def __getitem__(self, place: int | slice) -> _Item | tuple[_Item, ...]:
-        return self._made()[place]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and self._made() == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(self._made())
-
-    def __repr__(self) -> str:
-        return repr(self._made())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,41 +63,6 @@ class DiskFile(NamedTuple):
     area: DiskArea
     stored_bytes: int
     same_as: str | None = None
-
-
-class StoredBlob(NamedTuple):
-    """A regular file in ``wasm/`` or ``data/``.
-
-    Parameters
-    ----------
-    name
-        File name, printable.
-    location
-        Where it is, as the system spells it.
-    area
-        ``wasm`` or ``data``.
-    stored_bytes
-        Its size.
-    modified_ns
-        Modification time in nanoseconds since 1970 (UTC).
-    form
-        What the name is: a digest, temporary, bare hex or other.
-    digest
-        The digest that the name gives, or None.
-    """
-
-    name: str
-    location: str
-    area: Literal["wasm", "data"]
-    stored_bytes: int
-    modified_ns: int
-    form: NameForm
-    digest: Digest | None
-
-    @property
-    def path(self) -> Path:
-        """Where it is; made when it is asked for, since making 100,000 paths takes longer than the walk."""
-        return Path(self.location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +140,7 @@ class Scan:
     Parameters
     ----------
     blobs
-        Files in ``wasm/`` and ``data/``, whatever their names.
+        Files in ``wasm/`` and ``data/``, whatever their names; each is made when it is looked at.
     tags
         Cached tags, sorted by reference.
     files
@@ -224,7 +149,7 @@ class Scan:
         Links, folders and other things in wrong places; what cannot be read.
     """
 
-    blobs: tuple[StoredBlob, ...]
+    blobs: FoundBlobs
     tags: tuple[CachedTag, ...]
     files: Sequence[DiskFile]
     problems: tuple[Problem, ...]

@@ -6,20 +6,18 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
+from spincache_nb.core.cache.blobs import FoundBlobs, PlainBlobs, StoredBlob
 from spincache_nb.core.cache.files import is_folder, is_link, regular_size
 from spincache_nb.core.cache.found import (
     CachedTag,
     DiskArea,
     DiskFile,
-    Later,
     Problem,
     Scan,
-    StoredBlob,
 )
 from spincache_nb.core.cache.layout import (
     AREAS,
@@ -33,6 +31,7 @@ from spincache_nb.core.cache.layout import (
     shown,
 )
 from spincache_nb.core.cache.scan_blobs import EVERYBODY, look_at_blobs
+from spincache_nb.core.later import Later
 
 _LOOK = "look at what it is; neither Spin nor this toolkit put it there"
 
@@ -77,8 +76,8 @@ class _Walk:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.prefix = len(os.fspath(root))
-        self.blobs: list[StoredBlob] = []
-        self.plain: list[StoredBlob] = []  # those of which nothing more is to be said, not yet in `files`
+        self.plain: list[PlainBlobs] = []  # of which nothing more is to be said, and not in `files`
+        self.odd: list[StoredBlob] = []
         self.tags: list[CachedTag] = []
         self.files: list[DiskFile] = []
         self.problems: dict[str, Problem] = {}
@@ -97,7 +96,8 @@ class _Walk:
             self.walk_manifests(Path(manifests.path))
         self.tags.sort(key=lambda tag: tag.reference)
         files = Later(partial(_all_files, self.plain, self.files))
-        return Scan(tuple(self.blobs), tuple(self.tags), files, tuple(self.problems.values()))
+        blobs = FoundBlobs(tuple(self.plain), tuple(self.odd))
+        return Scan(blobs, tuple(self.tags), files, tuple(self.problems.values()))
 
     def entries(self, directory: Path) -> list[os.DirEntry[str]]:
         """Entries of a folder by name; none, and a problem, where it cannot be listed."""
@@ -173,7 +173,7 @@ class _Walk:
             )
 
     def blob_area(self, directory: Path, area: Literal["wasm", "data"]) -> None:
-        """List an area, by name; nearly every file is plain, the others are looked at closely."""
+        """List an area; nearly every file is plain, the others are looked at closely."""
         try:
             plain, odd = look_at_blobs(directory, area)
         except FileNotFoundError:
@@ -181,12 +181,10 @@ class _Walk:
         except OSError as exc:
             self.unlistable(directory, exc)
             return
-        start = len(self.blobs)
+        self.plain.append(plain)
         for entry in self.entries(directory) if odd else ():
             if entry.name in odd:
                 self.odd_name(entry, area)
-        self.blobs[start:] = sorted([*plain, *self.blobs[start:]], key=attrgetter("location"))
-        self.plain += plain
 
     def odd_name(self, entry: os.DirEntry[str], area: Literal["wasm", "data"]) -> None:
         """Look closely at an entry of an area that is not what nearly all are."""
@@ -200,7 +198,7 @@ class _Walk:
         self.check_readable(entry, info)
         name, digest = shown(entry.name), digest_of_name(entry.name)
         form = "digest" if digest is not None else form_of_name(entry.name)
-        self.blobs.append(StoredBlob(name, entry.path, area, info.st_size, info.st_mtime_ns, form, digest))
+        self.odd.append(StoredBlob(name, entry.path, area, info.st_size, info.st_mtime_ns, form, digest))
 
     def foreign(self, entry: os.DirEntry[str]) -> None:
         """Count what lies beside the three directories."""
@@ -283,9 +281,11 @@ class _Walk:
         )
 
 
-def _all_files(plain: Sequence[StoredBlob], others: Sequence[DiskFile]) -> Iterator[DiskFile]:
-    found = (DiskFile(f"{blob.area}/{blob.name}", blob.area, blob.stored_bytes) for blob in plain)
-    return chain(found, others)
+def _all_files(plain: Sequence[PlainBlobs], others: Sequence[DiskFile]) -> Iterator[DiskFile]:
+    for some in plain:
+        for name, size in zip(some.names, some.sizes, strict=True):
+            yield DiskFile(f"{some.area}/{name}", some.area, size)
+    yield from others
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -1,8 +1,8 @@
 """Looking at all files of an area: the one place that is run for each of very many files.
 
-Nearly all are plain: readable by all, with one name, which is a SHA-256 digest. Each of those costs one
-look from within its folder, in the order in which the system lists them, and what is known of all of them
-is then made column by column, which runs no Python code for each. The others are only named here.
+Nearly all are plain: readable by all, not empty, with one name, which is a SHA-256 digest in the spelling of
+the area's others. Each of those costs one look from within its folder, in the order in which the system
+lists them, and adds to three columns. The others are only named here.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import contextlib
 import os
 import re
 import stat
+from array import array
 from collections.abc import Iterator
-from functools import partial
-from itertools import repeat
+from itertools import compress
 from pathlib import Path
 from typing import Literal
 
-from spincache_nb.core.cache.found import StoredBlob
-from spincache_nb.core.digest import Digest
+from spincache_nb.core.cache.blobs import PlainBlobs
 
 EVERYBODY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 """Mode of a file that all may read."""
@@ -26,14 +25,14 @@ EVERYBODY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _KIND_AND_READABLE = stat.S_IFMT(0o177777) | EVERYBODY
 _PLAIN = stat.S_IFREG | EVERYBODY
 _PLAIN_NAME = re.compile(r"sha256[:_][0-9a-f]{64}")
-_DIGITS = len("sha256:")
+_SIGN = len("sha256")
 _BY_DESCRIPTOR = os.scandir in os.supports_fd
 _FOLDER_FLAGS = (
     os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 )
 
 
-def look_at_blobs(directory: Path, area: Literal["wasm", "data"]) -> tuple[list[StoredBlob], set[str]]:
+def look_at_blobs(directory: Path, area: Literal["wasm", "data"]) -> tuple[PlainBlobs, set[str]]:
     """Give the plain files of an area, and the names of all else.
 
     Parameters
@@ -43,19 +42,13 @@ def look_at_blobs(directory: Path, area: Literal["wasm", "data"]) -> tuple[list[
     area
         Which it is.
 
-    Returns
-    -------
-    tuple of list of StoredBlob and set of str
-        In no order.
-
     Raises
     ------
     OSError
         If the system does not list it.
     """
     names: list[str] = []
-    sizes: list[int] = []
-    times: list[int] = []
+    sizes, times = array("q"), array("q")
     odd: set[str] = set()
     is_plain = _PLAIN_NAME.fullmatch
     with _opened(directory) as place, os.scandir(place) as found:
@@ -64,21 +57,22 @@ def look_at_blobs(directory: Path, area: Literal["wasm", "data"]) -> tuple[list[
             if is_plain(name):
                 try:
                     info = entry.stat(follow_symlinks=False)
-                except OSError:
-                    odd.add(name)
-                    continue
-                if info.st_mode & _KIND_AND_READABLE == _PLAIN and info.st_nlink == 1:
-                    names.append(name)
-                    sizes.append(info.st_size)
-                    times.append(info.st_mtime_ns)
-                    continue
+                    size = info.st_size
+                    if info.st_mode & _KIND_AND_READABLE == _PLAIN and info.st_nlink == 1 and size:
+                        times.append(info.st_mtime_ns)  # the first, since it may not fit
+                        sizes.append(size)
+                        names.append(name)
+                        continue
+                except (OSError, OverflowError):
+                    pass
             odd.add(name)
-    digests = map(partial(tuple.__new__, Digest), zip(repeat("sha256"), [name[_DIGITS:] for name in names]))
-    before = os.path.join(directory, "")  # noqa: PTH118 - text, as `StoredBlob.location` is
-    columns = zip(
-        names, [before + name for name in names], repeat(area), sizes, times, repeat("digest"), digests
-    )
-    return list(map(partial(tuple.__new__, StoredBlob), columns)), odd
+    signs = [name[_SIGN] for name in names]
+    alike = [sign == signs[0] for sign in signs]
+    if not all(alike):
+        odd.update(name for name, plain in zip(names, alike, strict=True) if not plain)
+        names = list(compress(names, alike))
+        sizes, times = (array("q", compress(column, alike)) for column in (sizes, times))
+    return PlainBlobs(os.fspath(directory), area, names, sizes, times), odd
 
 
 @contextlib.contextmanager

@@ -4,14 +4,13 @@ from spincache_nb.core.inventory.archives import unnamed_members
 from spincache_nb.core.inventory.model import (
     CachedApp,
     ConfigKind,
-    InventoriedBlob,
     Inventory,
     InventoryLimits,
     Missing,
     Project,
-    Standing,
 )
 from spincache_nb.core.inventory.rows import CachedLayer, LayerUses, ManifestLayers, Use, Via
+from spincache_nb.core.inventory.standings import InventoriedBlob, InventoriedBlobs, Standing
 from spincache_nb.core.inventory.take import known_digests, take_inventory
 
 __all__ = [
@@ -19,6 +18,7 @@ __all__ = [
     "CachedLayer",
     "ConfigKind",
     "InventoriedBlob",
+    "InventoriedBlobs",
     "Inventory",
     "InventoryLimits",
     "LayerUses",

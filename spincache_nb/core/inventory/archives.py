@@ -13,6 +13,7 @@ from spincache_nb.core.cache import StoredBlob, open_regular
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.faults import Faults
 from spincache_nb.core.inventory.model import CachedApp, Inventory
+from spincache_nb.core.inventory.needs import blobs_needed
 from spincache_nb.core.inventory.reach import Reach
 from spincache_nb.core.inventory.stored import StoredBlobs
 from spincache_nb.errors import SpinCacheError
@@ -36,12 +37,8 @@ def follow_archives(
     """
     if not any(app.archives for app in apps):
         return
-    used = {use.digest for app in apps for use in app.needs() if use.area == "data"}
-    remaining = {
-        digest: blob
-        for digest, blob in stored.found_in("data").items()
-        if digest not in used and digest.algorithm == "sha256"
-    }
+    used = blobs_needed(app.needs() for app in apps)["data"]
+    remaining = {text for text in stored.table().numbers("data") if text not in used and text[:6] == "sha256"}
     if not remaining:
         return
     users: dict[Digest, list[Reach]] = {}
@@ -51,9 +48,11 @@ def follow_archives(
     for archive in sorted(users):
         sizes = _members(archive, users[archive], stored, faults, limits)
         _check_sizes(sizes, users[archive], stored, faults)
-        for digest in sizes.keys() & remaining.keys():
-            for app in users[archive]:
-                app.use(remaining[digest], "archive member")
+        for digest in sizes:
+            blob = stored.found_in("data").get(digest) if str(digest) in remaining else None
+            if blob is not None:
+                for app in users[archive]:
+                    app.use(blob, "archive member")
 
 
 def _members(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class Documents:
     manifest, manifest_digest, locked_app, config_kind
         See `CachedApp`.
     layer_numbers
-        Of each layer, its place in `LayerTexts.descriptors`; None if it was not read by its text.
+        Of each layer, its number in `LayerTexts.layers`.
     current
         Whether ``config.json`` is what the manifest names: its locked app, or a package's config.
     recovered
@@ -71,7 +72,7 @@ class Documents:
     gone: bool = False
     manifest: Manifest | None = None
     manifest_digest: Digest | None = None
-    layer_numbers: array[int] | None = None
+    layer_numbers: array[int] = field(default_factory=partial(array, "q"))
     locked_app: LockedApp | None = None
     config_kind: ConfigKind = "missing"
     current: bool = False
@@ -205,7 +206,7 @@ class _Reader:
             )
             return
         self.found.manifest = document
-        self.found.layer_numbers = known.numbers if known else None
+        self.found.layer_numbers = known.numbers if known else self.layer_texts.numbers_of(document.layers)
         candidates = [tag.digest] if tag.digest is not None else []
         self.found.manifest_digest = next(
             (d for d in (*candidates, *known_digests) if Digest.of(content, d.algorithm) == d), None

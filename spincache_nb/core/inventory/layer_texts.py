@@ -1,42 +1,39 @@
 """Reading the manifests of many apps, whose layers are mostly the same.
 
 `parse_manifest` decodes every layer of every manifest, and that is what an inventory of many apps would
-spend its time on. Here the text between two layers is cut, and a text that was seen before is a
-descriptor that is there already. The result is the one of `parse_manifest`, or none at all:
+spend its time on. Here the text between two layers is cut, and a text that was seen before has a number
+already, by which all else is known of the layer. The result is the one of `parse_manifest`, or none at all:
 
-- nothing in the text is escaped, so a quote always begins or ends a string;
 - what is left of the manifest without its layers is read by `parse_manifest`, and is one with an empty
   list of layers at that very place;
-- each of the texts that are cut out is a JSON object by itself, so all of them are a list of such.
+- each of the texts that are cut out is a JSON object by itself, so all of them are a list of such;
+- nothing in either is escaped, so a quote always begins or ends a string.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from array import array
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import count
 from typing import NamedTuple
 
-from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import Descriptor, Manifest, parse_manifest
+from spincache_nb.core.inventory.numbered import NumberedDescriptors, NumberedLayers
+from spincache_nb.core.manifest import Descriptor, Manifest, parse_manifest, role_of
 from spincache_nb.errors import ManifestError
 
-_NOTHING: Mapping[str, str] = {}
 _SPACE = r"[ \t\n\r]*"
-_START = re.compile(rf'"layers"{_SPACE}:{_SPACE}\[(?={_SPACE}\{{)')
-_BETWEEN = re.compile(rf"\}}{_SPACE},{_SPACE}\{{")
+_START = re.compile(rf'"layers"{_SPACE}:{_SPACE}\[(?={_SPACE}\{{)'.encode())
+_BETWEEN = re.compile(rf"\}}{_SPACE},{_SPACE}\{{".encode())
+_END = "\0"  # of a text, since no text has it
 _SIZE = rf'"size"{_SPACE}:{_SPACE}(0|[1-9][0-9]{{0,17}})'
-_LAYER = re.compile(
-    rf'{_SPACE}"mediaType"{_SPACE}:{_SPACE}"([ !#-\[\]-~]*)"{_SPACE},{_SPACE}(?:{_SIZE}{_SPACE},{_SPACE})?'
-    rf'"digest"{_SPACE}:{_SPACE}"sha256:([0-9a-f]{{64}})"{_SPACE}(?:,{_SPACE}{_SIZE}{_SPACE})?'
+_LAYERS = re.compile(
+    rf'(?:\A|(?<={_END})){_SPACE}"mediaType"{_SPACE}:{_SPACE}"([ !#-\[\]-~]*)"{_SPACE},{_SPACE}'
+    rf'(?:{_SIZE}{_SPACE},{_SPACE})?"digest"{_SPACE}:{_SPACE}"(sha256:[0-9a-f]{{64}})"{_SPACE}'
+    rf"(?:,{_SPACE}{_SIZE}{_SPACE})?{_END}"
 )
 """What is between the braces of a layer as Spin, Docker and most others write it."""
-
-
-class _OddLayerError(Exception):
-    """A layer is not written as nearly all are; `parse_manifest` knows what it is."""
 
 
 class KnownLayers(NamedTuple):
@@ -47,14 +44,14 @@ class KnownLayers(NamedTuple):
     manifest
         As `parse_manifest` reads it.
     numbers
-        Of each layer, its place in `LayerTexts.descriptors`.
+        Of each layer, its number in `LayerTexts.layers`.
     """
 
     manifest: Manifest
     numbers: array[int]
 
 
-class LayerTexts(dict[str, int]):
+class LayerTexts:
     """Layers by the text between their braces, for the manifests of one inventory.
 
     Equal texts have the same number, so that what is found out about a layer can be kept, and found
@@ -62,42 +59,30 @@ class LayerTexts(dict[str, int]):
 
     Attributes
     ----------
-    descriptors : list of Descriptor
-        By number.
+    layers : NumberedLayers
+        What the texts say.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.descriptors: list[Descriptor] = []
-        self._sizes: dict[Digest, int] = {}
-        self._bytes = array("q")  # declared sizes by number
-        self._configs: dict[Digest, int] = {}
+        self.layers = NumberedLayers()
+        self._numbers: dict[bytes, int] = {}
+        self._by_value: dict[tuple[str, str, int], int] = {}
+        self._applications: set[int] = set()
+        self._layer_sizes: dict[str, int] = {}
+        self._config_sizes: dict[str, int] = {}
         self._two_sizes = False
         self._one_text_each = True  # or else some digest is in two texts
 
-    def __missing__(self, text: str) -> int:
-        match = _LAYER.fullmatch(text)
-        if match is None or (match[2] is None) is (match[4] is None):
-            raise _OddLayerError
-        digest = Digest("sha256", match[3])
-        layer = Descriptor(sys.intern(match[1]), digest, int(match[2] or match[4]), _NOTHING)
-        self._note_size(layer, self._sizes, self._configs)
-        self._bytes.append(layer.size)
-        number = self[text] = len(self.descriptors)
-        self.descriptors.append(layer)
-        return number
-
-    def _note_size(self, one: Descriptor, these: dict[Digest, int], others: dict[Digest, int]) -> None:
-        """Note the size of a digest, and whether it was met before, other than as the same config."""
-        known = others.get(one.digest, these.get(one.digest) if these is self._sizes else None)
-        if known is not None:
-            self._one_text_each = False
-        if these.setdefault(one.digest, one.size) != one.size or known not in (None, one.size):
-            self._two_sizes = True
-
-    def _sum(self, config: Descriptor, numbers: array[int]) -> int:
-        """What config and layers take, each once, where no digest is in two texts."""
-        return config.size + sum(map(self._bytes.__getitem__, set(numbers)))
+    def numbers_of(self, layers: Iterable[Descriptor]) -> array[int]:
+        """Number layers that `parse_manifest` has read; annotations do not tell them apart."""
+        numbers = array("q")
+        for layer in layers:
+            value = layer.media_type, str(layer.digest), layer.size
+            if value not in self._by_value:
+                self._by_value[value] = len(self.layers)
+                self.layers.extend([layer.media_type], [value[1]], [layer.size])
+            numbers.append(self._by_value[value])
+        return numbers
 
     def parse(self, data: bytes) -> KnownLayers | None:
         """Read a manifest.
@@ -118,43 +103,92 @@ class LayerTexts(dict[str, int]):
         rest, texts = cut
         try:
             manifest = parse_manifest(rest, where="")
-            numbers = array("q", map(self.__getitem__, texts))
-        except (ManifestError, _OddLayerError):
+        except ManifestError:
             return None
         if not isinstance(manifest, Manifest) or manifest.layers:
             return None
-        layers = tuple(map(self.descriptors.__getitem__, numbers))
-        self._note_size(manifest.config, self._configs, self._sizes)
-        if self._two_sizes and not _agree((manifest.config, *layers)):
+        numbers = list(map(self._numbers.get, texts))
+        if None in numbers:
+            new = dict.fromkeys(text for text, number in zip(texts, numbers, strict=True) if number is None)
+            if not self._learn(list(new)):
+                return None
+            numbers = list(map(self._numbers.get, texts))
+        return self._known(manifest, array("q", numbers))  # type: ignore[arg-type]  # none is None by now
+
+    def _known(self, manifest: Manifest, numbers: array[int]) -> KnownLayers | None:
+        config = manifest.config
+        self._note_config(str(config.digest), config.size)
+        if self._two_sizes and not self._agree(config, numbers):
             return None
-        manifest = replace(manifest, layers=layers)
-        if self._one_text_each:
-            manifest.know_total(self._sum(manifest.config, numbers))
-        return KnownLayers(manifest, numbers)
+        application = None
+        if not self._applications.isdisjoint(numbers):
+            last = next(number for number in reversed(numbers) if number in self._applications)
+            application = self.layers.descriptor(last)
+        total = partial(_sum, config, self.layers, numbers) if self._one_text_each else None
+        layers = NumberedDescriptors(self.layers, numbers)
+        return KnownLayers(manifest.with_layers(layers, application, total), numbers)
+
+    # What all layers are ---------------------------------------------------------------------
+
+    def _learn(self, texts: Sequence[bytes]) -> bool:
+        """Number new texts; if one is not as nearly all are, `parse_manifest` knows what it is."""
+        try:
+            joined = _END.join([*map(bytes.decode, texts), ""])
+        except UnicodeDecodeError:
+            return False
+        found = _LAYERS.findall(joined)
+        if len(found) != len(texts) or any((not before) is (not after) for _, before, _, after in found):
+            return False
+        self._numbers.update(zip(texts, count(len(self.layers))))
+        self._add([(media_type, digest, int(before or after)) for media_type, before, digest, after in found])
+        return True
+
+    def _add(self, layers: Sequence[tuple[str, str, int]]) -> None:
+        media_types, digests, sizes = zip(*layers, strict=True)
+        if any(role_of(media_type) == "application" for media_type in set(media_types)):
+            roles = enumerate(map(role_of, media_types), len(self.layers))
+            self._applications.update(number for number, role in roles if role == "application")
+        self.layers.extend(media_types, digests, sizes)
+        known, configs, before = self._layer_sizes, self._config_sizes, len(self._layer_sizes)
+        if any(map(known.__contains__, digests)) or any(map(configs.__contains__, digests)):
+            self._one_text_each = False
+        else:
+            known.update(zip(digests, sizes, strict=True))
+            self._one_text_each &= len(known) == before + len(digests)
+        if not self._one_text_each:
+            for digest, size in zip(digests, sizes, strict=True):
+                if known.setdefault(digest, size) != size or configs.get(digest, size) != size:
+                    self._two_sizes = True
+
+    def _note_config(self, digest: str, size: int) -> None:
+        known = self._layer_sizes.get(digest)
+        if known is not None:
+            self._one_text_each = False
+        if self._config_sizes.setdefault(digest, size) != size or known not in (None, size):
+            self._two_sizes = True
+
+    def _agree(self, config: Descriptor, numbers: array[int]) -> bool:
+        """Whether no digest has two sizes."""
+        sizes = {str(config.digest): config.size}
+        named = ((self.layers.digests[number], self.layers.sizes[number]) for number in numbers)
+        return all(sizes.setdefault(digest, size) == size for digest, size in named)
 
 
-def _cut(data: bytes) -> tuple[bytes, list[str]] | None:
+def _sum(config: Descriptor, layers: NumberedLayers, numbers: array[int]) -> int:
+    """What config and layers take, each once, where no digest has two numbers."""
+    return config.size + sum(map(layers.sizes.__getitem__, set(numbers)))
+
+
+def _cut(data: bytes) -> tuple[bytes, list[bytes]] | None:
     """Take the layers out of a manifest: the rest, with an empty list, and the text of each layer."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    if "\\" in text or text.count('"layers"') != 1:
-        return None
-    start = _START.search(text)
-    end = text.find("]", start.end()) if start is not None else -1
+    start = _START.search(data)
+    end = data.find(b"]", start.end()) if start is not None else -1
     if start is None or end < 0:
         return None
-    listed = text[start.end() : end].strip(" \t\n\r")
-    if not listed.endswith("}"):
+    rest = data[: start.end()] + data[end:]
+    listed = data[start.end() : end].strip(b" \t\n\r")
+    if b"\\" in rest or rest.count(b'"layers"') != 1 or not listed.endswith(b"}") or b"\0" in listed:
         return None
     between = _BETWEEN.search(listed)
     inner = listed[1:-1]
-    texts = inner.split(between[0]) if between is not None else [inner]
-    return f"{text[: start.end()]}{text[end:]}".encode(), texts
-
-
-def _agree(descriptors: tuple[Descriptor, ...]) -> bool:
-    """Whether no digest has two sizes."""
-    sizes: dict[Digest, int] = {}
-    return all(sizes.setdefault(one.digest, one.size) == one.size for one in descriptors)
+    return rest, inner.split(between[0]) if between is not None else [inner]

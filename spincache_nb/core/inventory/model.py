@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from spincache_nb.core.archive import ArchiveLimits
-from spincache_nb.core.cache import Cache, CachedTag, DiskFile, Problem, StoredBlob
+from spincache_nb.core.cache import Cache, CachedTag, DiskFile, Problem
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.rows import CachedLayer, LayerUses, Use, Via
+from spincache_nb.core.inventory.standings import InventoriedBlob
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.core.manifest import Area, Kind, Manifest
 from spincache_nb.core.spin_manifest import EnvironmentLock, SpinManifest
 
-Standing = Literal["referenced", "unreferenced", "temporary", "misnamed"]
 ConfigKind = Literal[
     "locked app", "image config", "package config", "other JSON", "damaged", "unreadable", "missing"
 ]
@@ -140,26 +140,6 @@ class Project:
     uses: tuple[Use, ...]
 
 
-class InventoriedBlob(NamedTuple):
-    """A file in ``wasm/`` or ``data/`` and its standing.
-
-    Parameters
-    ----------
-    blob
-        The file.
-    digest
-        The digest by which it is found, or None for a name that no lookup here finds.
-    standing
-        ``referenced``; ``unreferenced``: no app and no given project needs it; ``temporary``: a
-        download that goes on or was killed; ``misnamed``: a name by which neither Spin nor this
-        toolkit finds anything (no digest, or a second spelling of one).
-    """
-
-    blob: StoredBlob
-    digest: Digest | None
-    standing: Standing
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Inventory:
     """Everything in a cache, at one moment.
@@ -173,7 +153,7 @@ class Inventory:
     projects
         Those that were given.
     blobs
-        Files in ``wasm/`` and ``data/``, sorted by area and name.
+        Files in ``wasm/`` and ``data/``, sorted by area and name; made when they are looked at.
     files
         Every regular file under ``registry``, sorted by path; made when they are looked at.
     missing
@@ -185,7 +165,7 @@ class Inventory:
     cache: Cache
     apps: tuple[CachedApp, ...]
     projects: tuple[Project, ...]
-    blobs: tuple[InventoriedBlob, ...]
+    blobs: Sequence[InventoriedBlob]
     files: Sequence[DiskFile]
     missing: tuple[Missing, ...]
     problems: tuple[Problem, ...]

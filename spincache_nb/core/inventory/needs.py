@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from spincache_nb.core.cache import AREAS, StoredBlob
-from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory.model import CachedApp, Project
-from spincache_nb.core.inventory.rows import BlobTable, LayerUses
+from spincache_nb.core.inventory.plain import PlacedLayers
+from spincache_nb.core.inventory.rows import LayerUses, Use
 from spincache_nb.core.manifest import Area
 
 
-def blobs_needed(users: Iterable[CachedApp | Project]) -> dict[Area, set[Digest]]:
+def blobs_needed(users: Iterable[Sequence[Use]]) -> dict[Area, set[str]]:
     """Digests of all stored blobs that somebody needs, by area.
 
     Parameters
     ----------
     users
-        Apps and projects.
+        What each app and project needs.
     """
-    needed: dict[Area, set[Digest]] = {area: set() for area in AREAS}
-    numbers: dict[int, set[int]] = {}
-    tables: dict[int, BlobTable] = {}
-    for user in users:
-        uses = user.uses
+    needed: dict[Area, set[str]] = {area: set() for area in AREAS}
+    layers: dict[int, tuple[PlacedLayers, set[int]]] = {}
+    for uses in users:
         if isinstance(uses, LayerUses):
-            tables[id(uses.table)] = uses.table
-            numbers.setdefault(id(uses.table), set()).update(uses.numbers)
+            layers.setdefault(id(uses.placed), (uses.placed, set()))[1].update(uses.layers)
         else:
             for use in uses:
-                needed[use.area].add(use.digest)
-    for which, table in tables.items():
-        for number in numbers[which]:
-            blob = table.blobs[number]
-            if blob.digest is not None:
-                needed[blob.area].add(blob.digest)
+                needed[use.area].add(str(use.digest))
+    for placed, numbers in layers.values():
+        digests, first_wasm = placed.table.digests, placed.table.first_wasm
+        for number in placed.distinct(numbers):
+            needed["wasm" if number >= first_wasm else "data"].add(digests[number])
     return needed
 
 

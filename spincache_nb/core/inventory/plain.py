@@ -6,14 +6,46 @@ needs is then a list of numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from array import array
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from spincache_nb.core.inventory.rows import BlobTable
+from spincache_nb.core.inventory.lookups import BlobTable
+from spincache_nb.core.inventory.numbered import NumberedLayers
 from spincache_nb.core.inventory.stored import StoredBlobs
-from spincache_nb.core.manifest import Descriptor
+from spincache_nb.core.manifest import Area, role_of
 
-_ODD = -1
+NO_BLOB = -1
+
+
+class PlacedLayers(NamedTuple):
+    """Which blobs the plain ones of many layers are, as of one moment.
+
+    Parameters
+    ----------
+    table
+        The blobs that look-ups found.
+    blobs
+        By number of a layer: the number of its blob in `table`, or -1 if it is not plain.
+    odd
+        Numbers of the layers that are not plain.
+    """
+
+    table: BlobTable
+    blobs: array[int]
+    odd: set[int]
+
+    def odd_among(self, layers: Iterable[int]) -> list[int]:
+        """Numbers of those layers that are not plain, each once and in their order."""
+        if self.odd.isdisjoint(layers):
+            return []
+        return list(dict.fromkeys(number for number in layers if number in self.odd))
+
+    def distinct(self, layers: Iterable[int]) -> set[int]:
+        """Numbers of the blobs that are some layers, each once."""
+        blobs = set(map(self.blobs.__getitem__, layers))
+        blobs.discard(NO_BLOB)
+        return blobs
 
 
 class PlainLayers:
@@ -24,90 +56,32 @@ class PlainLayers:
     stored
         The blobs of the cache. What changes in them while the inventory is taken makes this forget
         what it knows.
-    descriptors
-        Those that have a number, in that order; more may be added at the end.
-
-    Attributes
-    ----------
-    table : BlobTable
-        What look-ups find, sorted by digest and area.
-    places : dict
-        By the identity of a blob: its place in `table`.
+    layers
+        All layers by number; more may be added.
     """
 
-    def __init__(self, stored: StoredBlobs, descriptors: Sequence[Descriptor] = ()) -> None:
-        self.descriptors = descriptors
+    def __init__(self, stored: StoredBlobs, layers: NumberedLayers) -> None:
         self._stored = stored
+        self.layers = layers
         self._state = -1
-        self.table = BlobTable([])
-        self.places: dict[int, int] = {}
+        self._placed = PlacedLayers(BlobTable(()), array("q"), set())
 
-    def is_current(self) -> bool:
-        """Whether what was said of layers still holds."""
-        return self._state == self._stored.changes
+    def placed(self) -> PlacedLayers:
+        """Say which blobs all layers are that have a number by now."""
+        if self._state != self._stored.changes:  # begin anew, and leave to others what they have
+            self._state = self._stored.changes
+            self._placed = PlacedLayers(self._stored.table(), array("q"), set())
+        if len(self._placed.blobs) < len(self.layers):
+            self._place(self._placed)
+        return self._placed
 
-    def _renew(self) -> None:
-        """Begin anew if something has changed since."""
-        if self.is_current():
-            return
-        self._state = self._stored.changes
-        found = (blob for area in ("wasm", "data") for blob in self._stored.found_in(area).values())
-        self.table = BlobTable(sorted(found, key=attrgetter("digest", "area")))
-        self.places = {id(blob): number for number, blob in enumerate(self.table.blobs)}
-        self._numbered: list[int] = []  # places by number
-        self._number: dict[int, int] = {}  # by the identity of a descriptor, which is quick to look up
-        self._known: list[Descriptor] = []  # kept, since an identity is unique only while its object lives
-
-    def sort_out(
-        self, layers: Sequence[Descriptor], numbers: Sequence[int] | None = None
-    ) -> tuple[set[int], list[Descriptor]]:
-        """Give the places in `table` of those that are plain, and the others in their order.
-
-        Parameters
-        ----------
-        layers
-            Of one manifest.
-        numbers
-            Of each, its place in `descriptors`, if they have one.
-        """
-        self._renew()
-        if numbers is not None:
-            return self._sort_out_numbered(layers, numbers)
-        number = self._number
-        try:
-            places = set(map(number.__getitem__, map(id, layers)))
-        except KeyError:
-            self._judge(layer for layer in layers if id(layer) not in number)
-            places = set(map(number.__getitem__, map(id, layers)))
-        if _ODD not in places:
-            return places, []
-        places.remove(_ODD)
-        return places, [layer for layer in layers if number[id(layer)] == _ODD]
-
-    def _sort_out_numbered(
-        self, layers: Sequence[Descriptor], numbers: Sequence[int]
-    ) -> tuple[set[int], list[Descriptor]]:
-        numbered = self._numbered
-        if len(numbered) < len(self.descriptors):
-            numbered += map(self._place_of, self.descriptors[len(numbered) :])
-        places = set(map(numbered.__getitem__, numbers))
-        if _ODD not in places:
-            return places, []
-        places.remove(_ODD)
-        return places, [
-            layer for layer, number in zip(layers, numbers, strict=True) if numbered[number] == _ODD
-        ]
-
-    def _judge(self, layers: Iterable[Descriptor]) -> None:
-        for layer in layers:
-            self._known.append(layer)
-            self._number[id(layer)] = self._place_of(layer)
-
-    def _place_of(self, layer: Descriptor) -> int:
-        role = layer.role
-        if role in ("application", "archive"):
-            return _ODD
-        blob = self._stored.found_in("wasm" if role == "wasm" else "data").get(layer.digest)
-        if blob is None or blob.stored_bytes != layer.size:
-            return _ODD
-        return self.places[id(blob)]
+    def _place(self, placed: PlacedLayers) -> None:
+        table, layers, start = placed.table, self.layers, len(placed.blobs)
+        for number, (media_type, digest, size) in enumerate(layers.since(start), start):
+            role = role_of(media_type)
+            area: Area = "wasm" if role == "wasm" else "data"
+            blob = table.numbers(area).get(digest)
+            if blob is None or table.sizes[blob] != size or role in ("application", "archive"):
+                blob = NO_BLOB
+                placed.odd.add(number)
+            placed.blobs.append(blob)

@@ -6,7 +6,7 @@ The manifest's layers are asked first, then the content that the locked app name
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
@@ -51,13 +51,13 @@ class Reach:
         self.uses: dict[tuple[Area, Digest], Use] = {}
         self.missing: dict[tuple[Area, Digest], Missing] = {}
         self.archives: dict[Digest, int] = {}
-        self._odd: Sequence[Descriptor] | None = None
         self._absent: set[Digest] = set()
         self._whole_archives = True
         self._wasm = set(self._wasm_digests())
         self._plain = plain
-        self._places: set[int] = set()
-        self._table, self._place = plain.table, plain.places  # of one moment
+        self._placed = plain.placed()  # of one moment
+        self._numbers = array("q")  # of the layers of which those that are plain are needed
+        self._plain_blobs: set[int] | None = None
         self._follow_layers()
         if documents.recovered is not None:  # all that is known of the app, if no layer is it
             self.use(documents.recovered, "content ref")
@@ -66,12 +66,19 @@ class Reach:
 
     def use(self, blob: StoredBlob, via: Via) -> None:
         """Note that the app needs a stored blob; what was noted first stays."""
-        if blob.digest is not None and self._place.get(id(blob)) not in self._places:
+        if blob.digest is not None and not self._is_plain(blob.area, blob.digest):
             self.uses.setdefault((blob.area, blob.digest), Use(self.user, blob, blob.digest, via))
+
+    def _is_plain(self, area: Area, digest: Digest) -> bool:
+        """Whether a blob is a plain layer of the app."""
+        number = self._placed.table.numbers(area).get(str(digest))
+        if number is not None and self._plain_blobs is None:
+            self._plain_blobs = self._placed.distinct(self._numbers)
+        return number is not None and number in (self._plain_blobs or ())
 
     def needs(self) -> Sequence[Use]:
         """All stored blobs that the app needs, sorted by digest and area."""
-        plain = LayerUses(self.user, self._table, array("q", sorted(self._places)))
+        plain = LayerUses(self.user, self._numbers, self._placed)
         if not self.uses:
             return plain
         noted = {(use.area, use.digest): use for use in plain}
@@ -82,11 +89,10 @@ class Reach:
         manifest = self.documents.manifest
         if manifest is None:
             return ()
-        if self._odd is None or not self._plain.is_current():
-            _, self._odd = self._plain.sort_out(manifest.layers, self.documents.layer_numbers)
-        lacking = {id(layer) for layer in self._odd if not self._is_stored(layer)}
-        numbers = self.documents.layer_numbers
-        return ManifestLayers(manifest.layers, lacking, numbers, self._plain.descriptors)
+        numbers, known = self.documents.layer_numbers, self._plain.layers
+        odd = self._plain.placed().odd_among(numbers)
+        lacking = {number for number in odd if not self._is_stored(known.descriptor(number))}
+        return ManifestLayers(manifest.layers, numbers, lacking, known)
 
     def _is_stored(self, layer: Descriptor) -> bool:
         manifest = self.documents.manifest
@@ -102,12 +108,11 @@ class Reach:
         if manifest is None:
             return
         package = self.documents.kind == "package" and len(manifest.layers) == 1
-        odd: Sequence[Descriptor] = manifest.layers
+        odd: Iterable[Descriptor] = manifest.layers
         if not package:
-            self._places, odd = self._plain.sort_out(manifest.layers, self.documents.layer_numbers)
-            self._table, self._place = self._plain.table, self._plain.places
-            self._odd = odd
-        for layer in dict.fromkeys(odd):
+            self._numbers = self.documents.layer_numbers
+            odd = map(self._plain.layers.descriptor, self._placed.odd_among(self._numbers))
+        for layer in odd:
             if layer.role == "application":
                 waiting = self.stored.find("data", layer.digest)
                 if waiting is not None:  # put there by a Spin that did not know the type
@@ -155,6 +160,8 @@ class Reach:
 
     def _follow_wasm(self) -> None:
         for digest in sorted(self._wasm):
+            if self._is_plain("wasm", digest):
+                continue
             blob = self.stored.find_wasm(digest)
             if blob is not None:
                 self.use(blob, "content ref")
@@ -171,6 +178,8 @@ class Reach:
             for file in component.files:
                 digest = file.content.digest
                 if digest is None or (file.content.inline and via == "content ref"):
+                    continue
+                if self._is_plain("data", digest):
                     continue
                 blob = self.stored.find("data", digest)
                 if blob is not None:

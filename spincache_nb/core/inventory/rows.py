@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterator, Sequence
-from typing import Literal, NamedTuple, TypeVar, overload
+from typing import Literal, NamedTuple
 
 from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.inventory.numbered import NumberedLayers
+from spincache_nb.core.inventory.plain import PlacedLayers
+from spincache_nb.core.later import Rows
 from spincache_nb.core.manifest import Area, Descriptor
 
 Via = Literal["layer", "archive member", "content ref", "spin.toml", "environment lock"]
-_Row = TypeVar("_Row")
 
 
 class Use(NamedTuple):
@@ -74,50 +76,19 @@ class CachedLayer(NamedTuple):
     stored: bool
 
 
-class _Rows(Sequence[_Row]):
-    """A sequence whose items are made when they are looked at; equal to any of equal items."""
-
-    __slots__ = ()
-
-    def row(self, place: int) -> _Row:
-        """Make one item; `place` may be negative."""
-        raise NotImplementedError
-
-    @overload
-    def __getitem__(self, place: int) -> _Row: ...
-    @overload
-    def __getitem__(self, place: slice) -> tuple[_Row, ...]: ...
-    def __getitem__(self, place: int | slice) -> _Row | tuple[_Row, ...]:
-        if isinstance(place, slice):
-            return tuple(self)[place]
-        return self.row(place)
-
-    def __iter__(self) -> Iterator[_Row]:
-        return map(self.row, range(len(self)))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(tuple(self))
-
-    def __repr__(self) -> str:
-        return repr(tuple(self))
-
-
-class ManifestLayers(_Rows[CachedLayer]):
+class ManifestLayers(Rows[CachedLayer]):
     """The layers of a manifest.
 
     Parameters
     ----------
     descriptors
         As the manifest has them.
-    lacking
-        Identities of the descriptors that are not stored.
     numbers
-        Of each, its place in `known`; None if they have none.
+        Of each, its number in `known`.
+    lacking
+        Numbers of those that are not stored.
     known
-        Descriptors of many manifests.
+        The layers of many manifests.
     """
 
     __slots__ = ("descriptors", "known", "lacking", "numbers")
@@ -125,74 +96,67 @@ class ManifestLayers(_Rows[CachedLayer]):
     def __init__(
         self,
         descriptors: Sequence[Descriptor],
+        numbers: array[int],
         lacking: Collection[int],
-        numbers: array[int] | None = None,
-        known: Sequence[Descriptor] = (),
+        known: NumberedLayers,
     ) -> None:
         self.descriptors = descriptors
-        self.lacking = lacking
         self.numbers = numbers
+        self.lacking = lacking
         self.known = known
 
     def __len__(self) -> int:
-        return len(self.descriptors)
+        return len(self.numbers)
 
     def row(self, place: int) -> CachedLayer:
         """Make one item."""
-        descriptor = self.descriptors[place]
-        return CachedLayer(range(len(self))[place], descriptor, id(descriptor) not in self.lacking)
+        stored = self.numbers[place] not in self.lacking
+        return CachedLayer(range(len(self))[place], self.descriptors[place], stored)
 
 
-class BlobTable:
-    """Stored blobs in a fixed order, and their sizes in little memory, which is quicker to go through.
-
-    Parameters
-    ----------
-    blobs
-        What look-ups find, sorted by digest and area.
-    """
-
-    __slots__ = ("blobs", "sizes")
-
-    def __init__(self, blobs: Sequence[StoredBlob]) -> None:
-        self.blobs = blobs
-        self.sizes = array("q", [blob.stored_bytes for blob in blobs])
-
-
-class LayerUses(_Rows[Use]):
-    """Uses of an app that are layers and nothing else.
+class LayerUses(Rows[Use]):
+    """Uses of an app that are layers and nothing else, sorted by digest and area.
 
     Parameters
     ----------
     user
         The app's reference.
-    table
-        All stored blobs.
-    numbers
-        Places in `table`, in ascending order.
+    layers
+        Numbers of the app's layers, in any order, the same perhaps more than once.
+    placed
+        Which blobs layers are; those that are not plain are passed over.
     """
 
-    __slots__ = ("numbers", "table", "user")
+    __slots__ = ("_blobs", "layers", "placed", "user")
 
-    def __init__(self, user: str, table: BlobTable, numbers: array[int]) -> None:
+    def __init__(self, user: str, layers: array[int], placed: PlacedLayers) -> None:
         self.user = user
-        self.table = table
-        self.numbers = numbers
+        self.layers = layers
+        self.placed = placed
+        self._blobs: array[int] | None = None
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.numbers())
 
     def row(self, place: int) -> Use:
         """Make one item."""
-        blob = self.table.blobs[self.numbers[place]]
+        blob = self.placed.table.blob(self.numbers()[place])
         assert blob.digest is not None, "a look-up finds it"
         return Use(self.user, blob, blob.digest, "layer")
 
+    def numbers(self) -> array[int]:
+        """Numbers of the blobs in the table of `placed`."""
+        if self._blobs is None:
+            in_any_order = sorted(self.placed.distinct(self.layers))  # those in data/ come first
+            in_any_order.sort(key=self.placed.table.digests.__getitem__)
+            self._blobs = array("q", in_any_order)
+        return self._blobs
+
     def blobs(self) -> Iterator[StoredBlob]:
         """What is used."""
-        return map(self.table.blobs.__getitem__, self.numbers)
+        return map(self.placed.table.blob, self.placed.distinct(self.layers))
 
     @property
     def stored_bytes(self) -> int:
         """Bytes of all of them."""
-        return sum(map(self.table.sizes.__getitem__, self.numbers))
+        return sum(map(self.placed.table.sizes.__getitem__, self.placed.distinct(self.layers)))

@@ -11,9 +11,11 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from spincache_nb.core.cache import AREAS, Cache, DiskFile, Scan, StoredBlob
-from spincache_nb.core.cache.found import Later
+from spincache_nb.core.cache.blobs import FoundBlobs
 from spincache_nb.core.cache.layout import file_name, form_of_name, shown
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.inventory.lookups import AreaLookups, BlobTable
+from spincache_nb.core.later import Later
 from spincache_nb.core.manifest import Area
 
 
@@ -40,21 +42,29 @@ class StoredBlobs:
         self.changes = 0  # how often something turned out to be otherwise than the walk found it
         self._scan = scan
         self._changed: _Changed | None = None
-        self._found: dict[Area, dict[Digest, StoredBlob]] = {area: {} for area in AREAS}
+        self._found = {area: self._lookups(area) for area in AREAS}
         self._absent: set[tuple[Area, Digest]] = set()
-        for blob in scan.blobs:
-            if blob.digest is None:
-                continue
-            known = self._found[blob.area].setdefault(blob.digest, blob)
-            if known is not blob and blob.name == file_name(blob.digest, windows=cache.windows_names):
-                self._found[blob.area][blob.digest] = blob
+        self._table: tuple[int, BlobTable] | None = None
 
-    def blobs(self) -> list[StoredBlob]:
-        """Every file in ``wasm/`` and ``data/``, whatever its name, sorted by area and name."""
-        blobs = self._scan.blobs if self._changed is None else self._changed.blobs.values()
-        by_name = sorted(blobs, key=attrgetter("name"))  # twice on text: the walk has them nearly so
-        by_name.sort(key=attrgetter("area"))
-        return by_name
+    def _lookups(self, area: Area) -> AreaLookups:
+        odd = sorted((blob for blob in self._scan.blobs.odd if blob.area == area), key=attrgetter("location"))
+        plain = [some for some in self._scan.blobs.plain if some.area == area]
+        return AreaLookups(plain, odd, windows=self.cache.windows_names)
+
+    def blobs(self) -> FoundBlobs:
+        """Every file in ``wasm/`` and ``data/``; each that counts as plain is found by its digest."""
+        if self._changed is not None:
+            return FoundBlobs((), tuple(self._changed.blobs.values()))
+        if any(lookups.hides_plain for lookups in self._found.values()):
+            return FoundBlobs((), tuple(self._scan.blobs))
+        return self._scan.blobs
+
+    def table(self) -> BlobTable:
+        """All blobs that look-ups find by now."""
+        if self._table is None or self._table[0] != self.changes:
+            parts = (part for area in ("data", "wasm") for part in self._found[area].parts())
+            self._table = self.changes, BlobTable(parts)
+        return self._table[1]
 
     def files(self) -> Sequence[DiskFile]:
         """Every regular file under ``registry``, sorted by path; to be looked at when nothing changes."""
@@ -81,8 +91,8 @@ class StoredBlobs:
         """Look as Spin does for an app's wasm: in ``wasm/``, then in ``data/`` (since Spin v2.0)."""
         return self.find("wasm", digest) or self.find("data", digest)
 
-    def found_in(self, area: Area) -> dict[Digest, StoredBlob]:
-        """Blobs that lookups find in an area."""
+    def found_in(self, area: Area) -> AreaLookups:
+        """Blobs that look-ups find in an area."""
         return self._found[area]
 
     def is_found(self, blob: StoredBlob) -> bool:
@@ -90,7 +100,7 @@ class StoredBlobs:
         if blob.digest is None:
             return False
         found = self._found[blob.area].get(blob.digest)
-        return found is blob or (found is not None and found.name == blob.name)
+        return found is not None and found.name == blob.name
 
     def look_again(self, blob: StoredBlob) -> StoredBlob | None:
         """Ask the system once more about a blob that seems damaged: somebody may just write it."""
@@ -132,10 +142,13 @@ class StoredBlobs:
         blob = StoredBlob(
             name, os.fspath(path), area, size, info.st_mtime_ns, form_of_name(path.name), digest
         )
+        if blob == self._found[area].get(digest):
+            return blob
         place = f"{area}/{name}", 0
         blobs, files = self._changing()
         before, counted = blobs.get(blob.location), files.get(place)
-        self._found[area][digest] = blobs[blob.location] = blob
+        blobs[blob.location] = blob
+        self._found[area].set(digest, blob)
         if before is None or counted is None:
             files[place] = DiskFile(place[0], area, size)
         elif counted.stored_bytes == before.stored_bytes:  # else it is counted under another name
@@ -147,7 +160,7 @@ class StoredBlobs:
         blobs.pop(blob.location, None)
         files.pop((f"{blob.area}/{blob.name}", 0), None)
         if blob.digest is not None and self.is_found(blob):
-            del self._found[blob.area][blob.digest]
+            self._found[blob.area].set(blob.digest, None)
 
 
 def _sorted_files(scan: Scan, changed: _Changed | None) -> list[DiskFile]:

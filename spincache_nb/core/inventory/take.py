@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 
-from spincache_nb.core.cache import AREAS, Cache, CachedTag, Problem, Scan, StoredBlob
+from spincache_nb.core.cache import Cache, CachedTag, Problem, Scan, StoredBlob
 from spincache_nb.core.cache.layout import HARMLESS_NAMES, file_name
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History
@@ -17,17 +18,16 @@ from spincache_nb.core.inventory.faults import Faults
 from spincache_nb.core.inventory.layer_texts import LayerTexts
 from spincache_nb.core.inventory.model import (
     CachedApp,
-    InventoriedBlob,
     Inventory,
     InventoryLimits,
     Project,
-    Standing,
 )
 from spincache_nb.core.inventory.needs import apps_needing, blobs_needed
 from spincache_nb.core.inventory.plain import PlainLayers
 from spincache_nb.core.inventory.projects import read_projects
 from spincache_nb.core.inventory.reach import Reach
 from spincache_nb.core.inventory.rows import Use, by_name
+from spincache_nb.core.inventory.standings import InventoriedBlob, InventoriedBlobs, Needed
 from spincache_nb.core.inventory.stored import StoredBlobs
 from spincache_nb.core.manifest import Area
 
@@ -112,7 +112,7 @@ class _Taking:
         follow_archives(reaches, self.stored, self.faults, limits=self.limits.archive)
         found = read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes)
         apps = tuple(self.merge(reaches))
-        blobs = tuple(self.judge_blobs([*apps, *found]))
+        blobs = self.judge_blobs([*apps, *found])
         self.check_scanned(reaches)
         return Inventory(
             cache=self.cache,
@@ -130,7 +130,7 @@ class _Taking:
         known = known_digests(self.history, self.cache)
         reaches = []
         texts = LayerTexts()
-        plain = PlainLayers(self.stored, texts.descriptors)
+        plain = PlainLayers(self.stored, texts.layers)
         for tag in self.scan.tags:
             documents = read_documents(
                 tag,
@@ -193,24 +193,27 @@ class _Taking:
 
     # Blobs -----------------------------------------------------------------------------------
 
-    def judge_blobs(self, users: Sequence[CachedApp | Project]) -> Iterator[InventoriedBlob]:
+    def judge_blobs(self, users: Sequence[CachedApp | Project]) -> InventoriedBlobs:
+        """Say of each blob whether it is needed; only those that are odd are looked at one by one."""
         blobs = self.stored.blobs()
-        needed = blobs_needed(users)
+        needed = Needed(lambda: blobs_needed(user.uses for user in users))
+        odd = sorted(blobs.odd, key=attrgetter("area", "name"))
+        return InventoriedBlobs(blobs.plain, tuple(self.judge_odd(odd, users, needed)), needed)
+
+    def judge_odd(
+        self, blobs: Sequence[StoredBlob], users: Sequence[CachedApp | Project], needed: Needed
+    ) -> Iterator[InventoriedBlob]:
         faulty = set(self.faults.scanned_paths())
-        odd = [
+        suspect = [
             one for one in blobs if not one.stored_bytes or (faulty and f"{one.area}/{one.name}" in faulty)
         ]
-        names = apps_needing(odd, users)
+        names = apps_needing(suspect, users)
         for place, references in names.items():
             for reference in references:
                 self.faults.blame("/".join(place), reference)
-        found = {area: self.stored.found_in(area) for area in AREAS}
         for blob in blobs:
-            digest, area = blob.digest, blob.area
-            if digest is not None and blob.stored_bytes and found[area].get(digest) is blob:
-                standing: Standing = "referenced" if digest in needed[area] else "unreferenced"
-                yield InventoriedBlob(blob, digest, standing)  # as nearly all are
-            elif digest is None:
+            digest = blob.digest
+            if digest is None:
                 if not self.stored.is_gone(blob):
                     self.report_odd(blob)
                     yield InventoriedBlob(blob, None, "temporary" if blob.form == "temporary" else "misnamed")
@@ -218,10 +221,9 @@ class _Taking:
                 self.report_second(blob, digest)
                 yield InventoriedBlob(blob, None, "misnamed")
             else:
-                current = blob if blob.stored_bytes else self.check_empty(blob, names[area, blob.name])
+                current = blob if blob.stored_bytes else self.check_empty(blob, names[blob.area, blob.name])
                 if current is not None:
-                    standing = "referenced" if digest in needed[area] else "unreferenced"
-                    yield InventoriedBlob(current, digest, standing)
+                    yield InventoriedBlob(current, digest, needed.standing(blob.area, str(digest)))
 
     def report_odd(self, blob: StoredBlob) -> None:
         if blob.name not in HARMLESS_NAMES:

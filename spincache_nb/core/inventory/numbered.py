@@ -1,0 +1,87 @@
+"""The different layers of many manifests, by number."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.later import Rows
+from spincache_nb.core.manifest import Descriptor
+
+_NOTHING: Mapping[str, str] = {}
+
+
+class NumberedLayers:
+    """What is said of layers, column by column, since there may be very many; numbers only grow.
+
+    Attributes
+    ----------
+    media_types, digests : list of str
+        By number.
+    sizes : array of int
+        By number, in bytes, as declared.
+    """
+
+    def __init__(self) -> None:
+        self.media_types: list[str] = []
+        self.digests: list[str] = []
+        self.sizes = array("q")
+        self._descriptors: dict[int, Descriptor] = {}
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def since(self, number: int) -> Iterator[tuple[str, str, int]]:
+        """Media type, digest and size of all from a number on."""
+        return zip(self.media_types[number:], self.digests[number:], self.sizes[number:], strict=True)
+
+    def extend(self, media_types: Sequence[str], digests: Sequence[str], sizes: Sequence[int]) -> None:
+        """Add layers."""
+        self.media_types += map(sys.intern, media_types)
+        self.digests += digests
+        self.sizes.extend(sizes)
+
+    @staticmethod
+    def joined(parts: Collection[NumberedLayers]) -> NumberedLayers:
+        """Those of several, one after the other."""
+        if len(parts) == 1:
+            return next(iter(parts))
+        joined = NumberedLayers()
+        for part in parts:
+            joined.extend(part.media_types, part.digests, part.sizes)
+        return joined
+
+    def descriptor(self, number: int) -> Descriptor:
+        """The descriptor that a layer is, the same each time."""
+        if number not in self._descriptors:
+            digest = Digest(*self.digests[number].split(":"))
+            made = Descriptor(self.media_types[number], digest, self.sizes[number], _NOTHING)
+            return self._descriptors.setdefault(number, made)
+        return self._descriptors[number]
+
+
+class NumberedDescriptors(Rows[Descriptor]):
+    """The layers of one manifest.
+
+    Parameters
+    ----------
+    known
+        The layers of many manifests.
+    numbers
+        Of each layer, its number in `known`.
+    """
+
+    __slots__ = ("_known", "_numbers")
+
+    def __init__(self, known: NumberedLayers, numbers: array[int]) -> None:
+        self._known = known
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def row(self, place: int) -> Descriptor:
+        """Give one of them."""
+        return self._known.descriptor(self._numbers[place])

@@ -1,0 +1,94 @@
+"""The files in ``wasm/`` and ``data/`` and their standings, of which most are only said if somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Literal, NamedTuple
+
+from spincache_nb.core.cache import StoredBlob
+from spincache_nb.core.cache.blobs import PlainBlobs
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.later import Later
+from spincache_nb.core.manifest import Area
+
+Standing = Literal["referenced", "unreferenced", "temporary", "misnamed"]
+
+
+class InventoriedBlob(NamedTuple):
+    """A file in ``wasm/`` or ``data/`` and its standing.
+
+    Parameters
+    ----------
+    blob
+        The file.
+    digest
+        The digest by which it is found, or None for a name that no lookup here finds.
+    standing
+        ``referenced``; ``unreferenced``: no app and no given project needs it; ``temporary``: a
+        download that goes on or was killed; ``misnamed``: a name by which neither Spin nor this
+        toolkit finds anything (no digest, or a second spelling of one).
+    """
+
+    blob: StoredBlob
+    digest: Digest | None
+    standing: Standing
+
+
+class Needed:
+    """Which blobs somebody needs; found out when it is asked for.
+
+    Parameters
+    ----------
+    find
+        Gives the digests of all of them, by area.
+    """
+
+    def __init__(self, find: Callable[[], Mapping[Area, Collection[str]]]) -> None:
+        self._find = find
+        self._found: Mapping[Area, Collection[str]] | None = None
+
+    def in_area(self, area: Area) -> Collection[str]:
+        """Their digests."""
+        if self._found is None:
+            self._found = self._find()
+        return self._found[area]
+
+    def standing(self, area: Area, digest: str) -> Standing:
+        """Whether a blob that is found by its digest is needed."""
+        return "referenced" if digest in self.in_area(area) else "unreferenced"
+
+
+class InventoriedBlobs(Later[InventoriedBlob]):
+    """All files in ``wasm/`` and ``data/``, sorted by area and name.
+
+    Parameters
+    ----------
+    plain
+        Files of which all is known but whether somebody needs them.
+    odd
+        The others, sorted by area and name.
+    needed
+        What somebody needs.
+    """
+
+    __slots__ = ("needed", "odd", "plain")
+
+    def __init__(self, plain: Sequence[PlainBlobs], odd: Sequence[InventoriedBlob], needed: Needed) -> None:
+        super().__init__(partial(_sorted, plain, odd, needed))
+        self.plain = plain
+        self.odd = odd
+        self.needed = needed
+
+    def __len__(self) -> int:
+        return sum(map(len, self.plain)) + len(self.odd)
+
+
+def _sorted(
+    plain: Sequence[PlainBlobs], odd: Sequence[InventoriedBlob], needed: Needed
+) -> list[InventoriedBlob]:
+    rows = [*odd]
+    for some in plain:
+        for blob, digest in zip(some, some.digests, strict=True):
+            rows.append(InventoriedBlob(blob, blob.digest, needed.standing(some.area, digest)))
+    return sorted(rows, key=lambda one: (one.blob.area, one.blob.name))
