@@ -12,7 +12,6 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory import CachedApp
 from spincache_nb.core.locked_app import Component, MountedFile
 from spincache_nb.frames.found import Caches, Found, find
-from spincache_nb.frames.long import LayerColumns
 from spincache_nb.frames.picking import picked
 from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA, LAYERS_SCHEMA
 from spincache_nb.frames.toolchains import Made, Toolchains
@@ -182,8 +181,8 @@ def apps_of(found: Found) -> pd.DataFrame:
             "config_bytes": (app.manifest.config.size if app.manifest else None for app in rows),
             "layer_count": (len(app.layers) if app.manifest else None for app in rows),
             "component_count": (len(app.locked_app.components) if app.locked_app else None for app in rows),
-            "declared_bytes": (app.manifest.total_bytes if app.manifest else None for app in rows),
-            "stored_bytes": (app.stored_bytes for app in rows),
+            "declared_bytes": found.layers.declared([app.manifest for app in rows]),
+            "stored_bytes": found.uses.totals()[[user.is_app for user in found.users]],
         },
     )
 
@@ -191,8 +190,7 @@ def apps_of(found: Found) -> pd.DataFrame:
 def layers_of(found: Found) -> pd.DataFrame:
     """Make the frame of layers from inventories."""
     listed = list(found.apps())
-    each = [app.layers for _, app in listed]
-    rows = LayerColumns(each)
+    rows = found.layers
     return found.frame(
         LAYERS_SCHEMA,
         picked([name for name, _ in listed], rows.owners),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import cached_property
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.layout import shown
-from spincache_nb.core.inventory import CachedApp, Inventory, take_inventory
+from spincache_nb.core.inventory import CachedApp, Inventory, Use, take_inventory
+from spincache_nb.frames.long import LayerColumns, UseColumns
 from spincache_nb.frames.schemas import CACHE, Picked, Schema, from_columns, several
 
 Caches: TypeAlias = Cache | Iterable[Cache]
@@ -21,7 +24,16 @@ Projects: TypeAlias = Sequence[str | os.PathLike[str]]
 """``spin.toml`` files, or folders that hold one."""
 
 
-@dataclass(frozen=True, slots=True)
+class User(NamedTuple):
+    """An app, or a project, and the stored blobs that it needs."""
+
+    cache: str
+    name: str
+    uses: Sequence[Use]
+    is_app: bool
+
+
+@dataclass(frozen=True)
 class Found:
     """Inventories, and whether frames of them say which cache a row is of.
 
@@ -47,6 +59,26 @@ class Found:
         for name, inventory in self:
             for app in inventory.apps:
                 yield name, app
+
+    @cached_property
+    def layers(self) -> LayerColumns:
+        """The layers of all apps; made once, for several frames."""
+        return LayerColumns([app.layers for _, app in self.apps()])
+
+    @cached_property
+    def users(self) -> list[User]:
+        """Apps and projects, cache by cache and sorted by name, as apps are in themselves."""
+        found: list[User] = []
+        for name, inventory in self:
+            apps = [User(name, app.reference, app.uses, True) for app in inventory.apps]
+            projects = [User(name, project.name, project.uses, False) for project in inventory.projects]
+            found += sorted([*apps, *projects], key=attrgetter("name"))
+        return found
+
+    @cached_property
+    def uses(self) -> UseColumns:
+        """What all `users` need; made once, for several frames."""
+        return UseColumns([user.uses for user in self.users])
 
     def frame(
         self, schema: Schema, caches: Iterable[str] | Picked, columns: Mapping[str, Iterable[Any]]

@@ -8,6 +8,7 @@ by numpy, and no value is made for any of them. What an inventory holds in anoth
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,8 @@ from spincache_nb.core.inventory import CachedLayer, LayerUses, ManifestLayers, 
 from spincache_nb.core.inventory.layer_texts import LayerTexts
 from spincache_nb.core.inventory.numbered import NumberedLayers
 from spincache_nb.core.inventory.plain import NO_BLOB
-from spincache_nb.core.manifest import role_of
-from spincache_nb.frames.picking import Places, in_order, picked, picked_texts
+from spincache_nb.core.manifest import Manifest, role_of
+from spincache_nb.frames.picking import Places, Ranked, in_order, picked
 
 Integers = npt.NDArray[np.int64]
 _AREAS = ("data", "wasm")
@@ -51,13 +52,41 @@ class LayerColumns:
         )
         self.stored = np.concatenate([np.empty(0, bool), *map(_stored, layers)])
         known, places = _numbered(layers)
-        self.digests = picked_texts(known.digests, places)
+        digests = Ranked.of(known.digests)
+        self._known, self._numbers = known, places
+        self._one_number_each = len(digests.distinct) == len(known)
+        self.digests = digests.picked(places)
         self.sizes = np.asarray(known.sizes, np.int64)[places]
         types = list(dict.fromkeys(known.media_types))
         numbers = dict(zip(types, range(len(types)), strict=True))
         type_of = np.fromiter(map(numbers.__getitem__, known.media_types), np.intp, len(known))[places]
         self.media_types = picked(types, type_of)
         self.roles = picked([role_of(one) for one in types], type_of)
+
+    def declared(self, manifests: Sequence[Manifest | None]) -> list[int | None]:
+        """As `Manifest.total_bytes`: what config and layers of each app take, each digest once.
+
+        Parameters
+        ----------
+        manifests
+            Of each app its manifest.
+        """
+        if not self._one_number_each:  # so that to count each number once would not do
+            return [one.total_bytes if one is not None else None for one in manifests]
+        owners, numbers = _distinct(self.owners, self._numbers)
+        sums = _sums(owners, np.asarray(self._known.sizes, np.int64)[numbers], len(manifests))
+        configs = {str(one.config.digest) for one in manifests if one is not None}
+        number_of = {digest: n for n, digest in enumerate(self._known.digests) if digest in configs}
+        starts = np.searchsorted(owners, np.arange(len(manifests) + 1)).tolist()
+        totals: list[int | None] = []
+        for app, (manifest, total) in enumerate(zip(manifests, sums.tolist(), strict=True)):
+            if manifest is None:
+                totals.append(None)
+                continue
+            config = number_of.get(str(manifest.config.digest))
+            is_layer = config is not None and config in numbers[starts[app] : starts[app + 1]]
+            totals.append(total if is_layer else total + manifest.config.size)
+        return totals
 
 
 def _numbered(layers: Sequence[Sequence[CachedLayer]]) -> tuple[NumberedLayers, Places]:
@@ -112,6 +141,7 @@ class UseColumns:
     """
 
     def __init__(self, uses: Sequence[Sequence[Use]]) -> None:
+        self._users = len(uses)
         of_layers: dict[int, list[tuple[int, LayerUses]]] = {}
         others: list[int] = []
         for user, some in enumerate(uses):
@@ -124,10 +154,14 @@ class UseColumns:
             parts.append(_of_uses(others, [uses[user] for user in others]))
         rows = parts[0] if len(parts) == 1 else _joined(parts)
         self.owners = rows.owners
-        self.digests = picked_texts(rows.digests, rows.blobs, rows.order)
+        self.digests = Ranked.of(rows.digests, rows.order).picked(rows.blobs)
         self.areas = picked(_AREAS, rows.areas[rows.blobs])
         self.sizes = rows.sizes[rows.blobs]
         self.vias = picked(_VIAS, rows.vias[rows.blobs])
+
+    def totals(self) -> Integers:
+        """Bytes that each of the users needs."""
+        return _sums(self.owners, self.sizes, self._users)
 
 
 def _of_layers(users: Sequence[tuple[int, LayerUses]]) -> _Needed:
@@ -141,14 +175,31 @@ def _of_layers(users: Sequence[tuple[int, LayerUses]]) -> _Needed:
     order = in_order(table.digests)
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
-    keys = owners[plain] * len(order) + ranks[blobs[plain]]
-    keys.sort()
-    new = np.ones(len(keys), bool)
-    new[1:] = keys[1:] != keys[:-1]
-    owners, ranked = np.divmod(keys[new], max(len(order), 1))
+    owners, ranked = _distinct(owners[plain], ranks[blobs[plain]])
     areas = (np.arange(len(order)) >= table.first_wasm).astype(np.intp)
     sizes, vias = np.asarray(table.sizes, np.int64), np.zeros(len(order), np.intp)
     return _Needed(owners, order[ranked], table.digests, areas, sizes, vias, order)
+
+
+def _distinct(owners: Integers, numbers: Integers) -> tuple[Integers, Integers]:
+    """Each number of each owner once, in order; an owner has few rows, and they are together."""
+    new = np.ones(len(owners), bool)
+    new[1:] = owners[1:] != owners[:-1]
+    starts = np.flatnonzero(new).tolist()
+    numbers = numbers.copy()
+    for start, end in pairwise([*starts, len(numbers)]):
+        numbers[start:end].sort()
+    new[1:] |= numbers[1:] != numbers[:-1]
+    return owners[new], numbers[new]
+
+
+def _sums(owners: Integers, sizes: Integers, count: int) -> Integers:
+    """Sums for each owner, of whom the rows are in order; of any size, since sizes are what somebody says."""
+    fit = int(sizes.max(initial=0)) * len(sizes) < 1 << 63
+    added = np.cumsum(sizes if fit else sizes.astype(object))
+    return np.diff(
+        np.concatenate([np.zeros(1, sizes.dtype), added])[np.searchsorted(owners, np.arange(count + 1))]
+    )
 
 
 def _of_uses(users: Sequence[int], uses: Sequence[Sequence[Use]]) -> _Needed:

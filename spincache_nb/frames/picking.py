@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import compress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from spincache_nb.frames.schemas import Picked
 Places = npt.NDArray[np.intp]
 
 
-def picked(values: Sequence[Any], places: Places) -> Picked:
+def picked(values: Sequence[Any] | npt.NDArray[Any], places: Places) -> Picked:
     """A column of values, some of which may be of no row.
 
     Parameters
@@ -28,7 +28,8 @@ def picked(values: Sequence[Any], places: Places) -> Picked:
     used[places] = True
     if used.all():
         return Picked(values, places)
-    return Picked(list(compress(values, used.tolist())), (np.cumsum(used) - 1)[places])
+    some = values[used] if isinstance(values, np.ndarray) else list(compress(values, used.tolist()))
+    return Picked(some, (np.cumsum(used) - 1)[places])
 
 
 def in_order(texts: Sequence[str]) -> Places:
@@ -36,23 +37,32 @@ def in_order(texts: Sequence[str]) -> Places:
     return np.array(sorted(range(len(texts)), key=texts.__getitem__), np.intp)
 
 
-def picked_texts(texts: Sequence[str], places: Places, order: Places | None = None) -> Picked:
-    """A column of very many texts, some of which may be equal, and some of no row.
+class Ranked(NamedTuple):
+    """Very many texts, some of which may be equal, in order.
 
     Parameters
     ----------
-    texts
-        What rows may say.
-    places
-        For each row, where in `texts` it is found.
-    order
-        What `in_order` gives, if that is known.
+    distinct
+        Each text once, ascending.
+    ranks
+        For each of the texts, where in `distinct` it is found.
     """
-    if order is None:
-        order = in_order(texts)
-    ascending = np.array(texts, object)[order]
-    new = np.ones(len(texts), bool)
-    new[1:] = ascending[1:] != ascending[:-1]
-    ranks = np.empty(len(texts), np.intp)
-    ranks[order] = np.cumsum(new) - 1
-    return picked(ascending[new].tolist(), ranks[places])._replace(in_order=True)
+
+    distinct: npt.NDArray[Any]
+    ranks: Places
+
+    @classmethod
+    def of(cls, texts: Sequence[str], order: Places | None = None) -> Ranked:
+        """Sort texts; `order` is what `in_order` gives, if that is known."""
+        if order is None:
+            order = in_order(texts)
+        ascending = np.array(texts, object)[order]
+        new = np.ones(len(texts), bool)
+        new[1:] = ascending[1:] != ascending[:-1]
+        ranks = np.empty(len(texts), np.intp)
+        ranks[order] = np.cumsum(new) - 1
+        return cls(ascending[new], ranks)
+
+    def picked(self, places: Places) -> Picked:
+        """A column of the texts at some places."""
+        return picked(self.distinct, self.ranks[places])._replace(in_order=True)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import itemgetter
-
 import numpy as np
 import pandas as pd
 
-from spincache_nb.core.inventory import Inventory, Use, unnamed_members
+from spincache_nb.core.inventory import unnamed_members
 from spincache_nb.core.manifest import Area
 from spincache_nb.frames.blob_rows import STANDINGS, BlobColumns, columns_of_area
 from spincache_nb.frames.found import Caches, Found, Projects, find
-from spincache_nb.frames.long import UseColumns
 from spincache_nb.frames.picking import picked
 from spincache_nb.frames.schemas import (
     BLOBS_SCHEMA,
@@ -194,27 +190,18 @@ def disk(caches: Caches) -> pd.DataFrame:
 
 def uses_of(found: Found) -> pd.DataFrame:
     """Make the frame of uses from inventories."""
-    listed = [(name, user, uses) for name, inventory in found for user, uses in _sorted_uses(inventory)]
-    rows = UseColumns([uses for _, _, uses in listed])
+    rows = found.uses
     return found.frame(
         USES_SCHEMA,
-        picked([name for name, _, _ in listed], rows.owners),
+        picked([user.cache for user in found.users], rows.owners),
         {
-            "user": picked([user for _, user, _ in listed], rows.owners),
+            "user": picked([user.name for user in found.users], rows.owners),
             "digest": rows.digests,
             "area": rows.areas,
             "stored_bytes": rows.sizes,
             "via": rows.vias,
         },
     )
-
-
-def _sorted_uses(inventory: Inventory) -> list[tuple[str, Sequence[Use]]]:
-    by_user = [
-        *((app.reference, app.uses) for app in inventory.apps),
-        *((project.name, project.uses) for project in inventory.projects),
-    ]
-    return sorted(by_user, key=itemgetter(0))
 
 
 def blobs_of(found: Found) -> pd.DataFrame:

@@ -51,6 +51,12 @@ def open_regular(path: str | Path) -> BinaryIO:
     CacheError
         If the system does not let us read it.
     """
+    descriptor, _ = _opened(path)
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def _opened(path: str | Path) -> tuple[int, os.stat_result]:
+    """Open a regular file: its descriptor, and what the system says of it."""
     try:
         descriptor = os.open(path, _READ_FLAGS)
     except OSError as exc:
@@ -65,14 +71,14 @@ def open_regular(path: str | Path) -> BinaryIO:
         ) from exc
     try:
         with explained_reads(path):
-            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            info = os.fstat(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
-    if not regular:
+    if not stat.S_ISREG(info.st_mode):
         os.close(descriptor)
         raise NotInCacheError(shown(str(path)), "a regular file", "something else", "remove what is there")
-    return os.fdopen(descriptor, "rb", buffering=0)
+    return descriptor, info
 
 
 @contextlib.contextmanager
@@ -115,7 +121,7 @@ def read_chunks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
         yield chunk
 
 
-def read_bounded(path: Path, *, limit: int) -> bytes:
+def read_bounded(path: str | Path, *, limit: int) -> bytes:
     """Read a whole small file.
 
     Parameters
@@ -132,8 +138,9 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
     NotInCacheError, CacheError
         As `open_regular`.
     """
-    with open_regular(path) as stream, explained_reads(path):
-        size = os.fstat(stream.fileno()).st_size
+    descriptor, info = _opened(path)
+    try:
+        size = info.st_size
         if size > limit:
             raise LimitError(
                 shown(str(path)), f"at most {limit} bytes", f"{size}", "it is not a document Spin wrote"
@@ -141,11 +148,14 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
         parts = []
         left = limit + 1
         wanted = size + 1  # a buffer of the limit for each of many small files costs more than reading them
-        while left and (chunk := stream.read(min(left, wanted))):
-            parts.append(chunk)
-            left -= len(chunk)
-            wanted = _FURTHER_BYTES
+        with explained_reads(path):
+            while left and (chunk := os.read(descriptor, min(left, wanted))):
+                parts.append(chunk)
+                left -= len(chunk)
+                wanted = _FURTHER_BYTES
         return b"".join(parts)
+    finally:
+        os.close(descriptor)
 
 
 def regular_size(path: str | Path) -> int | None:

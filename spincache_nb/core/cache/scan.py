@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from spincache_nb.core.cache.blobs import FoundBlobs, PlainBlobs, StoredBlob
-from spincache_nb.core.cache.files import is_folder, is_link, regular_size
+from spincache_nb.core.cache.files import is_folder, is_link
 from spincache_nb.core.cache.found import (
     CachedTag,
     DiskArea,
@@ -239,13 +239,14 @@ class _Walk:
             )
 
     def walk_manifests(self, directory: Path) -> None:
-        documents: dict[Path, set[str]] = {}
+        documents: dict[Path, dict[str, int]] = {}
         for folder, entry in self.below(directory):
             names_document = entry.name in (MANIFEST_FILE, LOCKED_APP_FILE)
-            if self.regular(entry, "manifests" if names_document else "other") is None:
+            info = self.regular(entry, "manifests" if names_document else "other")
+            if info is None:
                 continue
             if names_document:
-                documents.setdefault(folder, set()).add(entry.name)
+                documents.setdefault(folder, {})[entry.name] = info.st_mtime_ns
             elif form_of_name(entry.name) == "temporary":
                 self.problem(
                     entry,
@@ -255,10 +256,10 @@ class _Walk:
                 )
             elif entry.name not in HARMLESS_NAMES:
                 self.problem(entry, "foreign", "neither a manifest nor a locked app", _LOOK)
-        for folder in documents:
-            self.tag(folder, directory)
+        for folder, modified in documents.items():
+            self.tag(folder, directory, modified.get(MANIFEST_FILE))
 
-    def tag(self, folder: Path, manifests: Path) -> None:
+    def tag(self, folder: Path, manifests: Path, modified_ns: int | None) -> None:
         parts = folder.relative_to(manifests).parts
         if len(parts) < 3:
             self.problem(
@@ -276,7 +277,7 @@ class _Walk:
                 tag=None if digest else shown(parts[-1]),
                 digest=digest,
                 path=folder,
-                modified_ns=_modified_ns(folder / MANIFEST_FILE),
+                modified_ns=modified_ns,
             )
         )
 
@@ -300,12 +301,3 @@ def _is_link(entry: os.DirEntry[str]) -> bool:
         return entry.is_symlink()
     except OSError:
         return False
-
-
-def _modified_ns(path: Path) -> int | None:
-    if regular_size(path) is None:
-        return None
-    try:
-        return path.lstat().st_mtime_ns
-    except OSError:
-        return None

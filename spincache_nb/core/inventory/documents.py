@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -116,23 +117,24 @@ def read_documents(
         Faults and all. If a document is faulty and was written meanwhile, both are read again.
     """
     texts = layer_texts if layer_texts is not None else LayerTexts()
+    paths = tag.manifest_path, tag.locked_app_path
     for _ in range(_ATTEMPTS):
-        before = _state(tag)
-        found = _Reader(tag, stored, limits, texts).read(known_digests)
-        after = _state(tag)
+        before = _state(paths)
+        found = _Reader(tag, paths, stored, limits, texts).read(known_digests)
+        after = _state(paths)
         found.gone = not any(after)
         if not found.faults or after == before:
             break
     return found
 
 
-def _state(tag: CachedTag) -> list[tuple[int, int, int] | None]:
-    return [_file_state(path) for path in (tag.manifest_path, tag.locked_app_path)]
+def _state(paths: Iterable[Path]) -> list[tuple[int, int, int] | None]:
+    return [_file_state(path) for path in paths]
 
 
 def _file_state(path: Path) -> tuple[int, int, int] | None:
     try:
-        info = path.lstat()
+        info = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
@@ -144,19 +146,24 @@ class _Reader:
     """One attempt."""
 
     def __init__(
-        self, tag: CachedTag, stored: StoredBlobs, limits: InventoryLimits, layer_texts: LayerTexts
+        self,
+        tag: CachedTag,
+        paths: tuple[Path, Path],
+        stored: StoredBlobs,
+        limits: InventoryLimits,
+        layer_texts: LayerTexts,
     ) -> None:
+        self.manifest_path, self.locked_app_path = paths
         self.layer_texts = layer_texts
         self.stored = stored
         self.limits = limits
         self.found = Documents(tag)
 
     def read(self, known_digests: Iterable[Digest]) -> Documents:
-        tag = self.found.tag
-        manifest = self.content(tag.manifest_path, self.limits.manifest_bytes, "manifest")
+        manifest = self.content(self.manifest_path, self.limits.manifest_bytes, "manifest")
         if manifest is not None:
             self.parse_manifest(manifest, known_digests)
-        config = self.content(tag.locked_app_path, self.limits.locked_app_bytes, self.what_config_is())
+        config = self.content(self.locked_app_path, self.limits.locked_app_bytes, self.what_config_is())
         if config is not None:
             self.parse_config(config)
         elif self.expects_app():
@@ -181,7 +188,7 @@ class _Reader:
         return None
 
     def set_config_kind(self, path: Path, kind: ConfigKind) -> None:
-        if path == self.found.tag.locked_app_path:
+        if path == self.locked_app_path:
             self.found.config_kind = kind
 
     def what_config_is(self) -> str:
@@ -198,11 +205,11 @@ class _Reader:
         except ManifestError as exc:
             where = exc.where.partition(", ")[2]
             detail = f"{where + ': ' if where else ''}expected {exc.expected}, found {exc.found}"
-            self.fault(tag.manifest_path, "damaged manifest", "it is empty" if not content else detail)
+            self.fault(self.manifest_path, "damaged manifest", "it is empty" if not content else detail)
             return
         if isinstance(document, Index):
             self.fault(
-                tag.manifest_path, "damaged manifest", "an index is in its place, which Spin never stores"
+                self.manifest_path, "damaged manifest", "an index is in its place, which Spin never stores"
             )
             return
         self.found.manifest = document
@@ -218,7 +225,7 @@ class _Reader:
     # config.json -----------------------------------------------------------------------------
 
     def parse_config(self, content: bytes) -> None:
-        path = self.found.tag.locked_app_path
+        path = self.locked_app_path
         manifest = self.found.manifest
         try:
             document = parse_object(content, where=path.name, error=FormatError, what="a JSON document")
@@ -241,7 +248,7 @@ class _Reader:
         self.check_config(document)
 
     def parse_app(self, document: JsonObject) -> None:
-        path = self.found.tag.locked_app_path
+        path = self.locked_app_path
         try:
             self.found.locked_app = read_locked_app(document, where=path.name)
         except LockedAppError as exc:
@@ -254,7 +261,7 @@ class _Reader:
 
     def check_config(self, document: JsonObject) -> None:
         """Compare ``config.json`` with what one would expect beside the manifest."""
-        path, is_app = self.found.tag.locked_app_path, self.found.config_kind == "locked app"
+        path, is_app = self.locked_app_path, self.found.config_kind == "locked app"
         if is_app and self.found.locked_app is None:
             return
         if not is_app and (self.expects_app() or _label(document) is not None):
@@ -270,7 +277,7 @@ class _Reader:
             return
         elif self.found.kind == "package" and len(self.found.manifest.layers) != 1:
             self.fault(
-                self.found.tag.manifest_path,
+                self.manifest_path,
                 "package without exactly one layer",
                 f"expected 1 layer, found {len(self.found.manifest.layers)}; Spin does not load it",
                 "remove it, unless another program needs it",

@@ -17,6 +17,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import count
+from operator import xor
 from typing import NamedTuple
 
 from spincache_nb.core.inventory.numbered import NumberedDescriptors, NumberedLayers
@@ -109,10 +110,11 @@ class LayerTexts:
             return None
         numbers = list(map(self._numbers.get, texts))
         if None in numbers:
-            new = dict.fromkeys(text for text, number in zip(texts, numbers, strict=True) if number is None)
-            if not self._learn(list(new)):
+            unknown = [text for text, number in zip(texts, numbers, strict=True) if number is None]
+            if not self._learn(list(dict.fromkeys(unknown))):
                 return None
-            numbers = list(map(self._numbers.get, texts))
+            learned = map(self._numbers.__getitem__, unknown)
+            numbers = [next(learned) if number is None else number for number in numbers]
         return self._known(manifest, array("q", numbers))  # type: ignore[arg-type]  # none is None by now
 
     def _known(self, manifest: Manifest, numbers: array[int]) -> KnownLayers | None:
@@ -132,33 +134,28 @@ class LayerTexts:
 
     def _learn(self, texts: Sequence[bytes]) -> bool:
         """Number new texts; if one is not as nearly all are, `parse_manifest` knows what it is."""
-        try:
-            joined = _END.join([*map(bytes.decode, texts), ""])
-        except UnicodeDecodeError:
+        found = _LAYERS.findall(b"\0".join([*texts, b""]).decode("utf-8", "replace"))
+        if len(found) != len(texts):
             return False
-        found = _LAYERS.findall(joined)
-        if len(found) != len(texts) or any((not before) is (not after) for _, before, _, after in found):
+        media_types, before, digests, after = zip(*found, strict=True)
+        if not all(map(xor, map(bool, before), map(bool, after))):  # no size, or two
             return False
         self._numbers.update(zip(texts, count(len(self.layers))))
-        self._add([(media_type, digest, int(before or after)) for media_type, before, digest, after in found])
+        self._add(media_types, digests, [int(one or other) for one, other in zip(before, after, strict=True)])
         return True
 
-    def _add(self, layers: Sequence[tuple[str, str, int]]) -> None:
-        media_types, digests, sizes = zip(*layers, strict=True)
+    def _add(self, media_types: Sequence[str], digests: Sequence[str], sizes: list[int]) -> None:
         if any(role_of(media_type) == "application" for media_type in set(media_types)):
             roles = enumerate(map(role_of, media_types), len(self.layers))
             self._applications.update(number for number, role in roles if role == "application")
         self.layers.extend(media_types, digests, sizes)
-        known, configs, before = self._layer_sizes, self._config_sizes, len(self._layer_sizes)
-        if any(map(known.__contains__, digests)) or any(map(configs.__contains__, digests)):
+        before = len(self._layer_sizes)
+        first = list(map(self._layer_sizes.setdefault, digests, sizes))
+        in_configs = list(map(self._config_sizes.get, digests, sizes))
+        if len(self._layer_sizes) < before + len(sizes) or any(map(self._config_sizes.__contains__, digests)):
             self._one_text_each = False
-        else:
-            known.update(zip(digests, sizes, strict=True))
-            self._one_text_each &= len(known) == before + len(digests)
-        if not self._one_text_each:
-            for digest, size in zip(digests, sizes, strict=True):
-                if known.setdefault(digest, size) != size or configs.get(digest, size) != size:
-                    self._two_sizes = True
+        if first != sizes or in_configs != sizes:
+            self._two_sizes = True
 
     def _note_config(self, digest: str, size: int) -> None:
         known = self._layer_sizes.get(digest)
@@ -190,5 +187,7 @@ def _cut(data: bytes) -> tuple[bytes, list[bytes]] | None:
     if b"\\" in rest or rest.count(b'"layers"') != 1 or not listed.endswith(b"}") or b"\0" in listed:
         return None
     between = _BETWEEN.search(listed)
-    inner = listed[1:-1]
-    return rest, inner.split(between[0]) if between is not None else [inner]
+    texts = listed.split(between[0]) if between is not None else [listed]
+    texts[0] = texts[0][1:]
+    texts[-1] = texts[-1][:-1]
+    return rest, texts

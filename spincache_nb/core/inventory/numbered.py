@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.later import Rows
@@ -32,10 +32,6 @@ class NumberedLayers:
 
     def __len__(self) -> int:
         return len(self.digests)
-
-    def since(self, number: int) -> Iterator[tuple[str, str, int]]:
-        """Media type, digest and size of all from a number on."""
-        return zip(self.media_types[number:], self.digests[number:], self.sizes[number:], strict=True)
 
     def extend(self, media_types: Sequence[str], digests: Sequence[str], sizes: Sequence[int]) -> None:
         """Add layers."""

@@ -7,13 +7,14 @@ needs is then a list of numbers.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby, repeat
 from typing import NamedTuple
 
 from spincache_nb.core.inventory.lookups import BlobTable
 from spincache_nb.core.inventory.numbered import NumberedLayers
 from spincache_nb.core.inventory.stored import StoredBlobs
-from spincache_nb.core.manifest import Area, role_of
+from spincache_nb.core.manifest import role_of
 
 NO_BLOB = -1
 
@@ -76,12 +77,24 @@ class PlainLayers:
         return self._placed
 
     def _place(self, placed: PlacedLayers) -> None:
-        table, layers, start = placed.table, self.layers, len(placed.blobs)
-        for number, (media_type, digest, size) in enumerate(layers.since(start), start):
-            role = role_of(media_type)
-            area: Area = "wasm" if role == "wasm" else "data"
-            blob = table.numbers(area).get(digest)
-            if blob is None or table.sizes[blob] != size or role in ("application", "archive"):
-                blob = NO_BLOB
-                placed.odd.add(number)
-            placed.blobs.append(blob)
+        layers, start = self.layers, len(placed.blobs)
+        for media_type, run in groupby(layers.media_types[start:]):
+            end = start + len(list(run))
+            blobs = _places(placed.table, media_type, layers.digests[start:end], layers.sizes[start:end])
+            if NO_BLOB in blobs:
+                placed.odd.update(number for number, blob in enumerate(blobs, start) if blob == NO_BLOB)
+            placed.blobs.extend(blobs)
+            start = end
+
+
+def _places(table: BlobTable, media_type: str, digests: Sequence[str], sizes: Sequence[int]) -> list[int]:
+    """Numbers of the blobs that some layers of one media type are; -1 for one that is not plain."""
+    role = role_of(media_type)
+    if role in ("application", "archive") or not len(table):
+        return [NO_BLOB] * len(digests)
+    numbers = table.numbers("wasm" if role == "wasm" else "data")
+    blobs = list(map(numbers.get, digests, repeat(NO_BLOB)))
+    stored = map(table.sizes.__getitem__, blobs)
+    return [
+        blob if size == wanted else NO_BLOB for blob, size, wanted in zip(blobs, stored, sizes, strict=True)
+    ]
