@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from spincache_nb.core.cache import Cache, Scan
 from spincache_nb.core.cache.blobs import FoundBlobs, PlainBlobs
@@ -209,6 +211,54 @@ def test_scan_leaves_out_what_vanishes_while_it_looks(root: Path, monkeypatch: p
         lambda directory, area: (no_plain(directory, area), {gone}),
     )
     assert scan(root) == NOTHING
+
+
+ODD_NAMES = [
+    f"sha256:{HEX.upper()}",
+    f"sha256:{HEX[:-1]}",
+    f"sha256:{HEX}0",
+    f"sha256:{HEX[:-3]}sh:",
+    f"sh:{HEX}2560",
+    f"{HEX}sha256:",
+    f"sha256:{HEX[:-1]}\udce9",
+    f"sha256:{HEX[:-1]}\u0660",
+    f"sha256 {HEX}",
+    f"sha512:{HEX}{HEX}",
+    "a" * 71,
+    "x",
+]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example({f"sha256:{HEX}"}, {f"sha256:{HEX[:-3]}sh:", "a" * 71})  # as much is left of them as of two digests
+@given(
+    st.sets(st.builds("sha256{}{:064x}".format, st.sampled_from("::::_"), st.integers(0, (1 << 256) - 1))),
+    st.sets(st.sampled_from(ODD_NAMES), max_size=3),
+)
+def test_look_at_blobs_tells_digests_of_one_spelling_from_other_names(
+    tmp_path_factory: pytest.TempPathFactory, digests: set[str], others: set[str]
+) -> None:
+    area = tmp_path_factory.mktemp("area")
+    for name in digests | others:
+        put(area / name)
+    plain, odd = look_at_blobs(area, "data")
+    assert set(plain.names) | odd == digests | others
+    assert len(plain.names) + len(odd) == len(digests | others)
+    assert not others & set(plain.names)
+    assert len({name[6] for name in plain.names}) <= 1
+    assert bool(plain.names) == bool(digests)
+    assert list(plain) == [plain.find(blob.digest) for blob in plain if blob.digest]
+    assert plain.digests == [str(blob.digest) for blob in plain]
+
+
+def test_scan_keeps_times_that_no_column_can_hold(root: Path) -> None:
+    blob = put(root / "data" / f"sha256:{HEX}")
+    beyond = 10_000_000_000  # seconds: the year 2286
+    os.utime(blob, (beyond, beyond))
+    if blob.stat().st_mtime != beyond:
+        pytest.skip("this file system keeps no such time")
+    (found,) = scan(root).blobs
+    assert found.modified_ns == beyond * 10**9
 
 
 def test_look_at_blobs_follows_no_link(root: Path) -> None:

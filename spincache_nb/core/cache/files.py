@@ -70,10 +70,11 @@ def _opened(path: str | Path) -> tuple[int, os.stat_result]:
             shown(str(path)), "a readable file", exc.strerror or str(exc), "check its permissions"
         ) from exc
     try:
-        with explained_reads(path):
-            info = os.fstat(descriptor)
-    except BaseException:
+        info = os.fstat(descriptor)
+    except BaseException as exc:
         os.close(descriptor)
+        if isinstance(exc, OSError):
+            raise _refused(path, exc) from exc
         raise
     if not stat.S_ISREG(info.st_mode):
         os.close(descriptor)
@@ -93,9 +94,11 @@ def explained_reads(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise CacheError(
-            shown(str(path)), "a readable file", exc.strerror or str(exc), "check the disk"
-        ) from exc
+        raise _refused(path, exc) from exc
+
+
+def _refused(path: str | Path, error: OSError) -> CacheError:
+    return CacheError(shown(str(path)), "a readable file", error.strerror or str(error), "check the disk")
 
 
 def read_chunks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
@@ -148,12 +151,13 @@ def read_bounded(path: str | Path, *, limit: int) -> bytes:
         parts = []
         left = limit + 1
         wanted = size + 1  # a buffer of the limit for each of many small files costs more than reading them
-        with explained_reads(path):
-            while left and (chunk := os.read(descriptor, min(left, wanted))):
-                parts.append(chunk)
-                left -= len(chunk)
-                wanted = _FURTHER_BYTES
+        while left and (chunk := os.read(descriptor, min(left, wanted))):
+            parts.append(chunk)
+            left -= len(chunk)
+            wanted = _FURTHER_BYTES
         return b"".join(parts)
+    except OSError as exc:
+        raise _refused(path, exc) from exc
     finally:
         os.close(descriptor)
 

@@ -12,8 +12,8 @@ import os
 import re
 import stat
 from array import array
-from collections.abc import Iterator
-from itertools import compress
+from collections.abc import Iterator, Sequence
+from itertools import compress, repeat
 from pathlib import Path
 from typing import Literal
 
@@ -24,8 +24,10 @@ EVERYBODY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 _KIND_AND_READABLE = stat.S_IFMT(0o177777) | EVERYBODY
 _PLAIN = stat.S_IFREG | EVERYBODY
-_PLAIN_NAME = re.compile(r"sha256[:_][0-9a-f]{64}")
+_DIGEST_NAME = re.compile(r"sha256[:_][0-9a-f]{64}")
+_STARTS = ("sha256:", "sha256_")
 _SIGN = len("sha256")
+_LEFT = len("sh:")
 _BY_DESCRIPTOR = os.scandir in os.supports_fd
 _FOLDER_FLAGS = (
     os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -50,29 +52,40 @@ def look_at_blobs(directory: Path, area: Literal["wasm", "data"]) -> tuple[Plain
     names: list[str] = []
     sizes, times = array("q"), array("q")
     odd: set[str] = set()
-    is_plain = _PLAIN_NAME.fullmatch
     with _opened(directory) as place, os.scandir(place) as found:
         for entry in found:
-            name = entry.name
-            if is_plain(name):
-                try:
-                    info = entry.stat(follow_symlinks=False)
-                    size = info.st_size
-                    if info.st_mode & _KIND_AND_READABLE == _PLAIN and info.st_nlink == 1 and size:
-                        times.append(info.st_mtime_ns)  # the first, since it may not fit
-                        sizes.append(size)
-                        names.append(name)
-                        continue
-                except (OSError, OverflowError):
-                    pass
-            odd.add(name)
-    signs = [name[_SIGN] for name in names]
-    alike = [sign == signs[0] for sign in signs]
-    if not all(alike):
+            try:
+                info = entry.stat(follow_symlinks=False)
+                size = info.st_size
+                if info.st_mode & _KIND_AND_READABLE == _PLAIN and info.st_nlink == 1 and size:
+                    times.append(info.st_mtime_ns)  # the first, since it may not fit
+                    sizes.append(size)
+                    names.append(entry.name)
+                    continue
+            except (OSError, OverflowError):
+                pass
+            odd.add(entry.name)
+    if not _are_digests(names):
+        signs = [name[_SIGN] if _DIGEST_NAME.fullmatch(name) else None for name in names]
+        usual = next(filter(None, signs), "")
+        alike = [sign == usual for sign in signs]
         odd.update(name for name, plain in zip(names, alike, strict=True) if not plain)
         names = list(compress(names, alike))
         sizes, times = (array("q", compress(column, alike)) for column in (sizes, times))
     return PlainBlobs(os.fspath(directory), area, names, sizes, times), odd
+
+
+def _are_digests(names: Sequence[str]) -> bool:
+    """Whether all names are SHA-256 digests in one spelling; asked of all at once, which is far quicker.
+
+    Each is as long as a digest and begins like one. And what is left of all of them without hex digits is
+    what is left of as many beginnings, so nothing but such digits follows.
+    """
+    start = names[0][: _SIGN + 1] if names else ""
+    if start not in _STARTS or set(map(len, names)) != {len(start) + 64}:
+        return not names
+    left = "".join([start, *names]).encode("utf-8", "replace").translate(None, b"0123456789abcdef")
+    return left == left[:_LEFT] * (len(names) + 1) and all(map(str.startswith, names, repeat(start)))
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import re
 from array import array
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, repeat
 from operator import xor
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ _SPACE = r"[ \t\n\r]*"
 _START = re.compile(rf'"layers"{_SPACE}:{_SPACE}\[(?={_SPACE}\{{)'.encode())
 _BETWEEN = re.compile(rf"\}}{_SPACE},{_SPACE}\{{".encode())
 _END = "\0"  # of a text, since no text has it
+_UNKNOWN = -1
 _SIZE = rf'"size"{_SPACE}:{_SPACE}(0|[1-9][0-9]{{0,17}})'
 _LAYERS = re.compile(
     rf'(?:\A|(?<={_END})){_SPACE}"mediaType"{_SPACE}:{_SPACE}"([ !#-\[\]-~]*)"{_SPACE},{_SPACE}'
@@ -108,14 +109,14 @@ class LayerTexts:
             return None
         if not isinstance(manifest, Manifest) or manifest.layers:
             return None
-        numbers = list(map(self._numbers.get, texts))
-        if None in numbers:
-            unknown = [text for text, number in zip(texts, numbers, strict=True) if number is None]
+        numbers = list(map(self._numbers.get, texts, repeat(_UNKNOWN)))
+        if min(numbers) == _UNKNOWN:
+            unknown = [text for text, number in zip(texts, numbers, strict=True) if number == _UNKNOWN]
             if not self._learn(list(dict.fromkeys(unknown))):
                 return None
             learned = map(self._numbers.__getitem__, unknown)
-            numbers = [next(learned) if number is None else number for number in numbers]
-        return self._known(manifest, array("q", numbers))  # type: ignore[arg-type]  # none is None by now
+            numbers = [next(learned) if number == _UNKNOWN else number for number in numbers]
+        return self._known(manifest, array("q", numbers))
 
     def _known(self, manifest: Manifest, numbers: array[int]) -> KnownLayers | None:
         config = manifest.config
@@ -150,12 +151,13 @@ class LayerTexts:
             self._applications.update(number for number, role in roles if role == "application")
         self.layers.extend(media_types, digests, sizes)
         before = len(self._layer_sizes)
-        first = list(map(self._layer_sizes.setdefault, digests, sizes))
-        in_configs = list(map(self._config_sizes.get, digests, sizes))
-        if len(self._layer_sizes) < before + len(sizes) or any(map(self._config_sizes.__contains__, digests)):
-            self._one_text_each = False
-        if first != sizes or in_configs != sizes:
+        if list(map(self._layer_sizes.setdefault, digests, sizes)) != sizes:
             self._two_sizes = True
+        if len(self._layer_sizes) < before + len(sizes):
+            self._one_text_each = False
+        if any(map(self._config_sizes.__contains__, digests)):
+            self._one_text_each = False
+            self._two_sizes |= list(map(self._config_sizes.get, digests, sizes)) != sizes
 
     def _note_config(self, digest: str, size: int) -> None:
         known = self._layer_sizes.get(digest)

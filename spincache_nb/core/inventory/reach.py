@@ -36,7 +36,7 @@ class Reach:
     Attributes
     ----------
     uses : dict
-        By area and digest: the stored blobs that the app needs, plain layers excepted.
+        By area and digest: the stored blobs that the app needs; of plain layers perhaps some.
     missing : dict
         By area and digest: what is not where Spin looks for it.
     archives : dict
@@ -66,7 +66,7 @@ class Reach:
 
     def use(self, blob: StoredBlob, via: Via) -> None:
         """Note that the app needs a stored blob; what was noted first stays."""
-        if blob.digest is not None and not self._is_plain(blob.area, blob.digest):
+        if blob.digest is not None:
             self.uses.setdefault((blob.area, blob.digest), Use(self.user, blob, blob.digest, via))
 
     def _is_plain(self, area: Area, digest: Digest) -> bool:

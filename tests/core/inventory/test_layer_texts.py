@@ -99,6 +99,7 @@ ONE = json.dumps(layer(1), separators=(",", ":"))
         f'{{"schemaVersion":2,"layers":[{ONE}]}}',
         f'\ufeff{{"schemaVersion":2,"config":{json.dumps(CONFIG)},"layers":[{ONE}]}}',
         f'{{"schemaVersion":2,"x":NaN,"config":{json.dumps(CONFIG)},"layers":[{ONE}]}}',
+        f'{{"schemaVersion":2,"config":{json.dumps(CONFIG)},"layers":[{{{ONE[1:-1]}\0{ONE[1:-1]}}},{{}}]}}',
         f'"layers":[{ONE}]',
         "",
     ],
