@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -167,7 +166,9 @@ class Manifest:
         total
             A quicker way to `total_bytes`, if there is one.
         """
-        made = copy.copy(self)
+        made = object.__new__(Manifest)
+        for name in Manifest.__slots__:  # as `copy.copy` does in ten times as long
+            object.__setattr__(made, name, getattr(self, name))
         object.__setattr__(made, "layers", layers)
         object.__setattr__(made, "application", application or self.application)
         object.__setattr__(made, "_total", total)

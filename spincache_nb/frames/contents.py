@@ -269,8 +269,8 @@ def files_of(found: Found) -> pd.DataFrame:
 
 def _components(found: Found) -> Iterator[_OfComponent]:
     for name, app in found.apps():
-        blobs = {(use.area, use.digest): use.blob for use in app.uses}
         listed = app.locked_app.components if app.locked_app is not None else ()
+        blobs = {(use.blob.area, use.digest): use.blob for use in app.uses} if listed else {}
         for component in sorted(listed, key=lambda one: one.id):
             source = component.source.digest
             stored = blobs.get(("wasm", source), blobs.get(("data", source))) if source is not None else None

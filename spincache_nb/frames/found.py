@@ -14,7 +14,7 @@ import pandas as pd
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.inventory import CachedApp, Inventory, Use, take_inventory
-from spincache_nb.frames.long import LayerColumns, UseColumns
+from spincache_nb.frames.long import LayerColumns, LayerRanks, UseColumns
 from spincache_nb.frames.schemas import CACHE, Picked, Schema, from_columns, several
 
 Caches: TypeAlias = Cache | Iterable[Cache]
@@ -63,7 +63,7 @@ class Found:
     @cached_property
     def layers(self) -> LayerColumns:
         """The layers of all apps; made once, for several frames."""
-        return LayerColumns([app.layers for _, app in self.apps()])
+        return LayerColumns([app.layers for _, app in self.apps()], self._ranks)
 
     @cached_property
     def users(self) -> list[User]:
@@ -78,7 +78,11 @@ class Found:
     @cached_property
     def uses(self) -> UseColumns:
         """What all `users` need; made once, for several frames."""
-        return UseColumns([user.uses for user in self.users])
+        return UseColumns([user.uses for user in self.users], self._ranks)
+
+    @cached_property
+    def _ranks(self) -> LayerRanks:
+        return LayerRanks()
 
     def frame(
         self, schema: Schema, caches: Iterable[str] | Picked, columns: Mapping[str, Iterable[Any]]

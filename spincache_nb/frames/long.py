@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,24 @@ from spincache_nb.core.inventory.layer_texts import LayerTexts
 from spincache_nb.core.inventory.numbered import NumberedLayers
 from spincache_nb.core.inventory.plain import NO_BLOB
 from spincache_nb.core.manifest import Manifest, role_of
-from spincache_nb.frames.picking import Places, Ranked, in_order, picked
+from spincache_nb.frames.picking import Places, Ranked, picked
 
 Integers = npt.NDArray[np.int64]
 _AREAS = ("data", "wasm")
 _VIAS = ("layer", "archive member", "content ref", "spin.toml", "environment lock")
+
+
+class LayerRanks:
+    """The digests of layers in order, found out once for several frames."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[NumberedLayers, Ranked]] = {}
+
+    def of(self, layers: NumberedLayers) -> Ranked:
+        """Digests of layers by their numbers."""
+        if id(layers) not in self._found:
+            self._found[id(layers)] = layers, Ranked.of(layers.digests)
+        return self._found[id(layers)][1]
 
 
 class LayerColumns:
@@ -33,6 +46,8 @@ class LayerColumns:
     ----------
     layers
         Those of each app.
+    ranks
+        What is known of digests by now.
 
     Attributes
     ----------
@@ -44,7 +59,7 @@ class LayerColumns:
         Columns.
     """
 
-    def __init__(self, layers: Sequence[Sequence[CachedLayer]]) -> None:
+    def __init__(self, layers: Sequence[Sequence[CachedLayer]], ranks: LayerRanks) -> None:
         lengths = np.fromiter(map(len, layers), np.int64, len(layers))
         self.owners: Places = np.repeat(np.arange(len(layers), dtype=np.intp), lengths)
         self.positions: Integers = np.arange(len(self.owners)) - np.repeat(
@@ -52,7 +67,7 @@ class LayerColumns:
         )
         self.stored = np.concatenate([np.empty(0, bool), *map(_stored, layers)])
         known, places = _numbered(layers)
-        digests = Ranked.of(known.digests)
+        digests = ranks.of(known)
         self._known, self._numbers = known, places
         self._one_number_each = len(digests.distinct) == len(known)
         self.digests = digests.picked(places)
@@ -111,15 +126,14 @@ def _stored(layers: Sequence[CachedLayer]) -> npt.NDArray[np.bool_]:
 
 
 class _Needed(NamedTuple):
-    """What rows of uses say, user by user; `blobs` are places in `digests` and the columns after it."""
+    """What rows of uses say, user by user; `digests` are places in `texts`, distinct and in order."""
 
     owners: Places
-    blobs: Places
-    digests: Sequence[str]
+    digests: Places
+    texts: npt.NDArray[Any]
     areas: Places
     sizes: Integers
     vias: Places
-    order: Places | None = None
 
 
 class UseColumns:
@@ -129,6 +143,8 @@ class UseColumns:
     ----------
     uses
         Those of each user.
+    ranks
+        What is known of digests by now.
 
     Attributes
     ----------
@@ -140,7 +156,7 @@ class UseColumns:
         Columns.
     """
 
-    def __init__(self, uses: Sequence[Sequence[Use]]) -> None:
+    def __init__(self, uses: Sequence[Sequence[Use]], ranks: LayerRanks) -> None:
         self._users = len(uses)
         of_layers: dict[int, list[tuple[int, LayerUses]]] = {}
         others: list[int] = []
@@ -149,36 +165,38 @@ class UseColumns:
                 of_layers.setdefault(id(some.placed), []).append((user, some))
             else:
                 others.append(user)
-        parts = [_of_layers(pairs) for pairs in of_layers.values()]
+        parts = [_of_layers(pairs, ranks) for pairs in of_layers.values()]
         if others or not parts:
             parts.append(_of_uses(others, [uses[user] for user in others]))
         rows = parts[0] if len(parts) == 1 else _joined(parts)
         self.owners = rows.owners
-        self.digests = Ranked.of(rows.digests, rows.order).picked(rows.blobs)
-        self.areas = picked(_AREAS, rows.areas[rows.blobs])
-        self.sizes = rows.sizes[rows.blobs]
-        self.vias = picked(_VIAS, rows.vias[rows.blobs])
+        self.digests = picked(rows.texts, rows.digests)._replace(in_order=True)
+        self.areas = picked(_AREAS, rows.areas)
+        self.sizes = rows.sizes
+        self.vias = picked(_VIAS, rows.vias)
 
     def totals(self) -> Integers:
         """Bytes that each of the users needs."""
         return _sums(self.owners, self.sizes, self._users)
 
 
-def _of_layers(users: Sequence[tuple[int, LayerUses]]) -> _Needed:
+def _of_layers(users: Sequence[tuple[int, LayerUses]], ranks: LayerRanks) -> _Needed:
     """Rows of users of whom it is only known which layers they have: each blob once, in order."""
     placed = users[0][1].placed
-    table = placed.table
     layers = np.concatenate([np.asarray(some.layers, np.int64) for _, some in users])
     owners = np.repeat([user for user, _ in users], [len(some.layers) for _, some in users])
-    blobs = np.asarray(placed.blobs, np.int64)[layers]
-    plain = blobs != NO_BLOB
-    order = in_order(table.digests)
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
-    owners, ranked = _distinct(owners[plain], ranks[blobs[plain]])
-    areas = (np.arange(len(order)) >= table.first_wasm).astype(np.intp)
-    sizes, vias = np.asarray(table.sizes, np.int64), np.zeros(len(order), np.intp)
-    return _Needed(owners, order[ranked], table.digests, areas, sizes, vias, order)
+    blob_of_layer = np.asarray(placed.blobs, np.int64)
+    plain = blob_of_layer != NO_BLOB
+    if not plain.all():
+        owners, layers = owners[plain[layers]], layers[plain[layers]]
+    ranked = ranks.of(placed.layers)
+    in_wasm = blob_of_layer >= placed.table.first_wasm
+    order = 2 * ranked.ranks[: len(plain)] + in_wasm  # of blobs, by digest and area
+    owners, needed = _distinct(owners, order[layers])
+    blobs = np.zeros(2 * len(ranked.distinct), np.int64)
+    blobs[order[plain]] = blob_of_layer[plain]
+    sizes = np.asarray(placed.table.sizes, np.int64)[blobs[needed]]
+    return _Needed(owners, needed >> 1, ranked.distinct, needed & 1, sizes, np.zeros(len(needed), np.intp))
 
 
 def _distinct(owners: Integers, numbers: Integers) -> tuple[Integers, Integers]:
@@ -204,10 +222,11 @@ def _sums(owners: Integers, sizes: Integers, count: int) -> Integers:
 
 def _of_uses(users: Sequence[int], uses: Sequence[Sequence[Use]]) -> _Needed:
     rows = [use for some in uses for use in some]
+    ranked = Ranked.of([str(use.digest) for use in rows])
     return _Needed(
         np.repeat(np.array(users, np.int64), [len(some) for some in uses]),
-        np.arange(len(rows)),
-        [str(use.digest) for use in rows],
+        ranked.ranks,
+        ranked.distinct,
         np.array([_AREAS.index(use.area) for use in rows], np.intp),
         np.array([use.stored_bytes for use in rows], np.int64),
         np.array([_VIAS.index(use.via) for use in rows], np.intp),
@@ -216,15 +235,19 @@ def _of_uses(users: Sequence[int], uses: Sequence[Sequence[Use]]) -> _Needed:
 
 def _joined(parts: Sequence[_Needed]) -> _Needed:
     """Rows of all users in the order of the users."""
-    starts = np.cumsum([0, *(len(part.digests) for part in parts)])
-    owners = np.concatenate([part.owners for part in parts])
-    blobs = np.concatenate([part.blobs + start for part, start in zip(parts, starts, strict=False)])
+    ranked = Ranked.of([text for part in parts for text in part.texts])
+    starts = np.cumsum([0, *(len(part.texts) for part in parts)])
+    digests = [ranked.ranks[part.digests + start] for part, start in zip(parts, starts, strict=False)]
+    owners, areas, sizes, vias = (
+        np.concatenate(columns)
+        for columns in zip(*((part.owners, part.areas, part.sizes, part.vias) for part in parts), strict=True)
+    )
     by_user = np.argsort(owners, kind="stable")
     return _Needed(
         owners[by_user],
-        blobs[by_user],
-        [digest for part in parts for digest in part.digests],
-        np.concatenate([part.areas for part in parts]),
-        np.concatenate([part.sizes for part in parts]),
-        np.concatenate([part.vias for part in parts]),
+        np.concatenate(digests)[by_user],
+        ranked.distinct,
+        areas[by_user],
+        sizes[by_user],
+        vias[by_user],
     )

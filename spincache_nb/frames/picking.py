@@ -52,10 +52,9 @@ class Ranked(NamedTuple):
     ranks: Places
 
     @classmethod
-    def of(cls, texts: Sequence[str], order: Places | None = None) -> Ranked:
-        """Sort texts; `order` is what `in_order` gives, if that is known."""
-        if order is None:
-            order = in_order(texts)
+    def of(cls, texts: Sequence[str]) -> Ranked:
+        """Sort texts."""
+        order = in_order(texts)
         ascending = np.array(texts, object)[order]
         new = np.ones(len(texts), bool)
         new[1:] = ascending[1:] != ascending[:-1]

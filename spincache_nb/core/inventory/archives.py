@@ -16,6 +16,7 @@ from spincache_nb.core.inventory.model import CachedApp, Inventory
 from spincache_nb.core.inventory.needs import blobs_needed
 from spincache_nb.core.inventory.reach import Reach
 from spincache_nb.core.inventory.stored import StoredBlobs
+from spincache_nb.core.manifest import ARCHIVE
 from spincache_nb.errors import SpinCacheError
 
 
@@ -121,7 +122,7 @@ def unnamed_members(
     users: dict[Digest, list[CachedApp]] = {}
     for app in inventory.apps if sought else ():
         layers = app.manifest.layers if app.manifest is not None else ()
-        for archive in {layer.digest for layer in layers if layer.role == "archive"} & stored.keys():
+        for archive in {layer.digest for layer in layers if layer.media_type == ARCHIVE} & stored.keys():
             users.setdefault(archive, []).append(app)
     found: dict[str, set[Digest]] = {}
     for archive, apps in users.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,7 +38,7 @@ class Faults:
     """
 
     def __init__(self, root: Path, scanned: tuple[Problem, ...] = ()) -> None:
-        self.root = root
+        self._prefix = len(os.path.join(root, ""))  # noqa: PTH118 - text, since there may be many
         self._scanned = {problem.path: _Found(problem) for problem in scanned}
         self._found: dict[tuple[str, ...], _Found] = {}
 
@@ -92,7 +93,7 @@ class Faults:
 
     def relative(self, path: Path) -> str:
         """Path below the root, with ``/``, printable."""
-        return shown(path.relative_to(self.root).as_posix())
+        return shown(os.fspath(path)[self._prefix :].replace(os.sep, "/"))
 
     def problems(self) -> tuple[Problem, ...]:
         """All problems, sorted by path and kind."""

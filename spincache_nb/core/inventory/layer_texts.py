@@ -124,7 +124,7 @@ class LayerTexts:
         if self._two_sizes and not self._agree(config, numbers):
             return None
         application = None
-        if not self._applications.isdisjoint(numbers):
+        if self._applications and not self._applications.isdisjoint(numbers):
             last = next(number for number in reversed(numbers) if number in self._applications)
             application = self.layers.descriptor(last)
         total = partial(_sum, config, self.layers, numbers) if self._one_text_each else None

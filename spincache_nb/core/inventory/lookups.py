@@ -84,11 +84,13 @@ class BlobTable:
         By number, in bytes.
     """
 
-    __slots__ = ("_ends", "_numbers", "_parts", "digests", "sizes")
+    __slots__ = ("_blobs", "_ends", "_numbers", "_parts", "_ranks", "digests", "sizes")
 
     def __init__(self, parts: Iterable[Sequence[StoredBlob]]) -> None:
         self._parts = [part for part in parts if part]
         self._ends = list(accumulate(map(len, self._parts)))
+        self._blobs: list[StoredBlob] | None = None
+        self._ranks: array[int] | None = None
         self._numbers: dict[Area, dict[str, int]] = {}
         digests = [*map(_digests, self._parts)]
         self.digests = digests[0] if len(digests) == 1 else [text for some in digests for text in some]
@@ -98,6 +100,21 @@ class BlobTable:
 
     def __len__(self) -> int:
         return len(self.digests)
+
+    def blobs(self) -> list[StoredBlob]:
+        """All of them by number: made at once, and kept."""
+        if self._blobs is None:
+            self._blobs = [blob for part in self._parts for blob in part]
+        return self._blobs
+
+    def ranks(self) -> array[int]:
+        """Of each blob its place when they are sorted by digest and area; found out once."""
+        if self._ranks is None:
+            ranks = array("q", bytes(8 * len(self)))
+            for rank, number in enumerate(sorted(range(len(self)), key=self.digests.__getitem__)):
+                ranks[number] = rank  # of two of one digest the one in data/ comes first already
+            self._ranks = ranks
+        return self._ranks
 
     def blob(self, number: int) -> StoredBlob:
         """Give a blob by its number."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.inventory.allocation import no_collections
 from spincache_nb.core.later import Rows
 from spincache_nb.core.manifest import Descriptor
 
@@ -29,6 +30,7 @@ class NumberedLayers:
         self.digests: list[str] = []
         self.sizes = array("q")
         self._descriptors: dict[int, Descriptor] = {}
+        self._all: list[Descriptor] = []
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -57,6 +59,13 @@ class NumberedLayers:
             return self._descriptors.setdefault(number, made)
         return self._descriptors[number]
 
+    def descriptors(self) -> list[Descriptor]:
+        """All descriptors by number, for who goes through very many."""
+        if len(self._all) < len(self):
+            with no_collections():
+                self._all = list(map(self.descriptor, range(len(self))))
+        return self._all
+
 
 class NumberedDescriptors(Rows[Descriptor]):
     """The layers of one manifest.
@@ -77,6 +86,9 @@ class NumberedDescriptors(Rows[Descriptor]):
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def __iter__(self) -> Iterator[Descriptor]:
+        return map(self._known.descriptors().__getitem__, self._numbers)
 
     def row(self, place: int) -> Descriptor:
         """Give one of them."""

@@ -24,6 +24,8 @@ class PlacedLayers(NamedTuple):
 
     Parameters
     ----------
+    layers
+        All layers by number; by now there may be more.
     table
         The blobs that look-ups found.
     blobs
@@ -32,13 +34,14 @@ class PlacedLayers(NamedTuple):
         Numbers of the layers that are not plain.
     """
 
+    layers: NumberedLayers
     table: BlobTable
     blobs: array[int]
     odd: set[int]
 
     def odd_among(self, layers: Iterable[int]) -> list[int]:
         """Numbers of those layers that are not plain, each once and in their order."""
-        if self.odd.isdisjoint(layers):
+        if not self.odd or self.odd.isdisjoint(layers):
             return []
         return list(dict.fromkeys(number for number in layers if number in self.odd))
 
@@ -65,13 +68,13 @@ class PlainLayers:
         self._stored = stored
         self.layers = layers
         self._state = -1
-        self._placed = PlacedLayers(BlobTable(()), array("q"), set())
+        self._placed = PlacedLayers(layers, BlobTable(()), array("q"), set())
 
     def placed(self) -> PlacedLayers:
         """Say which blobs all layers are that have a number by now."""
         if self._state != self._stored.changes:  # begin anew, and leave to others what they have
             self._state = self._stored.changes
-            self._placed = PlacedLayers(self._stored.table(), array("q"), set())
+            self._placed = PlacedLayers(self.layers, self._stored.table(), array("q"), set())
         if len(self._placed.blobs) < len(self.layers):
             self._place(self._placed)
         return self._placed

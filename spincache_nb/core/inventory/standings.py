@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.cache.blobs import PlainBlobs
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.inventory.allocation import no_collections
 from spincache_nb.core.later import Later
 from spincache_nb.core.manifest import Area
 
 Standing = Literal["referenced", "unreferenced", "temporary", "misnamed"]
+_STANDINGS: tuple[Standing, Standing] = ("unreferenced", "referenced")
+"""Of a blob that is found by its digest, by whether somebody needs it."""
 
 
 class InventoriedBlob(NamedTuple):
@@ -56,7 +60,7 @@ class Needed:
 
     def standing(self, area: Area, digest: str) -> Standing:
         """Whether a blob that is found by its digest is needed."""
-        return "referenced" if digest in self.in_area(area) else "unreferenced"
+        return _STANDINGS[digest in self.in_area(area)]
 
 
 class InventoriedBlobs(Later[InventoriedBlob]):
@@ -88,7 +92,8 @@ def _sorted(
     plain: Sequence[PlainBlobs], odd: Sequence[InventoriedBlob], needed: Needed
 ) -> list[InventoriedBlob]:
     rows = [*odd]
-    for some in plain:
-        for blob, digest in zip(some, some.digests, strict=True):
-            rows.append(InventoriedBlob(blob, blob.digest, needed.standing(some.area, digest)))
+    with no_collections():
+        for some in plain:
+            standings = map(_STANDINGS.__getitem__, map(needed.in_area(some.area).__contains__, some.digests))
+            rows += map(InventoriedBlob, some, map(attrgetter("digest"), some), standings)
     return sorted(rows, key=lambda one: (one.blob.area, one.blob.name))

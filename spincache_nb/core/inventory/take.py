@@ -250,6 +250,8 @@ class _Taking:
 
     def check_scanned(self, reaches: Iterable[Reach]) -> None:
         """Say whom the walk's problems concern, and drop those that have gone since."""
+        if not self.scan.problems:
+            return
         folders = {self.faults.relative(reach.documents.tag.path): reach.user for reach in reaches}
         for problem in self.scan.problems:
             if not _still_there(self.cache.path / problem.path, problem):

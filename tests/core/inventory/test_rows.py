@@ -11,6 +11,7 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.inventory import CachedLayer, LayerUses, ManifestLayers, Use
 from spincache_nb.core.inventory.layer_texts import LayerTexts
 from spincache_nb.core.inventory.lookups import BlobTable
+from spincache_nb.core.inventory.numbered import NumberedLayers
 from spincache_nb.core.inventory.plain import PlacedLayers
 from spincache_nb.core.manifest import DATA, Descriptor
 
@@ -20,7 +21,7 @@ DESCRIPTORS = [Descriptor(DATA, one, 5) for one in DIGESTS]
 
 
 def test_layer_uses_are_uses_of_the_table() -> None:
-    placed = PlacedLayers(BlobTable([BLOBS]), array("q", [2, -1, 0, 1]), {1})
+    placed = PlacedLayers(NumberedLayers(), BlobTable([BLOBS]), array("q", [2, -1, 0, 1]), {1})
     uses = LayerUses("r", array("q", [0, 1, 2, 0]), placed)
     expected = (Use("r", BLOBS[0], DIGESTS[0], "layer"), Use("r", BLOBS[2], DIGESTS[2], "layer"))
     assert tuple(uses) == expected == uses
@@ -34,7 +35,9 @@ def test_layer_uses_are_uses_of_the_table() -> None:
 def test_layer_uses_are_sorted_by_digest_then_area() -> None:
     wasm = [blob._replace(area="wasm") for blob in BLOBS[1:]]
     table = BlobTable([BLOBS[::-1], wasm])
-    uses = LayerUses("r", array("q", [4, 3, 2, 1, 0]), PlacedLayers(table, array("q", range(5)), set()))
+    uses = LayerUses(
+        "r", array("q", [4, 3, 2, 1, 0]), PlacedLayers(NumberedLayers(), table, array("q", range(5)), set())
+    )
     assert [use.blob for use in uses] == [BLOBS[0], BLOBS[1], wasm[0], BLOBS[2], wasm[1]]
     assert [table.numbers("wasm")[str(digest)] for digest in DIGESTS[1:]] == [3, 4]
     assert (table.first_wasm, len(table)) == (3, 5)
