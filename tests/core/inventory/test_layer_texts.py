@@ -32,8 +32,11 @@ def as_parsed(data: bytes) -> bool:
     found = LayerTexts().parse(data)
     if found is not None:
         manifest = found.manifest
-        assert manifest.application == parse_manifest(data, where="").application  # type: ignore[union-attr]
-        assert manifest.application == parse_manifest(data, where="").application  # type: ignore[union-attr]
+        expected = parse_manifest(data, where="")
+        assert (manifest, hash(manifest), repr(manifest)) == (expected, hash(expected), repr(expected))
+        assert manifest.application == expected.application  # type: ignore[union-attr]
+        assert manifest.total_bytes == expected.total_bytes  # type: ignore[union-attr]
+        assert (list(manifest.layers), manifest.layers[-1]) == (list(expected.layers), expected.layers[-1])  # type: ignore[union-attr]
     return found is not None
 
 
