@@ -116,10 +116,21 @@ def all_needs(frames: Frames, *, only: str | None = None) -> list[Need]:
     list of Need
         Each once, sorted.
     """
-    named = {need for need in _named(frames) if only in (None, need.digest)}
-    explained = {(need.user, need.digest) for need in named if need.need != "layer"}
-    further = {need for need in _from_uses(frames, explained) if only in (None, need.digest)}
-    return sorted(named | further, key=lambda need: (need.digest, need.user, need.need, need.chain))
+    needs = set(each_need(frames, only=only))
+    return sorted(needs, key=lambda need: (need.digest, need.user, need.need, need.chain))
+
+
+def each_need(frames: Frames, *, only: str | None = None) -> Iterator[Need]:
+    """Give the reasons for every digest, or for one, in no order, some perhaps twice; see `all_needs`."""
+    explained: set[tuple[str, str]] = set()
+    for need in _named(frames):
+        if only in (None, need.digest):
+            if need.need != "layer":
+                explained.add((need.user, need.digest))
+            yield need
+    for need in _from_uses(frames, explained):
+        if only in (None, need.digest):
+            yield need
 
 
 def _named(frames: Frames) -> Iterator[Need]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from spincache_nb.analysis.inputs import (
     users_by_blob,
 )
 from spincache_nb.analysis.labels import some_of
-from spincache_nb.analysis.needs import NEEDED, Need, all_needs
+from spincache_nb.analysis.needs import NEEDED, Need, each_need
 from spincache_nb.analysis.schemas import (
     SHARED_BYTES_SCHEMA,
     SHARING_SCHEMA,
@@ -67,17 +67,20 @@ def sharing(source: Source) -> pd.DataFrame:
     frames = bundle(source, *NEEDED)
     apps = app_references(frames.need("apps"))
     manifests = _manifest_of_app(frames)
-    names = _names(all_needs(frames))
     sizes = bytes_by_blob(frames.need("uses"))
     users: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
     for (digest, area), found in users_by_blob(frames.need("uses")).items():
         users[digest][area] = found
+    together: dict[str, frozenset[str]] = {
+        digest: frozenset().union(*by_area.values()) for digest, by_area in users.items()
+    }
+    names = names_by_digest(each_need(frames), together)
     lines = []
     for digest, by_area in users.items():
-        everyone = frozenset().union(*by_area.values())
+        everyone = together[digest]
         stored = sum(sizes[digest, area] for area in by_area)
         needed = sum(sizes[digest, area] * len(found) for area, found in by_area.items())
-        called = sorted({name for user in everyone for name in names.get((user, digest), ())})
+        called = sorted(names.get(digest, ()))
         distinct = {manifests[user] for user in everyone if user in manifests}
         lines.append(
             (
@@ -97,20 +100,34 @@ def sharing(source: Source) -> pd.DataFrame:
     return build(SHARING_SCHEMA, lines)
 
 
-def _names(needs: Iterable[Need]) -> dict[tuple[str, str], set[str]]:
-    """Name digests as people do: files by path, sources and dependencies as such, all else by what it is."""
-    best: dict[tuple[str, str], set[str]] = defaultdict(set)
-    fallback: dict[tuple[str, str], set[str]] = defaultdict(set)
+def names_by_digest(needs: Iterable[Need], users: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    """Name digests as people do: files by path, sources and dependencies as such, all else by what it is.
+
+    Parameters
+    ----------
+    needs
+        Reasons for digests, in any order.
+    users
+        Of each digest, who needs it; what others call it does not count.
+    """
+    names: dict[str, set[str]] = defaultdict(set)
+    named: set[tuple[str, str]] = set()
+    others: list[tuple[str, str, str]] = []
     for need in needs:
-        if need.need in ("file", "dependency"):
-            best[need.user, need.digest].add(need.name)
-        elif need.need == "component":
-            best[need.user, need.digest].add(f"component {need.component}")
+        if need.user not in users.get(need.digest, ()):
+            continue
+        if need.need in ("file", "dependency", "component"):
+            name = f"component {need.component}" if need.need == "component" else need.name
+            names[need.digest].add(name)
+            named.add((need.user, need.digest))
         elif need.need == "layer":
-            fallback[need.user, need.digest].add(need.name.partition("(")[2].rstrip(")") + " layer")
+            others.append((need.user, need.digest, need.name.partition("(")[2].rstrip(")") + " layer"))
         else:
-            fallback[need.user, need.digest].add(need.need)
-    return {**fallback, **best}
+            others.append((need.user, need.digest, need.need))
+    for user, digest, name in others:
+        if (user, digest) not in named:
+            names[digest].add(name)
+    return names
 
 
 def _manifest_of_app(frames: Frames) -> dict[str, str]:

@@ -12,9 +12,9 @@ import pandas as pd
 
 from spincache_nb.analysis.disk_use import KINDS, disk_files
 from spincache_nb.analysis.inputs import Frames, rows
-from spincache_nb.analysis.needs import all_needs
+from spincache_nb.analysis.needs import each_need
 from spincache_nb.analysis.savings import manifests_of, members_of
-from spincache_nb.analysis.shared import _names as names_of_uses
+from spincache_nb.analysis.shared import names_by_digest
 from spincache_nb.fleet import keys, tables
 from spincache_nb.fleet.columns import (
     Columns,
@@ -139,11 +139,11 @@ def manifest_numbers(apps: pd.DataFrame, layers_digests: Sequence[bytes]) -> lis
 
 def _names(frames: Frames) -> dict[bytes, set[str]]:
     """Give the names that stored and used digests go by."""
-    called = names_of_uses(all_needs(frames))
-    found: dict[bytes, set[str]] = defaultdict(set)
+    users: dict[str, set[str]] = defaultdict(set)
     for user, digest in rows(frames.need("uses"), "user", "digest"):
-        found[keys.raw(digest)] |= called.get((user, digest), set())
-    return found
+        users[digest].add(user)
+    called = names_by_digest(each_need(frames), users)
+    return {keys.raw(digest): called.get(digest, set()) for digest in users}
 
 
 def _blobs(blobs: pd.DataFrame, known: Mapping[bytes, int]) -> Columns:
