@@ -300,9 +300,12 @@ class StoredBeside:
     def __init__(self, path: Path, data: bytes) -> None:
         self.path, self.data = path, data
 
-    def answer(self, call: Call) -> bool:
+    def store(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_bytes(self.data)
+
+    def answer(self, call: Call) -> bool:
+        self.store()
         return call.honest().answer(call)
 
 
@@ -326,10 +329,9 @@ def test_file_of_another_that_came_first_keeps_its_inode(
     inodes: list[int] = []
 
     class Beside(StoredBeside):
-        def answer(self, call: Call) -> bool:
-            going = super().answer(call)
+        def store(self) -> None:
+            super().store()
             inodes.append(self.path.stat().st_ino)
-            return going
 
     path = one_source(project, offer(hostile, A))
     hostile.on("*.wasm", Beside(target, A))
