@@ -1,6 +1,7 @@
 """Isolation for every test and the servers that tests may ask for; see ``tests/support``."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,5 +23,8 @@ settings.load_profile("spincache")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register isolation and fixtures for the whole session, doctests of the package included."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # As a shell has it for what it runs behind an &: programs under test would ignore Ctrl-C, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(isolation, "spincache-isolation")
     config.pluginmanager.register(fixtures, "spincache-fixtures")
