@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.inventory import InventoriedBlob, InventoriedBlobs
+from spincache_nb.core.inventory import InventoriedBlob, InventoriedBlobs, Standing
 from spincache_nb.core.manifest import Area
 from spincache_nb.frames.picking import in_order
 from spincache_nb.frames.times import nanoseconds
 
-STANDINGS = ("misnamed", "referenced", "temporary", "unreferenced")
+STANDINGS: tuple[Standing, ...] = tuple(sorted(get_args(Standing)))
 _REFERENCED, _UNREFERENCED = STANDINGS.index("referenced"), STANDINGS.index("unreferenced")
 _NO_TIME = np.iinfo(np.int64).min
 """NaT, as numpy stores it."""

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.inventory import CachedLayer, LayerUses, ManifestLayers, Use
+from spincache_nb.core.inventory import CachedLayer, LayerUses, ManifestLayers, Use, Via
 from spincache_nb.core.inventory.layer_texts import LayerTexts
 from spincache_nb.core.inventory.numbered import NumberedLayers
 from spincache_nb.core.inventory.plain import NO_BLOB
 from spincache_nb.core.manifest import Manifest, role_of
-from spincache_nb.frames.picking import Places, Ranked, picked
+from spincache_nb.frames.picking import AREAS_IN_ORDER, Places, Ranked, picked
 
 Integers = npt.NDArray[np.int64]
-_AREAS = ("data", "wasm")
-_VIAS = ("layer", "archive member", "content ref", "spin.toml", "environment lock")
+_VIAS: tuple[Via, ...] = get_args(Via)
 
 
 class LayerRanks:
@@ -171,7 +170,7 @@ class UseColumns:
         rows = parts[0] if len(parts) == 1 else _joined(parts)
         self.owners = rows.owners
         self.digests = picked(rows.texts, rows.digests)._replace(in_order=True)
-        self.areas = picked(_AREAS, rows.areas)
+        self.areas = picked(AREAS_IN_ORDER, rows.areas)
         self.sizes = rows.sizes
         self.vias = picked(_VIAS, rows.vias)
 
@@ -227,7 +226,7 @@ def _of_uses(users: Sequence[int], uses: Sequence[Sequence[Use]]) -> _Needed:
         np.repeat(np.array(users, np.int64), [len(some) for some in uses]),
         ranked.ranks,
         ranked.distinct,
-        np.array([_AREAS.index(use.area) for use in rows], np.intp),
+        np.array([AREAS_IN_ORDER.index(use.area) for use in rows], np.intp),
         np.array([use.stored_bytes for use in rows], np.int64),
         np.array([_VIAS.index(use.via) for use in rows], np.intp),
     )

@@ -9,9 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spincache_nb.core.cache import AREAS
+from spincache_nb.core.manifest import Area
 from spincache_nb.frames.schemas import Picked
 
 Places = npt.NDArray[np.intp]
+
+AREAS_IN_ORDER: tuple[Area, ...] = tuple(sorted(AREAS))
+"""As rows are sorted."""
 
 
 def picked(values: Sequence[Any] | npt.NDArray[Any], places: Places) -> Picked:

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from spincache_nb.core.inventory import unnamed_members
-from spincache_nb.core.manifest import Area
 from spincache_nb.frames.blob_rows import STANDINGS, BlobColumns, columns_of_area
 from spincache_nb.frames.found import Caches, Found, Projects, find
-from spincache_nb.frames.picking import picked
+from spincache_nb.frames.picking import AREAS_IN_ORDER, picked
 from spincache_nb.frames.schemas import (
     BLOBS_SCHEMA,
     DISK_SCHEMA,
@@ -17,8 +16,6 @@ from spincache_nb.frames.schemas import (
     UNNAMED_SCHEMA,
     USES_SCHEMA,
 )
-
-_AREAS: tuple[Area, ...] = ("data", "wasm")
 
 
 def uses(caches: Caches, *, projects: Projects = ()) -> pd.DataFrame:
@@ -206,7 +203,7 @@ def uses_of(found: Found) -> pd.DataFrame:
 
 def blobs_of(found: Found) -> pd.DataFrame:
     """Make the frame of blobs from inventories."""
-    places = [(name, area, inventory.blobs) for name, inventory in found for area in _AREAS]
+    places = [(name, area, inventory.blobs) for name, inventory in found for area in AREAS_IN_ORDER]
     parts = [columns_of_area(blobs, area) for _, area, blobs in places]
     rows = BlobColumns.joined(parts)
     part_of = np.repeat(np.arange(len(parts)), [len(part.names) for part in parts])

@@ -145,23 +145,25 @@ def variables(svgs: Iterable[str]) -> tuple[str, str]:
 @cache
 def _followed(colour: str, ink: str, ground: str) -> str:
     """Give a variable for a mix of two colours; any other colour as it is."""
-    strength = _strength(colour, ink, ground)
-    if strength is None:
+    found = twins(colour, ink, ground)
+    if found is None:
         return colour
-    light, dark = _mix(strength, LIGHT_INK, LIGHT_GROUND), _mix(strength, DARK_INK, DARK_GROUND)
+    light, dark = found
     return f"var(--p-{light[1:]}-{dark[1:]}, {light})"
 
 
-def dark_of(colour: str) -> str | None:
-    """Give the dark twin of a mix of text and ground; None for any other colour.
+def twins(colour: str, ink: str = LIGHT_INK, ground: str = LIGHT_GROUND) -> tuple[str, str] | None:
+    """Give a mix of text and ground as light and as dark pages have it; None for any other colour.
 
     Examples
     --------
-    >>> dark_of("#1c2430"), dark_of("#fefefe"), dark_of("#0072b2"), dark_of("#ffffff")
-    ('#e4e9ef', '#171c23', None, None)
+    >>> twins("#1c2430"), twins("#fefefe"), twins("#0072b2"), twins("#ffffff")
+    (('#1c2430', '#e4e9ef'), ('#fefefe', '#171c23'), None, None)
     """
-    strength = _strength(colour, LIGHT_INK, LIGHT_GROUND)
-    return None if strength is None else _mix(strength, DARK_INK, DARK_GROUND)
+    strength = _strength(colour, ink, ground)
+    if strength is None:
+        return None
+    return _mix(strength, LIGHT_INK, LIGHT_GROUND), _mix(strength, DARK_INK, DARK_GROUND)
 
 
 def _strength(colour: str, ink: str, ground: str) -> float | None:

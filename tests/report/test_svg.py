@@ -32,18 +32,20 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize(
     "colour", [*(hue.lower() for hue in HUES), "#ffffff", "#000000", "#440154", "#fde725"]
 )
-def test_dark_of_leaves_colours_alone_that_are_no_mix(colour: str) -> None:
-    assert svg.dark_of(colour) is None
+def test_twins_leaves_colours_alone_that_are_no_mix(colour: str) -> None:
+    assert svg.twins(colour) is None
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.07, 0.15, 0.3, 0.35, 0.6, 0.7, 1.0])
-def test_dark_of_mixes_the_colours_of_a_dark_page_as_much(strength: float) -> None:
+def test_twins_mixes_the_colours_of_a_dark_page_as_much(strength: float) -> None:
     def mix(ink: str, ground: str) -> list[float]:
         return [strength * i + (1 - strength) * g for i, g in zip(to_rgb(ink), to_rgb(ground), strict=True)]
 
     light = "#" + "".join(f"{round(part * 255):02x}" for part in mix(svg.LIGHT_INK, svg.LIGHT_GROUND))
-    dark = svg.dark_of(light)
-    assert dark is not None
+    found = svg.twins(light)
+    assert found is not None
+    same, dark = found
+    assert same == light
     expected = mix(svg.DARK_INK, svg.DARK_GROUND)
     assert max(abs(a - b) for a, b in zip(to_rgb(dark), expected, strict=True)) < 2 / 255
 

@@ -137,21 +137,25 @@ class Cache:
     def _look_up(self, area: Area, digest: Digest) -> tuple[str, int | None]:
         """Where a blob is or would be, and its size if it is there; on text, since a pull asks often."""
         folder = os.path.join(self.path, area)  # noqa: PTH118
-        own = os.path.join(folder, layout.file_name(digest, windows=self.windows_names))  # noqa: PTH118
+        own, other = self._spellings(digest, folder)
         found, size = own, files.regular_size(own)
         if size is None:
-            found = os.path.join(folder, layout.file_name(digest, windows=not self.windows_names))  # noqa: PTH118
-            size = files.regular_size(found)
+            found, size = other, files.regular_size(other)
         if size is None or files.is_link(folder):
             return own, None
         return found, size
 
     def _place_of(self, digest: Digest, folder: Path) -> str:
         """Where a blob is written: over the file of the other spelling, if that is all there is."""
-        own = os.path.join(folder, layout.file_name(digest, windows=self.windows_names))  # noqa: PTH118
-        other = os.path.join(folder, layout.file_name(digest, windows=not self.windows_names))  # noqa: PTH118
+        own, other = self._spellings(digest, folder)
         foreign = files.regular_size(other) is not None and files.regular_size(own) is None
         return other if foreign else own
+
+    def _spellings(self, digest: Digest, folder: str | Path) -> tuple[str, str]:
+        """Where a blob is by this system's spelling, and by the other one."""
+        own = os.path.join(folder, layout.file_name(digest, windows=self.windows_names))  # noqa: PTH118
+        other = os.path.join(folder, layout.file_name(digest, windows=not self.windows_names))  # noqa: PTH118
+        return own, other
 
     def open_blob(self, digest: Digest) -> BinaryIO:
         """Open a stored blob for reading, without checking its bytes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import Descriptor, Kind, Manifest, Role
@@ -134,40 +135,40 @@ class PullResult(PullPlan):
         )
 
 
-class PullPlans(list[PullPlan]):
-    """Plans of several references: a list that shows itself as one table."""
+_Plan = TypeVar("_Plan", bound=PullPlan)
+
+
+class _Together(list[_Plan]):
+    """Several plans: a list that shows itself as one table."""
 
     __slots__ = ()
+    _verb: ClassVar[str]
 
     def __str__(self) -> str:
         from spincache_nb.core.pull import shown
 
-        return shown.together_text(self, "to fetch")
+        return shown.together_text(self, self._verb)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         from spincache_nb.core.pull import shown
 
-        return shown.together_html(self, "to fetch")
+        return shown.together_html(self, self._verb)
 
 
-class PullResults(list[PullResult]):
-    """Results of several references: a list that shows itself as one table."""
+class PullPlans(_Together[PullPlan]):
+    """Plans of several references."""
 
     __slots__ = ()
+    _verb = "to fetch"
 
-    def __str__(self) -> str:
-        from spincache_nb.core.pull import shown
 
-        return shown.together_text(self, "fetched")
+class PullResults(_Together[PullResult]):
+    """Results of several references."""
 
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        from spincache_nb.core.pull import shown
-
-        return shown.together_html(self, "fetched")
+    __slots__ = ()
+    _verb = "fetched"
 
 
 def plan_of(
