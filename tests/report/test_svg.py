@@ -44,8 +44,7 @@ def test_twins_mixes_the_colours_of_a_dark_page_as_much(strength: float) -> None
     light = "#" + "".join(f"{round(part * 255):02x}" for part in mix(svg.LIGHT_INK, svg.LIGHT_GROUND))
     found = svg.twins(light)
     assert found is not None
-    same, dark = found
-    assert same == light
+    _, dark = found
     expected = mix(svg.DARK_INK, svg.DARK_GROUND)
     assert max(abs(a - b) for a, b in zip(to_rgb(dark), expected, strict=True)) < 2 / 255
 
