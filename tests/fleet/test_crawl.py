@@ -53,10 +53,13 @@ def manifests_asked(server: HostileServer) -> list[str]:
 
 
 class Slow:
-    """An honest answer after a while."""
+    """An honest answer after a while, in seconds."""
+
+    def __init__(self, seconds: float = 0.05) -> None:
+        self.seconds = seconds
 
     def answer(self, call: Call) -> bool:
-        call.stopping.wait(0.05)
+        call.stopping.wait(self.seconds)
         return call.honest().answer(call)
 
 
@@ -267,6 +270,9 @@ def test_crawl_goes_on_where_it_was_stopped(hostile: HostileServer, tmp_path: Pa
     monkeypatch.setattr(crawling, "Pace", lambda *a, **k: Pace(*a, **k, attempts=1))
     hostile.serve(*ARTIFACTS, SAME)
     hostile.on("*/manifests/v6", later(503))
+    hostile.on(
+        "*/manifests/v7", Slow(1.0)
+    )  # by then the refusal of v6 has stopped what was still to be asked
     names = ["demo/app", "demo/other"]
     with pytest.raises(StatusError):
         fleet.crawl(hostile.name, names, tmp_path, jobs=1, rows_per_part=15)
