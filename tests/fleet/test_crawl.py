@@ -270,9 +270,7 @@ def test_crawl_goes_on_where_it_was_stopped(hostile: HostileServer, tmp_path: Pa
     monkeypatch.setattr(crawling, "Pace", lambda *a, **k: Pace(*a, **k, attempts=1))
     hostile.serve(*ARTIFACTS, SAME)
     hostile.on("*/manifests/v6", later(503))
-    hostile.on(
-        "*/manifests/v7", Slow(1.0)
-    )  # by then the refusal of v6 has stopped the rest
+    hostile.on("*/manifests/v7", Slow(1.0))  # by then the refusal of v6 has stopped the rest
     names = ["demo/app", "demo/other"]
     with pytest.raises(StatusError):
         fleet.crawl(hostile.name, names, tmp_path, jobs=1, rows_per_part=15)
