@@ -28,9 +28,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "core.history": ["History"],
         "core.pull": ["PullPlan", "PullResult", "plan_pull", "pull"],
         "core.reference": ["Reference"],
-        "core.sources": ["SourcesPlan", "SourcesResult", "plan_sources", "pull_sources"],
+        "project.sources": ["SourcesPlan", "SourcesResult", "plan_sources", "pull_sources"],
         "core.transfer": ["export", "import_"],
-        "core.upkeep": [
+        "upkeep": [
             "RemovalPlan",
             "RemovalResult",
             "RepairResult",

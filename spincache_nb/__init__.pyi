@@ -16,20 +16,20 @@ from spincache_nb.core.pull import PullResult as PullResult
 from spincache_nb.core.pull import plan_pull as plan_pull
 from spincache_nb.core.pull import pull as pull
 from spincache_nb.core.reference import Reference as Reference
-from spincache_nb.core.sources import SourcesPlan as SourcesPlan
-from spincache_nb.core.sources import SourcesResult as SourcesResult
-from spincache_nb.core.sources import plan_sources as plan_sources
-from spincache_nb.core.sources import pull_sources as pull_sources
 from spincache_nb.core.transfer import export as export
 from spincache_nb.core.transfer import import_ as import_
-from spincache_nb.core.upkeep import RemovalPlan as RemovalPlan
-from spincache_nb.core.upkeep import RemovalResult as RemovalResult
-from spincache_nb.core.upkeep import RepairResult as RepairResult
-from spincache_nb.core.upkeep import plan_clear as plan_clear
-from spincache_nb.core.upkeep import plan_prune as plan_prune
-from spincache_nb.core.upkeep import plan_remove as plan_remove
-from spincache_nb.core.upkeep import repair as repair
 from spincache_nb.frames.verification import verify as verify
+from spincache_nb.project.sources import SourcesPlan as SourcesPlan
+from spincache_nb.project.sources import SourcesResult as SourcesResult
+from spincache_nb.project.sources import plan_sources as plan_sources
+from spincache_nb.project.sources import pull_sources as pull_sources
+from spincache_nb.upkeep import RemovalPlan as RemovalPlan
+from spincache_nb.upkeep import RemovalResult as RemovalResult
+from spincache_nb.upkeep import RepairResult as RepairResult
+from spincache_nb.upkeep import plan_clear as plan_clear
+from spincache_nb.upkeep import plan_prune as plan_prune
+from spincache_nb.upkeep import plan_remove as plan_remove
+from spincache_nb.upkeep import repair as repair
 
 __version__: str
 __all__: list[str]

@@ -44,23 +44,7 @@ _LONGEST_PART = 500
 
 
 def printable(text: str) -> str:
-    """Make text from outside fit for one line of an error or a log.
-
-    Parameters
-    ----------
-    text
-        Anything, also from a registry.
-
-    Returns
-    -------
-    str
-        The text with control characters escaped, cut after 500 characters.
-
-    Examples
-    --------
-    >>> printable("two" + chr(10) + "lines")
-    'two\\\\nlines'
-    """
+    """Make text from outside fit for one line of an error or a log."""
     cut = text if len(text) <= _LONGEST_PART else text[:_LONGEST_PART] + "..."
     if cut.isprintable():
         return cut
@@ -68,23 +52,7 @@ def printable(text: str) -> str:
 
 
 def quoted(value: object) -> str:
-    """Say what was found in a document from outside, in few words.
-
-    Parameters
-    ----------
-    value
-        Anything that JSON or TOML can hold, however deep and large.
-
-    Returns
-    -------
-    str
-        The value's repr, cut after 500 characters; of an object or a list its size only.
-
-    Examples
-    --------
-    >>> quoted("v1"), quoted([[1], 2]), quoted({})
-    ("'v1'", 'a list of 2', 'an object of 0 keys')
-    """
+    """Say what was found in a document from outside, in few words."""
     if isinstance(value, dict):
         return f"an object of {len(value)} keys"
     if isinstance(value, list):

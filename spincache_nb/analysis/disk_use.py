@@ -181,18 +181,7 @@ def breakdown_members(source: Source) -> pd.DataFrame:
 
 
 def disk_files(frames: Frames) -> list[DiskFile]:
-    """Give every regular file under ``registry`` its users and its row of the breakdown.
-
-    Parameters
-    ----------
-    frames
-        Holding disk, blobs, uses, layers and apps.
-
-    Returns
-    -------
-    list of DiskFile
-        In the order of the disk frame.
-    """
+    """Give every regular file under ``registry`` its users and its row of the breakdown."""
     facts = _facts(frames)
     found = []
     disk = frames.need("disk")

@@ -39,10 +39,7 @@ Blob: TypeAlias = tuple[str, str]
 
 
 def bundle(source: Source, *names: str) -> Frames:
-    """Give the bundle that a source is, or load the named frames of the cache that it is.
-
-    No analysis of frames asks what a component was made with, so no binary is opened for it.
-    """
+    """Give the bundle that a source is, or load the named frames of the cache that it is."""
     return source if isinstance(source, Frames) else load(source, *names, toolchains=False)
 
 
@@ -75,25 +72,7 @@ def bytes_by_blob(uses: pd.DataFrame) -> dict[Blob, int]:
 
 
 def resolve_references(apps: pd.DataFrame, references: Sequence[str | Reference]) -> list[str]:
-    """Find cached apps by reference, short forms included.
-
-    Parameters
-    ----------
-    apps
-        The frame of that name.
-    references
-        Each a `Reference`, or text such as ``ghcr.io/org/app:v1``.
-
-    Returns
-    -------
-    list of str
-        As in the frame's column ``reference``, each once, in the order given.
-
-    Raises
-    ------
-    NotInCacheError
-        If the cache holds no such app.
-    """
+    """Find cached apps by reference, short forms included."""
     known = app_references(apps)
     found: dict[str, None] = {}
     for reference in references:

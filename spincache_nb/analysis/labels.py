@@ -10,29 +10,7 @@ _DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]{64,128})")
 
 
 def short_digests(digests: Iterable[str], *, at_least: int = 8) -> dict[str, str]:
-    """Shorten digests as far as they stay different from each other.
-
-    Parameters
-    ----------
-    digests
-        Digests such as ``sha256:...``; anything else stays as it is.
-    at_least
-        Hex digits to keep in any case.
-
-    Returns
-    -------
-    dict of str to str
-        Each digest with its short form: the first hex digits and an ellipsis. ``sha256:`` is left
-        out, as nearly all digests have it; other algorithms are named.
-
-    Examples
-    --------
-    >>> one, two = "sha256:" + "ab" * 32, "sha256:" + "ab" * 31 + "00"
-    >>> short_digests([one])[one]
-    'abababab…'
-    >>> len(short_digests([one, two])[two])
-    64
-    """
+    """Shorten digests as far as they stay different from each other."""
     names = sorted(set(digests))
     short = {}
     for before, name, after in zip(["", *names], names, [*names[1:], ""], strict=False):
@@ -54,23 +32,7 @@ def _common(one: str, other: str) -> int:
 
 
 def short_references(references: Iterable[str]) -> dict[str, str]:
-    """Shorten references and paths to the fewest last segments that stay different.
-
-    Parameters
-    ----------
-    references
-        Users of blobs: references of apps, paths of projects.
-
-    Returns
-    -------
-    dict of str to str
-        Each with its short form; digests in references are shortened too.
-
-    Examples
-    --------
-    >>> short_references(["ghcr.io/a/web:1", "ghcr.io/b/web:1", "ghcr.io/b/api:1"])["ghcr.io/b/web:1"]
-    'b/web:1'
-    """
+    """Shorten references and paths to the fewest last segments that stay different."""
     names = sorted(set(references))
     digests = short_digests(match[0] for name in names for match in _DIGEST.finditer(name))
     segments = {name: _segments(name, digests) for name in names}
@@ -93,18 +55,7 @@ def _segments(name: str, digests: dict[str, str]) -> list[str]:
 
 
 def without_repeats(names: Sequence[str]) -> list[str]:
-    """Leave out a repository that is the same as in the name before: ``web:1, 2, 3``.
-
-    Parameters
-    ----------
-    names
-        Short references, sorted.
-
-    Examples
-    --------
-    >>> without_repeats(["api:1", "web:1", "web:2"])
-    ['api:1', 'web:1', '2']
-    """
+    """Leave out a repository that is the same as in the name before: ``web:1, 2, 3``."""
     parts = [name.rpartition(":") for name in names]
     return [
         name if not repository or number == 0 or parts[number - 1][0] != repository else tag
@@ -113,20 +64,7 @@ def without_repeats(names: Sequence[str]) -> list[str]:
 
 
 def some_of(names: Collection[str] | Sequence[str], *, shown: int = 3) -> str:
-    """Name the first few of many: ``a, b, c +2``.
-
-    Parameters
-    ----------
-    names
-        In the order they are to be named.
-    shown
-        How many to name.
-
-    Examples
-    --------
-    >>> some_of(["a", "b", "c", "d", "e"])
-    'a, b, c +2'
-    """
+    """Name the first few of many: ``a, b, c +2``."""
     listed = list(names)
     more = f" +{len(listed) - shown}" if len(listed) > shown else ""
     return ", ".join(listed[:shown]) + more

@@ -102,20 +102,7 @@ def sharing_names(source: Source) -> pd.DataFrame:
 
 
 def all_needs(frames: Frames, *, only: str | None = None) -> list[Need]:
-    """Collect the reasons for every digest, or for one.
-
-    Parameters
-    ----------
-    frames
-        Holding layers, uses, components and files, and dependencies if they are to be explained.
-    only
-        A digest, if the others are of no interest.
-
-    Returns
-    -------
-    list of Need
-        Each once, sorted.
-    """
+    """Collect the reasons for every digest, or for one."""
     needs = set(each_need(frames, only=only))
     return sorted(needs, key=lambda need: (need.digest, need.user, need.need, need.chain))
 

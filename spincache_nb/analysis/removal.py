@@ -107,19 +107,7 @@ def reclaimable(source: Source) -> pd.DataFrame:
 
 
 class Held(NamedTuple):
-    """A file under ``registry`` and what holds it.
-
-    Parameters
-    ----------
-    file
-        The file, by one of its names.
-    users
-        Who must go before this name of it goes: a blob's users, and the apps whose archives hold it
-        without naming it; or a document's app.
-    keepers
-        Who must go before its bytes are freed: the same for all its names, and `NOBODY` where one of
-        them has none and so stays.
-    """
+    """A file under ``registry`` and what holds it."""
 
     file: DiskFile
     users: frozenset[str]

@@ -49,19 +49,7 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Version:
-    """One manifest.
-
-    Parameters
-    ----------
-    reference, tag, created_at
-        Which version it is.
-    parts
-        Size and roles of config and layers by digest; a config of unknown digest has the key "".
-    document
-        Digest of what becomes ``config.json``: the last application layer, or else the config.
-    members
-        Size of each archive member by digest; None if the members are not known.
-    """
+    """One manifest."""
 
     reference: str
     tag: str | None
@@ -111,22 +99,7 @@ class Store:
 
 
 def read_versions(manifests: pd.DataFrame, members: pd.DataFrame | None = None) -> dict[str, Version]:
-    """Read versions from frames.
-
-    Parameters
-    ----------
-    manifests
-        ``MANIFESTS_SCHEMA``: one row per manifest and config (role ``config``, position missing)
-        or layer. A reference's tag and time of creation stand in each of its rows.
-    members
-        ``MEMBERS_SCHEMA``: what the archives of each reference unpack to; None if not known, as
-        for tags of which only the manifests were fetched.
-
-    Returns
-    -------
-    dict of str to Version
-        By reference.
-    """
+    """Read versions from frames."""
     unpacked: dict[str, dict[str, int]] = {}
     if members is not None:
         for reference, digest, size in rows(members, "reference", "digest", "size_bytes"):

@@ -6,19 +6,7 @@ from spincache_nb.analysis.inputs import Source, bundle, rows
 
 
 def versioned_repositories(source: Source) -> list[str]:
-    """Name the repositories for which `version_savings` has something to say.
-
-    Parameters
-    ----------
-    source
-        A cache, or loaded frames: apps.
-
-    Returns
-    -------
-    list of str
-        ``registry/repository`` of those with more than one cached version whose manifest can be
-        read; those whose versions declare most bytes first, then by name.
-    """
+    """Name the repositories for which `version_savings` has something to say."""
     counts: dict[str, int] = {}
     sizes: dict[str, int] = {}
     columns = ("registry", "repository", "layer_count", "declared_bytes")

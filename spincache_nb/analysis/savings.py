@@ -124,20 +124,7 @@ def upgrade_matrix(
 
 
 def references_of(frames: Frames, repository: str) -> list[str]:
-    """Find the apps of a repository whose manifest could be read.
-
-    Parameters
-    ----------
-    frames
-        Holding apps.
-    repository
-        ``registry/repository``, a short form of it, or a repository that only one registry has.
-
-    Raises
-    ------
-    NotInCacheError
-        If there is none, or the name is ambiguous.
-    """
+    """Find the apps of a repository whose manifest could be read."""
     found: dict[str, list[str]] = {}
     bare: dict[str, set[str]] = {}
     columns = ("reference", "registry", "repository", "layer_count")
@@ -161,21 +148,7 @@ def _full_name(repository: str) -> str:
 
 
 def manifests_of(frames: Frames, references: Sequence[str]) -> pd.DataFrame:
-    """Make the frame that a replay takes from the frames of a cache.
-
-    Parameters
-    ----------
-    frames
-        Holding apps and layers. A frame of apps may say ``config_digest`` and ``config_bytes``;
-        without them the config is what ``declared_bytes`` holds beyond the layers.
-    references
-        The versions.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``MANIFESTS_SCHEMA``.
-    """
+    """Make the frame that a replay takes from the frames of a cache."""
     apps = frames.need("apps")
     layers: dict[str, list[tuple[Any, ...]]] = {reference: [] for reference in references}
     columns = ("reference", "position", "digest", "role", "declared_bytes")
@@ -196,21 +169,7 @@ def manifests_of(frames: Frames, references: Sequence[str]) -> pd.DataFrame:
 
 
 def members_of(frames: Frames, references: Sequence[str]) -> pd.DataFrame:
-    """Say what the archives of some apps unpack to.
-
-    Parameters
-    ----------
-    frames
-        Holding layers, uses and files.
-    references
-        The apps.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``MEMBERS_SCHEMA``: of each app that has an archive layer, the data that it uses or mounts
-        and that none of its own layers is.
-    """
+    """Say what the archives of some apps unpack to."""
     own: dict[str, set[str]] = {}
     archived: set[str] = set()
     layers = _of(frames.need("layers"), "reference", references)

@@ -101,15 +101,7 @@ def sharing(source: Source) -> pd.DataFrame:
 
 
 def names_by_digest(needs: Iterable[Need], users: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
-    """Name digests as people do: files by path, sources and dependencies as such, all else by what it is.
-
-    Parameters
-    ----------
-    needs
-        Reasons for digests, in any order.
-    users
-        Of each digest, who needs it; what others call it does not count.
-    """
+    """Name digests as people do: files by path, sources and dependencies as such, all else by what it is."""
     names: dict[str, set[str]] = defaultdict(set)
     named: set[tuple[str, str]] = set()
     others: list[tuple[str, str, str]] = []

@@ -18,27 +18,7 @@ VersionKey: TypeAlias = tuple[int, int, int, int, tuple[_Identifier, ...]]
 
 
 def version_key(tag: str) -> VersionKey | None:
-    """Make a sort key of a tag that is a semantic version.
-
-    Parameters
-    ----------
-    tag
-        For example ``v1.2.3-rc.1``. A leading ``v`` and missing minor and patch numbers are
-        accepted, and ``_`` for the ``+`` that no tag may hold; build metadata has no say
-        (Semantic Versioning 2.0.0, 10 and 11).
-
-    Returns
-    -------
-    tuple or None
-        None if the tag is no version.
-
-    Examples
-    --------
-    >>> sorted(["1.10.0", "1.9.0", "v1.10.0-rc.2", "v1.10.0-rc.11"], key=version_key)
-    ['1.9.0', 'v1.10.0-rc.2', 'v1.10.0-rc.11', '1.10.0']
-    >>> version_key("latest") is None
-    True
-    """
+    """Make a sort key of a tag that is a semantic version."""
     match = _VERSION.fullmatch(tag)
     if match is None:
         return None
@@ -52,24 +32,7 @@ def _identifier(part: str) -> _Identifier:
 
 
 def in_order(versions: Sequence[tuple[str, str | None, pd.Timestamp | None]]) -> list[str]:
-    """Put versions of one repository in order.
-
-    Parameters
-    ----------
-    versions
-        Reference, tag (None for an app filed under a digest), time of creation (None if unknown).
-
-    Returns
-    -------
-    list of str
-        The references: tags that are semantic versions first and by their precedence, the others
-        after them; ties, and all others, by time of creation, those without one last; then by tag.
-
-    Examples
-    --------
-    >>> in_order([("r:latest", "latest", None), ("r:v10", "v10", None), ("r:v9", "v9", None)])
-    ['r:v9', 'r:v10', 'r:latest']
-    """
+    """Put versions of one repository in order."""
     return [reference for reference, _, _ in sorted(versions, key=_order_key)]
 
 
@@ -81,25 +44,7 @@ def _order_key(version: tuple[str, str | None, pd.Timestamp | None]) -> tuple[ob
 
 
 def choose_order(references: Sequence[tuple[str, str | None]], order: Sequence[str]) -> list[str]:
-    """Follow an order that the caller gives.
-
-    Parameters
-    ----------
-    references
-        Reference and tag of every version there is.
-    order
-        Tags or references; versions not named are left out, one named twice is taken twice.
-
-    Returns
-    -------
-    list of str
-        The references in the order given.
-
-    Raises
-    ------
-    ValueError
-        If a name is no version's tag or reference.
-    """
+    """Follow an order that the caller gives."""
     by_name = {tag: reference for reference, tag in references if tag is not None}
     by_name.update({reference: reference for reference, _ in references})
     unknown = [name for name in order if name not in by_name]

@@ -15,24 +15,12 @@ Cut = Literal["start", "middle", "end"]
 
 
 def text(value: Any) -> str:
-    """Show any text on one line, control characters escaped; nothing for a missing value.
-
-    Examples
-    --------
-    >>> text("two" + chr(10) + "lines"), text(None)
-    ('two\\\\nlines', '')
-    """
+    """Show any text on one line, control characters escaped; nothing for a missing value."""
     return "" if value is None else printable(str(value))
 
 
 def size(value: int | None) -> str:
-    """Show a number of bytes.
-
-    Examples
-    --------
-    >>> size(1023), size(1536), size(5 << 20)
-    ('1023 B', '1.5 KiB', '5.0 MiB')
-    """
+    """Show a number of bytes."""
     if value is None:
         return "?"
     if value < KIB:
@@ -44,57 +32,27 @@ def size(value: int | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """Show a part of a whole.
-
-    Examples
-    --------
-    >>> share(0.5), share(None)
-    ('50.0 %', '-')
-    """
+    """Show a part of a whole."""
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def seconds(value: float | None) -> str:
-    """Show a duration.
-
-    Examples
-    --------
-    >>> seconds(0.125)
-    '0.12 s'
-    """
+    """Show a duration."""
     return "" if value is None else f"{value:.2f} s"
 
 
 def time(value: datetime | None) -> str:
-    """Show a time to the second, in UTC; the heading says so.
-
-    Examples
-    --------
-    >>> time(datetime(2026, 3, 2, 9, 14, 27, tzinfo=UTC))
-    '2026-03-02 09:14:27'
-    """
+    """Show a time to the second, in UTC; the heading says so."""
     return "" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def yes(value: bool | None) -> str:
-    """Show a flag.
-
-    Examples
-    --------
-    >>> yes(True), yes(False), yes(None)
-    ('yes', 'no', '')
-    """
+    """Show a flag."""
     return "" if value is None else "yes" if value else "no"
 
 
 def width(shown: str) -> int:
-    """Columns that a text takes in a terminal.
-
-    Examples
-    --------
-    >>> width("café"), width("日本")
-    (4, 4)
-    """
+    """Columns that a text takes in a terminal."""
     if shown.isascii():
         return len(shown)
     return sum(_columns(character) for character in shown)
@@ -107,26 +65,7 @@ def _columns(character: str) -> int:
 
 
 def shorten(shown: str, columns: int, *, cut: Cut = "end", mark: str = "…") -> str:
-    """Make a text fit.
-
-    Parameters
-    ----------
-    shown
-        Text for one line.
-    columns
-        How many columns it may take.
-    cut
-        What goes: its start, its middle or its end.
-    mark
-        What stands for it.
-
-    Examples
-    --------
-    >>> shorten("registry/demo/app:1.0.0", 11, cut="start")
-    '…/app:1.0.0'
-    >>> shorten("sha256:0123456789", 12)
-    'sha256:0123…'
-    """
+    """Make a text fit."""
     if width(shown) <= columns:
         return shown
     left = columns - width(mark)

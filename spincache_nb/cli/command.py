@@ -21,23 +21,7 @@ class UsageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command.
-
-    Parameters
-    ----------
-    name
-        What is typed.
-    summary
-        A few words for the list of commands.
-    description
-        One or more paragraphs for its own help.
-    arguments
-        Adds its arguments to its parser.
-    run
-        Does it; returns the exit status. Faults are raised, never printed.
-    examples
-        Lines to type, for its help.
-    """
+    """One command."""
 
     name: str
     summary: str

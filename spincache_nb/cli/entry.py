@@ -21,28 +21,7 @@ DEBUG_VARIABLE = "SPINCACHE_DEBUG"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    argv
-        What follows the program's name; that of this process by default.
-
-    Returns
-    -------
-    int
-        0 done, 1 a finding, 2 wrong usage, 3 it could not be done, 130 interrupted.
-
-    Notes
-    -----
-    Errors are one line on standard error; ``--debug`` adds the traceback.
-
-    Examples
-    --------
-    >>> main(["path", "--cache-dir", "/srv/spin"])
-    /srv/spin/registry
-    0
-    """
+    """Run one command."""
     _make_streams_lenient()
     args = None
     try:
@@ -100,10 +79,7 @@ def _plain_warnings() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _logging(*, debug: bool) -> Iterator[None]:
-    """Show what this package logs on standard error: warnings, or everything with ``--debug``.
-
-    Other packages' logs stay quiet: theirs may name addresses with signatures in them.
-    """
+    """Show what this package logs on standard error: warnings, or everything with ``--debug``."""
     logger = logging.getLogger("spincache_nb")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine(f"{PROGRAM}: %(levelname)s: %(message)s"))

@@ -28,24 +28,7 @@ _IN_A_SHELL = (
 
 
 def status_of(fault: BaseException) -> int:
-    """Say with which status a command ends.
-
-    Parameters
-    ----------
-    fault
-        What stopped it.
-
-    Returns
-    -------
-    int
-        130 if somebody stopped it, 2 if what was typed is wrong (an invalid reference or digest
-        included), else 3.
-
-    Examples
-    --------
-    >>> status_of(KeyboardInterrupt()), status_of(UsageError("no")), status_of(OSError())
-    (130, 2, 3)
-    """
+    """Say with which status a command ends."""
     if isinstance(fault, KeyboardInterrupt | PullCancelled):
         return INTERRUPTED
     if isinstance(fault, UsageError | InvalidReferenceError | InvalidDigestError):
@@ -54,25 +37,7 @@ def status_of(fault: BaseException) -> int:
 
 
 def line_of(fault: BaseException) -> str:
-    """Say what happened in one line.
-
-    Parameters
-    ----------
-    fault
-        What stopped a command.
-
-    Returns
-    -------
-    str
-        Printable text without a line's end.
-
-    Examples
-    --------
-    >>> line_of(PermissionError(13, "Permission denied", "out"))
-    'out: Permission denied'
-    >>> line_of(KeyboardInterrupt())
-    'interrupted'
-    """
+    """Say what happened in one line."""
     if isinstance(fault, KeyboardInterrupt):
         return "interrupted"
     if isinstance(fault, SpinCacheError):
@@ -86,13 +51,7 @@ def line_of(fault: BaseException) -> str:
 
 
 def in_a_shell(text: str) -> str:
-    """Name options where a remedy names Python.
-
-    Examples
-    --------
-    >>> in_a_shell("insecure=True asks for that")
-    '--insecure asks for that'
-    """
+    """Name options where a remedy names Python."""
     for in_python, here in _IN_A_SHELL:
         text = text.replace(in_python, here)
     return text

@@ -82,13 +82,7 @@ def add_threads(parser: argparse.ArgumentParser, *, what: str) -> None:
 
 
 def cache_of(args: argparse.Namespace) -> Cache:
-    """Give the cache that was named, or this user's own.
-
-    Raises
-    ------
-    UsageError
-        If ``--cache-dir`` names a ``registry`` directory itself.
-    """
+    """Give the cache that was named, or this user's own."""
     from spincache_nb.core.cache import Cache
     from spincache_nb.errors import NotACacheError
 
@@ -104,13 +98,7 @@ def cache_of(args: argparse.Namespace) -> Cache:
 
 
 def registry_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Give the keyword arguments of `plan_pull` and `pull` that a user's options mean.
-
-    Raises
-    ------
-    UsageError
-        If a name comes without a password or the other way round, or the CA file is not there.
-    """
+    """Give the keyword arguments of `plan_pull` and `pull` that a user's options mean."""
     options: dict[str, Any] = {"insecure": True if args.insecure else False if args.https else None}
     if args.ca is not None:
         if not Path(args.ca).is_file():

@@ -23,23 +23,7 @@ _NARROWEST = 40
 
 
 class Output:
-    """Standard output of one command.
-
-    A reader that goes away early (``spincache-nb apps | head``) is no fault: what is left is not
-    written, and the command ends with the status it would have had.
-
-    Parameters
-    ----------
-    as_json
-        Whether the command was asked for JSON: then results come as one document by `document`,
-        and `line` and `table` are not used.
-
-    Attributes
-    ----------
-    width : int or None
-        Columns of the terminal, or None where no terminal reads along: then nothing is shortened.
-        ``COLUMNS`` says otherwise.
-    """
+    """Standard output of one command."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -51,17 +35,7 @@ class Output:
         self._write(f"{text}\n")
 
     def paragraph(self, text: str, *, indent: str = "", hang: str | None = None, wrap: bool = True) -> None:
-        """Write text, escaped, broken into lines if a terminal reads along.
-
-        Parameters
-        ----------
-        text
-            Any text.
-        indent, hang
-            What stands before the first line, and before the others (the same unless given).
-        wrap
-            Whether it may be broken into lines.
-        """
+        """Write text, escaped, broken into lines if a terminal reads along."""
         shown = cells.text(text)
         if self.width is None or not wrap:
             self.line(indent + shown)
@@ -82,17 +56,7 @@ class Output:
             self.line(indent + line)
 
     def frame(self, frame: pd.DataFrame, columns: Sequence[Column], *, empty: str) -> None:
-        """Write a frame: as records in JSON with all its columns, else as a table.
-
-        Parameters
-        ----------
-        frame
-            What there is to show.
-        columns
-            What people see of it.
-        empty
-            What to say to people, on standard error, if it has no rows.
-        """
+        """Write a frame: as records in JSON with all its columns, else as a table."""
         found = records(frame)
         if self.as_json:
             self.document(found)
@@ -115,13 +79,7 @@ class Output:
             print(cells.text(text), file=sys.stderr, flush=True)
 
     def flush(self) -> None:
-        """Hand everything to the reader.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written, as on a full disk.
-        """
+        """Hand everything to the reader."""
         self._guarded(sys.stdout.flush)
 
     def _write(self, text: str) -> None:

@@ -57,18 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the whole command line.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-        Its namespace has ``command``, a `Command`, beside that command's own arguments.
-
-    Examples
-    --------
-    >>> build_parser().parse_args(["path"]).command.name
-    'path'
-    """
+    """Build the parser of the whole command line."""
     parser = _Parser(
         prog=PROGRAM,
         description=_DESCRIPTION,

@@ -28,19 +28,7 @@ def _plain(column: pd.Series[Any]) -> list[Any]:
 
 
 def to_json(document: Any) -> str:
-    """Write one JSON document in ASCII: times as ISO 8601 in UTC, bytes as whole numbers.
-
-    Examples
-    --------
-    >>> print(to_json([{"at": datetime(2026, 3, 2, 9, 14, tzinfo=UTC), "name": "café", "share": 0.5}]))
-    [
-      {
-        "at": "2026-03-02T09:14:00.000000Z",
-        "name": "caf\\u00e9",
-        "share": 0.5
-      }
-    ]
-    """
+    """Write one JSON document in ASCII: times as ISO 8601 in UTC, bytes as whole numbers."""
     return json.dumps(_json_value(document), indent=2, allow_nan=False)
 
 

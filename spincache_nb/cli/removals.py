@@ -14,7 +14,7 @@ from spincache_nb.cli.output import Output
 from spincache_nb.cli.tables import Column, size_column
 
 if TYPE_CHECKING:
-    from spincache_nb.core.upkeep import RemovalPlan, RemovalResult, Skipped
+    from spincache_nb.upkeep import RemovalPlan, RemovalResult, Skipped
 
 _ROWS_IN_A_TERMINAL = 40
 _ITEMS = (
@@ -41,13 +41,7 @@ def add_removal(parser: argparse.ArgumentParser) -> None:
 
 
 def size_in_bytes(text: str) -> int:
-    """Parse a size, for argparse.
-
-    Examples
-    --------
-    >>> size_in_bytes("1000"), size_in_bytes("2GiB"), size_in_bytes("5M"), size_in_bytes("3 kB")
-    (1000, 2147483648, 5242880, 3000)
-    """
+    """Parse a size, for argparse."""
     match = _SIZE.fullmatch(text.strip()) if text.isascii() else None
     if match is None:
         raise argparse.ArgumentTypeError(f"expected a size such as 500MiB, got {text!r}")
@@ -59,29 +53,7 @@ def size_in_bytes(text: str) -> int:
 
 
 def run_removal(plan: RemovalPlan, args: argparse.Namespace, output: Output, *, nothing: str) -> int:
-    """Show a plan, ask unless told not to, and carry it out.
-
-    Parameters
-    ----------
-    plan
-        What is to go.
-    args
-        Has ``yes`` and ``dry_run``.
-    output
-        Where to write.
-    nothing
-        What to say if the plan is empty.
-
-    Returns
-    -------
-    int
-        0 done, 3 if the system refused part of it, 130 if the user said no.
-
-    Raises
-    ------
-    UsageError
-        If JSON is asked for without ``--yes`` or ``--dry-run``, or nobody is there to be asked.
-    """
+    """Show a plan, ask unless told not to, and carry it out."""
     if output.as_json:
         return _run_json(plan, args, output)
     if plan.items:

@@ -26,13 +26,7 @@ def add_server(parser: argparse.ArgumentParser, *, server: str) -> None:
 
 
 def require(module: str) -> None:
-    """Make sure that an optional package is installed.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not.
-    """
+    """Make sure that an optional package is installed."""
     if importlib.util.find_spec(module) is None:
         raise MissingExtraError(
             "this Python", f"the package {module}", "none", "pip install 'spincache-nb[lab]' brings it along"
@@ -40,24 +34,7 @@ def require(module: str) -> None:
 
 
 def serve(module: str, arguments: Sequence[str], environment: Mapping[str, str], output: Output) -> int:
-    """Run a server's module in place of this process, so that Ctrl-C and signals reach it.
-
-    Parameters
-    ----------
-    module
-        As after ``python -m``.
-    arguments
-        What follows.
-    environment
-        Variables to set for it.
-    output
-        Where this command has written so far.
-
-    Returns
-    -------
-    int
-        Exit status of the server; on POSIX this function does not return.
-    """
+    """Run a server's module in place of this process, so that Ctrl-C and signals reach it."""
     command = [sys.executable, "-m", module, *arguments]
     variables = {**os.environ, **environment}
     output.flush()

@@ -13,25 +13,7 @@ _GAP = "  "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table.
-
-    Parameters
-    ----------
-    name
-        Key of its value in a record.
-    heading
-        What stands above it.
-    show
-        Makes text of a value; the text is escaped afterwards in any case.
-    right
-        Whether it is aligned to the right.
-    shortest
-        Width to which it may be shortened in a narrow terminal; None for not at all.
-    cut
-        What goes when it is shortened.
-    rank
-        0 for a column that always stays; those of the highest rank are left out first.
-    """
+    """A column of a table."""
 
     name: str
     heading: str
@@ -74,33 +56,7 @@ def render(
     width: int | None = None,
     mark: str = "…",
 ) -> list[str]:
-    """Set records as a table.
-
-    Parameters
-    ----------
-    records
-        One mapping per row.
-    columns
-        Which of their values, in order.
-    width
-        Columns of the terminal; None for as wide as it takes.
-    mark
-        What stands for the part of a text that was left out.
-
-    Returns
-    -------
-    list of str
-        Lines without trailing spaces, the headings first.
-
-    Examples
-    --------
-    >>> columns = [Column("name", "NAME"), size_column("bytes", "SIZE")]
-    >>> for line in render([{"name": "a", "bytes": 5}, {"name": "long", "bytes": 2048}], columns):
-    ...     print(line)
-    NAME     SIZE
-    a         5 B
-    long  2.0 KiB
-    """
+    """Set records as a table."""
     shown = [[cells.text(column.show(record[column.name])) for column in columns] for record in records]
     widths = [
         max(cells.width(row[place]) for row in [[column.heading for column in columns], *shown])

@@ -128,26 +128,7 @@ class Digest(NamedTuple):
 
 
 def hash_stream(stream: BinaryIO, algorithm: str = "sha256") -> tuple[Digest, int]:
-    """Hash a stream to its end.
-
-    Parameters
-    ----------
-    stream
-        Binary stream; read in 1 MiB chunks, not closed.
-    algorithm
-        One of `ENCODED_LENGTH`.
-
-    Returns
-    -------
-    tuple of Digest and int
-        The digest of the bytes and how many there were.
-
-    Examples
-    --------
-    >>> import io
-    >>> hash_stream(io.BytesIO(b"wasm"))[1]
-    4
-    """
+    """Hash a stream to its end."""
     hasher = hashlib.new(algorithm)
     count = 0
     while chunk := stream.read(CHUNK_BYTES):
@@ -157,33 +138,7 @@ def hash_stream(stream: BinaryIO, algorithm: str = "sha256") -> tuple[Digest, in
 
 
 def verify_stream(stream: BinaryIO, expected: Digest, *, where: str) -> int:
-    """Check that a stream holds exactly the bytes a digest names.
-
-    Parameters
-    ----------
-    stream
-        Binary stream at its first byte; read to the end, not closed.
-    expected
-        Digest from a descriptor or from a blob's file name.
-    where
-        What to call the bytes in an error: a path in the cache or a URL.
-
-    Returns
-    -------
-    int
-        Number of bytes read.
-
-    Raises
-    ------
-    DigestMismatchError
-        If the bytes hash to anything else.
-
-    Examples
-    --------
-    >>> import io
-    >>> verify_stream(io.BytesIO(b"wasm"), Digest.of(b"wasm"), where="demo")
-    4
-    """
+    """Check that a stream holds exactly the bytes a digest names."""
     actual, count = hash_stream(stream, expected.algorithm)
     expected.check(actual.encoded, where=where)
     return count

@@ -26,18 +26,7 @@ _STYLES = {
 
 
 def size_text(count: int | None) -> str:
-    """Show a number of bytes to people.
-
-    Parameters
-    ----------
-    count
-        Bytes; None if nobody knows.
-
-    Examples
-    --------
-    >>> size_text(1000), size_text(5 << 20), size_text((1 << 30) - 1), size_text(None)
-    ('1000 B', '5.0 MiB', '1.0 GiB', '?')
-    """
+    """Show a number of bytes to people."""
     if count is None:
         return "?"
     if count < _UNITS[0][0]:
@@ -48,62 +37,28 @@ def size_text(count: int | None) -> str:
 
 
 def count_text(count: int, noun: str) -> str:
-    """Count things whose plural ends in s.
-
-    Examples
-    --------
-    >>> count_text(1, "layer"), count_text(1200, "layer")
-    ('1 layer', '1,200 layers')
-    """
+    """Count things whose plural ends in s."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def more_text(total: int, shown: int) -> str:
-    """Say how many things are not shown; nothing if all are.
-
-    Examples
-    --------
-    >>> more_text(12, 10), more_text(3, 10)
-    ('and 2 more', '')
-    """
+    """Say how many things are not shown; nothing if all are."""
     return f"and {total - shown:,} more" if total > shown else ""
 
 
 def short_digest(digest: str) -> str:
-    """Shorten a digest to its first twelve digits.
-
-    Examples
-    --------
-    >>> short_digest("sha256:" + "ab" * 32)
-    'abababababab'
-    """
+    """Shorten a digest to its first twelve digits."""
     return digest.rpartition(":")[2][:_SHORT_DIGEST]
 
 
 def escaped(text: str) -> str:
-    """Make text harmless in HTML: control characters and mark-up are escaped, what is long is cut.
-
-    Examples
-    --------
-    >>> escaped("<script>")
-    '&lt;script&gt;'
-    """
+    """Make text harmless in HTML: control characters and mark-up are escaped, what is long is cut."""
     return escape(printable(text))
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell of a table.
-
-    Parameters
-    ----------
-    text
-        What is shown; any text.
-    kind
-        ``text``, ``code`` (fixed pitch), or ``number`` (aligned to the right).
-    title
-        What is shown when the pointer rests on it.
-    """
+    """One cell of a table."""
 
     text: str
     kind: Literal["text", "code", "number"] = "text"
@@ -129,17 +84,7 @@ def digest_cell(digest: str) -> Cell:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, most: int) -> str:
-    """Make a table, or nothing if there are no rows.
-
-    Parameters
-    ----------
-    headings
-        Of the columns; none for a table without.
-    rows
-        Cells, row by row.
-    most
-        Rows to show at most.
-    """
+    """Make a table, or nothing if there are no rows."""
     if not rows:
         return ""
     head = "".join(
@@ -155,13 +100,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, most: int)
 
 
 def share_bar(reused_bytes: int, total_bytes: int) -> str:
-    """Make a slim bar of the bytes that are stored already and those that are not.
-
-    Parameters
-    ----------
-    reused_bytes, total_bytes
-        The part and the whole. Both are in the bar's title: colour alone says nothing.
-    """
+    """Make a slim bar of the bytes that are stored already and those that are not."""
     if total_bytes <= 0:
         return ""
     share = 100 * min(reused_bytes, total_bytes) / total_bytes
@@ -174,19 +113,7 @@ def share_bar(reused_bytes: int, total_bytes: int) -> str:
 
 
 def block(title: str, summary: str, *parts: str, notes: Iterable[str] = ()) -> str:
-    """Put a value's parts together.
-
-    Parameters
-    ----------
-    title
-        What it is about; any text, may be empty.
-    summary
-        The rest of the first line; any text.
-    parts
-        HTML made by the functions of this module.
-    notes
-        Further sentences; any text.
-    """
+    """Put a value's parts together."""
     head = f"<b>{escaped(title)}</b> &middot; {escaped(summary)}" if title else f"<b>{escaped(summary)}</b>"
     said = "".join(f"<p>{escaped(note)}</p>" for note in notes if note)
     return f'<div class="spincache-value"><div>{head}</div>{"".join(parts)}{said}</div>'

@@ -24,13 +24,7 @@ class _Items(Sequence[_Item]):
 
 
 class Later(_Items[_Item]):
-    """A sequence that is made as a whole when somebody looks at it.
-
-    Parameters
-    ----------
-    make
-        Gives the items; called once, or again by a thread that looks at the same moment.
-    """
+    """A sequence that is made as a whole when somebody looks at it."""
 
     __slots__ = ("_items", "_make")
 

@@ -23,16 +23,7 @@ _REMEDY = "pull the app again, or read it with a newer version of this toolkit"
 
 
 class ContentRef(NamedTuple):
-    """Content by digest, inline, or both.
-
-    Parameters
-    ----------
-    digest
-        Digest of the content, or None where there is none or it is malformed.
-    inline_bytes
-        Size of the inline content in bytes; None where it is not inline. The content itself is
-        not kept: it may be a secret.
-    """
+    """Content by digest, inline, or both."""
 
     digest: Digest | None
     inline_bytes: int | None = None
@@ -58,19 +49,7 @@ class Dependency(NamedTuple):
 
 
 class Component(NamedTuple):
-    """A component of an app, by ``id``.
-
-    Parameters
-    ----------
-    id
-        Spin's name for it.
-    source
-        Its WebAssembly binary.
-    files
-        Mounted files, in the locked app's order.
-    dependencies
-        Component and trigger dependencies (Spin v3.0; main), in the locked app's order.
-    """
+    """A component of an app, by ``id``."""
 
     id: str
     source: ContentRef
@@ -79,25 +58,7 @@ class Component(NamedTuple):
 
 
 class LockedApp(NamedTuple):
-    """A fully resolved Spin application, without whatever may be secret.
-
-    Parameters
-    ----------
-    lock_version
-        ``spin_lock_version``.
-    name, version, description
-        From its metadata; None where absent or empty.
-    components
-        In the locked app's order.
-    trigger_types
-        One per trigger, such as ``http``.
-    trigger_dependencies
-        Those that are written in a trigger itself, by the trigger's ``id``; Spin main normally moves
-        them to the component.
-    faults
-        Plain sentences on what Spin would not load: digests or paths that are malformed, an
-        unknown ``must_understand``. They make rows in ``frames.problems``.
-    """
+    """A fully resolved Spin application, without whatever may be secret."""
 
     lock_version: int
     name: str | None
@@ -118,10 +79,7 @@ class LockedApp(NamedTuple):
             yield dependency.source
 
     def content(self) -> Iterator[tuple[str, str, ContentRef]]:
-        """Everything the app names: id of a component or trigger, what it is to that, content ref.
-
-        What it is reads ``source``, ``dependency <name>`` or the path of a mounted file.
-        """
+        """Everything the app names: id of a component or trigger, what it is to that, content ref."""
         for component in self.components:
             yield component.id, "source", component.source
             for dependency in component.dependencies:
@@ -138,37 +96,13 @@ def is_locked_app(document: JsonObject) -> bool:
 
 
 def parse_locked_app(data: bytes, *, where: str) -> LockedApp:
-    """Read a locked app; what is malformed inside becomes a fault, not an error.
-
-    Parameters
-    ----------
-    data
-        ``config.json`` of a cached tag, or an application layer.
-    where
-        Path or digest, for an error.
-
-    Raises
-    ------
-    LockedAppError
-        If it is not a locked app at all, or of a version that Spin does not read.
-
-    Examples
-    --------
-    >>> parse_locked_app(b'{"spin_lock_version":0,"triggers":[],"components":[]}', where="demo").components
-    ()
-    """
+    """Read a locked app; what is malformed inside becomes a fault, not an error."""
     document = parse_object(data, where=where, error=LockedAppError, what="a locked Spin app")
     return read_locked_app(document, where=where)
 
 
 def read_locked_app(document: JsonObject, *, where: str) -> LockedApp:
-    """Like `parse_locked_app`, from JSON that is already parsed.
-
-    Raises
-    ------
-    LockedAppError
-        If it is not a locked app at all, or of a version that Spin does not read.
-    """
+    """Like `parse_locked_app`, from JSON that is already parsed."""
     version = document.get("spin_lock_version")
     if type(version) is not int or version not in KNOWN_VERSIONS:
         found = "no spin_lock_version" if version is None else f"version {quoted(version)}"

@@ -47,13 +47,7 @@ _REMEDY = "the registry holds something that is not a Spin app or package"
 
 
 def role_of(media_type: str) -> Role:
-    """What Spin does with a layer of a media type (crates/oci, pull).
-
-    Examples
-    --------
-    >>> role_of("application/wasm"), role_of("text/plain")
-    ('wasm', 'other')
-    """
+    """What Spin does with a layer of a media type (crates/oci, pull)."""
     return _ROLES.get(media_type, "other")
 
 
@@ -77,23 +71,7 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """Media type, digest and size that point at a blob or manifest.
-
-    Parameters
-    ----------
-    media_type
-        As the manifest gives it; a `role` is derived from it.
-    digest
-        Digest of the content.
-    size
-        Size of the content in bytes, as declared.
-    annotations
-        Text by key; may be empty.
-    platform
-        Only in an index.
-    urls
-        Other places that may serve the content.
-    """
+    """Media type, digest and size that point at a blob or manifest."""
 
     media_type: str
     digest: Digest
@@ -115,25 +93,7 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One app or package: its config and its layers.
-
-    Parameters
-    ----------
-    config
-        Descriptor of the config: an OCI image config, a locked app (Spin v0.8 to v1.5) or a
-        package's config.
-    layers
-        Descriptors in the manifest's order, duplicates included.
-    annotations
-        Text by key, such as ``org.opencontainers.image.created``.
-    media_type, artifact_type
-        As the document says, or None; Spin pushes neither.
-
-    Attributes
-    ----------
-    application : Descriptor or None
-        Descriptor of the locked app: the application layer, or the config of older apps.
-    """
+    """One app or package: its config and its layers."""
 
     config: Descriptor
     layers: Sequence[Descriptor]
@@ -155,17 +115,7 @@ class Manifest:
         application: Descriptor | None,
         total: Callable[[], int] | None = None,
     ) -> Manifest:
-        """The same manifest with layers instead of none, which may be made when they are looked at.
-
-        Parameters
-        ----------
-        layers
-            The layers.
-        application
-            The last application layer, if there is one.
-        total
-            A quicker way to `total_bytes`, if there is one.
-        """
+        """The same manifest with layers instead of none, which may be made when they are looked at."""
         made = object.__new__(Manifest)
         for name in Manifest.__slots__:  # as `copy.copy` does in ten times as long
             object.__setattr__(made, name, getattr(self, name))
@@ -221,25 +171,7 @@ class Index:
 
 
 def parse_manifest(data: bytes, *, where: str) -> Manifest | Index:
-    """Read a manifest, or else an index, as Spin's client does.
-
-    Parameters
-    ----------
-    data
-        The document as served or stored.
-    where
-        Path or URL, for an error.
-
-    Raises
-    ------
-    ManifestError
-        If it is neither, names a digest that no client accepts, or a size that cannot be.
-
-    Notes
-    -----
-    ``schemaVersion`` must be 2, and ``mediaType``, if there, one of the four accepted types (Spin
-    main). The Content-Type header decides nothing.
-    """
+    """Read a manifest, or else an index, as Spin's client does."""
     document = parse_object(data, where=where, error=ManifestError, what="an OCI manifest")
     reader = _Reader(where)
     reader.check_envelope(document)
@@ -261,28 +193,7 @@ def parse_manifest(data: bytes, *, where: str) -> Manifest | Index:
 
 
 def choose_manifest(index: Index, platform: Platform | None = None, *, where: str) -> Descriptor:
-    """Pick the manifest of an index that Spin would pull.
-
-    Parameters
-    ----------
-    index
-        The parsed index.
-    platform
-        Platform to look for; this host's unless told otherwise.
-    where
-        Reference or URL, for an error.
-
-    Returns
-    -------
-    Descriptor
-        The first entry whose operating system and architecture are the platform's
-        (rust-oci-client, default resolver).
-
-    Raises
-    ------
-    ManifestError
-        If there is none.
-    """
+    """Pick the manifest of an index that Spin would pull."""
     wanted = platform or Platform.of_this_host()
     for entry in index.manifests:
         if entry.platform == wanted:

@@ -37,27 +37,7 @@ _Environ = Mapping[str, str]
 
 
 def cache_root(*, system: str | None = None, environ: _Environ | None = None) -> Path:
-    r"""Directory of Spin's registry cache when nobody says otherwise.
-
-    Returns
-    -------
-    Path
-        ``$XDG_CACHE_HOME/spin/registry`` or ``~/.cache/spin/registry``; on macOS
-        ``~/Library/Caches/spin/registry``; on Windows ``spin\registry`` in local AppData (Spin,
-        crates/loader/src/cache.rs).
-
-    Raises
-    ------
-    CacheError
-        If there is no home directory, so that Spin would have no cache either.
-
-    Examples
-    --------
-    >>> cache_root(system="linux", environ={"HOME": "/home/ann"}).as_posix()
-    '/home/ann/.cache/spin/registry'
-    >>> cache_root(system="darwin", environ={"HOME": "/Users/ann"}).as_posix()
-    '/Users/ann/Library/Caches/spin/registry'
-    """
+    r"""Directory of Spin's registry cache when nobody says otherwise."""
     base = _Machine(system, environ).cache_home()
     if base is None:
         raise CacheError(
@@ -70,20 +50,7 @@ def cache_root(*, system: str | None = None, environ: _Environ | None = None) ->
 
 
 def state_dir(*, system: str | None = None, environ: _Environ | None = None) -> Path | None:
-    r"""Directory of this toolkit's own state, such as the history of pulls.
-
-    Returns
-    -------
-    Path or None
-        ``$SPINCACHE_STATE_DIR`` as it is, if not empty; else ``spincache-nb`` in
-        ``$XDG_STATE_HOME``, in ``~/.local/state``, in ``~/Library/Application Support`` (macOS) or
-        in local AppData (Windows). None if there is no home directory.
-
-    Examples
-    --------
-    >>> state_dir(system="linux", environ={"HOME": "/home/ann"}).as_posix()
-    '/home/ann/.local/state/spincache-nb'
-    """
+    r"""Directory of this toolkit's own state, such as the history of pulls."""
     machine = _Machine(system, environ)
     if override := machine.environ.get(STATE_DIR_VARIABLE):
         return Path(override)
@@ -91,55 +58,19 @@ def state_dir(*, system: str | None = None, environ: _Environ | None = None) -> 
 
 
 def spin_auth_file(*, system: str | None = None, environ: _Environ | None = None) -> Path | None:
-    """File in which ``spin registry login`` keeps credentials (Spin, crates/oci/src/auth.rs).
-
-    Returns
-    -------
-    Path or None
-        ``fermyon/registry-auth.json`` in the configuration directory; None without a home.
-
-    Examples
-    --------
-    >>> spin_auth_file(system="linux", environ={"HOME": "/home/ann"}).as_posix()
-    '/home/ann/.config/fermyon/registry-auth.json'
-    """
+    """File in which ``spin registry login`` keeps credentials (Spin, crates/oci/src/auth.rs)."""
     return _inside(_Machine(system, environ).config_home(), "fermyon", "registry-auth.json")
 
 
 def docker_config_file(*, system: str | None = None, environ: _Environ | None = None) -> Path | None:
-    """Docker's client configuration, which may hold or point at credentials.
-
-    Returns
-    -------
-    Path or None
-        ``$DOCKER_CONFIG/config.json``, else ``~/.docker/config.json``; None without a home.
-
-    Examples
-    --------
-    >>> docker_config_file(environ={"DOCKER_CONFIG": "/run/secrets"}).as_posix()
-    '/run/secrets/config.json'
-    """
+    """Docker's client configuration, which may hold or point at credentials."""
     machine = _Machine(system, environ)
     folder = machine.path(machine.environ.get("DOCKER_CONFIG")) or _below(machine.home(), ".docker")
     return _inside(folder, "config.json")
 
 
 def podman_auth_files(*, system: str | None = None, environ: _Environ | None = None) -> tuple[Path, ...]:
-    """Files in which Podman, Buildah and Skopeo keep credentials, in their order.
-
-    Returns
-    -------
-    tuple of Path
-        First ``$REGISTRY_AUTH_FILE``, else on Linux ``containers/auth.json`` in
-        ``$XDG_RUNTIME_DIR`` or ``/run/containers/<user id>/auth.json``; then
-        ``containers/auth.json`` in ``$XDG_CONFIG_HOME`` or ``~/.config``, on every system
-        (containers-auth.json(5)).
-
-    Examples
-    --------
-    >>> [p.as_posix() for p in podman_auth_files(environ={"REGISTRY_AUTH_FILE": "/run/auth.json"})]
-    ['/run/auth.json']
-    """
+    """Files in which Podman, Buildah and Skopeo keep credentials, in their order."""
     machine = _Machine(system, environ)
     config = machine.path(machine.environ.get("XDG_CONFIG_HOME")) or _below(machine.home(), ".config")
     files = (machine.podman_primary(), _below(config, "containers", "auth.json"))
@@ -147,19 +78,7 @@ def podman_auth_files(*, system: str | None = None, environ: _Environ | None = N
 
 
 def wasm_pkg_config_file(*, system: str | None = None, environ: _Environ | None = None) -> Path | None:
-    """Configuration of the wasm package tools: which registry serves which namespace.
-
-    Returns
-    -------
-    Path or None
-        ``wasm-pkg/config.toml`` in an absolute ``$XDG_CONFIG_HOME`` or in ``~/.config``, on macOS
-        too; on Windows in roaming AppData (wasm-pkg-client 0.11). None without a home.
-
-    Examples
-    --------
-    >>> wasm_pkg_config_file(system="darwin", environ={"HOME": "/Users/ann"}).as_posix()
-    '/Users/ann/.config/wasm-pkg/config.toml'
-    """
+    """Configuration of the wasm package tools: which registry serves which namespace."""
     machine = _Machine(system, environ)
     if machine.windows:
         folder = machine.known_folder("CSIDL_APPDATA", "APPDATA")

@@ -15,24 +15,7 @@ EventKind = Literal["plan", "start", "bytes", "done", "reused", "unpacked", "tag
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """One thing that happened.
-
-    Parameters
-    ----------
-    kind
-        ``plan``: `total` bytes are to be fetched. ``start``, ``bytes``, ``done``: of one blob;
-        ``bytes`` counts `count` more. ``reused``: a blob that was stored already. ``unpacked``: the
-        members of an archive, `count` of them. ``tag``: the app is complete in the cache.
-        Where only manifests are asked for, ``plan`` has `total` tags, and each ``looked up`` is one.
-    reference
-        The app, or an empty string where several share the blob.
-    digest
-        The blob, or an empty string.
-    count
-        Bytes (or members) that are new with this event.
-    total
-        Bytes of the blob, or of everything in ``plan``.
-    """
+    """One thing that happened."""
 
     kind: EventKind
     reference: str = ""
@@ -46,16 +29,7 @@ Progress = bool | ProgressCallback | None
 
 
 class Reporter:
-    """Hands events to a callback, one at a time, from whichever thread they come.
-
-    Parameters
-    ----------
-    progress
-        None or False for silence, True for a bar, or a callable that takes each `ProgressEvent`.
-    what
-        What is going on, for the bar: ``pull``, ``verify``, ``repair``, or ``look up``, which counts
-        tags where the others count bytes.
-    """
+    """Hands events to a callback, one at a time, from whichever thread they come."""
 
     def __init__(self, progress: Progress, *, what: str = "pull") -> None:
         self._lock = threading.Lock()

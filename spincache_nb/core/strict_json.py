@@ -11,28 +11,7 @@ JsonObject = dict[str, Any]
 
 
 def parse_object(data: bytes, *, where: str, error: type[FormatError], what: str) -> JsonObject:
-    """Read bytes as one JSON object.
-
-    Parameters
-    ----------
-    data
-        UTF-8 text; the caller bounds its size.
-    where, what
-        Where the bytes come from and what they should be, for the error.
-    error
-        The exception to raise.
-
-    Raises
-    ------
-    FormatError
-        Of the given class, if the bytes are not UTF-8, not JSON, nested too deeply, hold NaN or
-        Infinity, or are not an object.
-
-    Examples
-    --------
-    >>> parse_object(b'{"a": 1}', where="demo", error=FormatError, what="a document")
-    {'a': 1}
-    """
+    """Read bytes as one JSON object."""
     try:
         text = data.decode("utf-8")
         document = json.loads(text) if text.startswith("\ufeff") else _DECODER.decode(text)

@@ -26,17 +26,7 @@ _MAX_PAGE = 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP response.
-
-    Parameters
-    ----------
-    status
-        HTTP status.
-    headers
-        Names and values, without ``Content-Length``.
-    body
-        What a GET gets; a HEAD gets its length.
-    """
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -44,13 +34,7 @@ class Answer:
 
 
 class Answers:
-    """The artifacts of a registry, and its answers to requests for them.
-
-    Parameters
-    ----------
-    artifacts
-        What the registry holds; two artifacts under one repository and tag are an error.
-    """
+    """The artifacts of a registry, and its answers to requests for them."""
 
     def __init__(self, artifacts: Iterable[Artifact]) -> None:
         self._tags: dict[str, dict[str, Artifact]] = {}
@@ -65,22 +49,7 @@ class Answers:
             self._blobs.setdefault(artifact.repository, {}).update(artifact.blobs)
 
     def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Answer:
-        """Answer one request.
-
-        Parameters
-        ----------
-        method
-            HTTP method; all but GET and HEAD are refused with 405.
-        target
-            Path and query as on the request line.
-        headers
-            The headers ``Accept``, ``Range`` and ``If-Range``, by these names, as far as they came.
-
-        Returns
-        -------
-        Answer
-            The response; errors in the form of the OCI distribution specification, "Error Codes".
-        """
+        """Answer one request."""
         if method not in ("GET", "HEAD"):
             refusal = _error(405, "UNSUPPORTED", "this demo registry is read-only")
             return Answer(refusal.status, refusal.headers | {"Allow": "GET, HEAD"}, refusal.body)
@@ -137,11 +106,7 @@ class Answers:
 
 
 def _range(wanted: str | None, size: int) -> range | None:
-    """Resolve a ``Range`` header (RFC 9110, section 14).
-
-    None without one, or with one that a server may ignore: another unit, several ranges, nonsense. An
-    empty range cannot be satisfied.
-    """
+    """Resolve a ``Range`` header (RFC 9110, section 14)."""
     match = _RANGE.fullmatch(wanted.replace(" ", "")) if wanted else None
     if match is None or match[0] == "bytes=-":
         return None

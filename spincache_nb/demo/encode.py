@@ -20,45 +20,17 @@ _STORED_MAX = 0xFFFF
 
 
 def sha256_digest(data: bytes) -> str:
-    """Name bytes by their SHA-256, as OCI writes it.
-
-    Examples
-    --------
-    >>> sha256_digest(b"")
-    'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
-    """
+    """Name bytes by their SHA-256, as OCI writes it."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def serde_json(value: object) -> bytes:
-    """Encode JSON as Rust's ``serde_json::to_vec`` does: compact, keys in the order given, raw UTF-8.
-
-    Locked apps and image configs are pushed in this form (crates/oci/src/client.rs).
-
-    Examples
-    --------
-    >>> serde_json({"b": [1, True], "a": "1/2"})
-    b'{"b":[1,true],"a":"1/2"}'
-    """
+    """Encode JSON as Rust's ``serde_json::to_vec`` does: compact, keys in the order given, raw UTF-8."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def canonical_json(value: object) -> bytes:
-    r"""Encode JSON in the canonical form in which OCI clients written in Rust push manifests.
-
-    Sorted keys, no spaces, strings in Unicode normalisation form C with only ``"`` and ``\``
-    escaped (OLPC canonical JSON, as the olpc-cjson crate writes it).
-
-    Raises
-    ------
-    TypeError
-        If the value holds anything but objects, arrays, strings, integers, booleans and null.
-
-    Examples
-    --------
-    >>> canonical_json({"b": 2, "a": 'x"y'})
-    b'{"a":"x\\"y","b":2}'
-    """
+    r"""Encode JSON in the canonical form in which OCI clients written in Rust push manifests."""
     return _canonical(value).encode()
 
 
@@ -78,37 +50,12 @@ def _canonical(value: object) -> str:
 
 
 def base64_unpadded(data: bytes) -> str:
-    """Encode inline content: standard alphabet, no padding (crates/serde/src/base64.rs).
-
-    Examples
-    --------
-    >>> base64_unpadded(b"wasm")
-    'd2FzbQ'
-    """
+    """Encode inline content: standard alphabet, no padding (crates/serde/src/base64.rs)."""
     return base64.b64encode(data).decode("ascii").rstrip("=")
 
 
 def tar_archive(files: Mapping[str, bytes]) -> bytes:
-    """Pack files as Spin's archive layers are packed, with every header field fixed.
-
-    GNU headers; the root as ``./``, then each directory ahead of what is in it, names without a
-    leading ``./`` (``append_dir_all`` of the tar crate). Modification times and owners are 0.
-
-    Parameters
-    ----------
-    files
-        Content by relative path, with forward slashes.
-
-    Raises
-    ------
-    ValueError
-        If a path is absolute, holds ``..``, is not ASCII or is over 100 characters long.
-
-    Examples
-    --------
-    >>> len(tar_archive({"a/b.txt": b"text"}))
-    3072
-    """
+    """Pack files as Spin's archive layers are packed, with every header field fixed."""
     folders = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
     parts = [_tar_header("./", size=0, folder=True)]
     for name in sorted(folders | files.keys()):
@@ -135,17 +82,7 @@ def _tar_header(name: str, *, size: int, folder: bool) -> bytes:
 
 
 def stored_gzip(data: bytes) -> bytes:
-    """Wrap bytes as gzip without compressing them.
-
-    Compressed output differs between versions and builds of zlib; stored blocks (RFC 1951, 3.2.4)
-    do not. The header is the one Spin's encoder writes: no name, time 0, system unknown.
-
-    Examples
-    --------
-    >>> import gzip
-    >>> gzip.decompress(stored_gzip(b"the same bytes everywhere"))
-    b'the same bytes everywhere'
-    """
+    """Wrap bytes as gzip without compressing them."""
     parts = [b"\x1f\x8b\x08\0\0\0\0\0\0\xff"]
     for start in range(0, max(len(data), 1), _STORED_MAX):
         block = data[start : start + _STORED_MAX]

@@ -51,11 +51,7 @@ class FleetPlan:
 
 
 class World:
-    """All repositories, versions and blobs that hosts choose from.
-
-    Blobs are numbered, and so are versions, repository by repository. ``layers`` holds the blobs of
-    version ``v`` from ``layer_at[v]`` to ``layer_at[v + 1]``; ``members`` likewise what archives unpack to.
-    """
+    """All repositories, versions and blobs that hosts choose from."""
 
     def __init__(self, plan: FleetPlan, rng: np.random.Generator) -> None:
         import numpy as np

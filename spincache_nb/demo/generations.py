@@ -78,34 +78,7 @@ class RecordedCache:
     projects: Mapping[str, str]
 
     def lay_out(self, folder: str | os.PathLike[str], *, windows_names: bool | None = None) -> Cache:
-        """Write the cache into a folder, and its projects beside it.
-
-        Parameters
-        ----------
-        folder
-            Where to: the cache becomes ``cache/registry`` in it, projects go to ``projects``. It is
-            made if it is not there; of the two, none may be there yet.
-        windows_names
-            Whether to write ``_`` for the colons in names; by default as recorded, on Windows always.
-
-        Returns
-        -------
-        Cache
-            With a history of its own, in the folder too.
-
-        Raises
-        ------
-        FileExistsError
-            If something was laid out there before.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     cache = recorded_caches()[0].lay_out(folder)
-        ...     cache.windows_names == (os.name == "nt"), len(list(cache.path.iterdir()))
-        (True, 3)
-        """
+        """Write the cache into a folder, and its projects beside it."""
         if windows_names is None:
             windows_names = self.windows_names or os.name == "nt"
         root = Path(folder)
@@ -126,13 +99,7 @@ class RecordedCache:
         return cache
 
     def project_folders(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """List the projects that use it, as ``projects=`` of the frames takes them.
-
-        Parameters
-        ----------
-        folder
-            What was given to `lay_out`.
-        """
+        """List the projects that use it, as ``projects=`` of the frames takes them."""
         names = sorted({name.partition("/")[0] for name in self.projects})
         return [Path(folder) / "projects" / name for name in names]
 

@@ -29,19 +29,7 @@ class Trigger:
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """A component of a spin.toml, its wasm and mounted files read in.
-
-    Parameters
-    ----------
-    wasm
-        The bytes of the core module or component.
-    files
-        Content of the mounted files, by the path at which the component sees them.
-    env, config
-        WASI environment; component variables (templates over the application's).
-    chained
-        Other components it calls as ``NAME.spin.internal``.
-    """
+    """A component of a spin.toml, its wasm and mounted files read in."""
 
     id: str
     wasm: bytes = field(repr=False)
@@ -122,16 +110,5 @@ class Artifact:
         return {blob.digest: blob.data for blob in (self.config, *self.layers)}
 
     def reference(self, host: str) -> str:
-        """Name it in a registry.
-
-        Parameters
-        ----------
-        host
-            The registry, ``host[:port]``.
-
-        Returns
-        -------
-        str
-            ``host/repository:tag``.
-        """
+        """Name it in a registry."""
         return f"{host}/{self.repository}:{self.tag}"

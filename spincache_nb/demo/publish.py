@@ -39,26 +39,7 @@ _MAX_LAYERS = 500
 def push_app(
     app: App, *, repository: str, created: str, pack: Callable[[bytes], bytes] = stored_gzip
 ) -> Artifact:
-    """Build what ``spin registry push`` of Spin v2.7 to v4.0 leaves in a registry.
-
-    Parameters
-    ----------
-    app
-        The application; its version becomes the tag.
-    repository
-        Where to file it.
-    created
-        RFC 3339 time for the ``org.opencontainers.image.created`` annotation. Spin takes the clock.
-    pack
-        Makes the gzip file of an archive layer from its tar; without compression unless given, since
-        what a compressor makes of it depends on its version.
-
-    Returns
-    -------
-    Artifact
-        The locked app as last layer, an image config that carries its digest as a label. If the
-        assets make more than 499 layers, one archive layer per component instead.
-    """
+    """Build what ``spin registry push`` of Spin v2.7 to v4.0 leaves in a registry."""
     layers, components = _assemble(app.components)
     if len(layers) > _MAX_LAYERS - 1:
         layers, components = _assemble(app.components, pack)
@@ -75,21 +56,7 @@ def push_app(
 
 
 def push_old_app(app: App, *, repository: str) -> Artifact:
-    """Build what ``spin oci push`` of Spin v0.8 leaves in a registry.
-
-    Parameters
-    ----------
-    app
-        The application, with HTTP triggers only; its version becomes the tag.
-    repository
-        Where to file it.
-
-    Returns
-    -------
-    Artifact
-        The locked app as the manifest's config; every file, however small, as a layer; no
-        annotations, so nothing says when it was pushed.
-    """
+    """Build what ``spin oci push`` of Spin v0.8 leaves in a registry."""
     layers: list[Blob] = []
     components = []
     for component in app.components:
@@ -112,28 +79,7 @@ def push_old_app(app: App, *, repository: str) -> Artifact:
 def push_package(
     name: str, version: str, wasm: bytes, *, exports: Sequence[str], repository: str, created: str
 ) -> Artifact:
-    """Build what ``wkg publish`` leaves in a registry for a component without imports.
-
-    Parameters
-    ----------
-    name
-        The package's name without its namespace.
-    version
-        Semantic version; becomes the tag.
-    wasm
-        The component.
-    exports
-        What the component's world exports, as its config lists it.
-    repository
-        Where to file it: namespace and name.
-    created
-        RFC 3339 time for the config. wkg takes the clock.
-
-    Returns
-    -------
-    Artifact
-        One ``application/wasm`` layer and a wasm config.
-    """
+    """Build what ``wkg publish`` leaves in a registry for a component without imports."""
     layer = Blob(_PACKAGE_WASM, wasm, ((f"{_ANNOTATION}title", f"{name}.wasm"),))
     wasm_config: _Json = {
         "created": created,

@@ -82,20 +82,11 @@ class DemoRegistry:
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """The requests answered so far, in order.
-
-        A request is noted before its answer is sent, so whoever has the answer finds it here.
-        """
+        """The requests answered so far, in order."""
         return tuple(self._requests)
 
     def versions(self, repository: str) -> list[str]:
-        """The references of one repository, oldest version first.
-
-        Parameters
-        ----------
-        repository
-            One of `repositories`.
-        """
+        """The references of one repository, oldest version first."""
         return [a.reference(self.host) for a in self.artifacts if a.repository == repository]
 
 

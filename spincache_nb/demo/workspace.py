@@ -49,25 +49,13 @@ class Workspace:
         return f"{self.registry.host}/{name}"
 
     def pull(self, name: str) -> PullResult:
-        """Pull one demo app by its short name into the demo cache.
-
-        Raises
-        ------
-        SpinCacheError
-            As `spincache_nb.pull`.
-        """
+        """Pull one demo app by its short name into the demo cache."""
         from spincache_nb.core.pull import pull
 
         return pull(self.cache, self.reference(name))
 
     def pull_all(self) -> list[PullResult]:
-        """Pull every version of every demo app, one after the other, oldest first.
-
-        Raises
-        ------
-        SpinCacheError
-            As `spincache_nb.pull`.
-        """
+        """Pull every version of every demo app, one after the other, oldest first."""
         return [self.pull(reference.partition("/")[2]) for reference in self.registry.references]
 
     def close(self) -> None:

@@ -31,19 +31,7 @@ class Skipped:
 def what_is_there(
     place: Place, there: Mapping[str, int | None], kinds: Sequence[str], skipped: Sequence[Skipped]
 ) -> tuple[str, str]:
-    """Say what was found in place of a snapshot, and what to do.
-
-    Parameters
-    ----------
-    place
-        Where one was looked for.
-    there
-        Its files.
-    kinds
-        Of the snapshots that can be read, if another kind is wanted.
-    skipped
-        Snapshots that cannot be used.
-    """
+    """Say what was found in place of a snapshot, and what to do."""
     if kinds:
         return f"snapshots of the kind {kinds[0]!r} only", f"pass kind={kinds[0]!r}, or leave it out"
     if skipped:

@@ -19,24 +19,7 @@ class BlobAnalyses(Opened):
     """Analyses with a row per blob, digest or pair of apps."""
 
     def summary(self) -> pd.DataFrame:
-        """Sum the fleet up in one row.
-
-        Returns
-        -------
-        pandas.DataFrame
-            The columns of `analysis.summary`, summed over all hosts, and:
-
-            ========================  =======  =============================================
-            column                    dtype    meaning
-            ========================  =======  =============================================
-            host_count                Int64    snapshots
-            distinct_blob_count       Int64    blobs (digest and area), each once for all hosts
-            distinct_bytes            Int64    bytes that one cache for all hosts would hold
-            shared_cache_saved_bytes  Int64    bytes stored on all hosts beyond these
-            ========================  =======  =============================================
-
-            Of registries, whose disks nobody sees, ``disk_bytes`` and ``unreferenced_bytes`` are missing.
-        """
+        """Sum the fleet up in one row."""
         hosts, counts = self._engine.hosts(), self._engine.host_counts()
         logical, stored = int(hosts["logical"].sum()), int(hosts["stored"].sum())
         distinct = int(counts["size"].sum())
@@ -61,29 +44,7 @@ class BlobAnalyses(Opened):
         return typed(schemas.FLEET_SUMMARY_SCHEMA, {name: [value] for name, value in line.items()})
 
     def sharing(self, *, top: int | None = None, names: bool = True) -> pd.DataFrame:
-        """Say for each referenced digest who needs it, what it is called and what sharing it saves.
-
-        Parameters
-        ----------
-        top
-            Only so many, those that save most.
-        names
-            Whether to look up what digests are called, which costs more than all else if all are wanted.
-
-        Returns
-        -------
-        pandas.DataFrame
-            The columns of `analysis.sharing`; users and apps are counted on each host, manifests once.
-            Most bytes saved first, then by digest. And:
-
-            ========================  =======  =============================================
-            column                    dtype    meaning
-            ========================  =======  =============================================
-            host_count                Int64    hosts that need it
-            distinct_bytes            Int64    bytes of one copy in each area that it is in
-            shared_cache_saved_bytes  Int64    ``stored_bytes - distinct_bytes``
-            ========================  =======  =============================================
-        """
+        """Say for each referenced digest who needs it, what it is called and what sharing it saves."""
         found = self._engine.digests(top=top)
         key = found["key"].to_numpy()
         stored, needed = found["stored"].to_numpy(), found["needed"].to_numpy()
@@ -109,42 +70,14 @@ class BlobAnalyses(Opened):
         return typed(schemas.FLEET_SHARING_SCHEMA, {name: column[order] for name, column in columns.items()})
 
     def shared_bytes(self, *, top: int = 20) -> pd.DataFrame:
-        """Say for each pair of apps how many bytes both need.
-
-        Parameters
-        ----------
-        top
-            How many apps (references): those that take most bytes on all hosts; ties by name.
-
-        Returns
-        -------
-        pandas.DataFrame
-            The columns of `analysis.shared_bytes`, a blob counted once however many hosts have it.
-        """
+        """Say for each pair of apps how many bytes both need."""
         chosen = sorted(self._catalog.frame(queries.LARGEST_REFERENCES, [int(top)])["reference"])
         items = {"item": np.arange(len(chosen), dtype=np.int64), "reference": chosen}
         pairs = self._engine.app_pairs(items) if len(chosen) > 1 else None
         return pair_frame(schemas.FLEET_SHARED_BYTES_SCHEMA, chosen, list(range(len(chosen))), pairs)
 
     def unreferenced(self) -> pd.DataFrame:
-        """List the blobs that nothing on their host needs.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per host, digest and area.
-
-            =============  ===================  ========================================
-            column         dtype                meaning
-            =============  ===================  ========================================
-            host           category             where it is stored
-            digest         string               the digest
-            area           category             ``wasm`` or ``data``
-            stored_bytes   Int64                size
-            modified_at    datetime64[ns, UTC]  when it was last written
-            used_by_hosts  Int64                hosts where something needs this digest
-            =============  ===================  ========================================
-        """
+        """List the blobs that nothing on their host needs."""
         self._catalog.check_keys()
         found = self._catalog.frame(queries.UNREFERENCED)
         wanted = np.unique(found["key"].to_numpy(dtype=np.int64))

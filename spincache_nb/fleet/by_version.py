@@ -17,29 +17,7 @@ class VersionAnalyses(Opened):
     """Analyses with a row per version."""
 
     def version_savings(self, repository: str | None = None, *, rules: Rules = "spin") -> pd.DataFrame:
-        """Pull all versions of a repository one after the other into an empty cache; or of each one.
-
-        Parameters
-        ----------
-        repository
-            ``registry/repository``, or a shorter name that only one has; None for all.
-        rules
-            As for `analysis.version_savings`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            The columns of `analysis.version_savings` after ``repository``, sorted by that and position;
-            then ``host_count``, the snapshots that have the version. What hosts call by one name is as
-            many versions as it has manifests.
-
-        Raises
-        ------
-        NotInCacheError
-            If there is no such repository, or the name is ambiguous.
-        ValueError
-            If the rules are none of those.
-        """
+        """Pull all versions of a repository one after the other into an empty cache; or of each one."""
         check_rules(rules)
         name = None if repository is None else self._full_name(repository)
         versions = self._catalog.versions(name)
@@ -47,27 +25,7 @@ class VersionAnalyses(Opened):
         return typed(schemas.FLEET_VERSION_SAVINGS_SCHEMA, savings_columns(versions, found))
 
     def versions(self) -> pd.DataFrame:
-        """Say on how many hosts each version still sits.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row per reference, those on most hosts first, then by name.
-
-            ===============  ===================  ==================================
-            column           dtype                meaning
-            ===============  ===================  ==================================
-            reference        string               the version
-            repository       category             ``registry/repository``
-            tag              string               its tag, missing if filed under a digest
-            host_count       Int64                hosts that have it
-            manifest_count   Int64                different manifests that they have by that name
-            declared_bytes   Int64                config and layers, of the largest of these
-            stored_bytes     Int64                its blobs on all hosts
-            first_pulled_at  datetime64[ns, UTC]  when it was pulled first
-            last_pulled_at   datetime64[ns, UTC]  and last
-            ===============  ===================  ==================================
-        """
+        """Say on how many hosts each version still sits."""
         self._catalog.number_manifests()
         found = self._catalog.frame(queries.VERSIONS)
         times = {f"{name}_pulled_at": found[f"{name}_ns"] for name in ("first", "last")}

@@ -31,18 +31,7 @@ _NAMES_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How much of this machine DuckDB may use.
-
-    Parameters
-    ----------
-    memory_limit
-        Such as ``"4GB"``; DuckDB's own limit (80 % of the memory) unless given. What does not fit is
-        spilled to disk.
-    threads
-        As many as there are processors unless given.
-    spill_folder
-        Where; a temporary folder unless given.
-    """
+    """How much of this machine DuckDB may use."""
 
     memory_limit: str | None = None
     threads: int | None = None
@@ -50,28 +39,7 @@ class Settings:
 
 
 class Catalog:
-    """A DuckDB connection that knows a dataset.
-
-    Parameters
-    ----------
-    dataset
-        What to read.
-    settings
-        See `Settings`.
-
-    Attributes
-    ----------
-    connection
-        With the views ``uses``, ``layers``, ``members``, ``blobs``, ``digests`` (their keys are safe to
-        join on), ``apps``, ``breakdown`` and ``problems``, each with ``unit``; and the table ``unit``.
-    fixes
-        Keys that had to be changed; hardly ever any.
-
-    Raises
-    ------
-    MissingExtraError
-        If DuckDB is not installed.
-    """
+    """A DuckDB connection that knows a dataset."""
 
     def __init__(self, dataset: Dataset, settings: Settings | None = None) -> None:
         self.dataset = dataset
@@ -151,13 +119,7 @@ class Catalog:
         self.run_once(sql.APPS, sql.VERSIONS)
 
     def jobs(self, query: str | None = None) -> list[Job]:
-        """Give every unit with what is needed to read it.
-
-        Parameters
-        ----------
-        query
-            Gives numbers of the apps, see `Job`; none unless given.
-        """
+        """Give every unit with what is needed to read it."""
         new_keys: dict[int, dict[int, int]] = {}
         for fix in self.fixes:
             new_keys.setdefault(fix.unit, {})[fix.key] = fix.new_key
@@ -191,13 +153,7 @@ class Catalog:
         return np.split(numbers, np.cumsum(counts)[:-1])
 
     def versions(self, repository: str | None = None) -> pd.DataFrame:
-        """Describe the versions, of one repository or of all.
-
-        Parameters
-        ----------
-        repository
-            ``registry/repository``.
-        """
+        """Describe the versions, of one repository or of all."""
         self.number_versions()
         condition = "" if repository is None else "WHERE repository = ?"
         query = sql.VERSION_ROWS.format(condition=condition)

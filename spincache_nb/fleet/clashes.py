@@ -21,27 +21,7 @@ class Fix(NamedTuple):
 def fixes_for(
     rows: Iterable[tuple[int, int, bytes]], taken: Callable[[Collection[int]], set[int]]
 ) -> list[Fix]:
-    """Give the digests that are in trouble keys of their own, the same in all units.
-
-    Parameters
-    ----------
-    rows
-        Unit, key and digest of every row of ``digests`` whose key stands for several digests
-        somewhere, or is not the first 8 bytes of its digest.
-    taken
-        Says which of some keys are in use in the data.
-
-    Returns
-    -------
-    list of Fix
-        One per row.
-
-    Examples
-    --------
-    >>> rows = [(0, 1, bytes(7) + b"\\x01a"), (1, 1, bytes(7) + b"\\x01b")]
-    >>> len({fix.new_key for fix in fixes_for(rows, lambda keys: {1} & set(keys))})
-    2
-    """
+    """Give the digests that are in trouble keys of their own, the same in all units."""
     given = list(rows)
     chosen: dict[bytes, int] = {}
     left = sorted({digest for *_, digest in given})

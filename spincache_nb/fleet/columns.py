@@ -93,17 +93,7 @@ def layers_columns(parts: Sequence[Part], known: Mapping[bytes, int]) -> Columns
 
 
 def uses_columns(uses: Sequence[Used], known: Mapping[bytes, int], manifests: Sequence[int]) -> Columns:
-    """Columns of the table ``uses``, with the flags that count things once.
-
-    Parameters
-    ----------
-    uses
-        Its rows.
-    known
-        Keys by digest.
-    manifests
-        Number of each app's manifest, alike for apps of one manifest.
-    """
+    """Columns of the table ``uses``, with the flags that count things once."""
     key = np.array([known[use.digest] for use in uses], dtype=np.int64)
     app = np.array([use.app for use in uses], dtype=np.int32)
     area = np.array([tables.AREAS[use.area] for use in uses], dtype=np.uint8)

@@ -32,19 +32,7 @@ _BELOW_REGISTRY = ("wasm/", "data/", "manifests/")
 
 
 def tables_of(frames: Frames) -> dict[str, Any]:
-    """Make every table of a snapshot from the frames of one cache.
-
-    Parameters
-    ----------
-    frames
-        All eight, of one moment.
-
-    Returns
-    -------
-    dict of str to pyarrow.Table
-        By name; every table is there. Paths of this machine are left out: projects are numbered,
-        problems outside the cache have no path.
-    """
+    """Make every table of a snapshot from the frames of one cache."""
     apps = frames.need("apps")
     numbers = {reference: app for app, (reference,) in enumerate(rows(apps, "reference"))}
     parts = _parts(frames, numbers)

@@ -261,13 +261,7 @@ class _Crawl:
         return list(self._client.tags(repository))
 
     def _note(self, where: str, exc: SpinCacheError) -> None:
-        """Take down what concerns one repository or manifest; whatever else stops the crawl.
-
-        Raises
-        ------
-        SpinCacheError
-            The error, if it would concern the next request as well.
-        """
+        """Take down what concerns one repository or manifest; whatever else stops the crawl."""
         if not isinstance(exc, _OF_ONE) or passing(exc) is not None:
             raise exc
         self._first_error = self._first_error or exc

@@ -18,19 +18,7 @@ _READERS = 16
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One part of one snapshot: one file of each table.
-
-    Parameters
-    ----------
-    number
-        From 0, over all units of a dataset.
-    host_number
-        Number of its host, by name.
-    folder
-        Names of its folders below the dataset.
-    part
-        Its files.
-    """
+    """One part of one snapshot: one file of each table."""
 
     number: int
     host_number: int
@@ -40,19 +28,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The snapshots that are read, one per host.
-
-    Parameters
-    ----------
-    place
-        Where they are.
-    kind
-        Of caches or of registries.
-    markers
-        One per host, sorted by host.
-    skipped
-        What should be there too, but cannot be read.
-    """
+    """The snapshots that are read, one per host."""
 
     place: Place
     kind: Kind
@@ -92,24 +68,7 @@ class Dataset:
 
 
 def choose(place: Place, *, day: date | None = None, kind: Kind | None = None) -> Dataset:
-    """Find each host's latest complete snapshot.
-
-    Parameters
-    ----------
-    place
-        The dataset.
-    day
-        Latest day to look at; None for the latest there is.
-    kind
-        Which snapshots, if there are those of caches and of registries.
-
-    Raises
-    ------
-    SpinCacheError
-        If there is no complete snapshot.
-    ValueError
-        If there are both kinds and none is named.
-    """
+    """Find each host's latest complete snapshot."""
     there = place.files()
     markers, skipped = _read_latest(place, there, day)
     kinds = sorted({marker.kind for marker in markers})
@@ -161,13 +120,7 @@ def _newest(
 
 
 def _check_files(place: Place, there: Mapping[str, int | None], marker: Marker) -> None:
-    """Check that all files that a marker names are there, and whole as far as their size tells.
-
-    Raises
-    ------
-    SpinCacheError
-        If one is not.
-    """
+    """Check that all files that a marker names are there, and whole as far as their size tells."""
     start = "/".join(marker.folder)
     files = [file for part in marker.parts for file in part.values()]
     if all(there.get(f"{start}/{file.name}", -1) in (file.size_bytes, None) for file in files):

@@ -64,15 +64,7 @@ def prewarm_columns(counts: pd.DataFrame) -> Columns:
 
 
 def savings_columns(versions: pd.DataFrame, found: pd.DataFrame) -> Columns:
-    """Columns of `Fleet.version_savings`.
-
-    Parameters
-    ----------
-    versions
-        What the catalog knows of them.
-    found
-        What the engine gives for those that have rows.
-    """
+    """Columns of `Fleet.version_savings`."""
     sums = found.set_index("version").reindex(versions["version"]).fillna(0).astype(np.int64)
     total = versions["version_bytes"].to_numpy(dtype=np.int64)
     fetch = sums["fetch"].to_numpy()

@@ -11,25 +11,7 @@ Extra = Literal["fleet", "dask"]
 
 
 def load(module: str, *, extra: Extra = "fleet") -> Any:
-    """Import a module that an extra installs.
-
-    Parameters
-    ----------
-    module
-        For example ``pyarrow.parquet``.
-    extra
-        The extra that installs it.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-
-    Examples
-    --------
-    >>> load("json").dumps([])
-    '[]'
-    """
+    """Import a module that an extra installs."""
     try:
         return importlib.import_module(module)
     except ImportError as exc:

@@ -18,26 +18,7 @@ _Array = npt.NDArray[Any]
 
 
 class Groups:
-    """Rows that agree in some columns.
-
-    Parameters
-    ----------
-    by
-        The columns, the most telling first; none has missing values.
-
-    Attributes
-    ----------
-    order
-        Numbers of the rows, sorted by the columns; None if they are sorted as they are.
-    starts
-        Where in `order` each group begins.
-
-    Examples
-    --------
-    >>> groups = Groups({"key": np.array([7, 3, 7])})
-    >>> groups.keys()["key"].tolist(), groups.sum(np.array([1, 2, 4])).tolist()
-    ([3, 7], [2, 5])
-    """
+    """Rows that agree in some columns."""
 
     def __init__(self, by: Mapping[str, _Array]) -> None:
         columns = list(by.values())
@@ -112,13 +93,7 @@ def columns(frame: pd.DataFrame, *names: str) -> dict[str, _Array]:
 
 
 def sums_at(place: _Array, values: _Array, count: int) -> Ints:
-    """Add values up by their place, exactly.
-
-    Examples
-    --------
-    >>> sums_at(np.array([2, 0, 2]), np.array([1, 5, 2]), 4).tolist()
-    [5, 0, 3, 0]
-    """
+    """Add values up by their place, exactly."""
     found = np.zeros(count, dtype=np.int64)
     np.add.at(found, place, values)
     return found

@@ -24,17 +24,7 @@ from spincache_nb.fleet.snapshots import Snapshot, encode, publish
 
 
 class Journal:
-    """Parts of one crawl on disk, each listed in an entry that is written after its files.
-
-    Parameters
-    ----------
-    place
-        The dataset.
-    registry
-        Host and port.
-    day
-        Folder of the crawl.
-    """
+    """Parts of one crawl on disk, each listed in an entry that is written after its files."""
 
     def __init__(self, place: Place, registry: str, day: date) -> None:
         self.place = place

@@ -18,14 +18,7 @@ _HALF, _LOW = 32, (1 << 32) - 1
 
 
 def by_host(uses: pd.DataFrame) -> pd.DataFrame:
-    """Sum up uses per blob (key and area) and host; the unit of all that follows.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``key``, ``area``, ``host``; ``users`` and ``apps`` (each counted once per key), ``needed``
-        (bytes of all users), ``stored`` (bytes of the blob), ``firsts`` (1 in one area of a key).
-    """
+    """Sum up uses per blob (key and area) and host; the unit of all that follows."""
     flags = uses["flags"].to_numpy()
     groups = Groups({**columns(uses, "key"), "area": flags & tables.AREA_BITS, **columns(uses, "host")})
     user = (flags & tables.FIRST_OF_USER) != 0
@@ -55,19 +48,7 @@ def merge_parts(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_hosts(found: pd.DataFrame) -> pd.DataFrame:
-    """Sum up the blobs of some hosts per blob.
-
-    Parameters
-    ----------
-    found
-        Of `by_host`, one row per key, area and host.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``key``, ``area``; ``hosts``, ``first_host``, ``stored`` (bytes on all hosts), ``size`` (bytes
-        of one copy), and sums of the other columns.
-    """
+    """Sum up the blobs of some hosts per blob."""
     groups = Groups(columns(found, "key", "area"))
     stored = found["stored"].to_numpy()
     return frame_of(
@@ -168,21 +149,7 @@ def over_areas(blobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def manifest_rows(uses: pd.DataFrame, manifests: npt.NDArray[np.int32]) -> pd.DataFrame:
-    """Give the rows that tell how many manifests need a key.
-
-    Parameters
-    ----------
-    uses
-        Rows.
-    manifests
-        For each row the number of its app's manifest if that is in several snapshots, else -1: then
-        a flag counts it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``key``, ``manifest``, ``count``.
-    """
+    """Give the rows that tell how many manifests need a key."""
     flagged = (uses["flags"].to_numpy() & tables.FIRST_OF_MANIFEST) != 0
     kept = (uses["app"].to_numpy() >= 0) & ((manifests >= 0) | flagged)
     ones = np.ones(int(kept.sum()), dtype=np.int32)
@@ -226,18 +193,7 @@ def _manifests(
 
 
 def pair_sums(items: pd.DataFrame) -> pd.DataFrame:
-    """Sum up what pairs of items have in common.
-
-    Parameters
-    ----------
-    items
-        ``item``, ``key``, ``area``, ``bytes``; several rows of one item and blob count once.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``a``, ``b`` (a < b) and ``shared`` bytes, of pairs that share something.
-    """
+    """Sum up what pairs of items have in common."""
     single = Groups(columns(items, "key", "area", "item"))
     keys = single.keys()
     size = single.max(items["bytes"].to_numpy())

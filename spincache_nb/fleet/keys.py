@@ -18,59 +18,23 @@ _ALGORITHMS = {length // 2: name for name, length in ENCODED_LENGTH.items()}
 
 
 def raw(digest: str | Digest) -> bytes:
-    """Bytes of a digest.
-
-    Examples
-    --------
-    >>> len(raw(Digest.of(b"wasm")))
-    32
-    """
+    """Bytes of a digest."""
     text = digest.encoded if isinstance(digest, Digest) else digest.partition(":")[2]
     return bytes.fromhex(text)
 
 
 def text(content: bytes) -> str:
-    """Digest whose bytes these are.
-
-    Examples
-    --------
-    >>> text(raw(Digest.of(b"wasm"))) == str(Digest.of(b"wasm"))
-    True
-    """
+    """Digest whose bytes these are."""
     return f"{_ALGORITHMS[len(content)]}:{content.hex()}"
 
 
 def prefix(content: bytes) -> int:
-    """First 8 bytes of a digest as a signed integer.
-
-    Examples
-    --------
-    >>> prefix(b"\\x00" * 7 + b"\\x05" + b"\\xff" * 24), prefix(b"\\xff" * 32)
-    (5, -1)
-    """
+    """First 8 bytes of a digest as a signed integer."""
     return int.from_bytes(content[:8], "big", signed=True)
 
 
 def assign(digests: Iterable[bytes]) -> dict[bytes, int]:
-    """Give every digest of one part a key of its own.
-
-    Parameters
-    ----------
-    digests
-        Raw digests.
-
-    Returns
-    -------
-    dict of bytes to int
-        Each with its prefix; of several that begin alike, the first in order has it, and the others
-        have the next numbers that are free.
-
-    Examples
-    --------
-    >>> alike = [bytes(31) + b"b", bytes(31) + b"a"]
-    >>> [assign(alike)[digest] for digest in alike]
-    [1, 0]
-    """
+    """Give every digest of one part a key of its own."""
     found: dict[bytes, int] = {}
     taken: set[int] = set()
     late: list[bytes] = []

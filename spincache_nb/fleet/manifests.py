@@ -28,13 +28,7 @@ _IMAGE = "org.opencontainers.image."
 
 @dataclass(slots=True)
 class Buffer:
-    """Manifests on their way into one part.
-
-    Parameters
-    ----------
-    seen
-        Digests of the manifests of earlier parts, so that a manifest with two tags counts once.
-    """
+    """Manifests on their way into one part."""
 
     seen: set[bytes]
     apps: list[dict[str, Any]] = field(default_factory=list)

@@ -34,17 +34,7 @@ _REMEDY = "take the snapshot again"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One Parquet file.
-
-    Parameters
-    ----------
-    name
-        In the folder of its snapshot.
-    row_count
-        Rows in it.
-    size_bytes
-        Its size.
-    """
+    """One Parquet file."""
 
     name: str
     row_count: int
@@ -57,21 +47,7 @@ Part = Mapping[str, File]
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """One complete snapshot.
-
-    Parameters
-    ----------
-    kind
-        Of a ``cache``, or of a ``registry`` by its manifests.
-    host
-        Whose cache, or which registry.
-    day
-        UTC.
-    taken_at
-        When it was written.
-    parts
-        Its files.
-    """
+    """One complete snapshot."""
 
     kind: Kind
     host: str
@@ -110,26 +86,12 @@ class Marker:
 
 
 def folder_of(host: str, day: date) -> tuple[str, str]:
-    """Names of the folders of a snapshot; characters that are special in a path are escaped.
-
-    Examples
-    --------
-    >>> folder_of("127.0.0.1:5000", date(2026, 3, 2))
-    ('host=127.0.0.1%3A5000', 'day=2026-03-02')
-    """
+    """Names of the folders of a snapshot; characters that are special in a path are escaped."""
     return f"host={quote(host, safe='')}", f"day={day.isoformat()}"
 
 
 def parse_folder(host: str, day: str) -> tuple[str, date] | None:
-    """Read the names of the folders of a snapshot; None if they are none.
-
-    Examples
-    --------
-    >>> parse_folder("host=a%2Fb", "day=2026-03-02")
-    ('a/b', datetime.date(2026, 3, 2))
-    >>> parse_folder("host=a", "_crawl") is None
-    True
-    """
+    """Read the names of the folders of a snapshot; None if they are none."""
     if not host.startswith("host=") or not day.startswith("day="):
         return None
     try:
@@ -139,34 +101,13 @@ def parse_folder(host: str, day: str) -> tuple[str, date] | None:
 
 
 def snapshot_of(path: str) -> tuple[str, date] | None:
-    """Host and day of a complete snapshot, if a path below a dataset is its marker's.
-
-    Examples
-    --------
-    >>> snapshot_of("host=a/day=2026-03-02/_complete.json")
-    ('a', datetime.date(2026, 3, 2))
-    >>> snapshot_of("host=a/day=2026-03-02/apps-0.parquet") is None
-    True
-    """
+    """Host and day of a complete snapshot, if a path below a dataset is its marker's."""
     parts = path.split("/")
     return parse_folder(*parts[:2]) if len(parts) == 3 and parts[2] == MARKER else None
 
 
 def parse_marker(content: bytes, *, where: str) -> Marker:
-    """Read a marker.
-
-    Parameters
-    ----------
-    content
-        The file's content.
-    where
-        Its path, for an error.
-
-    Raises
-    ------
-    FormatError
-        If it is none, or of a later format, or names a file outside its folder.
-    """
+    """Read a marker."""
     try:
         document: Any = json.loads(content)
         if document["format"] != FORMAT:
@@ -185,13 +126,7 @@ def parse_marker(content: bytes, *, where: str) -> Marker:
 
 
 def parse_part(document: Mapping[str, Sequence[Any]], *, where: str) -> Part:
-    """Read the files of one part.
-
-    Raises
-    ------
-    FormatError
-        If a table is missing, or a file's name is none.
-    """
+    """Read the files of one part."""
     part = {table: File(str(name), int(rows), int(size)) for table, (name, rows, size) in document.items()}
     if set(part) != set(TABLES):
         raise FormatError(where, f"the tables {', '.join(TABLES)}", ", ".join(part), _REMEDY)

@@ -84,15 +84,7 @@ def open_fleet(
 
 
 def engine_for(dataset: Dataset, *, cluster: bool) -> EngineName:
-    """Choose an engine by size.
-
-    Parameters
-    ----------
-    dataset
-        What is to be read.
-    cluster
-        Whether Dask has workers.
-    """
+    """Choose an engine by size."""
     rows = max(dataset.row_count("uses"), dataset.row_count("layers"))
     if rows >= DASK_ROWS and cluster:
         return "dask"

@@ -14,23 +14,7 @@ _END = b"\x00"
 
 
 def sort_key(reference: str, tag: str | None, created_at: pd.Timestamp | None) -> bytes:
-    """Make the bytes by which a version is sorted among those of its repository.
-
-    Parameters
-    ----------
-    reference
-        The version.
-    tag
-        Its tag, None for an app filed under a digest.
-    created_at
-        When it was made, None if it does not say.
-
-    Examples
-    --------
-    >>> names = ["latest", "v1.10.0", "v1.9.0", "v1.10.0-rc.11", "v1.10.0-rc.2"]
-    >>> sorted(names, key=lambda tag: sort_key(f"r:{tag}", tag, None))
-    ['v1.9.0', 'v1.10.0-rc.2', 'v1.10.0-rc.11', 'v1.10.0', 'latest']
-    """
+    """Make the bytes by which a version is sorted among those of its repository."""
     key = version_key(tag) if tag is not None else None
     if key is None:
         version = b"\x01"

@@ -22,29 +22,7 @@ _SLICE = 0.1
 
 
 class Pace:
-    """Spaces the requests of several threads.
-
-    Parameters
-    ----------
-    per_second
-        Most requests in a second; None for as many as the threads make, until the registry objects.
-    attempts
-        How often one request is made that fails in passing.
-    cancel
-        Set it from another thread to stop.
-    clock
-        For tests.
-
-    Attributes
-    ----------
-    interval : float
-        Seconds between the starts of two requests now.
-
-    Notes
-    -----
-    A 429 or ``Retry-After`` makes all threads wait that long: a limit that is reached for one is reached
-    for all. A 429 also doubles the interval, which then shrinks slowly.
-    """
+    """Spaces the requests of several threads."""
 
     def __init__(
         self,
@@ -68,20 +46,7 @@ class Pace:
         self._is_stopped = True
 
     def ask(self, request: Callable[[], T]) -> T:
-        """Make a request when it is its turn, again if it failed in passing.
-
-        Parameters
-        ----------
-        request
-            Asks a `RegistryClient` that tries everything once only.
-
-        Raises
-        ------
-        SpinCacheError
-            What the last attempt gave, or what another attempt would not change.
-        PullCancelled
-            If the caller stopped it.
-        """
+        """Make a request when it is its turn, again if it failed in passing."""
         attempt = 1
         while True:
             self._wait_for_turn()

@@ -17,20 +17,7 @@ _SECRET = re.compile(r"//[^/@]*@")
 
 
 class Place:
-    """Where a dataset is.
-
-    Parameters
-    ----------
-    target
-        A path, or an address that fsspec understands: ``s3://bucket/fleet``, ``gs://...``.
-    storage_options
-        Handed to fsspec, credentials for example; they are never shown.
-
-    Raises
-    ------
-    MissingExtraError
-        If fsspec, or its package for that kind of store, is not installed.
-    """
+    """Where a dataset is."""
 
     def __init__(
         self, target: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
@@ -67,11 +54,7 @@ class Place:
         return path if self.local else f"{self.protocol}://{path}"
 
     def files(self) -> dict[str, int | None]:
-        """Every file that a dataset may have, by its path below the folder, with its size if the store tells.
-
-        None if there is no folder. An object store is listed in one go; of a local folder, which may be
-        anything, only the three levels that a dataset has.
-        """
+        """Every file that a dataset may have, by its path below the folder, with its size if known."""
         depth = {"maxdepth": _LEVELS} if self.local else {}
         try:
             found = self.fs.find(self.root, detail=True, **depth)
@@ -103,10 +86,7 @@ class Place:
         self.fs.pipe_file(self.path(*names), content)
 
     def replace(self, content: bytes, *names: str) -> None:
-        """Write a file that others may be reading: they see the old one or the new one, never a part.
-
-        Object stores do that by themselves.
-        """
+        """Write a file that others may be reading: they see the old one or the new one, never a part."""
         self._make_folder(names)
         if not self.local:
             self.fs.pipe_file(self.path(*names), content)

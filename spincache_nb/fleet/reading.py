@@ -22,20 +22,7 @@ Numbers = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Job:
-    """One unit, and all that reading it needs; small enough to be sent to a worker.
-
-    Parameters
-    ----------
-    place
-        The dataset.
-    unit
-        The unit.
-    new_keys
-        Keys that stand for another number here, because digests share their first bytes.
-    numbers
-        For each app of the unit the number of what it stands for (a manifest, version or reference),
-        -1 if for none that matters.
-    """
+    """One unit, and all that reading it needs; small enough to be sent to a worker."""
 
     place: Place
     unit: Unit

@@ -28,25 +28,7 @@ def fetch_sums(
     unchanged: npt.NDArray[np.bool_],
     rules: Rules,
 ) -> pd.DataFrame:
-    """Say what each version fetches when those before it were pulled before; see `analysis.replay`.
-
-    Parameters
-    ----------
-    parts
-        Rows of parts and of members, the latter with `MEMBER` in their flags.
-    repositories
-        Number of each version's repository.
-    unchanged
-        Whether the last version of the same reference before it had the same ``config.json``.
-    rules
-        ``spin`` or ``spincache``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``version``; ``fetch`` and ``archive_fetch`` (bytes), ``known`` (bytes of its members that were
-        there) and ``members`` (how many it has).
-    """
+    """Say what each version fetches when those before it were pulled before; see `analysis.replay`."""
     version = parts["version"].to_numpy()
     flags = parts["flags"].to_numpy()
     size = parts["bytes"].to_numpy()

@@ -88,27 +88,7 @@ PROBLEMS_SCHEMA: Schema = MappingProxyType({"host": FEW, "kind": FEW, "reference
 
 
 def typed(schema: Schema, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """Make a frame of a schema from whole columns, which suits millions of rows.
-
-    Parameters
-    ----------
-    schema
-        Column names and dtypes.
-    columns
-        Arrays, series or lists; times are nanoseconds since 1970 (UTC), missing or not.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `frames.schemas.from_columns` makes it.
-
-    Examples
-    --------
-    >>> typed({"host": "category", "stored_bytes": "Int64"}, {"host": ["b", "a"], "stored_bytes": [1, 2]})
-      host  stored_bytes
-    0    b             1
-    1    a             2
-    """
+    """Make a frame of a schema from whole columns, which suits millions of rows."""
     return pd.DataFrame({name: _typed(columns[name], dtype) for name, dtype in schema.items()})
 
 

@@ -113,13 +113,7 @@ def snapshot(
 
 
 def host_name(cache: Cache, host: str | None, salt: str | bytes | None) -> str:
-    """What a host is called in a dataset: its name, or a hash of it.
-
-    Raises
-    ------
-    ValueError
-        If the name is empty.
-    """
+    """What a host is called in a dataset: its name, or a hash of it."""
     if host is not None and not host.strip():
         raise ValueError("a host's name must not be empty; leave it out for a hash")
     if host is not None and salt is None:
@@ -142,17 +136,7 @@ def encode(made: Mapping[str, Any], *, number: int) -> tuple[Part, dict[str, byt
 
 
 def publish(place: Place, marker: Marker, contents: Mapping[str, bytes]) -> Snapshot:
-    """Write files, then the marker, and remove what was there before.
-
-    Parameters
-    ----------
-    place
-        The dataset.
-    marker
-        Names all files of the snapshot.
-    contents
-        By name, those that may have to be written.
-    """
+    """Write files, then the marker, and remove what was there before."""
     folder = marker.folder
     there = place.folder(*folder)
     files = [file for part in marker.parts for file in part.values()]

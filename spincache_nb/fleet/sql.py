@@ -104,22 +104,10 @@ FROM listed WHERE place <= ? GROUP BY key, name_count ORDER BY key
 
 
 def literal(text: str) -> str:
-    """Text as an SQL literal.
-
-    Examples
-    --------
-    >>> literal("it's")
-    "'it''s'"
-    """
+    """Text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def unglobbed(path: str) -> str:
-    """A path whose special characters stand for themselves where patterns are understood.
-
-    Examples
-    --------
-    >>> unglobbed("/data/fleet[1]/a.parquet")
-    '/data/fleet[[]1]/a.parquet'
-    """
+    """A path whose special characters stand for themselves where patterns are understood."""
     return re.sub(r"([\[*?])", r"[\1]", path)

@@ -96,19 +96,7 @@ _DICTIONARY_BYTES = 1 << 26
 
 
 def make_table(name: str, columns: Mapping[str, Iterable[Any]]) -> Any:
-    """Make an Arrow table with exactly the columns of one table, in its order of rows.
-
-    Parameters
-    ----------
-    name
-        Which table.
-    columns
-        Values of every column; None for missing, times in nanoseconds.
-
-    Returns
-    -------
-    pyarrow.Table
-    """
+    """Make an Arrow table with exactly the columns of one table, in its order of rows."""
     pa = load("pyarrow")
     schema = TABLES[name]
     types = {

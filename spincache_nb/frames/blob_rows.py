@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.inventory import InventoriedBlob, InventoriedBlobs, Standing
 from spincache_nb.core.manifest import Area
 from spincache_nb.frames.picking import in_order
 from spincache_nb.frames.times import nanoseconds
+from spincache_nb.inventory import InventoriedBlob, InventoriedBlobs, Standing
 
 STANDINGS: tuple[Standing, ...] = tuple(sorted(get_args(Standing)))
 _REFERENCED, _UNREFERENCED = STANDINGS.index("referenced"), STANDINGS.index("unreferenced")
@@ -20,15 +20,7 @@ _NO_TIME = np.iinfo(np.int64).min
 
 
 class BlobColumns(NamedTuple):
-    """What the rows of some blobs say; texts as objects, None for missing.
-
-    Parameters
-    ----------
-    names, digests, sizes, times
-        Columns; a time that cannot be is NaT.
-    standings
-        Places in `STANDINGS`.
-    """
+    """What the rows of some blobs say; texts as objects, None for missing."""
 
     names: npt.NDArray[Any]
     digests: npt.NDArray[Any]
@@ -47,15 +39,7 @@ class BlobColumns(NamedTuple):
 
 
 def columns_of_area(blobs: Sequence[InventoriedBlob], area: Area) -> BlobColumns:
-    """Columns of the blobs of one area, sorted by name.
-
-    Parameters
-    ----------
-    blobs
-        Of an inventory.
-    area
-        The area.
-    """
+    """Columns of the blobs of one area, sorted by name."""
     odd = blobs.odd if isinstance(blobs, InventoriedBlobs) else blobs
     rows = BlobColumns.joined([*_plain(blobs, area), _rows([one for one in odd if one.blob.area == area])])
     return rows.take(in_order(rows.names.tolist()))

@@ -9,12 +9,12 @@ import pandas as pd
 
 from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.inventory import CachedApp
 from spincache_nb.core.locked_app import Component, MountedFile
 from spincache_nb.frames.found import Caches, Found, find
 from spincache_nb.frames.picking import picked
 from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA, LAYERS_SCHEMA
 from spincache_nb.frames.toolchains import Made, Toolchains
+from spincache_nb.inventory import CachedApp
 
 _IMAGE = "org.opencontainers.image."
 

@@ -13,9 +13,9 @@ import pandas as pd
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.layout import shown
-from spincache_nb.core.inventory import CachedApp, Inventory, Use, take_inventory
 from spincache_nb.frames.long import LayerColumns, LayerRanks, UseColumns
 from spincache_nb.frames.schemas import CACHE, Picked, Schema, from_columns, several
+from spincache_nb.inventory import CachedApp, Inventory, Use, take_inventory
 
 Caches: TypeAlias = Cache | Iterable[Cache]
 """One cache, or several: then ``cache`` is the first column."""
@@ -35,17 +35,7 @@ class User(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """Inventories, and whether frames of them say which cache a row is of.
-
-    Parameters
-    ----------
-    inventories
-        One per cache.
-    names
-        Paths of their ``registry`` directories, printable.
-    several
-        Whether the frames have a column ``cache``.
-    """
+    """Inventories, and whether frames of them say which cache a row is of."""
 
     inventories: tuple[Inventory, ...]
     names: tuple[str, ...]

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.inventory import CachedLayer, LayerUses, ManifestLayers, Use, Via
-from spincache_nb.core.inventory.layer_texts import LayerTexts
-from spincache_nb.core.inventory.numbered import NumberedLayers
-from spincache_nb.core.inventory.plain import NO_BLOB
 from spincache_nb.core.manifest import Manifest, role_of
 from spincache_nb.frames.picking import AREAS_IN_ORDER, Places, Ranked, picked
+from spincache_nb.inventory import CachedLayer, LayerUses, ManifestLayers, Use, Via
+from spincache_nb.inventory.layer_texts import LayerTexts
+from spincache_nb.inventory.numbered import NumberedLayers
+from spincache_nb.inventory.plain import NO_BLOB
 
 Integers = npt.NDArray[np.int64]
 _VIAS: tuple[Via, ...] = get_args(Via)
@@ -39,24 +39,7 @@ class LayerRanks:
 
 
 class LayerColumns:
-    """What the rows of layers say.
-
-    Parameters
-    ----------
-    layers
-        Those of each app.
-    ranks
-        What is known of digests by now.
-
-    Attributes
-    ----------
-    owners : array
-        Of each row, which of the apps it is of.
-    positions, sizes, stored : array
-        Columns.
-    digests, media_types, roles : Picked
-        Columns.
-    """
+    """What the rows of layers say."""
 
     def __init__(self, layers: Sequence[Sequence[CachedLayer]], ranks: LayerRanks) -> None:
         lengths = np.fromiter(map(len, layers), np.int64, len(layers))
@@ -78,13 +61,7 @@ class LayerColumns:
         self.roles = picked([role_of(one) for one in types], type_of)
 
     def declared(self, manifests: Sequence[Manifest | None]) -> list[int | None]:
-        """As `Manifest.total_bytes`: what config and layers of each app take, each digest once.
-
-        Parameters
-        ----------
-        manifests
-            Of each app its manifest.
-        """
+        """As `Manifest.total_bytes`: what config and layers of each app take, each digest once."""
         if not self._one_number_each:  # so that to count each number once would not do
             return [one.total_bytes if one is not None else None for one in manifests]
         owners, numbers = _distinct(self.owners, self._numbers)
@@ -136,24 +113,7 @@ class _Needed(NamedTuple):
 
 
 class UseColumns:
-    """What the rows of uses say, whoever the users are.
-
-    Parameters
-    ----------
-    uses
-        Those of each user.
-    ranks
-        What is known of digests by now.
-
-    Attributes
-    ----------
-    owners : array
-        Of each row, which of the users it is of.
-    sizes : array
-        Column.
-    digests, areas, vias : Picked
-        Columns.
-    """
+    """What the rows of uses say, whoever the users are."""
 
     def __init__(self, uses: Sequence[Sequence[Use]], ranks: LayerRanks) -> None:
         self._users = len(uses)

@@ -20,15 +20,7 @@ AREAS_IN_ORDER: tuple[Area, ...] = tuple(sorted(AREAS))
 
 
 def picked(values: Sequence[Any] | npt.NDArray[Any], places: Places) -> Picked:
-    """A column of values, some of which may be of no row.
-
-    Parameters
-    ----------
-    values
-        What rows may say.
-    places
-        For each row, where in `values` it is found.
-    """
+    """A column of values, some of which may be of no row."""
     used = np.zeros(len(values), bool)
     used[places] = True
     if used.all():
@@ -43,15 +35,7 @@ def in_order(texts: Sequence[str]) -> Places:
 
 
 class Ranked(NamedTuple):
-    """Very many texts, some of which may be equal, in order.
-
-    Parameters
-    ----------
-    distinct
-        Each text once, ascending.
-    ranks
-        For each of the texts, where in `distinct` it is found.
-    """
+    """Very many texts, some of which may be equal, in order."""
 
     distinct: npt.NDArray[Any]
     ranks: Places

@@ -130,27 +130,7 @@ _NO_TIME = -(1 << 63)
 
 
 def build(schema: Schema, rows: Iterable[Sequence[Any]], *, sort: Sequence[str] = ()) -> pd.DataFrame:
-    """Make a frame with exactly the columns and dtypes of a schema, also from no rows.
-
-    Parameters
-    ----------
-    schema
-        Column names and dtypes.
-    rows
-        One sequence per row, values in the schema's order; None for missing.
-    sort
-        Columns to sort by (stable); none keeps the rows' order.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With a fixed ``RangeIndex``.
-
-    Examples
-    --------
-    >>> build({"digest": "string", "size_bytes": "Int64"}, []).dtypes.astype(str).tolist()
-    ['string', 'Int64']
-    """
+    """Make a frame with exactly the columns and dtypes of a schema, also from no rows."""
     lines = list(rows)
     frame = from_columns(schema, {name: [line[place] for line in lines] for place, name in enumerate(schema)})
     if sort:
@@ -159,40 +139,12 @@ def build(schema: Schema, rows: Iterable[Sequence[Any]], *, sort: Sequence[str] 
 
 
 def from_columns(schema: Schema, columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
-    """Make a frame of a schema column by column, which large frames are better made by.
-
-    Parameters
-    ----------
-    schema
-        Column names and dtypes.
-    columns
-        Values of every column, each gone through once; None for missing. All are of one length.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With a fixed ``RangeIndex``.
-
-    Examples
-    --------
-    >>> from_columns({"kind": "category"}, {"kind": ["b", "a"]})["kind"].cat.categories.tolist()
-    ['a', 'b']
-    """
+    """Make a frame of a schema column by column, which large frames are better made by."""
     return pd.DataFrame({name: _series(columns[name], dtype) for name, dtype in schema.items()})
 
 
 class Picked(NamedTuple):
-    """A long column that says few different things, each of which is looked at only once.
-
-    Parameters
-    ----------
-    values
-        Those things.
-    places
-        For each row, where in `values` the row's value is.
-    in_order
-        Whether `values` are text, ascending and distinct, and each is the value of some row.
-    """
+    """A long column that says few different things, each of which is looked at only once."""
 
     values: Iterable[Any]
     places: npt.NDArray[np.intp]

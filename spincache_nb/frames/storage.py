@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from spincache_nb.core.inventory import unnamed_members
 from spincache_nb.frames.blob_rows import STANDINGS, BlobColumns, columns_of_area
 from spincache_nb.frames.found import Caches, Found, Projects, find
 from spincache_nb.frames.picking import AREAS_IN_ORDER, picked
@@ -16,6 +15,7 @@ from spincache_nb.frames.schemas import (
     UNNAMED_SCHEMA,
     USES_SCHEMA,
 )
+from spincache_nb.inventory import unnamed_members
 
 
 def uses(caches: Caches, *, projects: Projects = ()) -> pd.DataFrame:

@@ -25,59 +25,27 @@ _LIMITS: Final = Limits(sections=20_000)
 
 
 class Made(NamedTuple):
-    """What a binary says about how it was made, each missing if it says nothing.
-
-    Parameters
-    ----------
-    languages
-        Source languages, such as ``Rust``; sorted, with commas between them.
-    toolchains
-        Kits, compilers and other tools with their versions; likewise.
-    """
+    """What a binary says about how it was made, each missing if it says nothing."""
 
     languages: str | None = None
     toolchains: str | None = None
 
 
 class Toolchains:
-    """Reads how stored binaries were made, each file once.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> Toolchains().of(Path("no such file"))
-    Made(languages=None, toolchains=None)
-    """
+    """Reads how stored binaries were made, each file once."""
 
     def __init__(self) -> None:
         self._known: dict[Path, Made] = {}
 
     def of(self, path: Path) -> Made:
-        """Say how a binary was made.
-
-        Parameters
-        ----------
-        path
-            The blob's file.
-
-        Returns
-        -------
-        Made
-            Nothing known if the file cannot be read, is not WebAssembly, or is malformed.
-        """
+        """Say how a binary was made."""
         if path not in self._known:
             self._known[path] = _read(path)
         return self._known[path]
 
 
 class Pages:
-    """A file as the walker reads bytes: by index and by slice, one page in memory.
-
-    Parameters
-    ----------
-    stream
-        A file open for reading; not closed.
-    """
+    """A file as the walker reads bytes: by index and by slice, one page in memory."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

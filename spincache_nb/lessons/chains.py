@@ -76,17 +76,7 @@ class Chain:
         return f"<pre>{escape(str(self))}</pre>"
 
     def draw(self, *, ax: Axes | None = None) -> Axes:
-        """Draw the tree, top down.
-
-        Parameters
-        ----------
-        ax
-            Where to draw; None for a new figure.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
+        """Draw the tree, top down."""
         from spincache_nb.plots.trees import tree
 
         nodes = [

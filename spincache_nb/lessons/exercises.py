@@ -57,26 +57,7 @@ class Exercise:
         return self.solve()
 
     def check(self, given: object) -> str:
-        """Say whether an answer is right.
-
-        Parameters
-        ----------
-        given
-            The reader's answer; case and white space around text do not matter, nor does the order of
-            several words. None, ``...`` and empty text mean that there is none yet.
-
-        Returns
-        -------
-        str
-            ``Right.`` and the reason; or that there is no answer yet, and how to start.
-
-        Raises
-        ------
-        WrongAnswerError
-            If the answer is wrong, so that a cell with a wrong answer does not pass. An
-            ``AssertionError`` that says what is wrong and gives a hint; the right answer is not given
-            away.
-        """
+        """Say whether an answer is right."""
         if is_blank(given):
             return f"No answer yet.\nTo start: {self.hint}"
         right = self.answer

@@ -78,23 +78,7 @@ def _sharing_most(square: _Square, most: int) -> list[int]:
 
 
 def clustered(square: _Square) -> list[int]:
-    """Order things so that similar ones are neighbours (average linkage).
-
-    Parameters
-    ----------
-    square
-        Symmetric similarities, not negative.
-
-    Returns
-    -------
-    list of int
-        Numbers of the rows; among equals, lower numbers first.
-
-    Examples
-    --------
-    >>> clustered(np.array([[0, 0, 9.0], [0, 0, 0], [9.0, 0, 0]]))
-    [0, 2, 1]
-    """
+    """Order things so that similar ones are neighbours (average linkage)."""
     most = np.sqrt(np.maximum(square.max(axis=1, initial=0), 1))
     likeness = square / np.outer(most, most)
     np.fill_diagonal(likeness, -1.0)
@@ -171,15 +155,7 @@ def upgrade_matrix(
 
 
 def square_of(names: Sequence[str], pairs: Iterable[tuple[str, str, int | None]]) -> _Square:
-    """Make a table of what pairs have in common, alike on both sides of its diagonal.
-
-    Parameters
-    ----------
-    names
-        In the order of rows and columns.
-    pairs
-        Two of the names and their bytes; a pair that is not there, or has none, has 0.
-    """
+    """Make a table of what pairs have in common, alike on both sides of its diagonal."""
     place = {name: number for number, name in enumerate(names)}
     square = np.zeros((len(names), len(names)))
     for a, b, size in pairs:

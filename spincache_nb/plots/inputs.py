@@ -16,35 +16,14 @@ FrameOrSource: TypeAlias = Union[pd.DataFrame, "Source"]
 def frame_of(
     given: FrameOrSource, schema: Schema, name: str, analyse: Callable[[Source], pd.DataFrame]
 ) -> pd.DataFrame:
-    """Give the frame to draw.
-
-    Parameters
-    ----------
-    given
-        The frame, or what to make it of.
-    schema, name
-        Columns of the frame, and the function that makes it.
-    analyse
-        Makes the frame from a source.
-
-    Raises
-    ------
-    ValueError
-        If a frame lacks columns.
-    """
+    """Give the frame to draw."""
     if isinstance(given, pd.DataFrame):
         return checked(given, schema, f"analysis.{name}()")
     return analyse(given)
 
 
 def checked(frame: pd.DataFrame, schema: Schema, maker: str) -> pd.DataFrame:
-    """Give a frame back if it has the columns of what a plot draws.
-
-    Raises
-    ------
-    ValueError
-        If it lacks some; the error names what makes such a frame.
-    """
+    """Give a frame back if it has the columns of what a plot draws."""
     missing = [column for column in schema if column not in frame.columns]
     if missing:
         raise ValueError(f"this plot draws what {maker} gives; the frame has no {missing}")

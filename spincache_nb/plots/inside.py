@@ -109,26 +109,14 @@ def chunk_sweep(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def check_frame(frame: pd.DataFrame, schema: Schema, name: str) -> None:
-    """Refuse a frame that lacks columns.
-
-    Raises
-    ------
-    ValueError
-        If it does.
-    """
+    """Refuse a frame that lacks columns."""
     missing = [column for column in schema if column not in frame.columns]
     if missing:
         raise ValueError(f"this plot draws what analysis.inside.{name}() gives; the frame has no {missing}")
 
 
 def exact_share(share: float | None) -> str:
-    """Write a share with one decimal; 0 and 100 per cent only where they are exact.
-
-    Examples
-    --------
-    >>> exact_share(0.779), exact_share(0.9999), exact_share(1), exact_share(None)
-    ('77.9 %', '>99.9 %', '100 %', '0 %')
-    """
+    """Write a share with one decimal; 0 and 100 per cent only where they are exact."""
     percent = 100 * (share or 0)
     if 0 < percent < 0.05 or 99.95 <= percent < 100:
         return "<0.1 %" if percent < 1 else ">99.9 %"

@@ -117,15 +117,7 @@ def to_rgba_alpha(colour: object) -> float:
 
 
 def grey(ax: Axes, strength: float) -> Colour:
-    """Mix the colours of text and ground.
-
-    Parameters
-    ----------
-    ax
-        The axes.
-    strength
-        0 for the ground, 1 for the text.
-    """
+    """Mix the colours of text and ground."""
     red, green, blue = (strength * i + (1 - strength) * p for i, p in zip(ink(), paper(ax), strict=True))
     return red, green, blue
 
@@ -137,10 +129,7 @@ def luminance(colour: Colour) -> float:
 
 
 def ink_on(colour: Colour) -> str:
-    """Black or white, whichever is easier to read on a colour.
-
-    It is off by a trifle: where a page changes the colours of text and ground, this one must stay.
-    """
+    """Black or white, whichever is easier to read on a colour."""
     return "#000004" if luminance(colour) > 0.18 else "#fffffb"
 
 

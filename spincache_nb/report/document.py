@@ -26,23 +26,7 @@ _LONGEST_TEXT = 4096
 
 
 def to_json(material: AnyMaterial, *, title: str) -> str:
-    """Write the report as one JSON document in ASCII.
-
-    Parameters
-    ----------
-    material
-        What it shows.
-    title
-        Its heading.
-
-    Returns
-    -------
-    str
-        Sizes in bytes, times as ISO 8601 in UTC, missing values null. Tables are whole, as
-        `spincache_nb.analysis` gives them; only pairs of apps that share nothing are left out (and of more
-        than 200 apps, all pairs but those of the 200 that share most), and text of more than 4096
-        characters is cut.
-    """
+    """Write the report as one JSON document in ASCII."""
     made = _document(material, title) if isinstance(material, Material) else _of_fleet(material, title)
     return json.dumps(made, indent=1, allow_nan=False) + "\n"
 

@@ -51,13 +51,7 @@ class Plot:
         return svg.themed(self.draw, self.size, name=self.name, label=self.title)
 
     def png(self, path: str | os.PathLike[str]) -> None:
-        """Write it as a PNG.
-
-        Parameters
-        ----------
-        path
-            The file; what is there is replaced.
-        """
+        """Write it as a PNG."""
         svg.save(self.draw, self.size, path, format="png", dpi=_DPI, metadata={"Software": None})
 
 

@@ -93,13 +93,7 @@ def gather_fleet(fleet: Fleet) -> FleetMaterial:
 
 
 def repositories_of(versions: pd.DataFrame) -> pd.DataFrame:
-    """Add up the versions of each repository; those on most hosts first, then by name.
-
-    Parameters
-    ----------
-    versions
-        What `Fleet.versions` gives.
-    """
+    """Add up the versions of each repository; those on most hosts first, then by name."""
     single = versions["host_count"].eq(1).astype("Int64")
     counted = versions.assign(single_count=single, version_count=1).groupby("repository", observed=True)
     found = counted[["version_count", "single_count", "host_count", "stored_bytes"]].sum().reset_index()

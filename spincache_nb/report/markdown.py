@@ -17,20 +17,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def to_markdown(material: AnyMaterial, *, title: str) -> str:
-    """Write the report as Markdown with tables.
-
-    Parameters
-    ----------
-    material
-        What it shows.
-    title
-        Its heading.
-
-    Returns
-    -------
-    str
-        Text; no name in it can become a heading, a link, markup or HTML.
-    """
+    """Write the report as Markdown with tables."""
     return "\n".join(_lines(material, title)) + "\n"
 
 
@@ -65,12 +52,6 @@ def _row(cells: tuple[Cell, ...]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Make text mean itself in Markdown, where it does not begin a line.
-
-    Examples
-    --------
-    >>> print(escaped("<b>|*x*"))
-    &lt;b&gt;\\|\\*x\\*
-    """
+    """Make text mean itself in Markdown, where it does not begin a line."""
     harmless = _MEANT.sub(r"\\\1", " ".join(text.split()))
     return "".join(_ENTITIES.get(character, character) for character in harmless)

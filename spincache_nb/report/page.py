@@ -26,20 +26,7 @@ _NARROW_INCHES = 8.5
 
 
 def to_html(material: AnyMaterial, *, title: str) -> str:
-    """Make the page.
-
-    Parameters
-    ----------
-    material
-        What it shows.
-    title
-        Its heading.
-
-    Returns
-    -------
-    str
-        A whole HTML document without scripts, which asks for nothing from anywhere.
-    """
+    """Make the page."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(

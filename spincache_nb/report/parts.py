@@ -41,21 +41,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a report.
-
-    Parameters
-    ----------
-    name
-        For a link: small letters and hyphens.
-    title
-        Its heading.
-    lead
-        What it is about, in plain words; may be empty.
-    readings
-        Figures with their meaning.
-    listings
-        Tables.
-    """
+    """A part of a report."""
 
     name: str
     title: str

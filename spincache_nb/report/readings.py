@@ -225,13 +225,7 @@ def of_problems(material: Material) -> str:
 
 
 def name(text: str) -> str:
-    """Put a name into a sentence: printable, not too long, and kept from turning what is around it.
-
-    Examples
-    --------
-    >>> name("web:1"), name("x" * 200)[-12:]
-    ('web:1', 'xxxxxxxxxxxx')
-    """
+    """Put a name into a sentence: printable, not too long, and kept from turning what is around it."""
     shown = printable(text)
     if len(shown) > _LONGEST_NAME:
         half = _LONGEST_NAME // 2

@@ -43,17 +43,7 @@ Draw = Callable[[Figure], object]
 
 
 def save(draw: Draw, size: tuple[float, float], target: Any, **options: Any) -> None:
-    """Draw a figure in our style and write it; matplotlib's settings are left as they were.
-
-    Parameters
-    ----------
-    draw
-        Draws on a figure.
-    size
-        Width and height in inches.
-    target, **options
-        For matplotlib's ``savefig``.
-    """
+    """Draw a figure in our style and write it; matplotlib's settings are left as they were."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
@@ -65,46 +55,14 @@ def save(draw: Draw, size: tuple[float, float], target: Any, **options: Any) -> 
 
 
 def themed(draw: Draw, size: tuple[float, float], *, name: str, label: str) -> str:
-    """Draw a plot for light and dark pages.
-
-    Parameters
-    ----------
-    draw, size
-        As for `save`.
-    name
-        What identifiers in it begin with, so that several plots fit on one page.
-    label
-        What it shows, for whoever cannot see it.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
-    """
+    """Draw a plot for light and dark pages."""
     with io.StringIO() as text:
         save(draw, size, text, **_AS_SVG)
         return _element(text.getvalue(), (LIGHT_INK, LIGHT_GROUND), name=name, label=label)
 
 
 def following(figure: Figure, *, name: str, label: str) -> str:
-    """Write a figure that is drawn already for light and dark pages.
-
-    Nothing of matplotlib's settings is changed, not even for a moment, so that this may be done in a
-    thread beside a notebook's cells.
-
-    Parameters
-    ----------
-    figure
-        Drawn in the colours of the settings as they are. With several colours of text, or several of
-        ground, it is somebody's own style, and left as it is.
-    name, label
-        As for `themed`.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
-    """
+    """Write a figure that is drawn already for light and dark pages."""
     with io.StringIO() as text:
         figure.savefig(text, **_AS_SVG)
         return _element(text.getvalue(), _style_colours(), name=name, label=label)
@@ -153,13 +111,7 @@ def _followed(colour: str, ink: str, ground: str) -> str:
 
 
 def twins(colour: str, ink: str = LIGHT_INK, ground: str = LIGHT_GROUND) -> tuple[str, str] | None:
-    """Give a mix of text and ground as light and as dark pages have it; None for any other colour.
-
-    Examples
-    --------
-    >>> twins("#1c2430"), twins("#fefefe"), twins("#0072b2"), twins("#ffffff")
-    (('#1c2430', '#e4e9ef'), ('#fefefe', '#171c23'), None, None)
-    """
+    """Give a mix of text and ground as light and as dark pages have it; None for any other colour."""
     strength = _strength(colour, ink, ground)
     if strength is None:
         return None

@@ -17,25 +17,7 @@ from spincache_nb.plots.text import share_text, size_text
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: where its values come from and how they are shown.
-
-    Parameters
-    ----------
-    name
-        In the frame.
-    heading
-        For people.
-    show
-        Makes text of a value that is not missing.
-    number
-        Whether it is aligned as numbers are.
-    code
-        Whether it is set in a fixed pitch: digests, paths, references.
-    digest
-        Whether it holds digests, which are shortened as far as they stay different from each other.
-    longest
-        Characters that are shown; a longer text loses its middle.
-    """
+    """A column: where its values come from and how they are shown."""
 
     name: str
     heading: str
@@ -57,17 +39,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table for the template.
-
-    Parameters
-    ----------
-    headings
-        Text and style of each.
-    lines
-        Cells, row by row.
-    more
-        How many rows were left out.
-    """
+    """A table for the template."""
 
     headings: tuple[Cell, ...]
     lines: tuple[tuple[Cell, ...], ...]
@@ -189,17 +161,7 @@ PROBLEMS = (
 
 
 def make_table(frame: pd.DataFrame, columns: Sequence[Column], *, most: int | None = None) -> Table:
-    """Make a table of a frame.
-
-    Parameters
-    ----------
-    frame
-        What there is.
-    columns
-        What is shown of it.
-    most
-        Rows to show at most; all of them if not given.
-    """
+    """Make a table of a frame."""
     shown = frame if most is None else frame.head(most)
     places = [_shown_column([value for (value,) in rows(shown, column.name)], column) for column in columns]
     return Table(

@@ -29,38 +29,7 @@ _USUAL_PLACEMENT: Final = re.compile(rb"\x00\x41[\x80-\xff]{0,9}[\x00-\x7f]\x0b"
 
 
 def body_ends(data: Buffer, section: Section, *, where: str, limit: int) -> array[int]:
-    """Find where the pieces of a code section end.
-
-    Parameters
-    ----------
-    data
-        The binary.
-    section
-        Its code section.
-    where
-        What to call the binary in an error.
-    limit
-        Greatest number of bodies.
-
-    Returns
-    -------
-    array of int
-        Offset of the first body (so what lies before it, from the section's id to its count, is a
-        piece of its own), then the end of each body. A body's piece includes its size prefix.
-
-    Raises
-    ------
-    WasmFormatError
-        If a body's size is malformed, or the bodies do not end where the section ends.
-    LimitError
-        If there are more than `limit` bodies.
-
-    Examples
-    --------
-    >>> section = Section(0, 10, "code", start=0, body=2, end=9)
-    >>> list(body_ends(bytes([10, 7, 2, 2, 0, 11, 2, 0, 11]), section, where="demo", limit=10))
-    [3, 6, 9]
-    """
+    """Find where the pieces of a code section end."""
     count, pos = _read_count(data, section, where, limit)
     end = section.end
     ends = array("Q", [pos])
@@ -84,32 +53,7 @@ def body_ends(data: Buffer, section: Section, *, where: str, limit: int) -> arra
 
 
 def segment_ends(data: Buffer, section: Section, *, where: str, limit: int) -> array[int]:
-    """Find where the pieces of a data section end.
-
-    Parameters
-    ----------
-    data, section, where, limit
-        As in `body_ends`, for a data section.
-
-    Returns
-    -------
-    array of int
-        Offset of the first segment, then the end of each segment. A segment's piece includes its
-        flags, its offset expression and its length.
-
-    Raises
-    ------
-    WasmFormatError
-        If a segment is malformed, or the segments do not end where the section ends.
-    LimitError
-        If there are more than `limit` segments.
-
-    Examples
-    --------
-    >>> section = Section(0, 11, "data", start=0, body=2, end=9)
-    >>> list(segment_ends(bytes([11, 7, 1, 0, 0x41, 8, 11, 1, 255]), section, where="demo", limit=10))
-    [3, 9]
-    """
+    """Find where the pieces of a data section end."""
     count, pos = _read_count(data, section, where, limit)
     end = section.end
     ends = array("Q", [pos])
@@ -127,25 +71,7 @@ def segment_ends(data: Buffer, section: Section, *, where: str, limit: int) -> a
 
 
 def segment_address(data: Buffer, pos: int, end: int) -> int | None:
-    """Read where in memory 0 a data segment goes.
-
-    Parameters
-    ----------
-    data
-        The binary.
-    pos, end
-        Offsets of the segment and of the end of its section.
-
-    Returns
-    -------
-    int or None
-        Its address, or None for a passive segment and for an address that is not one constant.
-
-    Examples
-    --------
-    >>> segment_address(bytes([0, 0x41, 8, 11, 1, 255]), 0, 6)
-    8
-    """
+    """Read where in memory 0 a data segment goes."""
     if not _USUAL_PLACEMENT.match(data, pos, end):
         return None
     return read_signed(data, pos + 2, end, "data segment")[0]

@@ -37,22 +37,7 @@ _WHERE: Final = "component"
 
 
 def read_nested_names(data: Buffer, walked: Walk, binary: int) -> dict[int, str]:
-    """Read what a component calls the modules and components nested in it.
-
-    Parameters
-    ----------
-    data
-        The whole binary that was walked.
-    walked
-        Its `walk`.
-    binary
-        Index of the component in `Walk.binaries`.
-
-    Returns
-    -------
-    dict of int to str
-        Index in `Walk.binaries` of what is nested, to its name. Empty if there are no names.
-    """
+    """Read what a component calls the modules and components nested in it."""
     sections = walked.by_binary[binary]
     names = next((s for s in sections if s.id == CUSTOM and s.name == "component-name"), None)
     if names is None:

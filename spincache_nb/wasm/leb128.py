@@ -12,36 +12,7 @@ _S64_BYTES = 10
 
 
 def read_u32(data: Buffer, pos: int, end: int, where: str) -> tuple[int, int]:
-    """Read an unsigned 32-bit LEB128 integer.
-
-    Redundant trailing zero bits are allowed, as the specification says, within five bytes.
-
-    Parameters
-    ----------
-    data
-        The binary.
-    pos
-        Offset of the first byte.
-    end
-        Offset that reading must not reach: the end of the enclosing section or binary.
-    where
-        What to call the binary in an error.
-
-    Returns
-    -------
-    tuple of int
-        The value, and the offset of the byte after it.
-
-    Raises
-    ------
-    WasmFormatError
-        If the integer is cut off by `end`, longer than five bytes, or above 2**32 - 1.
-
-    Examples
-    --------
-    >>> read_u32(bytes([0xE5, 0x8E, 0x26]), 0, 3, "demo")
-    (624485, 3)
-    """
+    """Read an unsigned 32-bit LEB128 integer."""
     if pos < end and data[pos] < 0x80:  # most integers in a binary take one byte
         return data[pos], pos + 1
     value = shift = 0
@@ -59,28 +30,7 @@ def read_u32(data: Buffer, pos: int, end: int, where: str) -> tuple[int, int]:
 
 
 def read_signed(data: Buffer, pos: int, end: int, where: str) -> tuple[int, int]:
-    """Read a signed LEB128 integer of up to 64 bits.
-
-    Parameters
-    ----------
-    data, pos, end, where
-        As in `read_u32`.
-
-    Returns
-    -------
-    tuple of int
-        The value, and the offset of the byte after it.
-
-    Raises
-    ------
-    WasmFormatError
-        If the integer is cut off by `end` or longer than ten bytes.
-
-    Examples
-    --------
-    >>> read_signed(bytes([0xC0, 0xBB, 0x78, 0x0B]), 0, 4, "demo")
-    (-123456, 3)
-    """
+    """Read a signed LEB128 integer of up to 64 bits."""
     value = shift = 0
     for at in range(pos, min(pos + _S64_BYTES, end)):
         byte = data[at]
@@ -94,28 +44,7 @@ def read_signed(data: Buffer, pos: int, end: int, where: str) -> tuple[int, int]
 
 
 def read_name(data: Buffer, pos: int, end: int, where: str) -> tuple[str, int]:
-    """Read a name: a length and that many bytes of UTF-8.
-
-    Parameters
-    ----------
-    data, pos, end, where
-        As in `read_u32`.
-
-    Returns
-    -------
-    tuple of (str, int)
-        The name, bytes that are not UTF-8 written as backslash escapes, and the offset after it.
-
-    Raises
-    ------
-    WasmFormatError
-        If the length is malformed or reaches past `end`.
-
-    Examples
-    --------
-    >>> read_name(b"\\x04name", 0, 5, "demo")
-    ('name', 5)
-    """
+    """Read a name: a length and that many bytes of UTF-8."""
     length, start = read_u32(data, pos, end, where)
     if length > end - start:
         raise malformed(where, pos, f"a name of at most {end - start} bytes", f"one of {length}")

@@ -31,52 +31,20 @@ _HAS_PAGE_SIZE: Final = 0x08
 
 @dataclass(frozen=True)
 class ModuleNames:
-    """What a core module calls itself and its functions.
-
-    Parameters
-    ----------
-    module
-        Name of the module, or empty.
-    functions
-        Function index to name; imported functions have the lowest indices.
-    imported
-        Number of imported functions, so that body number i is function ``imported + i``.
-    """
+    """What a core module calls itself and its functions."""
 
     module: str = ""
     functions: dict[int, str] = field(default_factory=dict)
     imported: int = 0
 
     def function(self, body: int) -> str:
-        """Name the function behind a body in the code section.
-
-        Examples
-        --------
-        >>> names = ModuleNames(functions={5: "main"}, imported=3)
-        >>> names.function(2), names.function(0)
-        ('main', 'func[3]')
-        """
+        """Name the function behind a body in the code section."""
         index = self.imported + body
         return self.functions.get(index) or f"func[{index}]"
 
 
 def read_names(data: Buffer, walked: Walk, binary: int) -> ModuleNames:
-    """Read the names of a core module and of its functions.
-
-    Parameters
-    ----------
-    data
-        The whole binary that was walked.
-    walked
-        Its `walk`.
-    binary
-        Index of the core module in `Walk.binaries`.
-
-    Returns
-    -------
-    ModuleNames
-        With no names if there is no name section; with those read so far if it is malformed.
-    """
+    """Read the names of a core module and of its functions."""
     imports = next((s for s in walked.by_binary[binary] if s.id == CORE_IMPORT), None)
     imported = _imported_functions(data, imports) if imports else 0
     if imported is None:
@@ -90,13 +58,7 @@ def read_names(data: Buffer, walked: Walk, binary: int) -> ModuleNames:
 
 
 def read_module_name(data: Buffer, walked: Walk, binary: int) -> str:
-    """Read what a core module calls itself; empty if it does not.
-
-    Parameters
-    ----------
-    data, walked, binary
-        As in `read_names`.
-    """
+    """Read what a core module calls itself; empty if it does not."""
     with contextlib.suppress(WasmFormatError):
         for start, end in _name_subsections(data, walked, binary, _MODULE_NAME):
             return read_name(data, start, end, walked.where)[0]
@@ -110,13 +72,7 @@ def _name_subsections(data: Buffer, walked: Walk, binary: int, wanted: int) -> I
 
 
 def subsections(data: Buffer, section: Section) -> Iterator[tuple[int, int, int]]:
-    """Yield the subsections of a name section: id, offset of the first byte, offset of the end.
-
-    Raises
-    ------
-    WasmFormatError
-        If a subsection reaches past the section.
-    """
+    """Yield the subsections of a name section: id, offset of the first byte, offset of the end."""
     _, pos = read_name(data, section.body, section.end, "name section")
     while pos < section.end:
         kind = data[pos]
@@ -128,13 +84,7 @@ def subsections(data: Buffer, section: Section) -> Iterator[tuple[int, int, int]
 
 
 def name_map(data: Buffer, pos: int, end: int, limit: int) -> Iterator[tuple[int, str]]:
-    """Yield the entries of a name map: index and name, `limit` of them at most.
-
-    Raises
-    ------
-    WasmFormatError
-        If an entry is malformed.
-    """
+    """Yield the entries of a name map: index and name, `limit` of them at most."""
     count, pos = read_u32(data, pos, end, "name map")
     for _ in range(min(count, limit)):
         index, pos = read_u32(data, pos, end, "name map")

@@ -24,39 +24,7 @@ WASM_GRAINS: Final[tuple[WasmGrain, ...]] = (
 
 
 def cuts(data: Buffer, walked: Walk, grain: WasmGrain) -> array[int]:
-    """Give the offsets at which a binary is cut.
-
-    Parameters
-    ----------
-    data
-        The binary.
-    walked
-        Its `walk`.
-    grain
-        ``blob``: one piece. ``section``: the sections of the outermost module or component.
-        ``module``: nested core modules whole, the sections of the components around them.
-        ``nested section``: the sections of everything. ``function``: also each function body.
-        ``data segment``: also each data segment.
-
-    Returns
-    -------
-    array of int
-        Strictly increasing, from 0 to the size: piece number i goes from offset i to offset i + 1.
-
-    Raises
-    ------
-    WasmFormatError
-        If a code or data section is malformed and `grain` looks inside.
-    LimitError
-        If there are more pieces than the walk's limits allow.
-
-    Examples
-    --------
-    >>> from spincache_nb.wasm.walker import walk
-    >>> module = bytes.fromhex("0061736d01000000" "0003026869")
-    >>> list(cuts(module, walk(module), "section"))
-    [0, 8, 13]
-    """
+    """Give the offsets at which a binary is cut."""
     found = array("Q", [0])
     if grain != "blob":
         found.append(PREAMBLE_BYTES)

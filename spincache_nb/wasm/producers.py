@@ -21,13 +21,7 @@ _MOST_ENTRIES: Final = 1000
 
 
 class Tool(NamedTuple):
-    """A language or tool with its version, which may be empty.
-
-    Examples
-    --------
-    >>> str(Tool("rustc", "1.80.0")), str(Tool("Rust", ""))
-    ('rustc 1.80.0', 'Rust')
-    """
+    """A language or tool with its version, which may be empty."""
 
     name: str
     version: str
@@ -38,17 +32,7 @@ class Tool(NamedTuple):
 
 @dataclass(frozen=True)
 class Producers:
-    """Who made a binary and everything nested in it; each entry once, in the order of first mention.
-
-    Parameters
-    ----------
-    languages
-        Source languages.
-    processed_by
-        Compilers, linkers and other tools.
-    sdks
-        Software development kits.
-    """
+    """Who made a binary and everything nested in it; each entry once, in the order of first mention."""
 
     languages: tuple[Tool, ...] = ()
     processed_by: tuple[Tool, ...] = ()
@@ -61,36 +45,7 @@ class Producers:
 
 
 def read_producers(data: Buffer, *, where: str = DEFAULT_WHERE, limits: Limits = DEFAULT_LIMITS) -> Producers:
-    """Read the producers sections of a binary and of everything nested in it.
-
-    Parameters
-    ----------
-    data
-        A whole core module or component. Only section headers and producers sections are read, so
-        a memory map costs few pages.
-    where
-        What to call it in an error.
-    limits
-        How many sections it may have.
-
-    Returns
-    -------
-    Producers
-        Empty where nothing is said. A malformed producers section is read up to the fault.
-
-    Raises
-    ------
-    WasmFormatError
-        If the binary itself is malformed.
-    LimitError
-        If it has more sections than `limits` allows.
-
-    Examples
-    --------
-    >>> section = b"\\x09producers\\x01\\x08language\\x01\\x04Rust\\x00"
-    >>> read_producers(bytes.fromhex("0061736d0100000000") + bytes([len(section)]) + section).languages
-    (Tool(name='Rust', version=''),)
-    """
+    """Read the producers sections of a binary and of everything nested in it."""
     return producers_of(data, walk(data, where=where, limits=limits))
 
 

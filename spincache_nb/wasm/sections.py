@@ -58,18 +58,7 @@ _NESTED: Final[dict[tuple[Layer, int], Layer]] = {
 
 @dataclass(frozen=True)
 class Limits:
-    """How much structure one binary may have before the walker refuses it.
-
-    A valid binary of a few bytes per section or per function could otherwise cost a hundred times
-    its own size in memory. The defaults are far above what compilers emit.
-
-    Parameters
-    ----------
-    sections
-        Sections of the binary and of everything nested in it, together.
-    pieces
-        Function bodies and data segments, together.
-    """
+    """How much structure one binary may have before the walker refuses it."""
 
     sections: int = 500_000
     pieces: int = 2_000_000
@@ -79,39 +68,12 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 def is_wasm(data: Buffer) -> bool:
-    """Say whether bytes claim to be WebAssembly, by the magic at their start.
-
-    Examples
-    --------
-    >>> is_wasm(MAGIC + b"..."), is_wasm(b"body { margin: 0 }")
-    (True, False)
-    """
+    """Say whether bytes claim to be WebAssembly, by the magic at their start."""
     return bytes(data[: len(MAGIC)]) == MAGIC
 
 
 def read_preamble(data: Buffer, pos: int, end: int, where: str) -> Layer:
-    """Read the eight bytes that every module and component starts with.
-
-    Parameters
-    ----------
-    data, pos, end, where
-        As in `leb128.read_u32`.
-
-    Returns
-    -------
-    str
-        ``module`` for a core module of version 1, ``component`` for a component of version 13.
-
-    Raises
-    ------
-    WasmFormatError
-        If there are fewer than eight bytes, or others.
-
-    Examples
-    --------
-    >>> read_preamble(MAGIC + bytes([13, 0, 1, 0]), 0, 8, "demo")
-    'component'
-    """
+    """Read the eight bytes that every module and component starts with."""
     head = bytes(data[pos : min(pos + PREAMBLE_BYTES, end)])
     layer = _PREAMBLES.get(head)
     if layer is None:
@@ -121,33 +83,15 @@ def read_preamble(data: Buffer, pos: int, end: int, where: str) -> Layer:
 
 
 def section_name(layer: Layer, section_id: int) -> str:
-    """Name a section by the kind of binary it is in and its id.
-
-    Examples
-    --------
-    >>> section_name("module", 10), section_name("component", 10)
-    ('code', 'import')
-    """
+    """Name a section by the kind of binary it is in and its id."""
     return _SECTION_NAMES[layer][section_id]
 
 
 def section_count(layer: Layer) -> int:
-    """Give the number of section ids that a kind of binary has; ids start at 0.
-
-    Examples
-    --------
-    >>> section_count("module")
-    14
-    """
+    """Give the number of section ids that a kind of binary has; ids start at 0."""
     return len(_SECTION_NAMES[layer])
 
 
 def nested_layer(layer: Layer, section_id: int) -> Layer | None:
-    """Say what kind of binary a section holds, if it holds one.
-
-    Examples
-    --------
-    >>> nested_layer("component", 1), nested_layer("module", 1)
-    ('module', None)
-    """
+    """Say what kind of binary a section holds, if it holds one."""
     return _NESTED.get((layer, section_id))

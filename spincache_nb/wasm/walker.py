@@ -30,21 +30,7 @@ from spincache_nb.wasm.sections import (
 
 
 class Binary(NamedTuple):
-    """A core module or component: the whole input, or one nested in it.
-
-    Attributes
-    ----------
-    number
-        Position in `Walk.binaries`; the whole input is 0.
-    parent
-        Index of the component it is nested in, -1 for the whole input.
-    layer
-        ``module`` or ``component``.
-    start, end
-        Offsets of its preamble and of the byte after it.
-    depth
-        Number of components around it.
-    """
+    """A core module or component: the whole input, or one nested in it."""
 
     number: int
     parent: int
@@ -55,23 +41,7 @@ class Binary(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A section of a module or component.
-
-    Attributes
-    ----------
-    binary
-        Index of the module or component it belongs to.
-    id
-        The section id; what it means depends on the kind of binary.
-    kind
-        The id in words, such as ``code`` or ``core module``.
-    start, body, end
-        Offsets of the id byte, of the first byte after the size, and of the byte after the section.
-    name
-        Name of a custom section, else empty.
-    nested
-        Index of the module or component it holds, else -1.
-    """
+    """A section of a module or component."""
 
     binary: int
     id: int
@@ -85,19 +55,7 @@ class Section(NamedTuple):
 
 @dataclass(frozen=True)
 class Walk:
-    """What a walk found.
-
-    Parameters
-    ----------
-    binaries
-        The whole input first, then what is nested, each before what it holds.
-    sections
-        All sections of all binaries, in the order of their first byte.
-    where
-        What to call the binary in errors.
-    limits
-        The limits that held.
-    """
+    """What a walk found."""
 
     binaries: tuple[Binary, ...]
     sections: tuple[Section, ...]
@@ -119,35 +77,7 @@ class Walk:
 
 
 def walk(data: Buffer, *, where: str = DEFAULT_WHERE, limits: Limits = DEFAULT_LIMITS) -> Walk:
-    """Find every module, component and section of a binary.
-
-    Parameters
-    ----------
-    data
-        A whole core module or component.
-    where
-        What to call it in an error.
-    limits
-        How many sections it may have.
-
-    Returns
-    -------
-    Walk
-        Binaries and sections with their offsets. Nothing is copied from `data`.
-
-    Raises
-    ------
-    WasmFormatError
-        If a preamble, section id or size is malformed, or a section reaches past what holds it.
-    LimitError
-        If there are more sections than `limits` allows.
-
-    Examples
-    --------
-    >>> module = bytes.fromhex("0061736d01000000" "0003026869")
-    >>> [(s.kind, s.name, s.start, s.end) for s in walk(module).sections]
-    [('custom', 'hi', 8, 13)]
-    """
+    """Find every module, component and section of a binary."""
     top = Binary(0, -1, read_preamble(data, 0, len(data), where), 0, len(data), 0)
     binaries, sections = [top], list[Section]()
     stack = [(top, PREAMBLE_BYTES)]

@@ -17,18 +17,7 @@ class _Said:
 
 
 class Alerts:
-    """One place above the tabs, which shows what belongs to the tab in sight.
-
-    A fault of another tab, whose work went on out of sight, is shown at once; it goes when another tab is
-    turned to, and is there again in its own.
-
-    Attributes
-    ----------
-    line : ipywidgets.HTML
-        The place.
-    tab : int
-        Number of the tab in sight.
-    """
+    """One place above the tabs, which shows what belongs to the tab in sight."""
 
     def __init__(self) -> None:
         self.line = look.line()

@@ -19,20 +19,7 @@ _NONE = "Select apps to see what removing them frees."
 
 
 class AppsTab:
-    """The list of apps, the figure for those that are chosen, and the way to remove them.
-
-    Parameters
-    ----------
-    desk
-        What the tabs share.
-    on_remove
-        Called to go on with the removal of what is chosen.
-
-    Attributes
-    ----------
-    box : ipywidgets.VBox
-        The tab.
-    """
+    """The list of apps, the figure for those that are chosen, and the way to remove them."""
 
     def __init__(self, desk: Desk, on_remove: Callable[[], object]) -> None:
         self.desk = desk
@@ -75,14 +62,6 @@ class AppsTab:
 
 
 def freed_text(frames: Frames, references: list[str]) -> str:
-    """Say what removing apps frees, and what of them stays.
-
-    Parameters
-    ----------
-    frames
-        Loaded frames: disk, blobs, uses, layers, apps.
-    references
-        The apps, all removed together.
-    """
+    """Say what removing apps frees, and what of them stays."""
     freed = int(analysis.freed_by(frames, references)["stored_bytes"].sum())
     return f"{count_text(len(references), 'app')} selected: removing frees {size_text(freed)}."

@@ -34,13 +34,7 @@ class Bar:
 
 
 class Bars:
-    """All bars, hidden until something is begun.
-
-    Attributes
-    ----------
-    box : ipywidgets.VBox
-        To be put somewhere.
-    """
+    """All bars, hidden until something is begun."""
 
     def __init__(self) -> None:
         self.overall = Bar()
@@ -73,17 +67,7 @@ class Bars:
         self._show_running(snapshot.running)
 
     def end(self, style: str, text: str, *, full: bool = False) -> None:
-        """Leave the bar over everything as it ended.
-
-        Parameters
-        ----------
-        style
-            ``success``, ``warning`` or ``danger``, as ipywidgets calls them.
-        text
-            What is to be said beside it.
-        full
-            Whether all is there.
-        """
+        """Leave the bar over everything as it ended."""
         self._show_running(())
         self.overall.bar.bar_style = style
         self.overall.text.value = escaped(text)

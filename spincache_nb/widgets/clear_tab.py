@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from spincache_nb.core.display import count_text, escaped, size_text
-from spincache_nb.core.upkeep import RemovalPlan, RemovalResult, plan_clear, plan_prune, plan_remove
+from spincache_nb.upkeep import RemovalPlan, RemovalResult, plan_clear, plan_prune, plan_remove
 from spincache_nb.widgets import look
 from spincache_nb.widgets.desk import Desk
 from spincache_nb.widgets.work import Outcome
@@ -21,15 +21,7 @@ _MINUTE = 60.0
 
 
 class ClearTab:
-    """Three things that can be removed, the plan of the one that was asked for, and the question.
-
-    Attributes
-    ----------
-    box : ipywidgets.VBox
-        The tab.
-    plan : RemovalPlan or None
-        What is asked about.
-    """
+    """Three things that can be removed, the plan of the one that was asked for, and the question."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk

@@ -23,20 +23,7 @@ def notebook() -> Path:
 def environment_for(
     cache_dir: str | os.PathLike[str] | None, projects: Sequence[str | os.PathLike[str]] = ()
 ) -> dict[str, str]:
-    """Say which variables a server needs, so that the notebook shows the cache that is meant.
-
-    Parameters
-    ----------
-    cache_dir
-        Directory that holds ``registry``; this user's Spin cache if None.
-    projects
-        ``spin.toml`` files or folders of projects that use the cache too.
-
-    Examples
-    --------
-    >>> environment_for("/srv/spin")
-    {'SPINCACHE_DASHBOARD': '{"cache_dir": "/srv/spin", "projects": []}'}
-    """
+    """Say which variables a server needs, so that the notebook shows the cache that is meant."""
     meant = {
         "cache_dir": None if cache_dir is None else os.path.abspath(cache_dir),  # noqa: PTH100 - may hold ..
         "projects": [os.path.abspath(project) for project in projects],  # noqa: PTH100

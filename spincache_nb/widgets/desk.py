@@ -22,30 +22,7 @@ Listener = Callable[[], object]
 
 
 class Desk:
-    """Shared by the tabs.
-
-    Parameters
-    ----------
-    cache
-        The cache.
-    projects
-        Paths of projects that use it, too.
-    options
-        Keyword arguments of `pull` and `plan_pull`: how to talk to registries.
-
-    Attributes
-    ----------
-    frames : Frames or None
-        What was read last, or None before the first time.
-    selected : tuple of str
-        References chosen in the list of apps.
-    alerts : Alerts
-        Where faults appear, each with the tab that was in sight when its work was begun.
-    worker : Worker
-        Does what asks a registry or changes the cache, one thing at a time.
-    reader : Reader
-        Reads the cache.
-    """
+    """Shared by the tabs."""
 
     def __init__(self, cache: Cache, projects: Sequence[str], options: Mapping[str, Any]) -> None:
         self.cache = cache
@@ -99,13 +76,7 @@ class Desk:
         return self.worker.start(quiet, finish)
 
     def when_free(self, action: Callable[[], object]) -> None:
-        """Say the last word of a job once buttons can be pressed again: who reads it may press one at once.
-
-        Parameters
-        ----------
-        action
-            Given by what takes the job's outcome.
-        """
+        """Say the last word of a job once buttons can be pressed again."""
         self._last = action
 
     def _tell_busy(self, is_busy: bool) -> None:
@@ -125,10 +96,7 @@ class Desk:
     def read(
         self, key: str, work: Callable[[], T], done: Callable[[T], object], *, tab: int | None = None
     ) -> None:
-        """Read something beside the kernel, for the tab in sight unless another is named.
-
-        See `Reader.submit`.
-        """
+        """Read something beside the kernel, for the tab in sight unless another is named."""
         place = self.alerts.tab if tab is None else tab
 
         def quiet(action: Callable[[], Any]) -> Any:

@@ -113,19 +113,7 @@ class FleetPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
 
 def pictures_of_fleet(fleet: Fleet) -> list[Picture]:
-    """Choose the plots for a fleet.
-
-    Parameters
-    ----------
-    fleet
-        Its analyses run when a plot is drawn.
-
-    Returns
-    -------
-    list of Picture
-        Of several hosts: what one cache for all saves, what pairs have in common, what an image saves,
-        how far versions are spread. Then what versions cost, for the 20 repositories on most hosts.
-    """
+    """Choose the plots for a fleet."""
     versions = fleet.versions()
     if not len(versions):
         return []

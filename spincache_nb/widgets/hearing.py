@@ -20,13 +20,7 @@ _previous: list[Callable[..., Any]] = []
 
 @contextlib.contextmanager
 def heard_warnings(listener: Listener) -> Iterator[None]:
-    """Hand warnings of this package's threads to a listener; those of others go where they went.
-
-    Parameters
-    ----------
-    listener
-        Takes the text of each. Of several that listen at the same time each hears everything.
-    """
+    """Hand warnings of this package's threads to a listener; those of others go where they went."""
     with _lock:
         if not _listeners:
             _previous.append(warnings.showwarning)

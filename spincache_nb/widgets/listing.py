@@ -20,17 +20,7 @@ Order = Literal["reference", "stored_bytes", "freed_bytes", "kept_bytes", "pulle
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One app.
-
-    Parameters
-    ----------
-    reference
-        As in ``frames.apps``.
-    stored_bytes, freed_bytes, kept_bytes
-        As in ``analysis.reclaimable``: all, those that no other app needs, those that others need.
-    pulled_at
-        When it was last pulled, in UTC, or None.
-    """
+    """One app."""
 
     reference: str
     stored_bytes: int
@@ -40,13 +30,7 @@ class App:
 
 
 def apps_of(frames: Frames) -> list[App]:
-    """List the apps of a cache with what `analysis.reclaimable` says of each.
-
-    Parameters
-    ----------
-    frames
-        Loaded frames: disk, blobs, uses, layers, apps.
-    """
+    """List the apps of a cache with what `analysis.reclaimable` says of each."""
     pulled = dict(rows(frames.need("apps"), "reference", "pulled_at"))
     columns = ("reference", "stored_bytes", "freed_bytes", "kept_bytes")
     return [
@@ -60,19 +44,7 @@ def _moment(value: object) -> datetime | None:
 
 
 class AppList:
-    """The list, without a widget.
-
-    Attributes
-    ----------
-    order
-        Column that it is sorted by.
-    descending
-        Whether what is largest comes first.
-    page
-        Number of the page, from 0.
-    selected : set of str
-        References that are chosen, whether or not the filter shows them.
-    """
+    """The list, without a widget."""
 
     def __init__(self, apps: Iterable[App] = (), *, rows_shown: int = ROWS_SHOWN) -> None:
         self.rows_shown = rows_shown
@@ -149,13 +121,7 @@ class AppList:
         self.selected.update(app.reference for app in self._matching)
 
     def place_text(self) -> str:
-        """Say which apps are shown.
-
-        Examples
-        --------
-        >>> AppList().place_text()
-        'no apps'
-        """
+        """Say which apps are shown."""
         if not self._apps:
             return "no apps"
         if not self._matching:

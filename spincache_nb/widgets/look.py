@@ -101,21 +101,7 @@ def button(
     style: str = "",
     wide: bool = False,
 ) -> Any:
-    """Make a button; without an icon, whose character would become part of its name.
-
-    Parameters
-    ----------
-    name
-        What it says, which is also how a screen reader calls it.
-    on_click
-        What it does.
-    hint
-        What it does, in a few words.
-    style
-        ``primary``, ``danger`` or another style of ipywidgets; plain unless given.
-    wide
-        Whether it is as wide as its name, rather than as the others.
-    """
+    """Make a button; without an icon, whose character would become part of its name."""
     layout = {"width": "auto" if wide else "132px"}
     made = widgets.Button(description=name, tooltip=hint, button_style=style, layout=layout)
     made.on_click(lambda _button: on_click())
@@ -130,19 +116,7 @@ def line(text: str = "", *, style: str = "") -> Any:
 
 
 def say(place: Any, text: str, *, style: str = "", role: str = "status") -> None:
-    """Show text, escaped, where a screen reader hears of it.
-
-    Parameters
-    ----------
-    place
-        A widget made by `line`.
-    text
-        Any text; nothing empties the place.
-    style
-        ``dim``, ``wrong``, ``alert`` or ``warn``; plain unless given.
-    role
-        ``status``, or ``alert`` for what is to be heard at once.
-    """
+    """Show text, escaped, where a screen reader hears of it."""
     names = " ".join(f"sc-{name}" for name in style.split())
     place.value = f'<div role="{role}" class="{names}">{escaped(text)}</div>' if text else ""
 

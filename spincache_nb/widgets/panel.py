@@ -97,13 +97,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
 
 def head_text(frames: Frames) -> str:
-    """Say in a few words what is in a cache.
-
-    Parameters
-    ----------
-    frames
-        Loaded frames: apps, disk, problems.
-    """
+    """Say in a few words what is in a cache."""
     size = size_text(int(frames.need("disk")["stored_bytes"].sum()))
     problems = len(frames.need("problems"))
     text = f"{count_text(len(frames.need('apps')), 'app')}, {size} on disk"

@@ -29,29 +29,13 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One plot, not computed yet.
-
-    Parameters
-    ----------
-    title
-        What it shows.
-    make
-        Draws it on a new figure.
-    """
+    """One plot, not computed yet."""
 
     title: str
     make: Callable[[], Figure]
 
     def html(self, alternative: str) -> str:
-        """The plot in the colours of JupyterLab's or Voila's theme, with a text for those who cannot see it.
-
-        It is drawn without pyplot, so that no cell shows it and no style changes.
-
-        Parameters
-        ----------
-        alternative
-            What to say beside the title; any text.
-        """
+        """The plot in the colours of the page's theme, with a text alternative."""
         label = f"{self.title}. {alternative}"
         drawn = svg.following(self.make(), name=f"spincache-{next(_numbers)}", label=label)
         _, dark = svg.variables([drawn])
@@ -60,19 +44,7 @@ class Picture:
 
 
 def pictures_of(frames: Frames) -> list[Picture]:
-    """Choose the plots for a cache.
-
-    Parameters
-    ----------
-    frames
-        Loaded frames: disk, blobs, uses, layers, apps, files.
-
-    Returns
-    -------
-    list of Picture
-        Where the bytes go, which apps share how much, what each pair has in common, what each version
-        costs; none for an empty cache.
-    """
+    """Choose the plots for a cache."""
     if not len(frames.need("apps")):
         return []
     return [
@@ -87,13 +59,7 @@ def pictures_of(frames: Frames) -> list[Picture]:
 
 
 def summary_text(frames: Frames) -> str:
-    """Say in one sentence what sharing saves.
-
-    Parameters
-    ----------
-    frames
-        Loaded frames: disk, blobs, uses, layers, apps, problems.
-    """
+    """Say in one sentence what sharing saves."""
     row = analysis.summary(frames).iloc[0]
     needed, stored, saved = (
         size_text(int(row[name])) for name in ("logical_bytes", "stored_bytes", "saved_bytes")

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from spincache_nb.core.display import count_text, size_text
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import PullPlan, plan_pull, pull
-from spincache_nb.core.sources import SourcesPlan, plan_sources, pull_sources
+from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
 from spincache_nb.widgets import look
 from spincache_nb.widgets.bars import Bars
 from spincache_nb.widgets.desk import Desk
@@ -26,13 +26,7 @@ Plans = list[PullPlan] | SourcesPlan
 
 
 class PullTab:
-    """A field for what is wanted, and buttons to plan, pull and cancel.
-
-    Attributes
-    ----------
-    box : ipywidgets.VBox
-        The tab.
-    """
+    """A field for what is wanted, and buttons to plan, pull and cancel."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk

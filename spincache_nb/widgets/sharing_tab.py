@@ -14,13 +14,7 @@ _EMPTY = "There are no apps in the cache."
 
 
 class SharingTab:
-    """A choice of plots and the one that is chosen, drawn anew when the cache was read anew.
-
-    Attributes
-    ----------
-    box : ipywidgets.VBox
-        The tab.
-    """
+    """A choice of plots and the one that is chosen, drawn anew when the cache was read anew."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk

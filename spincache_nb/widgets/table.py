@@ -26,17 +26,7 @@ _ARROWS = {True: " \u25bc", False: " \u25b2"}
 
 
 class Row:
-    """A box to tick and the figures of one app; a row never comes to stand for another app.
-
-    A click that was on its way while the list changed therefore means what the eye saw.
-
-    Parameters
-    ----------
-    reference
-        The app.
-    on_tick
-        Takes the app and whether it is chosen.
-    """
+    """A box to tick and the figures of one app; a row never comes to stand for another app."""
 
     def __init__(self, reference: str, on_tick: Callable[[str, bool], object]) -> None:
         self.reference = reference
@@ -58,20 +48,7 @@ class Row:
 
 
 class AppTable:
-    """A filter, headings that sort, rows to tick, and pages.
-
-    Parameters
-    ----------
-    apps
-        What there is to show.
-    on_change
-        Called when other apps are chosen.
-
-    Attributes
-    ----------
-    box : ipywidgets.VBox
-        The table.
-    """
+    """A filter, headings that sort, rows to tick, and pages."""
 
     def __init__(self, apps: AppList, on_change: Callable[[], object]) -> None:
         self.apps = apps

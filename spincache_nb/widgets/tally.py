@@ -18,17 +18,7 @@ _LEAST_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A blob that is on its way.
-
-    Parameters
-    ----------
-    digest
-        As text.
-    reference
-        The app that it is fetched for.
-    done, total
-        Bytes; `total` is 0 if nobody knows.
-    """
+    """A blob that is on its way."""
 
     digest: str
     reference: str
@@ -38,21 +28,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How far a pull is at one moment.
-
-    Parameters
-    ----------
-    planned
-        Whether it is known what is to be fetched.
-    done, total
-        Bytes.
-    speed
-        Bytes per second over the last seconds, or None if it is too early to say.
-    seconds_left
-        At that speed, or None.
-    running
-        Blobs on their way, the one that was begun first ahead.
-    """
+    """How far a pull is at one moment."""
 
     planned: bool
     done: int
@@ -70,21 +46,7 @@ class Snapshot:
 
 
 class Tally:
-    """Takes the events of one pull, from any thread, and says how far it is.
-
-    Parameters
-    ----------
-    clock
-        Gives seconds that only grow.
-
-    Examples
-    --------
-    >>> tally = Tally()
-    >>> tally.add(ProgressEvent("plan", total=10))
-    >>> tally.add(ProgressEvent("bytes", "app", "sha256:00", 4, 10))
-    >>> tally.snapshot().share
-    0.4
-    """
+    """Takes the events of one pull, from any thread, and says how far it is."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -20,19 +20,7 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be pulled, or why that cannot be told.
-
-    Parameters
-    ----------
-    references
-        Each once, in the order given.
-    project
-        A ``spin.toml``, where the path of one was given instead.
-    message
-        What was understood, or what to type, in words.
-    is_wrong
-        Whether `message` says what is wrong.
-    """
+    """What is to be pulled, or why that cannot be told."""
 
     references: tuple[Reference, ...] = ()
     project: Path | None = None
@@ -46,21 +34,7 @@ class Wanted:
 
 
 def read_wanted(text: str) -> Wanted:
-    """Read what was typed; as for Spin, a path that exists comes first.
-
-    Parameters
-    ----------
-    text
-        References with white space, commas or semicolons between them, or one path of a ``spin.toml``
-        or of a folder that holds one. Only whether the path exists is looked up.
-
-    Examples
-    --------
-    >>> read_wanted("busybox").message
-    '1 reference: docker.io/library/busybox:latest'
-    >>> read_wanted("").is_ready
-    False
-    """
+    """Read what was typed; as for Spin, a path that exists comes first."""
     typed = text.strip()
     if not typed:
         return Wanted()

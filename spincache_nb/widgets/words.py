@@ -9,20 +9,7 @@ from spincache_nb.errors import SpinCacheError, printable
 
 
 def error_text(fault: BaseException) -> str:
-    """Say what went wrong in one line.
-
-    Parameters
-    ----------
-    fault
-        One of this package's errors says it itself; of any other its type is told, too.
-
-    Examples
-    --------
-    >>> error_text(KeyError("x"))
-    "unexpected KeyError: 'x'"
-    >>> error_text(PermissionError(13, "Permission denied", "out"))
-    'out: Permission denied'
-    """
+    """Say what went wrong in one line."""
     if isinstance(fault, SpinCacheError):
         return str(fault)
     if isinstance(fault, OSError) and fault.strerror:
@@ -34,13 +21,7 @@ def error_text(fault: BaseException) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """Show how long something takes, rounded up to whole seconds.
-
-    Examples
-    --------
-    >>> time_text(3.2), time_text(125), time_text(3780)
-    ('4 s', '2 min 5 s', '1 h 3 min')
-    """
+    """Show how long something takes, rounded up to whole seconds."""
     whole = math.ceil(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -50,22 +31,7 @@ def time_text(seconds: float) -> str:
 
 
 def progress_text(done: int, total: int, speed: float | None, seconds_left: float | None) -> str:
-    """Show how far something is.
-
-    Parameters
-    ----------
-    done, total
-        Bytes.
-    speed
-        Bytes per second, or None if it is not known yet.
-    seconds_left
-        Or None if nobody knows.
-
-    Examples
-    --------
-    >>> progress_text(1 << 20, 3 << 20, 1 << 20, 2.0)
-    '1.0 MiB of 3.0 MiB, 1.0 MiB/s, 2 s left'
-    """
+    """Show how far something is."""
     parts = [f"{size_text(done)} of {size_text(total)}"]
     if speed is not None:
         parts.append(f"{size_text(round(speed))}/s")

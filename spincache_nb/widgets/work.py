@@ -41,21 +41,7 @@ class Outcome(Generic[T]):
 
 
 class Worker:
-    """Does one thing at a time in a thread.
-
-    Parameters
-    ----------
-    on_busy
-        Called with True when a job begins and with False when it is over, in whichever thread.
-
-    Examples
-    --------
-    >>> worker, heard = Worker(), []
-    >>> worker.start(lambda cancel: 6 * 7, heard.append), worker.wait()
-    (True, True)
-    >>> heard[0].value
-    42
-    """
+    """Does one thing at a time in a thread."""
 
     def __init__(self, on_busy: Callable[[bool], object] = bool) -> None:
         self._on_busy = on_busy
@@ -72,20 +58,7 @@ class Worker:
         return self._is_busy
 
     def start(self, work: Callable[[threading.Event], T], done: Callable[[Outcome[T]], object]) -> bool:
-        """Begin a job, unless one is running.
-
-        Parameters
-        ----------
-        work
-            Does it; is given the event that asks it to stop.
-        done
-            Takes the outcome, in the job's thread, unless the kernel is ending.
-
-        Returns
-        -------
-        bool
-            Whether it has begun.
-        """
+        """Begin a job, unless one is running."""
         with self._lock:
             if self._is_busy or self._is_closed:
                 return False
@@ -146,13 +119,7 @@ class Worker:
 
 
 class Reader:
-    """Reads in a thread; what is asked for anew replaces what was asked for before.
-
-    Parameters
-    ----------
-    on_fault
-        Takes what goes wrong.
-    """
+    """Reads in a thread; what is asked for anew replaces what was asked for before."""
 
     def __init__(self, on_fault: Callable[[Exception], object]) -> None:
         self._on_fault = on_fault
@@ -168,19 +135,7 @@ class Reader:
         done: Callable[[T], object],
         failed: Callable[[Exception], object] | None = None,
     ) -> None:
-        """Ask for something.
-
-        Parameters
-        ----------
-        key
-            What it is: one thing of a kind is waited for.
-        work
-            Reads.
-        done
-            Takes what was read, in the reader's thread; not called if the same was asked for anew.
-        failed
-            Takes what goes wrong with this; what takes all faults does unless given.
-        """
+        """Ask for something."""
         with self._lock:
             if self._is_closed:
                 return
@@ -225,15 +180,7 @@ class Reader:
 
 
 class Ticker:
-    """Does something again and again beside a job, at most ten times a second unless told otherwise.
-
-    Parameters
-    ----------
-    action
-        What is done: also at once, and a last time at the end.
-    seconds
-        Time between two.
-    """
+    """Does something again and again beside a job, at most ten times a second unless told otherwise."""
 
     def __init__(self, action: Callable[[], object], seconds: float = 0.1) -> None:
         self._action = action
@@ -299,13 +246,7 @@ def _hook() -> None:
 
 
 def stop_all(seconds: float = STOP_SECONDS) -> None:
-    """Stop all work, and wait for it.
-
-    Parameters
-    ----------
-    seconds
-        How long to wait at most.
-    """
+    """Stop all work, and wait for it."""
     deadline = time.monotonic() + seconds
     for one in (found := list(_open)):
         one.close()

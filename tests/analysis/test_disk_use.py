@@ -7,8 +7,8 @@ from hypothesis import given
 from spincache_nb import analysis
 from spincache_nb.analysis.disk_use import KINDS, NEEDED
 from tests.analysis.worlds import SOME, two_versions, worlds
-from tests.core.upkeep.worlds import laid_out
 from tests.support.caches import INDEX, WEB, blob, folder, pulled, web
+from tests.upkeep.worlds import laid_out
 
 
 def expected_rows(world):

@@ -10,11 +10,11 @@ from spincache_nb import analysis
 from spincache_nb.analysis.needs import NEEDED
 from spincache_nb.errors import InvalidDigestError
 from tests.analysis.worlds import DIGESTS, SOME, digest_of, two_versions, worlds
-from tests.core.upkeep.worlds import laid_out
 from tests.support.artifact import compact, sha256, wasm_module
 from tests.support.artifacts import Component, new_style
 from tests.support.caches import WEB, pulled
 from tests.support.trees import union
+from tests.upkeep.worlds import laid_out
 
 
 def expected_reasons(world, digest):

@@ -9,7 +9,7 @@ import pytest
 
 import spincache_nb as sc
 from spincache_nb import analysis
-from spincache_nb.core.upkeep import plan_remove
+from spincache_nb.upkeep import plan_remove
 
 
 @pytest.fixture(scope="module")

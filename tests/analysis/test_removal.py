@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from spincache_nb import analysis
 from spincache_nb.analysis.disk_use import NEEDED
-from spincache_nb.core.upkeep import plan_remove
 from spincache_nb.errors import NotInCacheError
+from spincache_nb.upkeep import plan_remove
 from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
-from tests.core.upkeep.worlds import disk_bytes, execute_exactly, laid_out, left
 from tests.support.artifacts import Component, new_style
 from tests.support.caches import INDEX, PAGES, WEB, archive_mode, blob, pulled, unnamed_members, web
 from tests.support.trees import union
+from tests.upkeep.worlds import disk_bytes, execute_exactly, laid_out, left
 
 
 @SOME

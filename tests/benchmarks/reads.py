@@ -42,7 +42,7 @@ FRAMES = "import spincache_nb as sc, spincache_nb.frames as f; f.load(sc.Cache('
 
 SCAN = """
 import spincache_nb as sc
-from spincache_nb.core.inventory.allocation import no_collections
+from spincache_nb.inventory.allocation import no_collections
 sc.Cache
 """
 """What the frames spend on looking at every file, 120,000 blobs of which the reference never sees."""

@@ -12,12 +12,12 @@ import pytest
 
 from spincache_nb.cli import main
 from spincache_nb.cli.removals import size_in_bytes
-from tests.core.upkeep.worlds import make_older
 from tests.support.artifacts import new_style
 from tests.support.behaviours import error
 from tests.support.caches import INDEX, WEB, blob, environment_blob, pulled, temporary_name, web
 from tests.support.hostile import HostileServer
 from tests.support.trees import read_tree, union, write_tree
+from tests.upkeep.worlds import make_older
 
 V1, V2 = "ghcr.io/org/web:v1", "ghcr.io/org/web:v2"
 APPS = union(pulled(web()), pulled(web(tag="v2", version="2.0.0")))

@@ -9,8 +9,8 @@ import pytest
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import plan_pull, pull
 from spincache_nb.core.registry import RegistryClient
-from spincache_nb.core.sources import pull_sources
 from spincache_nb.errors import NotFoundError, SizeMismatchError
+from spincache_nb.project.sources import pull_sources
 from tests.support.artifact import sha512
 from tests.support.artifacts import five_kinds, new_style, package
 from tests.support.go_registries import GoRegistry

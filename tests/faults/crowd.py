@@ -30,7 +30,7 @@ LONGEST_SECONDS = 60.0
 def main(plan: dict[str, Any]) -> None:
     """Run the rounds; each starts from the template and ends with a look at the cache."""
     preload()
-    import spincache_nb.core.upkeep  # noqa: F401 - so that the children need not
+    import spincache_nb.upkeep  # noqa: F401 - so that the children need not
 
     for number in range(plan["rounds"]):
         folder = Path(plan["folder"], str(number))
@@ -115,7 +115,7 @@ def prune(folder: Path, done: Path) -> dict[str, Any]:
 def verify(folder: Path, done: Path) -> dict[str, Any]:
     """Hash everything until those who pull are done; what is wrong must not be damage."""
     from spincache_nb import Cache
-    from spincache_nb.core.upkeep import check_cache, is_damage
+    from spincache_nb.upkeep import check_cache, is_damage
 
     count = 0
     damage: list[str] = []

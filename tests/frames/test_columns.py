@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.blobs import PlainBlobs
-from spincache_nb.core.inventory import Inventory, LayerUses, take_inventory
-from spincache_nb.core.inventory.layer_texts import LayerTexts
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.contents import apps_of, layers_of
 from spincache_nb.frames.found import Found
 from spincache_nb.frames.picking import Ranked, picked
 from spincache_nb.frames.storage import blobs_of, uses_of
+from spincache_nb.inventory import Inventory, LayerUses, take_inventory
+from spincache_nb.inventory.layer_texts import LayerTexts
 from tests.support import archives
 from tests.support.artifact import (
     APPLICATION,

@@ -9,11 +9,11 @@ import pandas as pd
 
 from spincache_nb.core.cache import Cache, CachedTag, StoredBlob
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.inventory import CachedApp, CachedLayer, Inventory, Use
 from spincache_nb.core.manifest import DATA, Descriptor
 from spincache_nb.frames.contents import layers_of
 from spincache_nb.frames.found import Found
 from spincache_nb.frames.storage import uses_of
+from spincache_nb.inventory import CachedApp, CachedLayer, Inventory, Use
 
 APPS, LAYERS = 500, 400
 ROWS = APPS * LAYERS

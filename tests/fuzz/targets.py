@@ -28,11 +28,11 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry.challenges import parse_challenges
 from spincache_nb.core.registry.tags import next_target, parse_page
 from spincache_nb.core.registry.tokens import check_realm, parse_token, scope_of
-from spincache_nb.core.spin_manifest import parse_environment_lock, parse_spin_manifest
 from spincache_nb.core.strict_json import parse_object
 from spincache_nb.core.transport.addresses import check_plain, origin_of, parse_url, public_url
 from spincache_nb.core.transport.retrying import parse_retry_after
 from spincache_nb.errors import FormatError, SpinCacheError
+from spincache_nb.project.spin_manifest import parse_environment_lock, parse_spin_manifest
 from tests.fuzz import seeds
 
 CPU_SECONDS = 2.0

@@ -23,9 +23,9 @@ import pytest
 
 import spincache_nb as sc
 from spincache_nb import analysis, cli, demo, frames, report
-from spincache_nb.core.inventory import take_inventory
 from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.errors import SpinCacheError
+from spincache_nb.inventory import take_inventory
 
 CANARY = demo.CANARY
 FORMS = (

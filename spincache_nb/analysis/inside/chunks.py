@@ -24,24 +24,7 @@ Chunker: TypeAlias = Callable[..., Iterable[Any]]
 
 @cache
 def load_chunker() -> Chunker:
-    """Import the chunking library.
-
-    Returns
-    -------
-    callable
-        ``fastcdc.fastcdc``.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-
-    Warns
-    -----
-    UserWarning
-        If only its slow pure Python form is installed (release 1.7 has compiled wheels for Python
-        3.11 and 3.12; elsewhere pip compiles it if there is a C compiler). The chunks are the same.
-    """
+    """Import the chunking library."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints when it is not compiled
             chunker: Chunker = importlib.import_module("fastcdc").fastcdc
@@ -57,26 +40,7 @@ def load_chunker() -> Chunker:
 
 
 def chunk_cuts(view: memoryview, average_bytes: int) -> array[int]:
-    """Give the offsets at which bytes are cut into chunks.
-
-    Parameters
-    ----------
-    view
-        The bytes.
-    average_bytes
-        Average size, a power of two from 256. A chunk has at least a quarter of it and at most
-        four times it.
-
-    Returns
-    -------
-    array of int
-        Strictly increasing, from 0 to the size.
-
-    Raises
-    ------
-    MissingExtraError
-        If ``fastcdc`` is not installed.
-    """
+    """Give the offsets at which bytes are cut into chunks."""
     found = array("Q", [0])
     if len(view):
         chunks = load_chunker()(

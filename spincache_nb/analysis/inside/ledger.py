@@ -17,26 +17,7 @@ _Sizes = npt.NDArray[np.int64]
 
 
 class PieceLedger:
-    """Remembers which pieces were seen, 24 bytes for each.
-
-    The first 128 bits of each digest are kept; that two different pieces among a billion agree in
-    them has a probability below 1e-20.
-
-    Attributes
-    ----------
-    total_bytes : int
-        Bytes of all pieces added.
-    piece_count : int
-        Number of all pieces added.
-
-    Examples
-    --------
-    >>> ledger = PieceLedger()
-    >>> ledger.add(([b"a" * 32, b"b" * 32], [10, 20]))
-    >>> ledger.add(([b"a" * 32], [10]))
-    >>> ledger.total_bytes, ledger.distinct_bytes()
-    (40, 30)
-    """
+    """Remembers which pieces were seen, 24 bytes for each."""
 
     def __init__(self) -> None:
         self.total_bytes = 0
@@ -47,13 +28,7 @@ class PieceLedger:
         self._pending_count = 0
 
     def add(self, pieces: Pieces) -> None:
-        """Add the pieces of a blob.
-
-        Parameters
-        ----------
-        pieces
-            Digests of 32 bytes and sizes.
-        """
+        """Add the pieces of a blob."""
         digests, sizes = pieces
         if not digests:
             return

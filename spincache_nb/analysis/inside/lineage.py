@@ -9,20 +9,7 @@ from spincache_nb.analysis.versions import in_order
 
 
 def predecessors(frames: Frames) -> dict[str, str]:
-    """Say for each blob which one an older version of the same app had in its place.
-
-    Parameters
-    ----------
-    frames
-        Holding apps, components and files.
-
-    Returns
-    -------
-    dict of str to str
-        Digest to digest. A component's source is compared by the component's id, a mounted file by
-        component and path, along the versions of a repository in their order. The place where a
-        blob is met first decides: a predecessor is always a blob met before, so there is no circle.
-    """
+    """Say for each blob which one an older version of the same app had in its place."""
     held = _held(frames)
     seen: set[str] = set()
     found: dict[str, str] = {}

@@ -15,21 +15,7 @@ _RUST_HASH: Final = re.compile(r"17h[0-9a-f]{16}E$")  # at the end of a mangled 
 
 
 class Part(NamedTuple):
-    """A part of a binary that may differ.
-
-    Attributes
-    ----------
-    kind, name
-        What it is and what to call it.
-    size
-        Its bytes.
-    place
-        Its number among its siblings.
-    near
-        Place, in the old version, of the last sibling before it that both versions have; -1 if none.
-    named
-        Whether the name is its own, and not made of its place.
-    """
+    """A part of a binary that may differ."""
 
     kind: str
     name: str
@@ -44,23 +30,7 @@ _Key: TypeAlias = Callable[[Part], Hashable]
 
 
 def match_equal(old: Sequence[bytes], new: Sequence[bytes]) -> tuple[dict[int, int], dict[int, int]]:
-    """Match siblings with equal digests, first with first, and give what is left.
-
-    Parameters
-    ----------
-    old, new
-        Digests of the siblings in both versions, in order.
-
-    Returns
-    -------
-    tuple of dict
-        For both versions the places that have no counterpart, each with `Part.near`.
-
-    Examples
-    --------
-    >>> match_equal([b"a", b"b", b"c"], [b"a", b"x", b"c"])
-    ({1: 0}, {1: 0})
-    """
+    """Match siblings with equal digests, first with first, and give what is left."""
     places: dict[bytes, deque[int]] = {}
     for place, digest in enumerate(old):
         places.setdefault(digest, deque()).append(place)
@@ -85,26 +55,7 @@ def match_equal(old: Sequence[bytes], new: Sequence[bytes]) -> tuple[dict[int, i
 
 
 def match_differing(old: Iterable[Part], new: Iterable[Part]) -> list[Pair]:
-    """Pair parts that differ.
-
-    Parameters
-    ----------
-    old, new
-        Parts of one parent without equal counterparts.
-
-    Returns
-    -------
-    list of tuple
-        Old and new part, None where there is no counterpart; in the order of the new version, what
-        was removed after that.
-
-    Examples
-    --------
-    >>> old = [Part("function", "f", 9, 0, -1), Part("function", "g", 9, 1, -1)]
-    >>> new = [Part("function", "h", 5, 0, -1), Part("function", "f", 8, 1, -1)]
-    >>> [(a and a.name, b and b.name) for a, b in match_differing(old, new)]
-    [(None, 'h'), ('f', 'f'), ('g', None)]
-    """
+    """Pair parts that differ."""
     left = {part.place: part for part in old}
     right = {part.place: part for part in new}
     found: dict[int, Part] = {}

@@ -134,20 +134,7 @@ def chunk_sweep(
 
 
 def installed(wanted: Iterable[str], *, strict: bool) -> tuple[str, ...]:
-    """Leave out, with one warning, the grains whose package is not installed.
-
-    Parameters
-    ----------
-    wanted
-        Names of grains.
-    strict
-        Whether a missing package is an error instead.
-
-    Raises
-    ------
-    MissingExtraError
-        If `strict` and a package is missing.
-    """
+    """Leave out, with one warning, the grains whose package is not installed."""
     found: list[str] = []
     missing: list[str] = []
     for grain in wanted:
@@ -173,13 +160,7 @@ def measured(name: object, total: int, reused: int, count: int) -> Row:
 
 
 def reuse(old: Pieces, new: Pieces) -> tuple[int, int, int]:
-    """Count the total bytes, the reused bytes and the pieces of the new version.
-
-    Examples
-    --------
-    >>> reuse(([b"x", b"y"], [1, 2]), ([b"y", b"z"], [2, 5]))
-    (7, 2, 2)
-    """
+    """Count the total bytes, the reused bytes and the pieces of the new version."""
     known = set(old[0])
     reused = sum(size for digest, size in zip(*new, strict=True) if digest in known)
     return sum(new[1]), reused, len(new[0])

@@ -23,40 +23,12 @@ _LARGEST_WINDOW_LOG: Final = 31
 
 
 def patch_bytes(old: memoryview, new: memoryview) -> int:
-    """Measure a patch that turns old bytes into new ones.
-
-    Parameters
-    ----------
-    old, new
-        All bytes of both versions. Memory for search tables is about eight times the old size, at
-        most half a gigabyte.
-
-    Returns
-    -------
-    int
-        Size of the patch in bytes.
-
-    Raises
-    ------
-    MissingExtraError
-        If ``zstandard`` is not installed.
-    """
+    """Measure a patch that turns old bytes into new ones."""
     return len(make_patch(old, new))
 
 
 def make_patch(old: memoryview, new: memoryview) -> bytes:
-    """Make the patch; a zstd frame that needs the old bytes as a raw dictionary to unpack.
-
-    Parameters
-    ----------
-    old, new
-        As in `patch_bytes`.
-
-    Raises
-    ------
-    MissingExtraError
-        If ``zstandard`` is not installed.
-    """
+    """Make the patch; a zstd frame that needs the old bytes as a raw dictionary to unpack."""
     require_zstandard()
     import zstandard
 
@@ -77,13 +49,7 @@ def make_patch(old: memoryview, new: memoryview) -> bytes:
 
 
 def require_zstandard() -> None:
-    """Check that the package that makes patches can be imported.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
+    """Check that the package that makes patches can be imported."""
     try:
         importlib.import_module("zstandard")
     except ImportError as exc:

@@ -46,28 +46,7 @@ Pieces: TypeAlias = tuple[list[bytes], list[int]]
 
 
 def chosen_grains(only: Iterable[str] | None) -> tuple[str, ...]:
-    """Check names of grains.
-
-    Parameters
-    ----------
-    only
-        Names, in any order; None for `GRAINS`.
-
-    Returns
-    -------
-    tuple of str
-        In the order of `ALL_GRAINS`.
-
-    Raises
-    ------
-    ValueError
-        If a name is none of `ALL_GRAINS`.
-
-    Examples
-    --------
-    >>> chosen_grains(["function", "blob"])
-    ('blob', 'function')
-    """
+    """Check names of grains."""
     if only is None:
         return GRAINS
     wanted = set(only)
@@ -90,30 +69,7 @@ def is_archive(blob: OpenBlob) -> bool:
 
 
 def pieces(blob: OpenBlob, grain: str) -> Pieces:
-    """Cut a blob at a grain and hash each piece.
-
-    Parameters
-    ----------
-    blob
-        The bytes.
-    grain
-        One of `ALL_GRAINS` except ``patch``.
-
-    Returns
-    -------
-    tuple of list
-        Digests and sizes. Every byte is in exactly one piece, except for ``archive member``, where
-        the pieces of an archive are the regular files it unpacks to.
-
-    Raises
-    ------
-    WasmFormatError
-        If the blob is malformed WebAssembly.
-    LimitError
-        If it has more structure, or unpacks to more, than is reasonable.
-    MissingExtraError
-        If the library that cuts chunks is not installed.
-    """
+    """Cut a blob at a grain and hash each piece."""
     if grain == ARCHIVE_MEMBER and is_archive(blob):
         return _members(blob)
     if grain in CHUNK_BYTES:
@@ -124,14 +80,7 @@ def pieces(blob: OpenBlob, grain: str) -> Pieces:
 
 
 def hashed(view: memoryview, offsets: Sequence[int] | array[int]) -> Pieces:
-    """Hash what lies between neighbouring offsets.
-
-    Examples
-    --------
-    >>> digests, sizes = hashed(memoryview(b"baab"), [1, 2, 3, 4])
-    >>> digests[0] == digests[1] != digests[2], sizes
-    (True, [1, 1, 1])
-    """
+    """Hash what lies between neighbouring offsets."""
     sha256 = hashlib.sha256
     digests: list[bytes] = []
     append = digests.append

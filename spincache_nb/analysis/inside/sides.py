@@ -26,20 +26,7 @@ _SPLITTERS: Final = {"code": body_ends, "data": segment_ends}
 
 
 class Side:
-    """A version of a module or component.
-
-    Parameters
-    ----------
-    view
-        Its bytes.
-    walked
-        Its `wasm.walk`.
-
-    Attributes
-    ----------
-    labels : Labels
-        What to call the modules and components in it.
-    """
+    """A version of a module or component."""
 
     def __init__(self, view: memoryview, walked: Walk) -> None:
         self.view = view

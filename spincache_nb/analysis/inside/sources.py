@@ -31,30 +31,14 @@ class BlobFinder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class OpenBlob:
-    """Bytes that are open for reading.
-
-    Parameters
-    ----------
-    view
-        All bytes; not valid after the blob is closed.
-    where
-        What to call it in an error.
-    """
+    """Bytes that are open for reading."""
 
     view: memoryview
     where: str
 
     @cached_property
     def walked(self) -> Walk | None:
-        """Its structure, or None if it is not WebAssembly.
-
-        Raises
-        ------
-        WasmFormatError
-            If it claims to be WebAssembly and is malformed.
-        LimitError
-            If it has more sections than is reasonable.
-        """
+        """Its structure, or None if it is not WebAssembly."""
         return walk(self.view, where=self.where) if is_wasm(self.view) else None
 
     def cuts(self, grain: WasmGrain) -> array[int]:
@@ -69,35 +53,7 @@ class OpenBlob:
 
 @contextlib.contextmanager
 def opened(source: BlobSource, *, cache: BlobFinder | None = None) -> Iterator[OpenBlob]:
-    """Open a blob and close it at the end of the block.
-
-    Parameters
-    ----------
-    source
-        Bytes, a path, or a digest. Text is a digest if a cache is given and it has the form of one.
-    cache
-        Where to look digests up.
-
-    Yields
-    ------
-    OpenBlob
-        The bytes. Files are read whole, those above 64 MiB mapped into memory.
-
-    Raises
-    ------
-    NotInCacheError
-        If the cache does not hold the digest.
-    ValueError
-        If a digest is given without a cache.
-    OSError
-        If the file cannot be read.
-
-    Examples
-    --------
-    >>> with opened(b"body { margin: 0 }") as blob:
-    ...     list(blob.cuts("function"))
-    [0, 18]
-    """
+    """Open a blob and close it at the end of the block."""
     if isinstance(source, bytes | bytearray | memoryview):
         with memoryview(source).cast("B") as view:
             yield OpenBlob(view, "bytes")

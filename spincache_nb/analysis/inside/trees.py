@@ -15,36 +15,14 @@ _LONGEST_PATH: Final = 300
 
 @dataclass(frozen=True)
 class Labels:
-    """What to call the modules and components of a binary.
-
-    Parameters
-    ----------
-    names
-        Name of each by its number, empty where it has none: what the component around it calls it,
-        else what it calls itself.
-    paths
-        Names, or kinds with a count, from the outside to it; empty for the whole input.
-    """
+    """What to call the modules and components of a binary."""
 
     names: tuple[str, ...]
     paths: tuple[str, ...]
 
 
 def label(data: Buffer, walked: Walk) -> Labels:
-    """Name every module and component of a binary.
-
-    Parameters
-    ----------
-    data
-        The binary.
-    walked
-        Its `wasm.walk`.
-
-    Returns
-    -------
-    Labels
-        Paths of great depth keep their last 300 characters.
-    """
+    """Name every module and component of a binary."""
     names = [""] * len(walked.binaries)
     for binary in walked.binaries:
         if binary.layer == "component":
@@ -65,22 +43,7 @@ def label(data: Buffer, walked: Walk) -> Labels:
 
 
 def section_digests(data: Buffer, walked: Walk) -> list[bytes]:
-    """Hash every section, a nested module or component by the hashes of what is in it.
-
-    Parameters
-    ----------
-    data
-        The binary.
-    walked
-        Its `wasm.walk`.
-
-    Returns
-    -------
-    list of bytes
-        One digest for each section of the walk, in its order. Two sections have the same digest if
-        and only if they have the same bytes. Hashing a nest of any depth this way reads each byte
-        once.
-    """
+    """Hash every section, a nested module or component by the hashes of what is in it."""
     view = memoryview(data)
     children: dict[int, list[bytes]] = {}
     digests = [b""] * len(walked.sections)

@@ -26,7 +26,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Show the plan, ask, clear."""
-    from spincache_nb.core.upkeep import plan_clear
+    from spincache_nb.upkeep import plan_clear
 
     cache = cache_of(args)
     return run_removal(plan_clear(cache), args, output, nothing=f"there is no cache at {cache.path}")

@@ -86,13 +86,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 @contextlib.contextmanager
 def _folder(named: str | None) -> Iterator[Path]:
-    """Give the folder to work in; one that this made goes again if anything goes wrong.
-
-    Raises
-    ------
-    UsageError
-        If the folder that was named holds something.
-    """
+    """Give the folder to work in; one that this made goes again if anything goes wrong."""
     if named is None:
         folder = Path(tempfile.mkdtemp(prefix="spincache-demo-"))
         made = True

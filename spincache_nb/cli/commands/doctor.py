@@ -21,7 +21,7 @@ from spincache_nb.cli.output import Output
 
 if TYPE_CHECKING:
     from spincache_nb.core.cache import Cache
-    from spincache_nb.core.doctor import Finding
+    from spincache_nb.upkeep.doctor import Finding
 
 _DESCRIPTION = """\
 Look at what a pull depends on: the cache and its disk, credential stores, proxies,
@@ -41,8 +41,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Print findings by topic; status 1 if one needs attention."""
-    from spincache_nb.core.doctor import ask_registry, examine
     from spincache_nb.core.reference import Reference
+    from spincache_nb.upkeep.doctor import ask_registry, examine
 
     cache = cache_of(args)
     options = registry_options(args)
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 def _problems(cache: Cache) -> Finding:
     from spincache_nb import frames
-    from spincache_nb.core.doctor import Finding
+    from spincache_nb.upkeep.doctor import Finding
 
     count = len(frames.problems(cache))
     if count:

@@ -47,7 +47,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Show the plan, ask, remove."""
-    from spincache_nb.core.upkeep import GRACE_SECONDS, plan_prune
+    from spincache_nb.upkeep import GRACE_SECONDS, plan_prune
 
     cache = cache_of(args)
     plan = plan_prune(

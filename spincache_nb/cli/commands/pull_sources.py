@@ -12,7 +12,7 @@ from spincache_nb.cli.output import Output
 from spincache_nb.cli.tables import Column, digest_column, size_column
 
 if TYPE_CHECKING:
-    from spincache_nb.core.sources import SourcesPlan
+    from spincache_nb.project.sources import SourcesPlan
 
 _DESCRIPTION = """\
 Fetch the WebAssembly that a project's spin.toml names by address and digest, or
@@ -45,7 +45,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Fetch, or plan, and print each source and what they add up to."""
-    from spincache_nb.core.sources import plan_sources, pull_sources
+    from spincache_nb.project.sources import plan_sources, pull_sources
 
     cache, options = cache_of(args), registry_options(args)
     if args.dry_run:

@@ -27,7 +27,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Show the plan, ask, remove."""
-    from spincache_nb.core.upkeep import plan_remove
+    from spincache_nb.upkeep import plan_remove
 
     cache = cache_of(args)
     plan = plan_remove(cache, args.references, projects=args.projects)

@@ -20,7 +20,7 @@ from spincache_nb.cli.options import (
 from spincache_nb.cli.output import Output
 
 if TYPE_CHECKING:
-    from spincache_nb.core.upkeep import RepairResult
+    from spincache_nb.upkeep import RepairResult
 
 _DESCRIPTION = """\
 Hash every stored blob, then fetch exactly what is damaged or missing from the registry
@@ -43,7 +43,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Repair, and print what remains."""
-    from spincache_nb.core.upkeep import repair
+    from spincache_nb.upkeep import repair
 
     result = repair(
         cache_of(args),

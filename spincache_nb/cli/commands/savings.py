@@ -84,13 +84,7 @@ def _cached(args: argparse.Namespace, cache: Cache) -> dict[str, list[Record]]:
 
 
 def _remote(args: argparse.Namespace, output: Output) -> dict[str, list[Record]]:
-    """Replay what the registries have.
-
-    Raises
-    ------
-    UsageError
-        If no repository is named.
-    """
+    """Replay what the registries have."""
     from spincache_nb import analysis
     from spincache_nb.core.reference import Reference
 

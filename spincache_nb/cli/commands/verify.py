@@ -30,7 +30,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> int:
     """Print a paragraph per problem; status 1 if one of them is damage."""
-    from spincache_nb.core.upkeep import check_cache, is_damage
+    from spincache_nb.upkeep import check_cache, is_damage
 
     cache = cache_of(args)
     progress = None if args.quiet else True

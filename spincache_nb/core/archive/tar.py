@@ -42,21 +42,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TarEntry:
-    """What an archive says of one entry.
-
-    Parameters
-    ----------
-    name
-        Text from outside, never a path to open; bytes that are not UTF-8 as lone surrogates.
-    is_file
-        Whether it is a regular file; links, devices and folders are not.
-    size
-        Size of the file in bytes, the holes of a sparse one included.
-    offset
-        Where its content begins in the tar.
-    pieces
-        Of a sparse file, what is stored; None for all others.
-    """
+    """What an archive says of one entry."""
 
     name: str
     is_file: bool
@@ -66,15 +52,7 @@ class TarEntry:
 
 
 class TarReader:
-    """Reads a tar from its first byte to its end.
-
-    Parameters
-    ----------
-    stream
-        The tar; not closed. If it can seek, content that nobody takes is not read.
-    where
-        What to call it in an error.
-    """
+    """Reads a tar from its first byte to its end."""
 
     def __init__(self, stream: Readable, *, where: str) -> None:
         self._read: Callable[[int], bytes] = stream.read
@@ -84,26 +62,12 @@ class TarReader:
         self._left = 0
 
     def __iter__(self) -> Iterator[TarEntry]:
-        """Give the entries in turn; `chunks` gives the content of the latest.
-
-        Raises
-        ------
-        ArchiveError
-            If it is not a tar, or breaks off.
-        LimitError
-            If an entry's headers are larger than any app needs.
-        """
+        """Give the entries in turn; `chunks` gives the content of the latest."""
         while (entry := self._next()) is not None:
             yield entry
 
     def chunks(self, entry: TarEntry) -> Iterator[bytes]:
-        """Give the content of the latest entry, once.
-
-        Raises
-        ------
-        ArchiveError
-            If it breaks off.
-        """
+        """Give the content of the latest entry, once."""
         position = 0
         for start, count in ((0, entry.size),) if entry.pieces is None else entry.pieces:
             yield from _holes(start - position)

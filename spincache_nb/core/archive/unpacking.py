@@ -23,19 +23,7 @@ _RATIO_FROM_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """How much an archive may unpack to.
-
-    Parameters
-    ----------
-    entries
-        Entries of any type.
-    member_bytes
-        Size of one regular file.
-    total_bytes
-        Everything that comes out of the gzip stream.
-    ratio
-        Unpacked bytes per packed byte, counted after the first 64 MiB.
-    """
+    """How much an archive may unpack to."""
 
     entries: int = 200_000
     member_bytes: int = 2 << 30
@@ -45,17 +33,7 @@ class ArchiveLimits:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A regular file of an archive.
-
-    Parameters
-    ----------
-    path
-        Its name in the archive; text from outside, never a path to open.
-    digest
-        sha256 of its bytes, which is its name in ``data/``.
-    size
-        Its size in bytes.
-    """
+    """A regular file of an archive."""
 
     path: str
     digest: Digest
@@ -79,34 +57,7 @@ def unpack(
     durable: bool = False,
     renew: Collection[Digest] = (),
 ) -> Unpacked:
-    """Store the members of a stored archive in ``data/``.
-
-    Parameters
-    ----------
-    cache
-        Holds the archive, and receives the members.
-    archive
-        Digest of the archive layer.
-    limits
-        See `ArchiveLimits`.
-    check
-        Called for each chunk; may raise to stop.
-    durable
-        Whether each member is on the disk before the next is read.
-    renew
-        Members that are written again even if a file of their name and size is there.
-
-    Raises
-    ------
-    ArchiveError
-        If it is not a gzip-compressed tar, or breaks off.
-    LimitError
-        If it is larger than `limits`; what was stored by then is whole, and unreferenced.
-    NotInCacheError
-        If the archive is not stored.
-    NoSpaceError, CacheWriteError
-        If the system refuses a write.
-    """
+    """Store the members of a stored archive in ``data/``."""
     where = f"archive layer {archive}"
     with cache.open_blob(archive) as stream:
         return _walk(
@@ -125,26 +76,7 @@ def list_members(
     limits: ArchiveLimits | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Unpacked:
-    """Hash the members of an archive without storing anything.
-
-    Parameters
-    ----------
-    stream
-        The archive at its first byte; not closed.
-    where
-        What to call it in an error.
-    limits
-        See `ArchiveLimits`.
-    check
-        Called for each chunk; may raise to stop.
-
-    Raises
-    ------
-    ArchiveError
-        If it is not a gzip-compressed tar, or breaks off.
-    LimitError
-        If it is larger than `limits`.
-    """
+    """Hash the members of an archive without storing anything."""
     return _walk(stream, where, limits or ArchiveLimits(), check, _hash_chunks)
 
 

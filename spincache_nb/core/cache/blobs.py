@@ -25,25 +25,7 @@ _DIGITS = len(f"{_ALGORITHM}:")
 
 
 class StoredBlob(NamedTuple):
-    """A regular file in ``wasm/`` or ``data/``.
-
-    Parameters
-    ----------
-    name
-        File name, printable.
-    location
-        Where it is, as the system spells it.
-    area
-        ``wasm`` or ``data``.
-    stored_bytes
-        Its size.
-    modified_ns
-        Modification time in nanoseconds since 1970 (UTC).
-    form
-        What the name is: a digest, temporary, bare hex or other.
-    digest
-        The digest that the name gives, or None.
-    """
+    """A regular file in ``wasm/`` or ``data/``."""
 
     name: str
     location: str
@@ -60,23 +42,7 @@ class StoredBlob(NamedTuple):
 
 
 class PlainBlobs(Rows[StoredBlob]):
-    """Files of one area whose names are SHA-256 digests in one spelling, and which are not empty.
-
-    As a sequence they are in the order of the columns, which is the one in which the system lists them.
-
-    Parameters
-    ----------
-    directory
-        The area, as the system spells it.
-    area
-        Which it is.
-    names
-        Of each file its name.
-    sizes
-        Of each its size in bytes.
-    times
-        Of each its modification time in nanoseconds since 1970 (UTC).
-    """
+    """Files of one area whose names are SHA-256 digests in one spelling, and which are not empty."""
 
     __slots__ = ("_before", "_made", "_places", "area", "digests", "names", "sizes", "times")
 
@@ -144,15 +110,7 @@ def _digests(names: Sequence[str]) -> list[str]:
 
 
 class FoundBlobs(Later[StoredBlob]):
-    """All files in ``wasm/`` and ``data/``; as a sequence, area by area and sorted by place.
-
-    Parameters
-    ----------
-    plain
-        Of each area the plain ones.
-    odd
-        All others.
-    """
+    """All files in ``wasm/`` and ``data/``; as a sequence, area by area and sorted by place."""
 
     __slots__ = ("odd", "plain")
 

@@ -10,22 +10,7 @@ from spincache_nb.errors import CacheError, NotInCacheError
 
 
 def remove_empty_folders(root: Path, parts: Parts, *, above: int) -> int:
-    """Remove a directory and those around it, as far as they are empty, innermost first.
-
-    Parameters
-    ----------
-    root
-        The ``registry`` directory.
-    parts
-        The innermost directory.
-    above
-        How many of the outermost names in `parts` stay, empty or not.
-
-    Returns
-    -------
-    int
-        Number of directories removed.
-    """
+    """Remove a directory and those around it, as far as they are empty, innermost first."""
     removed = 0
     for length in range(len(parts), above, -1):
         try:
@@ -39,20 +24,7 @@ def remove_empty_folders(root: Path, parts: Parts, *, above: int) -> int:
 
 
 def remove_below(root: Path, parts: Parts) -> list[tuple[Parts, str]]:
-    """Remove everything below a directory, and the directory; links go, what they lead to stays.
-
-    Parameters
-    ----------
-    root
-        The ``registry`` directory, or one that was renamed.
-    parts
-        The directory; `root` itself if empty, which then stays.
-
-    Returns
-    -------
-    list of tuple
-        What could not be removed, and what the system said.
-    """
+    """Remove everything below a directory, and the directory; links go, what they lead to stays."""
     failures: list[tuple[Parts, str]] = []
     for folder_parts in reversed(_folders_below(root, parts, failures)):
         try:

@@ -37,20 +37,7 @@ _FURTHER_BYTES = 64 << 10
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """Open a regular file for reading, and nothing else.
-
-    Parameters
-    ----------
-    path
-        The file; if the last component is a link it is not followed.
-
-    Raises
-    ------
-    NotInCacheError
-        If there is no file of that name, or what is there is not a regular file.
-    CacheError
-        If the system does not let us read it.
-    """
+    """Open a regular file for reading, and nothing else."""
     descriptor, _ = _opened(path)
     return os.fdopen(descriptor, "rb", buffering=0)
 
@@ -84,13 +71,7 @@ def _opened(path: str | Path) -> tuple[int, os.stat_result]:
 
 @contextlib.contextmanager
 def explained_reads(path: str | Path) -> Iterator[None]:
-    """Turn the system's refusal to read into one of our errors.
-
-    Raises
-    ------
-    CacheError
-        Such as a disk that fails.
-    """
+    """Turn the system's refusal to read into one of our errors."""
     try:
         yield
     except OSError as exc:
@@ -102,20 +83,7 @@ def _refused(path: str | Path, error: OSError) -> CacheError:
 
 
 def read_chunks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
-    """Read a stream to its end in chunks of 1 MiB.
-
-    Parameters
-    ----------
-    stream
-        As `open_regular` gave it; not closed.
-    path
-        What to call it in an error.
-
-    Raises
-    ------
-    CacheError
-        If the system does not let us read on.
-    """
+    """Read a stream to its end in chunks of 1 MiB."""
     while True:
         with explained_reads(path):
             chunk = stream.read(CHUNK_BYTES)
@@ -125,22 +93,7 @@ def read_chunks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
 
 
 def read_bounded(path: str | Path, *, limit: int) -> bytes:
-    """Read a whole small file.
-
-    Parameters
-    ----------
-    path
-        A regular file.
-    limit
-        Largest size in bytes.
-
-    Raises
-    ------
-    LimitError
-        If the file is larger.
-    NotInCacheError, CacheError
-        As `open_regular`.
-    """
+    """Read a whole small file."""
     descriptor, info = _opened(path)
     try:
         size = info.st_size
@@ -196,26 +149,7 @@ def is_link(path: str | Path) -> bool:
 
 
 def make_directory(path: Path, *, root: Path) -> list[Path]:
-    """Create a directory below the cache's root, following no link below it.
-
-    Parameters
-    ----------
-    path
-        The directory.
-    root
-        The ``registry`` directory; it and what is above it may be created, and above it links
-        are the user's business.
-
-    Returns
-    -------
-    list of pathlib.Path
-        What was created, outermost first.
-
-    Raises
-    ------
-    CacheWriteError
-        If a link or a file is in the way, or the system refuses.
-    """
+    """Create a directory below the cache's root, following no link below it."""
     with contextlib.suppress(OSError):
         if path.parent == root and _is_directory(path, follow=False):
             return []  # as for nearly every blob
@@ -229,25 +163,7 @@ def make_directory(path: Path, *, root: Path) -> list[Path]:
 
 
 def new_file_in(path: Path, *, root: Path, durable: bool = False) -> tuple[NewFile, list[Path]]:
-    """Create a directory, as `make_directory`, and a temporary file in it before anybody removes it.
-
-    Parameters
-    ----------
-    path, root
-        As `make_directory`.
-    durable
-        As `NewFile`.
-
-    Returns
-    -------
-    tuple of NewFile and list of pathlib.Path
-        The file, and the directories that were created.
-
-    Raises
-    ------
-    NoSpaceError, CacheWriteError
-        If the system refuses.
-    """
+    """Create a directory, as `make_directory`, and a temporary file in it before anybody removes it."""
     created: list[Path] = []
     for _ in range(_ATTEMPTS - 1):
         created += make_directory(path, root=root)
@@ -292,15 +208,7 @@ def remove_if_empty(directories: list[Path]) -> None:
 
 @contextlib.contextmanager
 def refused_writes(path: str | Path) -> Iterator[None]:
-    """Turn the system's refusal to write into one of our errors.
-
-    Raises
-    ------
-    NoSpaceError
-        If the disk or a quota is full.
-    CacheWriteError
-        For any other refusal.
-    """
+    """Turn the system's refusal to write into one of our errors."""
     try:
         yield
     except OSError as exc:
@@ -320,19 +228,7 @@ def refused_writes(path: str | Path) -> Iterator[None]:
 
 
 class NewFile:
-    """A uniquely named temporary file that replaces its target in one step, or vanishes.
-
-    Parameters
-    ----------
-    directory
-        Where it is made; the target must be in the same one.
-    durable
-        Whether `replace` waits until the bytes and the name are on the disk.
-
-    Notes
-    -----
-    The mode is that of an ordinary new file (0666 less the umask), as Spin's own writes.
-    """
+    """A uniquely named temporary file that replaces its target in one step, or vanishes."""
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         self.directory = directory
@@ -344,13 +240,7 @@ class NewFile:
         self._open = True
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Write all of a chunk.
-
-        Raises
-        ------
-        NoSpaceError, CacheWriteError
-            If the system refuses.
-        """
+        """Write all of a chunk."""
         with refused_writes(self._location):
             written = os.write(self._descriptor, chunk)
             while written < len(chunk):
@@ -361,13 +251,7 @@ class NewFile:
         return os.fdopen(os.dup(self._descriptor), "wb")
 
     def replace(self, target: str | Path) -> None:
-        """Give the file its final name, in place of whatever file has it.
-
-        Raises
-        ------
-        NoSpaceError, CacheWriteError
-            If the system refuses; the temporary file is gone then.
-        """
+        """Give the file its final name, in place of whatever file has it."""
         try:
             with refused_writes(target):
                 if self.durable:

@@ -21,21 +21,7 @@ DiskArea = Literal["wasm", "data", "manifests", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a cache, in plain words.
-
-    Parameters
-    ----------
-    path
-        Relative to ``registry``, with ``/``; printable.
-    kind
-        Few words that name the kind of fault, the same for every fault of that kind.
-    detail
-        What was expected and what was found.
-    remedy
-        What to do about it.
-    reference
-        The app it concerns, or None.
-    """
+    """One thing wrong with a cache, in plain words."""
 
     path: str
     kind: str
@@ -45,19 +31,7 @@ class Problem:
 
 
 class DiskFile(NamedTuple):
-    """A regular file under ``registry``; a hard link counts its bytes under its first name only.
-
-    Parameters
-    ----------
-    path
-        Relative to ``registry``, with ``/``; printable.
-    area
-        Which part of the cache it is in.
-    stored_bytes
-        Its size; 0 for further names of a file that has several.
-    same_as
-        The name that counts the bytes, for such a further name; else None.
-    """
+    """A regular file under ``registry``; a hard link counts its bytes under its first name only."""
 
     path: str
     area: DiskArea
@@ -67,19 +41,7 @@ class DiskFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CachedTag:
-    """A directory with a manifest, a locked app, or both.
-
-    Parameters
-    ----------
-    registry, repository, tag
-        As the directories spell them; ``tag`` is None where the directory is a digest.
-    digest
-        The digest that the directory is named after, or None.
-    path
-        The directory.
-    modified_ns
-        Modification time of ``manifest.json`` in nanoseconds since 1970, or None without one.
-    """
+    """A directory with a manifest, a locked app, or both."""
 
     registry: str
     repository: str
@@ -105,49 +67,17 @@ class CachedTag:
         return self.path / LOCKED_APP_FILE
 
     def read_manifest(self, *, limit: int = 4 << 20) -> bytes:
-        """Read ``manifest.json``, of at most `limit` bytes.
-
-        Raises
-        ------
-        NotInCacheError
-            If it is not there, or not a regular file.
-        LimitError
-            If it is larger than `limit`.
-        CacheError
-            If it cannot be read.
-        """
+        """Read ``manifest.json``, of at most `limit` bytes."""
         return read_bounded(self.manifest_path, limit=limit)
 
     def read_locked_app(self, *, limit: int = 64 << 20) -> bytes:
-        """Read ``config.json``, of at most `limit` bytes.
-
-        Raises
-        ------
-        NotInCacheError
-            If it is not there, or not a regular file.
-        LimitError
-            If it is larger than `limit`.
-        CacheError
-            If it cannot be read.
-        """
+        """Read ``config.json``, of at most `limit` bytes."""
         return read_bounded(self.locked_app_path, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a walk found.
-
-    Parameters
-    ----------
-    blobs
-        Files in ``wasm/`` and ``data/``, whatever their names; each is made when it is looked at.
-    tags
-        Cached tags, sorted by reference.
-    files
-        Every regular file under ``registry``, the blobs included; made when it is looked at.
-    problems
-        Links, folders and other things in wrong places; what cannot be read.
-    """
+    """What a walk found."""
 
     blobs: FoundBlobs
     tags: tuple[CachedTag, ...]

@@ -20,21 +20,7 @@ _FOLDERS_READ = 5000
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What a first look shows.
-
-    Parameters
-    ----------
-    path
-        The ``registry`` directory.
-    exists
-        Whether it is there.
-    apps
-        Cached tags, at most `MOST_COUNTED`.
-    blobs
-        Files in ``wasm`` and in ``data``, at most `MOST_COUNTED` of each.
-    more
-        Whether there are more than were counted.
-    """
+    """What a first look shows."""
 
     path: Path
     exists: bool
@@ -58,15 +44,7 @@ class Glance:
 
 
 def glance(root: Path, *, most: int = MOST_COUNTED) -> Glance:
-    """Take a first look at a cache; no file is opened, and no more than some thousand names are read.
-
-    Parameters
-    ----------
-    root
-        The ``registry`` directory.
-    most
-        Apps, and files of each area, to count.
-    """
+    """Take a first look at a cache; no file is opened, and no more than some thousand names are read."""
     if not os.path.isdir(root):  # noqa: PTH112  # a closed folder makes the methods of Path raise
         return Glance(root, exists=False)
     counts = [sum(1 for _ in islice(_entries(root / area), most + 1)) for area in AREAS]

@@ -46,48 +46,19 @@ _UNDERSCORE_PORT = re.compile(r"(.+)_([0-9]{1,5})")
 
 
 def file_name(digest: Digest, *, windows: bool) -> str:
-    """Name of a blob's file, or of a tag directory that is a digest.
-
-    Parameters
-    ----------
-    digest
-        The blob's digest.
-    windows
-        Whether to spell it for Windows.
-
-    Examples
-    --------
-    >>> file_name(Digest("sha256", "0" * 64), windows=True)[:10]
-    'sha256_000'
-    """
+    """Name of a blob's file, or of a tag directory that is a digest."""
     return f"{digest.algorithm}{'_' if windows else ':'}{digest.encoded}"
 
 
 def digest_of_name(name: str) -> Digest | None:
-    """Read a file or directory name in either spelling as a digest.
-
-    Examples
-    --------
-    >>> str(digest_of_name("sha256_" + "0" * 64))[:10]
-    'sha256:000'
-    >>> digest_of_name("latest") is None
-    True
-    """
+    """Read a file or directory name in either spelling as a digest."""
     if _DIGEST_NAME.fullmatch(name) is None:
         return None
     return Digest(name[:_ALGORITHM_LENGTH], name[_ALGORITHM_LENGTH + 1 :])
 
 
 def form_of_name(name: str) -> NameForm:
-    """Say what a file name in ``wasm/`` or ``data/`` means.
-
-    Returns
-    -------
-    str
-        ``digest``; ``temporary`` (a download that was not finished: Spin's ``download-sha256-...``
-        or ours); ``bare hex`` (a web source stored by Spin v0.9 to v1.x, which v2 never finds); or
-        ``other``.
-    """
+    """Say what a file name in ``wasm/`` or ``data/`` means."""
     if digest_of_name(name) is not None:
         return "digest"
     if name.startswith(TEMPORARY_PREFIX) or _SPIN_TEMPORARY.fullmatch(name):
@@ -96,13 +67,7 @@ def form_of_name(name: str) -> NameForm:
 
 
 def tag_segments(reference: Reference, *, windows: bool) -> tuple[str, ...]:
-    """Directories from ``manifests/`` down to an app's cached tag.
-
-    Examples
-    --------
-    >>> tag_segments(Reference.parse("localhost:5000/a/b:1"), windows=True)
-    ('localhost_5000', 'a', 'b', '1')
-    """
+    """Directories from ``manifests/`` down to an app's cached tag."""
     registry = reference.registry.replace(":", "_") if windows else reference.registry
     filed = reference.filed_under
     if reference.tag is None and reference.digest is not None:
@@ -111,25 +76,13 @@ def tag_segments(reference: Reference, *, windows: bool) -> tuple[str, ...]:
 
 
 def registry_of_segment(segment: str) -> str:
-    """Read a directory under ``manifests/`` in either spelling as a registry.
-
-    Examples
-    --------
-    >>> registry_of_segment("localhost_5000")
-    'localhost:5000'
-    """
+    """Read a directory under ``manifests/`` in either spelling as a registry."""
     match = _UNDERSCORE_PORT.fullmatch(segment)
     return f"{match[1]}:{match[2]}" if match else segment
 
 
 def shown(name: str) -> str:
-    """Make a file name printable: bytes that are not UTF-8, and control characters, are escaped.
-
-    Examples
-    --------
-    >>> shown("two" + chr(10) + "lines")
-    'two\\\\nlines'
-    """
+    """Make a file name printable: bytes that are not UTF-8, and control characters, are escaped."""
     if name.isprintable():
         return name
     text = os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -56,22 +56,7 @@ def file_state(path: Path) -> FileState | None:
 
 
 class Folder:
-    """A directory in the cache, opened so that no link is followed on the way; a context manager.
-
-    Parameters
-    ----------
-    root
-        The ``registry`` directory. Links above it are the user's business, it must not be one.
-    parts
-        The directory below it.
-
-    Raises
-    ------
-    NotInCacheError
-        If there is no such directory.
-    CacheError
-        If a link or a file is in a directory's place, or the system refuses.
-    """
+    """A directory in the cache, opened so that no link is followed on the way; a context manager."""
 
     def __init__(self, root: Path, parts: Sequence[str] = ()) -> None:
         for part in parts:
@@ -149,13 +134,7 @@ class Folder:
         return FileState.of(info) if stat.S_ISREG(info.st_mode) else None
 
     def unlink(self, name: str) -> None:
-        """Remove a file, or a link itself.
-
-        Raises
-        ------
-        CacheWriteError
-            If the system refuses; nothing there is no fault.
-        """
+        """Remove a file, or a link itself."""
         with refused_writes(self.path / name), contextlib.suppress(FileNotFoundError):
             os.unlink(self._name(name), dir_fd=self._handle)
 
@@ -168,13 +147,7 @@ class Folder:
         return True
 
     def names(self) -> tuple[list[str], list[str]]:
-        """Names of the directories in it, and of everything else.
-
-        Raises
-        ------
-        CacheError
-            If it cannot be listed.
-        """
+        """Names of the directories in it, and of everything else."""
         folders: list[str] = []
         others: list[str] = []
         with (
@@ -186,30 +159,7 @@ class Folder:
         return sorted(folders), sorted(others)
 
     def set_aside(self, name: str, expected: FileState) -> str | None:
-        """Rename a file to a temporary name, if it is the one that was meant.
-
-        Parameters
-        ----------
-        name
-            The file.
-        expected
-            Its state when it was decided to take it out.
-
-        Returns
-        -------
-        str or None
-            The temporary name; None if the file is gone or another, which then stays where it is.
-
-        Raises
-        ------
-        CacheWriteError
-            If the system refuses.
-
-        Notes
-        -----
-        What is set aside is touched, so that no clean-up takes it for an old leftover, unless it has
-        other names (hard links).
-        """
+        """Rename a file to a temporary name, if it is the one that was meant."""
         if self.state(name) != expected:
             return None
         aside = f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
@@ -234,13 +184,7 @@ class Folder:
                 os.utime(name, dir_fd=self._handle, follow_symlinks=not _CAN_TOUCH_LINKS)
 
     def put_back(self, aside: str, name: str) -> None:
-        """Give a file that was set aside its name again, unless the name is taken by now.
-
-        Raises
-        ------
-        CacheWriteError
-            If the system refuses; the file then keeps its temporary name.
-        """
+        """Give a file that was set aside its name again, unless the name is taken by now."""
         with refused_writes(self.path / name):
             try:
                 os.link(

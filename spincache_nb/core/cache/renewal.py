@@ -9,24 +9,7 @@ from spincache_nb.errors import CacheWriteError
 
 
 def renew_locked_app(cache: Cache, tag: CachedTag, content: bytes, *, durable: bool = False) -> None:
-    """Replace ``config.json`` of a cached tag in one step.
-
-    Parameters
-    ----------
-    cache
-        The cache.
-    tag
-        One of its tags.
-    content
-        The bytes: a locked app, or a package's config.
-    durable
-        Whether to return only when the disk has them.
-
-    Raises
-    ------
-    NoSpaceError, CacheWriteError
-        If the system refuses, or a link is in a folder's place; what is there then stays.
-    """
+    """Replace ``config.json`` of a cached tag in one step."""
     if cache.path not in tag.path.parents:
         raise CacheWriteError(str(tag.path), f"a folder below {cache.path}", "another", "nothing was written")
     new, _ = files.new_file_in(tag.path, root=cache.path, durable=durable)

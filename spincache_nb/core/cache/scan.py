@@ -37,34 +37,12 @@ _LOOK = "look at what it is; neither Spin nor this toolkit put it there"
 
 
 def scan(root: Path) -> Scan:
-    """Walk a ``registry`` directory once, blobs before tags.
-
-    Parameters
-    ----------
-    root
-        The directory; none at all is an empty cache.
-
-    Returns
-    -------
-    Scan
-        Blobs are listed before tags are read, so that a tag written meanwhile is seen.
-    """
+    """Walk a ``registry`` directory once, blobs before tags."""
     return _Walk(root).run()
 
 
 def scan_tags(root: Path) -> tuple[CachedTag, ...]:
-    """Walk ``manifests/`` alone.
-
-    Parameters
-    ----------
-    root
-        The ``registry`` directory.
-
-    Returns
-    -------
-    tuple of CachedTag
-        As in `Scan`, without what is wrong.
-    """
+    """Walk ``manifests/`` alone."""
     walk = _Walk(root)
     folder = root / MANIFESTS
     if is_folder(folder) and not is_link(folder):

@@ -35,20 +35,7 @@ _FOLDER_FLAGS = (
 
 
 def look_at_blobs(directory: Path, area: Literal["wasm", "data"]) -> tuple[PlainBlobs, set[str]]:
-    """Give the plain files of an area, and the names of all else.
-
-    Parameters
-    ----------
-    directory
-        The area; if it is a link it is not followed.
-    area
-        Which it is.
-
-    Raises
-    ------
-    OSError
-        If the system does not list it.
-    """
+    """Give the plain files of an area, and the names of all else."""
     names: list[str] = []
     sizes, times = array("q"), array("q")
     odd: set[str] = set()
@@ -76,11 +63,7 @@ def look_at_blobs(directory: Path, area: Literal["wasm", "data"]) -> tuple[Plain
 
 
 def _are_digests(names: Sequence[str]) -> bool:
-    """Whether all names are SHA-256 digests in one spelling; asked of all at once, which is far quicker.
-
-    Each is as long as a digest and begins like one. And what is left of all of them without hex digits is
-    what is left of as many beginnings, so nothing but such digits follows.
-    """
+    """Whether all names are SHA-256 digests in one spelling; asked of all at once, which is far quicker."""
     start = names[0][: _SIGN + 1] if names else ""
     if start not in _STARTS or set(map(len, names)) != {len(start) + 64}:
         return not names

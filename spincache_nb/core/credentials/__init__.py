@@ -47,16 +47,7 @@ _Choose = Callable[[JsonObject, str], Credentials | HelperQuestion | None]
 
 @dataclass(frozen=True, slots=True)
 class CredentialSearch:
-    """What the stores have for one registry.
-
-    Parameters
-    ----------
-    credentials
-        From the first store that has some, or None: then requests go out without.
-    notes
-        One sentence for each store that could not be used and each helper that failed, without
-        secrets. A store that does not exist is not worth a note.
-    """
+    """What the stores have for one registry."""
 
     credentials: Credentials | None
     notes: tuple[str, ...] = ()
@@ -70,18 +61,7 @@ def find_credentials(
     environ: Mapping[str, str] | None = None,
     helper_seconds: float = HELPER_SECONDS,
 ) -> Credentials | None:
-    """Look for credentials; the arguments are those of `search_credentials`.
-
-    Returns
-    -------
-    Credentials or None
-        None if no store has any, or the one that should could not be used.
-
-    Examples
-    --------
-    >>> find_credentials("ghcr.io", environ={}) is None
-    True
-    """
+    """Look for credentials; the arguments are those of `search_credentials`."""
     search = search_credentials(
         host, repository, system=system, environ=environ, helper_seconds=helper_seconds
     )
@@ -96,30 +76,7 @@ def search_credentials(
     environ: Mapping[str, str] | None = None,
     helper_seconds: float = HELPER_SECONDS,
 ) -> CredentialSearch:
-    """Look for credentials, and say what was wrong on the way.
-
-    Parameters
-    ----------
-    host
-        Network name of the registry with its port, as `Reference.host` gives it.
-    repository
-        Name inside the registry; Podman's files may hold credentials for a part of a registry.
-    system, environ
-        As in `spincache_nb.core.paths`. Helpers get these variables too.
-    helper_seconds
-        How long one credential helper may take.
-
-    Returns
-    -------
-    CredentialSearch
-        Credentials or None, with notes. Nothing is raised for a store that is damaged.
-
-    Notes
-    -----
-    The order is ``registry-auth.json`` of ``spin registry login``; Docker's ``config.json``, in
-    which ``credHelpers`` come before an identity token, before ``auths``, before ``credsStore``;
-    Podman's ``auth.json`` files. Each problem is also logged as a warning.
-    """
+    """Look for credentials, and say what was wrong on the way."""
     host = normalise_host(host)
     notes: list[str] = []
     for path, choose in _stores(host, repository, system, environ):

@@ -26,29 +26,7 @@ _REMEDY = "no credentials were sent; run it yourself to see why, or log in again
 def ask_helper(
     question: HelperQuestion, *, store: str, environ: Mapping[str, str] | None, seconds: float
 ) -> Credentials | None:
-    """Run ``docker-credential-<helper> get`` with the host on its standard input.
-
-    Parameters
-    ----------
-    question
-        Which helper, and under which names to ask, until one is known.
-    store
-        The file that names the helper, for people.
-    environ
-        Variables for the helper, its ``PATH`` included; those of this process by default.
-    seconds
-        How long one question may take.
-
-    Returns
-    -------
-    Credentials or None
-        None if the helper says that it has none.
-
-    Raises
-    ------
-    CredentialsError
-        If there is no such helper or it fails. Nothing that it printed is repeated.
-    """
+    """Run ``docker-credential-<helper> get`` with the host on its standard input."""
     if _NAME.fullmatch(question.helper) is None:
         raise CredentialsError(
             store, "the name of a credential helper", repr(question.helper), "correct the file"

@@ -27,22 +27,7 @@ class HelperQuestion:
 
 
 def normalise_host(key: str) -> str:
-    """Host of a key in a store, with one name for Docker Hub.
-
-    Parameters
-    ----------
-    key
-        A host with or without a port, or an address; a path after a plain host belongs to it.
-
-    Examples
-    --------
-    >>> normalise_host("https://index.docker.io/v1/")
-    'index.docker.io'
-    >>> normalise_host("https://example.com:5000/v2/")
-    'example.com:5000'
-    >>> normalise_host("docker.io")
-    'index.docker.io'
-    """
+    """Host of a key in a store, with one name for Docker Hub."""
     for scheme in ("https://", "http://"):
         if key.startswith(scheme):
             key = key.removeprefix(scheme).partition("/")[0]
@@ -51,13 +36,7 @@ def normalise_host(key: str) -> str:
 
 
 def choose_from_spin(host: str, document: JsonObject, source: str) -> Credentials | None:
-    """Read Spin's ``registry-auth.json``: text by host (Spin, crates/oci/src/auth.rs).
-
-    Raises
-    ------
-    CredentialsError
-        If the entry is not padded base64 of ``user:password``.
-    """
+    """Read Spin's ``registry-auth.json``: text by host (Spin, crates/oci/src/auth.rs)."""
     entry = _table(document, "auths", source).get(host)
     if entry is None:
         return None
@@ -67,16 +46,7 @@ def choose_from_spin(host: str, document: JsonObject, source: str) -> Credential
 
 
 def choose_from_docker(host: str, document: JsonObject, source: str) -> Credentials | HelperQuestion | None:
-    """Read Docker's ``config.json`` in the order that Spin does (docker_credential 1.4).
-
-    Beyond that, a helper that is named for the same host in other words is asked when nothing else
-    is there.
-
-    Raises
-    ------
-    CredentialsError
-        If what it has for the host cannot be understood.
-    """
+    """Read Docker's ``config.json`` in the order that Spin does (docker_credential 1.4)."""
     helpers, auths = _table(document, "credHelpers", source), _table(document, "auths", source)
     own, store = helpers.get(host), document.get("credsStore")
     if not own:
@@ -90,13 +60,7 @@ def choose_from_docker(host: str, document: JsonObject, source: str) -> Credenti
 def choose_from_podman(
     host: str, repository: str, document: JsonObject, source: str
 ) -> Credentials | HelperQuestion | None:
-    """Read Podman's ``auth.json``, whose keys may name a part of a registry: the longest counts.
-
-    Raises
-    ------
-    CredentialsError
-        If what it has for the host cannot be understood.
-    """
+    """Read Podman's ``auth.json``, whose keys may name a part of a registry: the longest counts."""
     helpers, auths = _table(document, "credHelpers", source), _table(document, "auths", source)
     for name in _names(host):
         helper = helpers.get(name)

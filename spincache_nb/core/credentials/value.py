@@ -13,28 +13,7 @@ _FORMS = 'give a (user, password) tuple or Credentials(identity_token="...")'
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """User name and password, or an identity token; neither is ever shown.
-
-    Parameters
-    ----------
-    username, password
-        For HTTP Basic, towards the registry or its token service.
-    identity_token
-        A refresh token, which a token service changes for an access token.
-    source
-        Where they come from, for people: a file, a helper, ``the caller``. Not compared.
-
-    Raises
-    ------
-    CredentialsError
-        If all three are empty, if there is both a password and a token, or if the user name holds
-        a colon, which HTTP Basic cannot say.
-
-    Examples
-    --------
-    >>> Credentials("ann", "secret")
-    Credentials(..., source='the caller')
-    """
+    """User name and password, or an identity token; neither is ever shown."""
 
     username: str = ""
     password: str = ""
@@ -61,55 +40,14 @@ class Credentials:
 
     @classmethod
     def from_pair(cls, username: str, secret: str, *, source: str = _CALLER) -> Credentials:
-        """Make credentials of a pair, in which the user ``<token>`` marks an identity token.
-
-        Parameters
-        ----------
-        username, secret
-            As a credential helper gives them.
-        source
-            Where they come from.
-
-        Raises
-        ------
-        CredentialsError
-            As the class does.
-
-        Examples
-        --------
-        >>> bool(Credentials.from_pair("<token>", "secret").identity_token)
-        True
-        """
+        """Make credentials of a pair, in which the user ``<token>`` marks an identity token."""
         if username == _TOKEN_USER:
             return cls(identity_token=secret, source=source)
         return cls(username, secret, source=source)
 
 
 def as_credentials(auth: object) -> Credentials | None:
-    """Understand what a caller gave as ``auth=``.
-
-    Parameters
-    ----------
-    auth
-        None, `Credentials`, or a pair (tuple or list) of user name and password, in which the user
-        ``<token>`` marks an identity token. Plain text is refused, because it could be a password,
-        a pair or a token.
-
-    Returns
-    -------
-    Credentials or None
-        None for None: then the stores are asked.
-
-    Raises
-    ------
-    CredentialsError
-        If it is anything else. What was given is not repeated.
-
-    Examples
-    --------
-    >>> as_credentials(("ann", "secret"))
-    Credentials(..., source='the caller')
-    """
+    """Understand what a caller gave as ``auth=``."""
     if auth is None or isinstance(auth, Credentials):
         return auth
     if isinstance(auth, (tuple, list)) and len(auth) == 2 and all(isinstance(part, str) for part in auth):

@@ -34,15 +34,7 @@ class HistoryWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class HistoryScan:
-    """What the record holds.
-
-    Parameters
-    ----------
-    records
-        Oldest first, in the order in which they were written.
-    damaged
-        Number of lines that are not records: torn by a full disk, or edited.
-    """
+    """What the record holds."""
 
     records: tuple[PullRecord, ...]
     damaged: int
@@ -92,18 +84,7 @@ class History:
         self.max_bytes = max_bytes
 
     def append(self, record: PullRecord) -> None:
-        """Add one pull.
-
-        Parameters
-        ----------
-        record
-            The pull.
-
-        Warns
-        -----
-        HistoryWarning
-            If it cannot be written; a pull never fails for that.
-        """
+        """Add one pull."""
         if not self.enabled:
             return
         if self.path is None:
@@ -115,23 +96,11 @@ class History:
             _warn(f"the pull is not recorded: {_reason(exc, self.path)}")
 
     def read(self) -> tuple[PullRecord, ...]:
-        """All pulls, oldest first, as far as they are legible.
-
-        Warns
-        -----
-        HistoryWarning
-            If a file is there but cannot be read.
-        """
+        """All pulls, oldest first, as far as they are legible."""
         return self.scan().records
 
     def scan(self) -> HistoryScan:
-        """All pulls, with the number of lines that are not legible.
-
-        Warns
-        -----
-        HistoryWarning
-            If a file is there but cannot be read.
-        """
+        """All pulls, with the number of lines that are not legible."""
         if not self.enabled or self.path is None:
             return HistoryScan((), 0)
         try:

@@ -24,15 +24,7 @@ _WRITE_FLAGS = (
 
 
 class LineFile:
-    """Lines in two files: the newer one grows; when it is full it takes the older one's place.
-
-    Parameters
-    ----------
-    path
-        The newer file. The older is ``<path>.1``; ``<path>.lock`` is locked while writing.
-    max_bytes
-        Limit of both together, in bytes. Half of it is always kept, as far as it was written.
-    """
+    """Lines in two files: the newer one grows; when it is full it takes the older one's place."""
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
         self.path = path
@@ -40,18 +32,7 @@ class LineFile:
         self.max_bytes = max_bytes
 
     def append(self, line: bytes) -> None:
-        """Add one line, made of one write, so that lines of several processes never mix.
-
-        Parameters
-        ----------
-        line
-            With its end.
-
-        Raises
-        ------
-        OSError
-            If the system refuses.
-        """
+        """Add one line, made of one write, so that lines of several processes never mix."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(self.path.with_name(self.path.name + ".lock")) as alone:
             if alone:  # else another writer is at work, and makes room when it must
@@ -59,13 +40,7 @@ class LineFile:
             _write_at_end(self.path, line)
 
     def read(self) -> list[bytes]:
-        """All lines, oldest first, blank ones left out.
-
-        Raises
-        ------
-        OSError
-            If a file is there but cannot be read. Files that are not there have no lines.
-        """
+        """All lines, oldest first, blank ones left out."""
         while True:
             with ExitStack() as stack:
                 found = [_open_if_there(path) for path in (self.path, self.older)]
@@ -94,11 +69,7 @@ def _write_at_end(path: Path, line: bytes) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Be the only writer, if that can be had soon; yields whether it could.
-
-    Where the system appends in one step, lines are safe without; taking the older file's place is
-    not.
-    """
+    """Be the only writer, if that can be had soon; yields whether it could."""
     fd = os.open(path, _WRITE_FLAGS, 0o600)
     try:
         yield _acquire(fd, time.monotonic() + _LOCK_SECONDS)

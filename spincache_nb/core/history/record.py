@@ -16,32 +16,7 @@ _MAX_COUNT = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class PullRecord:
-    """One pull.
-
-    Parameters
-    ----------
-    at
-        When it ended; in any time zone, kept as UTC.
-    cache
-        Path of the cache's ``registry`` directory.
-    reference
-        What the app is called in that cache: ``registry/repository:tag`` or ``...@digest``.
-    manifest_digest
-        Digest of the manifest as the registry served it; of the chosen child of an index.
-    index_digest
-        Digest of the index that the registry served, or None if it served a manifest.
-    fetch_bytes, reused_bytes
-        Bytes of config and layers that were fetched and that were there already, each digest once.
-    wire_bytes
-        All bytes received, retries included.
-    seconds
-        Duration.
-
-    Raises
-    ------
-    ValueError
-        If `at` has no time zone.
-    """
+    """One pull."""
 
     at: datetime
     cache: str
@@ -60,13 +35,7 @@ class PullRecord:
 
 
 def to_line(record: PullRecord) -> bytes:
-    """Write a pull as one line of ASCII, with the line's end.
-
-    Raises
-    ------
-    ValueError
-        If the duration is not a finite number.
-    """
+    """Write a pull as one line of ASCII, with the line's end."""
     document = {
         "at": record.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "cache": record.cache,

@@ -58,17 +58,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A tag that is no version of an app or package, and why.
-
-    Parameters
-    ----------
-    reference
-        ``registry/repository:tag``.
-    kind
-        One of `SkipKind`.
-    detail
-        What was found, printable.
-    """
+    """A tag that is no version of an app or package, and why."""
 
     reference: str
     kind: SkipKind
@@ -100,28 +90,7 @@ class _Wish:
 
 
 class Asking:
-    """Finds out what tags of one repository mean.
-
-    Parameters
-    ----------
-    client
-        Asks the registry; closed at the first fault.
-    manifests
-        Manifests by digest, asked before the registry and added to, by the calling thread only.
-    jobs
-        Requests at a time.
-    report
-        Told of each tag.
-    named
-        Whether a person named the tags: then each must be there.
-
-    Attributes
-    ----------
-    found : dict of Reference to Resolved
-        The apps and packages so far.
-    skipped : list of Skipped
-        The other tags so far.
-    """
+    """Finds out what tags of one repository mean."""
 
     def __init__(
         self,
@@ -149,17 +118,7 @@ class Asking:
         self._by_head = False
 
     def run(self, references: Sequence[Reference]) -> None:
-        """Ask for as many tags at a time as there are jobs.
-
-        Raises
-        ------
-        NotFoundError
-            If a tag that a person named is not there.
-        AccessDeniedError, ConnectionFailedError, RegistryError
-            If the next tag would meet the same fault.
-        PullCancelled
-            If the caller stopped it.
-        """
+        """Ask for as many tags at a time as there are jobs."""
         self._by_head = len(references) > 1 or bool(self._manifests)
         self._report(ProgressEvent("plan", total=len(references)))
         waiting = deque(references)

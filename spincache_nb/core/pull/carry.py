@@ -145,31 +145,7 @@ def carry_out(
     *,
     stop: threading.Event | None = None,
 ) -> list[PullResult]:
-    """Bring apps from a source into a cache, and close the source.
-
-    Parameters
-    ----------
-    cache
-        Where to store them.
-    source
-        A registry's client, or anything that gives manifests and blobs as one does.
-    references
-        What to bring.
-    options
-        How.
-    stop
-        Set when the work is to stop, so that the source can end its waiting.
-
-    Returns
-    -------
-    list of PullResult
-        One per reference.
-
-    Raises
-    ------
-    SpinCacheError
-        As `pull`.
-    """
+    """Bring apps from a source into a cache, and close the source."""
     reporter = Reporter(options.progress)
     try:
         return Work(cache, source, reporter, stop or threading.Event(), options).run(references)

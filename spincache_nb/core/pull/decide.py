@@ -69,19 +69,7 @@ class Source(Manifests, Protocol):
 
 
 class Resolved(NamedTuple):
-    """A reference and the manifest it means now.
-
-    Parameters
-    ----------
-    content
-        The manifest's bytes as served; of the chosen one if an index was served.
-    digest
-        Digest of `content`.
-    index_digest
-        Digest of the index, or None.
-    wire_bytes
-        Bytes of the documents received for it.
-    """
+    """A reference and the manifest it means now."""
 
     reference: Reference
     manifest: Manifest
@@ -176,13 +164,7 @@ def parse_references(reference: References) -> list[Reference]:
 
 
 def refuse_shared_auth(auth: object, references: Sequence[Reference]) -> None:
-    """Refuse to show one registry's password to another.
-
-    Raises
-    ------
-    CredentialsError
-        If credentials are given and the references lead to several registries.
-    """
+    """Refuse to show one registry's password to another."""
     hosts = sorted({reference.host for reference in references})
     if auth is not None and len(hosts) > 1:
         raise CredentialsError(
@@ -202,13 +184,7 @@ def resolve_all(source: Source, references: Sequence[Reference], *, jobs: int) -
 
 
 def resolve(source: Manifests, reference: Reference) -> Resolved:
-    """Fetch the manifest a reference means, through an index if there is one (Spin, crates/oci).
-
-    Raises
-    ------
-    ManifestError
-        If an index leads to another index, or offers nothing for this host.
-    """
+    """Fetch the manifest a reference means, through an index if there is one (Spin, crates/oci)."""
     served = source.fetch_manifest(reference)
     document = parse_manifest(served.content, where=str(reference))
     if isinstance(document, Manifest):
@@ -264,11 +240,7 @@ def stored_document(cache: Cache, reference: Reference, document: Descriptor) ->
 
 
 def satisfied(cache: Cache, layer: Descriptor, kind: Kind) -> bool:
-    """Whether Spin would find a layer's bytes where it looks for them.
-
-    A package is looked for in ``wasm/`` only, an app's wasm also in ``data/`` (since Spin v2.0),
-    anything else in ``data/`` only.
-    """
+    """Whether Spin would find a layer's bytes where it looks for them."""
     own = cache.blob_size(layer.area, layer.digest)
     if own == layer.size:
         return True

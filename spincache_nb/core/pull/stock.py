@@ -34,10 +34,7 @@ _LOCKED_APP_BYTES = 64 << 20
 
 @dataclass(slots=True)
 class WantedBlob:
-    """A blob that some app of this pull lacks, and the areas it is needed in.
-
-    `elsewhere` is False where it was seen that no other area has it either.
-    """
+    """A blob that some app of this pull lacks, and the areas it is needed in."""
 
     reference: Reference
     descriptor: Descriptor
@@ -76,22 +73,7 @@ class ComingApp:
 
 
 class Stock:
-    """Brings documents and blobs from a source into a cache.
-
-    Parameters
-    ----------
-    cache, source, report
-        From where, whereto, and who is told.
-    check
-        Called now and then; raises when the work is to stop.
-    durable, archive_limits
-        As for `spincache_nb.pull`.
-
-    Attributes
-    ----------
-    documents_are_good : threading.Event
-        To be set once they are; no blob gets its name before.
-    """
+    """Brings documents and blobs from a source into a cache."""
 
     def __init__(
         self,
@@ -248,10 +230,7 @@ class Stock:
         return absent
 
     def touch(self, app: ComingApp, *, coming: Collection[Digest] = ()) -> None:
-        """Make young whatever the app needs, so that a prune beside us leaves it alone.
-
-        What is yet to come, and so will be young anyway, need not be looked for.
-        """
+        """Make young whatever the app needs, so that a prune beside us leaves it alone."""
         needed = {layer.digest for layer in app.resolved.manifest.content_layers}
         needed.update(digest for _, digest in app.named_content())
         for digest in needed.difference(coming):

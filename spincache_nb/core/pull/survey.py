@@ -27,21 +27,7 @@ _ATTACHMENT = re.compile(r"sha(256|384|512)-[0-9a-f]{64}(\..+)?")
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the tags of a repository mean now.
-
-    Parameters
-    ----------
-    repository
-        ``registry/repository``.
-    found
-        The apps and packages, in the order of the tags.
-    skipped
-        All other tags, sorted.
-    request_count
-        Requests sent: lists of tags, challenges, tokens and redirects included.
-    wire_bytes
-        Bytes received.
-    """
+    """What the tags of a repository mean now."""
 
     repository: str
     found: tuple[Resolved, ...]
@@ -62,45 +48,7 @@ def survey(
     cancel: threading.Event | None = None,
     manifests: MutableMapping[str, bytes] | None = None,
 ) -> Survey:
-    """Look up what the tags of a repository mean.
-
-    Parameters
-    ----------
-    repository
-        Such as ``ghcr.io/org/app``; the tag of a reference is not looked at.
-    tags
-        Which tags; all that the registry lists unless given.
-    insecure, ca, auth, cancel
-        As for `pull`.
-    jobs
-        Requests at a time.
-    progress
-        As for `pull`; it counts tags.
-    manifests
-        Manifests by digest, asked before the registry; what is fetched is added as it comes. Used
-        by the calling thread only, so that it may be a `shelve`.
-
-    Returns
-    -------
-    Survey
-        The apps and packages, and what else there is.
-
-    Raises
-    ------
-    InvalidReferenceError
-        If the repository or a tag is not one; before anything is asked.
-    NotFoundError
-        If there is no such repository, or one of the `tags` given is not there.
-    AccessDeniedError, ConnectionFailedError, RegistryError
-        If the registry does not answer. What was fetched until then is in `manifests`.
-    PullCancelled
-        If `cancel` was set.
-
-    Notes
-    -----
-    Where there are several tags, or manifests to be asked first, a tag's digest is learnt by a HEAD
-    request, which Docker Hub does not count as a pull, and only manifests not known yet are fetched.
-    """
+    """Look up what the tags of a repository mean."""
     from spincache_nb.core.registry import RegistryClient
 
     place = Reference.parse(repository)
@@ -127,13 +75,7 @@ def survey(
 
 
 def _tagged(place: Reference, tag: str) -> Reference:
-    """Name a tag of a repository.
-
-    Raises
-    ------
-    InvalidReferenceError
-        If it cannot be one.
-    """
+    """Name a tag of a repository."""
     reference = Reference.parse(f"{place.registry}/{place.repository}:{tag}")
     if reference.tag != tag:
         raise InvalidReferenceError("tag", "a tag such as v1", repr(tag), "give tags without a digest")

@@ -13,21 +13,7 @@ from spincache_nb.core.reference import Reference
 
 @dataclass(frozen=True, slots=True)
 class PlannedBlob:
-    """A config or layer in a plan.
-
-    Parameters
-    ----------
-    digest
-        As text, ``sha256:...``.
-    media_type, role
-        As the manifest says, and what Spin does with it.
-    size
-        Declared size in bytes.
-    stored
-        Whether the cache has it: a regular file of just that size. For the locked app: whether
-        ``config.json`` hashes to its digest; an image config, which Spin stores nowhere, then counts
-        as stored too.
-    """
+    """A config or layer in a plan."""
 
     digest: str
     media_type: str
@@ -97,13 +83,7 @@ class PullPlan:
         return f"<{type(self).__name__} {self}>"
 
     def html(self, *, most: int = 12) -> str:
-        """The plan or result as HTML, escaped.
-
-        Parameters
-        ----------
-        most
-            Config and layers to list at most.
-        """
+        """The plan or result as HTML, escaped."""
         from spincache_nb.core.pull import shown
 
         return shown.html(self, most)

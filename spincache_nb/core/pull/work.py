@@ -99,11 +99,7 @@ class Work:
         return apps
 
     def fetch(self, apps: Sequence[ComingApp]) -> None:
-        """Fetch what is missing, and finish each app as soon as nothing of it is.
-
-        Blobs, the largest first, are on their way before the documents are here, which saves each pull
-        a round trip or two; none is stored before the documents of all apps were read and are good.
-        """
+        """Fetch what is missing, and finish each app as soon as nothing of it is."""
         documents = [
             self.pool.submit(self.stock.fetch_document, app, one)
             for app in apps
@@ -134,11 +130,7 @@ class Work:
     def fetch_next(
         self, coming: Iterator[tuple[Digest, WantedBlob]], users: Mapping[Digest, Sequence[ComingApp]]
     ) -> None:
-        """Fetch one blob after the other until none is left, and finish the apps that waited for them.
-
-        A future for each blob would wake the caller's thread for each, and with tiny blobs these
-        hand-overs between threads cost more than the requests.
-        """
+        """Fetch one blob after the other until none is left, and finish the apps that waited for them."""
         while True:
             self.check()
             with self.sharing:

@@ -59,22 +59,7 @@ class _Entry:
 
 
 class Authorizer:
-    """Keeps what opens the repositories of one client, in memory only.
-
-    Parameters
-    ----------
-    web
-        Reaches the token services.
-    auth
-        The caller's credentials, used ahead of the stores and for every registry asked.
-    search, clock
-        For tests.
-
-    Notes
-    -----
-    Tokens are kept per host and repository; the action is always to pull. Of many threads that need
-    one, the first fetches it and the others wait.
-    """
+    """Keeps what opens the repositories of one client, in memory only."""
 
     def __init__(
         self,
@@ -92,13 +77,7 @@ class Authorizer:
         self._entries: dict[tuple[str, str], _Entry] = {}
 
     def header_for(self, reference: Reference) -> str | None:
-        """What to send with a request for a repository; None until the registry has asked.
-
-        Raises
-        ------
-        RetryableError, RegistryError
-            If a token that is about to expire cannot be renewed.
-        """
+        """What to send with a request for a repository; None until the registry has asked."""
         entry = self._entry(reference)
         if entry.authorization is None or self._is_fresh(entry.authorization):
             return entry.authorization.header if entry.authorization is not None else None
@@ -108,27 +87,7 @@ class Authorizer:
             return entry.authorization.header
 
     def meet(self, reference: Reference, challenges: Sequence[str], used: str | None) -> str | None:
-        """Answer a 401.
-
-        Parameters
-        ----------
-        reference
-            What was asked for.
-        challenges
-            Values of ``WWW-Authenticate``.
-        used
-            What was sent with the request that was refused.
-
-        Returns
-        -------
-        str or None
-            What to send instead; None if there is nothing else to try.
-
-        Raises
-        ------
-        RetryableError, RegistryError
-            If the token service does not give a token.
-        """
+        """Answer a 401."""
         from spincache_nb.core.registry.challenges import parse_challenges
 
         entry = self._entry(reference)

@@ -84,13 +84,7 @@ def _from_elsewhere(web: Web, text: str, wish: Wish, size: int | None = None) ->
 
 
 def announced_digest(headers: Mapping[str, str], *, where: str) -> Digest | None:
-    """The digest that a registry gives in a header of its own; None if it does not.
-
-    Raises
-    ------
-    ProtocolError
-        If it is no digest (Spin main, rust-oci-client).
-    """
+    """The digest that a registry gives in a header of its own; None if it does not."""
     text = headers.get(DIGEST_HEADER)
     if text is None:
         return None

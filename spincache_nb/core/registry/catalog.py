@@ -46,25 +46,7 @@ def list_repositories(requests: Requests, registry: str) -> Iterator[str]:
 
 
 def parse_catalog(content: bytes, *, where: str) -> list[str]:
-    """Read one page.
-
-    Parameters
-    ----------
-    content
-        JSON with ``repositories``: a list, or null for an empty registry.
-    where
-        The registry, for an error.
-
-    Raises
-    ------
-    ProtocolError
-        If it is none.
-
-    Examples
-    --------
-    >>> parse_catalog(b'{"repositories": ["org/app", "org/site"]}', where="demo")
-    ['org/app', 'org/site']
-    """
+    """Read one page."""
     try:
         found = parse_object(content, where=where, error=FormatError, what="a list of repositories")
     except FormatError as exc:

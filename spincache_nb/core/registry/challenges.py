@@ -20,42 +20,14 @@ _QUOTED_PAIR = re.compile(r"\\(.)")
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One way in that a server offers.
-
-    Parameters
-    ----------
-    scheme
-        ``basic``, ``bearer`` or another, in lower case.
-    parameters
-        By name in lower case; of a name that is there twice, the first.
-    """
+    """One way in that a server offers."""
 
     scheme: str
     parameters: Mapping[str, str]
 
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
-    """Read all challenges of an answer.
-
-    Parameters
-    ----------
-    headers
-        Value of each ``WWW-Authenticate`` header; one may hold several challenges.
-
-    Returns
-    -------
-    tuple of Challenge
-        In the server's order. From where a header cannot be read on, the rest of it is left out:
-        an unreadable challenge is none, and the server's refusal stands.
-
-    Examples
-    --------
-    >>> [bearer, basic] = parse_challenges(['Bearer realm="https://a.example",scope="x,y", Basic realm=z'])
-    >>> bearer.scheme, dict(bearer.parameters)
-    ('bearer', {'realm': 'https://a.example', 'scope': 'x,y'})
-    >>> basic.parameters["realm"]
-    'z'
-    """
+    """Read all challenges of an answer."""
     found: list[Challenge] = []
     for header in headers:
         if len(header) <= LONGEST_HEADER:
@@ -78,10 +50,7 @@ def _parse_header(text: str) -> list[Challenge]:
 
 
 def _read_parameters(text: str, position: int, parameters: dict[str, str]) -> int:
-    """Read ``name=value`` after ``name=value``, up to the next scheme or what cannot be read.
-
-    A missing comma between two is overlooked, as Docker's client does.
-    """
+    """Read ``name=value`` after ``name=value``, up to the next scheme or what cannot be read."""
     while True:
         start = _skip(_SEPARATORS, text, position)
         match = _PARAMETER.match(text, start)

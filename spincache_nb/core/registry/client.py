@@ -26,17 +26,7 @@ if TYPE_CHECKING:
 
 
 class ServedDocument(NamedTuple):
-    """A manifest or index as a registry served it.
-
-    Parameters
-    ----------
-    content
-        The bytes, unchanged.
-    digest
-        Their digest: by the algorithm of the digest that was asked for, else SHA-256.
-    media_type
-        The Content-Type header without parameters; empty if there was none.
-    """
+    """A manifest or index as a registry served it."""
 
     content: bytes
     digest: Digest
@@ -44,38 +34,7 @@ class ServedDocument(NamedTuple):
 
 
 class RegistryClient:
-    """Reads from registries for one pull; safe to use from many threads; a context manager.
-
-    Parameters
-    ----------
-    insecure
-        None means plain HTTP for loopback hosts only; True forces HTTP, False HTTPS.
-    ca
-        File with further certificate authorities (PEM).
-    auth
-        Credentials to use ahead of the stores, for whatever registry is asked.
-    anonymous
-        Whether to send none at all, whatever the stores have.
-    jobs
-        Connections kept per server: as many as there are downloads at a time.
-    cancel
-        Set from another thread, it stops whatever is under way within a second; whoever waits for an
-        answer then gets `PullCancelled`.
-    limits, timeouts, retries
-        What to refuse, how long to wait, how often to try again; see the classes.
-    transport
-        For tests: used instead of the real one.
-
-    Raises
-    ------
-    CredentialsError
-        If `auth` is something else.
-
-    Notes
-    -----
-    Nothing is opened, read or loaded before the first request: no certificates for plain HTTP, no
-    credential store before a registry asks for credentials.
-    """
+    """Reads from registries for one pull; safe to use from many threads; a context manager."""
 
     def __init__(
         self,
@@ -126,27 +85,7 @@ class RegistryClient:
         return self._web.request_count
 
     def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> ServedDocument:
-        """Fetch the manifest or index that a reference means now.
-
-        Parameters
-        ----------
-        reference
-            Asked for by its digest, if it has one.
-        digest
-            Asked for instead: a manifest that an index of the same repository names.
-
-        Raises
-        ------
-        NotFoundError, AccessDeniedError, StatusError
-            If the registry says no.
-        DigestMismatchError
-            If the bytes are not what was asked for, or not what the registry's own header says, as
-            Spin main checks.
-        LimitError
-            If it is larger than the limit.
-        ConnectionFailedError, ProtocolError, InsecureTransportError, PullCancelled
-            As every request.
-        """
+        """Fetch the manifest or index that a reference means now."""
         wanted = digest or reference.digest
         target, wish = _asking_for_manifest(reference, wanted)
         content, headers = self._requests.whole(
@@ -168,27 +107,7 @@ class RegistryClient:
         return ServedDocument(content, served, media_type)
 
     def fetch_manifest_digest(self, reference: Reference) -> Digest | None:
-        """Ask which manifest or index a tag means now, without fetching it (HEAD).
-
-        Docker Hub limits how many manifests are fetched, but does not count these questions.
-
-        Parameters
-        ----------
-        reference
-            With a tag.
-
-        Returns
-        -------
-        Digest or None
-            The registry's word for it, which nothing was checked against; None if it does not say.
-
-        Raises
-        ------
-        NotFoundError, AccessDeniedError, StatusError
-            If the registry says no.
-        ConnectionFailedError, ProtocolError, InsecureTransportError, PullCancelled
-            As every request.
-        """
+        """Ask which manifest or index a tag means now, without fetching it (HEAD)."""
         target, wish = _asking_for_manifest(reference, None)
         headers = {"Accept": ", ".join(ACCEPTED)}
 
@@ -201,26 +120,7 @@ class RegistryClient:
     def fetch_document(
         self, reference: Reference, descriptor: Descriptor, *, limit: int | None = None
     ) -> bytes:
-        """Fetch a small blob whole: a config or a locked app.
-
-        Parameters
-        ----------
-        reference
-            Where it is.
-        descriptor
-            Its size and digest, which are checked.
-        limit
-            Bytes it may have; `Limits.document_bytes` unless given.
-
-        Raises
-        ------
-        LimitError
-            If it is larger, before it is asked for.
-        DigestMismatchError
-            If its bytes are others.
-        SpinCacheError
-            As `stream_blob`.
-        """
+        """Fetch a small blob whole: a config or a locked app."""
         most = self._web.limits.document_bytes if limit is None else limit
         where = f"{reference}, {descriptor.digest}"
         if descriptor.size > most:
@@ -233,90 +133,21 @@ class RegistryClient:
         return b"".join(checked(self.stream_blob(reference, descriptor), descriptor.digest, where=where))
 
     def stream_blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[bytes]:
-        """Fetch a blob in pieces; a connection that breaks is taken up again where it broke.
-
-        Parameters
-        ----------
-        reference
-            Where it is.
-        descriptor
-            Its size, which is checked, and its digest, which whoever takes the pieces checks. Its
-            ``urls`` are tried in turn, without credentials, if the registry does not deliver (Spin
-            v2.5).
-
-        Yields
-        ------
-        bytes
-            Pieces of up to 1 MiB; all together as many bytes as the descriptor says.
-
-        Raises
-        ------
-        SizeMismatchError
-            If there are more or fewer bytes, as soon as that is known.
-        DigestMismatchError
-            If the registry's own header names other bytes.
-        NotFoundError, AccessDeniedError, StatusError
-            If the registry says no.
-        ConnectionFailedError, ProtocolError, InsecureTransportError, PullCancelled
-            As every request.
-        """
+        """Fetch a blob in pieces; a connection that breaks is taken up again where it broke."""
         return stream_blob(self._requests, reference, descriptor)
 
     def stream_url(self, url: str, *, where: str, size: int | None = None) -> Iterator[bytes]:
-        """Fetch what an address names, without credentials, in pieces.
-
-        Parameters
-        ----------
-        url
-            https, or plain HTTP as `insecure` allows. Redirects are followed.
-        where
-            What it is, for an error.
-        size
-            Bytes that must come; None if nobody knows.
-
-        Raises
-        ------
-        SpinCacheError
-            As `stream_blob`.
-        """
+        """Fetch what an address names, without credentials, in pieces."""
         return stream_url(self._web, url, where=where, size=size)
 
     def tags(self, reference: Reference | str) -> Iterator[str]:
-        """List the tags of a repository, in the registry's order, page by page.
-
-        Parameters
-        ----------
-        reference
-            Any reference of the repository; its tag and digest do not matter.
-
-        Raises
-        ------
-        LimitError
-            If there are more pages than the limit, or a page is too large.
-        ProtocolError
-            If a page is no list of tags, or its link leads to another host or in a circle.
-        NotFoundError, AccessDeniedError, StatusError
-            If the registry says no.
-        ConnectionFailedError, InsecureTransportError, PullCancelled
-            As every request.
-        """
+        """List the tags of a repository, in the registry's order, page by page."""
         from spincache_nb.core.registry.tags import list_tags
 
         return list_tags(self._requests, Reference.parse(reference))
 
     def repositories(self, registry: str) -> Iterator[str]:
-        """List the repositories of a registry that offers such a list, in its order, page by page.
-
-        Parameters
-        ----------
-        registry
-            Host and port.
-
-        Raises
-        ------
-        SpinCacheError
-            As `tags`.
-        """
+        """List the repositories of a registry that offers such a list, in its order, page by page."""
         from spincache_nb.core.registry.catalog import list_repositories
 
         return list_repositories(self._requests, registry)

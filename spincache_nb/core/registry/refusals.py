@@ -44,17 +44,7 @@ _TLS_EXPECTED = b"HTTP request to an HTTPS server"
 
 
 class Wish(NamedTuple):
-    """What a request is for, in the words of an error.
-
-    Parameters
-    ----------
-    where
-        The reference.
-    what
-        Such as ``tag 'v1' of repository org/app``.
-    if_missing
-        What to do if there is no such thing.
-    """
+    """What a request is for, in the words of an error."""
 
     where: str
     what: str
@@ -62,32 +52,14 @@ class Wish(NamedTuple):
 
 
 class Access(NamedTuple):
-    """With what a request was made, in the words of an error.
-
-    Parameters
-    ----------
-    how
-        Such as ``without credentials``.
-    remedy
-        What to do if that was not enough.
-    """
+    """With what a request was made, in the words of an error."""
 
     how: str
     remedy: str
 
 
 def refusal(answer: Answer, wish: Wish, access: Access) -> SpinCacheError | RetryableError:
-    """Turn an answer that is not what was asked for into an error; its body is read and it is closed.
-
-    Parameters
-    ----------
-    answer
-        Of any status but those that were hoped for.
-    wish
-        What was asked for.
-    access
-        With what.
-    """
+    """Turn an answer that is not what was asked for into an error; its body is read and it is closed."""
     page = answer.read_error_page()
     found = " ".join(filter(None, [_phrase(answer.status), _codes(page)]))
     status = answer.status

@@ -14,15 +14,7 @@ from spincache_nb.core.transport.web import Ask, Web
 
 
 class Requests:
-    """Sends the requests of one client.
-
-    Parameters
-    ----------
-    web
-        Speaks HTTP.
-    authorizer
-        Knows what opens a repository.
-    """
+    """Sends the requests of one client."""
 
     def __init__(self, web: Web, authorizer: Authorizer) -> None:
         self.web = web
@@ -39,37 +31,7 @@ class Requests:
         head: bool = False,
         size: int | None = None,
     ) -> Answer:
-        """Ask for something, and once more with what the registry wants to see.
-
-        Parameters
-        ----------
-        reference
-            Whose repository it is in.
-        target
-            Path and query.
-        headers
-            To send.
-        wish
-            What it is, for an error.
-        good
-            Statuses that are hoped for.
-        head
-            Whether only the head of the answer is wanted.
-        size
-            Bytes that the body must have, if that is known and their digest will be checked.
-
-        Returns
-        -------
-        Answer
-            Of a good status; to be closed.
-
-        Raises
-        ------
-        RetryableError
-            If it failed in passing.
-        AccessDeniedError, NotFoundError, StatusError, RegistryError
-            If it did not, and trying again would not help.
-        """
+        """Ask for something, and once more with what the registry wants to see."""
         url = self.web.url(reference.host, target)
         used = self._authorizer.header_for(reference)
         answer = self.web.send(Ask(url, headers, used, head=head, size=size))
@@ -93,31 +55,7 @@ class Requests:
         limit: int,
         what: str,
     ) -> tuple[bytes, httpx.Headers]:
-        """Fetch a document, again if it broke off.
-
-        Parameters
-        ----------
-        reference, target, wish
-            As for `ask`.
-        accept
-            Media types to ask for.
-        limit
-            Bytes it may have.
-        what
-            What to call it in an error.
-
-        Returns
-        -------
-        tuple of bytes and httpx.Headers
-            The document and the headers it came with.
-
-        Raises
-        ------
-        LimitError
-            If it is larger.
-        SpinCacheError
-            What the last attempt gave.
-        """
+        """Fetch a document, again if it broke off."""
 
         def once() -> tuple[bytes, httpx.Headers]:
             with self.ask(reference, target, {"Accept": accept}, wish) as answer:

@@ -49,25 +49,7 @@ def list_tags(requests: Requests, reference: Reference) -> Iterator[str]:
 
 
 def parse_page(content: bytes, *, where: str) -> list[str]:
-    """Read one page.
-
-    Parameters
-    ----------
-    content
-        JSON with ``tags``: a list, or null for a repository without tags.
-    where
-        The repository, for an error.
-
-    Raises
-    ------
-    ProtocolError
-        If it is none, or names something that cannot be a tag.
-
-    Examples
-    --------
-    >>> parse_page(b'{"name": "org/app", "tags": ["v1", "v2"]}', where="demo")
-    ['v1', 'v2']
-    """
+    """Read one page."""
     try:
         tags = parse_object(content, where=where, error=FormatError, what="a list of tags").get("tags")
     except FormatError as exc:
@@ -83,28 +65,7 @@ def parse_page(content: bytes, *, where: str) -> list[str]:
 
 
 def next_target(links: list[str], page: httpx.URL, *, where: str) -> str | None:
-    """Path and query of the next page (RFC 8288), or None on the last one.
-
-    Parameters
-    ----------
-    links
-        Values of the ``Link`` headers.
-    page
-        Address of this page.
-    where
-        The repository, for an error.
-
-    Raises
-    ------
-    ProtocolError
-        If the next page is on another host: tags come from the registry that was asked.
-
-    Examples
-    --------
-    >>> page = httpx.URL("https://r.example/v2/org/app/tags/list?n=2")
-    >>> next_target(['</v2/org/app/tags/list?last=v2&n=2>; rel="next"'], page, where="demo")
-    '/v2/org/app/tags/list?last=v2&n=2'
-    """
+    """Path and query of the next page (RFC 8288), or None on the last one."""
     for header in links:
         for target, parameters in _LINK.findall(header):
             if _REL_NEXT.search(parameters) is None:

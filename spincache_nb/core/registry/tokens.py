@@ -45,28 +45,14 @@ _EXTRA_ACTIONS = ("metadata_read",)  # what some registries want for a list of t
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token and how long it may be used.
-
-    Parameters
-    ----------
-    value
-        Never shown.
-    lifetime
-        Seconds from now.
-    """
+    """A token and how long it may be used."""
 
     value: str = field(repr=False)
     lifetime: float
 
 
 def scope_of(repository: str, challenge: Challenge) -> str:
-    """What to ask a token service for: to pull from one repository, and nothing a pull does not need.
-
-    Examples
-    --------
-    >>> scope_of("org/app", Challenge("bearer", {"scope": "repository:org/app:pull,push"}))
-    'repository:org/app:pull'
-    """
+    """What to ask a token service for: to pull from one repository, and nothing a pull does not need."""
     asked = challenge.parameters.get("scope", "").split()
     prefix = f"repository:{repository}:"
     named = {
@@ -76,23 +62,7 @@ def scope_of(repository: str, challenge: Challenge) -> str:
 
 
 def check_realm(realm: httpx.URL, registry: httpx.URL, *, where: str) -> None:
-    """Make sure that a token service may be told secrets.
-
-    Parameters
-    ----------
-    realm
-        Its address, from the challenge.
-    registry
-        Address of the registry that named it.
-    where
-        The reference, for an error.
-
-    Raises
-    ------
-    InsecureTransportError
-        Unless it is asked over https, on loopback, or on the very host that the caller asked for
-        over plain HTTP.
-    """
+    """Make sure that a token service may be told secrets."""
     same_plain_host = registry.scheme == "http" and realm.host.lower() == registry.host.lower()
     if realm.scheme == "https" or is_loopback(realm.host) or same_plain_host:
         return
@@ -113,33 +83,7 @@ def fetch_token(
     credentials: Credentials | None,
     access: Access,
 ) -> Token:
-    """Ask a token service for leave to pull from a repository.
-
-    Parameters
-    ----------
-    web
-        Sends the request; nothing is tried again in here.
-    challenge
-        Bearer, with a ``realm``.
-    repository
-        Name inside the registry.
-    registry
-        Address of the registry that named the service.
-    credentials
-        An identity token is sent as a refresh token (POST), a password as HTTP Basic; None asks
-        for what anybody may do.
-    access
-        How to call that in an error.
-
-    Raises
-    ------
-    InsecureTransportError
-        If the service may not be told secrets.
-    AccessDeniedError
-        If it refuses.
-    RetryableError, StatusError, ProtocolError, LimitError
-        If it does not answer as a token service does.
-    """
+    """Ask a token service for leave to pull from a repository."""
     where = f"{registry.netloc.decode('ascii')}/{repository}"
     realm = parse_url(challenge.parameters["realm"], where=f"token service of {where}")
     check_realm(realm, registry, where=where)
@@ -177,22 +121,7 @@ def _refused(answer: Answer, where: str, realm: httpx.URL, access: Access) -> Sp
 
 
 def parse_token(content: bytes, headers: Mapping[str, str], *, where: str) -> Token:
-    """Read the answer of a token service.
-
-    Parameters
-    ----------
-    content
-        JSON with ``token`` or ``access_token``, perhaps ``expires_in`` and ``issued_at``.
-    headers
-        Of the answer; ``Date`` is taken for the service's clock.
-    where
-        The service, for an error.
-
-    Raises
-    ------
-    ProtocolError
-        If there is no token that can be sent in a header.
-    """
+    """Read the answer of a token service."""
     try:
         document = parse_object(content, where=where, error=FormatError, what="a token in JSON")
     except FormatError:

@@ -39,26 +39,7 @@ class LayoutManifest:
 
 
 class Layout:
-    """An OCI image layout, opened for reading.
-
-    Parameters
-    ----------
-    path
-        An uncompressed tar file, or a folder.
-    names
-        Reference to give to each name that the layout's index uses where that is no full reference
-        (skopeo writes a tag there).
-
-    Attributes
-    ----------
-    wire_bytes : int
-        Always 0: nothing comes over a wire.
-
-    Raises
-    ------
-    ArchiveError
-        If it is no OCI image layout.
-    """
+    """An OCI image layout, opened for reading."""
 
     wire_bytes = 0
 
@@ -82,17 +63,7 @@ class Layout:
         """Nothing is held open between calls."""
 
     def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> LayoutManifest:
-        """Give a manifest or index, checked against its digest.
-
-        Raises
-        ------
-        NotInCacheError
-            If the layout does not hold it.
-        DigestMismatchError
-            If it is damaged.
-        LimitError
-            If it is larger than 4 MiB.
-        """
+        """Give a manifest or index, checked against its digest."""
         wanted = digest or self._wanted.get(reference)
         if wanted is None:
             raise NotInCacheError(f"{self.path}, {reference}", "a manifest", "none", "see Layout.references")
@@ -103,13 +74,7 @@ class Layout:
     def fetch_document(
         self, reference: Reference, descriptor: Descriptor, *, limit: int | None = None
     ) -> bytes:
-        """Give a small blob whole, checked against its descriptor.
-
-        Raises
-        ------
-        NotInCacheError, DigestMismatchError, SizeMismatchError, LimitError
-            If it is not there, damaged, or large.
-        """
+        """Give a small blob whole, checked against its descriptor."""
         where = f"{self.path}, {reference}, {descriptor.digest}"
         content = self._read(_blob_name(descriptor.digest), limit or _DOCUMENT_LIMIT)
         if len(content) != descriptor.size:
@@ -118,13 +83,7 @@ class Layout:
         return content
 
     def stream_blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[bytes]:
-        """Give a blob in pieces of 1 MiB; who takes them checks the digest.
-
-        Raises
-        ------
-        NotInCacheError
-            If the layout does not hold it.
-        """
+        """Give a blob in pieces of 1 MiB; who takes them checks the digest."""
         del reference
         yield from self._pieces(_blob_name(descriptor.digest))
 
@@ -205,13 +164,7 @@ def _places_in_tar(path: Path) -> dict[str, tuple[int, int]]:
 
 
 def _real_path(path: str | os.PathLike[str]) -> Path:
-    """Where a layout is, once it is clear that something of it is there; the caller's link is followed.
-
-    Raises
-    ------
-    NotInCacheError
-        If nothing is there, or a folder that holds no layout.
-    """
+    """Where a layout is, once it is clear that something of it is there; the caller's link is followed."""
     given = Path(path).expanduser()
     real = os.path.realpath(given)
     if not os.path.exists(real):  # noqa: PTH110  # which says no where it may not look

@@ -14,7 +14,6 @@ from typing import BinaryIO
 from spincache_nb.core.cache import Cache, CachedTag, NewFile, refused_writes
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
 from spincache_nb.core.history import History
-from spincache_nb.core.inventory import known_digests
 from spincache_nb.core.manifest import (
     IMAGE_CONFIG,
     OCI_MANIFEST,
@@ -24,6 +23,7 @@ from spincache_nb.core.manifest import (
 )
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import CacheWriteError, DigestMismatchError, ManifestError, NotInCacheError
+from spincache_nb.inventory import known_digests
 
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
@@ -31,19 +31,7 @@ IMAGE_NAME = "io.containerd.image.name"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written.
-
-    Parameters
-    ----------
-    path
-        The archive.
-    references
-        Apps in it, with the digest of each manifest.
-    rewritten
-        Those of them whose ``manifest.json`` cannot be shown to be the registry's own bytes.
-    stored_bytes
-        Size of the archive.
-    """
+    """What was written."""
 
     path: Path
     references: Mapping[str, str]
@@ -193,10 +181,7 @@ def _image_config(reference: str, manifest: Manifest) -> bytes:
 
 
 def _pushed_image_configs(application: Descriptor | None) -> Iterator[bytes]:
-    """Image configs as Spin pushes them (crates/oci/src/client.rs; oci-spec-rs, image/config.rs).
-
-    ``os`` is ``Wasip1`` on main, ``wasip1`` up to v4.0.2; the label came with v2.4.
-    """
+    """Image configs as Spin pushes them (crates/oci/src/client.rs; oci-spec-rs, image/config.rs)."""
     labels = {"com.fermyon.spin.lockedAppDigest": str(application.digest)} if application else {}
     configs: tuple[dict[str, object], ...] = ({"config": {"Labels": labels}}, {"config": {}}, {})
     rootfs = {"rootfs": {"type": "layers", "diff_ids": []}}

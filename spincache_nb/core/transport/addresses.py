@@ -17,18 +17,7 @@ Origin = tuple[str, str, int]
 
 @lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its very name.
-
-    Parameters
-    ----------
-    host
-        Host without port; IPv6 with or without brackets.
-
-    Examples
-    --------
-    >>> [is_loopback(host) for host in ("localhost", "127.8.8.8", "[::1]", "localhost.example", "127.1")]
-    [True, True, True, False, False]
-    """
+    """Whether a host is this machine by its very name."""
     name = host.strip("[]").lower()
     if name == "localhost":
         return True
@@ -39,45 +28,14 @@ def is_loopback(host: str) -> bool:
 
 
 def host_of(netloc: str) -> str:
-    """Host of ``host[:port]``.
-
-    Examples
-    --------
-    >>> host_of("localhost:5000"), host_of("[::1]:5000"), host_of("ghcr.io")
-    ('localhost', '::1', 'ghcr.io')
-    """
+    """Host of ``host[:port]``."""
     if netloc.startswith("["):
         return netloc[1:].partition("]")[0]
     return netloc.partition(":")[0]
 
 
 def parse_url(text: str | httpx.URL, *, base: httpx.URL | None = None, where: str) -> httpx.URL:
-    """Read an address that a server gave.
-
-    Parameters
-    ----------
-    text
-        Absolute, or relative to `base`.
-    base
-        Address of the document that holds it.
-    where
-        Who gave it, for an error.
-
-    Returns
-    -------
-    httpx.URL
-        Absolute, ``http`` or ``https``, without user, password and fragment.
-
-    Raises
-    ------
-    ProtocolError
-        If it is no such address.
-
-    Examples
-    --------
-    >>> str(parse_url("https://user:secret@h.example/a#b", where="demo"))
-    'https://h.example/a'
-    """
+    """Read an address that a server gave."""
     try:
         url = httpx.URL(text) if base is None else base.join(text)
         url = url.copy_with(userinfo=b"", fragment=None)
@@ -91,13 +49,7 @@ def parse_url(text: str | httpx.URL, *, base: httpx.URL | None = None, where: st
 
 
 def can_be_asked(url: httpx.URL) -> bool:
-    """Whether host and port are such that a server could have them; httpx looks at neither.
-
-    Examples
-    --------
-    >>> [can_be_asked(httpx.URL(f"https://{netloc}/")) for netloc in ("[::1]:5000", "a b", "a:65536")]
-    [True, False, False]
-    """
+    """Whether host and port are such that a server could have them; httpx looks at neither."""
     if url.port is not None and not 0 < url.port < 1 << 16:
         return False
     try:
@@ -127,15 +79,7 @@ def origin_of(url: httpx.URL) -> Origin:
 
 
 def public_url(url: httpx.URL | str) -> str:
-    """An address as it may be shown: no user, no password, no query, no fragment.
-
-    Redirects to storage carry their signature in the query.
-
-    Examples
-    --------
-    >>> public_url("https://user:secret@s3.example/blob?X-Amz-Signature=abc")
-    'https://s3.example/blob?...'
-    """
+    """An address as it may be shown: no user, no password, no query, no fragment."""
     text = str(url)
     scheme, mark, rest = text.partition("://")
     rest = rest.partition("#")[0]
@@ -146,22 +90,7 @@ def public_url(url: httpx.URL | str) -> str:
 
 
 def check_plain(url: httpx.URL, *, insecure: bool | None, where: str) -> None:
-    """Refuse plain HTTP that nobody asked for.
-
-    Parameters
-    ----------
-    url
-        Address about to be asked.
-    insecure
-        As the caller set it; True allows plain HTTP everywhere.
-    where
-        Who leads there, for an error.
-
-    Raises
-    ------
-    InsecureTransportError
-        If the address is plain HTTP to anything but loopback, and `insecure` is not True.
-    """
+    """Refuse plain HTTP that nobody asked for."""
     if url.scheme == "https" or insecure is True or is_loopback(url.host):
         return
     raise InsecureTransportError(

@@ -30,19 +30,7 @@ class Keeper(Protocol):
 
 
 class Answer:
-    """The head of an answer, and its body piece by piece; to be closed.
-
-    Attributes
-    ----------
-    url : httpx.URL
-        Where it came from, at the end of all redirects.
-    status : int
-        HTTP status.
-    headers : httpx.Headers
-        Of the answer.
-    at_home : bool
-        Whether it came from the origin that was asked, not from where that led.
-    """
+    """The head of an answer, and its body piece by piece; to be closed."""
 
     def __init__(self, web: Keeper, url: httpx.URL, response: httpx.Response) -> None:
         self.url = url
@@ -71,19 +59,7 @@ class Answer:
         return int(text[:19])
 
     def check_encoding(self, size: int | None = None) -> None:
-        """Refuse a body that is not the bytes themselves.
-
-        Parameters
-        ----------
-        size
-            Bytes that the body must have, where something else will check their digest: a coding
-            that leaves as many is a mere label, which storage gives archives that are gzip already.
-
-        Raises
-        ------
-        ProtocolError
-            If it is compressed, though nobody asked for that.
-        """
+        """Refuse a body that is not the bytes themselves."""
         coding = self.headers.get("Content-Encoding", "identity").strip().lower()
         if coding in ("identity", "") or self.status >= 300:
             return
@@ -98,15 +74,7 @@ class Answer:
         )
 
     def piece(self) -> bytes | None:
-        """Next piece of the body as it came; None at its end.
-
-        Raises
-        ------
-        RetryableError
-            If the connection broke off or has stalled; the answer is closed then.
-        PullCancelled
-            If the caller stopped it.
-        """
+        """Next piece of the body as it came; None at its end."""
         started = time.monotonic()
         try:
             self._web.halt.check()
@@ -146,20 +114,7 @@ class Answer:
             )
 
     def read(self, limit: int, *, what: str) -> bytes:
-        """Read the whole body, as long as it is not larger than a limit.
-
-        Parameters
-        ----------
-        limit
-            Bytes.
-        what
-            What to call it in an error.
-
-        Raises
-        ------
-        LimitError
-            If it is larger; no more than the limit and one piece is read.
-        """
+        """Read the whole body, as long as it is not larger than a limit."""
         where = f"{what} at {public_url(self.url)}"
         if self.length is not None and self.length > limit:
             self.close()
@@ -174,10 +129,7 @@ class Answer:
         return b"".join(pieces)
 
     def read_error_page(self) -> bytes:
-        """Read what a refusal says, as far as it is short and arrives; the answer is closed then.
-
-        It can be read again: the second time from memory.
-        """
+        """Read what a refusal says, as far as it is short and arrives; the answer is closed then."""
         if self._page is None:
             limit = self._web.limits.error_bytes
             self._page = b""

@@ -77,17 +77,7 @@ class Body(httpx.SyncByteStream):
 
 
 class DirectTransport(httpx.BaseTransport):
-    """HTTP/1.1 to a server, or through an ``http`` proxy.
-
-    Parameters
-    ----------
-    context
-        Gives the TLS context; called for the first TLS connection only.
-    idle
-        Connections kept per server.
-    check
-        Asked while anything waits; may raise, which ends the wait.
-    """
+    """HTTP/1.1 to a server, or through an ``http`` proxy."""
 
     def __init__(self, *, context: Callable[[], ssl.SSLContext], idle: int, check: Check) -> None:
         self._context = context

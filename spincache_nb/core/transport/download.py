@@ -18,26 +18,7 @@ OpenAt = Callable[[Mapping[str, str]], Answer]
 
 
 class Download:
-    """A body of known or unknown size, asked for again from where it broke off.
-
-    Parameters
-    ----------
-    ask
-        Sends the request with some more headers; gives an answer of one of the `HOPED_FOR` statuses.
-    size
-        Bytes that must come; None if nobody knows.
-    where
-        What is fetched, for an error.
-    retrier
-        Decides how often.
-    start
-        Bytes that another source has delivered already.
-
-    Attributes
-    ----------
-    position : int
-        Bytes delivered so far.
-    """
+    """A body of known or unknown size, asked for again from where it broke off."""
 
     def __init__(
         self, ask: OpenAt, *, size: int | None, where: str, retrier: Retrier, start: int = 0
@@ -52,17 +33,7 @@ class Download:
         self.position = start
 
     def __iter__(self) -> Iterator[bytes]:
-        """Deliver the bytes.
-
-        Raises
-        ------
-        SizeMismatchError
-            If there are more or fewer than `size`.
-        ProtocolError
-            If the server answers a range request with another range.
-        SpinCacheError
-            What asking gave, after the last attempt.
-        """
+        """Deliver the bytes."""
         try:
             while (piece := self._retrier.run(self._next)) is not None:
                 yield piece
@@ -158,13 +129,7 @@ class Download:
 
 
 def checked(pieces: Iterator[bytes], digest: Digest, *, where: str) -> Iterator[bytes]:
-    """Pass bytes on and check, at their end, that they are what a digest names.
-
-    Raises
-    ------
-    DigestMismatchError
-        If they hash to anything else.
-    """
+    """Pass bytes on and check, at their end, that they are what a digest names."""
     hasher = digest.hasher()
     for piece in pieces:
         hasher.update(piece)

@@ -16,20 +16,7 @@ _TRY_LATER = "try again; if it goes on, the registry or the network is at fault"
 
 
 def translate(exc: httpx.TransportError, url: httpx.URL) -> RetryableError | ConnectionFailedError:
-    """Say what went wrong between here and a server.
-
-    Parameters
-    ----------
-    exc
-        As a transport raised it; its causes are looked at, too.
-    url
-        The address that was asked.
-
-    Returns
-    -------
-    RetryableError or ConnectionFailedError
-        The former where trying again may help.
-    """
+    """Say what went wrong between here and a server."""
     where = public_url(url)
     if isinstance(exc, httpx.ProxyError):
         remedy = "check HTTPS_PROXY and NO_PROXY, or the system's settings"

@@ -11,13 +11,7 @@ _SLICE_SECONDS = 0.1
 
 
 class Halt:
-    """Tells every thread of a client that it should stop.
-
-    Parameters
-    ----------
-    cancel
-        The caller's event; only looked at, never set.
-    """
+    """Tells every thread of a client that it should stop."""
 
     def __init__(self, cancel: threading.Event | None = None) -> None:
         self._cancel = cancel
@@ -33,26 +27,14 @@ class Halt:
         self._closed.set()
 
     def check(self) -> None:
-        """Go on only if nobody wants to stop.
-
-        Raises
-        ------
-        PullCancelled
-            If the caller's event is set or the client was closed.
-        """
+        """Go on only if nobody wants to stop."""
         if self._cancel is not None and self._cancel.is_set():
             raise PullCancelled("stopped", remedy="the caller cancelled it; nothing half-written is left")
         if self._closed.is_set():
             raise PullCancelled("stopped", remedy="the client was closed while it was at work")
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, but no longer than anybody wants to wait.
-
-        Raises
-        ------
-        PullCancelled
-            As soon as `check` would.
-        """
+        """Sleep, but no longer than anybody wants to wait."""
         deadline = time.monotonic() + seconds
         while True:
             self.check()

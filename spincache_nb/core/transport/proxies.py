@@ -18,17 +18,7 @@ _CHECK = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or the system's settings"
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy; its user and password stay out of every repr.
-
-    Parameters
-    ----------
-    scheme
-        ``http``, ``https``, ``socks5`` or ``socks5h``.
-    host, port
-        Where it listens.
-    user, password
-        Empty if it wants none.
-    """
+    """A proxy; its user and password stay out of every repr."""
 
     scheme: str
     host: str
@@ -38,24 +28,7 @@ class Proxy:
 
     @classmethod
     def parse(cls, text: str) -> Proxy:
-        """Read a proxy's address.
-
-        Parameters
-        ----------
-        text
-            ``[scheme://][user:password@]host[:port]``; ``http`` is meant where no scheme is given,
-            ``socks5`` by ``socks``.
-
-        Raises
-        ------
-        ConnectionFailedError
-            If it is no address, or one of a kind that cannot be used.
-
-        Examples
-        --------
-        >>> Proxy.parse("proxy.example:3128")
-        Proxy(scheme='http', host='proxy.example', port=3128)
-        """
+        """Read a proxy's address."""
         try:
             parts = urlsplit(text if "://" in text else f"http://{text}")
             scheme = "socks5" if parts.scheme == "socks" else parts.scheme
@@ -82,10 +55,7 @@ class Proxy:
 
 
 class SystemProxies:
-    """Which proxy an address is reached through.
-
-    Loopback is never reached through one. The settings are read once, for the first other address.
-    """
+    """Which proxy an address is reached through."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -93,13 +63,7 @@ class SystemProxies:
         self._known: dict[tuple[str, str], Proxy | None] = {}
 
     def __call__(self, url: httpx.URL) -> Proxy | None:
-        """Find the proxy for an address.
-
-        Raises
-        ------
-        ConnectionFailedError
-            If the settings name something that is no proxy.
-        """
+        """Find the proxy for an address."""
         if is_loopback(url.host):
             return None
         netloc = url.netloc.decode("ascii")

@@ -21,17 +21,7 @@ T = TypeVar("T")
 
 
 class RetryableError(Exception):
-    """Something failed that may go well the next time; never leaves this package's core.
-
-    Parameters
-    ----------
-    error
-        What to raise once there are no attempts left.
-    retry_after
-        Seconds that the server asked to wait.
-    hopeless
-        Whether the shorter count of attempts holds: nobody listens, or the answer is always short.
-    """
+    """Something failed that may go well the next time; never leaves this package's core."""
 
     def __init__(
         self, error: SpinCacheError, *, retry_after: float | None = None, hopeless: bool = False
@@ -43,35 +33,14 @@ class RetryableError(Exception):
 
 
 class Retrier:
-    """Runs operations again after a `RetryableError`.
-
-    Parameters
-    ----------
-    policy
-        How often and how long.
-    halt
-        Asked before each attempt and while waiting.
-    """
+    """Runs operations again after a `RetryableError`."""
 
     def __init__(self, policy: RetryPolicy, halt: Halt) -> None:
         self.policy = policy
         self.halt = halt
 
     def run(self, operation: Callable[[], T]) -> T:
-        """Run an operation until it goes well or there is no sense in going on.
-
-        Parameters
-        ----------
-        operation
-            Starts from the beginning (or from where its own state says) each time.
-
-        Raises
-        ------
-        SpinCacheError
-            The last `RetryableError`'s ``error``, or whatever else the operation raised.
-        PullCancelled
-            If the caller stopped it, also in the middle of a wait.
-        """
+        """Run an operation until it goes well or there is no sense in going on."""
         try:
             return operation()
         except RetryableError as first:
@@ -127,29 +96,7 @@ def _tell(state: RetryCallState) -> None:
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
-    """Seconds to wait by a ``Retry-After`` header (RFC 9110, 10.2.3).
-
-    Parameters
-    ----------
-    headers
-        Of the answer; ``Date`` is taken for the server's clock.
-    now
-        UTC seconds since 1970, where there is no ``Date``.
-
-    Returns
-    -------
-    float or None
-        Not negative; None if there is no header that can be read.
-
-    Examples
-    --------
-    >>> parse_retry_after({"Retry-After": "120"})
-    120.0
-    >>> parse_retry_after({
-    ...     "Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"
-    ... })
-    30.0
-    """
+    """Seconds to wait by a ``Retry-After`` header (RFC 9110, 10.2.3)."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
@@ -162,13 +109,7 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -
 
 
 def parse_http_date(text: str) -> float | None:
-    """UTC seconds since 1970 of an HTTP date, or None if it is not one.
-
-    Examples
-    --------
-    >>> parse_http_date("Thu, 01 Jan 1970 00:01:00 GMT")
-    60.0
-    """
+    """UTC seconds since 1970 of an HTTP date, or None if it is not one."""
     try:
         parsed = email.utils.parsedate_tz(text)
         return float(email.utils.mktime_tz(parsed)) if parsed is not None else None

@@ -18,20 +18,7 @@ _BY_US = (None, "http")
 
 
 class RoutedTransport(httpx.BaseTransport):
-    """Sends each request the way the system wants it sent.
-
-    Direct and through ``http`` proxies by `DirectTransport`; through SOCKS and ``https`` proxies by
-    httpx's own transport.
-
-    Parameters
-    ----------
-    context
-        Gives the TLS context; called for the first TLS connection only.
-    idle
-        Connections kept per server.
-    check
-        Asked while anything waits; may raise.
-    """
+    """Sends each request the way the system wants it sent."""
 
     def __init__(self, *, context: Callable[[], ssl.SSLContext], idle: int, check: Check) -> None:
         self._context = context
@@ -42,13 +29,7 @@ class RoutedTransport(httpx.BaseTransport):
         self._others: dict[tuple[Proxy, str], httpx.HTTPTransport] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request.
-
-        Raises
-        ------
-        MissingExtraError
-            If the way leads through a SOCKS proxy, and the package for that is not installed.
-        """
+        """Send a request."""
         proxy = self._proxies(request.url)
         if proxy is None or proxy.scheme in _BY_US:
             return self._direct.handle(request, proxy)
@@ -101,16 +82,5 @@ class RoutedTransport(httpx.BaseTransport):
 def make_transport(
     *, context: Callable[[], ssl.SSLContext], idle: int = 16, check: Check = lambda: None
 ) -> RoutedTransport:
-    """Make the transport that all requests of a client go through.
-
-    Parameters
-    ----------
-    context
-        Gives the TLS context; called for the first TLS connection only, so that plain HTTP never
-        loads certificates.
-    idle
-        Connections kept per server: as many as there are downloads at a time.
-    check
-        Asked while anything waits; may raise.
-    """
+    """Make the transport that all requests of a client go through."""
     return RoutedTransport(context=context, idle=idle, check=check)

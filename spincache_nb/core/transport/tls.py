@@ -17,20 +17,7 @@ _PEM = "a file of certificates (PEM)"
 
 
 class Tls:
-    """Whom this client trusts.
-
-    Parameters
-    ----------
-    ca
-        File with further authorities (PEM).
-
-    Notes
-    -----
-    ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` replace the system's store, as they do for OpenSSL and for
-    Spin. Else the system's store is asked: by truststore on macOS and Windows, where the system itself
-    judges; on Linux and BSD it is a file, and OpenSSL knows where. There truststore would read that
-    file again for each connection (20 ms, one at a time), so it is left for where OpenSSL knows none.
-    """
+    """Whom this client trusts."""
 
     def __init__(self, ca: str | os.PathLike[str] | None = None) -> None:
         self._ca = Path(ca) if ca is not None else None
@@ -38,13 +25,7 @@ class Tls:
         self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Give the one context, building it if need be.
-
-        Raises
-        ------
-        ConnectionFailedError
-            If a certificate file is not there or is none.
-        """
+        """Give the one context, building it if need be."""
         with self._lock:
             if self._context is None:
                 context = _from_environment() or _system_context()

@@ -35,23 +35,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class Ask(NamedTuple):
-    """A request.
-
-    Parameters
-    ----------
-    url
-        What is asked for.
-    headers
-        Sent wherever the request is led to.
-    authorization
-        Value of ``Authorization``, for the origin of `url` only.
-    form
-        Fields to POST, secrets perhaps; no redirect is followed then. None for a request that reads.
-    head
-        Whether only the head of the answer is wanted (HEAD).
-    size
-        Bytes that the body must have, if that is known and their digest will be checked.
-    """
+    """A request."""
 
     url: httpx.URL
     headers: Mapping[str, str]
@@ -65,35 +49,7 @@ class Ask(NamedTuple):
 
 
 class Web:
-    """Talks HTTP for one client; safe to use from many threads.
-
-    Parameters
-    ----------
-    insecure
-        None means plain HTTP for loopback hosts only, True for all, False for none.
-    ca
-        File with further certificate authorities (PEM).
-    jobs
-        Connections kept per server.
-    cancel
-        The caller's event.
-    limits, timeouts, retries
-        See the settings.
-    transport
-        For tests: used instead of the real one.
-
-    Attributes
-    ----------
-    wire_bytes : int
-        Bytes of all bodies received: retries, tokens and error pages included.
-    request_count : int
-        Requests sent.
-
-    Notes
-    -----
-    The transport is used without `httpx.Client`, whose log has whole addresses, signatures of storage
-    included, and which keeps cookies; redirects and credentials are followed by stricter rules here.
-    """
+    """Talks HTTP for one client; safe to use from many threads."""
 
     def __init__(
         self,
@@ -133,20 +89,7 @@ class Web:
         self._transport.close()
 
     def url(self, netloc: str, target: str = "/") -> httpx.URL:
-        """Address of something in a registry, by the rule for plain HTTP.
-
-        Parameters
-        ----------
-        netloc
-            ``host[:port]``.
-        target
-            Path and query; what is not ASCII in it is escaped.
-
-        Raises
-        ------
-        InvalidReferenceError
-            If its port is none.
-        """
+        """Address of something in a registry, by the rule for plain HTTP."""
         plain = self.insecure or (self.insecure is None and is_loopback(host_of(netloc)))
         try:
             url = httpx.URL(f"{'http' if plain else 'https'}://{netloc}{target}")
@@ -162,27 +105,7 @@ class Web:
         return url
 
     def send(self, ask: Ask) -> Answer:
-        """Send a request where it leads to, and give the answer's head.
-
-        Parameters
-        ----------
-        ask
-            One that reads is led through redirects: credentials stay with the origin they are for.
-
-        Returns
-        -------
-        Answer
-            Of any status but a redirect; to be closed.
-
-        Raises
-        ------
-        RetryableError
-            If it failed in passing.
-        ConnectionFailedError, ProtocolError, InsecureTransportError
-            If trying again would not help.
-        PullCancelled
-            If the caller stopped it.
-        """
+        """Send a request where it leads to, and give the answer's head."""
         url, authorization = ask.url, ask.authorization
         seen = {url}
         for _ in range(self.limits.redirects + 1):

@@ -34,16 +34,7 @@ class OpenSockets:
                 cut(sock)
 
     def secure(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
-        """Put TLS around one, before its handshake; the new socket takes its place.
-
-        This happens with all others held: a socket that is cut in the middle of it would be lost
-        without being closed.
-
-        Raises
-        ------
-        OSError
-            If all were cut.
-        """
+        """Put TLS around one, before its handshake; the new socket takes its place."""
         with self._lock:
             self._sockets.discard(sock)
             if self._cut:
@@ -69,35 +60,13 @@ class OpenSockets:
 
 
 def cut(sock: socket.socket) -> None:
-    """Shut a socket down while another thread may be reading from it.
-
-    `ssl.SSLSocket.shutdown` would take TLS away under that thread, which could then take ciphertext for
-    an answer; so the socket's own is called.
-    """
+    """Shut a socket down while another thread may be reading from it."""
     with contextlib.suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def open_socket(host: str, port: int, *, timeout: float, sockets: OpenSockets, check: Check) -> socket.socket:
-    """Connect to the first of a host's addresses that answers.
-
-    Parameters
-    ----------
-    host, port
-        Where to.
-    timeout
-        Seconds for the last address; those before it get three at most, so that a network in which
-        IPv6 leads nowhere is a delay and no failure.
-    sockets
-        Where the socket is known from its first moment.
-    check
-        Asked before each address.
-
-    Raises
-    ------
-    OSError
-        What the last address gave.
-    """
+    """Connect to the first of a host's addresses that answers."""
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
     error = OSError(f"no address for {host}")
     for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
@@ -122,26 +91,7 @@ def open_socket(host: str, port: int, *, timeout: float, sockets: OpenSockets, c
 def start_tls(
     sock: socket.socket, context: ssl.SSLContext, host: str, *, timeout: float, sockets: OpenSockets
 ) -> socket.socket:
-    """Speak TLS on a connected socket.
-
-    Parameters
-    ----------
-    sock
-        Taken over, also if the handshake fails.
-    context
-        Whom to trust.
-    host
-        Whose certificate it must be.
-    timeout
-        Seconds for the whole handshake.
-    sockets
-        Where the socket is known.
-
-    Raises
-    ------
-    ssl.SSLError, OSError
-        If the handshake fails.
-    """
+    """Speak TLS on a connected socket."""
     sock.settimeout(timeout)
     secure = sockets.secure(sock, context, host)
     try:
@@ -153,22 +103,7 @@ def start_tls(
 
 
 class Wire:
-    """What http.client takes for its socket.
-
-    Parameters
-    ----------
-    sock
-        Connected.
-    sockets
-        Where it is known.
-    check
-        Asked at least four times a second while a read waits; may raise.
-
-    Notes
-    -----
-    Closing is the pool's affair: http.client closes its socket when the *head* of an answer says that
-    the connection will not last, long before the body was read.
-    """
+    """What http.client takes for its socket."""
 
     def __init__(self, sock: socket.socket, sockets: OpenSockets, check: Check) -> None:
         sock.settimeout(_SLICE_SECONDS)
@@ -189,13 +124,7 @@ class Wire:
         return self.reader
 
     def sendall(self, data: bytes) -> None:
-        """Send a head, or the short body of a request, until the deadline.
-
-        Raises
-        ------
-        TimeoutError
-            If the deadline passes.
-        """
+        """Send a head, or the short body of a request, until the deadline."""
         left = memoryview(data)
         while left:
             self._go_on()
@@ -203,13 +132,7 @@ class Wire:
                 left = left[self._sock.send(left) :]
 
     def receive_into(self, buffer: memoryview) -> int | None:
-        """Read what there is; wait for it until the deadline.
-
-        Raises
-        ------
-        TimeoutError
-            If the deadline passes.
-        """
+        """Read what there is; wait for it until the deadline."""
         while not self._resting:
             self._go_on()
             with contextlib.suppress(TimeoutError):

@@ -28,13 +28,7 @@ class Engine(Protocol):
 
     def digests(self, *, top: int | None = None) -> pd.DataFrame:
         """Per key: ``areas``, sums of ``stored``, ``size``, ``users``, ``apps``, ``hosts``, ``needed``, and
-        ``manifests``.
-
-        Parameters
-        ----------
-        top
-            Only so many, those that save most; ties by key, as an unsigned number.
-        """
+        ``manifests``."""
 
     def users_of(self, keys: npt.NDArray[np.int64]) -> pd.DataFrame:
         """Per key, of some, that is needed at all: ``hosts``."""
@@ -46,16 +40,7 @@ class Engine(Protocol):
         """Per pair of some references: ``a``, ``b`` (items) and ``shared`` bytes; none that are 0."""
 
     def fetches(self, versions: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-        """Per version that has rows: ``fetch``, ``archive_fetch``, ``known``, ``members``.
-
-        Parameters
-        ----------
-        versions
-            ``version``, ``repository_number`` and ``unchanged`` of the versions of interest, which are
-            all those of their repositories.
-        rules
-            See `analysis.replay`.
-        """
+        """Per version that has rows: ``fetch``, ``archive_fetch``, ``known``, ``members``."""
 
     def close(self) -> None:
         """Free what is held."""

@@ -32,23 +32,7 @@ _Read = Callable[[Sequence[Job]], pd.DataFrame]
 
 
 class DaskEngine:
-    """Adds up on the workers of a cluster.
-
-    Parameters
-    ----------
-    catalog
-        Of the dataset. The workers must reach it under the same address.
-    client
-        A ``distributed.Client``; the current one unless given. Without any, Dask's own scheduler in
-        this process does the work.
-
-    Raises
-    ------
-    MissingExtraError
-        If ``spincache-nb[dask]`` is not installed.
-    ValueError
-        If the dataset is in this process's memory, where no worker can see it.
-    """
+    """Adds up on the workers of a cluster."""
 
     name = "dask"
 

@@ -15,13 +15,7 @@ from spincache_nb.fleet.engines import statements
 
 
 class DuckDBEngine:
-    """Adds up in SQL.
-
-    Parameters
-    ----------
-    catalog
-        Of the dataset; its connection is used.
-    """
+    """Adds up in SQL."""
 
     name = "duckdb"
 

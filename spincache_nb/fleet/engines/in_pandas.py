@@ -26,13 +26,7 @@ _Read = Callable[[Sequence[Job]], pd.DataFrame]
 
 
 class PandasEngine:
-    """Adds up with pandas and numpy, in this process; files are read by a few threads.
-
-    Parameters
-    ----------
-    catalog
-        Of the dataset.
-    """
+    """Adds up with pandas and numpy, in this process; files are read by a few threads."""
 
     name = "pandas"
 

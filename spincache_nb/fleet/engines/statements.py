@@ -123,12 +123,7 @@ GROUP BY ALL
 
 
 def fetches(rules: Rules) -> tuple[str, ...]:
-    """Statements that make the tables behind `FETCH_TOTALS`.
-
-    A part that Spin stores is fetched by the first version that names it, if no member of an archive
-    brought it before: so one group by repository and key is enough. What is left, configs and locked
-    apps, a few rows per version, is looked up in those groups.
-    """
+    """Statements that make the tables behind `FETCH_TOTALS`."""
     special = CONFIG if rules == "spin" else CONFIG | DOCUMENT
     return (
         """

@@ -1,0 +1,304 @@
+"""The two documents of a cached tag: what they say, and whether they belong together."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from spincache_nb.core.cache import CachedTag, StoredBlob, read_bounded
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.locked_app import LockedApp, is_locked_app, parse_locked_app, read_locked_app
+from spincache_nb.core.manifest import Index, Kind, Manifest, parse_manifest
+from spincache_nb.core.strict_json import JsonObject, parse_object
+from spincache_nb.errors import (
+    CacheError,
+    FormatError,
+    InvalidDigestError,
+    LimitError,
+    LockedAppError,
+    ManifestError,
+    NotInCacheError,
+    SpinCacheError,
+)
+from spincache_nb.inventory.layer_texts import LayerTexts
+from spincache_nb.inventory.model import ConfigKind, InventoryLimits
+from spincache_nb.inventory.stored import StoredBlobs
+
+LOCKED_APP_LABEL = "com.fermyon.spin.lockedAppDigest"
+"""Label of an image config that names the application layer (Spin v2.4 and later)."""
+
+_PULL = "pull the app again"
+_ATTEMPTS = 3
+_CONFIGS = {"image config": "the image config", "package config": "a package's config"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with one of the documents."""
+
+    path: Path
+    kind: str
+    detail: str
+    remedy: str = _PULL
+
+
+@dataclass(slots=True)
+class Documents:
+    """What a cached tag's documents say."""
+
+    tag: CachedTag
+    gone: bool = False
+    manifest: Manifest | None = None
+    manifest_digest: Digest | None = None
+    layer_numbers: array[int] = field(default_factory=partial(array, "q"))
+    locked_app: LockedApp | None = None
+    config_kind: ConfigKind = "missing"
+    current: bool = False
+    recovered: StoredBlob | None = None
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def kind(self) -> Kind:
+        """Spin tells an app by its ``config.json``, a package by being none."""
+        if self.locked_app is not None or self.config_kind == "locked app":
+            return "app"
+        return self.manifest.kind if self.manifest is not None else "unknown"
+
+
+def read_documents(
+    tag: CachedTag,
+    stored: StoredBlobs,
+    *,
+    limits: InventoryLimits,
+    known_digests: Iterable[Digest] = (),
+    layer_texts: LayerTexts | None = None,
+) -> Documents:
+    """Read both documents of a cached tag."""
+    texts = layer_texts if layer_texts is not None else LayerTexts()
+    paths = tag.manifest_path, tag.locked_app_path
+    for _ in range(_ATTEMPTS):
+        before = _state(paths)
+        found = _Reader(tag, paths, stored, limits, texts).read(known_digests)
+        after = _state(paths)
+        found.gone = not any(after)
+        if not found.faults or after == before:
+            break
+    return found
+
+
+def _state(paths: Iterable[Path]) -> list[tuple[int, int, int] | None]:
+    return [_file_state(path) for path in paths]
+
+
+def _file_state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        info = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return 0, 0, 0
+    return info.st_ino, info.st_size, info.st_mtime_ns
+
+
+class _Reader:
+    """One attempt."""
+
+    def __init__(
+        self,
+        tag: CachedTag,
+        paths: tuple[Path, Path],
+        stored: StoredBlobs,
+        limits: InventoryLimits,
+        layer_texts: LayerTexts,
+    ) -> None:
+        self.manifest_path, self.locked_app_path = paths
+        self.layer_texts = layer_texts
+        self.stored = stored
+        self.limits = limits
+        self.found = Documents(tag)
+
+    def read(self, known_digests: Iterable[Digest]) -> Documents:
+        manifest = self.content(self.manifest_path, self.limits.manifest_bytes, "manifest")
+        if manifest is not None:
+            self.parse_manifest(manifest, known_digests)
+        config = self.content(self.locked_app_path, self.limits.locked_app_bytes, self.what_config_is())
+        if config is not None:
+            self.parse_config(config)
+        elif self.expects_app():
+            self.recover(None)
+        return self.found
+
+    def fault(self, path: Path, kind: str, detail: str, remedy: str = _PULL) -> None:
+        self.found.faults.append(Fault(path, kind, detail, remedy))
+
+    def content(self, path: Path, limit: int, what: str) -> bytes | None:
+        """Read a document; why it cannot be read becomes a fault."""
+        try:
+            return read_bounded(path, limit=limit)
+        except NotInCacheError as exc:
+            self.fault(path, f"missing {what}", f"expected {exc.expected}, found {exc.found}")
+        except LimitError as exc:
+            self.fault(path, f"damaged {what}", f"expected {exc.expected}, found {exc.found}")
+            self.set_config_kind(path, "damaged")
+        except CacheError as exc:
+            self.fault(path, "unreadable file", f"the system says: {exc.found}", "check its permissions")
+            self.set_config_kind(path, "unreadable")
+        return None
+
+    def set_config_kind(self, path: Path, kind: ConfigKind) -> None:
+        if path == self.locked_app_path:
+            self.found.config_kind = kind
+
+    def what_config_is(self) -> str:
+        manifest = self.found.manifest
+        return "locked app" if manifest is None or manifest.kind == "app" else "config"
+
+    # The manifest ----------------------------------------------------------------------------
+
+    def parse_manifest(self, content: bytes, known_digests: Iterable[Digest]) -> None:
+        tag = self.found.tag
+        try:
+            known = self.layer_texts.parse(content)
+            document = known.manifest if known else parse_manifest(content, where="manifest.json")
+        except ManifestError as exc:
+            where = exc.where.partition(", ")[2]
+            detail = f"{where + ': ' if where else ''}expected {exc.expected}, found {exc.found}"
+            self.fault(self.manifest_path, "damaged manifest", "it is empty" if not content else detail)
+            return
+        if isinstance(document, Index):
+            self.fault(
+                self.manifest_path, "damaged manifest", "an index is in its place, which Spin never stores"
+            )
+            return
+        self.found.manifest = document
+        self.found.layer_numbers = known.numbers if known else self.layer_texts.numbers_of(document.layers)
+        candidates = [tag.digest] if tag.digest is not None else []
+        self.found.manifest_digest = next(
+            (d for d in (*candidates, *known_digests) if Digest.of(content, d.algorithm) == d), None
+        )
+
+    def expects_app(self) -> bool:
+        return self.found.manifest is not None and self.found.manifest.kind == "app"
+
+    # config.json -----------------------------------------------------------------------------
+
+    def parse_config(self, content: bytes) -> None:
+        path = self.locked_app_path
+        manifest = self.found.manifest
+        try:
+            document = parse_object(content, where=path.name, error=FormatError, what="a JSON document")
+        except FormatError as exc:
+            self.found.config_kind = "damaged"
+            detail = f"expected {exc.expected}, found {exc.found}"
+            recovered = self.expects_app() and self.recover(None)
+            self.fault(
+                path,
+                f"damaged {self.what_config_is()}",
+                ("it is empty" if not content else detail) + _hint(recovered),
+            )
+            return
+        self.found.current = manifest is not None and self.is_named(content, manifest)
+        if is_locked_app(document):
+            self.found.config_kind = "locked app"
+            self.parse_app(document)
+        else:
+            self.found.config_kind = _config_kind(document)
+        self.check_config(document)
+
+    def parse_app(self, document: JsonObject) -> None:
+        path = self.locked_app_path
+        try:
+            self.found.locked_app = read_locked_app(document, where=path.name)
+        except LockedAppError as exc:
+            detail = f"expected {exc.expected}, found {exc.found}; Spin does not load it"
+            self.fault(path, "locked app of an unknown version", detail, exc.remedy)
+
+    def is_named(self, content: bytes, manifest: Manifest) -> bool:
+        digest = manifest.tag_document.digest
+        return Digest.of(content, digest.algorithm) == digest
+
+    def check_config(self, document: JsonObject) -> None:
+        """Compare ``config.json`` with what one would expect beside the manifest."""
+        path, is_app = self.locked_app_path, self.found.config_kind == "locked app"
+        if is_app and self.found.locked_app is None:
+            return
+        if not is_app and (self.expects_app() or _label(document) is not None):
+            recovered = self.recover(document)
+            what = _CONFIGS.get(self.found.config_kind, "another document")
+            self.fault(
+                path,
+                "config in the locked app's place",
+                f"{what} is in the locked app's place: a pull was interrupted or goes on, or an older "
+                "Spin did not know the layer" + _hint(recovered),
+            )
+        elif self.found.manifest is None:
+            return
+        elif self.found.kind == "package" and len(self.found.manifest.layers) != 1:
+            self.fault(
+                self.manifest_path,
+                "package without exactly one layer",
+                f"expected 1 layer, found {len(self.found.manifest.layers)}; Spin does not load it",
+                "remove it, unless another program needs it",
+            )
+        elif self.found.kind == "unknown":
+            self.fault(
+                path,
+                "neither app nor package",
+                "Spin loads a locked app, or a manifest with one wasm layer; this is neither",
+                "remove it, unless another program needs it",
+            )
+        elif not self.found.current:
+            differs = "locked app" if is_app else "config"
+            self.fault(
+                path,
+                f"stale {differs}",
+                f"it is not the {differs} that manifest.json names, but of another version: "
+                "a pull was interrupted, or it was altered",
+            )
+
+    # Recovery --------------------------------------------------------------------------------
+
+    def recover(self, image_config: JsonObject | None) -> bool:
+        """Look for the locked app in ``data/``, by the config's label or the manifest's layer."""
+        candidates = [_label(image_config)] if image_config is not None else []
+        if self.found.manifest is not None and self.found.manifest.application is not None:
+            candidates.append(self.found.manifest.application.digest)
+        for digest in candidates:
+            blob = self.stored.find("data", digest) if digest is not None else None
+            if blob is None or digest is None:
+                continue
+            try:
+                content = read_bounded(blob.path, limit=self.limits.locked_app_bytes)
+                digest.check(Digest.of(content, digest.algorithm).encoded, where=blob.name)
+                self.found.locked_app = parse_locked_app(content, where=blob.name)
+            except SpinCacheError:
+                continue
+            self.found.recovered = blob
+            return True
+        return False
+
+
+def _config_kind(document: JsonObject) -> ConfigKind:
+    if "layerDigests" in document:
+        return "package config"
+    if "rootfs" in document or {"architecture", "os"} <= document.keys():
+        return "image config"
+    return "other JSON"
+
+
+def _label(image_config: JsonObject) -> Digest | None:
+    config: Any = image_config.get("config")
+    labels = config.get("Labels") if isinstance(config, dict) else None
+    try:
+        return Digest.parse(labels[LOCKED_APP_LABEL]) if isinstance(labels, dict) else None
+    except (KeyError, InvalidDigestError):
+        return None
+
+
+def _hint(recovered: bool) -> str:
+    return "; the locked app itself was found in data/ and is used here" if recovered else ""

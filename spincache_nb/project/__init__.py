@@ -1,0 +1,1 @@
+"""Projects: spin.toml, the sources that it names, and wasm package registries."""

@@ -1,0 +1,56 @@
+"""Laying caches out, and reading inventories for comparison with rows written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from spincache_nb import frames
+from spincache_nb.core.cache import Cache
+from spincache_nb.inventory import CachedApp, Inventory, take_inventory
+from tests.support.trees import write_tree
+
+WEB_V1 = "ghcr.io/org/web:v1"
+WEB_MANIFEST = "manifests/ghcr.io/org/web/v1/manifest.json"
+WEB_CONFIG = "manifests/ghcr.io/org/web/v1/config.json"
+SITE_V1 = "ghcr.io/org/site:v1"
+
+
+def laid_out(tmp_path: Path, tree: Mapping[str, bytes]) -> Cache:
+    write_tree(tmp_path / "cache" / "registry", tree)
+    return Cache(tmp_path / "cache")
+
+
+def taken(tmp_path: Path, tree: Mapping[str, bytes]) -> Inventory:
+    return take_inventory(laid_out(tmp_path, tree))
+
+
+def problems(inventory: Inventory) -> list[tuple[str, str, str | None]]:
+    for problem in inventory.problems:
+        assert problem.detail
+        assert problem.remedy
+        assert f"``{problem.kind}``" in (frames.problems.__doc__ or "")
+    return [(problem.path, problem.kind, problem.reference) for problem in inventory.problems]
+
+
+def app(inventory: Inventory, reference: str) -> CachedApp:
+    (found,) = [app for app in inventory.apps if app.reference == reference]
+    return found
+
+
+def uses(inventory: Inventory) -> set[tuple[str, str, str, int, str]]:
+    rows = [(u.user, f"{u.area}/{u.digest}", u.area, u.stored_bytes, u.via) for u in inventory.uses()]
+    assert len(rows) == len(set(rows))
+    return set(rows)
+
+
+def vias(inventory: Inventory, user: str) -> dict[str, str]:
+    return {f"{use.area}/{use.digest}": use.via for use in inventory.uses() if use.user == user}
+
+
+def standings(inventory: Inventory) -> dict[str, str]:
+    return {f"{one.blob.area}/{one.blob.name}": one.standing for one in inventory.blobs}
+
+
+def pairs(inventory: Inventory) -> list[tuple[str, str]]:
+    return [(path, kind) for path, kind, _ in problems(inventory)]

@@ -1,0 +1,825 @@
+"""Sources of a spin.toml: what is fetched, from where, under which name; trees are written by hand."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import spincache_nb as sc
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.history import History
+from spincache_nb.core.progress import ProgressEvent
+from spincache_nb.errors import (
+    CacheWriteError,
+    ConnectionFailedError,
+    DigestMismatchError,
+    InsecureTransportError,
+    NoSpaceError,
+    NotFoundError,
+    PackageConfigError,
+    PackageError,
+    PullCancelled,
+    SpinCacheError,
+    SpinManifestError,
+    StatusError,
+)
+from spincache_nb.project.package_record import PackageLog
+from spincache_nb.project.places import project_digests
+from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
+from tests.support.artifact import Artifact, sha256, wasm_module
+from tests.support.artifacts import package
+from tests.support.behaviours import Call, Redirect, Reply, error, json_reply
+from tests.support.faults import Cut, Drip, Hold, Stall, Truncated, WrongBytes
+from tests.support.hostile import HostileServer
+from tests.support.registry_server import RegistryServer
+from tests.support.trees import assert_same_tree, read_tree, write_tree
+
+A, B, C, D, E, F = (wasm_module(f"source {letter}", 3000) for letter in "abcdef")
+WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+def offer(server: HostileServer, data: bytes, path: str = "") -> str:
+    """Serve some bytes; return the TOML of a source that names them."""
+    path = path or f"/{sha256(data)[7:15]}.wasm"
+    server.content(path, data, "application/wasm")
+    return f'{{ url = "{server.url}{path}", digest = "{sha256(data)}" }}'
+
+
+def write(project: Path, *lines: str) -> Path:
+    """Write a spin.toml of version 2."""
+    head = ("spin_manifest_version = 2", "[application]", 'name = "demo"')
+    path = project / "spin.toml"
+    path.write_text("\n".join([*head, *lines]), encoding="utf-8")
+    return path
+
+
+def one_source(project: Path, source: str) -> Path:
+    return write(project, "[component.web]", f"source = {source}")
+
+
+def stored(*contents: bytes) -> dict[str, bytes]:
+    """The tree that sources leave: each under its digest in ``wasm``."""
+    return {f"wasm/{sha256(data)}": data for data in contents}
+
+
+def tools(version: str, repository: str = "acme/tools") -> Artifact:
+    return package(repository, version, seed=f"{repository} {version}")
+
+
+def content(artifact: Artifact) -> bytes:
+    return artifact.blobs[artifact.layers[0]["digest"]]
+
+
+def source_requests(server: HostileServer) -> int:
+    return len(server.requests_for("*.wasm"))
+
+
+# All that a spin.toml can name ---------------------------------------------------------------------
+
+
+def everything(project: Path, server: HostileServer) -> Path:
+    registry = f'registry = "{server.name}"'
+    middleware = f"{{ package = 'acme:mid', version = '1', {registry} }}"
+    return write(
+        project,
+        "[[trigger.http]]",
+        'component = "web"',
+        f"dependencies.middleware = [{offer(server, D)}, {middleware}]",
+        "[[trigger.http]]",
+        f"component = {{ source = {offer(server, E)} }}",
+        "[component.web]",
+        f"source = {offer(server, A)}",
+        "[component.web.dependencies]",
+        f"'web:dep' = {offer(server, B)}",
+        f"'acme:tools' = {{ version = '^1.0', {registry} }}",
+        f"'other:name/api' = {{ version = '*', package = 'acme:tools', {registry} }}",
+        "'local:dep' = { path = 'x.wasm' }",
+        "'by:id' = { component = 'packaged' }",
+        "[component.web.profile.debug]",
+        f"source = {offer(server, C)}",
+        f"dependencies = {{ 'web:dep' = {offer(server, F)} }}",
+        "[component.packaged]",
+        f"source = {{ package = 'acme:tools', version = '1.0.0', {registry} }}",
+        "[component.local]",
+        "source = 'local.wasm'",
+    )
+
+
+PACKAGES = [tools(version) for version in ("1.0.0", "1.2.0", "2.0.0")] + [tools("1.0.0", "acme/mid")]
+ROWS = [
+    ("web", None, None, None, "url", A, None),
+    ("web", None, "web:dep", None, "url", B, None),
+    ("web", None, "acme:tools", None, "package", content(PACKAGES[1]), "1.2.0"),
+    ("web", None, "other:name/api", None, "package", content(PACKAGES[2]), "2.0.0"),
+    ("web", None, None, "debug", "url", C, None),
+    ("web", None, "web:dep", "debug", "url", F, None),
+    ("packaged", None, None, None, "package", content(PACKAGES[0]), "1.0.0"),
+    ("http-trigger1-component", "http-trigger1", None, None, "url", E, None),
+    (None, "web-http-trigger", "middleware", None, "url", D, None),
+    (None, "web-http-trigger", "middleware", None, "package", content(PACKAGES[3]), "1.0.0"),
+    ("web", None, "by:id", None, "package", content(PACKAGES[1]), "1.2.0"),
+]
+
+
+def rows(plan: SourcesPlan) -> list[tuple[Any, ...]]:
+    return [
+        (s.component, s.trigger, s.dependency, s.profile, s.kind, s.digest, s.version) for s in plan.sources
+    ]
+
+
+def test_pull_sources_fetches_everything_that_is_named(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    hostile.serve(*PACKAGES)
+    result = pull_sources(cache, everything(project, hostile))
+    assert_same_tree(stored(A, B, C, D, E, F, *map(content, PACKAGES)), cache.path)
+    assert rows(result) == [(*row[:5], sha256(row[5]), row[6]) for row in ROWS]
+    assert [source.size for source in result.sources] == [len(row[5]) for row in ROWS]
+    assert result.total_bytes == result.fetch_bytes == sum(len(data) for data in {row[5] for row in ROWS})
+    assert (result.reused_bytes, result.unknown_count, result.name) == (0, 0, "demo")
+    assert result.wire_bytes == hostile.body_bytes
+
+
+def test_second_pull_fetches_no_content(hostile: HostileServer, cache: Cache, project: Path) -> None:
+    hostile.serve(*PACKAGES)
+    path = everything(project, hostile)
+    pull_sources(cache, path)
+    before = len(hostile.requests)
+    result = pull_sources(cache, path)
+    assert (result.fetch_bytes, result.reused_bytes) == (0, result.total_bytes)
+    assert all(source.stored for source in result.sources)
+    lines = hostile.lines[before:]
+    assert [line for line in lines if "/blobs/" in line or line.endswith(".wasm")] == []
+
+
+def test_plan_sources_agrees_with_the_pull_and_writes_nothing(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    hostile.serve(*PACKAGES)
+    path = everything(project, hostile)
+    plan = plan_sources(cache, path)
+    assert not cache.path.exists()
+    assert source_requests(hostile) == 0
+    assert rows(plan) == [(*row[:5], sha256(row[5]), row[6]) for row in ROWS]
+    known = {source.digest: source.size for source in plan.sources if source.kind == "package"}
+    assert (plan.total_bytes, plan.fetch_bytes) == (sum(map(int, known.values())),) * 2  # type: ignore[arg-type]
+    assert plan.unknown_count == 6
+    pull_sources(cache, path)
+    after = plan_sources(cache, path)
+    assert (after.fetch_bytes, after.unknown_count) == (0, 0)
+    assert after.total_bytes == plan.total_bytes + sum(map(len, (A, B, C, D, E, F)))
+
+
+def test_pull_sources_reads_version_1(hostile: HostileServer, cache: Cache, project: Path) -> None:
+    (project / "spin.toml").write_text(
+        f"""
+        spin_version = "1"
+        name = "old"
+        trigger = {{ type = "http" }}
+        [[component]]
+        id = "a"
+        source = {offer(hostile, A)}
+        [component.trigger]
+        route = "/"
+        """
+    )
+    assert rows(pull_sources(cache, project)) == [("a", None, None, None, "url", sha256(A), None)]
+    assert_same_tree(stored(A), cache.path)
+
+
+def test_pull_sources_of_a_project_without_any_does_nothing(cache: Cache, project: Path) -> None:
+    result = pull_sources(cache, one_source(project, "'local.wasm'"))
+    assert (result.sources, result.total_bytes, result.wire_bytes) == ((), 0, 0)
+    assert not cache.path.exists()
+
+
+@pytest.mark.parametrize("named", ["folder", "file", "text"])
+def test_pull_sources_takes_a_file_or_its_folder(
+    hostile: HostileServer, cache: Cache, project: Path, named: str
+) -> None:
+    path = one_source(project, offer(hostile, A))
+    given = {"folder": project, "file": path, "text": str(project)}[named]
+    assert sc.pull_sources(cache, given).path == str(given)
+    assert_same_tree(stored(A), cache.path)
+
+
+def test_pull_sources_spells_names_for_windows(hostile: HostileServer, tmp_path: Path, project: Path) -> None:
+    cache = Cache(tmp_path / "cache", windows_names=True)
+    pull_sources(cache, one_source(project, offer(hostile, A)))
+    assert_same_tree({f"wasm/{sha256(A).replace(':', '_')}": A}, cache.path)
+
+
+# What is stored already ----------------------------------------------------------------------------
+
+
+def test_good_file_is_neither_fetched_nor_replaced(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    write_tree(cache.path, stored(A))
+    path = cache.path / f"wasm/{sha256(A)}"
+    os.utime(path, (1, 1))
+    inode = path.stat().st_ino
+    result = pull_sources(cache, one_source(project, offer(hostile, A)))
+    assert (source_requests(hostile), result.reused_bytes) == (0, len(A))
+    assert path.stat().st_ino == inode
+    assert path.stat().st_mtime > time.time() - 60  # young, so that a prune beside us leaves it alone
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", A[:-1], A[:-1] + b"?", A + b"?"], ids=["empty", "cut", "bit", "long"]
+)
+def test_damaged_file_is_fetched_again(
+    hostile: HostileServer, cache: Cache, project: Path, damaged: bytes
+) -> None:
+    write_tree(cache.path, {f"wasm/{sha256(A)}": damaged})
+    path = one_source(project, offer(hostile, A))
+    assert not plan_sources(cache, path).sources[0].stored
+    pull_sources(cache, path)
+    assert_same_tree(stored(A), cache.path)
+
+
+def test_damaged_package_of_the_right_size_is_fetched_again(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    """Spin streams packages onto their final names, so that a good size proves nothing."""
+    data = content(PACKAGES[0])
+    hostile.serve(PACKAGES[0])
+    write_tree(cache.path, {f"wasm/{sha256(data)}": data[:-1] + b"?"})
+    pull_sources(
+        cache,
+        one_source(project, f"{{ package = 'acme:tools', version = '1.0.0', registry = '{hostile.name}' }}"),
+    )
+    assert_same_tree(stored(data), cache.path)
+
+
+def test_file_in_data_counts_as_stored(hostile: HostileServer, cache: Cache, project: Path) -> None:
+    write_tree(cache.path, {f"data/{sha256(A)}": A})
+    result = pull_sources(cache, one_source(project, offer(hostile, A)))
+    assert (source_requests(hostile), result.fetch_bytes) == (0, 0)
+    assert_same_tree({f"data/{sha256(A)}": A}, cache.path)
+
+
+def test_damaged_file_that_hides_a_good_one_is_copied(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    write_tree(cache.path, {f"data/{sha256(A)}": A, f"wasm/{sha256(A)}": b"damaged"})
+    pull_sources(cache, one_source(project, offer(hostile, A)))
+    assert source_requests(hostile) == 0
+    assert_same_tree({f"data/{sha256(A)}": A, f"wasm/{sha256(A)}": A}, cache.path)
+
+
+def test_two_damaged_files_are_fetched_again(hostile: HostileServer, cache: Cache, project: Path) -> None:
+    write_tree(cache.path, {f"data/{sha256(A)}": b"bad", f"wasm/{sha256(A)}": b"damaged"})
+    pull_sources(cache, one_source(project, offer(hostile, A)))
+    assert_same_tree({f"data/{sha256(A)}": b"bad", f"wasm/{sha256(A)}": A}, cache.path)
+
+
+class StoredBeside:
+    """Another Spin that stores the content while it is being sent."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path, self.data = path, data
+
+    def store(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_bytes(self.data)
+
+    def answer(self, call: Call) -> bool:
+        self.store()
+        return call.honest().answer(call)
+
+
+def test_who_comes_second_leaves_the_good_file(hostile: HostileServer, cache: Cache, project: Path) -> None:
+    target = cache.path / f"wasm/{sha256(A)}"
+    path = one_source(project, offer(hostile, A))
+    hostile.on("*.wasm", StoredBeside(target, A))
+    result = pull_sources(cache, path)
+    assert result.sources[0].size == len(A)
+    assert_same_tree(stored(A), cache.path)
+    hostile.on("*.wasm", StoredBeside(target, b"damaged"))
+    target.unlink()
+    pull_sources(cache, path)
+    assert_same_tree(stored(A), cache.path)
+
+
+def test_file_of_another_that_came_first_keeps_its_inode(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    target = cache.path / f"wasm/{sha256(A)}"
+    inodes: list[int] = []
+
+    class Beside(StoredBeside):
+        def store(self) -> None:
+            super().store()
+            inodes.append(self.path.stat().st_ino)
+
+    path = one_source(project, offer(hostile, A))
+    hostile.on("*.wasm", Beside(target, A))
+    pull_sources(cache, path)
+    assert inodes == [target.stat().st_ino]
+
+
+# Content that is not what it should be -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [WrongBytes(), Truncated(1), Truncated(-1), Reply(200, b"")])
+def test_wrong_content_is_not_stored(hostile: HostileServer, cache: Cache, project: Path, fault: Any) -> None:
+    path = one_source(project, offer(hostile, A))
+    hostile.always("*.wasm", fault)
+    with pytest.raises(DigestMismatchError) as caught:
+        pull_sources(cache, path)
+    assert caught.value.where.startswith(f"{path}, component web, source: {hostile.url}/")
+    assert caught.value.expected == sha256(A)
+    assert read_tree(cache.path) == {}
+
+
+def test_wrong_content_leaves_a_damaged_file_as_it_was(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    write_tree(cache.path, {f"wasm/{sha256(A)}": b"damaged"})
+    hostile.always("*.wasm", WrongBytes())
+    with pytest.raises(DigestMismatchError):
+        pull_sources(cache, one_source(project, offer(hostile, A)))
+    assert read_tree(cache.path) == {f"wasm/{sha256(A)}": b"damaged"}
+
+
+def test_content_that_breaks_off_is_taken_up(hostile: HostileServer, cache: Cache, project: Path) -> None:
+    hostile.on("*.wasm", Cut(0), Cut(1000), Cut(100, reset=True))
+    pull_sources(cache, one_source(project, offer(hostile, A)))
+    assert_same_tree(stored(A), cache.path)
+    assert len(hostile.requests_for("*.wasm")) == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(404, NotFoundError), (403, StatusError), (401, StatusError), (410, StatusError)]
+)
+def test_refusal_names_file_component_and_address(
+    hostile: HostileServer, cache: Cache, project: Path, status: int, kind: type[StatusError]
+) -> None:
+    path = one_source(project, offer(hostile, A))
+    hostile.always("*.wasm", error(status))
+    with pytest.raises(kind) as caught:
+        pull_sources(cache, path)
+    assert caught.value.status == status
+    assert caught.value.where == f"{path}, component web, source"
+    assert hostile.url in caught.value.expected
+    assert not cache.path.exists() or read_tree(cache.path) == {}
+
+
+def test_nobody_there_is_one_error(closed_port: int, cache: Cache, project: Path) -> None:
+    source = f'{{ url = "http://127.0.0.1:{closed_port}/a.wasm", digest = "{sha256(A)}" }}'
+    with pytest.raises(ConnectionFailedError, match="component web, source"):
+        pull_sources(cache, one_source(project, source))
+
+
+def test_redirects_are_followed(
+    hostile: HostileServer, start_hostile: Any, cache: Cache, project: Path
+) -> None:
+    other = start_hostile(host="127.0.0.2")
+    other.content("/there", A)
+    path = one_source(project, offer(hostile, A))
+    hostile.always("*.wasm", Redirect(f"{other.url}/there", 302))
+    pull_sources(cache, path)
+    assert_same_tree(stored(A), cache.path)
+
+
+def test_of_several_addresses_the_first_that_delivers_counts(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    first, second = offer(hostile, A, "/first.wasm"), offer(hostile, A, "/second.wasm")
+    path = write(project, "[component.a]", f"source = {first}", "[component.b]", f"source = {second}")
+    pull_sources(cache, path)
+    assert [request.path for request in hostile.requests] == ["/first.wasm"]
+    for file in cache.path.rglob("*sha256*"):
+        file.unlink()
+    hostile.always("/first.wasm", error(404))
+    pull_sources(cache, path)
+    assert_same_tree(stored(A), cache.path)
+    hostile.always("/second.wasm", WrongBytes())
+    next(cache.path.rglob("*sha256*")).unlink()
+    with pytest.raises(NotFoundError, match="component a"):
+        pull_sources(cache, path)
+
+
+def test_one_missing_source_fails_the_pull_and_keeps_what_is_whole(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    path = write(
+        project,
+        "[component.a]",
+        f"source = {offer(hostile, A)}",
+        "[component.b]",
+        f"source = {offer(hostile, B)}",
+    )
+    hostile.always(f"/{sha256(B)[7:15]}.wasm", error(404))
+    with pytest.raises(NotFoundError, match="component b"):
+        pull_sources(cache, path, jobs=1)
+    assert read_tree(cache.path) == stored(A)
+
+
+# Bad input -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        (f'{{ url = "u", digest = "{sha256(A).upper()}" }}', "component web, source, digest"),
+        (f'{{ url = "u", digest = "sha256:{sha256(A)[7:].upper()}" }}', "component web, source, digest"),
+        (f'{{ url = "u", digest = "{sha256(A)[7:]}" }}', "component web, source, digest"),
+        (f'{{ url = "u", sha256 = "{sha256(A)}" }}', "component web, source"),
+        ('{ package = "a:b", version = "^1" }', "component web, source"),
+        ('{ package = "A:b", version = "1.0.0" }', "component web, source, package"),
+        ("1", "component web, source"),
+    ],
+)
+def test_bad_input_names_file_component_and_key_before_anything_is_asked(
+    hostile: HostileServer, cache: Cache, project: Path, source: str, key: str
+) -> None:
+    path = write(
+        project, "[component.good]", f"source = {offer(hostile, A)}", "[component.web]", f"source = {source}"
+    )
+    for function in (plan_sources, pull_sources):
+        with pytest.raises(SpinManifestError) as caught:
+            function(cache, path)
+        assert caught.value.where == f"{path}, {key}"
+    assert hostile.requests == []
+    assert not cache.path.exists()
+
+
+@pytest.mark.parametrize("address", ["", "a.wasm", "ftp://127.0.0.1/a", "http:///a", "file:///etc/passwd"])
+def test_address_that_is_none_names_file_and_component(cache: Cache, project: Path, address: str) -> None:
+    path = one_source(project, f'{{ url = "{address}", digest = "{sha256(A)}" }}')
+    with pytest.raises(PackageError) as caught:
+        pull_sources(cache, path)
+    assert caught.value.where == f"{path}, component web, source"
+
+
+def test_no_project_is_one_error(cache: Cache, project: Path) -> None:
+    for path in (project, project / "spin.toml", project / "none"):
+        with pytest.raises(SpinManifestError, match=str(path)):
+            pull_sources(cache, path)
+    (project / ".spin").mkdir()
+    (project / ".spin" / "target-environments.lock").write_text("{}")
+    with pytest.raises(SpinManifestError, match="environment lock"):
+        pull_sources(cache, project)
+
+
+def test_package_that_is_not_found_names_file_and_component(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    hostile.serve(*PACKAGES)
+    source = "{ package = 'acme:tools', version = '9.0.0', registry = '%s' }" % hostile.name  # noqa: UP031
+    path = one_source(project, source)
+    for function in (plan_sources, pull_sources):
+        with pytest.raises(PackageError) as caught:
+            function(cache, path)
+        assert caught.value.where == f"{path}, component web, source: package acme:tools"
+        assert caught.value.expected == "a version that satisfies =9.0.0"
+    assert not cache.path.exists()
+
+
+def test_package_without_a_registry_and_broken_configuration(
+    cache: Cache, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = one_source(project, "{ package = 'acme:tools', version = '1.0.0' }")
+    with pytest.raises(PackageError, match="a registry for namespace 'acme'"):
+        pull_sources(cache, path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "wasm-pkg").mkdir()
+    (tmp_path / "wasm-pkg" / "config.toml").write_text("unknown = 1")
+    with pytest.raises(PackageConfigError, match="unknown"):
+        pull_sources(cache, path)
+
+
+def test_package_by_this_users_configuration(
+    hostile: HostileServer, cache: Cache, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.serve(tools("1.0.0", "pre/acme/tools"))
+    hostile.always(WELL_KNOWN, json_reply({"ociNamespacePrefix": "pre/"}))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "wasm-pkg").mkdir()
+    (tmp_path / "wasm-pkg" / "config.toml").write_text(f"namespace_registries.acme = '{hostile.name}'")
+    result = pull_sources(cache, one_source(project, "{ package = 'acme:tools', version = '1.0.0' }"))
+    assert result.sources[0].origin == f"{hostile.name}/pre/acme/tools:1.0.0"
+    assert_same_tree(stored(content(tools("1.0.0", "pre/acme/tools"))), cache.path)
+
+
+def test_full_disk_is_found_before_anything_is_fetched(
+    hostile: HostileServer, cache: Cache, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.serve(*PACKAGES)
+    monkeypatch.setattr(Cache, "free_bytes", lambda self: 100)
+    with pytest.raises(NoSpaceError):
+        pull_sources(cache, everything(project, hostile))
+    assert not cache.path.exists()
+
+
+def test_link_in_the_place_of_wasm_is_not_followed(
+    hostile: HostileServer, cache: Cache, project: Path, tmp_path: Path
+) -> None:
+    cache.path.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (cache.path / "wasm").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CacheWriteError):
+        pull_sources(cache, one_source(project, offer(hostile, A)))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+# Secrets and plain HTTP ----------------------------------------------------------------------------
+
+
+def test_user_in_an_address_is_sent_to_it_alone_and_shown_nowhere(
+    hostile: HostileServer, start_hostile: Any, cache: Cache, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = start_hostile(host="127.0.0.2")
+    other.content("/there", A)
+    url = f"http://me:s3cr%20et@{hostile.name}/a.wasm?key=s3cret"
+    path = one_source(project, f'{{ url = "{url}", digest = "{sha256(A)}" }}')
+    hostile.always("/a.wasm", Redirect(f"{other.url}/there"))
+    caplog.set_level("DEBUG")
+    result = pull_sources(cache, path)
+    assert hostile.authorizations == ["Basic " + base64.b64encode(b"me:s3cr et").decode()]
+    assert other.authorizations == []
+    assert result.sources[0].origin == f"http://{hostile.name}/a.wasm"
+    hostile.always("/a.wasm", error(404))
+    other.always("/there", error(403))
+    next(cache.path.rglob("*sha256*")).unlink()
+    with pytest.raises(SpinCacheError) as caught:
+        pull_sources(cache, path)
+    told = (str(result), repr(result), result._repr_html_(), str(caught.value), caplog.text)
+    assert not any("s3cr" in text for text in told)
+
+
+def test_plain_http_is_asked_as_written_but_not_with_a_password(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    source = '{{ url = "http://{}/a.wasm", digest = "{}" }}'
+    path = one_source(project, source.format("me:s3cret@registry.invalid", sha256(A)))
+    with pytest.raises(InsecureTransportError) as caught:
+        pull_sources(cache, path)
+    assert "s3cret" not in str(caught.value)
+    path = one_source(project, source.format("registry.invalid", sha256(A)))
+    with pytest.raises(InsecureTransportError):
+        pull_sources(cache, path, insecure=False)
+
+
+def test_caller_credentials_go_to_package_registries_only(
+    hostile: HostileServer, start_hostile: Any, cache: Cache, project: Path
+) -> None:
+    registry = start_hostile()
+    registry.serve(*PACKAGES)
+    header = "Basic " + base64.b64encode(b"ann:right").decode()
+    registry.require(header, 'Basic realm="test"')
+    path = write(
+        project,
+        "[component.a]",
+        f"source = {offer(hostile, A)}",
+        "[component.b]",
+        f"source = {{ package = 'acme:tools', version = '1.0.0', registry = '{registry.name}' }}",
+    )
+    pull_sources(cache, path, auth=("ann", "right"))
+    assert hostile.authorizations == []
+    assert set(registry.authorizations) == {header}
+
+
+def test_sources_over_tls(hostile_tls: HostileServer, cache: Cache, project: Path, ca_file: Path) -> None:
+    pull_sources(cache, one_source(project, offer(hostile_tls, A)), ca=ca_file)
+    assert_same_tree(stored(A), cache.path)
+    with pytest.raises(ConnectionFailedError, match="certificate"):
+        pull_sources(Cache(cache.path.parent / "second"), project)
+
+
+# Many at a time, stopping, telling -----------------------------------------------------------------
+
+
+def many(project: Path, server: HostileServer, count: int) -> Path:
+    lines = []
+    for number in range(count):
+        lines += [f"[component.c{number}]", f"source = {offer(server, wasm_module(f'many {number}', 2000))}"]
+    return write(project, *lines)
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(None, 16), (3, 3)])
+def test_at_most_so_many_at_a_time(
+    hostile: HostileServer, cache: Cache, project: Path, jobs: int | None, most: int
+) -> None:
+    path = many(project, hostile, 40)
+    hostile.always("*.wasm", Drip(500, 0.02))
+    pull_sources(cache, path, **({} if jobs is None else {"jobs": jobs}))  # type: ignore[arg-type]
+    assert 1 < hostile.most_concurrent <= most
+    assert len(read_tree(cache.path)) == 40
+
+
+def test_cancel_stops_a_stalled_pull_and_leaves_nothing(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    path = one_source(project, offer(hostile, A))
+    hostile.always("*.wasm", Stall(after=100))
+    cancel = threading.Event()
+    threading.Timer(0.5, cancel.set).start()
+    started = time.monotonic()
+    with pytest.raises(PullCancelled):
+        pull_sources(cache, path, cancel=cancel)
+    assert time.monotonic() - started < 5
+    assert read_tree(cache.path) == {}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("spincache")]
+
+
+def test_cancel_while_packages_are_looked_up(hostile: HostileServer, cache: Cache, project: Path) -> None:
+    hold, cancel = threading.Event(), threading.Event()
+    hostile.serve(*PACKAGES)
+    hostile.always(WELL_KNOWN, Hold(hold))
+    threading.Timer(0.3, cancel.set).start()
+    try:
+        with pytest.raises(PullCancelled):
+            pull_sources(cache, everything(project, hostile), cancel=cancel)
+    finally:
+        hold.set()
+    assert not cache.path.exists()
+
+
+def test_progress_adds_up_to_the_result(hostile: HostileServer, cache: Cache, project: Path) -> None:
+    hostile.serve(*PACKAGES)
+    write_tree(cache.path, stored(A))
+    events: list[ProgressEvent] = []
+    result = pull_sources(cache, everything(project, hostile), progress=events.append)
+    assert events[0].kind == "plan"
+    assert sum(event.count for event in events if event.kind == "bytes") == result.fetch_bytes
+    assert [event.digest for event in events if event.kind == "reused"] == [sha256(A)]
+    done = {event.digest: event.total for event in events if event.kind == "done"}
+    assert done == {source.digest: source.size for source in result.distinct() if not source.stored}
+
+
+def test_progress_prints_plain_lines(
+    hostile: HostileServer, cache: Cache, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pull_sources(cache, one_source(project, offer(hostile, A)), progress=True)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[-1] == f"fetched {sha256(A)} {len(A)} bytes"
+
+
+def test_result_shows_itself_without_letting_html_in(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    path = many(project, hostile, 15)
+    plan = plan_sources(cache, path)
+    assert str(plan) == f"{path}: 15 sources, 0 bytes stored, 0 bytes and 15 of unknown size to fetch"
+    assert "and 3 more" in plan._repr_html_()
+    result = pull_sources(cache, path)
+    assert str(result).startswith(
+        f"{path}: 15 sources, fetched {result.total_bytes} of {result.total_bytes} bytes in"
+    )
+    evil = replace(plan.sources[0], component="<script>", origin="<script>", digest="sha256:<script>")
+    assert "<script>" not in replace(plan, path="<script>", sources=(evil,))._repr_html_()
+
+
+def test_history_of_pulls_says_nothing_of_sources(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    hostile.serve(*PACKAGES)
+    pull_sources(cache, everything(project, hostile))
+    assert History().read() == ()
+
+
+# Who needs what ------------------------------------------------------------------------------------
+
+
+def test_project_digests_reads_both_files(hostile: HostileServer, project: Path) -> None:
+    path = write(project, "[component.a]", f"source = {offer(hostile, A)}")
+    (project / ".spin").mkdir()
+    lock = {"spinframework.dev": {"package": {"a:b@1.0.0": sha256(A), "a:c@1.0.0": sha256(B)}}}
+    (project / ".spin" / "target-environments.lock").write_text(json.dumps(lock))
+    for given in (path, project):
+        assert {str(digest): by for digest, by in project_digests(given).items()} == {
+            sha256(A): "spin.toml",
+            sha256(B): "environment lock",
+        }
+
+
+@pytest.mark.parametrize("file", ["spin.toml", ".spin/target-environments.lock"])
+def test_project_digests_refuses_what_it_cannot_read_whole(project: Path, file: str) -> None:
+    write(project)
+    (project / ".spin").mkdir()
+    (project / ".spin" / "target-environments.lock").write_text("{}")
+    assert project_digests(project) == {}
+    bad = "component.a.source = 1" if file == "spin.toml" else '{"a": 1}'
+    with (project / file).open("w") as opened:
+        opened.write(f"spin_manifest_version = 2\n{bad}" if file == "spin.toml" else bad)
+    with pytest.raises(SpinManifestError):
+        project_digests(project)
+
+
+def test_frames_know_what_a_project_keeps_alive(hostile: HostileServer, cache: Cache, project: Path) -> None:
+    hostile.serve(*PACKAGES)
+    path = everything(project, hostile)
+    pull_sources(cache, path)
+    write_tree(cache.path, {"wasm/" + sha256(b"idle"): b"idle"})
+    uses = sc.frames.uses(cache, projects=[path])
+    needed = {sha256(data) for data in (A, B, C, D, E, F, *map(content, PACKAGES))}
+    assert set(uses["digest"]) == needed
+    assert set(uses["user"]) == {str(path)}
+    assert set(uses["via"]) == {"spin.toml"}
+    rows_of = sc.analysis.breakdown(sc.analysis.load(cache, projects=[path])).set_index("kind")
+    assert rows_of.loc["unreferenced", "stored_bytes"] == len(b"idle")
+    assert rows_of.loc["projects", "stored_bytes"] == uses["stored_bytes"].sum()
+    assert {str(digest) for digest in project_digests(path)} == needed
+
+
+def test_packages_are_unknown_until_they_were_looked_up_here(
+    hostile: HostileServer, cache: Cache, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.serve(*PACKAGES)
+    path = one_source(
+        project, f"{{ package = 'acme:tools', version = '1.0.0', registry = '{hostile.name}' }}"
+    )
+    monkeypatch.setenv("SPINCACHE_HISTORY", "off")
+    pull_sources(cache, path)
+    assert sc.frames.uses(cache, projects=[path]).empty
+    monkeypatch.delenv("SPINCACHE_HISTORY")
+    pull_sources(cache, path)
+    assert list(sc.frames.uses(cache, projects=[path])["digest"]) == [sha256(content(PACKAGES[0]))]
+    assert len(PackageLog().known()) == 1
+
+
+def test_prune_with_the_project_leaves_its_sources(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
+    hostile.serve(*PACKAGES)
+    path = everything(project, hostile)
+    pull_sources(cache, path)
+    old = time.time() - 10 * 86400
+    for file in cache.path.rglob("*sha256*"):
+        os.utime(file, (old, old))
+    before = read_tree(cache.path)
+    assert sc.plan_prune(cache, projects=[path]).freed_bytes == 0
+    assert sc.plan_prune(cache).freed_bytes == sum(map(len, before.values()))
+
+
+def test_one_frame_over_the_default_cache_and_the_one_of_cache_dir(
+    hostile: HostileServer, tmp_path: Path, project: Path
+) -> None:
+    """``spin registry push`` loads sources into the default cache, whatever --cache-dir says."""
+    from tests.support.artifacts import new_style
+
+    app = new_style()
+    hostile.serve(app)
+    default, own = Cache(), Cache(tmp_path / "own")
+    reference = f"{hostile.name}/{app.repository}:{app.tag}"
+    sc.pull(own, reference)
+    path = one_source(project, offer(hostile, A))
+    pull_sources(default, path)
+    uses = sc.frames.uses([default, own], projects=[path])
+    assert uses.columns[0] == "cache"
+    of_project = uses[uses["user"] == str(path)]
+    assert list(zip(of_project["cache"], of_project["digest"], strict=True)) == [
+        (str(default.path), sha256(A))
+    ]
+    of_app = uses[uses["user"] == reference]
+    assert set(of_app["cache"]) == {str(own.path)}
+    assert len(of_app) > 1
+    blobs = sc.frames.blobs([default, own], projects=[path])
+    assert set(blobs["standing"]) == {"referenced"}
+    assert set(blobs["cache"]) == {str(default.path), str(own.path)}
+
+
+# Real registries -----------------------------------------------------------------------------------
+
+
+@pytest.mark.registry
+@pytest.mark.parametrize("kind", ["plain_registry", "basic_registry", "token_registry"])
+def test_packages_from_docker_registry(
+    request: pytest.FixtureRequest, kind: str, cache: Cache, project: Path
+) -> None:
+    registry: RegistryServer = request.getfixturevalue(kind)
+    registry.push(*PACKAGES)
+    path = write(
+        project,
+        "[component.web]",
+        f"source = {{ package = 'acme:tools', version = '1.0.0', registry = '{registry.name}' }}",
+        f"dependencies = {{ 'acme:tools' = {{ version = '>=1.1, <2', registry = '{registry.name}' }} }}",
+    )
+    auth = ("reader", "pass:word") if registry.users else None
+    result = pull_sources(cache, path, auth=auth)
+    assert [source.version for source in result.sources] == ["1.0.0", "1.2.0"]
+    assert_same_tree(stored(content(PACKAGES[0]), content(PACKAGES[1])), cache.path)

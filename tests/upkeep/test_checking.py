@@ -1,0 +1,473 @@
+"""Checking a cache: hand-damaged caches in, rows out; what is no fault stays silent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.core.cache import Cache, Problem
+from spincache_nb.core.progress import ProgressEvent
+from spincache_nb.errors import PullCancelled, SpinManifestError
+from spincache_nb.upkeep import check_cache, checking, hashing, is_damage
+from spincache_nb.upkeep.binaries import is_interface, is_whole_binary
+from tests.support import caches
+from tests.support.artifact import sha256, sha512, wasm_module
+from tests.support.caches import INDEX, PAGES, WEB, archive_mode, blob, pulled, sha512_app, web
+from tests.support.trees import read_tree, union, write_tree
+from tests.upkeep.worlds import laid_out
+
+V1 = "ghcr.io/org/web:v1"
+FLIPPED = INDEX[:-1] + bytes([INDEX[-1] ^ 1])
+CODE = b"\x01\x04\x01\x60\0\0" + b"\x03\x02\x01\0" + b"\x0a\x04\x01\x02\0\x0b"  # one function, empty
+COMPONENT = b"\0asm\x0d\0\x01\0" + b"\x01" + bytes([8 + len(CODE)]) + b"\0asm\x01\0\0\0" + CODE
+SPIN_TOML = 'spin_manifest_version = 2\n[application]\nname = "gate"\n'
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def rows(problems: tuple[Problem, ...]) -> list[tuple[str, str, str | None]]:
+    for problem in problems:
+        assert problem.detail
+        assert problem.remedy
+    return [(problem.path, problem.kind, problem.reference) for problem in problems]
+
+
+def checked(tmp_path: Path, tree: Mapping[str, bytes]) -> list[tuple[str, str, str | None]]:
+    return rows(check_cache(laid_out(tmp_path, tree)))
+
+
+def damage(tmp_path: Path, tree: Mapping[str, bytes]) -> list[str]:
+    return [path for path, kind, reference in checked(tmp_path, tree) if is_damage(kind, reference)]
+
+
+# What is no fault -------------------------------------------------------------------------------
+
+SOUND = {
+    "nothing": {},
+    "v0.8": pulled(caches.spin_0_8()),
+    "v1.5": pulled(caches.spin_1_5()),
+    "v2.0": pulled(caches.spin_2_0()),
+    "web": pulled(web()),
+    "archive": pulled(archive_mode()),
+    "archive with unnamed members": pulled(caches.unnamed_members()),
+    "package": pulled(caches.wkg_package()),
+    "sha512": pulled(sha512_app()),
+    "nested tags": caches.nested(),
+    "back slashes": caches.back_slashes(),
+    "digest pull over latest": caches.digest_pull_over_latest()[0],
+    "Windows names": pulled(web(), naming="windows"),
+    "unreferenced": {blob("data", b"stray"): b"stray"},
+    "the digest of nothing": {blob("data", b""): b""},
+}
+
+
+@pytest.mark.parametrize("name", sorted(SOUND))
+def test_check_cache_finds_no_fault_with_what_spin_leaves(tmp_path: Path, name: str) -> None:
+    assert checked(tmp_path, SOUND[name]) == []
+
+
+def test_check_cache_of_no_cache_makes_none(tmp_path: Path) -> None:
+    assert check_cache(Cache(tmp_path / "none")) == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_cache_changes_nothing(tmp_path: Path) -> None:
+    tree = {**pulled(web()), blob("data", INDEX): FLIPPED}
+    cache = laid_out(tmp_path, tree)
+    check_cache(cache)
+    assert read_tree(cache.path) == tree
+
+
+HARMLESS = {
+    "a name of an old Spin": ({caches.bare_hex_name(b"old"): b"old"}, "name of an old Spin"),
+    "a killed download": ({caches.temporary_name(): b"half"}, "temporary file"),
+    "a target environment": (caches.environment_blob(), "content of another digest"),
+    "a foreign file": ({"letter.txt": b"mine"}, "foreign"),
+    "a stray name": ({"wasm/sha256": b""}, "misnamed file"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(HARMLESS))
+def test_check_cache_lists_what_is_untidy_but_no_damage(tmp_path: Path, name: str) -> None:
+    tree, kind = HARMLESS[name]
+    ((path, found, reference),) = checked(tmp_path, tree)
+    assert (path, found, reference) == (next(iter(tree)), kind, None)
+    assert not is_damage(found)
+
+
+def lock(folder: Path, origin: str, digest: str) -> Path:
+    """Write a project that builds for a target environment."""
+    project = folder / "project"
+    (project / ".spin").mkdir(parents=True)
+    (project / "spin.toml").write_text(SPIN_TOML)
+    document = {origin: {"package": {"spin:up@4.1.0": digest}}}
+    (project / ".spin" / "target-environments.lock").write_text(json.dumps(document))
+    return project
+
+
+@pytest.mark.parametrize("content", [caches.INTERFACES, WEB])
+def test_check_cache_knows_from_an_environment_lock_what_a_manifests_digest_names(
+    tmp_path: Path, content: bytes
+) -> None:
+    digest = caches.environment().digest
+    cache = laid_out(tmp_path, {f"wasm/{digest}": content})
+    by_reference = lock(tmp_path, "ghcr.io/spin/up:4.1.0", digest)
+    assert check_cache(cache, projects=[by_reference]) == ()
+
+
+def test_check_cache_finds_a_truncated_blob_of_an_environment(tmp_path: Path) -> None:
+    digest = caches.environment().digest
+    cache = laid_out(tmp_path, {f"wasm/{digest}": caches.INTERFACES[:-1]})
+    project = lock(tmp_path, "ghcr.io/spin/up:4.1.0", digest)
+    (row,) = check_cache(cache, projects=[project])
+    assert row.kind == "damaged blob"
+
+
+def test_check_cache_knows_from_a_cached_manifest_what_its_digest_names(tmp_path: Path) -> None:
+    artifact = caches.environment()
+    place = caches.folder(artifact)
+    tree = {f"{place}/manifest.json": artifact.manifest, f"{place}/config.json": b"{}"}
+    tree |= {blob("wasm", caches.INTERFACES): caches.INTERFACES} | caches.environment_blob()
+    assert check_cache(laid_out(tmp_path, tree)) == ()
+    wrong = {f"wasm/{artifact.digest}": flipped(WEB)}
+    assert checked(tmp_path / "again", {**tree, **wrong}) == [(*wrong, "damaged blob", None)]
+
+
+# What is damage ---------------------------------------------------------------------------------
+
+
+def test_check_cache_finds_a_flipped_bit_in_an_asset(tmp_path: Path) -> None:
+    (problem,) = check_cache(laid_out(tmp_path, {**pulled(web()), blob("data", INDEX): FLIPPED}))
+    assert rows((problem,)) == [(blob("data", INDEX), "damaged blob", V1)]
+    assert sha256(FLIPPED) in problem.detail
+    assert "300 bytes" in problem.detail
+    assert "repair" in problem.remedy
+
+
+DAMAGED = {
+    "a truncated layer": (caches.truncated_blob(), [(blob("data", INDEX), "damaged blob", V1)]),
+    "an empty layer": (caches.empty_blob(), [(blob("wasm", WEB), "damaged blob", V1)]),
+    "missing layers": (
+        caches.lost_layers(),
+        [(blob("data", INDEX), "missing blob", V1), (blob("wasm", WEB), "missing blob", V1)],
+    ),
+    "a missing member": (
+        caches.members_missing("page-1.html"),
+        [(blob("data", PAGES["page-1.html"]), "missing archive member", "ghcr.io/org/site:v1")],
+    ),
+    "a damaged member": (
+        {**pulled(archive_mode()), blob("data", PAGES["page-2.html"]): b"x" * 202},
+        [(blob("data", PAGES["page-2.html"]), "damaged blob", "ghcr.io/org/site:v1")],
+    ),
+    "a damaged sha512 layer": (
+        {**pulled(sha512_app()), f"data/{sha512(INDEX)}": FLIPPED},
+        [(f"data/{sha512(INDEX)}", "damaged blob", "ghcr.io/org/long:v1")],
+    ),
+    "a damaged name of an old Spin": (
+        {caches.bare_hex_name(b"old"): b"other"},
+        [
+            (caches.bare_hex_name(b"old"), "damaged blob", None),
+            (caches.bare_hex_name(b"old"), "name of an old Spin", None),
+        ],
+    ),
+    "a damaged asset that nobody needs": (
+        {blob("data", b"stray"): b"strap"},
+        [(blob("data", b"stray"), "damaged blob", None)],
+    ),
+    "a flipped bit in a module that nobody needs": (
+        {blob("wasm", WEB): flipped(WEB)},
+        [(blob("wasm", WEB), "damaged blob", None)],
+    ),
+    "a flipped bit in a component that nobody needs": (
+        {blob("wasm", COMPONENT): flipped(COMPONENT)},
+        [(blob("wasm", COMPONENT), "damaged blob", None)],
+    ),
+    "interfaces under the name of an old Spin": (
+        {caches.bare_hex_name(b"old"): caches.INTERFACES},
+        [
+            (caches.bare_hex_name(b"old"), "damaged blob", None),
+            (caches.bare_hex_name(b"old"), "name of an old Spin", None),
+        ],
+    ),
+    "interfaces in data": (
+        {blob("data", b"old"): caches.INTERFACES},
+        [(blob("data", b"old"), "damaged blob", None)],
+    ),
+    "a truncated module that nobody needs": (
+        {blob("wasm", WEB): WEB[:-40]},
+        [(blob("wasm", WEB), "damaged blob", None)],
+    ),
+    "a stale locked app": (
+        caches.two_versions(),
+        [("manifests/ghcr.io/org/web/v1/config.json", "stale locked app", V1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(DAMAGED))
+def test_check_cache_finds_damage(tmp_path: Path, name: str) -> None:
+    tree, expected = DAMAGED[name]
+    assert checked(tmp_path, tree) == expected
+    harmless = {"name of an old Spin"}
+    assert damage(tmp_path / "again", tree) == [path for path, kind, _ in expected if kind not in harmless]
+
+
+def test_check_cache_finds_a_damaged_archive_once(tmp_path: Path) -> None:
+    archive = caches.archive_layer()
+    tree = {**pulled(archive_mode()), blob("data", archive): archive[:30] + b"!" + archive[31:]}
+    assert checked(tmp_path, {**tree, blob("data", b"stray"): b"stray"}) == [
+        (blob("data", archive), "damaged blob", "ghcr.io/org/site:v1")
+    ]
+
+
+def test_check_cache_says_how_many_apps_share_a_damaged_blob(tmp_path: Path) -> None:
+    tree = union(
+        pulled(web()), pulled(web(tag="v2", version="2.0.0")), pulled(web(tag="v3", version="3.0.0"))
+    )
+    (problem,) = check_cache(laid_out(tmp_path, {**tree, blob("data", INDEX): FLIPPED}))
+    assert problem.reference == V1
+    assert "it concerns 2 more apps" in problem.detail
+
+
+def test_check_cache_calls_a_source_of_a_project_damaged(tmp_path: Path) -> None:
+    """A blob that a spin.toml names by URL and digest has no app; Spin fetches it again once it is gone."""
+    cache = laid_out(tmp_path, {blob("wasm", WEB): WEB[:-1]})
+    digest = sha256(WEB)
+    text = f'source = {{ url = "https://example.com/w", digest = "{digest}" }}'
+    toml = f'spin_manifest_version = 2\n[application]\nname = "p"\n[component.web]\n{text}\n'
+    project = write_tree(tmp_path / "project", {"spin.toml": toml.encode()})
+    (problem,) = check_cache(cache, projects=[project])
+    assert (problem.path, problem.kind, problem.reference) == (blob("wasm", WEB), "damaged blob", None)
+    assert str(project) in problem.remedy
+
+
+def test_check_cache_refuses_a_project_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SpinManifestError):
+        check_cache(laid_out(tmp_path, {}), projects=[tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+def test_check_cache_knows_every_algorithm(tmp_path: Path, algorithm: str) -> None:
+    name = f"data/{algorithm}:{hashlib.new(algorithm, b'content').hexdigest()}"
+    assert checked(tmp_path / "good", {name: b"content"}) == []
+    assert checked(tmp_path / "bad", {name: b"c0ntent"}) == [(name, "damaged blob", None)]
+
+
+# Live writers -----------------------------------------------------------------------------------
+
+
+def between(monkeypatch: pytest.MonkeyPatch, write: Callable[[int], None]) -> None:
+    """Do something after each time that files were hashed."""
+    original = hashing.hash_blobs
+    count = []
+
+    def hash_blobs(*arguments: object, **options: object) -> object:
+        found = original(*arguments, **options)  # type: ignore[arg-type]
+        count.append(found)
+        write(len(count))
+        return found
+
+    monkeypatch.setattr(checking, "hash_blobs", hash_blobs)
+
+
+def test_check_cache_believes_a_blob_that_was_just_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = laid_out(tmp_path, {blob("data", b"content"): b"cont"})
+    between(monkeypatch, lambda count: write(cache.path / blob("data", b"content"), b"content"))
+    assert check_cache(cache) == ()
+
+
+def test_check_cache_waits_for_the_second_document_of_a_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = pulled(web())
+    (name,) = (path for path in tree if path.endswith("manifest.json"))
+    cache = laid_out(tmp_path, {path: content for path, content in tree.items() if path != name}, age=0)
+    original = checking._pause
+
+    def write_then_pause(cancel: threading.Event | None) -> None:
+        write(cache.path / name, tree[name])
+        original(cancel)
+
+    monkeypatch.setattr(checking, "_pause", write_then_pause)
+    assert check_cache(cache) == ()
+    monkeypatch.setattr(checking, "_pause", original)
+    (cache.path / name).unlink()
+    assert [row.kind for row in check_cache(cache) if is_damage(row.kind)] == ["missing manifest"]
+
+
+def test_check_cache_says_that_a_blob_keeps_changing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "_PAUSE_SECONDS", 0.01)
+    cache = laid_out(tmp_path, {blob("data", b"content"): b""})
+    between(monkeypatch, lambda count: write(cache.path / blob("data", b"content"), b"c" * count))
+    problems = check_cache(cache)
+    assert (blob("data", b"content"), "file being written", None) in rows(problems)
+    assert not is_damage("file being written")
+
+
+def test_check_cache_forgets_a_damaged_blob_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = laid_out(tmp_path, {blob("data", b"content"): b"other"})
+    between(monkeypatch, lambda count: (cache.path / blob("data", b"content")).unlink(missing_ok=True))
+    assert check_cache(cache) == ()
+
+
+def test_check_cache_waits_for_a_slow_writer(tmp_path: Path) -> None:
+    """A writer that streams onto the final name, as Spin does for registry packages."""
+    content = os.urandom(1 << 20)
+    cache = laid_out(tmp_path, {blob("wasm", content): content[:1000]})
+    path = cache.path / blob("wasm", content)
+
+    begun = threading.Event()
+
+    def stream() -> None:
+        with path.open("wb") as file:
+            for start in range(0, len(content), 1 << 17):
+                file.write(content[start : start + (1 << 17)])
+                file.flush()
+                begun.set()
+                time.sleep(0.02)
+
+    writer = threading.Thread(target=stream)
+    writer.start()
+    assert begun.wait(10)
+    problems = rows(check_cache(cache))
+    writer.join()
+    assert [row for row in problems if is_damage(row[1])] == []
+    assert check_cache(cache) == ()
+
+
+def write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+# Progress and cancel ----------------------------------------------------------------------------
+
+
+def test_check_cache_tells_every_byte(tmp_path: Path) -> None:
+    contents = [os.urandom(size) for size in (0, 1, 5 << 20, 9 << 20)]
+    cache = laid_out(tmp_path, {blob("data", content): content for content in contents})
+    events: list[ProgressEvent] = []
+    check_cache(cache, progress=events.append)
+    total = sum(map(len, contents))
+    assert [event.total for event in events if event.kind == "plan"] == [total]
+    assert sum(event.count for event in events if event.kind == "bytes") == total
+    assert {event.digest for event in events if event.count} == {
+        sha256(content) for content in contents if content
+    }
+
+
+def test_check_cache_shows_plain_lines_where_nobody_looks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_cache(laid_out(tmp_path, {blob("data", b"content"): b"content"}), progress=True)
+    assert capsys.readouterr().err == "to check: 7 bytes\n"
+
+
+def test_check_cache_stops_when_it_is_cancelled(tmp_path: Path) -> None:
+    content = os.urandom(32 << 20)
+    cache = laid_out(tmp_path, {blob("data", content): content})
+    cancel = threading.Event()
+    told: list[int] = []
+
+    def stop(event: ProgressEvent) -> None:
+        told.append(event.count)
+        if event.kind == "bytes":
+            cancel.set()
+
+    with pytest.raises(PullCancelled):
+        check_cache(cache, progress=stop, cancel=cancel)
+    assert sum(told) < len(content)
+
+
+def test_check_cache_hashes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [os.urandom(1000 + number) for number in range(8)]
+    cache = laid_out(tmp_path, {blob("data", content): content for content in contents})
+    together = threading.Barrier(4, timeout=20)
+
+    def told(event: ProgressEvent) -> None:
+        del event
+
+    original = hashing._hash
+
+    def hash_one(*arguments: object) -> object:
+        together.wait()
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hashing, "_hash", hash_one)
+    assert check_cache(cache, jobs=4, progress=told) == ()
+
+
+# Whole binaries ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "whole"),
+    [
+        (wasm_module("m", 100), True),
+        (wasm_module("m", 100)[:-1], False),
+        (wasm_module("m", 100) + b"\0", False),
+        (b"\0asm\x0d\0\x01\0" + b"\x07\x02ab" + b"\x0c\x00", True),
+        (b"\0asm\x0d\0\x01\0" + b"\x0d\x00", False),
+        (b"\0asm\x01\0\0\0", True),
+        (b"\0asm\x02\0\0\0", False),
+        (b"\0asm\x01\0\0\0" + b"\x00\x80\x80\x80\x80\x80", False),
+        (b"(module)", False),
+        (b"", False),
+    ],
+)
+def test_is_whole_binary(tmp_path: Path, content: bytes, whole: bool) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert is_whole_binary(tmp_path / "file") is whole
+
+
+NESTED = b"\0asm\x0d\0\x01\0" + b"\x04" + bytes([len(COMPONENT)]) + COMPONENT
+
+
+@pytest.mark.parametrize(
+    ("content", "holds"),
+    [
+        (caches.INTERFACES, True),
+        (b"\0asm\x0d\0\x01\0", True),
+        (b"\0asm\x0d\0\x01\0" + b"\x0a\x00", True),  # 10 is an import here, not code
+        (COMPONENT, False),
+        (NESTED, False),
+        (WEB, False),
+        (b"\0asm\x01\0\0\0", False),
+        (caches.INTERFACES[:-1], False),
+        (caches.INTERFACES + b"\0", False),
+        (b"\0asm\x0d\0\x01\0" + b"\x01\x04abcd", False),
+        (b"\0asm\x0d\0\x01\0" + b"\x01\x00", False),
+        (b"", False),
+    ],
+)
+def test_is_interface(tmp_path: Path, content: bytes, holds: bool) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert is_interface(tmp_path / "file") is holds
+
+
+def test_is_interface_is_not_lost_in_depths(tmp_path: Path) -> None:
+    content = b"\0asm\x0d\0\x01\0"
+    while len(content) < 100_000:
+        size = bytes([len(content) & 127 | 128, len(content) >> 7 & 127 | 128, len(content) >> 14])
+        content = b"\0asm\x0d\0\x01\0" + b"\x04" + size + content
+    (tmp_path / "file").write_bytes(content)
+    assert is_interface(tmp_path / "file")
+
+
+def test_is_whole_binary_is_false_for_what_cannot_be_read(tmp_path: Path) -> None:
+    assert not is_interface(tmp_path / "nothing")
+    assert not is_whole_binary(tmp_path / "nothing")
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    assert not is_whole_binary(tmp_path / "link")

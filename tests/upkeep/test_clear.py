@@ -1,0 +1,280 @@
+"""Clearing the whole directory: renamed first, and never anything that is not a cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.core.cache import Cache
+from spincache_nb.errors import CacheError, NotACacheError
+from spincache_nb.upkeep import plan_clear, plan_prune, plan_remove
+from tests.support.caches import archive_mode, bare_hex_name, blob, pulled, temporary_name, web
+from tests.support.trees import read_tree, union, write_tree
+from tests.upkeep.worlds import disk_bytes, execute_exactly, laid_out, left
+
+TREE = union(pulled(web()), pulled(archive_mode()))
+
+
+def test_plan_clear_takes_everything(tmp_path: Path) -> None:
+    extras = {temporary_name(): b"half", bare_hex_name(b"x"): b"x", "wasm/sha256": b""}
+    cache = laid_out(tmp_path, union(TREE, extras))
+    plan = plan_clear(cache)
+    assert plan.freed_bytes == disk_bytes(cache)
+    assert [item.path for item in plan.items] == ["manifests", "wasm", "data", "."]
+    assert "2 apps" in plan.notes[0]
+    assert "the one operation on the cache that Spin documents" in str(plan)
+    result = execute_exactly(plan)
+    assert result.freed_bytes == plan.freed_bytes
+    assert not cache.path.exists()
+    assert list(cache.path.parent.iterdir()) == []
+
+
+def test_plan_clear_of_no_cache_is_empty(tmp_path: Path) -> None:
+    plan = plan_clear(Cache(tmp_path / "none"))
+    assert plan.items == ()
+    assert plan.execute().removed == ()
+    assert not (tmp_path / "none").exists()
+
+
+def test_plan_clear_touches_nothing(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, TREE)
+    plan_clear(cache)
+    assert read_tree(cache.path) == TREE
+
+
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "Thumbs.db", "desktop.ini", "wasm/.DS_Store", "manifests/.DS_Store"]
+)
+def test_plan_clear_takes_what_systems_leave_in_any_folder(tmp_path: Path, name: str) -> None:
+    cache = laid_out(tmp_path, {**TREE, name: b"finder"})
+    execute_exactly(plan_clear(cache))
+    assert not cache.path.exists()
+
+
+def test_plan_clear_takes_an_empty_lost_and_found(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, TREE)
+    (cache.path / "lost+found").mkdir()
+    execute_exactly(plan_clear(cache))
+    assert not cache.path.exists()
+
+
+# What is refused --------------------------------------------------------------------------------
+
+
+def refusals(cache: Cache) -> NotACacheError:
+    """Try all three removals; each must refuse with the same error."""
+    caught = []
+    for plan in (plan_clear, plan_prune, lambda cache: plan_remove(cache, "ghcr.io/org/web:v1")):
+        with pytest.raises(NotACacheError) as refused:
+            plan(cache)
+        caught.append(str(refused.value))
+    assert len(set(caught)) == 1
+    assert "nothing was touched" in caught[0]
+    return refused.value
+
+
+@pytest.mark.parametrize("name", ["photos/holiday.jpg", "letter.txt", "docker/registry/v2/x"])
+def test_removals_refuse_a_directory_with_foreign_files(tmp_path: Path, name: str) -> None:
+    cache = laid_out(tmp_path, {**TREE, name: b"mine"})
+    assert name.partition("/")[0] in refusals(cache).found
+    assert read_tree(cache.path) == {**TREE, name: b"mine"}
+
+
+@pytest.mark.parametrize("name", ["wasm/notes.txt", "data/folder/file", "manifests/ghcr.io/notes.txt"])
+def test_plan_clear_refuses_foreign_files_deep_inside(tmp_path: Path, name: str) -> None:
+    cache = laid_out(tmp_path, {**TREE, name: b"mine"})
+    with pytest.raises(NotACacheError) as refused:
+        plan_clear(cache)
+    assert name.split("/")[1] in refused.value.found
+    assert read_tree(cache.path) == {**TREE, name: b"mine"}
+
+
+def test_removals_refuse_a_registry_that_is_a_link(tmp_path: Path) -> None:
+    target = write_tree(tmp_path / "target", TREE)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "registry").symlink_to(target)
+    error = refusals(Cache(tmp_path / "cache"))
+    assert "link" in error.found
+    assert read_tree(target) == TREE
+
+
+@pytest.mark.parametrize("part", ["wasm", "data", "manifests"])
+def test_removals_refuse_a_link_in_a_folders_place(tmp_path: Path, part: str) -> None:
+    cache = laid_out(tmp_path, TREE)
+    (cache.path / part).rename(tmp_path / "target")
+    before = read_tree(tmp_path / "target")
+    (cache.path / part).symlink_to(tmp_path / "target")
+    assert "link" in refusals(cache).found
+    assert read_tree(tmp_path / "target") == before
+
+
+def test_removals_refuse_a_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = laid_out(tmp_path, TREE)
+    for home in (cache.path, cache.path / "manifests" / "ghcr.io"):
+        monkeypatch.setenv("HOME", str(home))
+        assert "home" in refusals(cache).found
+
+
+@pytest.mark.parametrize("path", ["/", "/usr", "~"])
+def test_removals_refuse_paths_that_are_no_registry(path: str) -> None:
+    cache = Cache("/nonexistent")
+    cache.path = Path(path).expanduser()
+    refusals(cache)
+
+
+def test_removals_refuse_a_file(tmp_path: Path) -> None:
+    (tmp_path / "registry").write_bytes(b"a file")
+    refusals(Cache(tmp_path))
+    assert (tmp_path / "registry").read_bytes() == b"a file"
+
+
+def test_execute_refuses_what_came_after_the_plan(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, TREE)
+    plan = plan_clear(cache)
+    (cache.path / "wasm" / "mine.txt").write_bytes(b"mine")
+    with pytest.raises(NotACacheError):
+        plan.execute()
+    assert read_tree(cache.path) == {**TREE, "wasm/mine.txt": b"mine"}
+
+
+def test_execute_refuses_another_directory_in_its_place(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, TREE)
+    plan = plan_clear(cache)
+    cache.path.rename(tmp_path / "kept")
+    write_tree(cache.path, pulled(web()))
+    with pytest.raises(CacheError) as caught:
+        plan.execute()
+    assert caught.value.found == "another"
+    assert read_tree(cache.path) == pulled(web())
+    assert read_tree(tmp_path / "kept") == TREE
+
+
+def test_execute_never_follows_links_inside(tmp_path: Path) -> None:
+    victim = write_tree(tmp_path / "victim", {"a/b": b"precious", "c": b"precious, too"})
+    cache = laid_out(tmp_path, TREE)
+    (cache.path / "manifests" / "ghcr.io" / "evil").symlink_to(victim)
+    (cache.path / "wasm" / f"sha256:{'0' * 64}").symlink_to(victim / "c")
+    plan_clear(cache).execute()
+    assert not cache.path.exists()
+    assert read_tree(victim) == {"a/b": b"precious", "c": b"precious, too"}
+
+
+# How it goes ------------------------------------------------------------------------------------
+
+
+def test_execute_leaves_no_moment_with_half_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = laid_out(tmp_path, TREE)
+    seen = []
+    unlink = os.unlink
+
+    def watched(name: str, *, dir_fd: int | None = None) -> None:
+        seen.append(cache.path.exists())
+        unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", watched)
+    plan_clear(cache).execute()
+    assert set(seen) == {False}
+    assert len(seen) == len(TREE)
+
+
+def test_execute_removes_manifests_first_where_it_cannot_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = laid_out(tmp_path, {**TREE, ".DS_Store": b"finder"})
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    removed = []
+    unlink = os.unlink
+
+    def watched(name: str, *, dir_fd: int | None = None) -> None:
+        removed.append(Path(f"/proc/self/fd/{dir_fd}").readlink() / name)
+        unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", watched)
+    result = plan_clear(cache).execute()
+    order = [path.relative_to(cache.path).parts[0] for path in removed]
+    assert order == sorted(order, key=["manifests", "wasm", "data"].index)
+    documents = [path.name for path in removed if path.name.endswith(".json")]
+    assert documents == ["manifest.json", "config.json"] * 2
+    assert left(cache) == {".DS_Store"}
+    assert result.freed_bytes == sum(len(data) for data in TREE.values())
+    assert [skipped.item.path for skipped in result.skipped] == ["."]
+
+
+def test_plan_clear_takes_what_a_killed_clear_left(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, TREE)
+    code = f"""
+        import os
+        from spincache_nb.core.cache import Cache
+        from spincache_nb.upkeep import plan_clear
+        plan = plan_clear(Cache({str(cache.path.parent)!r}))
+        count = 0
+        unlink = os.unlink
+        def dying(name, *, dir_fd=None):
+            global count
+            count += 1
+            if count == 5:
+                os.kill(os.getpid(), 9)
+            unlink(name, dir_fd=dir_fd)
+        os.unlink = dying
+        plan.execute()
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    assert run.returncode == -9
+    assert not cache.path.exists()
+    (leftover,) = cache.path.parent.iterdir()
+    size = sum(path.lstat().st_size for path in leftover.rglob("*") if path.is_file())
+    plan = plan_clear(cache)
+    assert [(item.path, item.what, item.stored_bytes) for item in plan.items] == [
+        (f"../{leftover.name}", "leftover", size)
+    ]
+    plan.execute()
+    assert list(cache.path.parent.iterdir()) == []
+
+
+def test_plan_clear_leaves_alone_what_only_looks_like_a_leftover(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, TREE)
+    name = f".spincache-registry-1-{'0' * 16}"
+    write_tree(cache.path.parent / name, {"mine.txt": b"mine"})
+    (cache.path.parent / f".spincache-registry-2-{'0' * 16}").symlink_to(tmp_path)
+    execute_exactly(plan_clear(cache))
+    assert (cache.path.parent / name / "mine.txt").read_bytes() == b"mine"
+
+
+def test_plan_clear_refuses_a_foreign_folder_even_if_it_is_empty(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, {blob("data", b"one"): b"one"})
+    (cache.path / "empty").mkdir()
+    with pytest.raises(NotACacheError):
+        plan_clear(cache)
+
+
+@pytest.fixture
+def mount_point(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own in the place of ``registry``; only root can make one."""
+    point = tmp_path / "cache" / "registry"
+    point.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(point)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this user cannot mount a file system")
+    yield point
+    subprocess.run(["umount", str(point)], check=True)
+
+
+def test_execute_empties_a_mount_point(mount_point: Path) -> None:
+    write_tree(mount_point, TREE)
+    (mount_point / "lost+found").mkdir()
+    result = plan_clear(Cache(mount_point.parent)).execute()
+    assert result.failed == ()
+    assert result.freed_bytes == sum(len(data) for data in TREE.values())
+    assert [path.name for path in mount_point.iterdir()] == ["lost+found"]

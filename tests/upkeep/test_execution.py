@@ -1,0 +1,330 @@
+"""Carrying removals out while others write: whatever is touched, replaced or needed by then stays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.cache.removal import Folder
+from spincache_nb.errors import CacheError, NotACacheError
+from spincache_nb.upkeep import RemovalPlan, RemovalResult, plan_prune, plan_remove
+from tests.support.artifact import Artifact
+from tests.support.artifacts import Component, new_style
+from tests.support.caches import (
+    INDEX,
+    PAGES,
+    WEB,
+    archive_layer,
+    archive_mode,
+    blob,
+    folder,
+    pulled,
+    unnamed_members,
+    web,
+)
+from tests.support.trees import read_tree, union, write_tree
+from tests.upkeep.worlds import laid_out, left, make_older
+
+V1 = "ghcr.io/org/web:v1"
+Writer = Callable[[Cache], None]
+
+
+def reasons(result: RemovalResult) -> dict[str, str]:
+    return {skipped.item.path: skipped.reason for skipped in result.skipped}
+
+
+def documents(artifact: Artifact) -> dict[str, bytes]:
+    return {path: data for path, data in pulled(artifact).items() if path.startswith("manifests/")}
+
+
+def at_the_last_moment(monkeypatch: pytest.MonkeyPatch, write: Callable[[], None]) -> None:
+    """Do something once the first blob has been set aside, before who needs it is asked again."""
+    original = Folder.set_aside
+    done = []
+
+    def set_aside(self: Folder, name: str, expected: object) -> str | None:
+        aside = original(self, name, expected)  # type: ignore[arg-type]
+        if not done and self.parts in (("wasm",), ("data",)):
+            done.append(True)
+            write()
+        return aside
+
+    monkeypatch.setattr(Folder, "set_aside", set_aside)
+
+
+# Between plan and execution -----------------------------------------------------------------------
+
+
+def test_execute_skips_a_blob_that_was_touched(tmp_path: Path) -> None:
+    strays = {blob("data", b"one"): b"one", blob("data", b"two"): b"two"}
+    cache = laid_out(tmp_path, strays)
+    plan = plan_prune(cache)
+    os.utime(cache.path / blob("data", b"one"))
+    result = plan.execute()
+    assert "touched" in reasons(result)[blob("data", b"one")]
+    assert left(cache) == {blob("data", b"one")}
+    assert result.freed_bytes == 3
+
+
+def test_execute_skips_a_blob_that_was_replaced_or_is_gone(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, {blob("data", b"one"): b"one", blob("data", b"two"): b"two"})
+    plan = plan_prune(cache)
+    path = cache.path / blob("data", b"one")
+    info = path.lstat()
+    path.with_name("new").write_bytes(b"one")
+    path.with_name("new").replace(path)
+    os.utime(path, ns=(info.st_mtime_ns, info.st_mtime_ns))
+    (cache.path / blob("data", b"two")).unlink()
+    result = plan.execute()
+    assert set(reasons(result)) == {blob("data", b"one"), blob("data", b"two")}
+    assert "gone" in reasons(result)[blob("data", b"two")]
+    assert left(cache) == {blob("data", b"one")}
+
+
+@pytest.mark.parametrize("naming", ["unix", "windows"])
+def test_execute_skips_what_an_app_has_come_to_need(tmp_path: Path, naming: str) -> None:
+    artifact = web()
+    tree = pulled(artifact)
+    blobs = {path: data for path, data in tree.items() if not path.startswith("manifests/")}
+    cache = laid_out(tmp_path, union(blobs, {blob("data", b"stray"): b"stray"}))
+    plan = plan_prune(cache)
+    arrived = {path: data for path, data in pulled(artifact, naming=naming).items() if path.startswith("m")}
+    write_tree(cache.path, arrived)
+    result = plan.execute()
+    assert reasons(result) == dict.fromkeys(blobs, f"{V1} needs it now")
+    assert read_tree(cache.path) == union(blobs, arrived)
+
+
+def test_execute_skips_what_a_project_has_come_to_need(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, {blob("wasm", WEB): WEB})
+    project = write_tree(tmp_path / "project", {"spin.toml": TOML})
+    plan = plan_prune(cache, projects=[project])
+    digest = blob("wasm", WEB).partition("/")[2]
+    source = f'[component.web]\nsource = {{ url = "https://example.com/w", digest = "{digest}" }}\n'
+    (project / "spin.toml").write_bytes(TOML + source.encode())
+    assert reasons(plan.execute()) == {blob("wasm", WEB): f"{project} needs it now"}
+
+
+TOML = b'spin_manifest_version = 2\n[application]\nname = "p"\n'
+
+
+def test_execute_leaves_an_app_that_was_pulled_again(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, pulled(web()))
+    plan = plan_remove(cache, V1)
+    newer = web(version="2.0.0")
+    write_tree(cache.path, pulled(newer))
+    result = plan.execute()
+    assert result.removed == ()
+    assert read_tree(cache.path) == pulled(newer)
+
+
+def test_execute_leaves_an_app_of_which_one_document_changed(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, pulled(web()))
+    plan = plan_remove(cache, V1)
+    os.utime(cache.path / folder(web()) / "config.json")
+    assert plan.execute().removed == ()
+    assert read_tree(cache.path) == pulled(web())
+
+
+def test_execute_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, pulled(web()))
+    plan = plan_remove(cache, V1)
+    assert plan.execute().freed_bytes == plan.freed_bytes
+    again = plan.execute()
+    assert again.removed == ()
+    assert again.failed == ()
+
+
+def test_execute_touches_nothing_once_an_app_is_behind_a_link(tmp_path: Path) -> None:
+    tree = union(pulled(web()), {blob("data", b"stray"): b"stray"})
+    cache = laid_out(tmp_path, tree)
+    plan = plan_prune(cache)
+    (cache.path / "manifests" / "ghcr.io").rename(tmp_path / "ghcr.io")
+    (cache.path / "manifests" / "ghcr.io").symlink_to(tmp_path / "ghcr.io")
+    with pytest.raises(CacheError):
+        plan.execute()
+    assert (cache.path / blob("data", b"stray")).exists()
+
+
+def test_execute_refuses_a_directory_that_became_foreign(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, pulled(web()))
+    plan = plan_remove(cache, V1)
+    (cache.path / "letter.txt").write_bytes(b"mine")
+    with pytest.raises(NotACacheError):
+        plan.execute()
+    assert read_tree(cache.path) == {**pulled(web()), "letter.txt": b"mine"}
+
+
+# At the last moment -------------------------------------------------------------------------------
+
+
+def stray_blobs(tmp_path: Path, tree: Mapping[str, bytes]) -> tuple[Cache, dict[str, bytes]]:
+    """Lay out an app's blobs without the app."""
+    blobs = {path: data for path, data in tree.items() if not path.startswith("manifests/")}
+    return laid_out(tmp_path, blobs), blobs
+
+
+def test_execute_gives_a_blob_its_name_back_if_an_app_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, blobs = stray_blobs(tmp_path, pulled(web()))
+    plan = plan_prune(cache)
+    at_the_last_moment(monkeypatch, lambda: void(write_tree(cache.path, documents(web()))))
+    result = plan.execute()
+    assert result.removed == ()
+    assert set(reasons(result)) == set(blobs)
+    assert read_tree(cache.path) == pulled(web())
+
+
+def test_execute_gives_back_what_a_manifest_alone_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spin writes the manifest first, then asks which layers are stored."""
+    cache, blobs = stray_blobs(tmp_path, pulled(web()))
+    plan = plan_prune(cache)
+    manifest = f"{folder(web())}/manifest.json"
+    at_the_last_moment(monkeypatch, lambda: void(write_tree(cache.path, {manifest: pulled(web())[manifest]})))
+    assert plan.execute().removed == ()
+    assert read_tree(cache.path) == {**blobs, manifest: pulled(web())[manifest]}
+
+
+def test_execute_gives_everything_back_while_a_document_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, blobs = stray_blobs(tmp_path, pulled(web()))
+    plan = plan_prune(cache)
+    manifest = f"{folder(web())}/manifest.json"
+    at_the_last_moment(monkeypatch, lambda: void(write_tree(cache.path, {manifest: b'{"schemaVersion":2,'})))
+    assert plan.execute().removed == ()
+    assert set(read_tree(cache.path)) == {*blobs, manifest}
+
+
+def test_execute_gives_back_members_of_an_archive_that_is_just_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spin skips members that are stored; the locked app that names them is not there yet."""
+    tree = pulled(unnamed_members())
+    cache, blobs = stray_blobs(tmp_path, tree)
+    archive = blob("data", archive_layer_of_unnamed())
+    members = [path for path in blobs if path.startswith("data/") and path != archive]
+    make_older(cache.path, 7200)
+    os.utime(cache.path / archive)  # just written
+    plan = plan_prune(cache)
+    manifest = f"{folder(unnamed_members())}/manifest.json"
+    at_the_last_moment(monkeypatch, lambda: void(write_tree(cache.path, {manifest: tree[manifest]})))
+    result = plan.execute()
+    assert result.removed == ()
+    assert set(reasons(result)) >= set(members)
+    assert read_tree(cache.path) == {**blobs, manifest: tree[manifest]}
+
+
+def archive_layer_of_unnamed() -> bytes:
+    """The archive of `unnamed_members`, which is that of `archive_mode` without the tiny file."""
+    from tests.support import archives
+
+    return archives.mount_archive(PAGES)
+
+
+def test_execute_leaves_what_somebody_stored_again_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, _ = stray_blobs(tmp_path, pulled(web()))
+    plan = plan_prune(cache)
+    at_the_last_moment(monkeypatch, lambda: void(write_tree(cache.path, pulled(web()))))
+    plan.execute()
+    assert read_tree(cache.path) == pulled(web())
+
+
+def test_execute_puts_everything_back_if_it_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, blobs = stray_blobs(tmp_path, union(pulled(web()), pulled(archive_mode())))
+    plan = plan_prune(cache)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    original = Folder.set_aside
+    count = []
+
+    def set_aside(self: Folder, name: str, expected: object) -> str | None:
+        count.append(name)
+        if len(count) == 3:
+            interrupt()
+        return original(self, name, expected)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Folder, "set_aside", set_aside)
+    with pytest.raises(KeyboardInterrupt):
+        plan.execute()
+    remaining = read_tree(cache.path)
+    assert set(remaining) <= set(blobs)
+    assert blob("data", archive_layer()) in remaining
+
+
+def void(value: object) -> None:
+    """Take a function's value, for a lambda that returns nothing."""
+    del value
+
+
+# Links ------------------------------------------------------------------------------------------
+
+
+def attack(plan: RemovalPlan, tmp_path: Path, part: str) -> tuple[RemovalResult | None, dict[str, bytes]]:
+    """Swap a folder of the cache for a link to a copy of it, then carry the plan out."""
+    target = tmp_path / "victim"
+    place = plan.cache.path / part
+    place.rename(target)
+    place.symlink_to(target)
+    before = read_tree(target)
+    try:
+        result = plan.execute()
+    except (CacheError, NotACacheError):
+        result = None
+    assert read_tree(target) == before
+    return result, before
+
+
+@pytest.mark.parametrize(
+    "part", ["wasm", "data", "manifests", "manifests/ghcr.io", "manifests/ghcr.io/org/web/v1"]
+)
+def test_execute_never_goes_through_a_link(tmp_path: Path, part: str) -> None:
+    cache = laid_out(tmp_path, pulled(web()))
+    attack(plan_remove(cache, V1), tmp_path, part)
+
+
+@pytest.mark.parametrize("part", ["wasm", "data"])
+def test_execute_never_goes_through_a_link_that_appears_after_the_checks(
+    tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = laid_out(tmp_path, {blob("wasm", b"one"): b"one", blob("data", b"two"): b"two"})
+    monkeypatch.setattr("spincache_nb.upkeep.execution.refuse_unless_cache", lambda path: True)
+    result, _ = attack(plan_prune(cache), tmp_path, part)
+    assert result is not None
+    assert [failed.item.path.partition("/")[0] for failed in result.failed] == [part]
+    assert "link" in result.failed[0].reason
+
+
+def test_execute_removes_nothing_that_a_link_in_a_blobs_place_leads_to(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, {blob("data", b"one"): b"one"})
+    plan = plan_prune(cache)
+    victim = tmp_path / "victim"
+    path = cache.path / blob("data", b"one")
+    path.rename(victim)
+    path.symlink_to(victim)
+    assert set(reasons(plan.execute())) == {blob("data", b"one")}
+    assert victim.read_bytes() == b"one"
+    assert path.is_symlink()
+
+
+def test_remove_of_thousands_goes_in_batches(tmp_path: Path) -> None:
+    files = {f"{number}.txt": f"file {number}, not inlined {'x' * 200}".encode() for number in range(600)}
+    artifact = new_style("org/many", "v1", components=[Component("web", WEB, files)])
+    cache = laid_out(tmp_path, union(pulled(artifact), pulled(web())))
+    result = plan_remove(cache, "ghcr.io/org/many:v1").execute()
+    assert len(result.removed) == 602
+    assert left(cache) == set(pulled(web()))
+    assert blob("data", INDEX) in left(cache)

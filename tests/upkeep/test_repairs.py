@@ -1,0 +1,494 @@
+"""Repairing against Debian's docker-registry and a hostile server: the cache is as it was, or no worse."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.history import History
+from spincache_nb.core.progress import ProgressEvent
+from spincache_nb.core.pull import pull
+from spincache_nb.errors import PullCancelled
+from spincache_nb.upkeep import RepairResult, check_cache, is_damage, repair
+from tests.support.artifact import Artifact, canonical, sha256
+from tests.support.artifacts import archive_style, five_kinds, new_style, old_style, package
+from tests.support.behaviours import error
+from tests.support.faults import Cut, Hold, Truncated, WrongBytes
+from tests.support.hostile import HostileServer
+from tests.support.odd_artifacts import wasm_and_data
+from tests.support.registry_server import RegistryServer
+from tests.support.trees import Tree, assert_same_tree, read_tree
+from tests.upkeep.worlds import make_older
+
+KINDS = five_kinds()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture(autouse=True)
+def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests damage files a moment before they are read; nobody needs to be waited for."""
+    monkeypatch.setattr("spincache_nb.upkeep.checking._PAUSE_SECONDS", 0.01)
+
+
+def filled(cache: Cache, registry: RegistryServer, artifact: Artifact) -> tuple[str, Tree]:
+    registry.push(artifact)
+    reference = registry.reference(artifact)
+    pull(cache, reference)
+    return reference, read_tree(cache.path)
+
+
+def layer_paths(tree: Tree) -> list[str]:
+    return sorted(path for path in tree if not path.startswith("manifests/"))
+
+
+def requests(registry: RegistryServer, act: Callable[[], RepairResult]) -> tuple[RepairResult, list[str]]:
+    """Repair, and say what was asked of the registry."""
+    with registry.recording() as records:
+        result = act()
+    return result, [record.line for record in records]
+
+
+def flip(path: Path) -> None:
+    """Change one bit, size and all else as before; an empty file gets a byte."""
+    content = bytearray(path.read_bytes() or b"!")
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def lose(path: Path) -> None:
+    path.unlink()
+
+
+def replace_by_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+
+
+HARMS = [flip, truncate, empty, lose, replace_by_link]
+
+
+# Blobs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_repair_brings_every_file_back(
+    plain_registry: RegistryServer, cache: Cache, kind: str, harm: Callable[[Path], None]
+) -> None:
+    _, tree = filled(cache, plain_registry, KINDS[kind])
+    for path in layer_paths(tree):
+        harm(cache.path / path)
+    for path in tree:
+        if path.endswith("config.json"):
+            harm(cache.path / path)
+    assert [row for row in check_cache(cache) if is_damage(row.kind, row.reference)] != []
+    result = repair(cache)
+    assert result.remaining == ()
+    assert result.failed == 0
+    assert len(result.repaired) >= 1
+    assert_same_tree(tree, cache.path)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_repair_asks_nothing_if_nothing_is_wrong(
+    plain_registry: RegistryServer, cache: Cache, kind: str
+) -> None:
+    _, tree = filled(cache, plain_registry, KINDS[kind])
+    times = {path: path.lstat().st_mtime_ns for path in cache.path.rglob("*")}
+    result, lines = requests(plain_registry, lambda: repair(cache))
+    assert (result.repaired, result.remaining, result.wire_bytes) == ((), (), 0)
+    assert lines == []
+    assert {path: path.lstat().st_mtime_ns for path in cache.path.rglob("*")} == times
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_fetches_exactly_what_is_damaged(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = new_style("demo/exact")
+    _, tree = filled(cache, plain_registry, artifact)
+    harmed = layer_paths(tree)[0]
+    flip(cache.path / harmed)
+    others = {path: (cache.path / path).lstat().st_mtime_ns for path in tree if path != harmed}
+    result, lines = requests(plain_registry, lambda: repair(cache))
+    digest = harmed.partition("/")[2]
+    assert lines == [f"GET /v2/demo/exact/blobs/{digest} 200"]
+    assert result.wire_bytes == len(tree[harmed])
+    assert [row.path for row in result.repaired] == [harmed]
+    assert {path: (cache.path / path).lstat().st_mtime_ns for path in others} == others
+
+
+def test_repair_goes_by_the_cached_manifest_even_if_the_tag_was_moved(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    _, tree = filled(cache, plain_registry, new_style("demo/moved", "v1", version="1.0.0"))
+    plain_registry.push(new_style("demo/moved", "v1", version="9.0.0", annotated=False))
+    for path in tree:
+        if not path.endswith("manifest.json"):
+            flip(cache.path / path)
+    assert repair(cache).remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_copies_what_the_other_area_has(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = wasm_and_data()
+    _, tree = filled(cache, plain_registry, artifact)
+    (digest,) = {
+        p.partition("/")[2] for p in tree if p.startswith("data/") and p.replace("data", "wasm") in tree
+    }
+    (cache.path / "data" / digest).unlink()
+    flip(cache.path / "wasm" / digest)
+    result, lines = requests(plain_registry, lambda: repair(cache))
+    assert result.remaining == ()
+    assert_same_tree(tree, cache.path)
+    (cache.path / "data" / digest).unlink()
+    result, lines = requests(plain_registry, lambda: repair(cache))
+    assert (result.remaining, result.wire_bytes, lines) == ((), 0, [])
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_unpacks_an_archive_again_without_fetching_it(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    _, tree = filled(cache, plain_registry, archive_style("demo/members"))
+    config = json.loads(next(data for path, data in tree.items() if path.endswith("config.json")))
+    files = [file["digest"] for file in config["components"][0]["files"] if "inline" not in file]
+    (cache.path / "data" / files[0]).unlink()
+    flip(cache.path / "data" / files[1])
+    result, lines = requests(plain_registry, lambda: repair(cache))
+    assert sorted(row.path for row in result.repaired) == sorted(f"data/{digest}" for digest in files[:2])
+    assert (result.remaining, lines) == ((), [])
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_asks_the_next_app_if_the_first_cannot_deliver(hostile: HostileServer, cache: Cache) -> None:
+    one, two = new_style("demo/one"), new_style("demo/two")
+    hostile.serve(one, two)
+    for artifact in (one, two):
+        pull(cache, f"{hostile.name}/{artifact.repository}:{artifact.tag}")
+    tree = read_tree(cache.path)
+    harmed = layer_paths(tree)[0]
+    flip(cache.path / harmed)
+    hostile.always("/v2/demo/one/*", error(404, "NAME_UNKNOWN"))
+    result = repair(cache)
+    assert result.remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+# Never worse ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "behaviour", [WrongBytes(), Truncated(10), error(404, "BLOB_UNKNOWN"), error(403, "DENIED")]
+)
+def test_repair_leaves_a_damaged_blob_if_the_registry_has_no_good_copy(
+    hostile: HostileServer, cache: Cache, behaviour: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    artifact = new_style("demo/lost")
+    hostile.serve(artifact)
+    pull(cache, f"{hostile.name}/demo/lost:v1")
+    harmed = layer_paths(read_tree(cache.path))
+    flip(cache.path / harmed[0])
+    (cache.path / harmed[1]).unlink()
+    before = read_tree(cache.path)
+    hostile.always("*/blobs/*", behaviour)  # type: ignore[arg-type]
+    result = repair(cache)
+    assert_same_tree(before, cache.path)
+    assert sorted(row.path for row in result.remaining) == sorted(harmed[:2])
+    assert all("it could not be repaired" in row.detail for row in result.remaining)
+    assert result.failed == 2
+    assert result.repaired == ()
+
+
+def test_repair_reports_an_unreachable_registry(
+    plain_registry: RegistryServer, cache: Cache, closed_port: int
+) -> None:
+    _, tree = filled(cache, plain_registry, new_style("demo/away"))
+    folder = cache.path / "manifests"
+    (folder / plain_registry.name).rename(folder / f"127.0.0.1:{closed_port}")
+    path = cache.path / layer_paths(tree)[0]
+    flip(path)
+    before = read_tree(cache.path)
+    result = repair(cache)
+    assert_same_tree(before, cache.path)
+    assert (len(result.remaining), result.failed) == (1, 1)
+    assert f"127.0.0.1:{closed_port}" in result.remaining[0].detail
+    assert len(result.damaged) == 1
+
+
+def test_repair_leaves_alone_what_no_app_needs(plain_registry: RegistryServer, cache: Cache) -> None:
+    filled(cache, plain_registry, new_style("demo/strays"))
+    stray = cache.path / "data" / sha256(b"stray")
+    stray.write_bytes(b"other")
+    result, lines = requests(plain_registry, lambda: repair(cache))
+    assert [row.kind for row in result.remaining] == ["damaged blob"]
+    assert (result.failed, result.repaired, lines) == (0, (), [])
+    assert stray.read_bytes() == b"other"
+
+
+def test_repair_mends_the_rest_if_one_blob_cannot_be_had(hostile: HostileServer, cache: Cache) -> None:
+    hostile.serve(new_style("demo/part"))
+    pull(cache, f"{hostile.name}/demo/part:v1")
+    tree = read_tree(cache.path)
+    first, second = layer_paths(tree)[:2]
+    flip(cache.path / first)
+    flip(cache.path / second)
+    hostile.always(f"*/{first.partition('/')[2]}", error(404, "BLOB_UNKNOWN"))
+    result = repair(cache)
+    assert [row.path for row in result.repaired] == [second]
+    assert [row.path for row in result.remaining] == [first]
+
+
+def test_repair_does_not_fetch_content_that_no_layer_holds(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    """An app whose locked app names a file that its publisher never pushed."""
+    artifact = new_style("demo/unpushed")
+    document = artifact.document
+    lost = next(layer for layer in document["layers"] if layer["mediaType"].endswith("+data"))
+    document["layers"].remove(lost)
+    plain_registry.push(artifact)
+    broken = replace(artifact, manifest=canonical(document))
+    reference, _ = filled(cache, plain_registry, broken)
+    before = read_tree(cache.path)
+    result = repair(cache)
+    assert [(row.kind, row.reference) for row in result.remaining] == [("missing blob", reference)]
+    assert "no layer of a cached manifest is it" in result.remaining[0].detail
+    assert_same_tree(before, cache.path)
+
+
+def test_repair_leaves_no_temporary_files(hostile: HostileServer, cache: Cache) -> None:
+    hostile.serve(new_style("demo/cut"))
+    pull(cache, f"{hostile.name}/demo/cut:v1")
+    for path in layer_paths(read_tree(cache.path)):
+        flip(cache.path / path)
+    hostile.on("*/blobs/*", Cut(20), Cut(20))
+    result = repair(cache)
+    assert result.remaining == ()
+    assert list(cache.path.rglob(".spincache-*")) == []
+
+
+def test_repair_stops_when_it_is_cancelled(hostile: HostileServer, cache: Cache) -> None:
+    hostile.serve(new_style("demo/slow"))
+    pull(cache, f"{hostile.name}/demo/slow:v1")
+    for path in layer_paths(read_tree(cache.path)):
+        flip(cache.path / path)
+    before = read_tree(cache.path)
+    hostile.always("*/blobs/*", Hold(threading.Event()))
+    cancel = threading.Event()
+
+    def stop(event: ProgressEvent) -> None:
+        if event.kind == "start":
+            cancel.set()
+
+    with pytest.raises(PullCancelled):
+        repair(cache, progress=stop, cancel=cancel)
+    assert_same_tree(before, cache.path)
+
+
+# Documents --------------------------------------------------------------------------------------
+
+
+DOCUMENT_HARMS = [truncate, empty, lose]
+
+
+@pytest.mark.parametrize("harm", DOCUMENT_HARMS, ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_repair_brings_both_documents_back_by_the_digest_of_the_history(
+    plain_registry: RegistryServer, cache: Cache, kind: str, harm: Callable[[Path], None]
+) -> None:
+    _, tree = filled(cache, plain_registry, KINDS[kind])
+    for path in tree:
+        if path.endswith(".json"):
+            harm(cache.path / path)
+    if harm is lose:  # a tag without documents is no tag; one of the two tells that there was one
+        config = next(path for path in tree if path.endswith("config.json"))
+        (cache.path / config).write_bytes(b"")
+    result = repair(cache)
+    assert result.remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_brings_a_manifest_back_by_its_tag_if_it_names_the_locked_app(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    reference, tree = filled(cache, plain_registry, new_style("demo/tagged"))
+    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    truncate(cache.path / manifest)
+    result = repair(cache, history=History(enabled=False))
+    assert [(row.path, row.reference) for row in result.repaired] == [(manifest, reference)]
+    assert result.remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_never_takes_another_version_for_the_one_that_was_there(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    _, tree = filled(cache, plain_registry, new_style("demo/newer", "v1", version="1.0.0"))
+    plain_registry.push(new_style("demo/newer", "v1", version="2.0.0"))
+    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    truncate(cache.path / manifest)
+    before = read_tree(cache.path)
+    result = repair(cache, history=History(enabled=False))
+    assert_same_tree(before, cache.path)
+    assert [row.kind for row in result.remaining] == ["damaged manifest"]
+    assert "pull the app again" in result.remaining[0].detail
+
+
+@pytest.mark.parametrize("part", ["digest", "size"])
+def test_repair_fetches_the_manifest_of_the_last_pull_if_the_stored_one_is_altered(
+    plain_registry: RegistryServer, cache: Cache, part: str
+) -> None:
+    artifact = new_style(f"demo/altered-{part}")
+    reference, tree = filled(cache, plain_registry, artifact)
+    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    layer = artifact.layers[0]
+    old = layer["digest"] if part == "digest" else f'"size":{layer["size"]}'
+    new = sha256(b"other") if part == "digest" else f'"size":{layer["size"] + 1}'
+    altered = (cache.path / manifest).read_bytes().replace(old.encode(), new.encode())
+    (cache.path / manifest).write_bytes(altered)
+    assert [row.reference for row in check_cache(cache)] == [reference]
+    result = repair(cache)
+    assert result.remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_leaves_a_manifest_alone_that_another_pull_has_written(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    _, tree = filled(cache, plain_registry, new_style("demo/since", version="1.0.0"))
+    newer = new_style("demo/since", version="2.0.0")
+    plain_registry.push(newer)
+    other = Cache(cache.path.parent.parent / "other", history=History(enabled=False))
+    pull(other, plain_registry.reference(newer))
+    for path, data in read_tree(other.path).items():  # as Spin does, which records nothing
+        (cache.path / path).write_bytes(data)
+    lost = layer_paths(tree)[0]
+    (cache.path / lost).unlink()
+    whole = read_tree(other.path)
+    assert repair(cache).remaining == ()
+    assert {path: data for path, data in read_tree(cache.path).items() if path in whole} == whole
+
+
+def test_repair_completes_the_blobs_before_the_manifest(plain_registry: RegistryServer, cache: Cache) -> None:
+    _, tree = filled(cache, plain_registry, new_style("demo/order"))
+    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    truncate(cache.path / manifest)
+    for path in layer_paths(tree):
+        flip(cache.path / path)
+    assert repair(cache).remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_of_a_pull_by_digest(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = new_style("demo/digest")
+    plain_registry.push(artifact)
+    pull(cache, plain_registry.reference(artifact, tag=False, digest=True))
+    tree = read_tree(cache.path)
+    for path in tree:
+        truncate(cache.path / path)
+    assert repair(cache, history=History(enabled=False)).remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_takes_a_locked_app_from_data_without_asking(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    artifact = new_style("demo/stuck")
+    _, tree = filled(cache, plain_registry, artifact)
+    config = next(path for path in tree if path.endswith("config.json"))
+    application = artifact.application or b""
+    (cache.path / "data" / sha256(application)).write_bytes(application)
+    (cache.path / config).write_bytes(b'{"architecture":"wasm","os":"wasip1","rootfs":{"type":"layers"}}')
+    result, lines = requests(plain_registry, lambda: repair(cache))
+    assert (result.remaining, lines) == ((), [])
+    assert (cache.path / config).read_bytes() == application
+
+
+def test_repair_of_an_app_that_is_old_style(plain_registry: RegistryServer, cache: Cache) -> None:
+    _, tree = filled(cache, plain_registry, old_style("demo/old"))
+    config = next(path for path in tree if path.endswith("config.json"))
+    truncate(cache.path / config)
+    assert repair(cache).remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_of_a_package_in_the_wrong_area(plain_registry: RegistryServer, cache: Cache) -> None:
+    """Before v3.6 Spin put a package's wasm in data/, where it is not looked for."""
+    _, tree = filled(cache, plain_registry, package("demo/package"))
+    (wasm,) = layer_paths(tree)
+    (cache.path / "data").mkdir()
+    (cache.path / wasm).rename(cache.path / "data" / wasm.partition("/")[2])
+    result, lines = requests(plain_registry, lambda: repair(cache))
+    assert (result.remaining, lines) == ((), [])
+    assert (cache.path / wasm).read_bytes() == tree[wasm]
+
+
+# Access and progress ----------------------------------------------------------------------------
+
+
+def test_repair_logs_in(basic_registry: RegistryServer, cache: Cache) -> None:
+    artifact = new_style("demo/private")
+    basic_registry.push(artifact)
+    auth = ("reader", basic_registry.users["reader"])
+    pull(cache, basic_registry.reference(artifact), auth=auth)
+    tree = read_tree(cache.path)
+    flip(cache.path / layer_paths(tree)[0])
+    anonymous = repair(cache)
+    assert anonymous.failed == 1
+    assert "pass:word" not in str(anonymous) + repr(anonymous)
+    assert repair(cache, auth=auth).remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_tells_what_it_does(plain_registry: RegistryServer, cache: Cache) -> None:
+    _, tree = filled(cache, plain_registry, new_style("demo/told"))
+    harmed = layer_paths(tree)[0]
+    flip(cache.path / harmed)
+    make_older(cache.path, 100)
+    events: list[ProgressEvent] = []
+    result = repair(cache, progress=events.append)
+    plans = [event.total for event in events if event.kind == "plan"]
+    assert plans == [sum(len(tree[path]) for path in layer_paths(tree)), len(tree[harmed])]
+    done = [event for event in events if event.kind == "done"]
+    assert [(event.digest, event.total) for event in done] == [(harmed.partition("/")[2], len(tree[harmed]))]
+    assert result.seconds > 0
+    assert "repaired 1 problem" in str(result)
+    assert harmed in result._repr_html_()
+
+
+def test_repair_writes_no_history(plain_registry: RegistryServer, cache: Cache) -> None:
+    _, tree = filled(cache, plain_registry, new_style("demo/unrecorded"))
+    before = History().read()
+    for path in tree:
+        truncate(cache.path / path)
+    assert repair(cache).remaining == ()
+    assert History().read() == before
+
+
+def test_repair_refuses_an_archive_beyond_the_limits(plain_registry: RegistryServer, cache: Cache) -> None:
+    from spincache_nb.core.archive import ArchiveLimits
+
+    _, tree = filled(cache, plain_registry, archive_style("demo/limits"))
+    members = [path for path in layer_paths(tree) if len(tree[path]) < 1000 and path.startswith("data/")]
+    (cache.path / members[0]).unlink()
+    result = repair(cache, archive_limits=ArchiveLimits(total_bytes=10))
+    assert [row.kind for row in result.remaining] == ["missing archive member"]
+    assert "ArchiveLimits" in result.remaining[0].detail
