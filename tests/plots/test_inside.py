@@ -83,7 +83,7 @@ def test_section_map_joins_neighbours_and_names_wide_boxes():
     ax = section_maps.section_map(analysis.section_map(NEW), ax=axes())
     texts = [text.get_text() for text in ax.texts]
     assert "componentize_qjs_runtime.wasm, 752.3 KiB" in texts
-    assert "code, 742 KiB" in texts
+    assert "code, 742.2 KiB" in texts
     assert len(ax.collections[0].get_paths()) < 150
 
 
