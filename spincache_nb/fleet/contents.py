@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spincache_nb.analysis.disk_use import KINDS, disk_files
-from spincache_nb.analysis.inputs import Frames, rows
-from spincache_nb.analysis.needs import each_need
-from spincache_nb.analysis.savings import manifests_of, members_of
-from spincache_nb.analysis.shared import names_by_digest
+from spincache_nb.analysis.disk import KINDS, disk_files
+from spincache_nb.analysis.shared import each_need, names_by_digest
+from spincache_nb.analysis.versions import manifests_of, members_of
 from spincache_nb.fleet import keys, tables
 from spincache_nb.fleet.columns import (
     Columns,
@@ -27,6 +25,8 @@ from spincache_nb.fleet.columns import (
     uses_columns,
 )
 from spincache_nb.fleet.order import sort_key
+from spincache_nb.frames import Frames
+from spincache_nb.show import rows
 
 _BELOW_REGISTRY = ("wasm/", "data/", "manifests/")
 
@@ -153,8 +153,8 @@ def _breakdown(frames: Frames) -> Columns:
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for file in disk_files(frames):
-        counts[file.share.kind] += 1
-        sizes[file.share.kind] += file.stored_bytes
+        counts[file.kind] += 1
+        sizes[file.kind] += file.stored_bytes
     kinds = [kind for kind in KINDS if kind in counts]
     return {
         "kind": kinds,

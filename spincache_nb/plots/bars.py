@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from spincache_nb import analysis
-from spincache_nb.analysis.disk_use import KINDS
-from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.disk import KINDS
+from spincache_nb.analysis.inputs import Source
 from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import BREAKDOWN_SCHEMA, VERSION_SAVINGS_SCHEMA
 from spincache_nb.plots import theme
 from spincache_nb.plots.inputs import FrameOrSource, frame_of
 from spincache_nb.plots.text import harmless, version_names
-from spincache_nb.show import share_text, size_text, unit_for
+from spincache_nb.show import rows, share_text, size_text, unit_for
 
 _HUES = {
     "exclusive": theme.BLUE,
@@ -157,7 +157,7 @@ def version_savings(
         If the cache holds no such repository.
     """
 
-    def analyse(source: analysis.Source) -> pd.DataFrame:
+    def analyse(source: Source) -> pd.DataFrame:
         if repository is None:
             raise ValueError("name the repository whose versions to draw")
         return analysis.version_savings(source, repository, rules=rules, order=order)

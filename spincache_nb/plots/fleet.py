@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from spincache_nb.analysis.inputs import rows
 from spincache_nb.fleet import Fleet
 from spincache_nb.fleet.schemas import (
     HOST_OVERLAP_SCHEMA,
@@ -24,7 +23,7 @@ from spincache_nb.plots import theme
 from spincache_nb.plots.heatmaps import clustered, draw_square, square_of
 from spincache_nb.plots.inputs import checked
 from spincache_nb.plots.text import harmless
-from spincache_nb.show import share_text, size_text, unit_for
+from spincache_nb.show import rows, share_text, size_text, unit_for
 
 FrameOrFleet: TypeAlias = pd.DataFrame | Fleet
 _MANY_HOSTS = 30

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from spincache_nb import analysis
-from spincache_nb.analysis.over_time import Pulls
+from spincache_nb.analysis.pulls import Pulls
 from spincache_nb.analysis.schemas import TIMELINE_SCHEMA
 from spincache_nb.plots import theme
 from spincache_nb.show import share_text, size_text, unit_for

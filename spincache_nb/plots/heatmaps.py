@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import bundle, rows
+from spincache_nb.analysis.inputs import Source, bundle
 from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.plots import theme
 from spincache_nb.plots.inputs import FrameOrSource, frame_of
 from spincache_nb.plots.text import names_for, version_names
-from spincache_nb.show import unit_for
+from spincache_nb.show import rows, unit_for
 
 _Square = npt.NDArray[np.float64]
 _MOST_NUMBERS = 12
@@ -129,20 +129,22 @@ def upgrade_matrix(
         If the cache holds no such repository.
     """
 
-    def analyse(source: analysis.Source) -> pd.DataFrame:
+    def analyse(source: Source) -> pd.DataFrame:
         if repository is None:
             raise ValueError("name the repository whose versions to draw")
         return analysis.upgrade_matrix(source, repository, rules=rules, order=order)
 
     table = frame_of(given, UPGRADE_MATRIX_SCHEMA, "upgrade_matrix", analyse)
-    versions = list(dict.fromkeys(name for pair in rows(table, "from", "to") for name in pair))
+    versions = list(
+        dict.fromkeys(name for pair in rows(table, "from_version", "to_version") for name in pair)
+    )
     ax = theme.axes_or_new(ax, theme.figure_size("upgrade_matrix", len(versions)))
     if not versions:
         return theme.say_empty(ax, "No versions to compare.")
     shown = versions[-theme.MOST_SHOWN["upgrade_matrix"] :]
     place = {name: number for number, name in enumerate(shown)}
     square = np.full((len(shown), len(shown)), np.nan)
-    for start, end, size in rows(table, "from", "to", "fetch_bytes"):
+    for start, end, size in rows(table, "from_version", "to_version", "fetch_bytes"):
         if start in place and end in place:
             square[place[start], place[end]] = size
     title = "Bytes fetched, version to version"

@@ -12,12 +12,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch, Rectangle
 
-from spincache_nb.analysis.inputs import rows
-from spincache_nb.analysis.inside.schemas import SECTION_MAP_SCHEMA
+from spincache_nb.analysis.schemas import SECTION_MAP_SCHEMA
 from spincache_nb.plots import theme
 from spincache_nb.plots.inside import check_frame, exact_share
 from spincache_nb.plots.text import harmless
-from spincache_nb.show import size_text, unit_for
+from spincache_nb.show import rows, size_text, unit_for
 
 _HUES: Final = {
     "code": theme.BLUE,

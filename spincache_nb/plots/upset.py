@@ -14,12 +14,11 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.gridspec import GridSpec
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.schemas import SHARING_SETS_SCHEMA
 from spincache_nb.plots import theme
 from spincache_nb.plots.inputs import FrameOrSource, frame_of
 from spincache_nb.plots.text import names_for
-from spincache_nb.show import size_text, unit_for
+from spincache_nb.show import rows, size_text, unit_for
 
 MOST_COLUMNS = 24
 

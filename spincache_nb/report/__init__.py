@@ -33,7 +33,6 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Source
 from spincache_nb.fleet import Fleet
 from spincache_nb.report.checks import shortfalls
 from spincache_nb.report.data import DataFormat, write_frames
@@ -41,7 +40,7 @@ from spincache_nb.report.document import to_json
 from spincache_nb.report.figures import Plot, plots_of
 from spincache_nb.report.fleet_material import FleetMaterial, gather_fleet
 from spincache_nb.report.markdown import to_markdown
-from spincache_nb.report.material import Material, gather
+from spincache_nb.report.material import Material, Source, gather
 from spincache_nb.report.page import to_html
 from spincache_nb.report.story import AnyMaterial
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import rows
-from spincache_nb.show import size_text
+from spincache_nb.show import rows, size_text
 
 
 def shortfalls(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import rows
 from spincache_nb.fleet import Fleet, Skipped
 from spincache_nb.plots.theme import MOST_SHOWN
+from spincache_nb.show import rows
 
 MOST_REPOSITORIES = 2
 """Repositories whose versions are drawn: those on most hosts."""

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import Frames, Source, rows
-from spincache_nb.analysis.repositories import versioned_repositories
 from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
+from spincache_nb.analysis.versions import versioned_repositories
+from spincache_nb.core.cache import Cache
+from spincache_nb.frames import Frames, load
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, empty
+from spincache_nb.show import rows
 
 MOST_PAIRED = 200
 """Apps whose pairs are listed: of more, there are too many pairs for a document."""
+
+Source: TypeAlias = Cache | Frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +123,7 @@ def gather(
         frames = source
         history = empty(HISTORY_SCHEMA) if history is None else history
     else:
-        frames = analysis.load(source, projects=projects)
+        frames = load(source, projects=projects)
     pulls = source if history is None and not isinstance(source, Frames) else history
     reclaimable = analysis.reclaimable(frames)
     old = analysis.superseded_references(frames)

@@ -9,9 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import rows
 from spincache_nb.errors import printable
-from spincache_nb.show import share_text, short_digests, size_text
+from spincache_nb.show import rows, share_text, short_digests, size_text
 
 
 @dataclass(frozen=True, slots=True)

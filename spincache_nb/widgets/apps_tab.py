@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import Frames
+from spincache_nb.frames import Frames
 from spincache_nb.show import count_text, size_text
 from spincache_nb.widgets import look
 from spincache_nb.widgets.desk import Desk

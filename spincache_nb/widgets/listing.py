@@ -10,7 +10,8 @@ from typing import Literal
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import Frames, rows
+from spincache_nb.frames import Frames
+from spincache_nb.show import rows
 
 ROWS_SHOWN = 12
 """Apps on a page."""

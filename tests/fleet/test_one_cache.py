@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import analysis, fleet
-from spincache_nb.analysis import Frames
 from spincache_nb.demo import Workspace
+from spincache_nb.frames import Frames, load
 from tests.analysis import worlds
 from tests.analysis.worlds import World
 from tests.fleet.fleets import Rows, write_hosts
@@ -47,7 +47,7 @@ def demo_frames():
     """Frames of the demo cache."""
     with Workspace() as demo:
         demo.pull_all()
-        yield analysis.load(demo.cache)
+        yield load(demo.cache)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

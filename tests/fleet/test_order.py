@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spincache_nb.analysis.versions import in_order
+from spincache_nb.analysis.replay import in_order
 from spincache_nb.fleet.order import sort_key
 
 NUMBERS = st.integers(0, 3) | st.integers(0, 10**30)

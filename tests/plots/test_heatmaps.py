@@ -122,7 +122,7 @@ def test_clustered_puts_what_is_alike_side_by_side():
 def test_upgrade_matrix_draws_every_pair_in_order(count):
     table = analysis.upgrade_matrix(versions_of(count).frames(), "org/web")
     ax = plots.upgrade_matrix(table, ax=Figure().add_subplot())
-    names = [name.partition(":")[2] for name in dict.fromkeys(table["from"])]
+    names = [name.partition(":")[2] for name in dict.fromkeys(table["from_version"])]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == names
     expected = {
         (line[0].partition(":")[2], line[1].partition(":")[2]): line[2]

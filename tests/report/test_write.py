@@ -7,10 +7,11 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
-from spincache_nb import analysis, report
+from spincache_nb import report
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.history import History
 from spincache_nb.core.pull import pull
+from spincache_nb.frames import load
 from tests.support.artifacts import new_style, package
 from tests.support.hostile import HostileServer
 from tests.support.procs import run_python
@@ -110,7 +111,7 @@ def test_page_is_the_same_bytes_in_another_place_at_another_time(
     cache: Cache, hostile: HostileServer, tmp_path: Path
 ) -> None:
     other = Cache(tmp_path / "elsewhere" / "deep")
-    references = [str(name) for name in analysis.load(cache, "apps").need("apps")["reference"]]
+    references = [str(name) for name in load(cache, "apps").need("apps")["reference"]]
     pull(other, references, history=History(enabled=False))
     here = report.render(cache, title="A page")
     assert here == report.render(other, title="A page")
@@ -152,7 +153,7 @@ def test_plots_of_leaves_matplotlib_as_it_was(cache: Cache, tmp_path: Path) -> N
 
     with mpl.rc_context({"text.color": "red", "svg.hashsalt": "mine"}):
         before = dict(mpl.rcParams)
-        plots = report.plots_of(analysis.load(cache))
+        plots = report.plots_of(load(cache))
         plots[0].png(tmp_path / "plot.png")
         plots[0].svg()
         assert dict(mpl.rcParams) == before
@@ -161,17 +162,17 @@ def test_plots_of_leaves_matplotlib_as_it_was(cache: Cache, tmp_path: Path) -> N
 
 
 def test_plots_of_are_the_same_bytes_whatever_the_users_style(cache: Cache, tmp_path: Path) -> None:
-    frames = analysis.load(cache)
+    frames = load(cache)
     plain = [plot.svg() for plot in report.plots_of(frames)]
     with mpl.rc_context({"text.color": "white", "figure.facecolor": "black", "font.size": 30.0}):
         assert [plot.svg() for plot in report.plots_of(frames)] == plain
 
 
 def test_plots_of_an_empty_cache_are_none(tmp_path: Path) -> None:
-    assert report.plots_of(analysis.load(Cache(tmp_path))) == []
+    assert report.plots_of(load(Cache(tmp_path))) == []
 
 
 def test_plots_of_have_names_for_files(cache: Cache) -> None:
-    names = [plot.name for plot in report.plots_of(analysis.load(cache))]
+    names = [plot.name for plot in report.plots_of(load(cache))]
     assert names == ["breakdown", "sharing", "shared-bytes", "versions-demo-app"]
     assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in names)

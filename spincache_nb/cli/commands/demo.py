@@ -19,8 +19,8 @@ from spincache_nb.cli.records import records
 from spincache_nb.cli.tables import Column, count_column, digest_column, reference_column, size_column
 
 if TYPE_CHECKING:
-    from spincache_nb.analysis import Frames
     from spincache_nb.core.pull import PullResult
+    from spincache_nb.frames import Frames
 
 _DESCRIPTION = """\
 See it work: six demo apps, three versions each, are pulled from a registry inside
@@ -132,10 +132,10 @@ def _pull(folder: Path, *, quiet: bool) -> list[PullResult]:
 
 
 def _load(folder: Path) -> Frames:
-    from spincache_nb import analysis
     from spincache_nb.core.cache import Cache
+    from spincache_nb.frames import load
 
-    return analysis.load(Cache(folder / "cache"))
+    return load(Cache(folder / "cache"))
 
 
 def _pulled(result: PullResult) -> dict[str, object]:
@@ -166,7 +166,7 @@ def _show_cache(frames: Frames, output: Output) -> None:
 
 def _show_savings(frames: Frames, output: Output) -> None:
     from spincache_nb import analysis
-    from spincache_nb.analysis.repositories import versioned_repositories
+    from spincache_nb.analysis.versions import versioned_repositories
     from spincache_nb.cli.commands.savings import show_savings
 
     output.line("\nWhat each version costs a machine with nothing but the versions before it")

@@ -74,9 +74,10 @@ def run(args: argparse.Namespace, output: Output) -> int:
 def _cached(args: argparse.Namespace, cache: Cache) -> dict[str, list[Record]]:
     """Replay what is in the cache."""
     from spincache_nb import analysis
-    from spincache_nb.analysis.repositories import versioned_repositories
+    from spincache_nb.analysis.versions import versioned_repositories
+    from spincache_nb.frames import load
 
-    frames = analysis.load(cache, "apps", "layers", "uses", "files")
+    frames = load(cache, "apps", "layers", "uses", "files")
     return {
         repository: records(analysis.version_savings(frames, repository, rules=args.rules))
         for repository in args.repositories or sorted(versioned_repositories(frames))

@@ -43,9 +43,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> int:
     """Print one row per shared digest, and the sums."""
     from spincache_nb import analysis
+    from spincache_nb.frames import load
 
     cache = cache_of(args)
-    source = analysis.load(cache, projects=args.projects, toolchains=False)
+    source = load(cache, projects=args.projects, toolchains=False)
     shared = analysis.sharing(source)
     if not args.all:
         shared = shared[shared["user_count"] > 1]
