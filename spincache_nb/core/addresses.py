@@ -1,7 +1,7 @@
 """Addresses: what is loopback, what may be shown to people, what may be asked in plain HTTP.
 
-Hosts are compared, shown and asked as the ASCII text that goes over the wire. httpx decodes ``url.host`` only when
-somebody reads it, and raises `idna`'s own exceptions then; nothing in this package reads it.
+Hosts are compared, shown and asked as the ASCII text that goes over the wire. httpx decodes ``url.host`` only
+when somebody reads it, and raises `idna`'s own exceptions then; nothing in this package reads it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Origin = tuple[str, str, int]
 
 def host_in(url: httpx.URL) -> str:
     """Host of an address, as it is asked: lower case, punycode, without brackets."""
-    return url.raw_host.decode("ascii", "replace")
+    return url.raw_host.decode("ascii")
 
 
 def host_of(netloc: str) -> str:
@@ -42,7 +42,7 @@ def host_of(netloc: str) -> str:
 
 @lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its very name; an IPv4 address written as IPv6 is not, on any Python."""
+    """Whether a host is this machine by its very name; IPv4 written as IPv6 is not, on any Python."""
     name = host.strip("[]").lower()
     if name == "localhost":
         return True
@@ -77,7 +77,10 @@ def can_be_asked(url: httpx.URL) -> bool:
     """Whether a server could have this host and port; httpx looks at neither."""
     if url.port is not None and not 0 < url.port < 1 << 16:
         return False
-    host = host_in(url)
+    try:
+        host = host_in(url)
+    except UnicodeError:  # an IPv6 address with a zone that is no text
+        return False
     return _NAME.fullmatch(host) is not None or (":" in host and _is_address(host))
 
 
@@ -116,7 +119,7 @@ def public_url(url: httpx.URL | str) -> str:
 
 
 def _may_hide_a_password(match: re.Match[str]) -> bool:
-    """Whether an @ further on may be the one that ends ``user:password``, the rest of it then being the host."""
+    """Whether an @ further on may end a ``user:password``, the host being what follows."""
     if "@" not in (match["path"] or "") + (match["rest"] or ""):
         return False
     return bool(match["user"] or match["port"] or "." not in match["host"])

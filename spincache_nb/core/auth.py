@@ -1,8 +1,8 @@
-"""Which ``Authorization`` a registry gets: none at first, then what it asks for, from the credentials we have.
+"""Which ``Authorization`` a registry gets: none at first, then what it asks for.
 
-Challenges by RFC 9110, 11.6.1. Tokens by the Distribution project's "Token Authentication Specification" (GET) and
-"Oauth2 Token Authentication" (POST); Spin does the first (rust-oci-client, _auth), the second is what an identity
-token is for. Loaded with the first challenge: most registries ask for nothing, or for nothing on this machine.
+Challenges by RFC 9110, 11.6.1. Tokens by the Distribution project's "Token Authentication Specification"
+(GET) and "Oauth2 Token Authentication" (POST); Spin does the first (rust-oci-client, _auth), the second is what
+an identity token is for. Loaded with the first challenge: most registries ask for nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _CLIENT = "spincache-nb"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _EXTRA_ACTIONS = ("metadata_read",)  # what some registries want for a list of tags
 _MOST_SCOPES = 4
-_REPOSITORY = re.compile(r"repository:[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
+_REPOSITORY = re.compile(r"repository:[a-z0-9]+(?:(?:[._]|__|-+|/)[a-z0-9]+)*")
 _Search = Callable[[str, str], CredentialSearch]
 
 
@@ -185,7 +185,9 @@ class Authorizer:
                 return current.header  # another thread was faster
             entry.offered = parse_challenges(headers)
             entry.authorization = self._answer(reference, entry, entry.offered)
-            if entry.authorization is None or (entry.challenge is None and entry.authorization.header == used):
+            if entry.authorization is None or (
+                entry.challenge is None and entry.authorization.header == used
+            ):
                 return None
             return entry.authorization.header
 
@@ -385,8 +387,8 @@ def parse_token(content: bytes, headers: Mapping[str, str], *, where: str) -> To
 def _lifetime(document: JsonObject, value: str, headers: Mapping[str, str]) -> float:
     """Seconds left, by the service's own clock as far as it tells it.
 
-    A token that had expired when it was given, by what the service says, was given now; and none is used for less
-    than a minute: one that is refused earlier is replaced then.
+    A token that had expired when it was given, by what the service says, was given now; and none is used for
+    less than a minute: one that is refused earlier is replaced then.
     """
     server = parse_http_date(headers.get("Date", ""))
     now = time.time() if server is None else server

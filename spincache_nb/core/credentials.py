@@ -1,18 +1,18 @@
 """Credentials for a registry: what the stores of Spin, Docker and Podman hold, and which entry counts.
 
-Spin looks into its own file and Docker's and goes on without credentials if anything is wrong there (crates/oci,
-client.rs, auth); so does this. What was wrong is kept as notes, so that a refusal by the registry can say why no
-credentials were sent. The order:
+Spin looks into its own file and Docker's and goes on without credentials if anything is wrong there
+(crates/oci, client.rs, auth); so does this. What was wrong is kept as notes, so that a refusal by the
+registry can say why no credentials were sent. The order:
 
 1. Spin's ``registry-auth.json``, by the exact host;
-2. ``DOCKER_AUTH_CONFIG``, the JSON of a Docker configuration itself, as CI systems set it;
+2. ``DOCKER_AUTH_CONFIG``, a Docker configuration as text, as CI systems set it;
 3. Docker's ``config.json``: ``credHelpers``, then ``credsStore``, then ``auths``, as docker, crane and oras do
    (Spin takes ``auths`` first; where the two differ, a note says so);
 4. Podman's files.
 
-Within a store the longest key counts that names the host and a beginning of the repository, then the host itself, then
-other spellings of it. No secret leaves: `Credentials` hide themselves, and notes and log lines name files and helpers
-only.
+Within a store the longest key counts that names the host and a beginning of the repository, then the host
+itself, then other spellings of it. No secret leaves: `Credentials` hide themselves, and notes and log lines
+name files and helpers only.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class Credentials:
         parts = (self.username, self.password, self.identity_token, self.registry_token)
         if not all(isinstance(part, str) for part in parts):
             raise self._refusal("text", "something else")
-        if (self.username or self.password) + bool(self.identity_token) + bool(self.registry_token) > 1:
+        kinds = (self.username or self.password, self.identity_token, self.registry_token)
+        if sum(map(bool, kinds)) > 1:
             raise self._refusal("a password or a token", "both")
         if not any(parts):
             raise self._refusal("a user name and password", "empty text")
@@ -188,7 +189,9 @@ class Store(NamedTuple):
             return parse_object(data, where=self.name, error=FormatError, what="a credential store")
         except FormatError as exc:
             expected, found = exc.expected, exc.found
-        raise self._fault(expected, found)  # out here, since that error's cause holds the text, secrets and all
+        raise self._fault(
+            expected, found
+        )  # out here, since that error's cause holds the text, secrets and all
 
     def _read_file(self) -> bytes | None:
         assert self.path is not None
@@ -272,6 +275,7 @@ class Choice(NamedTuple):
     helper: HelperQuestion | None = None
     own: Credentials | None = None
     fault: CredentialsError | None = None
+    unlike_spin: bool = False
 
 
 def choose(wanted: Wanted, document: JsonObject, owner: str, source: str) -> Choice:
@@ -282,10 +286,12 @@ def choose(wanted: Wanted, document: JsonObject, owner: str, source: str) -> Cho
         if entry is not None and not isinstance(entry, str):
             raise CredentialsError(f"{source}, {wanted.host}", "base64 text", "something else", _PASSED_OVER)
         return Choice(own=_decode(entry, source, wanted.host, padded=True)) if entry is not None else Choice()
-    named = [*wanted.best(_table(document, "credHelpers", source)), _field(document, "credsStore")]
+    helpers = _table(document, "credHelpers", source)
+    named = [*wanted.best(helpers), _field(document, "credsStore")]
     helper = next((name for name in named if isinstance(name, str) and name), None)
     question = HelperQuestion(helper, wanted.servers) if helper is not None else None
-    return Choice(question, *_from_entries(wanted.best(auths), source, wanted.host))
+    own, fault = _from_entries(wanted.best(auths), source, wanted.host)
+    return Choice(question, own, fault, unlike_spin=owner == "Docker" and not helpers.get(wanted.host))
 
 
 def _settle(
@@ -301,7 +307,7 @@ def _settle(
             _note(exc, notes)
         else:
             if found is not None:
-                if chosen.own is not None and chosen.own != found:
+                if chosen.unlike_spin and chosen.own is not None and chosen.own != found:
                     notes.append(f"{store}: auths holds another login, which Spin would take")
                 return found
     if chosen.own is None and chosen.fault is not None:

@@ -41,7 +41,8 @@ class Download:
     def __iter__(self) -> Iterator[bytes]:
         """Deliver the bytes; what the first source said is raised if no source has them."""
         failure: SpinCacheError | None = None
-        for self._ask in self._sources:
+        for source in self._sources:
+            self._ask = source
             try:
                 while (piece := self._next()) is not None:
                     yield piece
@@ -162,7 +163,7 @@ class Download:
 def plain_source(
     web: Web, address: str | httpx.URL, purpose: Purpose, *, authorization: str | None = None
 ) -> OpenAt:
-    """What a plain address names, without credentials but those given: any success counts, as it does for Spin."""
+    """What a plain address names; any success counts, as it does for Spin."""
 
     def ask(more: Mapping[str, str]) -> Answer:
         url = parse_url(address, where=purpose.where)
@@ -176,7 +177,12 @@ def plain_source(
 
 
 def stream_address(
-    web: Web, address: str | httpx.URL, *, where: str, size: int | None = None, authorization: str | None = None
+    web: Web,
+    address: str | httpx.URL,
+    *,
+    where: str,
+    size: int | None = None,
+    authorization: str | None = None,
 ) -> Iterator[bytes]:
     """Fetch what a plain address names, in pieces."""
     purpose = Purpose(where, f"what {public_url(address)} names", "check the address")

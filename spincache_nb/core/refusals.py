@@ -205,7 +205,9 @@ class Refusal(NamedTuple):
         if self.url.scheme == "http" and (remedy := self._advice_on_tls()):
             return StatusError(where, what, found, remedy, status)
         if 200 <= status < 400:
-            return ProtocolError(where, what, found, "the server answers with a status that was not asked for")
+            return ProtocolError(
+                where, what, found, "the server answers with a status that was not asked for"
+            )
         return StatusError(where, what, found, "check that it is an OCI registry", status)
 
     def _denied(self, purpose: Purpose, access: Access, found: str) -> AccessDeniedError:
@@ -223,7 +225,9 @@ class Refusal(NamedTuple):
     def _advice_on_tls(self) -> str:
         if self.status == 497 or (self.status == 400 and any(words in self.page for words in _TLS_EXPECTED)):
             return _USE_TLS
-        return f"check that it is an OCI registry; if {_USE_TLS}" if self.status == 400 and not self.page else ""
+        return (
+            f"check that it is an OCI registry; if {_USE_TLS}" if self.status == 400 and not self.page else ""
+        )
 
 
 def _phrase(status: int) -> str:

@@ -1,11 +1,11 @@
-"""The OCI distribution API, as far as reading needs it: manifests, blobs, lists of tags and of repositories."""
+"""The OCI distribution API, as far as reading needs it: manifests, blobs, tags and repositories."""
 
 from __future__ import annotations
 
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,7 +31,7 @@ from spincache_nb.errors import (
 
 if TYPE_CHECKING:
     from spincache_nb.core.auth import Authorizer
-    from spincache_nb.core.credentials import Auth
+    from spincache_nb.core.credentials import Auth, Credentials
 
 _DIGEST_HEADER = "Docker-Content-Digest"
 _PER_PAGE = 1000
@@ -149,13 +149,14 @@ class Registry:
         return ServedDocument(content, served, media_type)
 
     def fetch_manifest_digest(self, reference: Reference) -> Digest | None:
-        """Ask which manifest or index a tag means now, without fetching it (HEAD); None if that is not said."""
+        """Ask which manifest or index a tag means now, by HEAD; None if the registry does not say."""
         target, purpose = _asking_for_manifest(reference, None)
         headers = {"Accept": ", ".join(ACCEPTED)}
 
         def once() -> Digest | None:
             with self._ask(reference, target, headers, purpose, head=True) as answer:
-                return next(iter(_announced(answer.headers, where=str(reference))), None)
+                found = set(_announced(answer.headers, where=str(reference)))
+                return found.pop() if len(found) == 1 else None
 
         return self._web.run(once)
 
@@ -200,8 +201,8 @@ class Registry:
     def repositories(self, registry: str) -> Iterator[str]:
         """List the repositories of a registry that offers such a list, in its order, page by page.
 
-        The OCI distribution spec has no such list, and large public registries offer none. It needs a right of its
-        own where tokens are asked for, which this client, that only ever asks to pull, does not ask for.
+        The OCI distribution spec has no such list, and large public registries offer none. It needs a right
+        of its own where tokens are asked for; this client only ever asks to pull.
         """
         missing = "many registries offer none: name the repositories"
         purpose = Purpose(f"repositories of {registry}", "a list of repositories", missing)
@@ -225,10 +226,14 @@ class Registry:
         used = self._authorizer.header_for(reference) if self._authorizer is not None else None
         ask = Ask(self._web.url(reference.host, target), headers, used, head=head)
         answer = self._web.send(ask)
-        if answer.status in (401, 403, 404) and answer.at_home:
-            header = self._way_in(reference, answer, used)
-            if header is not None:
-                answer = self._web.send(ask._replace(authorization=header))
+        for _ in range(1 if used is None else 2):  # what replaces an old token may be old by now, too
+            if answer.status not in (401, 403, 404) or not answer.at_home:
+                break
+            header = self._way_in(reference, answer, ask.authorization)
+            if header is None:
+                break
+            ask = ask._replace(authorization=header)
+            answer = self._web.send(ask)
         if answer.status not in good:
             raise answer.refusal(purpose, self._access(reference))
         return answer
@@ -341,7 +346,7 @@ def _target_in(target: str, page: httpx.URL, where: str) -> str:
 
 
 def _announced(headers: httpx.Headers, *, where: str) -> list[Digest]:
-    """The digests that a registry gives in a header of its own: none, one, or several that should be the same."""
+    """The digests that a registry gives in a header of its own: none, one, or the same one twice."""
     found = []
     for text in headers.get_list(_DIGEST_HEADER, split_commas=True):
         try:
@@ -360,7 +365,7 @@ def _asking_for_manifest(reference: Reference, digest: Digest | None) -> tuple[s
     return f"/v2/{reference.repository}/manifests/{name}", purpose
 
 
-def _given(auth: Auth) -> Auth:
+def _given(auth: Auth) -> Credentials | None:
     if auth is None:
         return None
     from spincache_nb.core.credentials import as_credentials

@@ -1,4 +1,4 @@
-"""The way of each request: directly or through the system's proxy, and which certificates are trusted on it."""
+"""The way of each request: directly or through the system's proxy, and which certificates are trusted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import ssl
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -127,12 +126,14 @@ class SystemProxies:
 def is_exempt(host: str, port: str, no_proxy: str) -> bool:
     """Whether ``NO_PROXY`` names a host: by Go's rules, which other clients of registries follow.
 
-    An address, a range of them (``10.0.0.0/8``), a name with all below it (``example.com``), only what is below it
-    (``.example.com``, ``*.example.com``), each but the range perhaps with a port; ``*`` is everything.
+    An address, a range of them (``10.0.0.0/8``), a name with all below it (``example.com``), only what is
+    below it (``.example.com``, ``*.example.com``), each but the range perhaps with a port; ``*`` is all.
     """
     name = host.lower().rstrip(".")
     address = _address(name)
-    return any(_exempts(entry, name, address, port) for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry)
+    return any(
+        _exempts(entry, name, address, port) for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry
+    )
 
 
 def _exempts(
@@ -173,7 +174,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 class Tls:
-    """Whom a client trusts: one context for all its connections, made for the first of them (20 to 200 ms)."""
+    """Whom a client trusts: one context for all connections, made for the first (20 to 200 ms)."""
 
     def __init__(self, ca: str | os.PathLike[str] | None = None) -> None:
         self._ca = Path(ca) if ca is not None else None
@@ -207,12 +208,12 @@ def _from_environment() -> ssl.SSLContext | None:
 def _system_context() -> ssl.SSLContext:
     if sys.platform not in ("darwin", "win32") and ssl.get_default_verify_paths().cafile is not None:
         context = ssl.create_default_context()
-        # Python 3.13 asks more of an authority than curl, Go and older Pythons do: private ones often lack it.
+        # Python 3.13 asks more of an authority than curl, Go and older Pythons do, and private ones lack it
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context
     import truststore
 
-    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # type: ignore[no-any-return]
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _load(
@@ -224,4 +225,6 @@ def _load(
     except OSError as exc:  # ssl.SSLError is one, for a file that holds no certificate
         found = exc.strerror if isinstance(exc, FileNotFoundError | PermissionError) else "something else"
         remedy = "name the authority's PEM file"
-        raise ConnectionFailedError(where, "a file of certificates (PEM)", str(found).lower(), remedy) from exc
+        raise ConnectionFailedError(
+            where, "a file of certificates (PEM)", str(found).lower(), remedy
+        ) from exc

@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import httpx
 
@@ -38,6 +38,7 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 _UNSENDABLE = re.compile(rb"[\r\n\0]")
 Check = Callable[[], None]
 Fields = list[tuple[bytes, bytes]]
+_Reader: TypeAlias = "io.BufferedReader[Wire]"
 
 
 # Sockets -----------------------------------------------------------------------------------------
@@ -116,7 +117,7 @@ def _open_socket(
 
 
 class Wire(io.RawIOBase):
-    """The bytes of a connected socket, with a deadline, and which another thread can cut; one reader at a time."""
+    """The bytes of a connected socket, with a deadline, and which another thread can cut; for one reader."""
 
     def __init__(self, sock: socket.socket, sockets: OpenSockets, check: Check) -> None:
         sock.settimeout(_SLICE_SECONDS)
@@ -126,7 +127,7 @@ class Wire(io.RawIOBase):
         self._check = check
         self._deadline = 0.0
         self._resting = False
-        self.reader = io.BufferedReader(self, FIRST_READ_BYTES)
+        self.reader: _Reader = io.BufferedReader(self, FIRST_READ_BYTES)
 
     def allow(self, seconds: float) -> None:
         """Set the time for everything that is read from now on, until this is called again."""
@@ -196,7 +197,7 @@ def _readable(sock: socket.socket) -> bool:
 
 
 class Head(NamedTuple):
-    """The head of an answer, and how its body is framed: by a length, in chunks, or to the connection's end."""
+    """The head of an answer, and how its body is framed: by length, in chunks, or to the end."""
 
     status: int
     fields: Fields
@@ -205,7 +206,7 @@ class Head(NamedTuple):
     lasting: bool
 
 
-def read_head(reader: io.BufferedReader, method: str) -> Head:
+def read_head(reader: _Reader, method: str) -> Head:
     """Read the head that counts; interim ones, such as 100 and Early Hints, come before it."""
     left = MOST_HEAD_BYTES
     for _ in range(MOST_INTERIM_HEADS):
@@ -221,7 +222,7 @@ def read_head(reader: io.BufferedReader, method: str) -> Head:
     raise httpx.RemoteProtocolError("interim answers only")
 
 
-def _line(reader: io.BufferedReader, left: int, most: int = MOST_LINE_BYTES) -> bytes:
+def _line(reader: _Reader, left: int, most: int = MOST_LINE_BYTES) -> bytes:
     most = min(left, most)
     line = reader.readline(most + 1)
     if len(line) > most:
@@ -237,8 +238,8 @@ def _not_http(line: bytes) -> httpx.TransportError:
     return httpx.RemoteProtocolError("an answer that is not HTTP")
 
 
-def _read_fields(reader: io.BufferedReader, left: int) -> tuple[Fields, int]:
-    """Read the lines of a head, or of a trailer, up to the blank one; and say how many bytes may still come."""
+def _read_fields(reader: _Reader, left: int) -> tuple[Fields, int]:
+    """Read the lines of a head or trailer up to the blank one; and say how many bytes may still come."""
     fields: Fields = []
     while (line := _line(reader, left)) not in (b"\r\n", b"\n"):
         left -= len(line)
@@ -402,8 +403,8 @@ class Body(httpx.SyncByteStream):
         except OSError as exc:
             raise httpx.ReadError(str(exc)) from exc
 
-    def _begin_chunk(self, reader: io.BufferedReader) -> None:
-        """Read the size of the next chunk, after the end of the one before; the last is followed by a trailer."""
+    def _begin_chunk(self, reader: _Reader) -> None:
+        """Read the end of one chunk and the size of the next; the last is followed by a trailer."""
         if self._left == 0 and _line(reader, 2) not in (b"\r\n", b"\n"):
             raise httpx.RemoteProtocolError("a chunk longer than it says")
         match = _CHUNK_SIZE.fullmatch(_line(reader, _MOST_CHUNK_LINE_BYTES))

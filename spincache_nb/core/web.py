@@ -1,4 +1,4 @@
-"""One exchange with a server: redirects, answers bounded and counted, and whether something is tried again."""
+"""One exchange with a server: redirects, bounded answers, and whether something is tried again."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Attempts:
         self._started = time.monotonic()
 
     def wait_after(self, failure: RetryableError) -> None:
-        """Wait until it makes sense to try again, or raise what failed; called where the failure is handled."""
+        """Wait until it makes sense to try again, or raise what failed; called in its handler."""
         policy = self._policy
         self._count += 1
         seconds = self._backoff(failure.retry_after)
@@ -200,7 +200,7 @@ class Answer:
             raise RetryableError(error, hopeless=True)
 
     def read(self, limit: int, *, what: str, raise_limit: str = "raise the limit") -> bytes:
-        """Read the whole body, as long as it is not larger than a limit; a compression that is one is undone."""
+        """Read the whole body, unless it is larger than a limit; real compression is undone."""
         where = f"{what} at {public_url(self.url)}"
         remedy = f"if it is meant to be that large, {raise_limit}"
         if self.length is not None and self.length > limit:
@@ -251,7 +251,7 @@ class Answer:
 
 
 def _unzipped(data: bytes, limit: int) -> bytes:
-    """The bytes that a body was made of, up to one more than the limit; the body itself if it is not compressed."""
+    """What a body was made of, up to one byte more than the limit; the body itself if not compressed."""
     try:
         return zlib.decompressobj(ZLIB_OR_GZIP).decompress(data, limit + 1)
     except zlib.error:
@@ -361,7 +361,7 @@ class Web:
         return target
 
     def _check_downgrade(self, asked: httpx.URL, target: httpx.URL, where: str) -> None:
-        """Refuse to go from https to plain http, also on this machine: only this machine may send us there."""
+        """Refuse to go from https to plain http; on this machine, only this machine may send us there."""
         if self.insecure is True or (is_loopback(host_in(target)) and is_loopback(host_in(asked))):
             return
         remedy = f"ask the owner of {host_in(asked)} to redirect to https; nothing was sent in the clear"

@@ -145,11 +145,11 @@ def repair(
     that it names; sources that are not stored at all, `pull_sources` fetches. What neither an app nor a
     project needs is left alone: `plan_prune`.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
     from spincache_nb.project.sources import renew_sources
 
     stop = threading.Event()
-    client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=stop)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=stop)
     options = RepairOptions(jobs, progress, cancel, durable, archive_limits, tuple(projects), history)
     renew = partial(
         renew_sources, insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel, durable=durable

@@ -29,7 +29,7 @@ from spincache_nb.errors import (
 )
 
 if TYPE_CHECKING:
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
 SkipKind = Literal[
     "not there",
@@ -94,7 +94,7 @@ class Asking:
 
     def __init__(
         self,
-        client: RegistryClient,
+        client: Registry,
         manifests: MutableMapping[str, bytes],
         *,
         jobs: int,

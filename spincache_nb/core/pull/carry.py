@@ -126,12 +126,12 @@ def pull(
     next pull reuses them), and no tag names what is not there. Two things differ from Spin: a
     pull by digest alone is filed under the digest, and ``manifest.json`` is kept as served.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
     wanted = parse_references(reference)
     refuse_shared_auth(auth, wanted)
     stop = threading.Event()
-    client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=stop)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=stop)
     options = Options(jobs, progress, cancel, durable, archive_limits, history)
     results = carry_out(cache, client, wanted, options, stop=stop)
     return results[0] if is_single(reference) else PullResults(results)

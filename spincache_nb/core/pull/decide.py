@@ -142,11 +142,11 @@ def plan_pull(
     ManifestError, DigestMismatchError, LimitError
         If what it gives is not the manifest asked for.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
     wanted = parse_references(reference)
     refuse_shared_auth(auth, wanted)
-    with RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs) as client:
+    with Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs) as client:
         resolved = resolve_all(client, wanted, jobs=jobs)
     plans = decide(cache, resolved)
     return plans[0] if is_single(reference) else PullPlans(plans)

@@ -17,7 +17,7 @@ from spincache_nb.errors import InvalidReferenceError
 
 if TYPE_CHECKING:
     from spincache_nb.core.pull.decide import Auth
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
 __all__ = ["SkipKind", "Skipped", "Survey", "survey"]
 
@@ -49,14 +49,14 @@ def survey(
     manifests: MutableMapping[str, bytes] | None = None,
 ) -> Survey:
     """Look up what the tags of a repository mean."""
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
     place = Reference.parse(repository)
     named = [tags] if isinstance(tags, str) else tags
     references = [_tagged(place, tag) for tag in dict.fromkeys(named or ())]
     skipped: list[Skipped] = []
     reporter = Reporter(progress, what=LOOK_UP)
-    with RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel) as client:
+    with Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel) as client:
         if named is None:
             references = _listed(client, place, skipped)
         kept = manifests if manifests is not None else {}
@@ -82,7 +82,7 @@ def _tagged(place: Reference, tag: str) -> Reference:
     return reference
 
 
-def _listed(client: RegistryClient, place: Reference, skipped: list[Skipped]) -> list[Reference]:
+def _listed(client: Registry, place: Reference, skipped: list[Skipped]) -> list[Reference]:
     """Ask for the tags; those that cannot be a version's are skipped."""
     references = []
     for tag in dict.fromkeys(client.tags(place)):

@@ -12,9 +12,9 @@ import httpx
 
 from spincache_nb.core.credentials import Credentials, as_credentials
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.registry import RegistryClient
+from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
-from spincache_nb.core.transport.web import Web
+from spincache_nb.core.web import Web
 from spincache_nb.errors import PackageError
 from spincache_nb.project.packages.config import PackageConfig, read_package_config
 from spincache_nb.project.packages.hosts import is_host
@@ -72,7 +72,7 @@ class PackageClient:
         self._plain_web = Web(insecure=insecure is not False, **self._options)
         self._lock = threading.Lock()
         self._config_lock = threading.Lock()
-        self._clients: list[RegistryClient] = []
+        self._clients: list[Registry] = []
         self._metadata: dict[str, Once[tuple[RegistryMetadata, str]]] = {}
         self._places: dict[tuple[str, str, str], Once[OciPackages]] = {}
         self._closed = False
@@ -100,7 +100,7 @@ class PackageClient:
         """Requests sent: challenges, tokens and redirects included."""
         return sum(each.request_count for each in self._all())
 
-    def _all(self) -> list[Web | RegistryClient]:
+    def _all(self) -> list[Web | Registry]:
         with self._lock:
             return [self._web, self._plain_web, *self._clients]
 
@@ -193,9 +193,9 @@ class PackageClient:
         insecure = self._insecure if self._insecure is not None else settings.plain
         credentials = self._auth or settings.credentials
 
-        def open_client(anonymous: bool) -> RegistryClient:
+        def open_client(anonymous: bool) -> Registry:
             auth = None if anonymous else credentials
-            client = RegistryClient(insecure=insecure, auth=auth, anonymous=anonymous, **self._options)
+            client = Registry(insecure=insecure, auth=auth, anonymous=anonymous, **self._options)
             with self._lock:
                 self._clients.append(client)
                 closed = self._closed

@@ -19,7 +19,7 @@ from spincache_nb.core.manifest import (
     parse_manifest,
 )
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.registry import RegistryClient
+from spincache_nb.core.registry import Registry
 from spincache_nb.errors import (
     AccessDeniedError,
     InvalidReferenceError,
@@ -50,7 +50,7 @@ class OciPackages:
         self,
         registry: str,
         prefix: str,
-        open_client: Callable[[bool], RegistryClient],
+        open_client: Callable[[bool], Registry],
         *,
         fallback: bool = True,
         note: str = "",
@@ -110,7 +110,7 @@ class OciPackages:
         reference = self.reference(package)
         return f"{reference.registry}/{reference.repository}{note}"
 
-    def _ask(self, operation: Callable[[RegistryClient], T]) -> T:
+    def _ask(self, operation: Callable[[Registry], T]) -> T:
         try:
             return operation(self._client)
         except AccessDeniedError:
@@ -125,7 +125,7 @@ class OciPackages:
             raise
 
 
-def _fetch_manifest(client: RegistryClient, reference: Reference) -> Manifest:
+def _fetch_manifest(client: Registry, reference: Reference) -> Manifest:
     document = _parse(client.fetch_manifest(reference).content, str(reference))
     if isinstance(document, Index):
         chosen = choose_manifest(document, where=str(reference))

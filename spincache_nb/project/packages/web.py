@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 import httpx
 
+from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_url
+from spincache_nb.core.auth import basic
 from spincache_nb.core.credentials import Credentials
-from spincache_nb.core.registry.refusals import Access, Wish, refusal
-from spincache_nb.core.registry.tokens import basic
+from spincache_nb.core.download import stream_address as stream_plain
+from spincache_nb.core.refusals import Access, Purpose
 from spincache_nb.core.strict_json import parse_object
-from spincache_nb.core.transport.addresses import check_plain, is_loopback, parse_url, public_url
-from spincache_nb.core.transport.answers import Answer
-from spincache_nb.core.transport.download import Download
-from spincache_nb.core.transport.retrying import Retrier
-from spincache_nb.core.transport.web import Ask, Web
+from spincache_nb.core.web import Ask, Web
 from spincache_nb.errors import (
     CredentialsError,
     FormatError,
@@ -30,7 +27,6 @@ from spincache_nb.errors import (
 from spincache_nb.project.packages.metadata import WELL_KNOWN, RegistryMetadata, parse_metadata
 
 _log = logging.getLogger(__name__)
-_GOOD = (200, 206)
 _METADATA_ATTEMPTS = 3
 _ANYBODY = Access("without credentials", "check the address; none are sent unless they are part of it")
 
@@ -51,39 +47,28 @@ def fetch_metadata(web: Web, registry: str) -> tuple[RegistryMetadata, str]:
 
 def _fetch(web: Web, registry: str) -> bytes | None:
     url = web.url(registry, WELL_KNOWN)
-    wish = Wish(f"metadata of {registry}", public_url(url), "it has none")
+    purpose = Purpose(f"metadata of {registry}", public_url(url), "it has none")
 
     def once() -> bytes | None:
         with web.send(Ask(url, {"Accept": "application/json"})) as answer:
             if answer.status == 404:
-                answer.discard()
+                answer.read_error_page()
                 return None
             if answer.status != 200:
-                raise refusal(answer, wish, _ANYBODY)
+                raise answer.refusal(purpose, _ANYBODY)
             return answer.read(web.limits.token_bytes, what="metadata")
 
-    policy = web.retrier.policy
-    patient = replace(policy, attempts=min(policy.attempts, _METADATA_ATTEMPTS))
-    return Retrier(patient, web.halt).run(once)
+    return web.run(once, attempts=_METADATA_ATTEMPTS)
 
 
 def stream_address(web: Web, address: str, *, where: str) -> Iterator[bytes]:
     """Fetch what an address names, in pieces."""
     url, authorization = _split_user(address, where=where)
-    check_plain(url, insecure=web.insecure, where=where)
-    if authorization is not None and url.scheme == "http" and not is_loopback(url.host):
+    if authorization is not None and url.scheme == "http" and not is_loopback(host_in(url)):
         raise InsecureTransportError(
             where, "https:// for an address that holds a password", public_url(url), "use https"
         )
-    wish = Wish(where, f"what {public_url(url)} names", "check the address")
-
-    def ask(more: Mapping[str, str]) -> Answer:
-        answer = web.send(Ask(url, more, authorization))
-        if answer.status not in _GOOD:
-            raise refusal(answer, wish, _ANYBODY)
-        return answer
-
-    yield from Download(ask, size=None, where=where, retrier=web.retrier)
+    yield from stream_plain(web, url, where=where, authorization=authorization)
 
 
 def _split_user(address: str, *, where: str) -> tuple[httpx.URL, str | None]:

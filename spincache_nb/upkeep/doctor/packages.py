@@ -10,7 +10,7 @@ from spincache_nb.upkeep.doctor.finding import Finding
 
 REQUIRED = (
     *("pandas", "httpx", "platformdirs", "ipywidgets", "matplotlib", "lazy-loader", "tqdm", "jinja2"),
-    *("truststore", "tenacity"),
+    "truststore",
 )
 """Packages that an installation always has."""
 
