@@ -11,8 +11,8 @@ from spincache_nb import widgets as widgets
 from spincache_nb.core.cache import Cache as Cache
 from spincache_nb.core.digest import Digest as Digest
 from spincache_nb.core.history import History as History
-from spincache_nb.core.pull import PullPlan as PullPlan
-from spincache_nb.core.pull import PullResult as PullResult
+from spincache_nb.core.plans import PullPlan as PullPlan
+from spincache_nb.core.plans import PullResult as PullResult
 from spincache_nb.core.pull import plan_pull as plan_pull
 from spincache_nb.core.pull import pull as pull
 from spincache_nb.core.reference import Reference as Reference

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 MIB = 1 << 20
 
+JOBS = 16
+"""Downloads at a time, as in Spin since v1.2 (``MAX_PARALLEL_PULL``, ``MAX_FILE_LOADING_CONCURRENCY``)."""
+
+LOCKED_APP_BYTES = 64 * MIB
+"""A locked app names each mounted file, in some 150 bytes; pull, import and repair take the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -5,7 +5,7 @@ from spincache_nb.upkeep.clear import plan_clear
 from spincache_nb.upkeep.plans import KeptBlob, RemovalItem, RemovalPlan, RemovalResult, Skipped
 from spincache_nb.upkeep.prune import GRACE_SECONDS, plan_prune
 from spincache_nb.upkeep.remove import plan_remove
-from spincache_nb.upkeep.repairs import RepairResult, repair
+from spincache_nb.upkeep.repair import RepairResult, repair
 
 __all__ = [
     "GRACE_SECONDS",

@@ -8,8 +8,9 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from spincache_nb.core.plans import PullPlan
 from spincache_nb.core.progress import ProgressEvent
-from spincache_nb.core.pull import PullPlan, plan_pull, pull
+from spincache_nb.core.pull import plan_pull, pull
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
 from spincache_nb.show import count_text, size_text
 from spincache_nb.widgets import look

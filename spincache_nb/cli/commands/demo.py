@@ -20,7 +20,7 @@ from spincache_nb.cli.tables import Column, count_column, digest_column, referen
 
 if TYPE_CHECKING:
     from spincache_nb.analysis import Frames
-    from spincache_nb.core.pull import PullResult
+    from spincache_nb.core.plans import PullResult
 
 _DESCRIPTION = """\
 See it work: six demo apps, three versions each, are pulled from a registry inside

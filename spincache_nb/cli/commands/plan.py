@@ -19,7 +19,7 @@ from spincache_nb.cli.output import Output
 from spincache_nb.cli.tables import Column, count_column, digest_column, size_column
 
 if TYPE_CHECKING:
-    from spincache_nb.core.pull import PlannedBlob, PullPlan
+    from spincache_nb.core.plans import PlannedBlob, PullPlan
 
 _DESCRIPTION = """\
 Ask for manifests and say what a pull would fetch and what it would reuse.

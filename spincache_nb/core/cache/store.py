@@ -360,7 +360,9 @@ class Cache:
                 new.discard()
         return digest, count
 
-    def copy_blob(self, digest: Digest, *, source: Area, target: Area, size: int) -> None:
+    def copy_blob(
+        self, digest: Digest, *, source: Area, target: Area, size: int, durable: bool = False
+    ) -> None:
         """Store bytes of one area in the other too, checking them on the way.
 
         Raises
@@ -373,7 +375,7 @@ class Cache:
         path = self.blob_path(source, digest)
         with files.open_regular(path) as stream:
             chunks = files.read_chunks(stream, path)
-            self.put_blob(target, digest, chunks, size=size, where=f"{source}/{digest}")
+            self.put_blob(target, digest, chunks, size=size, where=f"{source}/{digest}", durable=durable)
 
     def touch_blob(self, area: Area, digest: Digest) -> None:
         """Make a blob young, if it is there, so that a prune running beside a pull leaves it alone."""

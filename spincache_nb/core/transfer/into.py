@@ -8,9 +8,11 @@ from collections.abc import Mapping
 
 from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
+from spincache_nb.core.fetching import Options
 from spincache_nb.core.history import History
+from spincache_nb.core.plans import PullResult
 from spincache_nb.core.progress import Progress
-from spincache_nb.core.pull import Options, PullResult, carry_out
+from spincache_nb.core.pull import pull_from
 from spincache_nb.core.transfer.layout import Layout
 
 
@@ -58,4 +60,4 @@ def import_(
     options = Options(
         progress=progress, cancel=cancel, durable=durable, archive_limits=archive_limits, history=history
     )
-    return carry_out(cache, layout, layout.references, options)
+    return pull_from(cache, layout, layout.references, options)

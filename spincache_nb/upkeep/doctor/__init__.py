@@ -20,7 +20,7 @@ from spincache_nb.upkeep.doctor.places import look_at_cache
 from spincache_nb.upkeep.doctor.stores import look_at_credentials, look_at_history
 
 if TYPE_CHECKING:
-    from spincache_nb.core.pull.decide import Auth
+    from spincache_nb.core.pull import Auth
 
 __all__ = ["EXTRAS", "REQUIRED", "Finding", "State", "ask_registry", "examine"]
 
