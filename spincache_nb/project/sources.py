@@ -21,7 +21,7 @@ from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import ContentError, PullCancelled, SpinCacheError, SpinManifestError
 from spincache_nb.project.package_record import PackageKey, PackageLog, PackageRecord
 from spincache_nb.project.places import find_project
-from spincache_nb.project.spin_manifest import Place, SpinManifest, WebSource
+from spincache_nb.project.spin_toml import Place, SpinManifest, WebSource
 
 if TYPE_CHECKING:
     from spincache_nb.core.pull import Auth
