@@ -233,7 +233,7 @@ class Cache:
         """
         free = self.free_bytes()
         if count > free:
-            from spincache_nb.core.display import size_text
+            from spincache_nb.show import size_text
 
             raise NoSpaceError(
                 layout.shown(str(self.path)),
