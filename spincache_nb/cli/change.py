@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from spincache_nb.upkeep import RemovalPlan, RemovalResult, Skipped
 
 _ROWS_IN_A_TERMINAL = 40
+_PROBLEM = ("path", "reference", "kind", "detail", "remedy")  # as the columns of frames.problems
 
 
 @command(
@@ -68,7 +69,7 @@ def verify(args: argparse.Namespace, output: Output) -> int:
     progress = None if args.quiet else True
     problems = check_cache(cache, jobs=args.jobs, progress=progress, projects=args.projects)
     damaged = sum(is_damage(problem.kind, problem.reference) for problem in problems)
-    found = [asdict(problem) for problem in problems]
+    found = [{name: getattr(problem, name) for name in _PROBLEM} for problem in problems]
     if output.as_json:
         output.document(found)
     elif not found:
@@ -138,7 +139,11 @@ directory (`spincache-nb clear`). An app that is removed is simply pulled again.
     PROJECTS,
     CACHE_DIR,
     JSON,
-    examples=("remove ghcr.io/org/app:v1", "remove ghcr.io/org/app:v1 --dry-run", "remove ghcr.io/org/app:v1 --yes"),
+    examples=(
+        "remove ghcr.io/org/app:v1",
+        "remove ghcr.io/org/app:v1 --dry-run",
+        "remove ghcr.io/org/app:v1 --yes",
+    ),
 )
 def remove(args: argparse.Namespace, output: Output) -> int:
     """Show the plan, ask, remove."""
@@ -184,7 +189,11 @@ directory (`spincache-nb clear`). Spin downloads again what it needs.""",
     PROJECTS,
     CACHE_DIR,
     JSON,
-    examples=("prune --dry-run", "prune --project ~/src/my-app", "prune --keep-bytes 2GiB --keep-newest 5 --yes"),
+    examples=(
+        "prune --dry-run",
+        "prune --project ~/src/my-app",
+        "prune --keep-bytes 2GiB --keep-newest 5 --yes",
+    ),
 )
 def prune(args: argparse.Namespace, output: Output) -> int:
     """Show the plan, ask, remove."""
@@ -347,7 +356,9 @@ unless --rewritten says to take it as it is stored.""",
     references("+", "an app of the cache, as `spincache-nb apps` names it"),
     option("-o", "--output", metavar="FILE", required=True, help="the tar file; it appears when it is whole"),
     option(
-        "--rewritten", action="store_true", help="also take apps whose manifest may not be the registry's own bytes"
+        "--rewritten",
+        action="store_true",
+        help="also take apps whose manifest may not be the registry's own bytes",
     ),
     CACHE_DIR,
     JSON,

@@ -29,10 +29,25 @@ from spincache_nb.errors import (
 DEBUG_VARIABLE = "SPINCACHE_DEBUG"
 """Environment variable that does what ``--debug`` does, unless it is empty or 0."""
 _ORDER = (
-    "demo path doctor tree apps layers blobs problems history sharing savings report "
-    "plan pull pull-sources verify repair remove prune clear export import "
-    "snapshot crawl lab dashboard"
-).split()
+    *(
+        "demo",
+        "path",
+        "doctor",
+        "apps",
+        "layers",
+        "blobs",
+        "problems",
+        "history",
+        "sharing",
+        "savings",
+        "report",
+    ),
+    *("plan", "pull", "pull-sources"),
+    *("verify", "repair", "remove", "prune", "clear", "export", "import"),
+    *("snapshot", "crawl"),
+    *("lab", "dashboard"),
+)
+"""Commands as the help lists them."""
 _DESCRIPTION = """\
 See, fill and look after the Spin registry cache.
 
@@ -212,7 +227,7 @@ def _make_streams_usable() -> None:
     """Take a closed stream for the null device; write what an encoding lacks as escapes, rather than fail."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, io.open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115, UP020
+            setattr(sys, name, io.open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, UP020
     for stream in (sys.stdout, sys.stderr):
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors="backslashreplace")

@@ -433,9 +433,7 @@ def _remote(args: argparse.Namespace, output: Output) -> dict[str, list[dict[str
     return found
 
 
-def show_savings(
-    found: dict[str, list[dict[str, Any]]], output: Output, *, indent: str = ""
-) -> None:
+def show_savings(found: dict[str, list[dict[str, Any]]], output: Output, *, indent: str = "") -> None:
     """Print the versions of each repository."""
     for place, (repository, rows) in enumerate(found.items()):
         if place:

@@ -1,4 +1,4 @@
-"""Commands that write something to look at elsewhere: a report, a snapshot of a cache, a crawl of a registry."""
+"""Commands that write what is looked at elsewhere: a report, a snapshot of a cache, a crawl."""
 
 from __future__ import annotations
 

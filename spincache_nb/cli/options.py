@@ -56,6 +56,72 @@ def command(
     return declare
 
 
+# ---------------------------------------------------------------- values, for argparse
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGTP])(i?)B?|B)?", re.IGNORECASE)
+
+
+def size_in_bytes(text: str) -> int:
+    """Parse a size in any form that this tool prints, such as 500MiB or 1.5GiB."""
+    match = _SIZE.fullmatch(text.strip()) if text.isascii() else None
+    if match is None or ("." in match[1] and match[2] is None):
+        raise argparse.ArgumentTypeError(f"expected a size such as 500MiB or 1.5GiB, got {text!r}")
+    number, unit, binary = match.groups()
+    if unit is None:
+        return int(number)
+    decimal = not binary and text.strip()[-1] in "bB"
+    factor = int((1000 if decimal else 1024) ** ("KMGTP".index(unit.upper()) + 1))
+    whole, _, fraction = number.partition(".")
+    return int(whole) * factor + int(fraction or 0) * factor // int(10 ** len(fraction))
+
+
+def whole_number(text: str) -> int:
+    """Parse a number that is not negative."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+    return int(text)
+
+
+def at_least_one(text: str) -> int:
+    """Parse how much is done at a time."""
+    return _within(text, 1000, "a number")
+
+
+def port(text: str) -> int:
+    """Parse a TCP port."""
+    return _within(text, 65535, "a port")
+
+
+def _within(text: str, most: int, what: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= number <= most:
+        raise argparse.ArgumentTypeError(f"expected {what} from 1 to {most}, got {text!r}")
+    return number
+
+
+def ratio(text: str) -> float:
+    """Parse a ratio that is not negative."""
+    return _number(text, "1.5", least=0)
+
+
+def rate(text: str) -> float:
+    """Parse a number of requests in a second."""
+    return _number(text, "2 or 0.5", least=5e-324)
+
+
+def _number(text: str, example: str, *, least: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not least <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number such as {example}, got {text!r}")
+    return number
+
+
+# ---------------------------------------------------------------- options
+
+
 def option(*names: str, **settings: Any) -> Options:
     """Declare one option or argument, as `argparse.ArgumentParser.add_argument` takes it."""
     return lambda parser: parser.add_argument(*names, **settings)
@@ -159,7 +225,7 @@ def registry_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def transfer_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Give the keyword arguments of whatever fetches: those of `registry_options`, progress and durability."""
+    """Give the keyword arguments of whatever fetches: also progress and durability."""
     progress = None if args.quiet else True
     return {**registry_options(args), "progress": progress, "durable": args.durable}
 
@@ -182,66 +248,3 @@ def _login(args: argparse.Namespace) -> tuple[str, str]:
     if not text:
         raise UsageError("--password-stdin: nothing came on standard input")
     return args.username, text
-
-
-# ---------------------------------------------------------------- values, for argparse
-
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGTP])(i?)B?|B)?", re.IGNORECASE)
-
-
-def size_in_bytes(text: str) -> int:
-    """Parse a size in any form that this tool prints, such as 500MiB or 1.5GiB."""
-    match = _SIZE.fullmatch(text.strip()) if text.isascii() else None
-    if match is None or ("." in match[1] and match[2] is None):
-        raise argparse.ArgumentTypeError(f"expected a size such as 500MiB or 1.5GiB, got {text!r}")
-    number, unit, binary = match.groups()
-    if unit is None:
-        return int(number)
-    decimal = not binary and text.strip()[-1] in "bB"
-    factor = int((1000 if decimal else 1024) ** ("KMGTP".index(unit.upper()) + 1))
-    whole, _, fraction = number.partition(".")
-    return int(whole) * factor + int(fraction or 0) * factor // 10 ** len(fraction)
-
-
-def whole_number(text: str) -> int:
-    """Parse a number that is not negative."""
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
-    return int(text)
-
-
-def at_least_one(text: str) -> int:
-    """Parse how much is done at a time."""
-    return _within(text, 1000, "a number")
-
-
-def port(text: str) -> int:
-    """Parse a TCP port."""
-    return _within(text, 65535, "a port")
-
-
-def _within(text: str, most: int, what: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() else 0
-    if not 1 <= number <= most:
-        raise argparse.ArgumentTypeError(f"expected {what} from 1 to {most}, got {text!r}")
-    return number
-
-
-def ratio(text: str) -> float:
-    """Parse a ratio that is not negative."""
-    return _number(text, "1.5", least=0)
-
-
-def rate(text: str) -> float:
-    """Parse a number of requests in a second."""
-    return _number(text, "2 or 0.5", least=5e-324)
-
-
-def _number(text: str, example: str, *, least: float) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not least <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number such as {example}, got {text!r}")
-    return number

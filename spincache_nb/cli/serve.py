@@ -90,8 +90,8 @@ def demo(args: argparse.Namespace, output: Output) -> int:
         frames = _pull(folder, output, quiet=args.quiet or not sys.stderr.isatty())
         _show_cache(frames, output)
         _show_savings(frames, output)
+        output.line("\nDrawing the plots and the page ...")
         output.flush()
-        output.note("drawing the plots and the page ...")
         written = _draw(folder, frames)
     _say_where(folder, written, output)
     return DONE
@@ -144,7 +144,9 @@ def _pull(folder: Path, output: Output, *, quiet: bool) -> Frames:
         results = pull(cache, registry.references, progress=None if quiet else True, history=history)
     output.line("Pulled, one after the other as a machine would see them:\n")
     names = [column.name for column in _PULLED]
-    output.table([{name: getattr(result, name) for name in names} for result in results], _PULLED, indent="  ")
+    output.table(
+        [{name: getattr(result, name) for name in names} for result in results], _PULLED, indent="  "
+    )
     return analysis.load(cache)
 
 
