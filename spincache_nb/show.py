@@ -186,7 +186,12 @@ def _taken(shown: str, columns: int) -> str:
 
 def rows(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
     """Go through some columns of a frame as plain Python values, None for missing."""
-    return zip(*(frame[name].to_numpy(dtype=object, na_value=None).tolist() for name in columns), strict=True)
+    return zip(*(_plain_values(frame[name]) for name in columns), strict=True)
+
+
+def _plain_values(column: pd.Series[Any]) -> list[Any]:
+    values: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()  # type: ignore[call-overload]
+    return values
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

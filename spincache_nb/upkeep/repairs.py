@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache, Problem
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.progress import Progress, Reporter
 from spincache_nb.core.pull.decide import JOBS, Source
 from spincache_nb.errors import printable

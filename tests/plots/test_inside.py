@@ -11,8 +11,7 @@ from spincache_nb.frames.schemas import build, empty
 from spincache_nb.plots import inside
 from spincache_nb.plots import maps as section_maps
 from tests.support.payloads import payload
-from tests.wasm.builders import component, custom, module, nested
-from tests.wasm.test_hostile import deep_nest
+from tests.wasm.builders import component, custom, deep_nest, module, nested
 
 OLD, NEW = payload("hello-js/1.0.0.wasm"), payload("hello-js/1.0.1.wasm")
 
@@ -83,7 +82,7 @@ def test_section_map_joins_neighbours_and_names_wide_boxes():
     ax = section_maps.section_map(analysis.section_map(NEW), ax=axes())
     texts = [text.get_text() for text in ax.texts]
     assert "componentize_qjs_runtime.wasm, 752.3 KiB" in texts
-    assert "code, 742 KiB" in texts
+    assert "code, 742.2 KiB" in texts
     assert len(ax.collections[0].get_paths()) < 150
 
 
