@@ -135,7 +135,7 @@ def _pull(folder: Path, output: Output, *, quiet: bool) -> Frames:
     """Pull the demo apps, say what each cost, read the cache."""
     from spincache_nb import analysis, demo
     from spincache_nb.core.cache import Cache
-    from spincache_nb.core.history import History
+    from spincache_nb.core.journal import History
     from spincache_nb.core.pull import pull
 
     cache = Cache(folder / "cache")
