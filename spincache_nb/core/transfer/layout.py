@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from spincache_nb.core.archive import TarReader
-from spincache_nb.core.cache import open_regular, read_bounded, regular_size
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
+from spincache_nb.core.files import FileState, open_regular, read_bounded
 from spincache_nb.core.manifest import Descriptor
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.strict_json import parse_object
@@ -129,7 +129,8 @@ class Layout:
     def _pieces(self, name: str) -> Iterator[bytes]:
         if self._places is None:
             path = self.path / name
-            offset, left = 0, regular_size(path) or 0
+            state = FileState.at(path)
+            offset, left = 0, state.size if state is not None else 0
         else:
             path = self.path
             offset, left = self._place(name)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from spincache_nb.core.cache import Cache, CachedTag, NewFile, refused_writes
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
+from spincache_nb.core.files import refused_writes
 from spincache_nb.core.history import History
 from spincache_nb.core.manifest import (
     IMAGE_CONFIG,
@@ -22,6 +23,8 @@ from spincache_nb.core.manifest import (
     parse_manifest,
 )
 from spincache_nb.core.reference import Reference
+from spincache_nb.core.scan import CachedTag
+from spincache_nb.core.writing import replacing
 from spincache_nb.errors import CacheWriteError, DigestMismatchError, ManifestError, NotInCacheError
 from spincache_nb.inventory import known_digests
 
@@ -104,17 +107,12 @@ def export(
         found = "a folder" if path.is_dir() else "" if path.parent.exists() else f"no folder {path.parent}"
     if found:
         raise CacheWriteError(str(path), "a file to write the apps to", found, "name another file")
-    new = NewFile(path.parent)
-    try:
-        with (
-            refused_writes(path),
-            new.stream() as stream,
-            tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
-        ):
-            _write(tar, cache, packed)
-        new.replace(path)
-    finally:
-        new.discard()
+    with (
+        replacing(path) as new,
+        new.stream() as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        _write(tar, cache, packed)
     return Exported(
         path,
         {one.tag.reference: str(one.digest) for one in packed},
