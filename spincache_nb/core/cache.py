@@ -15,9 +15,8 @@ from typing import Any, BinaryIO
 
 from spincache_nb.core import layout, paths, removing
 from spincache_nb.core.digest import Digest, hash_stream
-from spincache_nb.core.display import size_text
 from spincache_nb.core.files import FileState, Folder, Parts, explained_reads, open_regular, read_chunks
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.manifest import Area
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import CachedTag, Glance, Scan, StoredBlob, glance, scan
@@ -30,6 +29,7 @@ from spincache_nb.errors import (
     NotInCacheError,
     SizeMismatchError,
 )
+from spincache_nb.show import size_text
 
 STALE_SECONDS = 3600
 """Age from which an unfinished file of ours is taken for the leftover of a killed pull."""

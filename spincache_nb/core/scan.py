@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.display import block, count_text, escaped
 from spincache_nb.core.files import Folder, read_bounded
 from spincache_nb.core.later import Later, Rows
 from spincache_nb.core.layout import (
@@ -36,6 +35,7 @@ from spincache_nb.core.layout import (
 )
 from spincache_nb.core.manifest import Area
 from spincache_nb.errors import CacheError, NotInCacheError, printable
+from spincache_nb.show import block, count_text, escaped
 
 DiskArea = Literal["wasm", "data", "manifests", "other"]
 

@@ -116,7 +116,7 @@ def crawl(
     `Fleet.problems`. Several tags of one manifest are several apps, as in a cache.
     """
     from spincache_nb.core.registry import RegistryClient
-    from spincache_nb.core.transport.settings import RetryPolicy
+    from spincache_nb.core.settings import RetryPolicy
 
     name = _registry_name(registry)
     place = Place(target, storage_options)

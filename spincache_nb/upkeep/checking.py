@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.files import FileState, file_state
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.layout import MANIFESTS
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.scan import Problem, StoredBlob

@@ -13,7 +13,7 @@ from typing import TypeVar
 from spincache_nb.core.archive import ArchiveLimits, unpack
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.layout import file_name, shown
 from spincache_nb.core.manifest import Area, Descriptor
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter

@@ -10,7 +10,7 @@ from spincache_nb.core.archive import list_members
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.files import FileState, file_state, open_regular
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.manifest import Area
 from spincache_nb.core.scan import scan_tags
 from spincache_nb.errors import SpinCacheError

@@ -11,7 +11,8 @@ import httpx
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import Descriptor
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.registry import RegistryClient, RetryPolicy, Timeouts
+from spincache_nb.core.registry import RegistryClient
+from spincache_nb.core.settings import RetryPolicy, Timeouts
 
 QUICK = RetryPolicy(first_wait=0.001, longest_wait=0.005)
 SHORT = Timeouts(connect=2.0, read=2.0)

@@ -15,7 +15,7 @@ import pytest
 from spincache_nb import Cache, History, plan_pull, pull
 from spincache_nb.core.pull import Options, PullResult, carry_out
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.registry import RetryPolicy, Timeouts
+from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.errors import NotFoundError, SpinCacheError
 from tests.core.clients import quick_client
 from tests.faults import judge

@@ -138,7 +138,7 @@ def test_index_in_an_index(hostile: HostileServer, tmp_path: Path) -> None:
 
 def test_tags_without_end(hostile: HostileServer) -> None:
     """Pages that always have a next one end at the limit; pages in a circle at once."""
-    from spincache_nb.core.transport.settings import Limits
+    from spincache_nb.core.settings import Limits
 
     def page(call: object) -> Reply:
         number = int(call.request.query.get("last", ["0"])[0])  # type: ignore[attr-defined]

@@ -16,8 +16,8 @@ from spincache_nb.core.registry.authorization import Authorizer, search_nowhere,
 from spincache_nb.core.registry.blobs import DIGEST_HEADER, announced_digest, stream_blob, stream_url
 from spincache_nb.core.registry.refusals import Wish
 from spincache_nb.core.registry.requests import Requests
+from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
 from spincache_nb.core.transport.download import checked
-from spincache_nb.core.transport.settings import Limits, RetryPolicy, Timeouts
 from spincache_nb.core.transport.web import Web
 from spincache_nb.errors import LimitError
 

@@ -2,7 +2,6 @@
 
 Nothing in here knows of registries. The modules, each importing only from those before it::
 
-    settings      limits, timeouts, retries: what a caller may turn
     halting       cancel and close
     addresses     what is loopback, what may be shown, what may be asked in plain HTTP
     retrying      tenacity, only once something has to be tried again

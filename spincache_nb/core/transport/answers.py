@@ -9,11 +9,11 @@ from typing import Protocol, cast
 
 import httpx
 
+from spincache_nb.core.settings import Limits, Timeouts
 from spincache_nb.core.transport.addresses import public_url
 from spincache_nb.core.transport.faults import translate
 from spincache_nb.core.transport.halting import Halt
 from spincache_nb.core.transport.retrying import RetryableError
-from spincache_nb.core.transport.settings import Limits, Timeouts
 from spincache_nb.core.transport.wire import cut
 from spincache_nb.errors import ConnectionFailedError, LimitError, ProtocolError
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from spincache_nb.core.settings import RetryPolicy
 from spincache_nb.core.transport.halting import Halt
-from spincache_nb.core.transport.settings import RetryPolicy
 from spincache_nb.errors import SpinCacheError
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import httpx
 
 from spincache_nb import __version__
+from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
 from spincache_nb.core.transport.addresses import (
     can_be_asked,
     check_plain,
@@ -26,7 +27,6 @@ from spincache_nb.core.transport.faults import broken_redirect, translate
 from spincache_nb.core.transport.halting import Halt
 from spincache_nb.core.transport.retrying import Retrier
 from spincache_nb.core.transport.routes import make_transport
-from spincache_nb.core.transport.settings import Limits, RetryPolicy, Timeouts
 from spincache_nb.core.transport.tls import Tls
 from spincache_nb.errors import InvalidReferenceError
 

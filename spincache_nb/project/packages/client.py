@@ -13,7 +13,7 @@ import httpx
 from spincache_nb.core.credentials import Credentials, as_credentials
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.registry import RegistryClient
-from spincache_nb.core.transport.settings import Limits, RetryPolicy, Timeouts
+from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
 from spincache_nb.core.transport.web import Web
 from spincache_nb.errors import PackageError
 from spincache_nb.project.packages.config import PackageConfig, read_package_config

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from spincache_nb.core.registry import RetryPolicy, Timeouts
+from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.errors import (
     ConnectionFailedError,
     DigestMismatchError,

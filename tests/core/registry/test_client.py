@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.registry import Limits, RegistryClient
+from spincache_nb.core.registry import RegistryClient
+from spincache_nb.core.settings import Limits
 from spincache_nb.errors import (
     AccessDeniedError,
     ConnectionFailedError,

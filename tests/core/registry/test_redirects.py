@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from spincache_nb.core.registry import Limits
+from spincache_nb.core.settings import Limits
 from spincache_nb.errors import (
     AccessDeniedError,
     InsecureTransportError,

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from spincache_nb.core.registry import Limits
 from spincache_nb.core.registry.tags import next_target, parse_page
+from spincache_nb.core.settings import Limits
 from spincache_nb.errors import LimitError, NotFoundError, ProtocolError
 from tests.core.clients import errors_page, mock_client, quick_client, ref
 from tests.support import behaviours, faults

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spincache_nb.core.registry import RetryPolicy, Timeouts
+from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.transport.connections import DirectTransport
 from spincache_nb.core.transport.routes import make_transport
 from spincache_nb.errors import ConnectionFailedError, NotFoundError, ProtocolError, SpinCacheError

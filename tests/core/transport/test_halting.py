@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from spincache_nb.core.registry import RegistryClient, RetryPolicy, Timeouts
+from spincache_nb.core.registry import RegistryClient
+from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.transport.halting import Halt
 from spincache_nb.errors import ConnectionFailedError, PullCancelled, SpinCacheError
 from tests.core.clients import blob_of, mock_client, ref

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spincache_nb.core.settings import RetryPolicy
 from spincache_nb.core.transport.halting import Halt
 from spincache_nb.core.transport.retrying import (
     Retrier,
@@ -21,7 +22,6 @@ from spincache_nb.core.transport.retrying import (
     parse_http_date,
     parse_retry_after,
 )
-from spincache_nb.core.transport.settings import RetryPolicy
 from spincache_nb.errors import ConnectionFailedError, PullCancelled, StatusError
 from tests.core.clients import quick_client, ref
 from tests.support import behaviours
@@ -147,7 +147,7 @@ def test_tenacity_is_loaded_only_when_something_failed() -> None:
         import sys
         from spincache_nb.core.transport.halting import Halt
         from spincache_nb.core.transport.retrying import Retrier, RetryableError
-        from spincache_nb.core.transport.settings import RetryPolicy
+        from spincache_nb.core.settings import RetryPolicy
         Retrier(RetryPolicy(), Halt()).run(lambda: None)
         print("tenacity" in sys.modules)
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from spincache_nb.core.registry import Timeouts
+from spincache_nb.core.settings import Timeouts
 from spincache_nb.core.transport.tls import Tls
 from spincache_nb.errors import ConnectionFailedError
 from tests.core.clients import quick_client, ref
