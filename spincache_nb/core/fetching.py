@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
-from spincache_nb.core.cache import Cache, open_regular
-from spincache_nb.core.digest import Digest, hash_stream
-from spincache_nb.core.history import History
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.journal import History
 from spincache_nb.core.manifest import Area, Descriptor
 from spincache_nb.core.plans import Served
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
-from spincache_nb.errors import CacheWriteError, ContentError, PullCancelled, SpinCacheError
+from spincache_nb.errors import CacheError, CacheWriteError, ContentError, PullCancelled, SpinCacheError
 
 if TYPE_CHECKING:
     from spincache_nb.core.archive import ArchiveLimits, Unpacked
@@ -278,8 +278,18 @@ class Fetching:
 
     def _yield_to_others(self, wanted: Wanted, area: Area) -> None:
         """Leave a good file alone that somebody else stored meanwhile: it may be open."""
-        if not self.options.durable and is_whole(self.cache, area, wanted.digest, wanted.size):
+        if not self.options.durable and self.has(wanted, area):
             raise _OvertakenError
+
+    def has(self, wanted: Wanted, area: Area) -> bool:
+        """Whether a blob is stored, of the right size and with the right bytes."""
+        found = self.cache.blob_size(area, wanted.digest)
+        if found is None or (wanted.size is not None and found != wanted.size):
+            return False
+        try:
+            return self.cache.is_whole(wanted.digest, area)
+        except CacheError:  # it cannot be read, so it is as good as lost
+            return False
 
     def unpack(self, archive: Digest, *, renew: Collection[Digest] = ()) -> Unpacked:
         """Store the members of a stored archive."""
@@ -304,15 +314,3 @@ def raise_failure(wanted: Wanted, failure: SpinCacheError | None) -> None:
     del wanted
     if failure is not None:
         raise failure
-
-
-def is_whole(cache: Cache, area: Area, digest: Digest, size: int | None = None) -> bool:
-    """Whether a stored blob is the bytes its name says; it is read for that, unless its size is wrong."""
-    found = cache.blob_size(area, digest)
-    if found is None or (size is not None and found != size):
-        return False
-    try:
-        with open_regular(cache.blob_path(area, digest)) as stream:
-            return hash_stream(stream, digest.algorithm)[0] == digest
-    except SpinCacheError:
-        return False

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
 
-from spincache_nb.core.cache import AREAS, Cache, is_gone
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.fetching import Fetching, Options, Source, Wanted, is_whole, registry_offer
-from spincache_nb.core.history import History, PullRecord
+from spincache_nb.core.fetching import Fetching, Options, Source, Wanted, registry_offer
+from spincache_nb.core.files import FileState
+from spincache_nb.core.journal import History, PullRecord
+from spincache_nb.core.layout import AREAS
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.core.manifest import Area, Descriptor
 from spincache_nb.core.plans import (
@@ -426,7 +428,7 @@ class Pull:
             self._unpack_missing_members(app)
             self._restore_lost(app)
         except CacheError:
-            if not is_gone(self.cache.tag_path(app.resolved.reference)):
+            if FileState.at(self.cache.tag_path(app.resolved.reference)) is not None:
                 raise  # otherwise somebody removed the whole app again, which is no fault of this pull
 
     def _restore_lost(self, app: IncomingApp) -> None:
@@ -452,7 +454,7 @@ class Pull:
             if layer.role == "archive":
                 offer = registry_offer(self.source, app.resolved.reference, layer)
                 archive = Wanted(layer.digest, layer.size, {layer.area}, [offer], is_archive=True)
-                if any(is_whole(self.cache, area, layer.digest) for area in AREAS):
+                if self.cache.is_whole(layer.digest):
                     self.fetching.unpack(layer.digest)
                 else:
                     self.fetching.fetch(archive)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from spincache_nb.core.cache import AREAS, Cache
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.fetching import Fetching, Offer, Options, Wanted, is_whole, raise_failure
+from spincache_nb.core.fetching import Fetching, Offer, Options, Wanted, raise_failure
+from spincache_nb.core.layout import AREAS
 from spincache_nb.core.manifest import Area
 from spincache_nb.core.plans import Plan, share_text
 from spincache_nb.core.progress import Progress, ProgressEvent
@@ -366,7 +367,7 @@ def _look_up(fetching: Fetching, client: PackageClient, project: Project) -> _Kn
     found = fetching.each(lambda key: project.resolve(client, key), keys)
     releases = dict(zip(keys, found, strict=True))
     wanted = project.wanted(client, releases)
-    sizes = fetching.each(lambda one: _stored_size(fetching.cache, one), wanted.values())
+    sizes = fetching.each(lambda one: _stored_size(fetching, one), wanted.values())
     stored = dict(zip(wanted, sizes, strict=True))
     missing = {digest: one for digest, one in wanted.items() if stored[digest] is None}
     return _Known(_plan(project, releases, stored), releases, missing)
@@ -399,11 +400,11 @@ def _plan(
     return SourcesPlan(project.path, project.manifest.name, tuple(rows))
 
 
-def _stored_size(cache: Cache, wanted: Wanted) -> int | None:
+def _stored_size(fetching: Fetching, wanted: Wanted) -> int | None:
     """Size of the blob that Spin finds for a digest, if its bytes are the right ones; else None."""
+    cache = fetching.cache
     area: Area = "wasm" if cache.blob_size("wasm", wanted.digest) is not None else "data"
-    whole = is_whole(cache, area, wanted.digest, wanted.size)
-    return cache.blob_size(area, wanted.digest) if whole else None
+    return cache.blob_size(area, wanted.digest) if fetching.has(wanted, area) else None
 
 
 def find_offers(

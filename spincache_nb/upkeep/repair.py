@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from spincache_nb.core.archive import ArchiveLimits
-from spincache_nb.core.cache import Cache, Problem, read_bounded
-from spincache_nb.core.cache.layout import file_name, shown
-from spincache_nb.core.cache.renewal import renew_locked_app
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.fetching import Fetching, Options, Source, Wanted, registry_offer
-from spincache_nb.core.history import History
+from spincache_nb.core.files import read_bounded
+from spincache_nb.core.journal import History
+from spincache_nb.core.layout import file_name, shown
 from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.core.manifest import Area, Descriptor
 from spincache_nb.core.plans import Resolved, resolve
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.pull import Pull
 from spincache_nb.core.reference import Reference
+from spincache_nb.core.scan import Problem
 from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES
 from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError, printable
 from spincache_nb.inventory import CachedApp, Inventory, known_digests, take_inventory
@@ -319,7 +320,7 @@ class _Repair:
             content = self.source.fetch_document(reference, document, limit=LOCKED_APP_BYTES)
         if app.manifest.kind == "app":
             parse_locked_app(content, where=f"{app.reference}, {document.digest}")
-        renew_locked_app(self.cache, app.tag, content, durable=self.fetching.options.durable)
+        self.cache.write_locked_app(app.tag, content, durable=self.fetching.options.durable)
         return True
 
     def from_data(self, document: Descriptor) -> bytes | None:

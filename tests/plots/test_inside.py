@@ -11,8 +11,7 @@ from spincache_nb.frames.schemas import build, empty
 from spincache_nb.plots import inside
 from spincache_nb.plots import maps as section_maps
 from tests.support.payloads import payload
-from tests.wasm.builders import component, custom, module, nested
-from tests.wasm.test_hostile import deep_nest
+from tests.wasm.builders import component, custom, deep_nest, module, nested
 
 OLD, NEW = payload("hello-js/1.0.0.wasm"), payload("hello-js/1.0.1.wasm")
 
