@@ -26,7 +26,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     """Become Voila, serving the panel's notebook."""
     require("voila")
     cache = cache_of(args)
-    from spincache_nb.widgets.dashboard import environment_for, notebook
+    from spincache_nb.widgets.panel import environment_for, notebook
 
     environment = environment_for(args.cache_dir, args.projects)
     output.line(f"panel over {cache.path}")
