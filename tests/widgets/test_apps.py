@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spincache_nb.widgets.listing import App, AppList
+from spincache_nb.widgets.apps import App, AppList
 
 
 def app(name: str, freed: int = 0, kept: int = 0, day: int | None = None) -> App:
@@ -72,18 +72,15 @@ def test_pages_are_turned_as_far_as_there_are_any() -> None:
 
 def test_selection_survives_filter_sort_and_pages_but_not_removal() -> None:
     apps = AppList(APPS, rows_shown=2)
-    apps.choose("ghcr.io/org/a:1", chosen=True)
+    apps.selected.add("ghcr.io/org/a:1")
     apps.filter("d:2")
-    apps.choose_matching()
+    apps.selected.update(app.reference for app in apps.matching)
     apps.filter("")
     apps.sort_by("reference")
     apps.turn(1)
     assert apps.selected == {"ghcr.io/org/a:1", "ghcr.io/org/d:2"}
     apps.replace(APPS[:2])
     assert apps.selected == {"ghcr.io/org/a:1"}
-    apps.choose("ghcr.io/org/a:1", chosen=False)
-    apps.choose("ghcr.io/org/never:there", chosen=False)
-    assert apps.selected == set()
 
 
 def test_ten_thousand_apps_are_filtered_while_one_types() -> None:

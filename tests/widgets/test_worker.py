@@ -1,13 +1,16 @@
-"""Work beside the kernel: one thing at a time, stopped at the end, heard of when it fails."""
+"""Work beside the kernel: one thing at a time, stopped at the end, heard of when it fails or warns."""
 
 from __future__ import annotations
 
 import threading
 import time
+import warnings
 from pathlib import Path
 
+import pytest
+
 from spincache_nb.errors import PullCancelled
-from spincache_nb.widgets.work import Outcome, Reader, Ticker, Worker
+from spincache_nb.widgets.worker import Outcome, Reader, Ticker, Worker, heard_warnings
 from tests.support.artifacts import Component, new_style, wasm_module
 from tests.support.faults import Drip
 from tests.support.hostile import HostileServer
@@ -162,8 +165,8 @@ from pathlib import Path
 import spincache_nb as sc
 panel = sc.widgets.panel(sc.Cache(sys.argv[1]))
 panel.wait(60)
-panel._pull.reference.value = sys.argv[2]
-panel._pull.pull.click()
+panel.pulling.reference.value = sys.argv[2]
+panel.pulling.pull.click()
 root = Path(sys.argv[1]) / "registry"
 deadline = time.monotonic() + 30
 while not list(root.rglob(".spincache-*")) and time.monotonic() < deadline:
@@ -187,7 +190,41 @@ def test_the_end_of_the_interpreter_stops_a_pull_and_leaves_nothing(
 
 def test_import_of_widgets_starts_no_thread_and_registers_nothing() -> None:
     code = (
-        "import threading, spincache_nb.widgets, spincache_nb.widgets.work as w;"
+        "import threading, spincache_nb.widgets, spincache_nb.widgets.worker as w;"
         "print(threading.active_count(), len(w._open), w._hooked)"
     )
     assert run_python(["-c", code]).stdout.strip() == "1 0 []"
+
+
+def warn_in_our_thread(text: str) -> None:
+    def warn() -> None:
+        warnings.warn(text, stacklevel=1)
+
+    thread = threading.Thread(target=warn, name="spincache-pull_0")
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.filterwarnings("always")
+def test_heard_warnings_are_those_of_our_threads() -> None:
+    heard: list[str] = []
+    with warnings.catch_warnings(record=True) as others, heard_warnings(heard.append):
+        warn_in_our_thread("ours")
+        warnings.warn("theirs", stacklevel=1)
+    assert heard == ["ours"]
+    assert [str(one.message) for one in others] == ["theirs"]
+
+
+@pytest.mark.filterwarnings("always")
+def test_heard_warnings_by_two_that_come_and_go_in_any_order() -> None:
+    before = warnings.showwarning
+    first, second = [], []
+    one, two = heard_warnings(first.append), heard_warnings(second.append)
+    one.__enter__()
+    two.__enter__()
+    warn_in_our_thread("both")
+    one.__exit__(None, None, None)
+    warn_in_our_thread("second")
+    two.__exit__(None, None, None)
+    assert (first, second) == (["both"], ["both", "second"])
+    assert warnings.showwarning is before
