@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.layout import shown
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.faults import Faults
 from spincache_nb.inventory.model import Project
