@@ -11,8 +11,8 @@ from typing import Literal
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import Frames
 from spincache_nb.errors import MissingExtraError
+from spincache_nb.frames import Frames
 from spincache_nb.report.fleet_material import FleetMaterial
 from spincache_nb.report.material import Material
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import Frames, Source, rows
+from spincache_nb.analysis.inputs import Source, rows
 from spincache_nb.analysis.repositories import versioned_repositories
 from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, empty
 
 MOST_PAIRED = 200
