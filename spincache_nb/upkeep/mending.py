@@ -21,8 +21,8 @@ from spincache_nb.core.pull.decide import JOBS, Source, other_area
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import ContentError, PullCancelled, SpinCacheError
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
-from spincache_nb.upkeep.checking import Health
 from spincache_nb.upkeep.documents import DocumentMender
+from spincache_nb.upkeep.verify import Health
 
 _POLL_SECONDS = 0.05
 _NOBODY = "no layer of a cached manifest is it, and no archive holds it"

@@ -18,9 +18,9 @@ from spincache_nb.core.pull.decide import JOBS, Source
 from spincache_nb.core.scan import Problem
 from spincache_nb.errors import printable
 from spincache_nb.show import Cell, block, count_text, more_text, size_text, table
-from spincache_nb.upkeep.checking import Health, examine, is_damage
 from spincache_nb.upkeep.mending import Mender, RepairOptions
 from spincache_nb.upkeep.mending_sources import Renew, mend_sources
+from spincache_nb.upkeep.verify import Health, examine, is_damage
 
 if TYPE_CHECKING:
     from spincache_nb.core.pull.decide import Auth
