@@ -9,7 +9,7 @@ import pandas as pd
 
 from spincache_nb.analysis.inputs import rows
 from spincache_nb.fleet import Fleet, Skipped
-from spincache_nb.plots.theme import MOST_SHOWN
+from spincache_nb.plots.style import MOST_SHOWN
 
 MOST_REPOSITORIES = 2
 """Repositories whose versions are drawn: those on most hosts."""
