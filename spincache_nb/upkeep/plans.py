@@ -362,6 +362,5 @@ def _linked_notes(items: Iterable[RemovalItem]) -> list[str]:
     count = sum(item.linked for item in items)
     if not count:
         return []
-    return [
-        f"{count_text(count, 'item')} of these free nothing: other names outside of the cache (hard links) keep the bytes."
-    ]
+    files = count_text(count, "file")
+    return [f"{files} of these free nothing: names outside of the cache (hard links) keep their bytes."]
