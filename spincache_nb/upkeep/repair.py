@@ -28,7 +28,7 @@ from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES
 from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError, printable
 from spincache_nb.inventory import CachedApp, Inventory, known_digests, take_inventory
 from spincache_nb.show import Cell, block, count_text, more_text, size_text, table
-from spincache_nb.upkeep.checking import Health, examine, is_damage
+from spincache_nb.upkeep.verify import Health, examine, is_damage
 
 if TYPE_CHECKING:
     from spincache_nb.core.pull import Auth

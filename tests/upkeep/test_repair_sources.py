@@ -34,7 +34,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spincache_nb.upkeep.checking._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("spincache_nb.upkeep.verify._PAUSE_SECONDS", 0.01)
 
 
 def place(cache: Cache, data: bytes) -> Path:

@@ -37,7 +37,7 @@ def cache(tmp_path: Path) -> Cache:
 @pytest.fixture(autouse=True)
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests damage files a moment before they are read; nobody needs to be waited for."""
-    monkeypatch.setattr("spincache_nb.upkeep.checking._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("spincache_nb.upkeep.verify._PAUSE_SECONDS", 0.01)
 
 
 def filled(cache: Cache, registry: RegistryServer, artifact: Artifact) -> tuple[str, Tree]:
