@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from spincache_nb import plots
 from spincache_nb.fleet import Fleet
 from spincache_nb.plots import theme
-from spincache_nb.report.fleet_material import repositories_of
+from spincache_nb.report.material import repositories_of
 from spincache_nb.show import count_text, error_text, escaped, size_text
 from spincache_nb.widgets import look
 from spincache_nb.widgets.pictures import Picture, figure_for, savings_figure
