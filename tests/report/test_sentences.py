@@ -53,7 +53,7 @@ def test_of_sets_names_the_largest():
 
 def test_of_pairs_names_the_closest():
     assert sentences.of_pairs(two()).startswith(
-        "Of 3 pairs, web:1.0.0 and web:1.1.0 have most in common: 1.0 KiB. "
+        "Of 3 pairs, web:1.0.0 and web:1.1.0 have most in common: 1.0 KiB."
     )
 
 
