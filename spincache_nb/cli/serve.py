@@ -283,7 +283,7 @@ def dashboard(args: argparse.Namespace, output: Output) -> int:
     """Become Voila, serving the panel's notebook."""
     _require("voila")
     cache = cache_of(args)
-    from spincache_nb.widgets.dashboard import environment_for, notebook
+    from spincache_nb.widgets.panel import environment_for, notebook
 
     environment = environment_for(args.cache_dir, args.projects)
     output.line(f"panel over {cache.path}")

@@ -15,7 +15,7 @@ from spincache_nb.core.manifest import Area, Kind, Manifest
 from spincache_nb.core.scan import CachedTag, DiskFile, Problem
 from spincache_nb.inventory.rows import CachedLayer, LayerUses, Use, Via
 from spincache_nb.inventory.standings import InventoriedBlob
-from spincache_nb.project.spin_manifest import EnvironmentLock, SpinManifest
+from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
 ConfigKind = Literal[
     "locked app", "image config", "package config", "other JSON", "damaged", "unreadable", "missing"

@@ -18,7 +18,7 @@ from spincache_nb.project.package_record import PackageKey, PackageLog
 from spincache_nb.project.places import LOCK as LOCK
 from spincache_nb.project.places import SPIN_TOML as SPIN_TOML
 from spincache_nb.project.places import ProjectFiles, find_project, named_digests
-from spincache_nb.project.spin_manifest import EnvironmentLock, SpinManifest
+from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
 _Document = TypeVar("_Document", SpinManifest, EnvironmentLock)
 

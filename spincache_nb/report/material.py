@@ -10,10 +10,11 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import Frames, Source, rows
+from spincache_nb.analysis.inputs import Source, rows
 from spincache_nb.analysis.repositories import versioned_repositories
 from spincache_nb.analysis.schemas import UPGRADE_MATRIX_SCHEMA, VERSION_SAVINGS_SCHEMA
 from spincache_nb.fleet import Fleet, Skipped
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, empty
 from spincache_nb.plots.theme import MOST_SHOWN
 

@@ -10,7 +10,7 @@ import pytest
 
 from spincache_nb import demo
 from spincache_nb.cli import main, serve
-from spincache_nb.widgets.dashboard import VARIABLE, notebook
+from spincache_nb.widgets.panel import VARIABLE, notebook
 
 
 class Started(Exception):

@@ -37,7 +37,7 @@ def cache(tmp_path: Path) -> Cache:
 @pytest.fixture(autouse=True)
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests damage files a moment before they are read; nobody needs to be waited for."""
-    monkeypatch.setattr("spincache_nb.upkeep.checking._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("spincache_nb.upkeep.verify._PAUSE_SECONDS", 0.01)
 
 
 def filled(cache: Cache, registry: RegistryServer, artifact: Artifact) -> tuple[str, Tree]:
@@ -270,7 +270,7 @@ def test_repair_does_not_fetch_content_that_no_layer_holds(
     before = read_tree(cache.path)
     result = repair(cache)
     assert [(row.kind, row.reference) for row in result.remaining] == [("missing blob", reference)]
-    assert "no layer of a cached manifest is it" in result.remaining[0].detail
+    assert "a layer or archive that holds this blob" in result.remaining[0].detail
     assert_same_tree(before, cache.path)
 
 
