@@ -16,7 +16,7 @@ from spincache_nb.analysis.schemas import UPGRADE_MATRIX_SCHEMA, VERSION_SAVINGS
 from spincache_nb.fleet import Fleet, Skipped
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, empty
-from spincache_nb.plots.theme import MOST_SHOWN
+from spincache_nb.plots.style import MOST_SHOWN
 
 MOST_PAIRED = 200
 """Apps whose pairs are listed: of more, there are too many pairs for a document."""
