@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pandas as pd
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
 from spincache_nb import plots
 from spincache_nb.analysis.inputs import rows
-from spincache_nb.report import figures, readings, tables
+from spincache_nb.report import figures, sentences
+from spincache_nb.report.content import MOST_LISTED, TEXT_LENGTH, Fact, Reading, Section, listing
 from spincache_nb.report.figures import Plot
-from spincache_nb.report.fleet_material import FleetMaterial
-from spincache_nb.report.parts import MOST_LISTED, MOST_ROWS, Fact, Listing, Reading, Section
-from spincache_nb.report.tables import Column, count_column, digest_column, make_table, size_column
-from spincache_nb.show import share_text, size_text
+from spincache_nb.report.material import FleetMaterial
+from spincache_nb.show import Column, count_text, share_text, size_text
 
 _WIDE = {
     "shared-cache": (
@@ -28,61 +27,61 @@ _WIDE = {
 
 _HOSTS = (
     Column("host", "Host"),
-    count_column("blob_count", "Blobs"),
-    size_column("stored_bytes", "Stored"),
-    size_column("only_here_bytes", "Nowhere else"),
-    size_column("elsewhere_bytes", "Elsewhere, too"),
+    Column("blob_count", "Blobs", "count"),
+    Column("stored_bytes", "Stored", "size"),
+    Column("only_here_bytes", "Nowhere else", "size"),
+    Column("elsewhere_bytes", "Elsewhere, too", "size"),
 )
 _SHARING = (
     Column("names", "Known as"),
-    digest_column("digest", "Digest"),
-    size_column("distinct_bytes", "Size"),
-    count_column("host_count", "Hosts"),
-    count_column("app_count", "Apps"),
-    size_column("saved_bytes", "Saved on hosts"),
-    size_column("shared_cache_saved_bytes", "One cache would save"),
+    Column("digest", "Digest", "digest"),
+    Column("distinct_bytes", "Size", "size"),
+    Column("host_count", "Hosts", "count"),
+    Column("app_count", "Apps", "count"),
+    Column("saved_bytes", "Saved on hosts", "size"),
+    Column("shared_cache_saved_bytes", "One cache would save", "size"),
 )
 _IN_ONE = tuple(
     column for column in _SHARING if column.name not in ("host_count", "shared_cache_saved_bytes")
 )
 _IMAGES = (
-    count_column("host_count", "Hosts, at least"),
-    size_column("image_bytes", "Image of all on so many"),
-    size_column("saved_bytes", "Not fetched"),
-    Column("saved_share", "Share", share_text, number=True),
+    Column("host_count", "Hosts, at least", "count"),
+    Column("image_bytes", "Image of all on so many", "size"),
+    Column("saved_bytes", "Not fetched", "size"),
+    Column("saved_share", "Share", "share"),
 )
 _VERSIONS = (
-    Column("reference", "Version", code=True),
-    count_column("host_count", "Hosts"),
-    count_column("manifest_count", "Manifests"),
-    size_column("declared_bytes", "Size"),
-    Column("last_pulled_at", "Pulled last (UTC)", tables.day),
+    Column("reference", "Version", "code"),
+    Column("host_count", "Hosts", "count"),
+    Column("manifest_count", "Manifests", "count"),
+    Column("declared_bytes", "Size", "size"),
+    Column("last_pulled_at", "Pulled last", "day"),
 )
 _REPOSITORIES = (
-    Column("repository", "Repository", code=True),
-    count_column("version_count", "Versions"),
-    count_column("single_count", "On one host only"),
-    size_column("stored_bytes", "Stored"),
+    Column("repository", "Repository", "code"),
+    Column("version_count", "Versions", "count"),
+    Column("single_count", "On one host only", "count"),
+    Column("stored_bytes", "Stored", "size"),
 )
 _IDLE = (
     Column("host", "Host"),
-    count_column("blob_count", "Blobs"),
-    size_column("stored_bytes", "Nothing needs"),
-    size_column("elsewhere_bytes", "Needed on another host"),
+    Column("blob_count", "Blobs", "count"),
+    Column("stored_bytes", "Nothing needs", "size"),
+    Column("elsewhere_bytes", "Needed on another host", "size"),
 )
 _DISK = (
     Column("kind", "Kind"),
-    count_column("file_count", "Files"),
-    size_column("stored_bytes", "On disk"),
-    Column("share", "Share", share_text, number=True),
+    Column("file_count", "Files", "count"),
+    Column("stored_bytes", "On disk", "size"),
+    Column("share", "Share", "share"),
 )
 _PROBLEMS = (
     Column("kind", "Problem"),
-    count_column("problem_count", "How many"),
-    count_column("host_count", "Hosts"),
-    Column("example", "Such as", code=True),
+    Column("problem_count", "How many", "count"),
+    Column("host_count", "Hosts", "count"),
+    Column("example", "Such as", "code"),
 )
-_SKIPPED = (Column("path", "Snapshot", code=True), Column("reason", "Why", longest=700))
+_SKIPPED = (Column("path", "Snapshot", "code"), Column("reason", "Why", longest=TEXT_LENGTH))
 
 
 def facts(material: FleetMaterial) -> list[Fact]:
@@ -143,11 +142,11 @@ def _overlap(material: FleetMaterial) -> Section:
             Reading(_wide("shared-cache", material.host_overlap), _of_overlap(material)),
             Reading(pairs, _of_pairs(material)),
         ),
-        (Listing("Hosts, by what they store", make_table(largest, _HOSTS, most=MOST_ROWS)),),
+        (listing("Hosts, by what they store", largest, _HOSTS),),
     )
 
 
-def _wide(name: str, frame: pd.DataFrame) -> Plot:
+def _wide(name: str, frame: DataFrame) -> Plot:
     title, drawer = _WIDE[name]
 
     def draw(figure: Figure) -> None:
@@ -172,7 +171,7 @@ def _of_pairs(material: FleetMaterial) -> str:
     a, b, shared = next(rows(first, "host_a", "host_b", "shared_bytes"))
     shown = len({name for pair in rows(first, "host_a", "host_b") for name in pair})
     which = f" The {shown} hosts that store most are drawn." if shown < material.hosts else ""
-    names = f"{readings.name(a)} and {readings.name(b)}"
+    names = f"{sentences.name(a)} and {sentences.name(b)}"
     return f"Most in common have {names}: {size_text(shared)}.{which}"
 
 
@@ -190,7 +189,7 @@ def _image(material: FleetMaterial) -> Section:
         "What a warm image would save",
         "An image for new hosts that has the most wanted blobs in its cache already.",
         (Reading(_wide("prewarm", material.prewarm), said),),
-        (Listing("By the number of hosts", make_table(material.prewarm[::-1], _IMAGES, most=MOST_ROWS)),),
+        (listing("By the number of hosts", material.prewarm[::-1], _IMAGES),),
     )
 
 
@@ -203,13 +202,12 @@ def _sharing(material: FleetMaterial) -> Section:
     if material.hosts > 1:
         by = ["shared_cache_saved_bytes", "saved_bytes", "digest"]
         ranked, columns = ranked.sort_values(by, ascending=[False, False, True]), _SHARING
-    table = make_table(ranked, columns, most=MOST_ROWS)
-    return Section("sharing", "What is shared", text, (), (Listing("Shared most, by name", table),))
+    return Section("sharing", "What is shared", text, (), (listing("Shared most, by name", ranked, columns),))
 
 
 def _versions(material: FleetMaterial) -> Section:
     drawn = figures.versions(material.savings)
-    costs = [Reading(drawn[name], readings.of_versions(frame)) for name, frame in material.savings.items()]
+    costs = [Reading(drawn[name], sentences.of_versions(frame)) for name, frame in material.savings.items()]
     count = len(material.versions)
     single = int((material.versions["host_count"] == 1).sum())
     found: list[Reading] = []
@@ -217,10 +215,9 @@ def _versions(material: FleetMaterial) -> Section:
         text = f"{single} of {count} versions ({share_text(single / count)}) are on one host only."
         found.append(Reading(_wide("version-tail", material.versions), text))
     columns = tuple(one for one in _REPOSITORIES if material.hosts > 1 or one.name != "single_count")
-    listings = [Listing("Repositories", make_table(material.repositories, columns, most=MOST_ROWS))]
+    listings = [listing("Repositories", material.repositories, columns)]
     if material.hosts > 1:
-        spread = make_table(material.versions, _VERSIONS, most=MOST_ROWS)
-        listings.append(Listing("Versions on most hosts", spread))
+        listings.append(listing("Versions on most hosts", material.versions, _VERSIONS))
     return Section(
         "versions",
         "Which versions are where" if material.hosts > 1 else "What a new version costs",
@@ -235,33 +232,27 @@ def _versions(material: FleetMaterial) -> Section:
 def _idle(material: FleetMaterial) -> Section:
     total = int(material.idle["stored_bytes"].sum())
     elsewhere = int(material.idle["elsewhere_bytes"].sum())
-    count = f"{len(material.idle)} {'hosts' if len(material.idle) > 1 else 'host'}"
-    lead = f"Nothing needs {size_text(total)} on {count}."
+    lead = f"Nothing needs {size_text(total)} on {count_text(len(material.idle), 'host')}."
     if elsewhere:
         lead += f" {size_text(elsewhere)} of it is needed on another host: one cache for all would keep that."
-    table = make_table(material.idle, _IDLE, most=MOST_ROWS)
-    return Section("idle", "What could go", lead, (), (Listing("Hosts with most to free", table),))
+    return Section(
+        "idle", "What could go", lead, (), (listing("Hosts with most to free", material.idle, _IDLE),)
+    )
 
 
 def _disk(material: FleetMaterial) -> Section:
-    table = make_table(material.disk, _DISK, most=MOST_LISTED)
     lead = "Every byte of every host is in exactly one row."
-    return Section("disk", "Where the bytes on disk go", lead, (), (Listing("All hosts together", table),))
+    listings = (listing("All hosts together", material.disk, _DISK, most=MOST_LISTED),)
+    return Section("disk", "Where the bytes on disk go", lead, (), listings)
 
 
 def _problems(material: FleetMaterial) -> Section:
     listings = []
     if len(material.problems):
-        table = make_table(material.problems, _PROBLEMS, most=MOST_LISTED)
-        listings.append(Listing("What is wrong, by kind", table))
+        listings.append(listing("What is wrong, by kind", material.problems, _PROBLEMS, most=MOST_LISTED))
     if material.skipped:
-        left_out = pd.DataFrame(
-            {
-                "path": [one.path for one in material.skipped],
-                "reason": [one.reason for one in material.skipped],
-            }
-        )
-        table = make_table(left_out, _SKIPPED, most=MOST_LISTED)
-        listings.append(Listing("Snapshots that could not be used (an older one stands in, if any)", table))
+        left_out = [(one.path, one.reason) for one in material.skipped]
+        caption = "Snapshots that could not be used (an older one stands in, if any)"
+        listings.append(listing(caption, left_out, _SKIPPED, most=MOST_LISTED))
     text = "" if listings else "None that the snapshots know of."
     return Section("problems", "Problems", text, (), tuple(listings))

@@ -1,4 +1,4 @@
-"""What a figure says, in a few plain sentences made of its numbers."""
+"""What a figure or a table says, in a few plain sentences made of its numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.labels import short_references, some_of
 from spincache_nb.errors import printable
 from spincache_nb.report.material import Material
-from spincache_nb.show import share_text, size_text
+from spincache_nb.show import count_text, share_text, size_text
 
 _LONGEST_NAME = 80
 _NEARLY_ALL = 0.9
@@ -32,7 +32,7 @@ def of_breakdown(material: Material) -> str:
     def part(kind: str) -> str:
         return f"{size_text(sizes[kind])} ({share_text(sizes[kind] / total if total else 0)})"
 
-    said = [f"{size_text(total)} are on disk, in {_counted(files, 'file')}."]
+    said = [f"{size_text(total)} are on disk, in {count_text(files, 'file')}."]
     said.append(
         f"{part('shared')} is needed by several apps and stored once; {part('exclusive')} by one app only."
         if sizes["shared"]
@@ -61,7 +61,7 @@ def of_sharing(material: Material) -> str:
         return "No two apps have a blob in common, so sharing saves nothing here."
     names, size, users, most = next(rows(shared, "names", "stored_bytes", "user_count", "saved_bytes"))
     return (
-        f"{len(shared)} of {_counted(len(material.sharing), 'blob')} are needed more than once. "
+        f"{len(shared)} of {count_text(len(material.sharing), 'blob')} are needed more than once. "
         f"Without sharing {size_text(logical)} would be needed, with it {size_text(stored)}: "
         f"{size_text(saved)} ({share_text(saved / logical if logical else 0)}) are saved. "
         f"What saves most is {name(names or 'a blob without a name')}: {size_text(size)} that "
@@ -102,8 +102,8 @@ def of_pairs(material: Material) -> str:
     short = short_references(best[1:])
     one, other = (name(short[reference]) for reference in best[1:])
     return (
-        f"Of {_counted(len(frame), 'pair')}{of}, {one} and {other} have most in common: "
-        f"{size_text(best[0])}{nothing}. A bright square of neighbours is a family of versions."
+        f"Of {count_text(len(frame), 'pair')}{of}, {one} and {other} have most in common: "
+        f"{size_text(best[0])}{nothing}."
     )
 
 
@@ -136,7 +136,7 @@ def _of_updates(updates: Sequence[tuple[int, int, str]]) -> str:
         return f"Going to {name(dearest[2])} fetches {size_text(dearest[0])} of {size_text(dearest[1])}."
     least = min(fetched / total if total else 0 for fetched, total, _ in updates)
     if least > _NEARLY_ALL:
-        return f"No update finds much there: each fetches {share_text(least)} or more of its version."
+        return f"No update finds much there: each fetches at least {share_text(least)} of its version."
     return (
         f"Going to {name(dearest[2])} costs most, {size_text(dearest[0])} of {size_text(dearest[1])}; "
         f"going to {name(cheapest[2])} costs least, {size_text(cheapest[0])} of {size_text(cheapest[1])}."
@@ -159,7 +159,7 @@ def of_reclaimable(material: Material) -> str:
             f"; each alone {size_text(alone)}, but what only they share goes too" if together > alone else ""
         )
         said.append(
-            f"All versions but the last of each repository are {_counted(count, 'app')}: removed together "
+            f"All versions but the last of each repository are {count_text(count, 'app')}: removed together "
             f"they free {size_text(together)}{more}."
         )
     (idle,) = next(rows(material.summary, "unreferenced_bytes"))
@@ -179,9 +179,9 @@ def of_timeline(material: Material) -> str:
         for cache, reference, run in rows(material.tags, "cache", "reference", "meaning")
         if run > 1
     }
-    moved = f" {_counted(len(changed), 'tag')} came to mean something else meanwhile." if changed else ""
+    moved = f" {count_text(len(changed), 'tag')} came to mean something else meanwhile." if changed else ""
     return (
-        f"{_counted(len(frame), 'recorded pull')} into this cache fetched {size_text(fetched)} and found "
+        f"{count_text(len(frame), 'recorded pull')} into this cache fetched {size_text(fetched)} and found "
         f"{size_text(reused)} ({share_text(reused / both if both else 0)}) there already.{moved} "
         "What Spin itself pulls, nobody records."
     )
@@ -208,7 +208,7 @@ def of_rebuilds(frame: pd.DataFrame) -> str:
         return "No component has a new binary in a later version."
     same = sum(verdicts[kind] for kind in ("same code and data", "same code", "same functions"))
     return (
-        f"{_counted(len(frame), 'time')} a new version brought a component another binary. In {same} of "
+        f"{count_text(len(frame), 'time')} a new version brought a component another binary. In {same} of "
         "these the functions are all the same ones, and something around them differs."
     )
 
@@ -221,7 +221,7 @@ def of_problems(material: Material) -> str:
     most = ", ".join(
         f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda x: (-x[1], x[0]))[:5]
     )
-    return f"{_counted(len(material.problems), 'problem')}: {most}."
+    return f"{count_text(len(material.problems), 'problem')}: {most}."
 
 
 def name(text: str) -> str:
@@ -237,7 +237,3 @@ def name(text: str) -> str:
 def _names(references: Iterable[str]) -> str:
     short = short_references(references)
     return some_of([name(short[reference]) for reference in sorted(short)])
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}".replace(",", "\N{NARROW NO-BREAK SPACE}")
