@@ -199,9 +199,7 @@ def large_app() -> Artifact:
     application["metadata"]["notes"] = "x" * (5 << 20)
     content = canonical(application)
     document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
-    return replace(
-        artifact, manifest=canonical(document), blobs={**artifact.blobs, sha256(content): content}
-    )
+    return replace(artifact, manifest=canonical(document), blobs={**artifact.blobs, sha256(content): content})
 
 
 @pytest.mark.parametrize("name", ["config.json", "manifest.json"])
