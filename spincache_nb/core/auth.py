@@ -1,8 +1,8 @@
 """Which ``Authorization`` a registry gets: none at first, then what it asks for.
 
 Challenges by RFC 9110, 11.6.1. Tokens by the Distribution project's "Token Authentication Specification"
-(GET) and "Oauth2 Token Authentication" (POST); Spin does the first (rust-oci-client, _auth), the second is what
-an identity token is for. Loaded with the first challenge: most registries ask for nothing.
+(GET) and "Oauth2 Token Authentication" (POST); Spin does the first (rust-oci-client, _auth), the second is
+what an identity token is for. Loaded with the first challenge: most registries ask for nothing.
 """
 
 from __future__ import annotations

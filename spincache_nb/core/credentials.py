@@ -6,8 +6,8 @@ registry can say why no credentials were sent. The order:
 
 1. Spin's ``registry-auth.json``, by the exact host;
 2. ``DOCKER_AUTH_CONFIG``, a Docker configuration as text, as CI systems set it;
-3. Docker's ``config.json``: ``credHelpers``, then ``credsStore``, then ``auths``, as docker, crane and oras do
-   (Spin takes ``auths`` first; where the two differ, a note says so);
+3. Docker's ``config.json``: ``credHelpers``, then ``credsStore``, then ``auths``, as docker, crane and oras
+   do (Spin takes ``auths`` first; where the two differ, a note says so);
 4. Podman's files.
 
 Within a store the longest key counts that names the host and a beginning of the repository, then the host

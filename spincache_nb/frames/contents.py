@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.locked_app import Component, MountedFile
+from spincache_nb.core.scan import StoredBlob
 from spincache_nb.frames.found import Caches, Found, find
 from spincache_nb.frames.picking import picked
 from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA, LAYERS_SCHEMA

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pandas as pd
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.cache.layout import shown
+from spincache_nb.core.layout import shown
 from spincache_nb.frames.long import LayerColumns, LayerRanks, UseColumns
 from spincache_nb.frames.schemas import CACHE, Picked, Schema, from_columns, several
 from spincache_nb.inventory import CachedApp, Inventory, Use, take_inventory

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.cache import AREAS
+from spincache_nb.core.layout import AREAS
 from spincache_nb.core.manifest import Area
 from spincache_nb.frames.schemas import Picked
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pandas as pd
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.cache.layout import shown
+from spincache_nb.core.layout import shown
 from spincache_nb.core.progress import Progress
 from spincache_nb.frames.found import Caches, Found, Projects
 from spincache_nb.frames.storage import problems_of
-from spincache_nb.upkeep.checking import examine
+from spincache_nb.upkeep.verify import examine
 
 
 def verify(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from spincache_nb.core.archive import ArchiveLimits, list_members
-from spincache_nb.core.cache import StoredBlob, open_regular
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.files import open_regular
 from spincache_nb.core.manifest import ARCHIVE
+from spincache_nb.core.scan import StoredBlob
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.faults import Faults
 from spincache_nb.inventory.model import CachedApp, Inventory

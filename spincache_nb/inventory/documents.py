@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spincache_nb.core.cache import CachedTag, StoredBlob, read_bounded
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.files import read_bounded
 from spincache_nb.core.locked_app import LockedApp, is_locked_app, parse_locked_app, read_locked_app
 from spincache_nb.core.manifest import Index, Kind, Manifest, parse_manifest
+from spincache_nb.core.scan import CachedTag, StoredBlob
 from spincache_nb.core.strict_json import JsonObject, parse_object
 from spincache_nb.errors import (
     CacheError,

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from spincache_nb.core.cache import AREAS, Problem
-from spincache_nb.core.cache.layout import shown
+from spincache_nb.core.layout import AREAS, shown
+from spincache_nb.core.scan import Problem
 from spincache_nb.errors import SpinCacheError, printable
 
 MOST_FAULTS = 100

@@ -7,11 +7,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
-from spincache_nb.core.cache import StoredBlob
-from spincache_nb.core.cache.blobs import PlainBlobs
-from spincache_nb.core.cache.layout import file_name
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.layout import file_name
 from spincache_nb.core.manifest import Area
+from spincache_nb.core.scan import PlainBlobs, StoredBlob
 
 
 class AreaLookups:

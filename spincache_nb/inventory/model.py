@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from spincache_nb.core.archive import ArchiveLimits
-from spincache_nb.core.cache import Cache, CachedTag, DiskFile, Problem
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.core.manifest import Area, Kind, Manifest
+from spincache_nb.core.scan import CachedTag, DiskFile, Problem
 from spincache_nb.inventory.rows import CachedLayer, LayerUses, Use, Via
 from spincache_nb.inventory.standings import InventoriedBlob
-from spincache_nb.project.spin_manifest import EnvironmentLock, SpinManifest
+from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
 ConfigKind = Literal[
     "locked app", "image config", "package config", "other JSON", "damaged", "unreadable", "missing"

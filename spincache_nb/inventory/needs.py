@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from spincache_nb.core.cache import AREAS, StoredBlob
+from spincache_nb.core.layout import AREAS
 from spincache_nb.core.manifest import Area
+from spincache_nb.core.scan import StoredBlob
 from spincache_nb.inventory.model import CachedApp, Project
 from spincache_nb.inventory.plain import PlacedLayers
 from spincache_nb.inventory.rows import LayerUses, Use

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.layout import shown
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.faults import Faults
 from spincache_nb.inventory.model import Project
@@ -18,7 +18,7 @@ from spincache_nb.project.package_record import PackageKey, PackageLog
 from spincache_nb.project.places import LOCK as LOCK
 from spincache_nb.project.places import SPIN_TOML as SPIN_TOML
 from spincache_nb.project.places import ProjectFiles, find_project, named_digests
-from spincache_nb.project.spin_manifest import EnvironmentLock, SpinManifest
+from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
 _Document = TypeVar("_Document", SpinManifest, EnvironmentLock)
 

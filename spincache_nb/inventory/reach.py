@@ -8,9 +8,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
-from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import Area, Descriptor
+from spincache_nb.core.scan import StoredBlob
 from spincache_nb.inventory.documents import Documents
 from spincache_nb.inventory.faults import Faults
 from spincache_nb.inventory.model import Missing

@@ -14,10 +14,10 @@ from itertools import count, repeat
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
-from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.later import Rows
 from spincache_nb.core.manifest import Area, Descriptor
+from spincache_nb.core.scan import StoredBlob
 from spincache_nb.inventory.numbered import NumberedLayers
 from spincache_nb.inventory.plain import PlacedLayers
 

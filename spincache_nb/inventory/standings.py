@@ -7,11 +7,10 @@ from functools import partial
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
-from spincache_nb.core.cache import StoredBlob
-from spincache_nb.core.cache.blobs import PlainBlobs
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.later import Later
 from spincache_nb.core.manifest import Area
+from spincache_nb.core.scan import PlainBlobs, StoredBlob
 from spincache_nb.inventory.allocation import no_collections
 
 Standing = Literal["referenced", "unreferenced", "temporary", "misnamed"]

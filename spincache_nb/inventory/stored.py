@@ -10,12 +10,12 @@ from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
-from spincache_nb.core.cache import AREAS, Cache, DiskFile, Scan, StoredBlob
-from spincache_nb.core.cache.blobs import FoundBlobs
-from spincache_nb.core.cache.layout import file_name, form_of_name, shown
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.later import Later
+from spincache_nb.core.layout import AREAS, file_name, form_of_name, shown
 from spincache_nb.core.manifest import Area
+from spincache_nb.core.scan import DiskFile, FoundBlobs, Scan, StoredBlob
 from spincache_nb.inventory.lookups import AreaLookups, BlobTable
 
 

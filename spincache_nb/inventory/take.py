@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 
-from spincache_nb.core.cache import Cache, CachedTag, Problem, Scan, StoredBlob
-from spincache_nb.core.cache.layout import HARMLESS_NAMES, file_name
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import History
+from spincache_nb.core.layout import HARMLESS_NAMES, file_name
 from spincache_nb.core.manifest import Area
+from spincache_nb.core.scan import CachedTag, Problem, Scan, StoredBlob
 from spincache_nb.inventory.allocation import no_collections
 from spincache_nb.inventory.archives import follow_archives
 from spincache_nb.inventory.documents import Documents, read_documents

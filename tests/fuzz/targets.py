@@ -30,7 +30,7 @@ from spincache_nb.core.refusals import parse_retry_after
 from spincache_nb.core.registry import next_target, parse_page
 from spincache_nb.core.strict_json import parse_object
 from spincache_nb.errors import FormatError, SpinCacheError
-from spincache_nb.project.spin_manifest import parse_environment_lock, parse_spin_manifest
+from spincache_nb.project.spin_toml import parse_environment_lock, parse_spin_manifest
 from tests.fuzz import seeds
 
 CPU_SECONDS = 2.0

@@ -6,9 +6,9 @@ from array import array
 
 import pytest
 
-from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.manifest import DATA, Descriptor
+from spincache_nb.core.scan import StoredBlob
 from spincache_nb.inventory import CachedLayer, LayerUses, ManifestLayers, Use
 from spincache_nb.inventory.layer_texts import LayerTexts
 from spincache_nb.inventory.lookups import BlobTable

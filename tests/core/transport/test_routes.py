@@ -674,7 +674,7 @@ def test_truststore_speaks_through_this_transport(
 
 
 def test_truststore_is_loaded_only_where_it_is_needed() -> None:
-    names = ("truststore", "tenacity")
+    names = ("truststore", "subprocess", "spincache_nb.core.auth", "spincache_nb.core.credentials")
     code = f"import sys, spincache_nb.core.registry; print([n for n in {names} if n in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
