@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.manifest import Area
+from spincache_nb.core.documents import Area
 from spincache_nb.frames.picking import in_order
 from spincache_nb.frames.times import nanoseconds
 from spincache_nb.inventory import InventoriedBlob, InventoriedBlobs, Standing

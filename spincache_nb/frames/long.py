@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.manifest import Manifest, role_of
+from spincache_nb.core.documents import Manifest, role_of
 from spincache_nb.frames.picking import AREAS_IN_ORDER, Places, Ranked, picked
 from spincache_nb.inventory import CachedLayer, LayerUses, ManifestLayers, Use, Via
 from spincache_nb.inventory.layer_texts import LayerTexts

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spincache_nb.core.cache import AREAS
-from spincache_nb.core.manifest import Area
+from spincache_nb.core.documents import Area
 from spincache_nb.frames.schemas import Picked
 
 Places = npt.NDArray[np.intp]

@@ -10,7 +10,7 @@ from spincache_nb.core.cache.renewal import renew_locked_app
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History
 from spincache_nb.core.locked_app import parse_locked_app
-from spincache_nb.core.manifest import Descriptor
+from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.pull import Options, carry_out
 from spincache_nb.core.pull.decide import Resolved, Served, Source, resolve
 from spincache_nb.core.reference import Reference

@@ -17,7 +17,7 @@ from spincache_nb.core.cache import AREAS
 from spincache_nb.core.cache.emptying import remove_empty_folders
 from spincache_nb.core.cache.removal import Folder, Parts
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import Area
+from spincache_nb.core.documents import Area
 from spincache_nb.errors import CacheError, NotInCacheError
 from spincache_nb.upkeep.guard import refuse_unless_cache, refuse_unless_known
 from spincache_nb.upkeep.needs import Newcomers, States, document_states, inventory_of

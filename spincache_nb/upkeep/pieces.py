@@ -11,7 +11,7 @@ from pathlib import Path
 from spincache_nb.core.cache import CachedTag, StoredBlob
 from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.cache.removal import FileState, Parts, file_state
-from spincache_nb.core.manifest import Area
+from spincache_nb.core.documents import Area
 from spincache_nb.inventory import InventoriedBlob
 from spincache_nb.upkeep.plans import KeptBlob, RemovalItem, What
 

@@ -10,7 +10,7 @@ from typing import Literal
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.removal import FileState, Parts
 from spincache_nb.core.display import Cell, block, count_text, more_text, size_cell, size_text, table
-from spincache_nb.core.manifest import Area
+from spincache_nb.core.documents import Area
 from spincache_nb.errors import printable
 
 PlanKind = Literal["remove", "prune", "clear"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import (
+from spincache_nb.core.documents import (
     ACCEPTED,
     Descriptor,
     Index,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from spincache_nb.core.cache import Cache, CachedTag, StoredBlob
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import DATA, Descriptor
+from spincache_nb.core.documents import DATA, Descriptor
 from spincache_nb.frames.contents import layers_of
 from spincache_nb.frames.found import Found
 from spincache_nb.frames.storage import uses_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spincache_nb.core.manifest import DATA, IMAGE_CONFIG, LOCKED_APP, parse_manifest
+from spincache_nb.core.documents import DATA, IMAGE_CONFIG, LOCKED_APP, parse_manifest
 from spincache_nb.errors import ManifestError
 from spincache_nb.inventory.layer_texts import LayerTexts
 

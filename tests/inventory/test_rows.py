@@ -8,7 +8,7 @@ import pytest
 
 from spincache_nb.core.cache import StoredBlob
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import DATA, Descriptor
+from spincache_nb.core.documents import DATA, Descriptor
 from spincache_nb.inventory import CachedLayer, LayerUses, ManifestLayers, Use
 from spincache_nb.inventory.layer_texts import LayerTexts
 from spincache_nb.inventory.lookups import BlobTable

@@ -16,7 +16,7 @@ from spincache_nb.core.cache import files, layout
 from spincache_nb.core.cache.found import CachedTag, Scan
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.history import History
-from spincache_nb.core.manifest import Area
+from spincache_nb.core.documents import Area
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import (
     CacheError,

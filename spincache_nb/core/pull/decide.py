@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import (
+from spincache_nb.core.documents import (
     Area,
     Descriptor,
     Index,

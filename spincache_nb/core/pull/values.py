@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import Descriptor, Kind, Manifest, Role
+from spincache_nb.core.documents import Descriptor, Kind, Manifest, Role
 from spincache_nb.core.reference import Reference
 
 

@@ -12,7 +12,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry.refusals import Wish
 from spincache_nb.core.registry.requests import Requests
 from spincache_nb.core.registry.tags import next_target
-from spincache_nb.core.strict_json import parse_object
+from spincache_nb.core.documents import parse_object
 from spincache_nb.errors import FormatError, LimitError, ProtocolError
 
 _PER_PAGE = 1000

@@ -11,9 +11,9 @@ from typing import Any
 from spincache_nb.core.archive import TarReader
 from spincache_nb.core.cache import open_regular, read_bounded, regular_size
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
-from spincache_nb.core.manifest import Descriptor
+from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.strict_json import parse_object
+from spincache_nb.core.documents import parse_object
 from spincache_nb.errors import (
     ArchiveError,
     InvalidReferenceError,

@@ -14,13 +14,7 @@ from typing import BinaryIO
 from spincache_nb.core.cache import Cache, CachedTag, NewFile, refused_writes
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
 from spincache_nb.core.history import History
-from spincache_nb.core.manifest import (
-    IMAGE_CONFIG,
-    OCI_MANIFEST,
-    Descriptor,
-    Manifest,
-    parse_manifest,
-)
+from spincache_nb.core.documents import IMAGE_CONFIG, OCI_MANIFEST, Descriptor, Manifest, parse_manifest
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import CacheWriteError, DigestMismatchError, ManifestError, NotInCacheError
 from spincache_nb.inventory import known_digests

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from spincache_nb.core.manifest import (
+from spincache_nb.core.documents import (
     OCI_MANIFEST,
     PACKAGE_CONFIG,
     Descriptor,

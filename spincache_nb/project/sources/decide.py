@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spincache_nb.core.cache import Cache, open_regular
 from spincache_nb.core.digest import Digest, hash_stream
-from spincache_nb.core.manifest import Area
+from spincache_nb.core.documents import Area
 from spincache_nb.errors import PullCancelled, SpinCacheError, SpinManifestError
 from spincache_nb.project.package_record import PackageKey
 from spincache_nb.project.places import find_project

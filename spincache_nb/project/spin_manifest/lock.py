@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.strict_json import parse_object
+from spincache_nb.core.documents import parse_object
 from spincache_nb.errors import InvalidDigestError, SpinManifestError
 from spincache_nb.project.spin_manifest.values import EnvironmentLock, LockedEnvironment
 

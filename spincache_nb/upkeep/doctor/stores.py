@@ -11,7 +11,7 @@ from pathlib import Path
 
 from spincache_nb.core import paths
 from spincache_nb.core.history import History
-from spincache_nb.core.strict_json import JsonObject, parse_object
+from spincache_nb.core.documents import JsonObject, parse_object
 from spincache_nb.errors import FormatError
 from spincache_nb.upkeep.doctor.finding import Finding
 
