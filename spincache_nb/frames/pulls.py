@@ -8,7 +8,7 @@ import pandas as pd
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.layout import shown
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.frames.found import Caches
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, from_columns
 

@@ -11,7 +11,7 @@ import numpy as np
 from spincache_nb.core.cache import Cache, CachedTag, Problem
 from spincache_nb.core.cache.layout import HARMLESS_NAMES, file_name
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.inventory.archives import follow_archives
 from spincache_nb.inventory.columns import (
     DATA,
@@ -288,12 +288,7 @@ class _Taking:
 
 def known_digests(history: History, cache: Cache) -> dict[str, list[Digest]]:
     """Digests that manifests had when they were pulled, latest first, by reference."""
-    places = {os.fspath(cache.path), os.fspath(cache.path.absolute())}
-    known: dict[str, list[Digest]] = {}
-    for record in reversed(history.read()):
-        if record.cache in places:
-            known.setdefault(record.reference, []).append(Digest.parse(record.manifest_digest))
-    return {reference: list(dict.fromkeys(digests)) for reference, digests in known.items()}
+    return history.manifest_digests(cache.path)
 
 
 def _app(documents: Documents, number: int, contents: Contents) -> CachedApp:

@@ -17,7 +17,8 @@ from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import BREAKDOWN_SCHEMA, VERSION_SAVINGS_SCHEMA
 from spincache_nb.plots import theme
 from spincache_nb.plots.inputs import FrameOrSource, frame_of
-from spincache_nb.plots.text import harmless, share_text, size_text, unit_for, version_names
+from spincache_nb.plots.text import harmless, version_names
+from spincache_nb.show import share_text, size_text, unit_for
 
 _HUES = {
     "exclusive": theme.BLUE,

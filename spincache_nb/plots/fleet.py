@@ -23,7 +23,8 @@ from spincache_nb.frames.schemas import Schema
 from spincache_nb.plots import theme
 from spincache_nb.plots.heatmaps import clustered, draw_square, square_of
 from spincache_nb.plots.inputs import checked
-from spincache_nb.plots.text import harmless, share_text, size_text, unit_for
+from spincache_nb.plots.text import harmless
+from spincache_nb.show import share_text, size_text, unit_for
 
 FrameOrFleet: TypeAlias = pd.DataFrame | Fleet
 _MANY_HOSTS = 30

@@ -12,7 +12,7 @@ from spincache_nb import analysis
 from spincache_nb.analysis.over_time import Pulls
 from spincache_nb.analysis.schemas import TIMELINE_SCHEMA
 from spincache_nb.plots import theme
-from spincache_nb.plots.text import share_text, size_text, unit_for
+from spincache_nb.show import share_text, size_text, unit_for
 
 
 def timeline(given: Pulls = None, *, ax: Axes | None = None) -> Axes:

@@ -17,7 +17,8 @@ from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.plots import theme
 from spincache_nb.plots.inputs import FrameOrSource, frame_of
-from spincache_nb.plots.text import names_for, unit_for, version_names
+from spincache_nb.plots.text import names_for, version_names
+from spincache_nb.show import unit_for
 
 _Square = npt.NDArray[np.float64]
 _MOST_NUMBERS = 12

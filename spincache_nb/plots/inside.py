@@ -9,7 +9,7 @@ from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.inside.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA
 from spincache_nb.frames.schemas import Schema
 from spincache_nb.plots import theme
-from spincache_nb.plots.text import size_text, unit_for
+from spincache_nb.show import size_text, unit_for
 
 
 def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

@@ -16,7 +16,8 @@ from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.inside.schemas import SECTION_MAP_SCHEMA
 from spincache_nb.plots import theme
 from spincache_nb.plots.inside import check_frame, exact_share
-from spincache_nb.plots.text import harmless, size_text, unit_for
+from spincache_nb.plots.text import harmless
+from spincache_nb.show import size_text, unit_for
 
 _HUES: Final = {
     "code": theme.BLUE,

@@ -1,4 +1,4 @@
-"""Text and numbers for plots: sizes with units, and names that can do no harm.
+"""Names for plots that can do no harm.
 
 A name from a registry or a path of a project may hold ``$`` (which starts mathematics in
 matplotlib), line breaks, characters that reorder the line, or characters that the font lacks (which
@@ -17,28 +17,7 @@ from matplotlib import font_manager
 
 from spincache_nb.analysis.labels import short_references
 
-UNITS = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 LONGEST_NAME = 36
-
-
-def unit_for(most: float) -> tuple[str, int]:
-    """Choose the unit of an axis."""
-    return next(((name, size) for name, size in UNITS if most >= size), ("bytes", 1))
-
-
-def size_text(size: float) -> str:
-    """Write a number of bytes with three digits and a unit."""
-    name, divisor = unit_for(size)
-    if divisor == 1:
-        return f"{size:.0f} B"
-    number = size / divisor
-    digits = 2 if number < 10 else 1 if number < 100 else 0
-    return f"{number:.{digits}f} {name}"
-
-
-def share_text(share: float) -> str:
-    """Write a part of a whole in per cent; what is small but not nothing is not written as 0."""
-    return "<1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
 
 
 def harmless(text: str, *, longest: int = LONGEST_NAME) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from spincache_nb.plots import theme
-from spincache_nb.plots.text import harmless, size_text
+from spincache_nb.plots.text import harmless
+from spincache_nb.show import size_text
 
 Node = tuple[int, str, str, str, int]
 """Depth, what it is, short digest, what people call it, size in bytes."""

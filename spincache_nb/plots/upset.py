@@ -18,7 +18,8 @@ from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.schemas import SHARING_SETS_SCHEMA
 from spincache_nb.plots import theme
 from spincache_nb.plots.inputs import FrameOrSource, frame_of
-from spincache_nb.plots.text import names_for, size_text, unit_for
+from spincache_nb.plots.text import names_for
+from spincache_nb.show import size_text, unit_for
 
 MOST_COLUMNS = 24
 

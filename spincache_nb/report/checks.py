@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from spincache_nb.analysis.inputs import rows
-from spincache_nb.plots.text import size_text
+from spincache_nb.show import size_text
 
 
 def shortfalls(

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
-from datetime import UTC, datetime
 from typing import Any
 
-import pandas as pd
-
-from spincache_nb import __version__
-from spincache_nb.analysis.inputs import rows
+from spincache_nb import __version__, show
 from spincache_nb.report.fleet_material import FleetMaterial
 from spincache_nb.report.material import Material
 from spincache_nb.report.parts import heading
 from spincache_nb.report.story import AnyMaterial, sections_of
+from spincache_nb.show import records
 
 FORMAT = "spincache-nb report 1"
 """Name of the form; the number changes if something in it means something else."""
@@ -28,7 +23,7 @@ _LONGEST_TEXT = 4096
 def to_json(material: AnyMaterial, *, title: str) -> str:
     """Write the report as one JSON document in ASCII."""
     made = _document(material, title) if isinstance(material, Material) else _of_fleet(material, title)
-    return json.dumps(made, indent=1, allow_nan=False) + "\n"
+    return show.to_json(made, indent=1, longest=_LONGEST_TEXT) + "\n"
 
 
 def _document(material: Material, title: str) -> dict[str, Any]:
@@ -82,21 +77,3 @@ def _of_fleet(material: FleetMaterial, title: str) -> dict[str, Any]:
 
 def _readings(material: AnyMaterial) -> dict[str, list[str]]:
     return {section.name: [reading.text for reading in section.readings] for section in sections_of(material)}
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give one record per row, of values that JSON knows."""
-    names = [str(name) for name in frame.columns]
-    return [
-        {name: _value(value) for name, value in zip(names, line, strict=True)} for line in rows(frame, *names)
-    ]
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
-        return f"{value[:_LONGEST_TEXT]}…"
-    return value

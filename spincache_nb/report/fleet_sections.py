@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from spincache_nb import plots
 from spincache_nb.analysis.inputs import rows
-from spincache_nb.plots.text import share_text, size_text
 from spincache_nb.report import figures, readings, tables
 from spincache_nb.report.figures import Plot
 from spincache_nb.report.fleet_material import FleetMaterial
 from spincache_nb.report.parts import MOST_LISTED, MOST_ROWS, Fact, Listing, Reading, Section
 from spincache_nb.report.tables import Column, count_column, digest_column, make_table, size_column
+from spincache_nb.show import share_text, size_text
 
 _WIDE = {
     "shared-cache": (

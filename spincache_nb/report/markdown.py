@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from spincache_nb import __version__
 from spincache_nb.report.parts import Listing, heading
 from spincache_nb.report.story import AnyMaterial, facts_of, sections_of
 from spincache_nb.report.tables import Cell
-
-_MEANT = re.compile(r"([\\`*_\[\]|~$@#^]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
-"""What starts emphasis, code, links, cells, mathematics, mentions; bare addresses become links, too."""
-
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+from spincache_nb.show import markdown
 
 
 def to_markdown(material: AnyMaterial, *, title: str) -> str:
@@ -22,23 +17,23 @@ def to_markdown(material: AnyMaterial, *, title: str) -> str:
 
 
 def _lines(material: AnyMaterial, title: str) -> Iterator[str]:
-    yield f"# {escaped(heading(title))}"
+    yield f"# {markdown(heading(title))}"
     yield ""
     for fact in facts_of(material):
-        yield f"- **{escaped(fact.value)}** {escaped(fact.name)}"
+        yield f"- **{markdown(fact.value)}** {markdown(fact.name)}"
     for section in sections_of(material):
-        yield from ("", f"## {escaped(section.title)}")
+        yield from ("", f"## {markdown(section.title)}")
         for text in (section.lead, *(reading.text for reading in section.readings)):
             if text:
-                yield from ("", escaped(text))
+                yield from ("", markdown(text))
         for listing in section.listings:
             yield from _table(listing)
-    yield from ("", f"Made by spincache-nb {escaped(__version__)}. Sizes are binary.")
+    yield from ("", f"Made by spincache-nb {markdown(__version__)}. Sizes are binary.")
 
 
 def _table(listing: Listing) -> Iterator[str]:
     table = listing.table
-    yield from ("", f"**{escaped(listing.caption)}**", "")
+    yield from ("", f"**{markdown(listing.caption)}**", "")
     yield _row(table.headings)
     yield "|" + "|".join("---:" if "number" in cell.style else "---" for cell in table.headings) + "|"
     for line in table.lines:
@@ -48,10 +43,4 @@ def _table(listing: Listing) -> Iterator[str]:
 
 
 def _row(cells: tuple[Cell, ...]) -> str:
-    return "| " + " | ".join(escaped(cell.text) for cell in cells) + " |"
-
-
-def escaped(text: str) -> str:
-    """Make text mean itself in Markdown, where it does not begin a line."""
-    harmless = _MEANT.sub(r"\\\1", " ".join(text.split()))
-    return "".join(_ENTITIES.get(character, character) for character in harmless)
+    return "| " + " | ".join(markdown(cell.text) for cell in cells) + " |"

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pandas as pd
 
 from spincache_nb.analysis.inputs import rows
-from spincache_nb.plots.text import share_text, size_text
 from spincache_nb.report import figures, readings, tables
 from spincache_nb.report.material import Material
 from spincache_nb.report.parts import MOST_LISTED, MOST_ROWS, Fact, Listing, Reading, Section
 from spincache_nb.report.tables import make_table
+from spincache_nb.show import share_text, size_text
 
 
 def facts(material: Material) -> list[Fact]:

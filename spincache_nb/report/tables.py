@@ -10,9 +10,8 @@ from typing import Any
 import pandas as pd
 
 from spincache_nb.analysis.inputs import rows
-from spincache_nb.analysis.labels import short_digests
 from spincache_nb.errors import printable
-from spincache_nb.plots.text import share_text, size_text
+from spincache_nb.show import share_text, short_digests, size_text
 
 
 @dataclass(frozen=True, slots=True)

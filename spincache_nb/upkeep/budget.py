@@ -8,8 +8,8 @@ from pathlib import Path
 
 from spincache_nb.core.cache.removal import file_state
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.display import size_text
 from spincache_nb.inventory import CachedApp, Inventory, unnamed_members
+from spincache_nb.show import size_text
 from spincache_nb.upkeep.needs import Needs
 
 

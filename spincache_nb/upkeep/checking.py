@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from spincache_nb.core.cache import Cache, Problem, StoredBlob
 from spincache_nb.core.cache.layout import MANIFESTS
 from spincache_nb.core.cache.removal import FileState, file_state
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.errors import PullCancelled
 from spincache_nb.inventory import Inventory, take_inventory

@@ -14,8 +14,8 @@ from spincache_nb.core.archive import ArchiveLimits, unpack
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.layout import file_name, shown
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.history import History
 from spincache_nb.core.documents import Area, Descriptor
+from spincache_nb.core.journal import History
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.pull.decide import JOBS, Source, other_area
 from spincache_nb.core.reference import Reference

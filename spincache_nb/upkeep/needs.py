@@ -11,8 +11,8 @@ from spincache_nb.core.cache import Cache, open_regular
 from spincache_nb.core.cache.removal import FileState, file_state
 from spincache_nb.core.cache.scan import scan_tags
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.history import History
 from spincache_nb.core.documents import Area
+from spincache_nb.core.journal import History
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
 from spincache_nb.inventory.projects import LOCK, SPIN_TOML

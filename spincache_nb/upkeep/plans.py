@@ -9,9 +9,9 @@ from typing import Literal
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.cache.removal import FileState, Parts
-from spincache_nb.core.display import Cell, block, count_text, more_text, size_cell, size_text, table
 from spincache_nb.core.documents import Area
 from spincache_nb.errors import printable
+from spincache_nb.show import Cell, block, count_text, more_text, size_cell, size_text, table
 
 PlanKind = Literal["remove", "prune", "clear"]
 What = Literal["manifest", "locked app", "blob", "temporary file", "empty folder", "folder", "leftover"]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache, Problem
-from spincache_nb.core.display import Cell, block, count_text, more_text, size_text, table
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.progress import Progress, Reporter
 from spincache_nb.core.pull.decide import JOBS, Source
 from spincache_nb.errors import printable
+from spincache_nb.show import Cell, block, count_text, more_text, size_text, table
 from spincache_nb.upkeep.checking import Health, examine, is_damage
 from spincache_nb.upkeep.mending import Mender, RepairOptions
 from spincache_nb.upkeep.mending_sources import Renew, mend_sources

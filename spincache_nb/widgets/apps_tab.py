@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from spincache_nb import analysis
 from spincache_nb.analysis.inputs import Frames
-from spincache_nb.core.display import count_text, size_text
+from spincache_nb.show import count_text, size_text
 from spincache_nb.widgets import look
 from spincache_nb.widgets.desk import Desk
 from spincache_nb.widgets.listing import AppList, apps_of

@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from spincache_nb.core.display import escaped, short_digest, size_text
+from spincache_nb.show import escaped, short_digest, size_text
 from spincache_nb.widgets import look
 from spincache_nb.widgets.tally import Running, Snapshot
 from spincache_nb.widgets.words import progress_text

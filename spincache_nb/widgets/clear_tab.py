@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from spincache_nb.core.display import count_text, escaped, size_text
+from spincache_nb.show import count_text, escaped, size_text
 from spincache_nb.upkeep import RemovalPlan, RemovalResult, plan_clear, plan_prune, plan_remove
 from spincache_nb.widgets import look
 from spincache_nb.widgets.desk import Desk

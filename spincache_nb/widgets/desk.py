@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from spincache_nb import frames as frames_of
 from spincache_nb.analysis.inputs import Frames
 from spincache_nb.core.cache import Cache
+from spincache_nb.show import error_text
 from spincache_nb.widgets.alerts import EVERYWHERE, Alerts
 from spincache_nb.widgets.hearing import heard_warnings
-from spincache_nb.widgets.words import error_text
 from spincache_nb.widgets.work import Outcome, Reader, Worker
 
 FRAMES = ("disk", "blobs", "uses", "layers", "apps", "files", "problems")

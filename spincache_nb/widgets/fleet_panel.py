@@ -10,13 +10,12 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from spincache_nb import plots
-from spincache_nb.core.display import count_text, escaped, size_text
 from spincache_nb.fleet import Fleet
 from spincache_nb.plots import theme
 from spincache_nb.report.fleet_material import repositories_of
+from spincache_nb.show import count_text, error_text, escaped, size_text
 from spincache_nb.widgets import look
 from spincache_nb.widgets.pictures import Picture, figure_for, savings_figure
-from spincache_nb.widgets.words import error_text
 from spincache_nb.widgets.work import Reader
 
 MOST_REPOSITORIES = 20

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from spincache_nb.core.display import escaped
+from spincache_nb.show import escaped
 
 PANEL_CLASS = "spincache-panel"
 LABEL_WIDTH = "88px"

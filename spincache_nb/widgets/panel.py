@@ -10,8 +10,8 @@ import ipywidgets as widgets
 
 from spincache_nb.analysis.inputs import Frames
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.display import count_text, escaped, size_text
 from spincache_nb.fleet import Fleet
+from spincache_nb.show import count_text, escaped, size_text
 from spincache_nb.widgets import look
 from spincache_nb.widgets.apps_tab import AppsTab
 from spincache_nb.widgets.clear_tab import ClearTab

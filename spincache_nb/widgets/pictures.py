@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from spincache_nb import analysis, plots
 from spincache_nb.analysis.inputs import Frames
 from spincache_nb.analysis.repositories import versioned_repositories
-from spincache_nb.core.display import count_text, size_text
 from spincache_nb.report import svg
+from spincache_nb.show import count_text, size_text
 from spincache_nb.widgets import look
 
 MOST_REPOSITORIES = 20

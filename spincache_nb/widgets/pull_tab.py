@@ -8,10 +8,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from spincache_nb.core.display import count_text, size_text
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import PullPlan, plan_pull, pull
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
+from spincache_nb.show import count_text, size_text
 from spincache_nb.widgets import look
 from spincache_nb.widgets.bars import Bars
 from spincache_nb.widgets.desk import Desk

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from spincache_nb.core.display import escaped, size_text
+from spincache_nb.show import escaped, size_text
 from spincache_nb.widgets import look
 from spincache_nb.widgets.listing import App, AppList, Order
 

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from spincache_nb.core.display import count_text, more_text
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, printable
+from spincache_nb.show import count_text, more_text
 
 HINT = "A reference such as ghcr.io/org/app:v1, several of them, or the path of a spin.toml."
 

@@ -72,7 +72,7 @@ def test_shared_cache_draws_both_sums_host_by_host():
     assert ax.lines[0].get_ydata().tolist() == [0, 4, 8, 10]
     together, saved = (area.get_paths()[0].vertices[:, 1].max() for area in ax.collections)
     assert (together, saved) == (5, 10)
-    assert ax.get_title(loc="left") == "3 hosts: 5.00 MiB instead of 10.0 MiB, 50 % saved"
+    assert ax.get_title(loc="left") == "3 hosts: 5.0 MiB instead of 10.0 MiB, 50 % saved"
 
 
 def test_prewarm_draws_the_curve_and_names_its_end():

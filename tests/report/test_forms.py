@@ -13,7 +13,7 @@ from spincache_nb import analysis, report
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import MissingExtraError
 from spincache_nb.report.checks import shortfalls
-from spincache_nb.report.markdown import escaped
+from spincache_nb.show import markdown
 from tests.analysis.worlds import World, two_versions
 from tests.plots.samples import cache_of
 
@@ -84,7 +84,7 @@ def test_markdown_has_the_words_of_the_page():
     frames = two_versions().frames()
     text = report.render(frames, format="markdown", title="What we share")
     assert text.startswith("# What we share\n\n- **3** apps\n")
-    assert "1.02 KiB (53 %) is needed by several apps and stored once" in text
+    assert "1.0 KiB (53 %) is needed by several apps and stored once" in text
     assert text.isprintable() is False
     assert "\n\n\n" not in text
 
@@ -103,13 +103,13 @@ def test_markdown_has_the_words_of_the_page():
     ],
 )
 def test_escaped_text_is_read_as_itself(text):
-    page = rendered(f"| a |\n|---|\n| {escaped(text)} |\n\nWords {escaped(text)}")
+    page = rendered(f"| a |\n|---|\n| {markdown(text)} |\n\nWords {markdown(text)}")
     assert page.tables[0][1] == [text]
     assert page.tags <= {"table", "thead", "tbody", "tr", "th", "td", "p"}
 
 
 def test_escaped_keeps_text_on_one_line():
-    assert escaped("a\n# b\t\r\nc") == "a \\# b c"
+    assert markdown("a\n# b\t\r\nc") == "a \\# b c"
 
 
 # JSON -----------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ def two():
 
 def test_of_breakdown_says_where_the_bytes_go():
     assert readings.of_breakdown(two()) == (
-        "1.91 KiB are on disk, in 11 files. 1.02 KiB (53 %) is needed by several apps and stored once; "
-        "16 B (1 %) by one app only. Nothing needs 300 B (15 %): “spincache-nb prune” would remove it."
+        "1.9 KiB are on disk, in 11 files. 1.0 KiB (53 %) is needed by several apps and stored once; "
+        "16 B (0.8 %) by one app only. Nothing needs 300 B (15 %): “spincache-nb prune” would remove it."
     )
 
 
@@ -39,9 +39,9 @@ def test_of_breakdown_of_one_app_says_that_nothing_is_shared():
 
 def test_of_sharing_says_what_is_saved_and_by_what():
     assert readings.of_sharing(two()) == (
-        "2 of 4 blobs are needed more than once. Without sharing 3.02 KiB would be needed, with it "
-        "1.03 KiB: 1.99 KiB (66 %) are saved. What saves most is component api, component ui: 1000 B that "
-        "3 users need, which saves 1.95 KiB."
+        "2 of 4 blobs are needed more than once. Without sharing 3.0 KiB would be needed, with it "
+        "1.0 KiB: 2.0 KiB (66 %) are saved. What saves most is component api, component ui: 1000 B that "
+        "3 users need, which saves 2.0 KiB."
     )
 
 
@@ -53,7 +53,7 @@ def test_of_sets_names_the_largest():
 
 def test_of_pairs_names_the_closest():
     assert readings.of_pairs(two()).startswith(
-        "Of 3 pairs, web:1.0.0 and web:1.1.0 have most in common: 1.02 KiB. "
+        "Of 3 pairs, web:1.0.0 and web:1.1.0 have most in common: 1.0 KiB. "
     )
 
 
@@ -70,8 +70,8 @@ def test_of_pairs_of_very_many_apps_speaks_of_those_that_share_most():
 def test_of_versions_adds_up_what_is_fetched():
     savings = analysis.version_savings(two_versions().frames(), WEB)
     assert readings.of_versions(savings) == (
-        "Pulled one after the other, the 2 versions fetch 1.17 KiB instead of 2.18 KiB: 46 % is there "
-        "already. Going to 1.1.0 fetches 80 B of 1.09 KiB."
+        "Pulled one after the other, the 2 versions fetch 1.2 KiB instead of 2.2 KiB: 46 % is there "
+        "already. Going to 1.1.0 fetches 80 B of 1.1 KiB."
     )
 
 
@@ -99,14 +99,14 @@ def test_of_versions_says_when_no_update_finds_much():
 
 def test_of_versions_leaves_out_sizes_too_large_to_be_true():
     assert readings.of_versions(savings_of(1000, None, 10)).startswith(
-        "Pulled one after the other, the 2 versions fetch 1010 B instead of 1.95 KiB"
+        "Pulled one after the other, the 2 versions fetch 1010 B instead of 2.0 KiB"
     )
     assert "too large" in readings.of_versions(savings_of(None, None))
 
 
 def test_of_reclaimable_says_what_removing_frees():
     assert readings.of_reclaimable(two()) == (
-        "Removing web:1.1.0 alone frees most: 209 B of the 1.22 KiB it needs; the rest stays, as others "
+        "Removing web:1.1.0 alone frees most: 209 B of the 1.2 KiB it needs; the rest stays, as others "
         "need it. All versions but the last of each repository are 1 app: removed together they free "
         "207 B. 300 B that nothing needs can go without removing an app."
     )
@@ -116,7 +116,7 @@ def test_of_reclaimable_says_that_together_is_more():
     shared = digest_of(1)
     apps = [App("r.io", name, tag, [(shared, "wasm")] if tag == "1" else []) for name in "ab" for tag in "12"]
     world = World(apps, {shared: 1000}, {(shared, "wasm")})
-    assert "2 apps: removed together they free 1.37 KiB; each alone 400 B, but" in readings.of_reclaimable(
+    assert "2 apps: removed together they free 1.4 KiB; each alone 400 B, but" in readings.of_reclaimable(
         gather(world.frames())
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import pull
 from spincache_nb.errors import PullCancelled

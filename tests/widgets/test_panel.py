@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from spincache_nb import Cache, analysis, plan_pull, widgets
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.demo import Workspace
 from spincache_nb.widgets.panel import Panel
 from tests.support.artifacts import Component, new_style, wasm_module

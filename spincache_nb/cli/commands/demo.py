@@ -121,7 +121,7 @@ def _own_matplotlib_folder() -> Iterator[None]:
 def _pull(folder: Path, *, quiet: bool) -> list[PullResult]:
     from spincache_nb import demo
     from spincache_nb.core.cache import Cache
-    from spincache_nb.core.history import History
+    from spincache_nb.core.journal import History
     from spincache_nb.core.pull import pull
 
     history = History(folder / "history.jsonl", enabled=True)

@@ -52,7 +52,7 @@ def _exists(path: Path) -> bool:
 
 def _all_paths(cache: Path) -> list[tuple[str, Path]]:
     from spincache_nb.core import paths
-    from spincache_nb.core.history import History
+    from spincache_nb.core.journal import History
 
     named: list[tuple[str, Path | None]] = [
         ("cache", cache),

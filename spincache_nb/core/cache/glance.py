@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from spincache_nb.core.cache.layout import AREAS, LOCKED_APP_FILE, MANIFEST_FILE, MANIFESTS
-from spincache_nb.core.display import block, count_text, escaped
 from spincache_nb.errors import printable
+from spincache_nb.show import block, count_text, escaped
 
 MOST_COUNTED = 1000
 """Apps, and files of each area, that a glance counts; of more it says that there are more."""

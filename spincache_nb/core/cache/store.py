@@ -15,8 +15,8 @@ from spincache_nb.core import paths
 from spincache_nb.core.cache import files, layout
 from spincache_nb.core.cache.found import CachedTag, Scan
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.history import History
 from spincache_nb.core.documents import Area
+from spincache_nb.core.journal import History
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import (
     CacheError,
@@ -233,7 +233,7 @@ class Cache:
         """
         free = self.free_bytes()
         if count > free:
-            from spincache_nb.core.display import size_text
+            from spincache_nb.show import size_text
 
             raise NoSpaceError(
                 layout.shown(str(self.path)),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.progress import Progress, Reporter
 from spincache_nb.core.pull.decide import (
     JOBS,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spincache_nb.core.display import (
+from spincache_nb.core.pull.values import PullPlan, PullResult
+from spincache_nb.show import (
     Cell,
     block,
     count_text,
@@ -15,7 +16,6 @@ from spincache_nb.core.display import (
     size_text,
     table,
 )
-from spincache_nb.core.pull.values import PullPlan, PullResult
 
 ROWS_SHOWN = 12
 """Rows of a table, unless told otherwise."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spincache_nb.core.cache import Cache, is_gone
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.history import History, PullRecord
+from spincache_nb.core.journal import History, PullRecord
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.pull.decide import JOBS, Source, decide, resolve
 from spincache_nb.core.pull.stock import ComingApp, Stock, WantedBlob

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from spincache_nb.core.display import (
+from spincache_nb.show import (
     Cell,
     block,
     count_text,

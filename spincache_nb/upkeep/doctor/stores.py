@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spincache_nb.core import paths
-from spincache_nb.core.history import History
 from spincache_nb.core.documents import JsonObject, parse_object
+from spincache_nb.core.journal import History
 from spincache_nb.errors import FormatError
 from spincache_nb.upkeep.doctor.finding import Finding
 
