@@ -280,6 +280,7 @@ _REFUSAL = re.compile(
     r"(?: - at `\$\.?(?P<path>.*)`)?"
 )
 _EXPECTED = {
+    "digest": "a digest such as sha256:<64 lower-case hex digits>",
     "size": "a number of bytes",
     "annotations": "text by key",
     "urls": "a list of addresses",

@@ -111,7 +111,9 @@ class LayerColumns:
         found: dict[int, Digest] = {}
         layers = []
         columns = (self.digests, self.types, self.sizes, self.stored)
-        for place, (code, kind, size, stored) in enumerate(zip(*(c[rows].tolist() for c in columns))):
+        for place, (code, kind, size, stored) in enumerate(
+            zip(*(c[rows].tolist() for c in columns), strict=True)
+        ):
             if code not in found:
                 found[code] = parsed(self.digest_texts[code])
             layers.append(
@@ -184,7 +186,7 @@ class MissingColumns:
 
     def __iter__(self) -> Iterator[Missing]:
         columns = (self.users, self.digests, self.areas, self.vias, self.elsewhere)
-        for user, code, area, via, elsewhere in zip(*(column.tolist() for column in columns)):
+        for user, code, area, via, elsewhere in zip(*(column.tolist() for column in columns), strict=True):
             digest = parsed(self.digest_texts[code])
             yield Missing(self.names[user], digest, AREAS_IN_ORDER[area], VIAS[via], elsewhere)
 

@@ -162,7 +162,9 @@ class Inventory:
         """Who needs each stored blob, by area and digest."""
         found: dict[tuple[Area, str], list[str]] = {}
         blobs, names = self.blobs, self.contents.users
-        keys = [(AREAS_IN_ORDER[a], d or "") for a, d in zip(blobs.areas.tolist(), blobs.digests, strict=True)]
+        keys = [
+            (AREAS_IN_ORDER[a], d or "") for a, d in zip(blobs.areas.tolist(), blobs.digests, strict=True)
+        ]
         columns = self.contents.uses
         for user, blob in zip(columns.users.tolist(), columns.blobs.tolist(), strict=True):
             found.setdefault(keys[blob], []).append(names[user])

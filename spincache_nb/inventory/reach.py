@@ -1,4 +1,4 @@
-"""Which stored blobs apps need, and which are missing, of all apps at once (Spin main, crates/oci/src/loader.rs).
+"""Which stored blobs apps need and which are missing, of all apps at once (Spin main, crates/oci, loader.rs).
 
 The manifests' layers are asked first, then the content that locked apps name. A *place* is a digest in an
 area, as one number: twice the number of the digest, and one more in ``wasm/``.
@@ -60,7 +60,9 @@ class Reach:
         roles = np.array([role_of(name) for name in layers.type_numbers] or [""])[np.asarray(layers.types)]
         self.is_application: Flags = roles == "application"
         self.is_archive: Flags = roles == "archive"
-        package = np.array([one.kind == "package" for one in documents], bool) & (numbers_of(layers.counts) == 1)
+        package = np.array([one.kind == "package" for one in documents], bool) & (
+            numbers_of(layers.counts) == 1
+        )
         self.of_package: Flags = package[self.owners]
         self.wanted = 2 * self.codes + np.where((roles == "wasm") | self.of_package, WASM, DATA)
         self.wanted[self.is_application] = 2 * self.codes[self.is_application] + DATA
@@ -68,6 +70,7 @@ class Reach:
         self.has_archive[self.owners[self.is_archive]] = True
         self.wasm = self._binaries()
         self.files, self.inline = self._mounted()
+        self.recovered = self._recovered()
         self.texts = list(layers.digest_numbers)
         self.rows = self.stored_sizes = np.empty(0, np.int64)
         self._place()
@@ -80,7 +83,11 @@ class Reach:
         users, codes = [], []
         number = self.known.digest_numbers
         for app, found in enumerate(self.documents):
-            named = {str(ref.digest) for ref in found.locked_app.binaries() if ref.digest} if found.locked_app else ()
+            named = (
+                {str(ref.digest) for ref in found.locked_app.binaries() if ref.digest}
+                if found.locked_app
+                else ()
+            )
             users += [app] * len(named)
             codes += [number[text] for text in named]
         return Needed.of(numbers_of(users), 2 * numbers_of(codes) + WASM, CONTENT)
@@ -102,6 +109,12 @@ class Reach:
         flags = np.array(inline, bool)
         needed = ~flags | (vias == MEMBER)
         return files.only(needed), flags[needed]
+
+    def _recovered(self) -> Needed:
+        """Locked apps that were found in ``data/``: all that is known of such an app, if no layer is it."""
+        found = [(app, one.recovered) for app, one in enumerate(self.documents) if one.recovered is not None]
+        codes = [self.known.digest_numbers[str(self.stored.digest(row))] for _, row in found]
+        return Needed.of(numbers_of([app for app, _ in found]), 2 * numbers_of(codes) + DATA, CONTENT)
 
     # What is stored --------------------------------------------------------------------------
 
@@ -152,16 +165,10 @@ class Reach:
     def needs(self) -> Needed:
         """What apps need and the cache holds; where something is named twice, the first counts."""
         layers = Needed.of(self.owners[self.found], self.used[self.found], LAYER)
-        left = [
-            (app, 2 * self.known.digest_numbers[str(self.stored.digest(one.recovered))] + DATA)
-            for app, one in enumerate(self.documents)
-            if one.recovered is not None
-        ]  # all that is known of such an app, if no layer is it
-        recovered = Needed.of(numbers_of([a for a, _ in left]), numbers_of([p for _, p in left]), CONTENT)
         places = np.where(self.rows[self.wasm.places] < 0, self.wasm.places ^ 1, self.wasm.places)
         wasm = self.wasm._replace(places=places).only(self.rows[places] >= 0)
         files = self.files.only(self.rows[self.files.places] >= 0)
-        return Needed.joined([layers, recovered, wasm, files])
+        return Needed.joined([layers, self.recovered, wasm, files])
 
     def stored_flags(self) -> Flags:
         """Whether each layer is stored; of the locked app, whether ``config.json`` is it."""

@@ -11,12 +11,20 @@ from operator import attrgetter
 
 import numpy as np
 
-from spincache_nb.core.cache import Cache, DiskFile, Scan, StoredBlob
+from spincache_nb.core.cache import Cache, Scan, StoredBlob
 from spincache_nb.core.cache.found import DiskArea
 from spincache_nb.core.cache.layout import digest_of_name, file_name
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
-from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, WASM, BlobColumns, FileColumns, Integers, parsed
+from spincache_nb.inventory.columns import (
+    AREAS_IN_ORDER,
+    DATA,
+    WASM,
+    BlobColumns,
+    FileColumns,
+    Integers,
+    parsed,
+)
 
 _NO_TIME = np.iinfo(np.int64).min
 """Not a time, as numpy stores it."""
@@ -34,11 +42,13 @@ class StoredBlobs:
         self.sizes, self.times = array("q"), array("q")
         self.odd: dict[int, StoredBlob] = {}
         self.found: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        self.hidden: list[int] = []  # rows of which a later one has this system's spelling of the name
         self.changed: dict[str, int | None] = {}  # sizes of files since the walk, by path; None: gone
         self._looked: set[tuple[int, str]] = set()
         for part in scan.blobs.plain:
             area = AREAS_IN_ORDER.index(part.area)
-            self.found[area].update(zip(part.digests, range(len(self.names), len(self.names) + len(part))))
+            rows = range(len(self.names), len(self.names) + len(part))
+            self.found[area].update(zip(part.digests, rows, strict=True))
             self.names += part.names
             self.areas += [area] * len(part)
             self.sizes += part.sizes
@@ -57,6 +67,7 @@ class StoredBlobs:
             known = self.found[area].get(str(blob.digest))
             if known is None or blob.name == file_name(blob.digest, windows=self.cache.windows_names):
                 self.found[area][str(blob.digest)] = row
+                self.hidden += [known] if known is not None else []
 
     # Looking up ------------------------------------------------------------------------------
 
@@ -71,7 +82,7 @@ class StoredBlobs:
         return row if row is not None else self.find(DATA, digest)
 
     def look_again(self, area: int, digest: str) -> int | None:
-        """Ask the system once more about a blob that is missing or seems damaged: somebody may just write it."""
+        """Ask the system again about a blob that is missing or seems damaged: somebody may just write it."""
         if (area, digest) in self._looked:
             return self.found[area].get(digest)
         self._looked.add((area, digest))
@@ -93,7 +104,9 @@ class StoredBlobs:
         """Put down what a file is like by now."""
         path = f"{AREAS_IN_ORDER[area]}/{name}"
         if row is None or self.names[row] != name:
-            known = next((r for r, one in self.odd.items() if one.name == name and self.areas[r] == area), None)
+            known = next(
+                (r for r, one in self.odd.items() if one.name == name and self.areas[r] == area), None
+            )
             row = known if known is not None else len(self.names)
             if known is None:
                 self._append(area, name)
@@ -126,7 +139,9 @@ class StoredBlobs:
         """Rows of digests by place, twice the number of a digest and one more in ``wasm/``; -1 for none."""
         rows = np.empty(2 * len(digests), np.int64)
         for area in (DATA, WASM):
-            rows[area::2] = np.fromiter(map(self.found[area].get, digests, repeat(-1)), np.int64, len(digests))
+            rows[area::2] = np.fromiter(
+                map(self.found[area].get, digests, repeat(-1)), np.int64, len(digests)
+            )
         return rows
 
     def is_gone(self, row: int) -> bool:

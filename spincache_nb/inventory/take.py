@@ -206,7 +206,7 @@ class _Taking:
         standings = np.where(needed, REFERENCED, UNREFERENCED)
         faulty = self.faults.scanned_paths()
         empty = np.flatnonzero(np.asarray(stored.sizes) == 0).tolist()
-        odd = [row for row in dict.fromkeys([*stored.odd, *empty]) if stored.areas[row] >= 0]
+        odd = [row for row in dict.fromkeys([*stored.odd, *stored.hidden, *empty]) if stored.areas[row] >= 0]
         if odd:
             of_apps = uses.users < apps
             blobs, users = uses.blobs[of_apps], uses.users[of_apps]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from spincache_nb.core.cache import Cache, read_bounded
 from spincache_nb.core.cache.renewal import renew_locked_app
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.journal import History
 from spincache_nb.core.locked_app import parse_locked_app
-from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.pull import Options, carry_out
 from spincache_nb.core.pull.decide import Resolved, Served, Source, resolve
 from spincache_nb.core.reference import Reference

@@ -15,7 +15,7 @@ from spincache_nb.core.documents import Area
 from spincache_nb.core.journal import History
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
-from spincache_nb.inventory.projects import LOCK, SPIN_TOML
+from spincache_nb.project.places import LOCK, SPIN_TOML
 from spincache_nb.upkeep.guard import refuse_unless_known
 
 States = dict[Path, FileState | None]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from spincache_nb.core.cache import AREAS, Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.core.documents import Area, Descriptor
+from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.core.progress import ProgressEvent, Reporter
 from spincache_nb.core.pull.decide import Resolved, Source, other_area, satisfied, stored_document
 from spincache_nb.core.pull.values import PullPlan, PullResult

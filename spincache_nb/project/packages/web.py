@@ -10,9 +10,9 @@ from urllib.parse import unquote
 import httpx
 
 from spincache_nb.core.credentials import Credentials
+from spincache_nb.core.documents import parse_object
 from spincache_nb.core.registry.refusals import Access, Wish, refusal
 from spincache_nb.core.registry.tokens import basic
-from spincache_nb.core.documents import parse_object
 from spincache_nb.core.transport.addresses import check_plain, is_loopback, parse_url, public_url
 from spincache_nb.core.transport.answers import Answer
 from spincache_nb.core.transport.download import Download
