@@ -17,15 +17,7 @@ from typing import Any, BinaryIO
 
 from spincache_nb.core import settings
 from spincache_nb.core.archive import ArchiveLimits, TarReader
-from spincache_nb.core.cache import (
-    Cache,
-    CachedTag,
-    NewFile,
-    open_regular,
-    read_bounded,
-    refused_writes,
-    regular_size,
-)
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
 from spincache_nb.core.documents import (
     IMAGE_CONFIG,
@@ -35,10 +27,13 @@ from spincache_nb.core.documents import (
     parse_manifest,
     parse_object,
 )
+from spincache_nb.core.files import FileState, open_regular, read_bounded, refused_writes
 from spincache_nb.core.journal import History
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.pull import Options, PullResult, carry_out
 from spincache_nb.core.reference import Reference
+from spincache_nb.core.scan import CachedTag
+from spincache_nb.core.writing import replacing
 from spincache_nb.errors import (
     ArchiveError,
     CacheWriteError,
@@ -221,7 +216,8 @@ class Layout:
     def _pieces(self, name: str) -> Iterator[bytes]:
         if self._places is None:
             path = self.path / name
-            offset, left = 0, regular_size(path) or 0
+            state = FileState.at(path)
+            offset, left = 0, state.size if state is not None else 0
         else:
             path = self.path
             offset, left = self._place(name)
@@ -358,17 +354,12 @@ def export(
         found = "a folder" if path.is_dir() else "" if path.parent.exists() else f"no folder {path.parent}"
     if found:
         raise CacheWriteError(str(path), "a file to write the apps to", found, "name another file")
-    new = NewFile(path.parent)
-    try:
-        with (
-            refused_writes(path),
-            new.stream() as stream,
-            tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
-        ):
-            _write(tar, cache, packed)
-        new.replace(path)
-    finally:
-        new.discard()
+    with (
+        replacing(path) as new,
+        new.stream() as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        _write(tar, cache, packed)
     return Exported(
         path,
         {one.tag.reference: str(one.digest) for one in packed},

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spincache_nb.core.cache import Problem
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import role_of
 from spincache_nb.core.locked_app import Component, Dependency, MountedFile
+from spincache_nb.core.scan import Problem
 from spincache_nb.frames.schemas import (
     APPS_SCHEMA,
     BLOBS_SCHEMA,

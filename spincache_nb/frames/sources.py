@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.cache.layout import shown
+from spincache_nb.core.layout import shown
 from spincache_nb.frames.schemas import CACHE, Picked, Schema, from_columns, several
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
 

@@ -6,8 +6,8 @@ import os
 
 import pandas as pd
 
-from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.journal import History
+from spincache_nb.core.layout import shown
 from spincache_nb.frames import making
 from spincache_nb.frames.schemas import (
     APPS_SCHEMA,

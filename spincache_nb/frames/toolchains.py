@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast, overload
 
-from spincache_nb.core.cache import open_regular
+from spincache_nb.core.files import open_regular
 from spincache_nb.errors import LimitError, SpinCacheError, printable
 from spincache_nb.wasm import Limits, Producers, Tool, producers_of, walk
 

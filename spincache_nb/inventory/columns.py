@@ -9,10 +9,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.cache import StoredBlob
-from spincache_nb.core.cache.found import DiskArea, DiskFile
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor
+from spincache_nb.core.scan import DiskArea, DiskFile, StoredBlob
 
 Integers = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]

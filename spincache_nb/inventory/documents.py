@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spincache_nb.core.cache import CachedTag, read_bounded
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import (
     LOCKED_APP,
@@ -25,7 +23,9 @@ from spincache_nb.core.documents import (
     parse_manifest,
     parse_object,
 )
+from spincache_nb.core.files import FileState, read_bounded
 from spincache_nb.core.locked_app import LockedApp, is_locked_app, parse_locked_app, read_locked_app
+from spincache_nb.core.scan import CachedTag
 from spincache_nb.errors import (
     CacheError,
     FormatError,
@@ -134,23 +134,13 @@ def read_documents(
     """Read both documents of a cached tag; again, if one that seems damaged changed meanwhile."""
     paths = tag.manifest_path, tag.locked_app_path
     for _ in range(_ATTEMPTS):
-        before = [file_state(path) for path in paths]
+        before = [FileState.at(path) for path in paths]
         found = _Reader(tag, paths, stored, limits, layers).read(known_digests)
-        after = [file_state(path) for path in paths]
+        after = [FileState.at(path) for path in paths]
         found.gone = not any(after)
         if not found.faults or after == before:
             break
     return found
-
-
-def file_state(path: Path) -> tuple[int, int, int] | None:
-    try:
-        info = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError:
-        return 0, 0, 0
-    return info.st_ino, info.st_size, info.st_mtime_ns
 
 
 class _Reader:

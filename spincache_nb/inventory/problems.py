@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spincache_nb.core.cache import AREAS, Problem
-from spincache_nb.core.cache.layout import shown
+from spincache_nb.core.layout import AREAS, shown
+from spincache_nb.core.scan import Problem
 from spincache_nb.errors import SpinCacheError, printable
 from spincache_nb.inventory.columns import Integers
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from spincache_nb.core.cache.layout import shown
+from spincache_nb.core.layout import shown
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.columns import VIAS
 from spincache_nb.inventory.problems import Faults

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spincache_nb.core.documents import role_of
+from spincache_nb.core.documents import Role, role_of
 from spincache_nb.inventory.columns import DATA, VIAS, WASM, Flags, Integers, MissingColumns, numbers_of
 from spincache_nb.inventory.documents import Documents, Layers
 from spincache_nb.inventory.problems import Faults
@@ -57,14 +57,11 @@ class Reach:
         self.owners = np.repeat(np.arange(apps), layers.counts)
         self.codes = np.asarray(layers.digests, np.int64)
         self.sizes = np.asarray(layers.sizes, np.int64)
-        roles = np.array([role_of(name) for name in layers.type_numbers] or [""])[np.asarray(layers.types)]
-        self.is_application: Flags = roles == "application"
-        self.is_archive: Flags = roles == "archive"
-        package = np.array([one.kind == "package" for one in documents], bool) & (
-            numbers_of(layers.counts) == 1
-        )
-        self.of_package: Flags = package[self.owners]
-        self.wanted = 2 * self.codes + np.where((roles == "wasm") | self.of_package, WASM, DATA)
+        self.is_application = self._has_role("application")
+        self.is_archive = self._has_role("archive")
+        package = np.array([one.kind == "package" for one in documents], bool)
+        self.of_package: Flags = (package & (numbers_of(layers.counts) == 1))[self.owners]
+        self.wanted = 2 * self.codes + np.where(self._has_role("wasm") | self.of_package, WASM, DATA)
         self.wanted[self.is_application] = 2 * self.codes[self.is_application] + DATA
         self.has_archive = np.zeros(apps, bool)
         self.has_archive[self.owners[self.is_archive]] = True
@@ -76,6 +73,11 @@ class Reach:
         self._place()
         self._look()
         self._settle()
+
+    def _has_role(self, role: Role) -> Flags:
+        of_type = np.array([role_of(name) == role for name in self.known.type_numbers], bool)
+        flags: Flags = of_type[np.asarray(self.known.types)]
+        return flags
 
     # Content that the locked apps name -------------------------------------------------------
 

@@ -11,11 +11,11 @@ from operator import attrgetter
 
 import numpy as np
 
-from spincache_nb.core.cache import Cache, Scan, StoredBlob
-from spincache_nb.core.cache.found import DiskArea
-from spincache_nb.core.cache.layout import digest_of_name, file_name
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
+from spincache_nb.core.layout import digest_of_name, file_name
+from spincache_nb.core.scan import DiskArea, Scan, StoredBlob
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
     DATA,
@@ -45,7 +45,7 @@ class StoredBlobs:
         self.hidden: list[int] = []  # rows of which a later one has this system's spelling of the name
         self.changed: dict[str, int | None] = {}  # sizes of files since the walk, by path; None: gone
         self._looked: set[tuple[int, str]] = set()
-        for part in scan.blobs.plain:
+        for part in scan.plain:
             area = AREAS_IN_ORDER.index(part.area)
             rows = range(len(self.names), len(self.names) + len(part))
             self.found[area].update(zip(part.digests, rows, strict=True))
@@ -53,7 +53,7 @@ class StoredBlobs:
             self.areas += [area] * len(part)
             self.sizes += part.sizes
             self.times += part.times
-        for blob in sorted(scan.blobs.odd, key=attrgetter("location")):
+        for blob in sorted(scan.odd, key=attrgetter("location")):
             self._add_odd(blob)
 
     def _add_odd(self, blob: StoredBlob) -> None:
@@ -208,7 +208,12 @@ class StoredBlobs:
         areas: list[DiskArea] = []
         sizes: list[int] = []
         same_as: list[str | None] = []
-        for file in self.scan.files:
+        for part in self.scan.plain:
+            paths += [f"{part.area}/{name}" for name in part.names]
+            areas += [part.area] * len(part)
+            sizes += part.sizes
+            same_as += [None] * len(part)
+        for file in self.scan.others:
             paths.append(file.path)
             areas.append(file.area)
             sizes.append(file.stored_bytes)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from spincache_nb.core.cache import Cache, CachedTag, Problem
-from spincache_nb.core.cache.layout import HARMLESS_NAMES, file_name
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import History
+from spincache_nb.core.layout import HARMLESS_NAMES, file_name
+from spincache_nb.core.scan import CachedTag, Problem
 from spincache_nb.inventory.archives import follow_archives
 from spincache_nb.inventory.columns import (
     DATA,
@@ -209,7 +210,7 @@ class _Taking:
         odd = [row for row in dict.fromkeys([*stored.odd, *stored.hidden, *empty]) if stored.areas[row] >= 0]
         if odd:
             of_apps = uses.users < apps
-            blobs, users = uses.blobs[of_apps], uses.users[of_apps]
+            blobs, users = uses.blobs[of_apps], uses.users[of_apps].astype(np.int64)
             by_blob = np.argsort(blobs, kind="stable")
             starts = np.searchsorted(blobs[by_blob], odd)
             ends = np.searchsorted(blobs[by_blob], odd, side="right")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from spincache_nb.core.cache import open_regular
+from spincache_nb.core.files import open_regular
 from spincache_nb.errors import SpinCacheError
 
 _MODULE, _COMPONENT = b"\0asm\x01\x00\x00\x00", b"\0asm\x0d\x00\x01\x00"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spincache_nb.core.cache.removal import file_state
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.files import file_state
 from spincache_nb.inventory import CachedApp, Inventory, unnamed_members
 from spincache_nb.show import size_text
 from spincache_nb.upkeep.needs import Needs

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from spincache_nb.core.cache import Cache, Problem, StoredBlob
-from spincache_nb.core.cache.layout import MANIFESTS
-from spincache_nb.core.cache.removal import FileState, file_state
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.files import FileState, file_state
 from spincache_nb.core.journal import History
+from spincache_nb.core.layout import MANIFESTS
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
+from spincache_nb.core.scan import Problem, StoredBlob
 from spincache_nb.errors import PullCancelled
 from spincache_nb.inventory import Inventory, take_inventory
 from spincache_nb.upkeep.hashing import Hashed, hash_blobs, promised

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from spincache_nb.core.cache import AREAS, Cache, Scan
-from spincache_nb.core.cache.emptying import remove_below
-from spincache_nb.core.cache.layout import MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
-from spincache_nb.core.cache.removal import Parts
-from spincache_nb.core.cache.scan import scan as walk
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.files import Parts
+from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
+from spincache_nb.core.removing import remove_below
+from spincache_nb.core.scan import Scan
+from spincache_nb.core.scan import scan as walk
 from spincache_nb.errors import CacheError
 from spincache_nb.upkeep.guard import refuse_foreign_below, refuse_foreign_top, refuse_unless_cache
 from spincache_nb.upkeep.pieces import folder_state

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from spincache_nb.core.cache import Cache, read_bounded
-from spincache_nb.core.cache.renewal import renew_locked_app
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Descriptor
+from spincache_nb.core.files import read_bounded
 from spincache_nb.core.journal import History
 from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.core.pull import Options, carry_out
@@ -157,7 +157,7 @@ class DocumentMender:
             content = self.source.fetch_document(Reference.parse(app.reference), document)
         if app.manifest.kind == "app":
             parse_locked_app(content, where=f"{app.reference}, {document.digest}")
-        renew_locked_app(self.cache, app.tag, content, durable=self.durable)
+        self.cache.write_locked_app(app.tag, content, durable=self.durable)
         return True
 
     def from_cache(self, document: Descriptor) -> bytes | None:

@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from spincache_nb.core.cache import AREAS
-from spincache_nb.core.cache.emptying import remove_empty_folders
-from spincache_nb.core.cache.removal import Folder, Parts
+from spincache_nb.core import removing
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
+from spincache_nb.core.files import Folder, Parts
+from spincache_nb.core.layout import AREAS
+from spincache_nb.core.removing import remove_empty_folders
 from spincache_nb.errors import CacheError, NotInCacheError
 from spincache_nb.upkeep.guard import refuse_unless_cache, refuse_unless_known
 from spincache_nb.upkeep.needs import Newcomers, States, document_states, inventory_of
@@ -174,7 +175,7 @@ class _Execution:
     def set_aside(self, folder: Folder, item: RemovalItem) -> _Aside | None:
         name = item.parts[-1]
         try:
-            aside = None if item.state is None else folder.set_aside(name, item.state)
+            aside = None if item.state is None else removing.set_aside(folder, name, item.state)
         except CacheError as exc:
             self.failed.append(Skipped(item, exc.found))
             return None
@@ -185,7 +186,7 @@ class _Execution:
 
     def finish(self, folder: Folder, aside: _Aside) -> bool:
         try:
-            folder.unlink(aside.name)
+            removing.unlink(folder, aside.name)
         except CacheError as exc:
             self.put_back(folder, aside, exc.found, failed=True)
             return False
@@ -194,7 +195,7 @@ class _Execution:
 
     def put_back(self, folder: Folder, aside: _Aside, reason: str, *, failed: bool = False) -> None:
         try:
-            folder.put_back(aside.name, aside.item.parts[-1])
+            removing.put_back(folder, aside.name, aside.item.parts[-1])
         except CacheError as exc:
             failed, reason = True, f"{reason}; it is now called {aside.name}: {exc.found}"
         (self.failed if failed else self.skipped).append(Skipped(aside.item, reason))

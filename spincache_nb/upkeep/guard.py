@@ -7,9 +7,9 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from spincache_nb.core.cache import AREAS, Problem, Scan
-from spincache_nb.core.cache.layout import HARMLESS_NAMES, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
 from spincache_nb.core.digest import ENCODED_LENGTH
+from spincache_nb.core.layout import AREAS, HARMLESS_NAMES, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
+from spincache_nb.core.scan import Problem, Scan
 from spincache_nb.errors import CacheError, NotACacheError
 from spincache_nb.inventory import Inventory
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from spincache_nb.core.cache import StoredBlob, open_regular
-from spincache_nb.core.cache.removal import FileState, file_state
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.files import FileState, file_state, open_regular
+from spincache_nb.core.scan import StoredBlob
 from spincache_nb.errors import CacheError, NotInCacheError, PullCancelled
 
 _READ_BYTES = 256 << 10  # from 64 KiB to 4 MiB the cost is the same: hashing is nearly all of it

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from spincache_nb.core.cache import Problem
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.scan import Problem
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory import CachedApp, Inventory
 from spincache_nb.upkeep.binaries import is_interface, is_whole_binary

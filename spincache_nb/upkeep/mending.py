@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from spincache_nb.core.archive import ArchiveLimits, unpack
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.cache.layout import file_name, shown
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor
 from spincache_nb.core.journal import History
+from spincache_nb.core.layout import file_name, shown
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.pull.decide import JOBS, Source, other_area
 from spincache_nb.core.reference import Reference
@@ -179,7 +179,7 @@ class Mender:
         if size is None or (source, digest) in self.wrong:
             return False
         try:
-            self.cache.copy_blob(digest, source=source, target=area, size=size)
+            self.cache.copy_blob(digest, source=source, target=area, size=size, durable=self.options.durable)
         except ContentError:
             return False
         self.note_written((area, digest))

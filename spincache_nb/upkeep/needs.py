@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from spincache_nb.core.archive import list_members
-from spincache_nb.core.cache import Cache, open_regular
-from spincache_nb.core.cache.removal import FileState, file_state
-from spincache_nb.core.cache.scan import scan_tags
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
+from spincache_nb.core.files import FileState, file_state, open_regular
 from spincache_nb.core.journal import History
+from spincache_nb.core.scan import scan_tags
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
 from spincache_nb.project.places import LOCK, SPIN_TOML

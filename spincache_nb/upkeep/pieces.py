@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from spincache_nb.core.cache import CachedTag, StoredBlob
-from spincache_nb.core.cache.layout import shown
-from spincache_nb.core.cache.removal import FileState, Parts, file_state
 from spincache_nb.core.documents import Area
+from spincache_nb.core.files import FileState, Parts, file_state
+from spincache_nb.core.layout import shown
+from spincache_nb.core.scan import CachedTag, StoredBlob
 from spincache_nb.inventory import InventoriedBlob
 from spincache_nb.upkeep.plans import KeptBlob, RemovalItem, What
 

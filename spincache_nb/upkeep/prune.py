@@ -7,10 +7,11 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from spincache_nb.core.cache import Cache, open_regular
-from spincache_nb.core.cache.layout import MANIFESTS
-from spincache_nb.core.cache.scan import scan_tags
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest, hash_stream
+from spincache_nb.core.files import open_regular
+from spincache_nb.core.layout import MANIFESTS
+from spincache_nb.core.scan import scan_tags
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory import InventoriedBlob, Inventory
 from spincache_nb.upkeep.budget import Budget, choose_apps

@@ -6,9 +6,9 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.cache.scan import scan_tags
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.reference import Reference
+from spincache_nb.core.scan import scan_tags
 from spincache_nb.errors import NotInCacheError
 from spincache_nb.inventory import InventoriedBlob, Inventory, unnamed_members
 from spincache_nb.upkeep.guard import refuse_unless_cache, refuse_unless_known

@@ -11,10 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spincache_nb.core.archive import ArchiveLimits
-from spincache_nb.core.cache import Cache, Problem
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.journal import History
 from spincache_nb.core.progress import Progress, Reporter
 from spincache_nb.core.pull.decide import JOBS, Source
+from spincache_nb.core.scan import Problem
 from spincache_nb.errors import printable
 from spincache_nb.show import Cell, block, count_text, more_text, size_text, table
 from spincache_nb.upkeep.checking import Health, examine, is_damage

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.cache.blobs import PlainBlobs
+from spincache_nb.core.scan import PlainBlobs
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.contents import apps_of, layers_of
 from spincache_nb.frames.found import Found
@@ -173,7 +173,7 @@ def test_frames_say_what_the_inventory_says(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LayerTexts, "parse", lambda self, data: None)
         patch.setattr(
-            "spincache_nb.core.cache.scan.look_at_blobs",
+            "spincache_nb.core.scan.look_at_blobs",
             lambda directory, area: (
                 PlainBlobs(str(directory), area, [], array("q"), array("q")),
                 {path.name for path in directory.iterdir()},

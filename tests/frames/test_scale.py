@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from spincache_nb.core.cache import Cache, CachedTag, StoredBlob
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.scan import CachedTag, StoredBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import DATA, Descriptor
 from spincache_nb.frames.contents import layers_of

@@ -6,7 +6,7 @@ from array import array
 
 import pytest
 
-from spincache_nb.core.cache import StoredBlob
+from spincache_nb.core.scan import StoredBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import DATA, Descriptor
 from spincache_nb.inventory import CachedLayer, LayerUses, ManifestLayers, Use

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.core.cache import Cache, Problem
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.progress import ProgressEvent
+from spincache_nb.core.scan import Problem
 from spincache_nb.errors import PullCancelled, SpinManifestError
 from spincache_nb.upkeep import check_cache, checking, hashing, is_damage
 from spincache_nb.upkeep.binaries import is_interface, is_whole_binary

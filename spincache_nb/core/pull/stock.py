@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spincache_nb.core.cache import AREAS, Cache
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor
+from spincache_nb.core.layout import AREAS
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.core.progress import ProgressEvent, Reporter
 from spincache_nb.core.pull.decide import Resolved, Source, other_area, satisfied, stored_document
@@ -152,7 +153,7 @@ class Stock:
             return False
         self.wait_for_documents()
         try:
-            self.cache.copy_blob(digest, source=source, target=area, size=found)
+            self.cache.copy_blob(digest, source=source, target=area, size=found, durable=self.durable)
         except ContentError:
             _log.warning("%s/%s is damaged", source, digest)
             return False
@@ -209,11 +210,9 @@ class Stock:
         """Unpack reused archives again if the locked app names members that are not there."""
         if not self.absent_content(app):
             return
-        from spincache_nb.core.archive import check_stored
-
         for layer in app.resolved.manifest.content_layers:
             if layer.role == "archive":
-                if not check_stored(self.cache, layer.digest):
+                if not self.cache.is_whole(layer.digest):
                     self.download(app.resolved.reference, layer, layer.area)
                 self.unpack(layer.digest)
         for digest in self.absent_content(app):

@@ -10,8 +10,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spincache_nb.core.cache import Cache, is_gone
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History, PullRecord
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.pull.decide import JOBS, Source, decide, resolve
@@ -175,7 +176,7 @@ class Work:
             self.stock.unpack_missing_members(app)
             self.stock.restore_lost(app)
         except CacheError:
-            if not is_gone(self.cache.tag_path(app.resolved.reference)):
+            if FileState.at(self.cache.tag_path(app.resolved.reference)) is not None:
                 raise  # otherwise somebody removed the whole app again, which is no fault of this pull
 
     def record(self, result: PullResult) -> None:

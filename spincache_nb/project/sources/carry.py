@@ -13,8 +13,9 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from spincache_nb.core.cache import AREAS, Cache
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.layout import AREAS
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.errors import ContentError, NoSpaceError, PullCancelled, SpinCacheError
 from spincache_nb.project.package_record import PackageKey, PackageLog, PackageRecord
@@ -237,7 +238,7 @@ class SourcesPull:
         if size is None or (one.size is not None and size != one.size):
             return None
         try:
-            self.cache.copy_blob(one.digest, source="data", target="wasm", size=size)
+            self.cache.copy_blob(one.digest, source="data", target="wasm", size=size, durable=self.durable)
         except ContentError:
             _log.warning("data/%s is damaged", one.digest)
             return None

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spincache_nb.core.cache import Cache, open_regular
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest, hash_stream
 from spincache_nb.core.documents import Area
+from spincache_nb.core.files import open_regular
 from spincache_nb.errors import PullCancelled, SpinCacheError, SpinManifestError
 from spincache_nb.project.package_record import PackageKey
 from spincache_nb.project.places import find_project

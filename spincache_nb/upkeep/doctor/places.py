@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spincache_nb.core import paths
-from spincache_nb.core.cache import AREAS, Cache
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.layout import AREAS
 from spincache_nb.errors import CacheError
 from spincache_nb.upkeep.doctor.finding import Finding
 

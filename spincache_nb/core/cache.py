@@ -1,4 +1,7 @@
-"""The cache as an object: where things are, and the few ways anything is written into it."""
+"""The cache as an object: where things are, what is stored, and the few ways anything is written into it.
+
+A digest is checked here, and a tag directory is written here; nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,27 @@ import contextlib
 import os
 import shutil
 import sys
-import time
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from spincache_nb.core import paths
-from spincache_nb.core.cache import files, layout
-from spincache_nb.core.cache.found import CachedTag, Scan
-from spincache_nb.core.digest import Digest
+from spincache_nb.core import layout, paths, removing
+from spincache_nb.core.digest import Digest, hash_stream
 from spincache_nb.core.documents import Area
+from spincache_nb.core.files import FileState, Folder, Parts, explained_reads, open_regular, read_chunks
 from spincache_nb.core.journal import History
 from spincache_nb.core.reference import Reference
+from spincache_nb.core.scan import CachedTag, Glance, Scan, StoredBlob, glance, scan
+from spincache_nb.core.writing import NewFile
 from spincache_nb.errors import (
     CacheError,
+    CacheWriteError,
     NoSpaceError,
     NotACacheError,
     NotInCacheError,
     SizeMismatchError,
 )
-
-if TYPE_CHECKING:
-    from spincache_nb.core.cache.glance import Glance
+from spincache_nb.show import size_text
 
 STALE_SECONDS = 3600
 """Age from which an unfinished file of ours is taken for the leftover of a killed pull."""
@@ -52,8 +54,6 @@ class Cache:
 
     Attributes
     ----------
-    path : pathlib.Path
-        The ``registry`` directory; it may not exist yet.
     history : History
         As given.
 
@@ -78,22 +78,21 @@ class Cache:
         history: History | None = None,
     ) -> None:
         if root is None:
-            self.path = paths.cache_root()
+            self._path = paths.cache_root()
         else:
             folder = Path(root).expanduser().absolute()
             _refuse_registry_itself(folder)
-            self.path = folder / layout.REGISTRY
+            self._path = folder / layout.REGISTRY
         self.windows_names = os.name == "nt" if windows_names is None else windows_names
         self.history = history if history is not None else History()
 
+    @property
+    def path(self) -> Path:
+        """The ``registry`` directory; it may not exist yet."""
+        return self._path
+
     def __repr__(self) -> str:
         return f"Cache({str(self.path.parent)!r})"
-
-    def glance(self) -> Glance:
-        """Take a first look: whether the cache is there, and how many apps and blobs it has, roughly."""
-        from spincache_nb.core.cache.glance import glance
-
-        return glance(self.path)
 
     def _repr_html_(self) -> str:
         return self.glance().html()
@@ -108,54 +107,40 @@ class Cache:
     def __hash__(self) -> int:
         return hash(self.path)
 
-    # Where things are ------------------------------------------------------------------------
+    # Looking ---------------------------------------------------------------------------------
+
+    def glance(self) -> Glance:
+        """Take a first look: whether the cache is there, and how many apps and blobs it has, roughly."""
+        return glance(self.path)
+
+    def scan(self) -> Scan:
+        """Walk the whole cache once."""
+        return scan(self.path)
 
     def blob_path(self, area: Area, digest: Digest) -> Path:
-        """Where a blob is; where it would be written, if it is not there.
-
-        Parameters
-        ----------
-        area
-            ``wasm`` or ``data``.
-        digest
-            The blob's digest.
-        """
+        """Where a blob is; where it would be written, if it is not there."""
         return Path(self._look_up(area, digest)[0])
 
     def blob_size(self, area: Area, digest: Digest) -> int | None:
         """Size in bytes of the regular file that is the blob, or None."""
-        return self._look_up(area, digest)[1]
+        state = self._look_up(area, digest)[1]
+        return state.size if state is not None else None
+
+    def stored_blob(self, area: Area, digest: Digest) -> StoredBlob | None:
+        """The regular file that is the blob by now, or None."""
+        location, state = self._look_up(area, digest)
+        if state is None:
+            return None
+        name = layout.shown(os.path.basename(location))  # noqa: PTH119
+        return StoredBlob(name, location, area, state.size, state.modified_ns, "digest", digest)
 
     def find_blob(self, digest: Digest) -> Path | None:
         """Path of a blob in either area, ``wasm/`` first as Spin does, or None."""
         for area in layout.AREAS:
-            location, size = self._look_up(area, digest)
-            if size is not None:
+            location, state = self._look_up(area, digest)
+            if state is not None:
                 return Path(location)
         return None
-
-    def _look_up(self, area: Area, digest: Digest) -> tuple[str, int | None]:
-        """Where a blob is or would be, and its size if it is there; on text, since a pull asks often."""
-        folder = os.path.join(self.path, area)  # noqa: PTH118
-        own, other = self._spellings(digest, folder)
-        found, size = own, files.regular_size(own)
-        if size is None:
-            found, size = other, files.regular_size(other)
-        if size is None or files.is_link(folder):
-            return own, None
-        return found, size
-
-    def _place_of(self, digest: Digest, folder: Path) -> str:
-        """Where a blob is written: over the file of the other spelling, if that is all there is."""
-        own, other = self._spellings(digest, folder)
-        foreign = files.regular_size(other) is not None and files.regular_size(own) is None
-        return other if foreign else own
-
-    def _spellings(self, digest: Digest, folder: str | Path) -> tuple[str, str]:
-        """Where a blob is by this system's spelling, and by the other one."""
-        own = os.path.join(folder, layout.file_name(digest, windows=self.windows_names))  # noqa: PTH118
-        other = os.path.join(folder, layout.file_name(digest, windows=not self.windows_names))  # noqa: PTH118
-        return own, other
 
     def open_blob(self, digest: Digest) -> BinaryIO:
         """Open a stored blob for reading, without checking its bytes.
@@ -170,17 +155,62 @@ class Cache:
         path = self.find_blob(digest)
         if path is None:
             raise NotInCacheError(str(digest), "a stored blob", "none", "pull the app that needs it")
-        return files.open_regular(path)
+        with Folder(self.path, (path.parent.name,), linked_root=True) as folder:
+            return open_regular(path.name, folder=folder)
+
+    def is_whole(self, digest: Digest, area: Area | None = None) -> bool:
+        """Whether a blob is stored and its bytes are the ones its name promises; it is read whole for that.
+
+        Parameters
+        ----------
+        digest
+            The blob's digest.
+        area
+            ``wasm`` or ``data``; either, ``wasm/`` first, unless given.
+
+        Raises
+        ------
+        CacheError
+            If it cannot be read.
+        """
+        path = self.find_blob(digest) if area is None else self.blob_path(area, digest)
+        if path is None:
+            return False
+        try:
+            with open_regular(path) as stream, explained_reads(path):
+                return hash_stream(stream, digest.algorithm)[0] == digest
+        except NotInCacheError:
+            return False
+
+    def _look_up(self, area: Area, digest: Digest) -> tuple[str, FileState | None]:
+        """Where a blob is or would be, and its state if it is there; on text, since a pull asks often."""
+        folder = os.path.join(self.path, area)  # noqa: PTH118
+        own, other = (os.path.join(folder, name) for name in self._spellings(digest))  # noqa: PTH118
+        for location in (own, other):
+            state = FileState.at(location)
+            if state is not None and state.is_file:
+                around = FileState.at(folder)
+                return (location, state) if around is not None and around.is_folder else (own, None)
+        return own, None
+
+    def _spellings(self, digest: Digest) -> tuple[str, str]:
+        """A blob's name by this system's spelling, and by the other one."""
+        names = (layout.file_name(digest, windows=windows) for windows in (False, True))
+        own, other = reversed(tuple(names)) if self.windows_names else names
+        return own, other
 
     def tag_path(self, reference: Reference) -> Path:
         """Directory of a cached tag, whether or not it exists."""
-        own = self._tag_path(reference, windows=self.windows_names)
-        other = self._tag_path(reference, windows=not self.windows_names)
-        return other if files.is_folder(other) and not files.is_folder(own) else own
+        return self.path.joinpath(*self._tag_parts(reference))
 
-    def _tag_path(self, reference: Reference, *, windows: bool) -> Path:
-        segments = layout.tag_segments(reference, windows=windows)
-        return self.path.joinpath(layout.MANIFESTS, *segments)
+    def _tag_parts(self, reference: Reference) -> Parts:
+        own, other = (
+            (layout.MANIFESTS, *layout.tag_segments(reference, windows=windows))
+            for windows in (self.windows_names, not self.windows_names)
+        )
+        if other == own or _is_folder(self.path.joinpath(*own)):
+            return own
+        return other if _is_folder(self.path.joinpath(*other)) else own
 
     def cached_tag(self, reference: Reference | str) -> CachedTag:
         """Find one app.
@@ -194,22 +224,15 @@ class Cache:
         """
         wanted = Reference.parse(reference)
         folder = self.tag_path(wanted)
-        try:
-            modified = (folder / layout.MANIFEST_FILE).lstat().st_mtime_ns
-        except OSError:
-            modified = None
-        if modified is None and files.regular_size(folder / layout.LOCKED_APP_FILE) is None:
+        manifest = FileState.at(folder / layout.MANIFEST_FILE)
+        locked_app = FileState.at(folder / layout.LOCKED_APP_FILE)
+        if manifest is None and (locked_app is None or not locked_app.is_file):
             raise NotInCacheError(
                 wanted.cached_name, "an app in the cache", "none", "pull it, or see frames.apps(cache)"
             )
+        modified_ns = manifest.modified_ns if manifest is not None else None
         digest = wanted.digest if wanted.tag is None else None
-        return CachedTag(wanted.registry, wanted.repository, wanted.tag, digest, folder, modified)
-
-    def scan(self) -> Scan:
-        """Walk the whole cache; see `spincache_nb.core.cache.scan.scan`."""
-        from spincache_nb.core.cache.scan import scan
-
-        return scan(self.path)
+        return CachedTag(wanted.registry, wanted.repository, wanted.tag, digest, folder, modified_ns)
 
     def free_bytes(self) -> int:
         """Bytes that this user can still write on the disk of the cache.
@@ -221,8 +244,6 @@ class Cache:
                 return shutil.disk_usage(folder).free
         return sys.maxsize
 
-    # Writing ---------------------------------------------------------------------------------
-
     def require_room(self, count: int) -> None:
         """Make sure that there is room for what is to come, before any of it is fetched.
 
@@ -233,14 +254,14 @@ class Cache:
         """
         free = self.free_bytes()
         if count > free:
-            from spincache_nb.show import size_text
-
             raise NoSpaceError(
                 layout.shown(str(self.path)),
                 f"{size_text(count)} free on the disk",
                 size_text(free),
                 "free some space, or use a directory on another disk",
             )
+
+    # Writing blobs ---------------------------------------------------------------------------
 
     def put_blob(
         self,
@@ -284,23 +305,18 @@ class Cache:
         where = where or str(digest)
         hasher = digest.hasher()
         count = 0
-        new, created = files.new_file_in(self.path / area, root=self.path, durable=durable)
         try:
-            target = self._place_of(digest, new.directory)
-            for chunk in chunks:
-                count += len(chunk)
-                if size is not None and count > size:
-                    raise SizeMismatchError(where, f"{size} bytes", "more", "the registry is at fault")
-                hasher.update(chunk)
-                new.write(chunk)
-            if size is not None and count != size:
-                raise SizeMismatchError(where, f"{size} bytes", f"{count}", "pull again")
-            digest.check(hasher.hexdigest(), where=where)
-            new.replace(target)
-        except BaseException:
-            new.discard()
-            files.remove_if_empty(created)
-            raise
+            with NewFile(self.path, (area,), durable=durable) as new:
+                for chunk in chunks:
+                    count += len(chunk)
+                    if size is not None and count > size:
+                        raise SizeMismatchError(where, f"{size} bytes", "more", "the registry is at fault")
+                    hasher.update(chunk)
+                    new.write(chunk)
+                if size is not None and count != size:
+                    raise SizeMismatchError(where, f"{size} bytes", f"{count}", "pull again")
+                digest.check(hasher.hexdigest(), where=where)
+                new.replace(self._name_in(new.folder, digest))
         finally:
             if isinstance(chunks, Generator):
                 chunks.close()  # which lets its connection go now, and not some time
@@ -330,38 +346,42 @@ class Cache:
         NoSpaceError, CacheWriteError
             If the system refuses the write.
         """
-        folder = self.path / layout.DATA
         hasher = Digest.of(b"").hasher()
         buffered: list[bytes] = []
         count = 0
-        new = None
-        try:
+        with contextlib.ExitStack() as files:
+            new = None
             for chunk in chunks:
                 hasher.update(chunk)
                 count += len(chunk)
                 buffered.append(bytes(chunk))
                 if count > _MEMBER_BUFFER_BYTES:
-                    if new is None:
-                        files.make_directory(folder, root=self.path)
-                        new = files.NewFile(folder, durable=durable)
+                    new = new or files.enter_context(NewFile(self.path, (layout.DATA,), durable=durable))
                     _flush(new, buffered)
             digest = Digest("sha256", hasher.hexdigest())
             if self.blob_size("data", digest) == count and digest not in renew:
                 self.touch_blob("data", digest)
                 return digest, count
-            if new is None:
-                files.make_directory(folder, root=self.path)
-                new = files.NewFile(folder, durable=durable)
+            new = new or files.enter_context(NewFile(self.path, (layout.DATA,), durable=durable))
             _flush(new, buffered)
-            new.replace(self.blob_path("data", digest))
-            new = None
-        finally:
-            if new is not None:
-                new.discard()
+            new.replace(self._name_in(new.folder, digest))
         return digest, count
 
-    def copy_blob(self, digest: Digest, *, source: Area, target: Area, size: int) -> None:
+    def copy_blob(
+        self, digest: Digest, *, source: Area, target: Area, size: int, durable: bool = False
+    ) -> None:
         """Store bytes of one area in the other too, checking them on the way.
+
+        Parameters
+        ----------
+        digest
+            The blob's digest.
+        source, target
+            The areas.
+        size
+            What the bytes must add up to.
+        durable
+            Whether to return only when the disk has them.
 
         Raises
         ------
@@ -371,16 +391,26 @@ class Cache:
             If the system refuses.
         """
         path = self.blob_path(source, digest)
-        with files.open_regular(path) as stream:
-            chunks = files.read_chunks(stream, path)
-            self.put_blob(target, digest, chunks, size=size, where=f"{source}/{digest}")
+        with open_regular(path) as stream:
+            chunks = read_chunks(stream, path)
+            self.put_blob(target, digest, chunks, size=size, where=f"{source}/{digest}", durable=durable)
 
     def touch_blob(self, area: Area, digest: Digest) -> None:
         """Make a blob young, if it is there, so that a prune running beside a pull leaves it alone."""
-        location, size = self._look_up(area, digest)
-        if size is not None:
-            with contextlib.suppress(OSError):  # another user's file may not be touched; it is no fault
-                os.utime(location)
+        with contextlib.suppress(CacheError), Folder(self.path, (area,), linked_root=True) as folder:
+            name = self._name_in(folder, digest)
+            state = folder.state(name)
+            if state is not None and state.is_file:
+                folder.touch(name)
+
+    def _name_in(self, folder: Folder, digest: Digest) -> str:
+        """The name of a blob: that of the other spelling, if that is all there is."""
+        own, other = self._spellings(digest)
+        mine, theirs = folder.state(own), folder.state(other)
+        is_theirs = theirs is not None and theirs.is_file and (mine is None or not mine.is_file)
+        return other if is_theirs else own
+
+    # Writing tags ----------------------------------------------------------------------------
 
     def write_tag(
         self, reference: Reference, *, locked_app: bytes, manifest: bytes, durable: bool = False
@@ -408,26 +438,34 @@ class Cache:
         NoSpaceError, CacheWriteError
             If the system refuses; a manifest is not written then.
         """
-        folder = self.tag_path(reference)
-        first, created = files.new_file_in(folder, root=self.path, durable=durable)
-        documents = [(first, folder / layout.LOCKED_APP_FILE)]
-        try:
-            documents.append((files.NewFile(folder, durable=durable), folder / layout.MANIFEST_FILE))
-            for (new, _), content in zip(documents, (locked_app, manifest), strict=True):
-                new.write(content)
-            for new, target in documents:
-                new.replace(target)
-        except BaseException:
-            for new, _ in documents:
-                new.discard()
-            files.remove_if_empty(created)
-            raise
-        return folder
+        parts = self._tag_parts(reference)
+        with (
+            NewFile(self.path, parts, durable=durable) as first,
+            NewFile(self.path, parts, durable=durable) as last,
+        ):
+            first.write(locked_app)
+            last.write(manifest)
+            first.replace(layout.LOCKED_APP_FILE)
+            last.replace(layout.MANIFEST_FILE)
+        return self.path.joinpath(*parts)
+
+    def write_locked_app(self, tag: CachedTag, content: bytes, *, durable: bool = False) -> None:
+        """Write ``config.json`` of a cached tag again, without touching its manifest."""
+        if self.path not in tag.path.parents:
+            raise CacheWriteError(
+                str(tag.path), f"a folder below {self.path}", "another", "nothing was written"
+            )
+        with NewFile(self.path, tag.path.relative_to(self.path).parts, durable=durable) as new:
+            new.write(content)
+            new.replace(layout.LOCKED_APP_FILE)
+
+    # Cleaning up -----------------------------------------------------------------------------
 
     def remove_if_empty(self) -> None:
         """Remove the ``registry`` directory if nothing at all is in it but empty areas."""
-        if not files.is_link(self.path):
-            files.remove_if_empty([self.path, *(self.path / area for area in layout.AREAS)])
+        for area in layout.AREAS:
+            removing.remove_empty_folders(self.path, (area,), above=0)
+        removing.remove_root(self.path)
 
     def remove_stale(self, reference: Reference | None = None, *, older_than: float = STALE_SECONDS) -> int:
         """Remove unfinished files of killed pulls of this toolkit; never Spin's.
@@ -444,35 +482,21 @@ class Cache:
         int
             Number of files removed.
         """
-        folders = [self.path / area for area in layout.AREAS]
+        folders: list[Parts] = [(area,) for area in layout.AREAS]
         if reference is not None:
-            folders.append(self.tag_path(reference))
-        oldest = time.time() - older_than
-        removed = 0
-        for path in (path for folder in folders for path in _own_temporary(folder)):
-            with contextlib.suppress(OSError):
-                if path.lstat().st_mtime < oldest:
-                    path.unlink()
-                    removed += 1
-        return removed
+            folders.append(self._tag_parts(reference))
+        return sum(removing.sweep(self.path, parts, older_than=older_than) for parts in folders)
 
 
-def _flush(new: files.NewFile, buffered: list[bytes]) -> None:
+def _flush(new: NewFile, buffered: list[bytes]) -> None:
     for chunk in buffered:
         new.write(chunk)
     buffered.clear()
 
 
-def _own_temporary(folder: Path) -> Iterator[Path]:
-    if files.is_link(folder):
-        return
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.name.startswith(layout.TEMPORARY_PREFIX)]
-    except OSError:
-        return
-    for name in names:
-        yield folder / name
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a directory, or a link to one; what cannot be looked at is none."""
+    return os.path.isdir(path)  # noqa: PTH112 - a closed folder makes the methods of Path raise
 
 
 def _refuse_registry_itself(folder: Path) -> None:

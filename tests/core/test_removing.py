@@ -1,4 +1,4 @@
-"""Taking single files out of a cache through directory handles."""
+"""Opening folders of a cache, and taking files and folders out of it: by handle and by path."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.core.cache import removal
-from spincache_nb.core.cache.removal import FileState, Folder, file_state
+from spincache_nb.core import files
+from spincache_nb.core.files import FileState, Folder
+from spincache_nb.core.removing import put_back, remove_below, remove_empty_folders, set_aside, unlink
 from spincache_nb.errors import CacheError, NotInCacheError
 from tests.support.trees import read_tree, write_tree
 
@@ -16,21 +17,24 @@ from tests.support.trees import read_tree, write_tree
 @pytest.fixture(params=["handles", "paths"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of naming a file: relative to a handle, and by its whole path as Windows needs it."""
-    monkeypatch.setattr(removal, "_HAS_HANDLES", request.param == "handles")
+    monkeypatch.setattr(files, "HAS_HANDLES", request.param == "handles")
     return str(request.param)
 
 
 def state(path: Path) -> FileState:
-    found = file_state(path)
+    found = FileState.at(path)
     assert found is not None
     return found
 
 
-def test_file_state_is_none_for_what_is_no_regular_file(tmp_path: Path) -> None:
+def test_file_state_tells_what_is_there_and_follows_no_link(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"file": b"12"})
     (tmp_path / "link").symlink_to(tmp_path)
-    assert file_state(tmp_path) is None
-    assert file_state(tmp_path / "link") is None
-    assert file_state(tmp_path / "nothing") is None
+    os.mkfifo(tmp_path / "pipe")
+    names = ("file", "link", "pipe", ".", "nothing", "file/below", "\0")
+    states = [FileState.at(tmp_path / name) for name in names]
+    assert [state and state.kind for state in states] == ["file", "link", "other", "folder", None, None, None]
+    assert state(tmp_path / "file").size == 2
 
 
 @pytest.mark.parametrize("parts", [("a",), ("a", "b")])
@@ -71,7 +75,7 @@ def test_folder_refuses_names_that_are_paths(tmp_path: Path, name: str) -> None:
     with pytest.raises(CacheError):
         Folder(tmp_path, (name,))
     with Folder(tmp_path) as folder, pytest.raises(CacheError):
-        folder.unlink(name)
+        unlink(folder, name)
     assert read_tree(tmp_path) == {"a/b": b"x"}
 
 
@@ -80,8 +84,8 @@ def test_unlink_removes_a_link_and_not_its_target(tmp_path: Path) -> None:
     (tmp_path / "registry").mkdir()
     (tmp_path / "registry" / "link").symlink_to(tmp_path / "victim")
     with Folder(tmp_path / "registry") as folder:
-        folder.unlink("link")
-        folder.unlink("nothing")
+        unlink(folder, "link")
+        unlink(folder, "nothing")
     assert read_tree(tmp_path) == {"victim": b"precious"}
 
 
@@ -89,23 +93,23 @@ def test_set_aside_and_put_back(tmp_path: Path) -> None:
     write_tree(tmp_path, {"blob": b"content"})
     os.utime(tmp_path / "blob", (1000, 1000))
     with Folder(tmp_path) as folder:
-        aside = folder.set_aside("blob", state(tmp_path / "blob"))
+        aside = set_aside(folder, "blob", state(tmp_path / "blob"))
         assert aside is not None
         assert aside.startswith(".spincache-")
         assert read_tree(tmp_path) == {aside: b"content"}
         assert (tmp_path / aside).stat().st_mtime > 1000  # young: nobody cleans it up
-        folder.put_back(aside, "blob")
+        put_back(folder, aside, "blob")
     assert read_tree(tmp_path) == {"blob": b"content"}
 
 
 def test_set_aside_leaves_another_file_where_it_is(tmp_path: Path) -> None:
     write_tree(tmp_path, {"blob": b"content", "other": b"content"})
     with Folder(tmp_path) as folder:
-        assert folder.set_aside("blob", state(tmp_path / "other")) is None
+        assert set_aside(folder, "blob", state(tmp_path / "other")) is None
         meant = state(tmp_path / "blob")
         os.utime(tmp_path / "blob")
-        assert folder.set_aside("blob", meant) is None
-        assert folder.set_aside("nothing", meant) is None
+        assert set_aside(folder, "blob", meant) is None
+        assert set_aside(folder, "nothing", meant) is None
     assert read_tree(tmp_path) == {"blob": b"content", "other": b"content"}
 
 
@@ -114,25 +118,25 @@ def test_set_aside_notices_a_file_that_was_replaced_at_that_moment(
 ) -> None:
     write_tree(tmp_path, {"blob": b"old", "new": b"new"})
     meant = state(tmp_path / "blob")
-    rename = os.rename
+    rename = os.replace
 
     def late(source: object, target: object, **options: object) -> None:
-        monkeypatch.setattr(os, "rename", rename)
+        monkeypatch.setattr(os, "replace", rename)
         (tmp_path / "new").replace(tmp_path / "blob")
         rename(source, target, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(os, "rename", late)
+    monkeypatch.setattr(os, "replace", late)
     with Folder(tmp_path) as folder:
-        assert folder.set_aside("blob", meant) is None
+        assert set_aside(folder, "blob", meant) is None
     assert read_tree(tmp_path) == {"blob": b"new"}
 
 
 def test_put_back_leaves_what_has_the_name_by_now(tmp_path: Path) -> None:
     write_tree(tmp_path, {"blob": b"content"})
     with Folder(tmp_path) as folder:
-        aside = folder.set_aside("blob", state(tmp_path / "blob"))
+        aside = set_aside(folder, "blob", state(tmp_path / "blob"))
         (tmp_path / "blob").write_bytes(b"theirs")
-        folder.put_back(str(aside), "blob")
+        put_back(folder, str(aside), "blob")
     assert read_tree(tmp_path) == {"blob": b"theirs"}
 
 
@@ -145,9 +149,50 @@ def test_put_back_works_where_there_are_no_hard_links(
     monkeypatch.setattr(os, "link", refuse)
     write_tree(tmp_path, {"blob": b"content", "other": b"mine"})
     with Folder(tmp_path) as folder:
-        aside = folder.set_aside("blob", state(tmp_path / "blob"))
-        folder.put_back(str(aside), "blob")
-        other = folder.set_aside("other", state(tmp_path / "other"))
+        aside = set_aside(folder, "blob", state(tmp_path / "blob"))
+        put_back(folder, str(aside), "blob")
+        other = set_aside(folder, "other", state(tmp_path / "other"))
         (tmp_path / "other").write_bytes(b"theirs")
-        folder.put_back(str(other), "other")
+        put_back(folder, str(other), "other")
     assert read_tree(tmp_path) == {"blob": b"content", "other": b"theirs"}
+
+
+def test_remove_empty_folders_stops_at_the_first_that_is_not(tmp_path: Path) -> None:
+    (tmp_path / "manifests" / "host" / "org" / "app" / "v1").mkdir(parents=True)
+    write_tree(tmp_path, {"manifests/host/org/other/v1/manifest.json": b"{}"})
+    assert remove_empty_folders(tmp_path, ("manifests", "host", "org", "app", "v1"), above=1) == 2
+    assert not (tmp_path / "manifests/host/org/app").exists()
+    assert (tmp_path / "manifests/host/org/other/v1").exists()
+
+
+def test_remove_empty_folders_keeps_the_outermost(tmp_path: Path) -> None:
+    (tmp_path / "manifests" / "host" / "app").mkdir(parents=True)
+    assert remove_empty_folders(tmp_path, ("manifests", "host", "app"), above=1) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["manifests"]
+
+
+def test_remove_below_never_follows_links(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"victim/file": b"precious", "registry/a/b/c": b"x", "registry/d": b"y"})
+    (tmp_path / "registry" / "a" / "link").symlink_to(tmp_path / "victim")
+    (tmp_path / "registry" / "a" / "file").symlink_to(tmp_path / "victim" / "file")
+    assert remove_below(tmp_path / "registry", ()) == []
+    assert list((tmp_path / "registry").iterdir()) == []
+    assert read_tree(tmp_path / "victim") == {"file": b"precious"}
+
+
+def test_remove_below_manages_deep_folders(tmp_path: Path, way: str) -> None:
+    path = tmp_path / "registry"
+    path.mkdir()
+    depth = 400 if way == "handles" else 100
+    descriptors = [os.open(path, os.O_RDONLY)]
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=descriptors[-1])
+        descriptors.append(os.open("d", os.O_RDONLY, dir_fd=descriptors[-1]))
+        os.close(descriptors.pop(0))
+    os.close(descriptors.pop())
+    assert remove_below(path, ()) == []
+    assert list(path.iterdir()) == []
+
+
+def test_remove_below_of_nothing(tmp_path: Path) -> None:
+    assert remove_below(tmp_path, ("nothing",)) == []
