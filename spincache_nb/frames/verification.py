@@ -10,7 +10,7 @@ from spincache_nb.core.progress import Progress
 from spincache_nb.frames.making import problem_rows
 from spincache_nb.frames.schemas import PROBLEMS_SCHEMA
 from spincache_nb.frames.sources import Caches, Found, Projects, cache_name, caches_of
-from spincache_nb.upkeep.checking import examine
+from spincache_nb.upkeep.verify import examine
 
 
 @PROBLEMS_SCHEMA.describes

@@ -26,7 +26,7 @@ from spincache_nb.inventory.columns import (
     parsed,
 )
 from spincache_nb.inventory.stored import StoredBlobs
-from spincache_nb.project.spin_manifest import EnvironmentLock, SpinManifest
+from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
 ConfigKind = Literal[
     "locked app", "image config", "package config", "other JSON", "damaged", "unreadable", "missing"

@@ -15,7 +15,7 @@ from spincache_nb.inventory.problems import Faults
 from spincache_nb.inventory.stored import StoredBlobs
 from spincache_nb.project.package_record import PackageLog
 from spincache_nb.project.places import ProjectFiles, find_project, named_digests
-from spincache_nb.project.spin_manifest import EnvironmentLock, SpinManifest
+from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
 _Document = TypeVar("_Document", SpinManifest, EnvironmentLock)
 

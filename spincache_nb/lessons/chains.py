@@ -78,7 +78,7 @@ class Chain:
 
     def draw(self, *, ax: Axes | None = None) -> Axes:
         """Draw the tree, top down."""
-        from spincache_nb.plots.trees import tree
+        from spincache_nb.plots.inside import tree
 
         nodes = [
             (depth, link.what, _short(link.digest), _names(link), link.size)

@@ -32,7 +32,7 @@ from spincache_nb.core.documents import parse_object
 from spincache_nb.core.transport.addresses import check_plain, origin_of, parse_url, public_url
 from spincache_nb.core.transport.retrying import parse_retry_after
 from spincache_nb.errors import FormatError, SpinCacheError
-from spincache_nb.project.spin_manifest import parse_environment_lock, parse_spin_manifest
+from spincache_nb.project.spin_toml import parse_environment_lock, parse_spin_manifest
 from tests.fuzz import seeds
 
 CPU_SECONDS = 2.0
