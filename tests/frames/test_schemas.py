@@ -225,8 +225,8 @@ def test_time_column_agrees_with_pandas(moment: datetime, minutes: int) -> None:
 
 def test_frames_take_paths_and_refuse_all_else(cache: Cache) -> None:
     folder = cache.path.parent
-    for given in (folder, str(folder)):
-        pd.testing.assert_frame_equal(frames.apps(given), frames.apps(cache))
+    for path in (folder, str(folder)):
+        pd.testing.assert_frame_equal(frames.apps(path), frames.apps(cache))
     for wrong in (7, b"x", {"a": cache}, [cache, 7], pd.DataFrame({"a": [1]}), frames.load(cache, "apps")):
         with pytest.raises(TypeError, match="expected a Cache"):
             frames.apps(wrong)  # type: ignore[arg-type]
