@@ -25,9 +25,9 @@ import httpx
 from spincache_nb.core import credentials as stores
 from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_url
 from spincache_nb.core.credentials import Credentials, CredentialSearch
+from spincache_nb.core.documents import JsonObject, parse_object
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose, RetryableError, parse_http_date
-from spincache_nb.core.strict_json import JsonObject, parse_object
 from spincache_nb.core.web import Answer, Ask, Web
 from spincache_nb.errors import (
     AccessDeniedError,

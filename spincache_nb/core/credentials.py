@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spincache_nb.core import paths
+from spincache_nb.core.documents import JsonObject, parse_object
 from spincache_nb.core.settings import HELPER_SECONDS, MAX_STORE_BYTES
-from spincache_nb.core.strict_json import JsonObject, parse_object
 from spincache_nb.errors import CredentialsError, FormatError
 
 _TOKEN_USER = "<token>"  # noqa: S105 - Docker's mark for an identity token, not a secret

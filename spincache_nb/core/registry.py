@@ -13,12 +13,11 @@ import httpx
 
 from spincache_nb.core.addresses import origin_of, parse_url, public_url
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import ACCEPTED, Descriptor, parse_object
 from spincache_nb.core.download import HOPED_FOR, Download, OpenAt, plain_source, stream_address
-from spincache_nb.core.manifest import ACCEPTED, Descriptor
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose
 from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
-from spincache_nb.core.strict_json import parse_object
 from spincache_nb.core.web import Answer, Ask, Web
 from spincache_nb.errors import (
     FormatError,

@@ -24,8 +24,7 @@ from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_
 from spincache_nb.core.auth import basic
 from spincache_nb.core.credentials import Credentials, as_credentials
 from spincache_nb.core.digest import CHUNK_BYTES, Digest, hash_stream
-from spincache_nb.core.download import stream_address
-from spincache_nb.core.manifest import (
+from spincache_nb.core.documents import (
     OCI_MANIFEST,
     PACKAGE_CONFIG,
     Descriptor,
@@ -33,12 +32,13 @@ from spincache_nb.core.manifest import (
     Manifest,
     choose_manifest,
     parse_manifest,
+    parse_object,
 )
+from spincache_nb.core.download import stream_address
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose
 from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
-from spincache_nb.core.strict_json import parse_object
 from spincache_nb.core.web import Ask, Web
 from spincache_nb.errors import (
     AccessDeniedError,
