@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 MIB = 1 << 20
 
+JOBS = 16
+"""Downloads at a time, as in Spin since v1.2 (``MAX_PARALLEL_PULL``, ``MAX_FILE_LOADING_CONCURRENCY``)."""
+
+LOCKED_APP_BYTES = 64 * MIB
+"""A locked app names each mounted file, in some 150 bytes; pull, import and repair take the same."""
+
 HISTORY_BYTES = 4 * MIB
 """Limit of the whole history of pulls; room for some 10,000."""
 HISTORY_READ_BYTES = 64 * MIB

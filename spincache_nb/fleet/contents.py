@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spincache_nb.analysis.disk_use import KINDS, disk_files
-from spincache_nb.analysis.inputs import Frames, rows
+from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.needs import each_need
 from spincache_nb.analysis.savings import manifests_of, members_of
 from spincache_nb.analysis.shared import names_by_digest
@@ -27,6 +27,7 @@ from spincache_nb.fleet.columns import (
     uses_columns,
 )
 from spincache_nb.fleet.order import sort_key
+from spincache_nb.frames import Frames
 
 _BELOW_REGISTRY = ("wasm/", "data/", "manifests/")
 

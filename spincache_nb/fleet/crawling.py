@@ -33,7 +33,7 @@ from spincache_nb.fleet.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from spincache_nb.core.credentials import Credentials
-    from spincache_nb.core.pull.decide import Resolved
+    from spincache_nb.core.plans import Resolved
     from spincache_nb.core.registry import RegistryClient
 
 ROWS_PER_PART = 100_000
@@ -276,9 +276,9 @@ class _Fetch:
         self._reference = reference
 
     def __call__(self) -> Resolved:
-        from spincache_nb.core.pull.decide import resolve
+        from spincache_nb.core.plans import resolve
 
-        return resolve(self._client, self._reference)
+        return resolve(self._client.fetch_manifest, self._reference)
 
 
 def _kind_of(exc: SpinCacheError) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spincache_nb.core.pull.decide import Resolved
+from spincache_nb.core.plans import Resolved
 from spincache_nb.fleet import keys, tables
 from spincache_nb.fleet.columns import (
     Part,

@@ -4,7 +4,7 @@ from spincache_nb.upkeep.clear import plan_clear
 from spincache_nb.upkeep.plans import KeptBlob, RemovalItem, RemovalPlan, RemovalResult, Skipped
 from spincache_nb.upkeep.prune import GRACE_SECONDS, plan_prune
 from spincache_nb.upkeep.remove import plan_remove
-from spincache_nb.upkeep.repairs import RepairResult, repair
+from spincache_nb.upkeep.repair import RepairResult, repair
 from spincache_nb.upkeep.verify import check_cache, is_damage
 
 __all__ = [

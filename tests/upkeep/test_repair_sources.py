@@ -12,7 +12,7 @@ from spincache_nb.cli.entry import main
 from spincache_nb.core.cache import Cache
 from spincache_nb.project.sources import pull_sources
 from spincache_nb.upkeep import check_cache, repair
-from tests.core.test_sources import A, B, content, offer, one_source, tools, write
+from tests.project.test_sources import A, B, content, offer, one_source, tools, write
 from tests.support.artifact import sha256
 from tests.support.artifacts import new_style
 from tests.support.behaviours import error
