@@ -1,4 +1,4 @@
-"""Short names that stay unambiguous: digests, references, paths of projects."""
+"""Short names that stay unambiguous: references, paths of projects."""
 
 from __future__ import annotations
 
@@ -6,29 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
+from spincache_nb.show import short_digests
+
 _DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]{64,128})")
-
-
-def short_digests(digests: Iterable[str], *, at_least: int = 8) -> dict[str, str]:
-    """Shorten digests as far as they stay different from each other."""
-    names = sorted(set(digests))
-    short = {}
-    for before, name, after in zip(["", *names], names, [*names[1:], ""], strict=False):
-        match = _DIGEST.fullmatch(name)
-        if match is None:
-            short[name] = name
-            continue
-        algorithm, encoded = match[1], match[2]
-        same = max(_common(name, before), _common(name, after))
-        length = max(at_least, same - len(algorithm))
-        prefix = "" if algorithm == "sha256" else f"{algorithm}:"
-        short[name] = prefix + (f"{encoded[:length]}…" if length < len(encoded) else encoded)
-    return short
-
-
-def _common(one: str, other: str) -> int:
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def short_references(references: Iterable[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spincache_nb
-from spincache_nb.core.pull.decide import Resolved, resolve
+from spincache_nb.core.plans import Resolved, resolve
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import (
     AccessDeniedError,
@@ -396,7 +396,9 @@ class _Crawl:
         running: dict[Future[Resolved], Reference] = {}
         try:
             for reference in references:
-                running[pool.submit(self._pace.ask, partial(resolve, self._client, reference))] = reference
+                running[
+                    pool.submit(self._pace.ask, partial(resolve, self._client.fetch_manifest, reference))
+                ] = reference
                 if len(running) >= self._jobs * _WAITING_PER_JOB:
                     self._take_in(running)
             while running:

@@ -19,7 +19,7 @@ import pandas as pd
 
 import spincache_nb
 from spincache_nb.analysis.disk_use import KINDS, disk_files
-from spincache_nb.analysis.inputs import Frames, rows
+from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.needs import each_need
 from spincache_nb.analysis.savings import members_of
 from spincache_nb.analysis.shared import names_by_digest
@@ -40,7 +40,7 @@ from spincache_nb.fleet.table import (
     whole,
     with_moment,
 )
-from spincache_nb.frames import Projects
+from spincache_nb.frames import Frames, Projects
 from spincache_nb.frames import load as load_frames
 
 GRACE = timedelta(minutes=10)

@@ -275,9 +275,7 @@ def footer(place: Place, name: str, entry: Entry) -> Any:
         raise FormatError(where, "the metadata of a Parquet file", "something else", _AGAIN) from exc
 
 
-def check(
-    place: Place, name: str, entry: Entry, *, file: File | None = None, part: bool = False
-) -> Facts:
+def check(place: Place, name: str, entry: Entry, *, file: File | None = None, part: bool = False) -> Facts:
     """Check a file by its footer: columns, types, and what its statistics say of sizes and common columns."""
     where, found = place.path(name), footer(place, name, entry)
     said = (found.metadata or {}).get(FORMAT_KEY, str(FORMAT).encode())

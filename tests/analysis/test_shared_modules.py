@@ -10,8 +10,7 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.wasm import Tool
 from tests.support.payloads import payload
 from tests.wasm import builders
-from tests.wasm.builders import component, custom, function_names, module, nested, section
-from tests.wasm.test_hostile import deep_nest
+from tests.wasm.builders import component, custom, deep_nest, function_names, module, nested, section
 
 
 def sha256(content: bytes) -> str:

@@ -13,6 +13,7 @@ from tests.wasm.builders import (
     component,
     custom,
     data,
+    deep_nest,
     function_names,
     module,
     nested,
@@ -20,7 +21,6 @@ from tests.wasm.builders import (
     section,
 )
 from tests.wasm.generated import binaries
-from tests.wasm.test_hostile import deep_nest
 
 ONE, TWO, THREE, FOUR = (body(bytes([0, 0x41, n, 0x0B])) for n in range(4))
 

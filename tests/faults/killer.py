@@ -111,7 +111,7 @@ def mark_phases(marks: mmap.mmap) -> None:
     """Make this process show in shared memory which phases its threads are in."""
     from spincache_nb.core import archive
     from spincache_nb.core.cache import Cache
-    from spincache_nb.core.cache.files import NewFile
+    from spincache_nb.core.files import NewFile
 
     def marked(phase: str, function: Callable[..., Any], widen: float = 0) -> Callable[..., Any]:
         position = PHASES.index(phase)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import analysis, fleet
-from spincache_nb.analysis import Frames
 from spincache_nb.demo import Workspace
+from spincache_nb.frames import Frames
 from tests.analysis import worlds
 from tests.analysis.worlds import World
 from tests.fleet.fleets import Rows, write_hosts

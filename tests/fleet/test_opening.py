@@ -21,13 +21,13 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from spincache_nb import fleet
-from spincache_nb.analysis import Frames
 from spincache_nb.analysis.schemas import SUMMARY_SCHEMA
 from spincache_nb.demo import FleetPlan, write_fleet
 from spincache_nb.errors import NotInCacheError, SpinCacheError
 from spincache_nb.fleet import schemas, table
 from spincache_nb.fleet.place import Place
 from spincache_nb.fleet.snapshots import publish, records_of
+from spincache_nb.frames import Frames
 from tests.analysis.worlds import World, two_versions
 from tests.fleet.fleets import write_hosts
 

@@ -23,7 +23,7 @@ def test_breakdown_draws_one_bar_per_row_in_bytes():
     table = analysis.breakdown(two_versions().frames())
     ax = plots.breakdown(table, ax=Figure().add_subplot())
     assert bars_of(ax) == pytest.approx(dict(zip(table["label"], table["stored_bytes"], strict=True)))
-    assert ax.get_title(loc="left") == "1.91 KiB on disk"
+    assert ax.get_title(loc="left") == "1.9 KiB on disk"
     texts = [text.get_text() for text in ax.texts]
     assert texts[2] == "1000 B  51 %"
 
@@ -101,7 +101,7 @@ def test_version_savings_names_at_most_forty_versions(count, named):
 def test_version_savings_says_the_sums_in_its_title():
     ax = plots.version_savings(two_versions().frames(), "org/web", ax=Figure().add_subplot())
     assert ax.get_title(loc="left") == (
-        "2 versions of ghcr.io/org/web: 1.17 KiB fetched instead of 2.18 KiB, 46 % saved"
+        "2 versions of ghcr.io/org/web: 1.2 KiB fetched instead of 2.2 KiB, 46 % saved"
     )
 
 

@@ -8,11 +8,10 @@ from matplotlib.figure import Figure
 from spincache_nb.analysis import inside as analysis
 from spincache_nb.analysis.inside.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
 from spincache_nb.frames.schemas import build, empty
-from spincache_nb.plots import inside
-from spincache_nb.plots import maps as section_maps
+from spincache_nb.plots import inside, style
+from spincache_nb.plots import inside as section_maps
 from tests.support.payloads import payload
-from tests.wasm.builders import component, custom, module, nested
-from tests.wasm.test_hostile import deep_nest
+from tests.wasm.builders import component, custom, deep_nest, module, nested
 
 OLD, NEW = payload("hello-js/1.0.0.wasm"), payload("hello-js/1.0.1.wasm")
 
@@ -47,8 +46,8 @@ def test_grains_draws_reused_new_and_index_bytes_end_to_end():
     drawn = [(bar.get_x(), bar.get_width()) for container in ax.containers for bar in container]
     assert drawn == [(0, 0), (0, 3), (0, 4), (3, 1), (4, pytest.approx(32 / 2**20)), (4, 1)]
     texts = [text.get_text() for text in ax.texts]
-    assert texts[1].startswith("75.0 % of 4.00 MiB, 32")
-    assert texts[0] == "0 % of 4.00 MiB, 1 piece"
+    assert texts[1].startswith("75.0 % of 4.0 MiB, 32")
+    assert texts[0] == "0 % of 4.0 MiB, 1 piece"
     top, bottom = (ax.patches[n].get_y() for n in (0, 1))
     assert top < bottom
     assert ax.yaxis_inverted()
@@ -75,15 +74,15 @@ def test_section_map_draws_every_section_at_its_offset():
     assert ax.get_xlabel() == "offset in KiB"
     assert ax.get_xlim() == pytest.approx((0, len(binary) / unit))
     customs = len(core) - 8 + len(custom("end", bytes(500)))
-    assert widths(ax, section_maps._HUES["custom"]) == pytest.approx(customs / unit)
+    assert widths(ax, section_maps._SECTION_HUES["custom"]) == pytest.approx(customs / unit)
     assert "core module, 1019 B" in [text.get_text() for text in ax.texts]
 
 
 def test_section_map_joins_neighbours_and_names_wide_boxes():
     ax = section_maps.section_map(analysis.section_map(NEW), ax=axes())
     texts = [text.get_text() for text in ax.texts]
-    assert "componentize_qjs_runtime.wasm, 752 KiB" in texts
-    assert "code, 742 KiB" in texts
+    assert "componentize_qjs_runtime.wasm, 752.3 KiB" in texts
+    assert "code, 742.2 KiB" in texts
     assert len(ax.collections[0].get_paths()) < 150
 
 
@@ -97,9 +96,9 @@ def test_section_maps_marks_the_shared_part_of_each_section_to_one_scale():
     for version, ax in drawn.items():
         chosen = frame[frame["version"] == version]
         shared, total = chosen["shared_bytes"].sum(), chosen["section_bytes"].sum()
-        assert widths(ax, section_maps.theme.REUSED) == pytest.approx(shared / 1024, abs=0.2)
-        assert widths(ax, section_maps.theme.FETCHED) == pytest.approx((total - shared) / 1024, abs=0.2)
-    assert drawn["new"].get_title(loc="left") == "new: 196 KiB, 88.6 % in the other version too"
+        assert widths(ax, style.REUSED) == pytest.approx(shared / 1024, abs=0.2)
+        assert widths(ax, style.FETCHED) == pytest.approx((total - shared) / 1024, abs=0.2)
+    assert drawn["new"].get_title(loc="left") == "new: 195.6 KiB, 88.6 % in the other version too"
 
 
 def test_section_maps_of_a_small_and_a_large_version_keep_one_unit():

@@ -6,41 +6,8 @@ from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from spincache_nb.plots.text import harmless, names_for, share_text, size_text, unit_for, version_names
+from spincache_nb.plots.style import harmless, names_for, version_names
 from tests.analysis.worlds import SOME
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.00 KiB"),
-        (10 * 1024, "10.0 KiB"),
-        (123 * 2**20, "123 MiB"),
-        (3 * 2**30, "3.00 GiB"),
-        (5 * 2**40, "5.00 TiB"),
-    ],
-)
-def test_size_text_has_three_digits_and_a_unit(size, text):
-    assert size_text(size) == text
-
-
-def test_unit_for_takes_the_largest_unit_that_fits():
-    assert unit_for(2**20) == ("MiB", 2**20)
-    assert unit_for(2**20 - 1) == ("KiB", 2**10)
-    assert unit_for(0) == ("bytes", 1)
-
-
-def test_share_text_never_calls_something_nothing():
-    assert [share_text(share) for share in (0, 1e-9, 0.0049, 0.005, 0.5, 1)] == [
-        "0 %",
-        "<1 %",
-        "<1 %",
-        "0 %",
-        "50 %",
-        "100 %",
-    ]
 
 
 def draw(text):

@@ -12,8 +12,8 @@ import pytest
 from spincache_nb import analysis, report
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import MissingExtraError
-from spincache_nb.report.checks import shortfalls
-from spincache_nb.report.markdown import escaped
+from spincache_nb.report import shortfalls
+from spincache_nb.show import markdown
 from tests.analysis.worlds import World, two_versions
 from tests.plots.samples import cache_of
 
@@ -84,7 +84,7 @@ def test_markdown_has_the_words_of_the_page():
     frames = two_versions().frames()
     text = report.render(frames, format="markdown", title="What we share")
     assert text.startswith("# What we share\n\n- **3** apps\n")
-    assert "1.02 KiB (53 %) is needed by several apps and stored once" in text
+    assert "1.0 KiB (53 %) is needed by several apps and stored once" in text
     assert text.isprintable() is False
     assert "\n\n\n" not in text
 
@@ -103,13 +103,13 @@ def test_markdown_has_the_words_of_the_page():
     ],
 )
 def test_escaped_text_is_read_as_itself(text):
-    page = rendered(f"| a |\n|---|\n| {escaped(text)} |\n\nWords {escaped(text)}")
+    page = rendered(f"| a |\n|---|\n| {markdown(text)} |\n\nWords {markdown(text)}")
     assert page.tables[0][1] == [text]
     assert page.tags <= {"table", "thead", "tbody", "tr", "th", "td", "p"}
 
 
 def test_escaped_keeps_text_on_one_line():
-    assert escaped("a\n# b\t\r\nc") == "a \\# b c"
+    assert markdown("a\n# b\t\r\nc") == "a \\# b c"
 
 
 # JSON -----------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_write_frames_gives_csv_that_another_program_reads(tmp_path):
 
 
 def test_write_frames_falls_back_on_csv(tmp_path, monkeypatch):
-    monkeypatch.setattr("spincache_nb.report.data.find_spec", lambda name: None)
+    monkeypatch.setattr("spincache_nb.report.forms.find_spec", lambda name: None)
     material = report.gather(EMPTY.frames())
     assert {path.suffix for path in report.write_frames(material, tmp_path)} == {".csv"}
     with pytest.raises(MissingExtraError):
@@ -221,7 +221,7 @@ def test_write_writes_the_tables_too(tmp_path):
 def test_gather_refuses_to_look_inside_frames(tmp_path):
     with pytest.raises(ValueError, match="the cache itself"):
         report.gather(two_versions().frames(), inside=True)
-    assert report.gather(Cache(tmp_path), inside=True).inside is not None
+    assert report.gather(Cache(tmp_path), inside=True).grains is not None
 
 
 def test_shortfalls_are_none_where_nothing_is_asked():

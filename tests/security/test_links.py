@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spincache_nb import Cache, History, export, plan_clear, plan_prune, plan_remove, pull, repair
-from spincache_nb.core.history import HistoryWarning
+from spincache_nb.core.journal import HistoryWarning
 from spincache_nb.errors import SpinCacheError
 from tests.faults import judge
 from tests.faults.places import small_app

@@ -98,3 +98,14 @@ def component(*sections: bytes) -> bytes:
 def nested(binary: bytes) -> bytes:
     """Encode the section that holds a module or component."""
     return section(1 if binary.startswith(CORE) else 4, binary)
+
+
+def deep_nest(levels: int) -> bytes:
+    """Nest components by building the headers from the inside out, in one pass."""
+    headers = []
+    size = 8
+    for _ in range(levels):
+        header = b"\x04" + leb(size)
+        headers.append(b"\0asm\x0d\x00\x01\x00" + header)
+        size += len(header) + 8
+    return b"".join(reversed(headers)) + b"\0asm\x0d\x00\x01\x00"

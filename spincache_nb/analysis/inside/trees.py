@@ -6,8 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from spincache_nb.wasm import Buffer, Walk, read_module_name, read_nested_names
-from spincache_nb.wasm.sections import PREAMBLE_BYTES
+from spincache_nb.wasm import PREAMBLE_BYTES, Buffer, Walk, read_module_name, read_nested_names
 
 SEPARATOR: Final = " > "
 _LONGEST_PATH: Final = 300
