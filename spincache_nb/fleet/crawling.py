@@ -34,7 +34,7 @@ from spincache_nb.fleet.snapshots import Snapshot
 if TYPE_CHECKING:
     from spincache_nb.core.credentials import Credentials
     from spincache_nb.core.plans import Resolved
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
 ROWS_PER_PART = 100_000
 """Rows of layers after which a part is written."""
@@ -115,7 +115,7 @@ def crawl(
     Only lists of tags and manifests are fetched. Manifests that cannot be had or read become rows of
     `Fleet.problems`. Several tags of one manifest are several apps, as in a cache.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
     from spincache_nb.core.settings import RetryPolicy
 
     name = _registry_name(registry)
@@ -127,9 +127,7 @@ def crawl(
         return complete
     journal = Journal(place, name, wanted)
     once = RetryPolicy(attempts=1, connect_attempts=1)
-    with RegistryClient(
-        insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel, retries=once
-    ) as client:
+    with Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel, retries=once) as client:
         pace = Pace(per_second, cancel=cancel)
         walk = _Crawl(client, pace, name, journal, jobs=jobs, rows_per_part=rows_per_part, progress=progress)
         return walk.run(repositories)
@@ -157,7 +155,7 @@ class _Crawl:
 
     def __init__(
         self,
-        client: RegistryClient,
+        client: Registry,
         pace: Pace,
         registry: str,
         journal: Journal,
@@ -271,7 +269,7 @@ class _Crawl:
 class _Fetch:
     """Asks for the manifest of one reference."""
 
-    def __init__(self, client: RegistryClient, reference: Reference) -> None:
+    def __init__(self, client: Registry, reference: Reference) -> None:
         self._client = client
         self._reference = reference
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from spincache_nb.core.transport.retrying import RetryableError
+from spincache_nb.core.refusals import RetryableError
 from spincache_nb.errors import PullCancelled, SpinCacheError, StatusError
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import demo, fleet
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.registry.client import RegistryClient, ServedDocument
+from spincache_nb.core.registry import Registry, ServedDocument
 from spincache_nb.errors import (
     AccessDeniedError,
     ConnectionFailedError,
@@ -219,7 +219,7 @@ def test_crawl_makes_no_more_requests_a_second_than_it_may(hostile: HostileServe
 
 
 def test_pace_slows_down_after_a_limit_and_recovers_slowly() -> None:
-    from spincache_nb.core.transport.retrying import RetryableError
+    from spincache_nb.core.refusals import RetryableError
 
     pace = Pace(clock=time.monotonic)
     answers = [429, 429, 200, 200, 200]
@@ -241,7 +241,7 @@ def test_pace_slows_down_after_a_limit_and_recovers_slowly() -> None:
 
 
 def test_pace_gives_up_after_so_many_attempts_and_at_once_where_it_is_no_use() -> None:
-    from spincache_nb.core.transport.retrying import RetryableError
+    from spincache_nb.core.refusals import RetryableError
 
     made = 0
 
@@ -427,7 +427,7 @@ def test_crawl_lists_a_real_registry_page_by_page(
     plain_registry: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """docker-registry says with a link where its next page of repositories is."""
-    monkeypatch.setattr("spincache_nb.core.registry.catalog._PER_PAGE", 2)
+    monkeypatch.setattr("spincache_nb.core.registry._PER_PAGE", 2)
     pushed = set()
     for number in range(7):
         artifact = new_style(f"crawl/app{number}", "v1", version=f"{number}.0.0")
@@ -473,12 +473,10 @@ def test_crawl_of_many_manifests_holds_few_of_them(tmp_path: Path, monkeypatch: 
         content = manifest(int(reference.tag[1:]))
         return ServedDocument(content, Digest.of(content), "")
 
-    monkeypatch.setattr(RegistryClient, "fetch_manifest", fetch)
+    monkeypatch.setattr(Registry, "fetch_manifest", fetch)
     peaks = {}
     for count in (500, 3_000):
-        monkeypatch.setattr(
-            RegistryClient, "tags", lambda self, _, count=count: (f"v{n}" for n in range(count))
-        )
+        monkeypatch.setattr(Registry, "tags", lambda self, _, count=count: (f"v{n}" for n in range(count)))
         tracemalloc.start()
         fleet.crawl("r.example", ["org/app"], tmp_path / str(count), rows_per_part=2_000)
         peaks[count] = tracemalloc.get_traced_memory()[1]
