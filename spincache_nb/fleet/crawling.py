@@ -32,7 +32,7 @@ from spincache_nb.errors import (
 )
 from spincache_nb.fleet.dataset import CRAWL_PART
 from spincache_nb.fleet.engines import literal
-from spincache_nb.fleet.pace import Pace, passing
+from spincache_nb.fleet.throttle import Throttle, passing
 from spincache_nb.fleet.place import Entry, Place, load
 from spincache_nb.fleet.retention import write_sorted
 from spincache_nb.fleet.snapshots import Snapshot, layers_digest
@@ -51,7 +51,7 @@ from spincache_nb.frames.times import nanoseconds
 
 if TYPE_CHECKING:
     from spincache_nb.core.credentials import Credentials
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
 ROWS_PER_PART = 100_000
 """Rows of layers after which a part is written."""
@@ -160,7 +160,7 @@ def crawl(
     Only lists of tags and manifests are fetched. Manifests that cannot be had or read become rows of
     `Fleet.problems`. Several tags of one manifest are several apps, as in a cache.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
     from spincache_nb.core.settings import RetryPolicy
 
     name = _registry_name(registry)
@@ -170,11 +170,9 @@ def crawl(
     if parts.complete is not None:
         return parts.complete
     once = RetryPolicy(attempts=1, connect_attempts=1)
-    with RegistryClient(
-        insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel, retries=once
-    ) as client:
-        pace = Pace(per_second, cancel=cancel)
-        walk = _Crawl(client, pace, parts, jobs=jobs, rows_per_part=rows_per_part, progress=progress)
+    with Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel, retries=once) as client:
+        throttle = Throttle(per_second, cancel=cancel)
+        walk = _Crawl(client, throttle, parts, jobs=jobs, rows_per_part=rows_per_part, progress=progress)
         return walk.run(repositories)
 
 
@@ -363,15 +361,15 @@ class _Crawl:
 
     def __init__(
         self,
-        client: RegistryClient,
-        pace: Pace,
+        client: Registry,
+        throttle: Throttle,
         parts: Parts,
         *,
         jobs: int,
         rows_per_part: int,
         progress: Callable[[int], object] | None,
     ) -> None:
-        self._client, self._pace, self._parts = client, pace, parts
+        self._client, self._throttle, self._parts = client, throttle, parts
         self._jobs, self._rows_per_part, self._progress = jobs, rows_per_part, progress
         self._buffer = Buffer()
         self._count = len(parts.done)
@@ -397,7 +395,7 @@ class _Crawl:
         try:
             for reference in references:
                 running[
-                    pool.submit(self._pace.ask, partial(resolve, self._client.fetch_manifest, reference))
+                    pool.submit(self._throttle.ask, partial(resolve, self._client.fetch_manifest, reference))
                 ] = reference
                 if len(running) >= self._jobs * _WAITING_PER_JOB:
                     self._take_in(running)
@@ -409,7 +407,7 @@ class _Crawl:
 
     def _keep(self, running: dict[Future[Resolved], Reference]) -> None:
         """Take in what is under way when the crawl stops, so that nobody is asked for it again."""
-        self._pace.stop()
+        self._throttle.stop()
         for future in [future for future in running if not future.cancel()]:
             with contextlib.suppress(SpinCacheError):
                 self._buffer.add(future.result())
@@ -441,13 +439,13 @@ class _Crawl:
         given = [repositories] if isinstance(repositories, str) else repositories
         registry = self._parts.registry
         names = (
-            given if given is not None else self._pace.ask(lambda: list(self._client.repositories(registry)))
+            given if given is not None else self._throttle.ask(lambda: list(self._client.repositories(registry)))
         )
         for repository in dict.fromkeys(names):
             where = f"{registry}/{repository}"
             try:
                 parsed = Reference.parse(where)
-                tags = self._pace.ask(partial(self._tags, parsed))
+                tags = self._throttle.ask(partial(self._tags, parsed))
             except SpinCacheError as exc:
                 if where not in self._parts.done:
                     self._note(where, exc)

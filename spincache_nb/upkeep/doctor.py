@@ -281,7 +281,7 @@ def _look_at_network() -> Iterator[Finding]:
 
 
 def _look_at_proxy(scheme: str, text: str) -> Finding:
-    from spincache_nb.core.transport.proxies import Proxy
+    from spincache_nb.core.addresses import Proxy
 
     name = "proxy" if scheme == "all" else f"proxy for {scheme}"
     try:

@@ -20,7 +20,7 @@ pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import demo, fleet
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.registry.client import RegistryClient, ServedDocument
+from spincache_nb.core.registry import Registry, ServedDocument
 from spincache_nb.errors import (
     AccessDeniedError,
     ConnectionFailedError,
@@ -31,7 +31,7 @@ from spincache_nb.errors import (
 )
 from spincache_nb.fleet import crawling
 from spincache_nb.fleet.crawling import Parts
-from spincache_nb.fleet.pace import Pace
+from spincache_nb.fleet.throttle import Throttle
 from spincache_nb.fleet.place import Place
 from tests.fleet.fleets import Rows
 from tests.support.artifacts import new_style, package
@@ -168,7 +168,7 @@ def test_crawl_that_may_read_nothing_is_an_error(hostile: HostileServer, tmp_pat
 
 
 def test_crawl_of_no_registry_is_an_error(closed_port: int, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(crawling, "Pace", lambda *a, **k: Pace(*a, **k, attempts=2))
+    monkeypatch.setattr(crawling, "Throttle", lambda *a, **k: Throttle(*a, **k, attempts=2))
     with pytest.raises(ConnectionFailedError):
         fleet.crawl(f"127.0.0.1:{closed_port}", ["demo/app"], tmp_path)
     with pytest.raises(InvalidReferenceError):
@@ -211,15 +211,15 @@ def test_crawl_makes_no_more_requests_a_second_than_it_may(hostile: HostileServe
     assert time.monotonic() - started >= len(ARTIFACTS) / 20
 
 
-def test_pace_slows_down_after_a_limit_and_recovers_slowly() -> None:
-    from spincache_nb.core.transport.retrying import RetryableError
+def test_throttle_slows_down_after_a_limit_and_recovers_slowly() -> None:
+    from spincache_nb.core.refusals import RetryableError
 
-    pace = Pace(clock=time.monotonic)
+    throttle = Throttle(clock=time.monotonic)
     answers = [429, 429, 200, 200, 200]
     intervals = []
 
     def request() -> int:
-        intervals.append(pace.interval)
+        intervals.append(throttle.interval)
         status = answers.pop(0)
         if status == 429:
             try:
@@ -228,13 +228,13 @@ def test_pace_slows_down_after_a_limit_and_recovers_slowly() -> None:
                 raise exc.error from None
         return status
 
-    assert [pace.ask(request) for _ in range(3)] == [200, 200, 200]
+    assert [throttle.ask(request) for _ in range(3)] == [200, 200, 200]
     assert intervals[:3] == [0.0, 0.05, 0.1]
     assert intervals[2] > intervals[3] > intervals[4] > 0.09
 
 
-def test_pace_gives_up_after_so_many_attempts_and_at_once_where_it_is_no_use() -> None:
-    from spincache_nb.core.transport.retrying import RetryableError
+def test_throttle_gives_up_after_so_many_attempts_and_at_once_where_it_is_no_use() -> None:
+    from spincache_nb.core.refusals import RetryableError
 
     made = 0
 
@@ -252,7 +252,7 @@ def test_pace_gives_up_after_so_many_attempts_and_at_once_where_it_is_no_use() -
     for passing, expected in ((True, 3), (False, 1)):
         made = 0
         with pytest.raises(StatusError):
-            Pace(attempts=3).ask(lambda passing=passing: failing(passing))
+            Throttle(attempts=3).ask(lambda passing=passing: failing(passing))
         assert made == expected
 
 
@@ -260,7 +260,7 @@ def test_pace_gives_up_after_so_many_attempts_and_at_once_where_it_is_no_use() -
 
 
 def test_crawl_goes_on_where_it_was_stopped(hostile: HostileServer, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(crawling, "Pace", lambda *a, **k: Pace(*a, **k, attempts=1))
+    monkeypatch.setattr(crawling, "Throttle", lambda *a, **k: Throttle(*a, **k, attempts=1))
     hostile.serve(*ARTIFACTS, SAME)
     hostile.on("*/manifests/v6", later(503))
     hostile.on("*/manifests/v7", Slow(1.0))  # by then the refusal of v6 has stopped the rest
@@ -313,7 +313,7 @@ def test_crawl_can_be_stopped_by_its_caller(hostile: HostileServer, tmp_path: Pa
 
 
 def test_crawl_takes_no_damaged_part_for_done(hostile: HostileServer, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(crawling, "Pace", lambda *a, **k: Pace(*a, **k, attempts=1))
+    monkeypatch.setattr(crawling, "Throttle", lambda *a, **k: Throttle(*a, **k, attempts=1))
     hostile.serve(*ARTIFACTS)
     hostile.on("*/manifests/v7", later(503))
     with pytest.raises(StatusError):
@@ -402,7 +402,7 @@ def test_crawl_that_is_interrupted_waits_for_no_retry(hostile: HostileServer, tm
 
 def test_crawl_removes_a_damaged_part(hostile: HostileServer, tmp_path: Path, monkeypatch) -> None:
     """Else a later crawl, for which it can be read again, would count its apps twice."""
-    monkeypatch.setattr(crawling, "Pace", lambda *a, **k: Pace(*a, **k, attempts=1))
+    monkeypatch.setattr(crawling, "Throttle", lambda *a, **k: Throttle(*a, **k, attempts=1))
     hostile.serve(*ARTIFACTS)
     hostile.on("*/manifests/v7", later(503))
     with pytest.raises(StatusError):
@@ -425,7 +425,7 @@ def test_crawl_lists_a_real_registry_page_by_page(
     plain_registry: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """docker-registry says with a link where its next page of repositories is."""
-    monkeypatch.setattr("spincache_nb.core.registry.catalog._PER_PAGE", 2)
+    monkeypatch.setattr("spincache_nb.core.registry._PER_PAGE", 2)
     pushed = set()
     for number in range(7):
         artifact = new_style(f"crawl/app{number}", "v1", version=f"{number}.0.0")
@@ -468,12 +468,10 @@ def test_crawl_of_many_manifests_holds_few_of_them(tmp_path: Path, monkeypatch: 
         content = manifest(int(reference.tag[1:]))
         return ServedDocument(content, Digest.of(content), "")
 
-    monkeypatch.setattr(RegistryClient, "fetch_manifest", fetch)
+    monkeypatch.setattr(Registry, "fetch_manifest", fetch)
     peaks = {}
     for count in (500, 3_000):
-        monkeypatch.setattr(
-            RegistryClient, "tags", lambda self, _, count=count: (f"v{n}" for n in range(count))
-        )
+        monkeypatch.setattr(Registry, "tags", lambda self, _, count=count: (f"v{n}" for n in range(count)))
         tracemalloc.start()
         fleet.crawl("r.example", ["org/app"], tmp_path / str(count), rows_per_part=2_000)
         peaks[count] = tracemalloc.get_traced_memory()[1]

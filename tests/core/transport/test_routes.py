@@ -1,21 +1,32 @@
-"""The system's proxies: found, used, named in errors, never for loopback, never with their secrets shown."""
+"""The way of a request: the system's proxies, never for loopback, their secrets hidden; whom it trusts."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import datetime as dt
+import ipaddress
 import socket
 import ssl
+import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from spincache_nb.core.transport.proxies import Proxy, SystemProxies
+from spincache_nb.core.addresses import Proxy
+from spincache_nb.core.refusals import causes
+from spincache_nb.core.routes import SystemProxies, Tls
+from spincache_nb.core.settings import Timeouts
 from spincache_nb.errors import ConnectionFailedError, MissingExtraError, StatusError
 from tests.core.clients import blob_of, quick_client, ref
 from tests.support import behaviours, faults
@@ -153,11 +164,18 @@ def test_proxy_parse_reads(text: str, proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["socks4://h.example:1", "ftp://h.example", "http://", "http://h.example:x", "http://[", "://"]
+    "text",
+    [
+        *("socks4://h.example:1", "ftp://h.example", "http://", "http://h.example:x", "http://[", "://"),
+        *(f"http://ann:SECRET{mark}1@h.example:1" for mark in "#/?"),
+        *("http://ann:12#SECRET@h.example", "ann:SECRET/@h.example", "gopher://ann:SECRET@h.example"),
+    ],
 )
-def test_proxy_parse_refuses(text: str) -> None:
-    with pytest.raises(ConnectionFailedError, match="HTTPS_PROXY"):
+def test_proxy_parse_refuses_without_repeating_a_password(text: str) -> None:
+    with pytest.raises(ConnectionFailedError, match="HTTPS_PROXY") as caught:
         Proxy.parse(text)
+    chain = [str(one) + repr(one) for one in causes(caught.value)]
+    assert "SECRET" not in "".join(chain + traceback.format_exception(caught.value))
 
 
 def test_proxy_hides_its_user() -> None:
@@ -182,18 +200,6 @@ def test_proxy_hides_its_user() -> None:
             "http://p.example:1",
         ),
         ({"HTTPS_PROXY": "http://p.example:1", "NO_PROXY": "r.example"}, "https://r.example/", None),
-        (
-            {"HTTPS_PROXY": "http://p.example:1", "NO_PROXY": "r.example:5000"},
-            "https://r.example:5000/",
-            None,
-        ),
-        ({"HTTPS_PROXY": "http://p.example:1", "NO_PROXY": ".example"}, "https://r.example/", None),
-        ({"HTTPS_PROXY": "http://p.example:1", "NO_PROXY": "*"}, "https://r.example/", None),
-        (
-            {"HTTPS_PROXY": "http://p.example:1", "NO_PROXY": "other.example"},
-            "https://r.example/",
-            "http://p.example:1",
-        ),
         ({"HTTPS_PROXY": ""}, "https://r.example/", None),
         ({}, "https://r.example/", None),
         ({"HTTP_PROXY": "nonsense://x", "ALL_PROXY": "nonsense://x"}, "http://localhost:5000/", None),
@@ -209,6 +215,52 @@ def test_system_proxies_are_found(
         monkeypatch.setenv(variable, value)
     proxy = SystemProxies()(httpx.URL(url))
     assert (proxy.name if proxy is not None else None) == name
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "address", "exempt"),
+    [
+        # Go's rules (golang.org/x/net/http/httpproxy), which users of registries know; curl/curl#9773
+        ("*", "r.example:443", True),
+        ("a.example,*", "r.example:443", True),
+        ("r.example", "r.example:443", True),
+        ("r.example", "sub.r.example:443", True),
+        ("r.example", "notr.example:443", False),
+        (".r.example", "sub.r.example:443", True),
+        (".r.example", "r.example:443", False),
+        ("*.r.example", "sub.r.example:443", True),
+        ("*.r.example", "r.example:443", False),
+        ("*r.example", "subr.example:443", False),
+        ("R.Example", "r.example:443", True),
+        (" a.example , r.example ", "r.example:443", True),
+        ("a.example r.example", "r.example:443", True),
+        ("r.example:5000", "r.example:5000", True),
+        ("r.example:5000", "r.example:443", False),
+        (".example:5000", "r.example:5000", True),
+        ("r.example.", "r.example:443", True),
+        ("10.0.0.0/8", "10.1.2.3:443", True),
+        ("10.0.0.0/8", "11.1.2.3:443", False),
+        ("10.0.0.0/8", "ten.example:443", False),
+        ("10.0.0.0/99,x/y", "10.1.2.3:443", False),
+        ("10.1.2.3", "10.1.2.3:443", True),
+        ("10.1.2.3:5000", "10.1.2.3:443", False),
+        ("10.1.2", "10.1.2.3:443", False),
+        ("fd00::/8", "[fd00::1]:443", True),
+        ("fd00::1", "[fd00:0::1]:443", True),
+        ("[fd00::1]:5000", "[fd00::1]:5000", True),
+        ("[fd00::1]:5000", "[fd00::1]:443", False),
+        ("::ffff:10.1.2.3", "10.1.2.3:443", True),
+        ("", "r.example:443", False),
+        (",,:,.", "r.example:443", False),
+    ],
+)
+def test_no_proxy_follows_the_rules_of_go(
+    no_proxy: str, address: str, exempt: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://p.example:1")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    proxy = SystemProxies()(httpx.URL(f"https://{address}/"))
+    assert (proxy is None) == exempt
 
 
 def test_system_proxies_takes_the_systems_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,3 +445,236 @@ def test_proxy_that_wants_a_password_for_plain_http_says_so(
     with pytest.raises(StatusError) as caught:
         fetch(insecure=True)
     assert caught.value.status == 407
+
+
+# Whom it trusts ------------------------------------------------------------------------------------
+
+CONTENT = b"{}"
+TLS_PATH = "/v2/app/manifests/v1"
+
+
+def fetch_tls(server: HostileServer, *, host: str = "127.0.0.1", **options: object) -> bytes:
+    server.content(TLS_PATH, CONTENT)
+    with quick_client(**({"insecure": False} | options)) as client:
+        return client.fetch_manifest(ref(f"{host}:{server.port}/app:v1")).content
+
+
+def test_unknown_authority_is_refused_with_what_to_do(hostile_tls: HostileServer) -> None:
+    with pytest.raises(ConnectionFailedError) as caught:
+        fetch_tls(hostile_tls)
+    assert "ca=" in caught.value.remedy
+    assert "certificate" in caught.value.expected
+    assert hostile_tls.name in caught.value.where
+    assert hostile_tls.connections == 1  # nothing that another attempt would change
+    assert hostile_tls.requests == []
+
+
+def test_ca_adds_an_authority(hostile_tls: HostileServer, ca_file: Path) -> None:
+    assert fetch_tls(hostile_tls, ca=ca_file) == CONTENT
+    assert fetch_tls(hostile_tls, ca=str(ca_file)) == CONTENT
+
+
+@pytest.mark.parametrize("ca_given", [True, False])
+def test_private_authority_is_not_held_to_more_than_curl_holds_it(
+    start_hostile: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca_given: bool
+) -> None:
+    """Python 3.13's default context is strict; as in python-poetry/install.python-poetry.org#145."""
+    authority, server = lax_authority("127.0.0.1")
+    (tmp_path / "ca.pem").write_bytes(authority)
+    (tmp_path / "server.pem").write_bytes(server)
+    original = ssl.create_default_context
+
+    def strict(*arguments: object, **options: object) -> ssl.SSLContext:
+        made = original(*arguments, **options)  # type: ignore[arg-type]
+        made.verify_flags |= ssl.VERIFY_X509_STRICT
+        if not ca_given:
+            made.load_verify_locations(tmp_path / "ca.pem")
+        return made
+
+    monkeypatch.setattr("ssl.create_default_context", strict)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    options = {"ca": tmp_path / "ca.pem"} if ca_given else {}
+    assert fetch_tls(start_hostile(tls=context), **options) == CONTENT
+
+
+def lax_authority(name: str) -> tuple[bytes, bytes]:
+    """An authority without key identifiers, its constraints not critical; and a server with its key."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)]) for text in ("lax", name)]
+    now = dt.datetime.now(dt.UTC)
+
+    def issue(number: int) -> x509.CertificateBuilder:
+        made = x509.CertificateBuilder().subject_name(names[number]).issuer_name(names[0])
+        made = made.public_key(keys[number].public_key()).serial_number(x509.random_serial_number())
+        return made.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(now + dt.timedelta(days=1))
+
+    constraints = x509.BasicConstraints(ca=True, path_length=None)
+    authority = issue(0).add_extension(constraints, critical=False).sign(keys[0], hashes.SHA256())
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(name))])
+    server = issue(1).add_extension(alternative, critical=False).sign(keys[0], hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    form = serialization.PrivateFormat.PKCS8
+    key = keys[1].private_bytes(pem, form, serialization.NoEncryption())
+    return authority.public_bytes(pem), key + server.public_bytes(pem)
+
+
+def test_ssl_cert_file_is_honoured(
+    hostile_tls: HostileServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    assert fetch_tls(hostile_tls) == CONTENT
+
+
+def test_ssl_cert_dir_is_honoured(
+    hostile_tls: HostileServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    named = subprocess.run(
+        ["openssl", "x509", "-subject_hash", "-noout", "-in", str(ca_file)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (tmp_path / f"{named.stdout.strip()}.0").write_bytes(ca_file.read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", f"/nonexistent:{tmp_path}")
+    assert fetch_tls(hostile_tls) == CONTENT
+
+
+def test_ca_is_added_to_ssl_cert_file(
+    hostile_tls: HostileServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    monkeypatch.setenv("SSL_CERT_FILE", str(other))
+    with pytest.raises(ConnectionFailedError):
+        fetch_tls(hostile_tls)
+    assert fetch_tls(hostile_tls, ca=ca_file) == CONTENT
+
+
+def test_ssl_cert_file_replaces_the_systems_store(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    context = Tls().context()
+    assert len(context.get_ca_certs()) == 1
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_certificate_file_that_is_none_is_named(
+    hostile_tls: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConnectionFailedError) as caught:
+        fetch_tls(hostile_tls, ca=path)
+    assert caught.value.where == f"ca= {path}"
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with pytest.raises(ConnectionFailedError) as caught:
+        fetch_tls(hostile_tls)
+    assert caught.value.where == f"SSL_CERT_FILE {path}"
+
+
+def test_certificate_for_another_name_is_refused(
+    start_hostile: Start, private_ca: trustme.CA, ca_file: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    private_ca.issue_cert("elsewhere.example").configure_cert(context)
+    with pytest.raises(ConnectionFailedError) as caught:
+        fetch_tls(start_hostile(tls=context), ca=ca_file, host="localhost")
+    assert "the name that the certificate is for" in caught.value.remedy
+
+
+def test_certificate_that_has_expired_is_refused(
+    start_hostile: Start, private_ca: trustme.CA, ca_file: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    private_ca.issue_cert("127.0.0.1", not_after=yesterday).configure_cert(context)
+    with pytest.raises(ConnectionFailedError, match="expired"):
+        fetch_tls(start_hostile(tls=context), ca=ca_file)
+
+
+def test_plain_server_that_waits_for_more_of_a_handshake_is_explained(hostile: HostileServer) -> None:
+    with pytest.raises(ConnectionFailedError) as caught:
+        fetch_tls(hostile, timeouts=Timeouts(connect=0.2))
+    assert "insecure=True" in caught.value.remedy
+    assert hostile.connections == 3
+
+
+def test_old_tls_is_refused(start_hostile: Start, private_ca: trustme.CA, ca_file: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    private_ca.issue_cert("127.0.0.1").configure_cert(context)
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ConnectionFailedError):
+        fetch_tls(start_hostile(tls=context), ca=ca_file)
+
+
+def test_tls_connection_is_kept_for_the_next_request(hostile_tls: HostileServer, ca_file: Path) -> None:
+    hostile_tls.content(TLS_PATH, CONTENT)
+    with quick_client(insecure=False, ca=ca_file) as client:
+        for _ in range(5):
+            client.fetch_manifest(ref(f"{hostile_tls.name}/app:v1"))
+    assert hostile_tls.connections == 1
+
+
+def test_context_is_built_once_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+    original = ssl.create_default_context
+
+    def counted() -> ssl.SSLContext:
+        built.append(None)
+        return original()
+
+    monkeypatch.setattr("ssl.create_default_context", counted)
+    tls = Tls()
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(map(id, pool.map(lambda _: tls.context(), range(64))))) == 1
+    assert len(built) == 1
+
+
+def test_plain_http_loads_no_certificates(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ssl.SSLContext.load_verify_locations", None)
+    monkeypatch.setattr("ssl.SSLContext.set_default_verify_paths", None)
+    monkeypatch.setattr("ssl.create_default_context", None)
+    assert fetch_tls(hostile, insecure=None, ca="/does/not/exist.pem") == CONTENT
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_other_systems_judge_by_truststore(
+    monkeypatch: pytest.MonkeyPatch, platform: str, ca_file: Path
+) -> None:
+    import truststore
+
+    monkeypatch.setattr("sys.platform", platform)
+    context = Tls(ca_file).context()
+    monkeypatch.undo()
+    assert type(context) is truststore.SSLContext
+
+
+def test_linux_without_a_file_of_authorities_asks_truststore(monkeypatch: pytest.MonkeyPatch) -> None:
+    import truststore
+
+    nothing = ssl.DefaultVerifyPaths(None, None, "", "", "", "")  # type: ignore[arg-type]
+    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: nothing)
+    assert type(Tls().context()) is truststore.SSLContext
+
+
+def test_truststore_speaks_through_this_transport(
+    hostile_tls: HostileServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What macOS and Windows use, as far as it can be tried here."""
+    nothing = ssl.DefaultVerifyPaths(None, None, "", "", "", "")  # type: ignore[arg-type]
+    monkeypatch.setattr("spincache_nb.core.routes.sys.platform", "darwin")
+    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: nothing)
+    assert fetch_tls(hostile_tls, ca=ca_file) == CONTENT
+    with pytest.raises(ConnectionFailedError, match="ca="):
+        fetch_tls(hostile_tls)
+
+
+def test_truststore_is_loaded_only_where_it_is_needed() -> None:
+    names = ("truststore", "subprocess", "spincache_nb.core.auth", "spincache_nb.core.credentials")
+    code = f"import sys, spincache_nb.core.registry; print([n for n in {names} if n in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from spincache_nb.core.transport.retrying import RetryableError
+from spincache_nb.core.refusals import RetryableError
 from spincache_nb.errors import PullCancelled, SpinCacheError, StatusError
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ _LONGEST_WAIT = 60.0
 _SLICE = 0.1
 
 
-class Pace:
+class Throttle:
     """Spaces the requests of several threads."""
 
     def __init__(
