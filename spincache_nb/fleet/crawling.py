@@ -32,7 +32,6 @@ from spincache_nb.errors import (
 )
 from spincache_nb.fleet.dataset import CRAWL_PART
 from spincache_nb.fleet.engines import literal
-from spincache_nb.fleet.throttle import Throttle, passing
 from spincache_nb.fleet.place import Entry, Place, load
 from spincache_nb.fleet.retention import write_sorted
 from spincache_nb.fleet.snapshots import Snapshot, layers_digest
@@ -47,6 +46,7 @@ from spincache_nb.fleet.table import (
     to_parquet,
     whole,
 )
+from spincache_nb.fleet.throttle import Throttle, passing
 from spincache_nb.frames.times import nanoseconds
 
 if TYPE_CHECKING:
@@ -439,7 +439,9 @@ class _Crawl:
         given = [repositories] if isinstance(repositories, str) else repositories
         registry = self._parts.registry
         names = (
-            given if given is not None else self._throttle.ask(lambda: list(self._client.repositories(registry)))
+            given
+            if given is not None
+            else self._throttle.ask(lambda: list(self._client.repositories(registry)))
         )
         for repository in dict.fromkeys(names):
             where = f"{registry}/{repository}"

@@ -31,8 +31,8 @@ from spincache_nb.errors import (
 )
 from spincache_nb.fleet import crawling
 from spincache_nb.fleet.crawling import Parts
-from spincache_nb.fleet.throttle import Throttle
 from spincache_nb.fleet.place import Place
+from spincache_nb.fleet.throttle import Throttle
 from tests.fleet.fleets import Rows
 from tests.support.artifacts import new_style, package
 from tests.support.behaviours import Call, Reply, later
