@@ -8,37 +8,4 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=[
-        "analysis",
-        "cli",
-        "demo",
-        "errors",
-        "fleet",
-        "frames",
-        "lessons",
-        "plots",
-        "report",
-        "widgets",
-    ],
-    submod_attrs={
-        "core.cache": ["Cache"],
-        "core.digest": ["Digest"],
-        "core.history": ["History"],
-        "core.pull": ["PullPlan", "PullResult", "plan_pull", "pull"],
-        "core.reference": ["Reference"],
-        "project.sources": ["SourcesPlan", "SourcesResult", "plan_sources", "pull_sources"],
-        "core.transfer": ["export", "import_"],
-        "upkeep": [
-            "RemovalPlan",
-            "RemovalResult",
-            "RepairResult",
-            "plan_clear",
-            "plan_prune",
-            "plan_remove",
-            "repair",
-        ],
-        "frames.verification": ["verify"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)  # names stand in __init__.pyi

@@ -4,28 +4,78 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
+import io
 import logging
 import os
 import sys
+import textwrap
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
-from spincache_nb.cli.faults import line_of, status_of
-from spincache_nb.cli.output import PROGRAM, Output
-from spincache_nb.cli.parser import build_parser
-from spincache_nb.errors import printable
+from spincache_nb.cli import change, fetch, look, many, serve  # noqa: F401 - they declare the commands
+from spincache_nb.cli.options import COMMANDS, FAILED, INTERRUPTED, USAGE, Command, UsageError
+from spincache_nb.cli.output import PROGRAM, Output, in_a_shell, say
+from spincache_nb.errors import (
+    InvalidDigestError,
+    InvalidReferenceError,
+    PullCancelled,
+    SpinCacheError,
+    printable,
+)
 
 DEBUG_VARIABLE = "SPINCACHE_DEBUG"
 """Environment variable that does what ``--debug`` does, unless it is empty or 0."""
+_ORDER = (
+    *(
+        "demo",
+        "path",
+        "doctor",
+        "apps",
+        "layers",
+        "blobs",
+        "problems",
+        "history",
+        "sharing",
+        "savings",
+        "report",
+    ),
+    *("plan", "pull", "pull-sources"),
+    *("verify", "repair", "remove", "prune", "clear", "export", "import"),
+    *("snapshot", "crawl"),
+    *("lab", "dashboard"),
+)
+"""Commands as the help lists them."""
+_DESCRIPTION = """\
+See, fill and look after the Spin registry cache.
+
+`spincache-nb demo` shows all of it on apps that come along, offline and away from
+your own cache."""
+_EPILOG = """\
+exit status:
+  0 done, 1 a finding (such as damage), 2 wrong usage, 3 it could not be done,
+  130 interrupted
+
+environment:
+  SPINCACHE_DEBUG=1        the same as --debug
+  SPINCACHE_HISTORY=off    record no pulls
+  SPINCACHE_STATE_DIR=DIR  keep the record of pulls there
+  COLUMNS=N                width of tables; default: the terminal's
+  NO_COLOR=1               no colour, wherever it comes from"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command."""
-    _make_streams_lenient()
+    _make_streams_usable()
     args = None
     try:
-        args = build_parser().parse_args(argv)
+        parser = build_parser()
+        args = parser.parse_args(argv)
+        if args.command is None:
+            parser.print_help()
+            return 0
         output = Output(as_json=getattr(args, "as_json", False))
         with _plain_warnings(), _logging(debug=_debug(args)):
             status: int = args.command.run(args, output)
@@ -37,17 +87,135 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(exc, args)
 
 
+# ---------------------------------------------------------------- the parser
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Breaks paragraphs into lines, but keeps lines that are indented, such as examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = (self._fill(paragraph, width, indent) for paragraph in text.split("\n\n"))
+        return "\n\n".join(paragraphs)
+
+    @staticmethod
+    def _fill(paragraph: str, width: int, indent: str) -> str:
+        if "\n " in paragraph:
+            return "\n".join(indent + line for line in paragraph.splitlines())
+        return textwrap.fill(
+            paragraph, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and what was perhaps meant."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{printable(f'{self.prog}: {message}; see `{self.prog} --help`')}\n")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in COMMANDS:
+            near = difflib.get_close_matches(str(value), COMMANDS, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise argparse.ArgumentError(None, f"there is no command {value!r}{meant}")
+        super()._check_value(action, value)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the whole command line."""
+    parser = _Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [-h] [--version] [--debug] COMMAND ...",
+        description=_DESCRIPTION,
+        epilog=f"{_listed()}\n\n{_EPILOG}",
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version)
+    _add_debug(parser, default=False)
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="COMMAND", prog=PROGRAM, help=argparse.SUPPRESS)
+    for name in _ORDER:
+        _add_command(commands, COMMANDS[name])
+    return parser
+
+
+def _listed() -> str:
+    """All commands with what they do, grouped."""
+    groups: dict[str, list[str]] = {}
+    for one in (COMMANDS[name] for name in _ORDER):
+        groups.setdefault(one.group, []).append(f"  {one.name:<13} {one.summary}")
+    return "\n\n".join("\n".join([f"{group}:", *lines]) for group, lines in groups.items())
+
+
+def _add_command(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    examples = "\n".join(f"  {PROGRAM} {line}" for line in command.examples)
+    own = commands.add_parser(
+        command.name,
+        description=command.description,
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    own.set_defaults(command=command)
+    for add in command.options:
+        add(own)
+    _add_debug(own, default=argparse.SUPPRESS)
+
+
+def _add_debug(parser: argparse.ArgumentParser, *, default: bool | str) -> None:
+    parser.add_argument(
+        "--debug", action="store_true", default=default, help="show where an error came from, and log more"
+    )
+
+
+class _Version(argparse.Action):
+    """Prints versions; loads what it needs only then."""
+
+    def __init__(self, option_strings: list[str], dest: str = argparse.SUPPRESS, **_options: object) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and end")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object, **_options: object) -> None:
+        from spincache_nb import __version__
+
+        print(f"{PROGRAM} {__version__}")
+        parser.exit()
+
+
+# ---------------------------------------------------------------- faults, warnings, the log
+
+
 def _report(fault: BaseException, args: argparse.Namespace | None) -> int:
     if _debug(args):
         traceback.print_exception(fault)
     name = f"{PROGRAM} {args.command.name}" if args is not None else PROGRAM
-    _say(f"{name}: {line_of(fault)}")
+    say(f"{name}: {line_of(fault)}")
     return status_of(fault)
 
 
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+def status_of(fault: BaseException) -> int:
+    """Say with which status a command ends."""
+    if isinstance(fault, KeyboardInterrupt | PullCancelled):
+        return INTERRUPTED
+    if isinstance(fault, UsageError | InvalidReferenceError | InvalidDigestError):
+        return USAGE
+    return FAILED
+
+
+def line_of(fault: BaseException) -> str:
+    """Say what happened in one line."""
+    if isinstance(fault, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(fault, SpinCacheError | UsageError):
+        return _escaped(in_a_shell(str(fault)))
+    if isinstance(fault, OSError) and fault.strerror:
+        return printable(f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror)
+    named = f"{type(fault).__name__}: {fault}"
+    return f"unexpected {printable(named)}; `--debug` shows where, please report it"
+
+
+def _escaped(text: str) -> str:
+    """Escape what is not printable, without cutting: the remedy stands at the end."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _debug(args: argparse.Namespace | None) -> bool:
@@ -55,8 +223,11 @@ def _debug(args: argparse.Namespace | None) -> bool:
     return asked or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
 
 
-def _make_streams_lenient() -> None:
-    """Write what a stream's encoding lacks as escapes, rather than fail on it."""
+def _make_streams_usable() -> None:
+    """Take a closed stream for the null device; write what an encoding lacks as escapes, rather than fail."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, io.open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, UP020
     for stream in (sys.stdout, sys.stderr):
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors="backslashreplace")
@@ -68,7 +239,7 @@ def _plain_warnings() -> Iterator[None]:
     previous = warnings.showwarning
 
     def show(message: Warning | str, *_details: object, **_more: object) -> None:
-        _say(f"{PROGRAM}: warning: {printable(str(message))}")
+        say(f"{PROGRAM}: warning: {printable(str(message))}")
 
     warnings.showwarning = show
     try:

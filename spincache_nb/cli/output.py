@@ -8,18 +8,30 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from spincache_nb.cli import cells
-from spincache_nb.cli.records import records, to_json
-from spincache_nb.cli.tables import Column, render
+from spincache_nb import show
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PROGRAM = "spincache-nb"
 _NARROWEST = 40
+_IN_A_SHELL = (
+    ("insecure=True", "--insecure"),
+    ("insecure=False", "--https"),
+    ("ca=<PEM file>", "--ca FILE"),
+    ("ca= ", "--ca "),
+    ("pass auth=(user, password)", "give --username and --password-stdin"),
+    ("rewritten=True", "--rewritten"),
+    ("Cache(dir)", "--cache-dir DIR"),
+    ("frames.apps(cache)", "`spincache-nb apps`"),
+    ("frames.problems(cache, projects=[...])", "`spincache-nb problems`"),
+    ("fleet.snapshot()", "`spincache-nb snapshot`"),
+    ("fleet.crawl()", "`spincache-nb crawl`"),
+)
+"""What remedies name as it is written in Python, and what it is called here."""
 
 
 class Output:
@@ -32,11 +44,11 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """Write one line of text that is our own or escaped already."""
-        self._write(f"{text}\n")
+        self._guarded(sys.stdout.write, f"{text}\n")
 
     def paragraph(self, text: str, *, indent: str = "", hang: str | None = None, wrap: bool = True) -> None:
         """Write text, escaped, broken into lines if a terminal reads along."""
-        shown = cells.text(text)
+        shown = show.plain(text)
         if self.width is None or not wrap:
             self.line(indent + shown)
             return
@@ -47,27 +59,24 @@ class Output:
         for line in wrapped or [indent.rstrip()]:
             self.line(line)
 
-    def table(
-        self, records: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, indent: str = ""
-    ) -> None:
-        """Write records as a table."""
+    def table(self, rows: Any, columns: Sequence[show.Column], *, indent: str = "") -> None:
+        """Write a frame or records as a table."""
         width = None if self.width is None else self.width - len(indent)
-        for line in render(records, columns, width=width, mark=_mark(sys.stdout)):
+        for line in show.Table(rows, columns).text(columns=width, mark=_mark(sys.stdout)):
             self.line(indent + line)
 
-    def frame(self, frame: pd.DataFrame, columns: Sequence[Column], *, empty: str) -> None:
+    def frame(self, frame: pd.DataFrame, columns: Sequence[show.Column], *, empty: str) -> None:
         """Write a frame: as records in JSON with all its columns, else as a table."""
-        found = records(frame)
         if self.as_json:
-            self.document(found)
-        elif found:
-            self.table(found, columns)
+            self.document(show.records(frame))
+        elif len(frame):
+            self.table(frame, columns)
         else:
             self.note(empty)
 
     def document(self, document: Any) -> None:
         """Write one JSON document."""
-        self.line(to_json(document))
+        self.line(show.to_json(document))
 
     def path(self, path: os.PathLike[str]) -> None:
         """Write a path exactly as the system has it, whatever its characters."""
@@ -75,15 +84,11 @@ class Output:
 
     def note(self, text: str) -> None:
         """Say something about the result, on standard error."""
-        with contextlib.suppress(OSError):
-            print(cells.text(text), file=sys.stderr, flush=True)
+        say(show.plain(text))
 
     def flush(self) -> None:
         """Hand everything to the reader."""
         self._guarded(sys.stdout.flush)
-
-    def _write(self, text: str) -> None:
-        self._guarded(sys.stdout.write, text)
 
     def _guarded(self, write: Any, *arguments: str) -> None:
         if self._closed:
@@ -97,10 +102,23 @@ class Output:
                 raise
 
 
+def say(line: str) -> None:
+    """Write one line to standard error, if there is one."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def in_a_shell(text: str) -> str:
+    """Name options where a remedy names Python."""
+    for in_python, here in _IN_A_SHELL:
+        text = text.replace(in_python, here)
+    return text
+
+
 def _write_path(path: str) -> None:
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:  # a notebook's standard output takes text only
-        sys.stdout.write(f"{cells.text(path)}\n")
+        sys.stdout.write(f"{show.plain(path)}\n")
         return
     sys.stdout.flush()
     buffer.write(os.fsencode(path) + os.linesep.encode())

@@ -6,18 +6,37 @@ from dataclasses import dataclass
 
 MIB = 1 << 20
 
+JOBS = 16
+"""Downloads at a time, as in Spin since v1.2 (``MAX_PARALLEL_PULL``, ``MAX_FILE_LOADING_CONCURRENCY``)."""
+
+LOCKED_APP_BYTES = 64 * MIB
+"""A locked app names each mounted file, in some 150 bytes; pull, import and repair take the same."""
+
+HISTORY_BYTES = 4 * MIB
+"""Limit of the whole history of pulls; room for some 10,000."""
+HISTORY_READ_BYTES = 64 * MIB
+"""A file of records that is larger than this is not ours and is not read."""
+HISTORY_LINE_BYTES = 64 << 10
+"""Where a line of the history is cut when read; none that is written comes near."""
+HISTORY_LOCK_SECONDS = 2.0
+
+LAYOUT_DOCUMENT_BYTES = 64 * MIB
+"""Limit of a JSON document in an OCI image layout."""
+LAYOUT_ENTRIES = 1_000_000
+"""Limit of the entries of an OCI image layout in a tar file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much an answer may hold before it is refused."""
 
-    manifest_bytes: int = 4 * MIB
-    document_bytes: int = 4 * MIB
+    manifest_bytes: int = 8 * MIB
+    document_bytes: int = 8 * MIB
     token_bytes: int = MIB
     error_bytes: int = 64 << 10
     tag_page_bytes: int = 4 * MIB
     tag_pages: int = 1000
-    redirects: int = 8
+    redirects: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +64,12 @@ class RetryPolicy:
     longest_wait: float = 10.0
     longest_retry_after: float = 60.0
     breaks: int = 100
+
+
+# Credentials -------------------------------------------------------------------------------------
+
+HELPER_SECONDS = 15.0
+"""How long a credential helper may take, unless told otherwise."""
+
+MAX_STORE_BYTES = 4 * MIB
+"""A credential store larger than this is not read."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.demo.shipped import data_fixtures
 
 GENERATIONS = ("v0.8", "v1.5", "v2.0", "v2.4", "v3.x", "v3.x-windows", "main")

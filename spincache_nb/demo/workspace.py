@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.demo.server import registry
 
 if TYPE_CHECKING:
-    from spincache_nb.core.pull import PullResult
+    from spincache_nb.core.plans import PullResult
 
 
 class Workspace:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast, overload
 
-from spincache_nb.core.cache import open_regular
+from spincache_nb.core.files import open_regular
 from spincache_nb.errors import LimitError, SpinCacheError, printable
 from spincache_nb.wasm import Limits, Producers, Tool, producers_of, walk
 
@@ -29,19 +29,6 @@ class Made(NamedTuple):
 
     languages: str | None = None
     toolchains: str | None = None
-
-
-class Toolchains:
-    """Reads how stored binaries were made, each file once."""
-
-    def __init__(self) -> None:
-        self._known: dict[Path, Made] = {}
-
-    def of(self, path: Path) -> Made:
-        """Say how a binary was made."""
-        if path not in self._known:
-            self._known[path] = _read(path)
-        return self._known[path]
 
 
 class Pages:
@@ -85,7 +72,8 @@ class Pages:
         return self._stream.read(size)
 
 
-def _read(path: Path) -> Made:
+def how_made(path: Path) -> Made:
+    """Say how a stored binary was made."""
     try:
         with open_regular(path) as stream:
             return _made(_producers(Pages(stream)))

@@ -8,11 +8,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from spincache_nb.core.archive import list_members
-from spincache_nb.core.cache import Cache, CachedTag
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Descriptor, Manifest, parse_manifest
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
-from spincache_nb.core.manifest import Descriptor, Manifest, parse_manifest
 from spincache_nb.core.reference import Reference
+from spincache_nb.core.scan import CachedTag
 from spincache_nb.errors import ManifestError, SpinCacheError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Chain:
 
     def draw(self, *, ax: Axes | None = None) -> Axes:
         """Draw the tree, top down."""
-        from spincache_nb.plots.trees import tree
+        from spincache_nb.plots.inside import tree
 
         nodes = [
             (depth, link.what, _short(link.digest), _names(link), link.size)

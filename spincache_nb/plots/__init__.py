@@ -8,14 +8,11 @@ draws on the axes it is given, or on a new figure. Colours of text and lines are
 from __future__ import annotations
 
 from spincache_nb.plots.bars import breakdown, version_savings
-from spincache_nb.plots.fleet import host_overlap, prewarm, shared_cache, version_tail
-from spincache_nb.plots.growth import timeline
-from spincache_nb.plots.heatmaps import shared_bytes, upgrade_matrix
-from spincache_nb.plots.inside import chunk_sweep, grains
-from spincache_nb.plots.maps import section_map, section_maps
-from spincache_nb.plots.theme import figure_size
-from spincache_nb.plots.trees import tree
-from spincache_nb.plots.upset import sharing
+from spincache_nb.plots.curves import prewarm, shared_cache, timeline, version_tail
+from spincache_nb.plots.inside import chunk_sweep, grains, section_map, section_maps
+from spincache_nb.plots.sets import sharing
+from spincache_nb.plots.squares import host_overlap, shared_bytes, upgrade_matrix
+from spincache_nb.plots.style import figure_size
 
 __all__ = [
     "breakdown",
@@ -30,7 +27,6 @@ __all__ = [
     "shared_cache",
     "sharing",
     "timeline",
-    "tree",
     "upgrade_matrix",
     "version_savings",
     "version_tail",

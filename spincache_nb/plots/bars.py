@@ -11,23 +11,23 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from spincache_nb import analysis
-from spincache_nb.analysis.disk import KINDS
-from spincache_nb.analysis.inputs import Source
+from spincache_nb.analysis.disk_use import KINDS, LABELS
+from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.replay import Rules
-from spincache_nb.analysis.schemas import BREAKDOWN_SCHEMA, VERSION_SAVINGS_SCHEMA
-from spincache_nb.plots import theme
-from spincache_nb.plots.inputs import FrameOrSource, frame_of
-from spincache_nb.plots.text import harmless, version_names
-from spincache_nb.show import rows, share_text, size_text, unit_for
+from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
+from spincache_nb.fleet import Fleet
+from spincache_nb.plots import style
+from spincache_nb.plots.style import FrameOrSource, harmless
+from spincache_nb.show import share_text, size_text, unit_for
 
 _HUES = {
-    "exclusive": theme.BLUE,
-    "shared": theme.GREEN,
-    "archive": theme.ORANGE,
-    "projects": theme.SKY,
-    "unreferenced": theme.VERMILION,
-    "temporary": theme.PURPLE,
-    "misnamed": theme.YELLOW,
+    "exclusive": style.BLUE,
+    "shared": style.GREEN,
+    "archive": style.ORANGE,
+    "projects": style.SKY,
+    "unreferenced": style.VERMILION,
+    "temporary": style.PURPLE,
+    "misnamed": style.YELLOW,
 }
 _IN_WORDS = {"exclusive": "needed by one app only", "shared": "shared by the apps named"}
 _MORE = {"exclusive": "+{} more, each needed by one app", "shared": "+{} more sets of apps"}
@@ -45,67 +45,77 @@ class _Bar(NamedTuple):
     rest: bool = False
 
 
-def breakdown(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
-    """Draw where the bytes on disk go, one bar per row of `analysis.breakdown`.
+def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
+    """Draw where the bytes on disk go.
 
     Parameters
     ----------
     given
-        The frame, or a cache, or loaded frames.
+        What `analysis.breakdown` or `Fleet.breakdown` returns, or a cache, or loaded frames, or a fleet.
     ax
         Where to draw; None for a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The bars, in the order of the kinds, the largest of each kind first, sum to the total in the
-        title. Beyond 24 rows, the smallest of a kind are one bar that says how many they are.
+        A bar per row, in the order of the kinds, the largest of each kind first; they sum to the total.
+        Beyond 24 rows, the smallest of a kind are one bar that says how many they are. A fleet has a
+        bar per kind, all hosts together.
 
     Raises
     ------
     ValueError
         If a frame is given that is no breakdown.
     """
-    table = frame_of(given, BREAKDOWN_SCHEMA, "breakdown", analysis.breakdown)
-    ax = theme.axes_or_new(ax, theme.figure_size("breakdown", len(table)))
+    schema = dict.fromkeys(("kind", "stored_bytes"), "")
+    table = style.frame_of(
+        given,
+        schema,
+        "analysis.breakdown",
+        lambda source: source.breakdown() if isinstance(source, Fleet) else analysis.breakdown(source),
+    )
+    ax = style.axes_or_new(ax, style.figure_size("breakdown", len(table)))
     if not len(table):
-        return theme.say_empty(ax, "Nothing is stored in this cache.")
-    lines = _elided(table)
+        return style.say_empty(ax, "Nothing is stored in this cache.")
+    lines = _elided(_bars(table))
     total = sum(line.size for line in lines)
     unit, divisor = unit_for(max(line.size for line in lines))
     sizes = [line.size / divisor for line in lines]
-    colours = [_HUES.get(line.kind, theme.grey(ax, _GREY)) for line in lines]
-    places = range(len(lines))
-    bars = ax.barh(places, sizes, color=colours, edgecolor=theme.grey(ax, 0.6), linewidth=0.5)
+    colours = [_HUES.get(line.kind, style.grey(ax, _GREY)) for line in lines]
+    bars = ax.barh(range(len(lines)), sizes, color=colours, edgecolor=style.grey(ax, 0.6), linewidth=0.5)
     for bar, line in zip(bars, lines, strict=True):
         bar.set_hatch("///" if line.rest else None)
-    ax.set_yticks(places, [line.label for line in lines])
+    ax.set_yticks(range(len(lines)), [line.label for line in lines])
     ax.set_ylim(len(lines) - 0.4, -0.6)
     parts = [f"{size_text(line.size)}  {share_text(line.size / total if total else 0)}" for line in lines]
-    ax.bar_label(bars, parts, padding=4, fontsize="small", color=theme.ink())
+    ax.bar_label(bars, parts, padding=4, fontsize="small", color=style.ink())
     ax.set_xlim(0, max(max(sizes), 1 / divisor) * 1.28)
     ax.set_xlabel(f"{unit} on disk")
-    ax.set_title(f"{size_text(total)} on disk", loc="left", pad=26)
-    _kinds_legend(ax, {line.kind for line in lines})
-    theme.quiet_frame(ax)
+    kinds = {line.kind for line in lines}
+    handles = [Patch(color=_HUES[kind], label=text) for kind, text in _IN_WORDS.items() if kind in kinds]
+    style.title_and_legend(ax, f"{size_text(total)} on disk", handles)
     return ax
 
 
-def _elided(table: pd.DataFrame) -> list[_Bar]:
-    """Give the bars; the smallest rows of a kind become one."""
-    lines = sorted(
-        (
-            _Bar(kind, harmless(label or "", longest=46), size or 0)
-            for kind, label, size in rows(table, "kind", "label", "stored_bytes")
-        ),
-        key=lambda line: (KINDS.index(line.kind), -line.size, line.label),
-    )
-    many = [line for line in lines if line.kind in _MORE]
-    room = max(2, theme.MOST_SHOWN["breakdown"] - (len(lines) - len(many)) - len(_MORE))
+def _bars(table: pd.DataFrame) -> list[_Bar]:
+    """Give one bar per row; of a fleet, whose rows have no labels, one per kind."""
+    if "label" not in table.columns:
+        table = table.groupby("kind", observed=True)["stored_bytes"].sum().reset_index()
+        table["label"] = [LABELS.get(kind, kind) for kind in table["kind"]]
+    found = [
+        _Bar(kind, harmless(label or "", longest=46), size or 0)
+        for kind, label, size in rows(table, "kind", "label", "stored_bytes")
+    ]
+    return sorted(found, key=lambda bar: (KINDS.index(bar.kind), -bar.size, bar.label))
+
+
+def _elided(lines: list[_Bar]) -> list[_Bar]:
+    """Let the smallest rows of a kind become one."""
+    many = [number for number, line in enumerate(lines) if line.kind in _MORE]
+    room = max(2, style.MOST_SHOWN["breakdown"] - (len(lines) - len(many)) - len(_MORE))
     if len(many) <= room + len(_MORE):
         return lines
-    ranked = sorted(range(len(lines)), key=lambda number: (-lines[number].size, lines[number].label))
-    kept = set([number for number in ranked if lines[number].kind in _MORE][:room])
+    kept = set(sorted(many, key=lambda number: (-lines[number].size, lines[number].label))[:room])
     bars = []
     for kind in KINDS:
         here = [number for number, line in enumerate(lines) if line.kind == kind]
@@ -115,13 +125,6 @@ def _elided(table: pd.DataFrame) -> list[_Bar]:
         if rest:
             bars.append(_Bar(kind, _MORE[kind].format(len(rest)), sum(rest), True))
     return bars
-
-
-def _kinds_legend(ax: Axes, kinds: set[str]) -> None:
-    """Explain the colours of the rows whose labels are names only."""
-    handles = [Patch(color=_HUES[kind], label=text) for kind, text in _IN_WORDS.items() if kind in kinds]
-    if handles:
-        theme.legend_above(ax, handles)
 
 
 def version_savings(
@@ -137,7 +140,7 @@ def version_savings(
     Parameters
     ----------
     given
-        The frame of `analysis.version_savings` (or of its remote twin), or a cache, or loaded frames.
+        What `analysis.version_savings` or `analysis.remote_savings` returns, or a cache, or loaded frames.
     repository, rules, order
         As for `analysis.version_savings`; not used if a frame is given.
     ax
@@ -157,40 +160,36 @@ def version_savings(
         If the cache holds no such repository.
     """
 
-    def analyse(source: Source) -> pd.DataFrame:
+    def analyse(source: analysis.Source) -> pd.DataFrame:
         if repository is None:
             raise ValueError("name the repository whose versions to draw")
         return analysis.version_savings(source, repository, rules=rules, order=order)
 
-    table = frame_of(given, VERSION_SAVINGS_SCHEMA, "version_savings", analyse)
-    ax = theme.axes_or_new(ax, theme.figure_size("version_savings", len(table)))
+    table = style.frame_of(given, VERSION_SAVINGS_SCHEMA, "analysis.version_savings", analyse)
+    ax = style.axes_or_new(ax, style.figure_size("version_savings", len(table)))
     if not len(table):
-        return theme.say_empty(ax, "No versions to compare.")
-    costs = _costs(table)
-    unit, divisor = unit_for(max(total for total, _ in costs))
+        return style.say_empty(ax, "No versions to compare.")
+    total, fetched = (style.numbers(table, name) for name in ("total_bytes", "fetch_bytes"))
+    unknown = (table["total_bytes"].isna() | table["fetch_bytes"].isna()).to_numpy()
+    total[unknown] = fetched[unknown] = 0
+    unit, divisor = unit_for(float(total.max()))
     places = list(range(len(table)))
-    reused = [(total - fetched) / divisor for total, fetched in costs]
-    fetched = [fetched / divisor for _, fetched in costs]
     width = 0.8 if len(table) < 80 else 1.0
-    ax.bar(places, reused, width, color=theme.REUSED, label="reused")
-    ax.bar(places, fetched, width, bottom=reused, color=theme.FETCHED, label="fetched")
+    reused = (total - fetched) / divisor
+    ax.bar(places, reused, width, color=style.REUSED, label="reused")
+    ax.bar(places, fetched / divisor, width, bottom=reused, color=style.FETCHED, label="fetched")
     ax.set_ylabel(f"{unit} per version")
     _version_ticks(ax, table)
     line = _saving_line(ax, table, places)
-    theme.legend_above(ax, [handle for axes in (ax, line) for handle in axes.get_legend_handles_labels()[0]])
-    ax.set_title(_savings_title(table), loc="left", pad=26)
+    handles = [handle for axes in (ax, line) for handle in axes.get_legend_handles_labels()[0]]
+    style.title_and_legend(ax, _savings_title(table, int(total.sum()), int(fetched.sum())), handles)
+    line.spines["top"].set_visible(False)
     return ax
-
-
-def _costs(table: pd.DataFrame) -> list[tuple[int, int]]:
-    """Give total and fetched bytes; a version too large for a column, where they are missing, has none."""
-    known = (pair if None not in pair else (0, 0) for pair in rows(table, "total_bytes", "fetch_bytes"))
-    return [(total, fetched) for total, fetched in known]
 
 
 def _version_ticks(ax: Axes, table: pd.DataFrame) -> None:
     references = [reference or "" for (reference,) in rows(table, "reference")]
-    labels = version_names(references)
+    labels = style.version_names(references)
     names = [labels[reference] for reference in references]
     step = -(-len(names) // _MOST_TICKS)
     shown = list(range(0, len(names), step))
@@ -219,22 +218,19 @@ def _saving_line(ax: Axes, table: pd.DataFrame, places: Sequence[int]) -> Axes:
     twin.plot(
         places,
         shares,
-        color=theme.ink(),
+        color=style.ink(),
         linewidth=1.6,
         marker="o" if len(places) <= 60 else None,
         markersize=4,
-        markerfacecolor=theme.paper(ax),
+        markerfacecolor=style.paper(ax),
         label="saved so far, per cent (right)",
     )
     twin.set_ylim(0, 105)
     twin.set_ylabel("per cent saved so far")
-    for axes in (ax, twin):
-        axes.spines["top"].set_visible(False)
     return twin
 
 
-def _savings_title(table: pd.DataFrame) -> str:
-    total, fetched = (sum(sizes) for sizes in zip(*_costs(table), strict=True))
+def _savings_title(table: pd.DataFrame, total: int, fetched: int) -> str:
     share = share_text((total - fetched) / total if total else 0)
     count = f"{len(table)} version" + ("s" if len(table) != 1 else "")
     repositories = {re.sub("[:@][^/]*$", "", reference or "") for (reference,) in rows(table, "reference")}

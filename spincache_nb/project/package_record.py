@@ -18,15 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.history import HISTORY_VARIABLE, HistoryWarning
-from spincache_nb.core.history.lines import LineFile
+from spincache_nb.core.journal import HistoryWarning, LineFile, switched_on
 from spincache_nb.core.paths import state_dir
 from spincache_nb.errors import InvalidDigestError
 
 MAX_RECORD_BYTES = 1 << 20
 """Limit of the whole record in bytes; room for some 3,000 lines."""
-
-_OFF = frozenset({"off", "0", "no", "false"})
 
 PackageKey = tuple[str, str, str | None]
 """Package, requirement, and the registry that the spin.toml names, or None."""
@@ -59,9 +56,7 @@ class PackageLog:
         *,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        variables = os.environ if environ is None else environ
-        if enabled is None:
-            enabled = variables.get(HISTORY_VARIABLE, "").strip().lower() not in _OFF
+        enabled = switched_on(environ) if enabled is None else enabled
         if path is None and enabled:
             folder = state_dir(environ=environ)
             path = folder / "packages.jsonl" if folder is not None else None
@@ -84,11 +79,7 @@ class PackageLog:
         """Digests of packages as they were last looked up."""
         if not self.enabled or self.path is None:
             return {}
-        try:
-            lines = LineFile(self.path, max_bytes=MAX_RECORD_BYTES).read()
-        except OSError as exc:
-            _warn(f"the record of packages is not read: {self.path}: {exc.strerror or exc}")
-            return {}
+        lines = LineFile(self.path, max_bytes=MAX_RECORD_BYTES).read("the record of packages")
         records = (_parse_line(line) for line in lines)
         return {record.key: record.digest for record in records if record is not None}
 

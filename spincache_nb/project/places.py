@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from spincache_nb.core.cache import read_bounded
-from spincache_nb.core.cache.layout import shown
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.files import read_bounded
+from spincache_nb.core.layout import shown
 from spincache_nb.errors import SpinCacheError, SpinManifestError
 from spincache_nb.project.package_record import PackageKey, PackageLog
-from spincache_nb.project.spin_manifest import (
+from spincache_nb.project.spin_toml import (
     EnvironmentLock,
     SpinManifest,
     WebSource,

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from spincache_nb.widgets.dashboard import dashboard
-from spincache_nb.widgets.fleet_panel import FleetPanel
-from spincache_nb.widgets.panel import Panel, panel
+from spincache_nb.widgets.panel import FleetPanel, Panel, dashboard, panel
 
 __all__ = ["FleetPanel", "Panel", "dashboard", "panel"]

@@ -1,26 +1,40 @@
-"""The panel: four tabs over one cache."""
+"""The panel: tabs over one cache, or the plots of a fleet."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 import ipywidgets as widgets
 
 from spincache_nb.core.cache import Cache
+from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet import Fleet
-from spincache_nb.frames import Frames
-from spincache_nb.show import count_text, escaped, size_text
-from spincache_nb.widgets import look
-from spincache_nb.widgets.apps_tab import AppsTab
-from spincache_nb.widgets.clear_tab import ClearTab
-from spincache_nb.widgets.desk import Desk
-from spincache_nb.widgets.fleet_panel import FleetPanel
-from spincache_nb.widgets.pull_tab import PullTab
-from spincache_nb.widgets.sharing_tab import SharingTab
+from spincache_nb.frames.bundle import Frames
+from spincache_nb.show import count_text, error_text, escaped, size_text
+from spincache_nb.widgets import parts
+from spincache_nb.widgets.apps import AppsTab
+from spincache_nb.widgets.pictures import (
+    Gallery,
+    Picture,
+    fleet_text,
+    pictures_of,
+    pictures_of_fleet,
+    summary_text,
+)
+from spincache_nb.widgets.pulling import PullTab
+from spincache_nb.widgets.removing import ClearTab
+from spincache_nb.widgets.session import Session
+from spincache_nb.widgets.worker import Reader
 
 TITLES = ("Pull", "Apps", "Sharing", "Clear")
+VARIABLE = "SPINCACHE_DASHBOARD"
+"""Environment variable in which the dashboard's notebook finds which cache and projects are meant."""
+
+_ONLY_READ = "Snapshots can only be looked at. To pull, remove or clear: panel(Cache()), on the host itself."
 
 
 class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
@@ -34,23 +48,34 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         Paths of projects that use it, too.
     options
         Keyword arguments of `pull` and `plan_pull`.
+
+    Attributes
+    ----------
+    pulling, apps, sharing, removing
+        The tabs, with their buttons and fields under names of their own.
+    tabs : ipywidgets.Tab
+        Shows one of them.
+    head, alert : ipywidgets.HTML
+        What stands above them: what is in the cache, and what went wrong.
+    session
+        What the tabs share.
     """
 
     def __init__(self, cache: Cache, projects: Sequence[str], options: Mapping[str, Any]) -> None:
-        self._desk = Desk(cache, projects, options)
-        self._head = widgets.HTML()
-        self._pull = PullTab(self._desk)
-        self._clear = ClearTab(self._desk)
-        self._apps = AppsTab(self._desk, self._remove)
-        self._sharing = SharingTab(self._desk)
-        tabs = (self._pull, self._apps, self._sharing, self._clear)
-        self._tabs = widgets.Tab([tab.box for tab in tabs], titles=TITLES, selected_index=0)
-        super().__init__([widgets.HTML(look.STYLE), self._head, self._desk.alerts.line, self._tabs])
-        self.add_class(look.PANEL_CLASS)
-        self._tabs.observe(self._turned, names="selected_index")
-        self._desk.on_frames.append(self._show_head)
+        self.session = session = Session(cache, projects, options)
+        self.head, self.alert = widgets.HTML(), session.alerts.line
+        self.pulling = PullTab(session)
+        self.removing = ClearTab(session)
+        self.apps = AppsTab(session, self._remove)
+        self.sharing = SharingTab(session)
+        boxes = [tab.box for tab in (self.pulling, self.apps, self.sharing, self.removing)]
+        self.tabs = widgets.Tab(boxes, titles=TITLES, selected_index=0)
+        super().__init__([parts.style(), self.head, self.alert, self.tabs])
+        self.add_class(parts.PANEL_CLASS)
+        self.tabs.observe(self._turned, names="selected_index")
+        session.on_frames.append(self._show_head)
         self._show_head()
-        self._desk.refresh()
+        session.refresh()
 
     def __repr__(self) -> str:
         return (
@@ -70,30 +95,110 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         bool
             Whether that came in time.
         """
-        return self._desk.wait(timeout)
+        return self.session.wait(timeout)
 
     def close(self) -> None:
         """Stop all work and take the panel away."""
-        self._desk.close()
+        self.session.close()
         super().close()
 
     def _remove(self) -> None:
-        self._tabs.selected_index = TITLES.index("Clear")
-        self._clear.plan_removal()
+        self.tabs.selected_index = TITLES.index("Clear")
+        self.removing.plan_removal()
 
     def _turned(self, change: Any) -> None:
-        self._desk.alerts.turn(change["new"])
+        self.session.alerts.turn(change["new"])
         is_sharing = change["new"] == TITLES.index("Sharing")
-        self._desk.guarded(lambda: self._sharing.look(is_looked_at=is_sharing))()
+        self.session.guarded(lambda: self.sharing.gallery.look(is_looked_at=is_sharing))()
 
     def _show_head(self) -> None:
-        frames = self._desk.frames
+        frames = self.session.frames
         said = "reading" if frames is None else head_text(frames)
-        path = escaped(str(self._desk.cache.path))
-        self._head.value = (
-            f'<div class="sc-head"><b>Spin cache</b><span role="status">{escaped(said)}</span>'
-            f"<code>{path}</code></div>"
-        )
+        self.head.value = _head("Spin cache", said, str(self.session.cache.path))
+
+
+class SharingTab:
+    """The plots of the cache, drawn anew when the cache was read anew."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.gallery = gallery = Gallery(self._read, is_looked_at=False)
+        self.refresh = parts.button("Refresh", session.guarded(session.refresh), hint="Read the cache again")
+        above = parts.row(gallery.choice, self.refresh, gallery.state)
+        self.box: Any = widgets.VBox([above, gallery.summary, gallery.picture])
+        session.on_frames.append(self._load)
+
+    def _load(self) -> None:
+        if self.session.frames is not None:
+            self.gallery.load(pictures_of(self.session.frames), summary_text(self.session.frames))
+
+    def _read(self, *task: Any) -> None:
+        self.session.alerts.forget(self.session.alerts.tab)
+        self.session.read(*task)
+
+
+class FleetPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """A panel over a fleet; made by `panel`. Snapshots cannot be pulled into, mended or cleared.
+
+    Parameters
+    ----------
+    fleet
+        Opened by `fleet.open`; it is not closed here.
+
+    Attributes
+    ----------
+    choice : ipywidgets.Dropdown
+        Which plot is shown.
+    picture : ipywidgets.HTML
+        The plot.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.head, self.alert = widgets.HTML(), parts.line()
+        self._reader = Reader(self._fail)
+        self.gallery = gallery = Gallery(self._read, is_looked_at=True)
+        self.choice, self.picture = gallery.choice, gallery.picture
+        above = parts.row(gallery.choice, gallery.state)
+        tab = widgets.VBox([above, gallery.summary, gallery.picture, parts.line(_ONLY_READ, style="dim")])
+        self.tabs = widgets.Tab([tab], titles=("Sharing",), selected_index=0)
+        super().__init__([parts.style(), self.head, self.alert, self.tabs])
+        self.add_class(parts.PANEL_CLASS)
+        self._show_head("reading")
+        self._reader.submit("pictures", lambda: (pictures_of_fleet(fleet), fleet_text(fleet)), self._take)
+
+    def __repr__(self) -> str:
+        return f"Panel over a {self.fleet!r}. No widgets here? Its methods and sc.plots do the same."
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is read or drawn any more; say whether that came in time (seconds)."""
+        return self._reader.wait(timeout)
+
+    def close(self) -> None:
+        """Stop all work and take the panel away; the fleet stays open."""
+        self._reader.close()
+        super().close()
+
+    def _take(self, found: tuple[list[Picture], str]) -> None:
+        skipped = len(self.fleet.skipped)
+        left_out = f", {count_text(skipped, 'snapshot')} left out (see fleet.skipped)" if skipped else ""
+        self._show_head(f"{count_text(len(self.fleet.hosts), 'host')}, {self.fleet.engine}{left_out}")
+        self.gallery.load(*found)
+
+    def _read(self, *task: Any) -> None:
+        parts.say(self.alert, "")
+        self._reader.submit(*task)
+
+    def _show_head(self, said: str) -> None:
+        self.head.value = _head("Fleet of Spin caches" if self.fleet.kind == "cache" else "Registries", said)
+
+    def _fail(self, fault: BaseException) -> None:
+        parts.say(self.alert, error_text(fault), style="alert", role="alert")
+
+
+def _head(what: str, said: str, path: str = "") -> str:
+    code = f"<code>{escaped(path)}</code>" if path else ""
+    return f'<div class="sc-head"><b>{what}</b><span role="status">{escaped(said)}</span>{code}</div>'
 
 
 def head_text(frames: Frames) -> str:
@@ -110,7 +215,7 @@ def panel(cache: Fleet) -> FleetPanel: ...
 
 @overload
 def panel(
-    cache: Cache,
+    cache: Cache | str | os.PathLike[str] | None = None,
     projects: Sequence[str | os.PathLike[str]] = (),
     *,
     insecure: bool | None = None,
@@ -121,7 +226,7 @@ def panel(
 
 
 def panel(
-    cache: Cache | Fleet,
+    cache: Cache | Fleet | str | os.PathLike[str] | None = None,
     projects: Sequence[str | os.PathLike[str]] = (),
     *,
     insecure: bool | None = None,
@@ -134,9 +239,9 @@ def panel(
     Parameters
     ----------
     cache
-        The cache; it is read in the background, and nothing is asked of a network before a button
-        is pressed. Or a fleet that `fleet.open` gave: then the panel shows its plots and nothing
-        else, since snapshots can only be looked at.
+        The cache, or its path; this user's own unless given. It is read in the background, and nothing
+        is asked of a network before a button is pressed. Or a fleet that `fleet.open` gave: then the
+        panel shows its plots and nothing else, since snapshots can only be looked at.
     projects
         ``spin.toml`` files or folders of projects that use the cache too: what they need is kept.
     insecure
@@ -155,6 +260,8 @@ def panel(
 
     Raises
     ------
+    TypeError
+        If what is given is neither a cache nor a path nor a fleet.
     ValueError
         If a fleet is given together with what only a cache can be told.
 
@@ -169,7 +276,7 @@ def panel(
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     made = panel(Cache(folder))
+    ...     made = panel(folder)
     ...     arrived = made.wait(60)
     ...     made.close()
     >>> arrived
@@ -182,4 +289,57 @@ def panel(
     options: dict[str, Any] = {"insecure": insecure, "ca": ca, "auth": auth}
     if jobs is not None:
         options["jobs"] = jobs
-    return Panel(cache, [os.fspath(project) for project in projects], options)
+    return Panel(cache_of(cache), [os.fspath(project) for project in projects], options)
+
+
+def cache_of(cache: object) -> Cache:
+    """Give the cache that is meant: itself, or the one at a path, or this user's own."""
+    if isinstance(cache, Cache):
+        return cache
+    if cache is None or isinstance(cache, str | os.PathLike):
+        return Cache(cache)
+    raise TypeError(f"expected a Cache, a path, a fleet or nothing, got {type(cache).__name__}")
+
+
+# The panel as a page of its own, served by Voila ------------------------------------------------
+
+
+def notebook() -> Path:
+    """Find the notebook that shows the dashboard; it may lie in a place that cannot be written."""
+    return Path(__file__).with_name("dashboard.ipynb")
+
+
+def environment_for(
+    cache_dir: str | os.PathLike[str] | None, projects: Sequence[str | os.PathLike[str]] = ()
+) -> dict[str, str]:
+    """Say which variables a server needs, so that the notebook shows the cache that is meant."""
+    meant = {
+        "cache_dir": None if cache_dir is None else os.path.abspath(cache_dir),  # noqa: PTH100 - may hold ..
+        "projects": [os.path.abspath(project) for project in projects],  # noqa: PTH100
+    }
+    return {VARIABLE: json.dumps(meant)}
+
+
+def dashboard(environment: Mapping[str, str] | None = None) -> Panel:
+    """Make the panel that the environment asks for.
+
+    Parameters
+    ----------
+    environment
+        As `environment_for` gives it; that of this process by default. Without the variable, the panel
+        is over this user's Spin cache.
+
+    Raises
+    ------
+    SpinCacheError
+        If the variable is not what `environment_for` writes.
+    """
+    text = (os.environ if environment is None else environment).get(VARIABLE, "{}")
+    try:
+        meant = json.loads(text)
+        cache_dir, projects = meant.get("cache_dir"), [str(one) for one in meant.get("projects", [])]
+    except (ValueError, AttributeError, TypeError) as exc:
+        raise SpinCacheError(
+            VARIABLE, "a JSON object with cache_dir and projects", "something else", "unset it"
+        ) from exc
+    return panel(cache_dir, projects)

@@ -11,7 +11,7 @@ import spincache_nb as sc
 from spincache_nb import analysis
 from spincache_nb.analysis.schemas import REBUILDS_SCHEMA
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.pull import pull
 from tests.support.artifact import sha256, wasm_module
 from tests.support.artifacts import Component, new_style

@@ -39,7 +39,7 @@ KIB, MIB = 1 << 10, 1 << 20
 _OURS = """
 import sys, time
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.pull import pull
 import spincache_nb.core.registry
 wall, cpu = time.perf_counter(), time.process_time()

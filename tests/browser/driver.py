@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CELL = """\
 import spincache_nb as sc
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 cache = sc.Cache({folder!r}, history=History({history!r}, enabled=True))
 panel = sc.widgets.panel(cache)
 panel"""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spincache_nb import Cache, demo, pull
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from tests.browser.driver import Driver, source
 from tests.support import jupyter
 from tests.support.artifacts import Component, new_style, wasm_module

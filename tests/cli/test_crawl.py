@@ -8,8 +8,7 @@ import pytest
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import demo, fleet
-from spincache_nb.cli import main
-from spincache_nb.cli.commands import crawl as command
+from spincache_nb.cli import main, many
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -38,7 +37,7 @@ def test_crawl_writes_once_and_says_where(tmp_path: Path, capsys: pytest.Capture
 def test_crawl_says_how_far_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_SECONDS_BETWEEN_NOTES", 0.0)
+    monkeypatch.setattr(many, "_SECONDS_BETWEEN_NOTES", 0.0)
     with demo.registry() as registry:
         _, _, told = run(capsys, "crawl", registry.host, tmp_path / "a", "--json")
         _, _, quiet = run(capsys, "crawl", registry.host, tmp_path / "b", "--json", "--quiet")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from spincache_nb.cli import entry, main, parser
-from spincache_nb.cli.command import Command
+from spincache_nb.cli import entry, main
+from spincache_nb.cli.options import Command
 from spincache_nb.cli.output import Output
 
 Run = Callable[[argparse.Namespace, Output], int]
@@ -19,8 +19,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
     """Put one command, ``try``, in place of all others."""
 
     def put(run: Run) -> None:
-        command = Command("try", "try", "Try.", lambda parser: None, run)
-        monkeypatch.setattr(parser, "COMMANDS", (command,))
+        command = Command("try", "see", "try", "Try.", (), (), run)
+        monkeypatch.setattr(entry, "COMMANDS", {"try": command})
+        monkeypatch.setattr(entry, "_ORDER", ("try",))
 
     return put
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.cli.command import UsageError
-from spincache_nb.cli.faults import line_of, status_of
+from spincache_nb.cli.entry import line_of, status_of
+from spincache_nb.cli.options import UsageError
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import (
     AccessDeniedError,

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.cli.command import UsageError
-from spincache_nb.cli.options import cache_of, registry_options
-from spincache_nb.cli.parser import build_parser
+from spincache_nb.cli import build_parser
+from spincache_nb.cli.options import UsageError, cache_of, registry_options, size_in_bytes
 
 
 def parse(*words: str) -> argparse.Namespace:
@@ -101,3 +100,28 @@ def test_jobs_must_be_a_sensible_number(jobs: str, capsys: pytest.CaptureFixture
         parse("--jobs", jobs)
     assert caught.value.code == 2
     assert "--jobs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        *(
+            ("0", 0),
+            ("10 B", 10),
+            ("1K", 1024),
+            ("1kB", 1000),
+            ("1 KiB", 1024),
+            ("2g", 2 << 30),
+            ("1TB", 10**12),
+        ),
+        *(("1.5GiB", 3 << 29), ("0.5MiB", 1 << 19), ("1PiB", 1 << 50), ("1.5G", 3 << 29), ("0.1 KiB", 102)),
+    ],
+)
+def test_size_in_bytes_takes_every_form_that_is_printed(text: str, count: int) -> None:
+    assert size_in_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "1 X", "K", "1e9", "\u0661", "1.K", ".5M", "1.5 B"])
+def test_size_in_bytes_refuses(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        size_in_bytes(text)

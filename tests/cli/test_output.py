@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.cli.output import Output
-from spincache_nb.cli.tables import Column
+from spincache_nb.show import Column
 
 
 class Closed(io.StringIO):
@@ -58,7 +58,7 @@ def test_table_uses_a_mark_that_the_stream_can_write(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("COLUMNS", "40")
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
-    Output().table([{"name": "x" * 60}], (Column("name", "NAME", shortest=5),))
+    Output().table([{"name": "x" * 60}], (Column("name", "NAME", shortest=5, cut="end"),))
     stream.flush()
     assert stream.buffer.getvalue().decode() == f"NAME\n{'x' * 39}~\n"
 

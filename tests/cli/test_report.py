@@ -119,9 +119,7 @@ def test_report_says_which_thresholds_are_missed(cache: Path, run: Run, tmp_path
     assert (tmp_path / "here" / "dedup.html").exists()
     status, _, err = run("--cache-dir", cache, "--fail-over-unreferenced", "4095")
     assert status == 1
-    assert err == (
-        "spincache-nb report: 4.00 KiB (4096 bytes) are unreferenced, over 4.00 KiB (4095 bytes)\n"
-    )
+    assert err == ("spincache-nb report: 4.0 KiB (4096 bytes) are unreferenced, over 4.0 KiB (4095 bytes)\n")
 
 
 def test_report_meets_a_threshold_that_is_just_reached(cache: Path, run: Run) -> None:

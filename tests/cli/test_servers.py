@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from spincache_nb import demo
-from spincache_nb.cli import main, servers
-from spincache_nb.widgets.dashboard import VARIABLE, notebook
+from spincache_nb.cli import main, serve
+from spincache_nb.widgets.panel import VARIABLE, notebook
 
 
 class Started(Exception):
@@ -30,7 +30,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Started]:
         found.append(Started(program, command, environment))
         raise SystemExit(0)
 
-    monkeypatch.setattr(servers.os, "execve", start)
+    monkeypatch.setattr(serve.os, "execve", start)
     return found
 
 
@@ -94,7 +94,7 @@ def test_a_missing_extra_is_one_clear_line(
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(servers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None)
     assert main([command]) == 3
     assert capsys.readouterr() == (
         "",
@@ -133,7 +133,7 @@ def test_where_a_process_cannot_be_replaced_its_end_is_waited_for() -> None:
                 raise KeyboardInterrupt
             return 5
 
-    assert servers._wait_for(Server()) == 5  # type: ignore[arg-type]
+    assert serve._wait_for(Server()) == 5  # type: ignore[arg-type]
 
 
 def test_a_failed_copy_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.cli import main
-from spincache_nb.cli.removals import size_in_bytes
 from tests.support.artifacts import new_style
 from tests.support.behaviours import error
 from tests.support.caches import INDEX, WEB, blob, environment_blob, pulled, temporary_name, web
@@ -285,17 +283,3 @@ def test_clear_ends_with_3_if_something_stays(
 
 
 # Sizes ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [("0", 0), ("10 B", 10), ("1K", 1024), ("1kB", 1000), ("1 KiB", 1024), ("2g", 2 << 30), ("1TB", 10**12)],
-)
-def test_size_in_bytes(text: str, count: int) -> None:
-    assert size_in_bytes(text) == count
-
-
-@pytest.mark.parametrize("text", ["", "-1", "1.5G", "1 X", "K", "1e9", "\u0661"])
-def test_size_in_bytes_refuses(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError):
-        size_in_bytes(text)

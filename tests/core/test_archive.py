@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spincache_nb.core.archive import ArchiveLimits, Unpacked, check_stored, list_members, unpack
+from spincache_nb.core.archive import ArchiveLimits, Unpacked, list_members, unpack
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import ArchiveError, LimitError, NotInCacheError, PullCancelled
@@ -172,12 +172,3 @@ def test_unpack_stops_when_told(tmp_path: Path) -> None:
 def test_unpack_without_the_archive(tmp_path: Path) -> None:
     with pytest.raises(NotInCacheError):
         unpack(Cache(tmp_path), Digest.of(b"x"))
-
-
-def test_check_stored_tells_a_damaged_archive(tmp_path: Path) -> None:
-    archive = tar_gz(("a", b"x"))
-    cache, digest = stored(tmp_path, archive)
-    assert check_stored(cache, digest)
-    (cache.path / "data" / str(digest)).write_bytes(archive[:-1] + b"?")
-    assert not check_stored(cache, digest)
-    assert not check_stored(cache, Digest.of(b"absent"))

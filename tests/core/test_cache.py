@@ -240,7 +240,12 @@ def test_write_tag_files_under(tmp_path: Path, reference: str, windows: bool, fo
 def test_write_tag_writes_the_manifest_last(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     original = os.replace
-    monkeypatch.setattr(os, "replace", lambda old, new: (order.append(Path(new).name), original(old, new))[1])
+
+    def replace(old: str, new: str, **folders: int) -> None:
+        order.append(Path(new).name)
+        original(old, new, **folders)
+
+    monkeypatch.setattr(os, "replace", replace)
     cache.write_tag(Reference.parse("a.b/c:d"), locked_app=b"{}", manifest=b"[]")
     assert order == ["config.json", "manifest.json"]
 
@@ -272,6 +277,55 @@ def test_remove_stale_takes_only_our_own_old_files(cache: Cache) -> None:
         os.utime(path, (time.time() - 7200,) * 2)
     assert cache.remove_stale(Reference.parse("a.b/c:d")) == 2
     assert sorted(path for path in (spins, old, young, in_tag) if path.exists()) == sorted([spins, young])
+
+
+def test_is_whole_tells_damaged_blobs(cache: Cache) -> None:
+    cache.put_blob("data", WASM_DIGEST, [WASM])
+    assert cache.is_whole(WASM_DIGEST)
+    assert cache.is_whole(WASM_DIGEST, "data")
+    assert not cache.is_whole(WASM_DIGEST, "wasm")
+    cache.blob_path("data", WASM_DIGEST).write_bytes(WASM[:-1] + b"?")
+    assert not cache.is_whole(WASM_DIGEST)
+    assert not cache.is_whole(Digest.of(b"absent"))
+
+
+def test_path_cannot_be_set(cache: Cache) -> None:
+    with pytest.raises(AttributeError):
+        cache.path = Path("elsewhere")  # type: ignore[misc]
+
+
+def test_durable_writes_reach_the_disk_before_and_after_the_rename(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file that is written is synced, a copy between areas too; and so are the folders that name it."""
+    steps: list[tuple[str, str]] = []
+    honest_sync, honest_replace = os.fsync, os.replace
+
+    def sync(handle: int) -> None:
+        steps.append(("sync", Path(f"/proc/self/fd/{handle}").readlink().name))
+        honest_sync(handle)
+
+    def replace(old: str, new: str, **folders: int) -> None:
+        steps.append((old, new))
+        honest_replace(old, new, **folders)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    cache.put_blob("data", WASM_DIGEST, [WASM], durable=True)
+    cache.put_unnamed([b"member"], durable=True)
+    cache.copy_blob(WASM_DIGEST, source="data", target="wasm", size=8, durable=True)
+    cache.write_tag(Reference.parse("a.b/c:d"), locked_app=b"{}", manifest=b"[]", durable=True)
+    tag = cache.cached_tag("a.b/c:d")
+    cache.write_locked_app(tag, b"{ }", durable=True)
+    renames = [place for place, step in enumerate(steps) if step[0] != "sync"]
+    assert len(renames) == 6
+    for place in renames:
+        old, _ = steps[place]
+        assert steps[place - 1] == ("sync", old)
+        assert steps[place + 1][0] == "sync"
+    synced = {name for step, name in steps if step == "sync"}
+    assert {"registry", "data", "wasm", "manifests", "a.b", "c", "d"} <= synced
+    assert tag.read_locked_app() == b"{ }"
 
 
 def test_free_bytes_of_a_cache_that_does_not_exist_yet(cache: Cache) -> None:

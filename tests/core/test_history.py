@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import sys
-import threading
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,9 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spincache_nb.core.history import History, HistoryScan, HistoryWarning, PullRecord
-from spincache_nb.core.history.lines import LineFile
-from spincache_nb.core.history.record import parse_line, to_line
+from spincache_nb.core.journal import (
+    History,
+    HistoryScan,
+    HistoryWarning,
+    LineFile,
+    PullRecord,
+)
 from tests.support.procs import call
 
 A = "sha256:" + "a" * 64
@@ -53,15 +56,10 @@ def numbers(history: History) -> list[int]:
     return [record.fetch_bytes for record in history.read()]
 
 
-def test_append_writes_one_line_of_json(tmp_path: Path) -> None:
-    path = tmp_path / "history.jsonl"
-    History(path).append(RECORD)
-    assert path.read_bytes() == LINE
-
-
-def test_read_gives_back_what_append_wrote(tmp_path: Path) -> None:
+def test_read_gives_back_the_lines_of_json_that_append_wrote(tmp_path: Path) -> None:
     history = History(tmp_path / "history.jsonl")
     history.append(RECORD)
+    assert (tmp_path / "history.jsonl").read_bytes() == LINE
     history.append(numbered(7))
     assert history.read() == (RECORD, numbered(7))
     assert history.scan() == HistoryScan((RECORD, numbered(7)), 0)
@@ -73,16 +71,13 @@ def test_read_before_the_first_pull_is_empty_and_creates_nothing(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_history_is_in_the_state_directory_by_default(isolated_home: Path) -> None:
+def test_history_is_in_the_state_directory(
+    isolated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     History().append(RECORD)
     state = isolated_home / ".local" / "state" / "spincache-nb"
     assert (state / "history.jsonl").read_bytes() == LINE
     assert not (isolated_home / ".cache").exists()
-
-
-def test_history_follows_the_variable_for_the_state_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setenv("SPINCACHE_STATE_DIR", str(tmp_path / "own"))
     History().append(RECORD)
     assert (tmp_path / "own" / "history.jsonl").read_bytes() == LINE
@@ -103,36 +98,21 @@ def test_append_makes_files_for_this_user_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["off", "OFF", " off ", "0", "no", "false"])
 def test_history_is_switched_off_by_the_variable(
-    value: str, isolated_home: Path, monkeypatch: pytest.MonkeyPatch
+    value: str, isolated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPINCACHE_HISTORY", value)
-    history = History()
-    assert not history.enabled
-    history.append(RECORD)
-    assert history.read() == ()
+    History().append(RECORD)
+    assert History().read() == ()
     assert list(isolated_home.iterdir()) == []
+    told = History(tmp_path / "h", enabled=True)  # the argument goes before the variable
+    told.append(RECORD)
+    assert told.read() == (RECORD,)
+    assert History(tmp_path / "h", enabled=False).read() == ()
 
 
 @pytest.mark.parametrize("value", ["", "on", "1", "yes"])
-def test_history_is_on_otherwise(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPINCACHE_HISTORY", value)
-    assert History().enabled
-
-
-def test_history_is_switched_off_by_the_argument(tmp_path: Path) -> None:
-    path = tmp_path / "history.jsonl"
-    path.write_bytes(LINE)
-    history = History(path, enabled=False)
-    history.append(RECORD)
-    assert history.read() == ()
-    assert path.read_bytes() == LINE
-
-
-def test_argument_goes_before_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPINCACHE_HISTORY", "off")
-    history = History(tmp_path / "h", enabled=True)
-    history.append(RECORD)
-    assert history.read() == (RECORD,)
+def test_history_is_on_otherwise(value: str) -> None:
+    assert History(environ={"SPINCACHE_HISTORY": value}).enabled
 
 
 def test_append_without_a_home_warns_and_goes_on() -> None:
@@ -147,11 +127,6 @@ def in_a_file(folder: Path) -> Path:
     return folder / "file" / "history.jsonl"
 
 
-def a_folder(folder: Path) -> Path:
-    (folder / "history.jsonl").mkdir()
-    return folder / "history.jsonl"
-
-
 def full_disk(folder: Path) -> Path:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
@@ -159,7 +134,7 @@ def full_disk(folder: Path) -> Path:
     return folder / "history.jsonl"
 
 
-@pytest.mark.parametrize("place", [in_a_file, a_folder, full_disk])
+@pytest.mark.parametrize("place", [in_a_file, full_disk])
 def test_append_that_fails_is_one_warning_of_one_line(place: Callable[[Path], Path], tmp_path: Path) -> None:
     path = place(tmp_path)
     with pytest.warns(HistoryWarning) as caught:
@@ -175,7 +150,7 @@ def append_one(path: str) -> list[str]:
     import warnings
     from datetime import UTC, datetime
 
-    from spincache_nb.core.history import History, PullRecord
+    from spincache_nb.core.journal import History, PullRecord
 
     record = PullRecord(datetime.now(UTC), "/c", "r", "sha256:" + "a" * 64, None, 0, 0, 0, 0.0)
     with warnings.catch_warnings(record=True) as caught:
@@ -187,7 +162,7 @@ def append_one(path: str) -> list[str]:
 def read_all(path: str) -> tuple[list[str], int]:
     import warnings
 
-    from spincache_nb.core.history import History
+    from spincache_nb.core.journal import History
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -213,14 +188,76 @@ def test_read_of_a_file_without_permission_is_a_warning(nobodys_folder: Path) ->
     assert count == 0
 
 
-def test_read_of_a_folder_is_a_warning(tmp_path: Path) -> None:
+def test_a_name_that_no_system_takes_is_a_warning() -> None:
+    history = History("a\0b")
     with pytest.warns(HistoryWarning):
-        assert History(a_folder(tmp_path)).read() == ()
+        history.append(RECORD)
+    with pytest.warns(HistoryWarning):
+        assert history.read() == ()
 
 
-def test_append_with_a_name_no_system_takes_is_a_warning() -> None:
-    with pytest.warns(HistoryWarning):
-        History("a\0b").append(RECORD)
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_link(path: Path) -> None:
+    path.with_name("elsewhere").write_bytes(LINE)
+    path.symlink_to("elsewhere")
+
+
+def a_device(path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root makes devices")
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))  # /dev/zero, which never ends
+    except OSError:
+        pytest.skip("no devices here")
+
+
+def a_huge_file(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize("odd", [Path.mkdir, a_pipe, a_link, a_device, a_huge_file])
+@pytest.mark.parametrize(
+    ("name", "other"), [("history.jsonl", "history.jsonl.1"), ("history.jsonl.1", "history.jsonl")]
+)
+def test_read_passes_over_what_is_no_file_of_ours_with_a_warning(
+    tmp_path: Path, odd: Callable[[Path], None], name: str, other: str
+) -> None:
+    odd(tmp_path / name)
+    (tmp_path / other).write_bytes(LINE)
+    with pytest.warns(HistoryWarning, match="the history of pulls is not read") as caught:
+        assert History(tmp_path / "history.jsonl").read() == (RECORD,)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "history.jsonl.lock"])
+@pytest.mark.parametrize("odd", [Path.mkdir, a_pipe, a_link])
+def test_append_in_place_of_what_is_no_file_is_a_warning(
+    tmp_path: Path, odd: Callable[[Path], None], name: str
+) -> None:
+    odd(tmp_path / name)
+    with pytest.warns(HistoryWarning, match="the pull is not recorded"):
+        History(tmp_path / "history.jsonl").append(RECORD)
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_two_names_of_one_file_neither_loop_nor_stop_the_limit(
+    tmp_path: Path, link: Callable[..., None]
+) -> None:
+    path = tmp_path / "history.jsonl"
+    history = History(path, max_bytes=1000)
+    history.append(numbered(0))
+    link(path, f"{path}.1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if link is os.symlink else "error")
+        assert numbers(history) == [0]
+        for number in range(1, 10):
+            history.append(numbered(number))
+        assert numbers(history)[-1] == 9
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 1000
 
 
 DAMAGED = [
@@ -294,7 +331,7 @@ def test_history_keeps_the_newest_within_its_limit(tmp_path: Path) -> None:
         assert sum(file.stat().st_size for file in tmp_path.iterdir()) <= 4000
         kept = numbers(history)
         assert kept == list(range(number + 1 - len(kept), number + 1))
-        size = len(to_line(numbered(100)))
+        size = len(numbered(100).to_line())
         assert len(kept) >= min(number + 1, 2000 // size)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "history.jsonl",
@@ -303,37 +340,30 @@ def test_history_keeps_the_newest_within_its_limit(tmp_path: Path) -> None:
     ]
 
 
-def test_history_with_a_tiny_limit_still_keeps_the_last_pull(tmp_path: Path) -> None:
-    history = History(tmp_path / "history.jsonl", max_bytes=1)
-    for number in range(5):
-        history.append(numbered(number))
-    assert numbers(history)[-1] == 4
-
-
 def test_read_sees_no_record_twice_while_the_file_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between opening the newer and the older file, another process renames the newer."""
     path = tmp_path / "history.jsonl"
     path.write_bytes(LINE)
-    opened = Path.open
+    opened = os.open
     times: list[int] = []
 
-    def open_and_rename(self: Path, *args: Any, **kwargs: Any) -> Any:
-        file = opened(self, *args, **kwargs)
-        if not times and self == path:
+    def open_and_rename(name: Any, *args: Any, **kwargs: Any) -> int:
+        fd = opened(name, *args, **kwargs)
+        if not times and name == path:
             times.append(1)
             path.replace(tmp_path / "history.jsonl.1")
-        return file
+        return fd
 
-    monkeypatch.setattr(Path, "open", open_and_rename)
+    monkeypatch.setattr("spincache_nb.core.journal.os.open", open_and_rename)
     assert History(path).read() == (RECORD,)
     assert times
 
 
 WRITER = """
 import sys
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from tests.core.test_history import numbered
 path, name, limit = sys.argv[1:]
 history = History(path, max_bytes=int(limit))
@@ -353,31 +383,16 @@ def test_append_by_several_processes_loses_and_mixes_nothing(limit: int, tmp_pat
     assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
     scan = History(path).scan()
     assert scan.damaged == 0
-    assert len(to_line(numbered(1))) * 600 < 200_000 * 2
+    assert len(numbered(1).to_line()) * 600 < 200_000 * 2
     for name in range(4):
         mine = [record.fetch_bytes for record in scan.records if record.cache == f"/{name}"]
         assert mine == list(range(150 - len(mine), 150))
         assert len(mine) == 150 or limit == 200_000
 
 
-def test_append_by_several_threads_loses_nothing(tmp_path: Path) -> None:
-    history = History(tmp_path / "history.jsonl")
-
-    def append_fifty() -> None:
-        for number in range(50):
-            history.append(numbered(number))
-
-    threads = [threading.Thread(target=append_fifty) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(numbers(history)) == sorted(list(range(50)) * 4)
-
-
 def test_append_does_not_wait_for_ever_for_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fcntl = pytest.importorskip("fcntl")
-    monkeypatch.setattr("spincache_nb.core.history.lines._LOCK_SECONDS", 0.05)
+    monkeypatch.setattr("spincache_nb.core.settings.HISTORY_LOCK_SECONDS", 0.05)
     path = tmp_path / "history.jsonl"
     with (tmp_path / "history.jsonl.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -392,9 +407,9 @@ def test_append_works_where_there_are_no_locks(tmp_path: Path, monkeypatch: pyte
     def refuse(fd: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("spincache_nb.core.history.lines._try_lock", refuse)
+    monkeypatch.setattr("spincache_nb.core.journal._try_lock", refuse)
     LineFile(tmp_path / "lines", max_bytes=100).append(b"one\n")
-    assert LineFile(tmp_path / "lines", max_bytes=100).read() == [b"one\n"]
+    assert LineFile(tmp_path / "lines", max_bytes=100).read("x") == [b"one\n"]
 
 
 @pytest.mark.parametrize("busy", [0, 3])
@@ -421,7 +436,7 @@ def test_record_is_kept_in_utc() -> None:
     local = datetime(2026, 8, 21, 10, 42, 43, 500_000, tzinfo=timezone(timedelta(hours=2)))
     record = PullRecord(local, RECORD.cache, RECORD.reference, A, None, 30, 70, 41, 1.25)
     assert record == RECORD
-    assert to_line(record) == LINE
+    assert record.to_line() == LINE
 
 
 def test_record_without_a_time_zone_is_refused() -> None:
@@ -452,22 +467,14 @@ records = st.builds(
 
 @given(records)
 def test_line_and_record_are_inverse(record: PullRecord) -> None:
-    line = to_line(record)
+    line = record.to_line()
     assert line.isascii()
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
-    assert parse_line(line) == record
+    assert PullRecord.parse(line) == record
     assert set(json.loads(line)) == set(PullRecord.__dataclass_fields__)
 
 
 @given(st.binary())
 def test_parse_line_raises_nothing(line: bytes) -> None:
-    assert parse_line(line) is None
-
-
-def test_nothing_warns_when_all_is_well(tmp_path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        history = History(tmp_path / "h")
-        history.append(RECORD)
-        history.read()
+    assert PullRecord.parse(line) is None

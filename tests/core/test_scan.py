@@ -1,4 +1,4 @@
-"""The walk over a cache: what it finds, and that it follows and raises nothing."""
+"""The walk over a cache, and a first look at it: what they find, and that they follow and raise nothing."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import os
 import subprocess
 from array import array
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from IPython.lib.pretty import pretty
 
-from spincache_nb.core.cache import Cache, Scan
-from spincache_nb.core.cache.blobs import FoundBlobs, PlainBlobs
-from spincache_nb.core.cache.scan_blobs import look_at_blobs
-from spincache_nb.core.later import Later
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.documents import Area
+from spincache_nb.core.scan import PlainBlobs, Scan, _Walk, glance
+from spincache_nb.errors import CacheError
+from tests.support.caches import pulled, web
+from tests.support.procs import call, open_folder
+from tests.support.trees import write_tree
 
 HEX = "0123456789abcdef" * 4
-NOTHING = Scan(FoundBlobs((), ()), (), (), ())
+NOTHING = Scan((), (), (), (), ())
 
 
 @pytest.fixture
@@ -38,8 +41,12 @@ def scan(root: Path) -> Scan:
     return Cache(root.parent).scan()
 
 
-def no_plain(directory: Path, area: Literal["wasm", "data"]) -> PlainBlobs:
-    return PlainBlobs(str(directory), area, [], array("q"), array("q"))
+def look_at_nothing(walk: _Walk, area: Area) -> tuple[PlainBlobs, set[str]]:
+    """Take every file for an odd one."""
+    directory = walk.root / area
+    return PlainBlobs(area, str(directory), [], array("q"), array("q")), {
+        path.name for path in directory.iterdir()
+    }
 
 
 def kinds(root: Path) -> list[tuple[str, str]]:
@@ -120,7 +127,7 @@ def test_scan_follows_no_link(root: Path, tmp_path: Path) -> None:
         ("wasm/folder", "link"),
         (f"wasm/sha256:{HEX}", "link"),
     ]
-    assert scan(root).blobs == scan(root).tags == scan(root).files == ()
+    assert (scan(root).blobs, scan(root).tags, scan(root).files) == ([], (), [])
 
 
 def test_scan_counts_every_file_once(root: Path) -> None:
@@ -192,25 +199,32 @@ def test_scan_looks_at_plain_files_as_closely_as_at_odd_ones(
     (root / "data" / f"sha256:{'d' * 64}").mkdir()
     os.link(root / "data" / names[0], root / "data" / f"sha256:{'e' * 64}")
     fast = scan(root)
-    monkeypatch.setattr(
-        "spincache_nb.core.cache.scan.look_at_blobs",
-        lambda directory, area: (no_plain(directory, area), {path.name for path in directory.iterdir()}),
-    )
+    monkeypatch.setattr(_Walk, "look_at_blobs", look_at_nothing)
     slow = scan(root)
+    assert len(fast.odd) < len(slow.odd)
     assert fast.blobs == slow.blobs
     assert [blob.location for blob in fast.blobs[:10]] == sorted(str(root / "wasm" / name) for name in names)
     assert sorted(fast.files) == sorted(slow.files)
     assert fast.problems == slow.problems
 
 
+def test_scan_of_a_hard_linked_cache_is_all_columns(root: Path, tmp_path: Path) -> None:
+    """As `cp -al` leaves it: every file has a second name outside; and as a private umask does."""
+    names = [f"sha256:{number:064x}" for number in range(5)]
+    for name in names:
+        os.link(put(root / "data" / name), tmp_path / name)
+        (root / "data" / name).chmod(0o600)
+    found = scan(root)
+    assert found.odd == ()
+    assert [file.stored_bytes for file in found.files] == [2] * 5
+
+
 def test_scan_leaves_out_what_vanishes_while_it_looks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(root / "data" / f"sha256:{HEX}")
-    gone = f"sha256:{'a' * 64}"
-    monkeypatch.setattr(
-        "spincache_nb.core.cache.scan.look_at_blobs",
-        lambda directory, area: (no_plain(directory, area), {gone}),
-    )
-    assert scan(root) == NOTHING
+    put(root / "data" / f"sha256:{HEX}").unlink()
+    nothing = PlainBlobs("data", "", [], array("q"), array("q"))
+    monkeypatch.setattr(_Walk, "look_at_blobs", lambda *_: (nothing, {f"sha256:{HEX}"}))
+    found = scan(root)
+    assert (found.blobs, found.files, found.problems) == ([], [], ())
 
 
 ODD_NAMES = [
@@ -238,16 +252,16 @@ ODD_NAMES = [
 def test_look_at_blobs_tells_digests_of_one_spelling_from_other_names(
     tmp_path_factory: pytest.TempPathFactory, digests: set[str], others: set[str]
 ) -> None:
-    area = tmp_path_factory.mktemp("area")
+    root = tmp_path_factory.mktemp("root")
+    (root / "data").mkdir()
     for name in digests | others:
-        put(area / name)
-    plain, odd = look_at_blobs(area, "data")
+        put(root / "data" / name)
+    plain, odd = _Walk(root).look_at_blobs("data")
     assert set(plain.names) | odd == digests | others
     assert len(plain.names) + len(odd) == len(digests | others)
     assert not others & set(plain.names)
     assert len({name[6] for name in plain.names}) <= 1
     assert bool(plain.names) == bool(digests)
-    assert list(plain) == [plain.find(blob.digest) for blob in plain if blob.digest]
     assert plain.digests == [str(blob.digest) for blob in plain]
 
 
@@ -264,30 +278,73 @@ def test_scan_keeps_times_that_no_column_can_hold(root: Path) -> None:
 def test_look_at_blobs_follows_no_link(root: Path) -> None:
     put(root / "elsewhere" / f"sha256:{HEX}")
     (root / "data").symlink_to(root / "elsewhere")
-    with pytest.raises(OSError, match="data"):
-        look_at_blobs(root / "data", "data")
+    with pytest.raises(CacheError, match="data"):
+        _Walk(root).look_at_blobs("data")
 
 
 def test_look_at_blobs_leaves_nothing_open(root: Path) -> None:
     put(root / "data" / f"sha256:{HEX}")
     before = os.open(root, os.O_RDONLY)
     os.close(before)
-    look_at_blobs(root / "data", "data")
+    _Walk(root).look_at_blobs("data")
     after = os.open(root, os.O_RDONLY)
     os.close(after)
     assert before == after
 
 
-def test_later_is_made_once_and_equal_to_its_items() -> None:
-    made: list[int] = []
+# A first look ----------------------------------------------------------------------------------
 
-    def make() -> list[str]:
-        made.append(1)
-        return ["a", "b"]
 
-    later = Later(make)
-    assert not made
-    assert (later, len(later), later[1], later[:1]) == (("a", "b"), 2, "b", ("a",))
-    assert later != ("a",)
-    assert (hash(later), repr(later), list(later)) == (hash(("a", "b")), "('a', 'b')", ["a", "b"])
-    assert made == [1]
+def test_glance_at_no_cache(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    assert pretty(cache) == f"Spin cache at {tmp_path}/registry: nothing there yet"
+    assert "nothing there yet" in cache._repr_html_()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_glance_counts_apps_and_blobs(tmp_path: Path) -> None:
+    tree = pulled(web())
+    write_tree(tmp_path / "registry", tree)
+    found = Cache(tmp_path).glance()
+    assert (found.exists, found.apps, found.more) == (True, 1, False)
+    assert found.blobs == sum(path.startswith(("wasm/", "data/")) for path in tree)
+
+
+def test_glance_at_a_large_cache_stops_counting(tmp_path: Path) -> None:
+    root = tmp_path / "registry"
+    write_tree(root, {f"manifests/ghcr.io/org/app-{n}/v1/manifest.json": b"{}" for n in range(30)})
+    write_tree(root, {f"wasm/{n}": b"" for n in range(7)} | {f"data/{n}": b"" for n in range(50)})
+    found = glance(root, most=10)
+    assert (found.apps, found.blobs, found.more) == (10, 17, True)
+    assert found.summary() == "at least 10 apps, at least 17 blobs"
+    assert glance(root, most=50).summary() == "30 apps, 57 blobs"
+
+
+def seen_by_nobody(root: str) -> str:
+    from spincache_nb.core.cache import Cache
+
+    return str(Cache(root).glance())
+
+
+@pytest.mark.parametrize("mode", [0, 0o744])
+def test_glance_at_a_closed_cache(mode: int) -> None:
+    with open_folder(owner=0) as root:
+        write_tree(root / "registry", pulled(web()))
+        (root / "registry").chmod(mode)
+        outcome = call(seen_by_nobody, str(root), unprivileged=True)
+        assert outcome.error is None
+        assert outcome.value == f"Spin cache at {root}/registry: 0 apps, 0 blobs"
+
+
+def test_glance_follows_no_link_and_lets_no_mark_up_in(tmp_path: Path) -> None:
+    write_tree(tmp_path / "elsewhere", {"a": b"", "b": b""})
+    folder = tmp_path / "<b>"
+    (folder / "registry").mkdir(parents=True)
+    (folder / "registry" / "wasm").symlink_to(tmp_path / "elsewhere")
+    cache = Cache(folder)
+    assert cache.glance().blobs == 0
+    assert "<b>/" not in cache._repr_html_()
+
+
+def test_repr_stays_the_expression_that_makes_the_cache(tmp_path: Path) -> None:
+    assert eval(repr(Cache(tmp_path))) == Cache(tmp_path)

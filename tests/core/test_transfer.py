@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.pull import pull
 from spincache_nb.core.transfer import Layout, export, import_
 from spincache_nb.errors import (
@@ -205,6 +205,18 @@ def layout(tmp_path: Path, files: dict[str, bytes]) -> Path:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return path
+
+
+def test_import_of_a_tar_with_an_entry_larger_than_any_disk(cache: Cache, tmp_path: Path) -> None:
+    path = layout(tmp_path, {"index.json": b"{}"})
+    for size in (2**63 - 1, 2**40, 10_000):
+        info = tarfile.TarInfo("huge")
+        info.size = size
+        path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + path.read_bytes()[:1024])
+        with pytest.raises(ArchiveError) as caught:
+            import_(cache, path)
+        assert str(size) in caught.value.found
+    assert not cache.path.exists()
 
 
 def index_of(digest: str, name: str | None = "ghcr.io/o/app:v1") -> bytes:

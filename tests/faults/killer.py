@@ -57,12 +57,9 @@ def main(plan: dict[str, Any]) -> None:
 
 def preload() -> None:
     """Import here, once, what each child would import; importing starts no thread."""
-    import tenacity
+    from spincache_nb.core import archive, pull, registry, routes
 
-    from spincache_nb.core import archive, pull, registry
-    from spincache_nb.core.transport import routes
-
-    assert all((tenacity, archive, pull, registry, routes))
+    assert all((archive, pull, registry, routes))
     gc.freeze()  # a child then shares these pages instead of copying them
 
 
@@ -111,7 +108,7 @@ def mark_phases(marks: mmap.mmap) -> None:
     """Make this process show in shared memory which phases its threads are in."""
     from spincache_nb.core import archive
     from spincache_nb.core.cache import Cache
-    from spincache_nb.core.cache.files import NewFile
+    from spincache_nb.core.files import NewFile
 
     def marked(phase: str, function: Callable[..., Any], widen: float = 0) -> Callable[..., Any]:
         position = PHASES.index(phase)

@@ -69,6 +69,7 @@ class Calls:
         self.names = names
         self.seen: list[str] = []
         self._handles: set[int] = set()
+        self._folders: set[int] = set()  # to close a folder, which was only read, needs no room
         self._lock = threading.Lock()
 
     @property
@@ -111,11 +112,12 @@ class Calls:
             if name == "close":
                 self._handles.discard(target)
                 function(target)
-                return self.note(name)
+                return self.note("let go" if target in self._folders else name)
             self.note(name)
             outcome = function(target, *arguments, **options)
             if name == "open":
                 self._handles.add(outcome)
+                (self._folders.add if arguments[0] & os.O_DIRECTORY else self._folders.discard)(outcome)
             return outcome
 
         return inner

@@ -13,7 +13,7 @@ import pytest
 
 from spincache_nb import frames
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History, PullRecord
+from spincache_nb.core.journal import History, PullRecord
 from tests.support import artifacts, caches, odd_artifacts
 from tests.support.artifact import ARCHIVE, DATA, WASM, compact, sha256, wasm_module
 from tests.support.artifacts import Component

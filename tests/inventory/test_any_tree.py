@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spincache_nb.core.cache import Cache, Problem
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.scan import Problem
 from spincache_nb.inventory import take_inventory
 from tests.support.artifact import (
     APPLICATION,

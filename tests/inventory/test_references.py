@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History, HistoryWarning, PullRecord
+from spincache_nb.core.journal import History, HistoryWarning, PullRecord
 from spincache_nb.inventory import take_inventory
 from tests.inventory.reading import (
     WEB_MANIFEST,

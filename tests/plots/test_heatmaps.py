@@ -8,7 +8,7 @@ from spincache_nb import analysis, plots
 from spincache_nb.analysis.labels import short_references
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.frames.schemas import build, empty
-from spincache_nb.plots.heatmaps import clustered
+from spincache_nb.plots.squares import clustered
 from tests.analysis.worlds import App, World, digest_of, two_versions
 from tests.plots.samples import cache_of, versions_of
 

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from spincache_nb.analysis import inside as analysis
 from spincache_nb.analysis.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
 from spincache_nb.frames.schemas import build, empty
-from spincache_nb.plots import inside
-from spincache_nb.plots import maps as section_maps
+from spincache_nb.plots import inside, style
+from spincache_nb.plots import inside as section_maps
 from tests.support.payloads import payload
 from tests.wasm.builders import component, custom, deep_nest, module, nested
 
@@ -74,7 +74,7 @@ def test_section_map_draws_every_section_at_its_offset():
     assert ax.get_xlabel() == "offset in KiB"
     assert ax.get_xlim() == pytest.approx((0, len(binary) / unit))
     customs = len(core) - 8 + len(custom("end", bytes(500)))
-    assert widths(ax, section_maps._HUES["custom"]) == pytest.approx(customs / unit)
+    assert widths(ax, section_maps._SECTION_HUES["custom"]) == pytest.approx(customs / unit)
     assert "core module, 1019 B" in [text.get_text() for text in ax.texts]
 
 
@@ -96,8 +96,8 @@ def test_section_maps_marks_the_shared_part_of_each_section_to_one_scale():
     for version, ax in drawn.items():
         chosen = frame[frame["version"] == version]
         shared, total = chosen["shared_bytes"].sum(), chosen["section_bytes"].sum()
-        assert widths(ax, section_maps.theme.REUSED) == pytest.approx(shared / 1024, abs=0.2)
-        assert widths(ax, section_maps.theme.FETCHED) == pytest.approx((total - shared) / 1024, abs=0.2)
+        assert widths(ax, style.REUSED) == pytest.approx(shared / 1024, abs=0.2)
+        assert widths(ax, style.FETCHED) == pytest.approx((total - shared) / 1024, abs=0.2)
     assert drawn["new"].get_title(loc="left") == "new: 195.6 KiB, 88.6 % in the other version too"
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from spincache_nb.plots.text import harmless, names_for, version_names
+from spincache_nb.plots.style import harmless, names_for, version_names
 from tests.analysis.worlds import SOME
 
 

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 
 from spincache_nb import plots
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, build
-from spincache_nb.plots import bars, theme
+from spincache_nb.plots import bars, style
 from tests.analysis.worlds import App, World, digest_of
 from tests.plots.samples import cache_of, history_of, versions_of
 
@@ -50,7 +50,7 @@ def lab(colour, deficiency):
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
 def test_hues_stay_apart_for_colour_blind_readers(deficiency, ground):
     with mpl.rc_context({"axes.facecolor": ground, "text.color": "black" if ground == "white" else "white"}):
-        hues = [*bars._HUES.values(), theme.grey(Figure().add_subplot(), bars._GREY)]
+        hues = [*bars._HUES.values(), style.grey(Figure().add_subplot(), bars._GREY)]
     distances = {
         (a, b): float(np.linalg.norm(lab(a, deficiency) - lab(b, deficiency)))
         for a, b in combinations(hues, 2)
@@ -60,20 +60,20 @@ def test_hues_stay_apart_for_colour_blind_readers(deficiency, ground):
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
 def test_reused_and_fetched_are_far_apart_for_colour_blind_readers(deficiency):
-    assert np.linalg.norm(lab(theme.REUSED, deficiency) - lab(theme.FETCHED, deficiency)) > 40
+    assert np.linalg.norm(lab(style.REUSED, deficiency) - lab(style.FETCHED, deficiency)) > 40
 
 
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
 def test_colour_map_grows_lighter_all_the_way(deficiency):
-    colours = mpl.colormaps[theme.COLOUR_MAP](np.linspace(0, 1, 20))[:, :3]
+    colours = mpl.colormaps[style.COLOUR_MAP](np.linspace(0, 1, 20))[:, :3]
     lightness = [lab(colour, deficiency)[0] for colour in colours]
     assert all(np.diff(lightness) > 0)
 
 
 @pytest.mark.parametrize("ground", ["white", "black"])
 def test_reused_and_fetched_stand_out_from_the_ground(ground):
-    for colour in (theme.REUSED, theme.FETCHED):
-        one, other = sorted((theme.luminance(to_rgb(colour)), theme.luminance(to_rgb(ground))))
+    for colour in (style.REUSED, style.FETCHED):
+        one, other = sorted((style.luminance(to_rgb(colour)), style.luminance(to_rgb(ground))))
         assert (other + 0.05) / (one + 0.05) > 2
 
 
@@ -118,7 +118,7 @@ def test_every_text_can_be_read_on_a_dark_ground():
         for text in figure.findobj(Text):
             on_a_cell = text.axes is not None and text in text.axes.texts and text.axes.images
             if text.get_text() and text.get_visible() and not on_a_cell:
-                assert theme.luminance(to_rgb(text.get_color())) > 0.5, text.get_text()
+                assert style.luminance(to_rgb(text.get_color())) > 0.5, text.get_text()
 
 
 def test_numbers_in_cells_contrast_with_their_cell():
@@ -128,7 +128,7 @@ def test_numbers_in_cells_contrast_with_their_cell():
     for text in ax.texts:
         column, row = text.get_position()
         cell = image.to_rgba(image.get_array()[row : row + 1, column])[0][:3]
-        one, other = sorted((theme.luminance(tuple(cell)), theme.luminance(to_rgb(text.get_color()))))
+        one, other = sorted((style.luminance(tuple(cell)), style.luminance(to_rgb(text.get_color()))))
         assert (other + 0.05) / (one + 0.05) > 4.5
 
 
@@ -164,7 +164,7 @@ def test_hostile_names_do_no_harm():
         assert "<script" not in out.getvalue()
 
 
-@pytest.mark.parametrize("name", list(theme.BASE_SIZES))
+@pytest.mark.parametrize("name", list(style._SIZES))
 def test_figure_size_grows_with_the_count_up_to_a_limit(name):
     sizes = [plots.figure_size(name, count) for count in (1, 3, 12, 60, 200, 20_000)]
     assert sizes == sorted(sizes)

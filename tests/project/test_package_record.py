@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.history import HistoryWarning
+from spincache_nb.core.journal import HistoryWarning
 from spincache_nb.project.package_record import PackageLog, PackageRecord
 
 AT = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)

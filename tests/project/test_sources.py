@@ -15,7 +15,7 @@ import pytest
 
 import spincache_nb as sc
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.errors import (
     CacheWriteError,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import SpinManifestError
-from spincache_nb.project.spin_manifest import (
+from spincache_nb.project.spin_toml import (
     LockedEnvironment,
     PackageSource,
     Place,

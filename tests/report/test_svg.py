@@ -12,11 +12,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from spincache_nb import plots
-from spincache_nb.plots import theme
+from spincache_nb.plots import style
 from spincache_nb.report import svg
 from tests.plots.samples import cache_of, history_of
 
-HUES = [theme.BLUE, theme.ORANGE, theme.GREEN, theme.VERMILION, theme.SKY, theme.PURPLE, theme.YELLOW]
+HUES = [style.BLUE, style.ORANGE, style.GREEN, style.VERMILION, style.SKY, style.PURPLE, style.YELLOW]
 
 
 def drawn(draw, size=(6, 4)) -> str:
@@ -25,7 +25,7 @@ def drawn(draw, size=(6, 4)) -> str:
 
 def contrast(one: str, other: str) -> float:
     """WCAG 2.2, contrast ratio."""
-    light, dark = sorted((theme.luminance(to_rgb(one)), theme.luminance(to_rgb(other))), reverse=True)
+    light, dark = sorted((style.luminance(to_rgb(one)), style.luminance(to_rgb(other))), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from spincache_nb import report
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.core.pull import pull
 from spincache_nb.frames import load
 from tests.support.artifacts import new_style, package

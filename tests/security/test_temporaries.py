@@ -29,7 +29,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
     def noted(path: object, flags: int, *arguments: object, **options: object) -> int:
         if flags & os.O_CREAT:
-            found.append((os.fsdecode(path), flags))  # type: ignore[arg-type]
+            folder = f"/proc/self/fd/{options['dir_fd']}" if options.get("dir_fd") is not None else ""
+            found.append((str(Path(folder).resolve() / os.fsdecode(path)), flags))  # type: ignore[arg-type]
         return honest(path, flags, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "open", noted)
@@ -89,10 +90,10 @@ def test_temporary_file_that_is_there_already_is_not_touched(
     tmp_path: Path, reference: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even a name that somebody did guess leads nowhere."""
-    from spincache_nb.core.cache import files
+    from spincache_nb.core import removing
     from spincache_nb.errors import CacheWriteError
 
-    monkeypatch.setattr(files.secrets, "token_hex", lambda count: "00" * count)
+    monkeypatch.setattr(removing.secrets, "token_hex", lambda count: "00" * count)
     trap = tmp_path / "cache/registry/data" / f".spincache-{os.getpid()}-{'00' * 8}"
     other = tmp_path / "other"
     other.write_bytes(b"mine")

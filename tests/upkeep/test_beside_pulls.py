@@ -32,7 +32,7 @@ SHARED = {f"shared {number}.txt": text_file(f"shared {number}", 400) for number 
 _PULLER = """
     import json, sys, time
     from spincache_nb.core.cache import Cache
-    from spincache_nb.core.history import History
+    from spincache_nb.core.journal import History
     from spincache_nb.core.pull import pull
     folder, references, seconds = sys.argv[1], json.loads(sys.argv[2]), float(sys.argv[3])
     end = time.monotonic() + seconds

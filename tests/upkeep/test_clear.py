@@ -124,7 +124,7 @@ def test_removals_refuse_a_home_directory(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("path", ["/", "/usr", "~"])
 def test_removals_refuse_paths_that_are_no_registry(path: str) -> None:
     cache = Cache("/nonexistent")
-    cache.path = Path(path).expanduser()
+    cache._path = Path(path).expanduser()
     refusals(cache)
 
 

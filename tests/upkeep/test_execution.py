@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from spincache_nb.core import removing
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.cache.removal import Folder
+from spincache_nb.core.files import FileState, Folder
 from spincache_nb.errors import CacheError, NotACacheError
 from spincache_nb.upkeep import RemovalPlan, RemovalResult, plan_prune, plan_remove
 from tests.support.artifact import Artifact
@@ -43,17 +44,17 @@ def documents(artifact: Artifact) -> dict[str, bytes]:
 
 def at_the_last_moment(monkeypatch: pytest.MonkeyPatch, write: Callable[[], None]) -> None:
     """Do something once the first blob has been set aside, before who needs it is asked again."""
-    original = Folder.set_aside
+    original = removing.set_aside
     done = []
 
-    def set_aside(self: Folder, name: str, expected: object) -> str | None:
-        aside = original(self, name, expected)  # type: ignore[arg-type]
-        if not done and self.parts in (("wasm",), ("data",)):
+    def set_aside(folder: Folder, name: str, expected: FileState) -> str | None:
+        aside = original(folder, name, expected)
+        if not done and folder.parts in (("wasm",), ("data",)):
             done.append(True)
             write()
         return aside
 
-    monkeypatch.setattr(Folder, "set_aside", set_aside)
+    monkeypatch.setattr(removing, "set_aside", set_aside)
 
 
 # Between plan and execution -----------------------------------------------------------------------
@@ -248,16 +249,16 @@ def test_execute_puts_everything_back_if_it_is_interrupted(
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    original = Folder.set_aside
+    original = removing.set_aside
     count = []
 
-    def set_aside(self: Folder, name: str, expected: object) -> str | None:
+    def set_aside(folder: Folder, name: str, expected: FileState) -> str | None:
         count.append(name)
         if len(count) == 3:
             interrupt()
-        return original(self, name, expected)  # type: ignore[arg-type]
+        return original(folder, name, expected)
 
-    monkeypatch.setattr(Folder, "set_aside", set_aside)
+    monkeypatch.setattr(removing, "set_aside", set_aside)
     with pytest.raises(KeyboardInterrupt):
         plan.execute()
     remaining = read_tree(cache.path)

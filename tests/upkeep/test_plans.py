@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.core.cache import Cache, Problem
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.scan import Problem
 from spincache_nb.upkeep import (
     KeptBlob,
     RemovalItem,

@@ -8,14 +8,14 @@ import nbformat
 import pytest
 
 from spincache_nb.errors import SpinCacheError
-from spincache_nb.widgets.dashboard import VARIABLE, dashboard, environment_for, notebook
+from spincache_nb.widgets.panel import VARIABLE, dashboard, environment_for, notebook
 
 
 def test_dashboard_shows_the_cache_that_is_meant(tmp_path: Path) -> None:
     made = dashboard(environment_for(tmp_path / "x" / ".." / "cache", []))
     try:
         assert made.wait(60)
-        assert made._desk.cache.path == tmp_path / "cache" / "registry"
+        assert made.session.cache.path == tmp_path / "cache" / "registry"
     finally:
         made.close()
 
@@ -23,7 +23,7 @@ def test_dashboard_shows_the_cache_that_is_meant(tmp_path: Path) -> None:
 def test_dashboard_without_the_variable_shows_this_users_cache(isolated_home: Path) -> None:
     made = dashboard({})
     try:
-        assert made._desk.cache.path == isolated_home / ".cache" / "spin" / "registry"
+        assert made.session.cache.path == isolated_home / ".cache" / "spin" / "registry"
         assert made.wait(60)
     finally:
         made.close()

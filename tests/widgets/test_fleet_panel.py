@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ import pytest
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import Cache, demo, fleet, widgets
-from spincache_nb.widgets import fleet_panel
 from spincache_nb.widgets.panel import Panel
 
 PLAN = demo.FleetPlan(hosts=4, apps_per_host=10, files_per_app=6, repositories=10, versions=4)
@@ -32,7 +32,7 @@ def test_panel_of_a_fleet_draws_every_plot_it_offers(opened) -> None:
     try:
         assert panel.wait(60)
         assert isinstance(panel, widgets.FleetPanel)
-        assert text(panel._head) == "Fleet of Spin caches4 hosts, pandas"
+        assert text(panel.head) == "Fleet of Spin caches4 hosts, duckdb"
         titles = list(panel.choice.options)
         assert titles[:2] == ["What one cache for all would save", "What each pair of hosts has in common"]
         assert any(title.startswith("What each version of ghcr.io/") for title in titles)
@@ -41,9 +41,9 @@ def test_panel_of_a_fleet_draws_every_plot_it_offers(opened) -> None:
             panel.choice.value = title
             assert panel.wait(60)
             assert f'<svg role="img" aria-label="{title}. ' in panel.picture.value
-            assert text(panel._alert) == ""
+            assert text(panel.alert) == ""
         row = opened.summary().iloc[0]
-        assert f"{int(row['app_count'])} apps on 4 hosts" in text(panel._summary)
+        assert f"{int(row['app_count'])} apps on 4 hosts" in text(panel.gallery.summary)
     finally:
         panel.close()
     assert opened.summary()["host_count"].tolist() == [4], "the fleet is its owner's to close"
@@ -54,17 +54,17 @@ def test_panel_of_a_fleet_says_what_it_cannot_do(opened) -> None:
         with pytest.raises(ValueError, match="takes no projects"):
             widgets.panel(opened, **options)
     with widgets_closed(widgets.panel(opened)) as panel:
-        assert "panel(Cache())" in text(panel._tabs.children[0].children[-1])
-        assert [panel._tabs.get_title(0), len(panel._tabs.children)] == ["Sharing", 1]
+        assert "panel(Cache())" in text(panel.tabs.children[0].children[-1])
+        assert [panel.tabs.get_title(0), len(panel.tabs.children)] == ["Sharing", 1]
 
 
 def test_panel_of_a_fleet_shows_what_goes_wrong(opened, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_fleet):
         raise OSError(5, "the disk is gone")
 
-    monkeypatch.setattr(fleet_panel, "pictures_of_fleet", broken)
+    monkeypatch.setattr(sys.modules["spincache_nb.widgets.panel"], "pictures_of_fleet", broken)
     with widgets_closed(widgets.panel(opened)) as panel:
-        assert "the disk is gone" in text(panel._alert)
+        assert "the disk is gone" in text(panel.alert)
 
 
 def test_panel_of_one_host_or_of_nothing_offers_what_makes_sense(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_panel_of_one_host_or_of_nothing_offers_what_makes_sense(tmp_path: Path)
         fleet.crawl(registry.host, ["demo/hello"], tmp_path / "registry")
     with fleet.open(tmp_path / "registry") as opened, widgets_closed(widgets.panel(opened)) as panel:
         assert list(panel.choice.options) == [f"What each version of {registry.host}/demo/hello costs"]
-        assert text(panel._head).startswith("Registries")
+        assert text(panel.head).startswith("Registries")
 
 
 def test_panel_of_a_cache_is_what_it_was(tmp_path: Path) -> None:

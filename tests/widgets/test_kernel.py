@@ -17,8 +17,8 @@ BEGIN = """
 import spincache_nb as sc
 panel = sc.widgets.panel(sc.Cache({folder!r}))
 panel.wait(60)
-panel._pull.reference.value = {reference!r}
-panel._pull.pull.click()
+panel.pulling.reference.value = {reference!r}
+panel.pulling.pull.click()
 """
 
 

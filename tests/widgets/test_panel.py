@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from spincache_nb import Cache, analysis, plan_pull, widgets
-from spincache_nb.core.history import History
+from spincache_nb.core.journal import History
 from spincache_nb.demo import Workspace
 from spincache_nb.widgets.panel import Panel
 from tests.support.artifacts import Component, new_style, wasm_module
@@ -69,9 +69,9 @@ def run(panel: Panel, button: Any) -> None:
 
 
 def pulled(panel: Panel, demo: Workspace, *names: str) -> None:
-    panel._pull.reference.value = " ".join(demo.reference(f"demo/{name}") for name in names)
-    run(panel, panel._pull.pull)
-    assert text(panel._desk.alerts.line) == ""
+    panel.pulling.reference.value = " ".join(demo.reference(f"demo/{name}") for name in names)
+    run(panel, panel.pulling.pull)
+    assert text(panel.alert) == ""
 
 
 # Pull -------------------------------------------------------------------------------------------
@@ -79,15 +79,15 @@ def pulled(panel: Panel, demo: Workspace, *names: str) -> None:
 
 def test_panel_is_there_at_once_and_creates_nothing(cache: Cache, make: Make) -> None:
     panel = make(cache)
-    assert panel._tabs.titles == ("Pull", "Apps", "Sharing", "Clear")
-    assert "0 apps, 0 B on disk" in text(panel._head)
+    assert panel.tabs.titles == ("Pull", "Apps", "Sharing", "Clear")
+    assert "0 apps, 0 B on disk" in text(panel.head)
     assert not cache.path.parent.exists()
     assert panel._repr_mimebundle_()["text/plain"] == repr(panel), "ipywidgets cuts what is long"
     assert "No widgets here?" in repr(panel)
 
 
 def test_fields_are_checked_as_one_types(cache: Cache, make: Make) -> None:
-    tab = make(cache)._pull
+    tab = make(cache).pulling
     assert tab.plan.disabled
     assert tab.pull.disabled
     tab.reference.value = "Foo/Bar"
@@ -103,13 +103,13 @@ def test_fields_are_checked_as_one_types(cache: Cache, make: Make) -> None:
 def test_plan_lists_each_layer_and_downloads_none(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
     reference = demo.reference("demo/playground:0.1.0")
-    panel._pull.reference.value = reference
+    panel.pulling.reference.value = reference
     before = len(demo.registry.requests)
-    run(panel, panel._pull.plan)
+    run(panel, panel.pulling.plan)
     asked = [request.path for request in demo.registry.requests[before:]]
     assert all("/manifests/" in path for path in asked)
     plan = plan_pull(cache, reference)
-    shown = panel._pull.shown.value
+    shown = panel.pulling.shown.value
     assert [blob.digest for blob in (plan.config, *plan.layers) if blob.digest not in shown] == []
     assert shown.count("to fetch</td>") == 1 + len(plan.layers)
     assert not cache.path.exists()
@@ -118,16 +118,16 @@ def test_plan_lists_each_layer_and_downloads_none(cache: Cache, make: Make, demo
 def test_pull_of_several_is_shown_to_the_end(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "docs:1.0.0")
-    bars = panel._pull.bars
+    bars = panel.pulling.bars
     assert (bars.overall.bar.value, bars.overall.bar.bar_style) == (1.0, "success")
-    assert not any(visible(slot.box) for slot in bars._slots)
-    assert text(panel._pull.state) == "Done: 2 references in the cache."
-    assert text(panel._head).startswith("Spin cache2 apps, ")
-    run(panel, panel._pull.plan)
-    assert text(panel._pull.state) == "Planned: all of it is stored."
-    run(panel, panel._pull.pull)
-    assert "nothing" not in text(panel._pull.bars.overall.text)
-    assert text(panel._pull.bars.overall.text).startswith("0 B fetched, ")
+    assert not any(visible(slot.box) for slot in bars.slots)
+    assert text(panel.pulling.state) == "Done: 2 references in the cache."
+    assert text(panel.head).startswith("Spin cache2 apps, ")
+    run(panel, panel.pulling.plan)
+    assert text(panel.pulling.state) == "Planned: all of it is stored."
+    run(panel, panel.pulling.pull)
+    assert "nothing" not in text(panel.pulling.bars.overall.text)
+    assert text(panel.pulling.bars.overall.text).startswith("0 B fetched, ")
 
 
 def test_cancel_stops_half_way_and_pull_goes_on(cache: Cache, make: Make, hostile: HostileServer) -> None:
@@ -137,14 +137,14 @@ def test_cancel_stops_half_way_and_pull_goes_on(cache: Cache, make: Make, hostil
     for digest in (digest for digest, content in artifact.blobs.items() if len(content) > 100_000):
         hostile.on(f"*/blobs/{digest}", Stall(50_000))
     panel = make(cache)
-    tab = panel._pull
+    tab = panel.pulling
     tab.reference.value = f"{hostile.name}/demo/slow:v1"
     tab.pull.click()
     assert not tab.cancel.disabled
     assert tab.pull.disabled
-    assert panel._clear.clear.disabled
+    assert panel.removing.clear.disabled
     deadline = time.monotonic() + 20
-    while sum(visible(slot.box) and slot.bar.value > 0 for slot in tab.bars._slots) < 3:
+    while sum(visible(slot.box) and slot.bar.value > 0 for slot in tab.bars.slots) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert 0.2 < tab.bars.overall.bar.value < 0.3
@@ -153,7 +153,7 @@ def test_cancel_stops_half_way_and_pull_goes_on(cache: Cache, make: Make, hostil
     assert text(tab.state) == "Stopped. What was complete is kept; Pull goes on from there."
     assert tab.bars.overall.bar.bar_style == "warning"
     assert list(cache.path.rglob(".spincache-*")) == []
-    assert text(panel._desk.alerts.line) == ""
+    assert text(panel.alert) == ""
     hostile.be_honest()
     run(panel, tab.pull)
     assert text(tab.state) == "Done: 1 reference in the cache."
@@ -166,30 +166,30 @@ def test_cancel_of_a_plan_waits_for_nobody(cache: Cache, make: Make, hostile: Ho
     hostile.serve(new_style("demo/app", "v1"))
     hostile.always("*/manifests/*", Hold(go))
     panel = make(cache)
-    panel._pull.reference.value = f"{hostile.name}/demo/app:v1"
-    panel._pull.plan.click()
-    assert panel._pull.plan.disabled
+    panel.pulling.reference.value = f"{hostile.name}/demo/app:v1"
+    panel.pulling.plan.click()
+    assert panel.pulling.plan.disabled
     start = time.monotonic()
-    run(panel, panel._pull.cancel)
+    run(panel, panel.pulling.cancel)
     assert time.monotonic() - start < 2
-    assert text(panel._pull.state) == "Stopped."
-    assert not panel._pull.plan.disabled
+    assert text(panel.pulling.state) == "Stopped."
+    assert not panel.pulling.plan.disabled
     go.set()
-    run(panel, panel._pull.plan)
-    assert text(panel._pull.state).startswith("Planned: ")
+    run(panel, panel.pulling.plan)
+    assert text(panel.pulling.state).startswith("Planned: ")
 
 
 def test_errors_are_shown_and_taken_back(
     cache: Cache, make: Make, demo: Workspace, capfd: pytest.CaptureFixture[str]
 ) -> None:
     panel = make(cache)
-    panel._pull.reference.value = demo.reference("demo/none:1")
-    for button in (panel._pull.plan, panel._pull.pull):
+    panel.pulling.reference.value = demo.reference("demo/none:1")
+    for button in (panel.pulling.plan, panel.pulling.pull):
         run(panel, button)
-        assert 'role="alert"' in panel._desk.alerts.line.value
-        assert "404 Not Found" in text(panel._desk.alerts.line)
-    assert text(panel._pull.state) == "It was not pulled."
-    assert not visible(panel._pull.bars.box)
+        assert 'role="alert"' in panel.alert.value
+        assert "404 Not Found" in text(panel.alert)
+    assert text(panel.pulling.state) == "It was not pulled."
+    assert not visible(panel.pulling.bars.box)
     pulled(panel, demo, "greet:1.0.0")
     assert capfd.readouterr() == ("", "")
 
@@ -201,21 +201,21 @@ def test_a_fault_of_our_own_is_told_by_type_and_line(
         raise KeyError("<b>odd</b>")
 
     panel = make(cache)
-    monkeypatch.setattr("spincache_nb.widgets.pull_tab.plan_pull", fail)
-    panel._pull.reference.value = "foo/bar"
-    run(panel, panel._pull.plan)
-    assert "unexpected KeyError: &#x27;&lt;b&gt;odd" in panel._desk.alerts.line.value
-    monkeypatch.setattr("spincache_nb.widgets.pull_tab.read_wanted", fail)
-    panel._pull.reference.value = "foo/baz"
-    assert "unexpected KeyError" in panel._desk.alerts.line.value
+    monkeypatch.setattr("spincache_nb.widgets.pulling.plan_pull", fail)
+    panel.pulling.reference.value = "foo/bar"
+    run(panel, panel.pulling.plan)
+    assert "unexpected KeyError: &#x27;&lt;b&gt;odd" in panel.alert.value
+    monkeypatch.setattr("spincache_nb.widgets.pulling.read_request", fail)
+    panel.pulling.reference.value = "foo/baz"
+    assert "unexpected KeyError" in panel.alert.value
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_error_stands_above_its_own_tab_only(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
-    alert, tabs = panel._desk.alerts.line, panel._tabs
-    panel._pull.reference.value = demo.reference("demo/none:1")
-    run(panel, panel._pull.pull)
+    alert, tabs = panel.alert, panel.tabs
+    panel.pulling.reference.value = demo.reference("demo/none:1")
+    run(panel, panel.pulling.pull)
     assert "404 Not Found" in text(alert)
     for elsewhere in (1, 2, 3):
         tabs.selected_index = elsewhere
@@ -236,16 +236,16 @@ def test_an_error_of_work_out_of_sight_is_shown_at_once(
     go = threading.Event()
     hostile.always("*/manifests/*", Hold(go))
     panel = make(cache)
-    panel._pull.reference.value = f"{hostile.name}/demo/none:1"
-    panel._pull.pull.click()
-    panel._tabs.selected_index = 1
+    panel.pulling.reference.value = f"{hostile.name}/demo/none:1"
+    panel.pulling.pull.click()
+    panel.tabs.selected_index = 1
     go.set()
     assert panel.wait(60)
-    assert "404 Not Found" in text(panel._desk.alerts.line)
-    panel._tabs.selected_index = 3
-    assert text(panel._desk.alerts.line) == ""
-    panel._tabs.selected_index = 0
-    assert "404 Not Found" in text(panel._desk.alerts.line)
+    assert "404 Not Found" in text(panel.alert)
+    panel.tabs.selected_index = 3
+    assert text(panel.alert) == ""
+    panel.tabs.selected_index = 0
+    assert "404 Not Found" in text(panel.alert)
 
 
 def test_a_cache_that_cannot_be_read_is_told_in_every_tab(
@@ -256,14 +256,14 @@ def test_a_cache_that_cannot_be_read_is_told_in_every_tab(
 
     panel = make(cache)
     with monkeypatch.context() as patch:
-        patch.setattr("spincache_nb.widgets.desk.frames_of.load", fail)
-        run(panel, panel._apps.refresh)
+        patch.setattr("spincache_nb.widgets.session.frames_of.load", fail)
+        run(panel, panel.apps.refresh)
     for tab in range(4):
-        panel._tabs.selected_index = tab
+        panel.tabs.selected_index = tab
         assert panel.wait(60)
-        assert text(panel._desk.alerts.line) == "registry: Permission denied"
-    run(panel, panel._apps.refresh)
-    assert text(panel._desk.alerts.line) == ""
+        assert text(panel.alert) == "registry: Permission denied"
+    run(panel, panel.apps.refresh)
+    assert text(panel.alert) == ""
 
 
 def test_a_plot_that_cannot_be_drawn_leaves_no_other_in_its_place(
@@ -274,24 +274,24 @@ def test_a_plot_that_cannot_be_drawn_leaves_no_other_in_its_place(
 
     panel = make(cache)
     pulled(panel, demo, "greet:1.0.0")
-    panel._tabs.selected_index = 2
+    panel.tabs.selected_index = 2
     assert panel.wait(60)
     with monkeypatch.context() as patch:
         patch.setattr("spincache_nb.widgets.pictures.svg.following", fail)
-        panel._sharing.choice.index = 1
+        panel.sharing.gallery.choice.index = 1
         assert panel.wait(60)
-    assert "no such plot" in text(panel._desk.alerts.line)
-    assert (panel._sharing.picture.value, text(panel._sharing.state)) == ("", "")
-    panel._sharing.choice.index = 0
+    assert "no such plot" in text(panel.alert)
+    assert (panel.sharing.gallery.picture.value, text(panel.sharing.gallery.state)) == ("", "")
+    panel.sharing.gallery.choice.index = 0
     assert panel.wait(60)
-    assert text(panel._desk.alerts.line) == ""
-    assert panel._sharing.picture.value
+    assert text(panel.alert) == ""
+    assert panel.sharing.gallery.picture.value
 
 
 def test_who_reads_the_last_word_can_go_on_at_once(cache: Cache, make: Make, demo: Workspace) -> None:
     """A key that follows at once must land on a button that can be pressed by then."""
     panel = make(cache)
-    pull, clear = panel._pull, panel._clear
+    pull, clear = panel.pulling, panel.removing
     seen: list[tuple[str, bool, bool]] = []
     pull.state.observe(
         lambda _change: seen.append((text(pull.state), pull.pull.disabled, pull.cancel.disabled)), "value"
@@ -317,15 +317,13 @@ def test_a_warning_is_shown_in_the_panel(
     (tmp_path / "file").write_text("")
     cache = Cache(tmp_path / "cache", history=History(tmp_path / "file" / "history.jsonl", enabled=True))
     panel = make(cache)
-    panel._pull.reference.value = demo.reference("demo/greet:1.0.0")
-    run(panel, panel._pull.pull)
-    assert re.match(
-        "the pull is not recorded|the history of pulls is not read", text(panel._desk.alerts.line)
-    )
-    assert "sc-warn" in panel._desk.alerts.line.value
-    panel._pull.reference.value = demo.reference("demo/none:1")
-    run(panel, panel._pull.pull)
-    assert "404 Not Found" in text(panel._desk.alerts.line), "a warning hides no fault"
+    panel.pulling.reference.value = demo.reference("demo/greet:1.0.0")
+    run(panel, panel.pulling.pull)
+    assert re.match("the pull is not recorded|the history of pulls is not read", text(panel.alert))
+    assert "sc-warn" in panel.alert.value
+    panel.pulling.reference.value = demo.reference("demo/none:1")
+    run(panel, panel.pulling.pull)
+    assert "404 Not Found" in text(panel.alert), "a warning hides no fault"
     assert capfd.readouterr() == ("", "")
 
 
@@ -340,17 +338,17 @@ def test_pull_of_a_project(cache: Cache, make: Make, hostile: HostileServer, tmp
         f'source = {{ url = "{hostile.url}/source.wasm", digest = "sha256:{digest}" }}\n'
     )
     panel = make(cache, [project])
-    panel._pull.reference.value = str(project.parent)
-    assert text(panel._pull.understood) == f"a project: {project}"
-    run(panel, panel._pull.plan)
-    assert digest in panel._pull.shown.value
-    run(panel, panel._pull.pull)
-    assert text(panel._desk.alerts.line) == ""
-    assert text(panel._pull.state) == "Done: 1 project in the cache."
+    panel.pulling.reference.value = str(project.parent)
+    assert text(panel.pulling.understood) == f"a project: {project}"
+    run(panel, panel.pulling.plan)
+    assert digest in panel.pulling.shown.value
+    run(panel, panel.pulling.pull)
+    assert text(panel.alert) == ""
+    assert text(panel.pulling.state) == "Done: 1 project in the cache."
     assert (cache.path / "wasm" / f"sha256:{digest}").read_bytes() == wasm
-    panel._clear.minutes.value = 0
-    run(panel, panel._clear.prune)
-    assert text(panel._clear.state) == "There is nothing to remove.", "the project needs it"
+    panel.removing.minutes.value = 0
+    run(panel, panel.removing.prune)
+    assert text(panel.removing.state) == "There is nothing to remove.", "the project needs it"
 
 
 # Apps, Sharing ----------------------------------------------------------------------------------
@@ -360,7 +358,7 @@ def test_apps_show_what_removing_the_selection_frees(cache: Cache, make: Make, d
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "playground:0.1.0")
     hello, playground = (demo.reference(f"demo/{name}") for name in ("hello:1.0.0", "playground:0.1.0"))
-    tab = panel._apps
+    tab = panel.apps
     rows = {row.tick.description: row for row in tab.table.rows()}
     assert set(rows) == {hello, playground}
     figures = []
@@ -382,7 +380,7 @@ def test_apps_show_what_removing_the_selection_frees(cache: Cache, make: Make, d
 def test_table_sorts_and_marks_its_order(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "docs:1.0.0", "greet:1.0.0")
-    table = panel._apps.table
+    table = panel.apps.table
     table.headings["reference"].click()
     assert table.headings["reference"].description == "App \u25b2"
     shown = [row.tick.description for row in table.rows()]
@@ -393,7 +391,7 @@ def test_table_sorts_and_marks_its_order(cache: Cache, make: Make, demo: Workspa
     assert [row.tick.description for row in table.rows()] == [shown[0]]
     table.all.click()
     assert panel.wait(10)
-    assert panel._desk.selected == (shown[0],)
+    assert panel.session.selected == (shown[0],)
 
 
 def test_a_tick_means_the_app_beside_it_whatever_the_list_shows_by_then(
@@ -401,20 +399,19 @@ def test_a_tick_means_the_app_beside_it_whatever_the_list_shows_by_then(
 ) -> None:
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "docs:1.0.0")
-    table = panel._apps.table
+    table = panel.apps.table
     seen = table.rows()[0]
     table.filter.value = "nothing like it"
     assert table.rows() == []
     seen.tick.value = True
     assert panel.wait(10)
-    assert panel._desk.selected == (seen.reference,)
+    assert panel.session.selected == (seen.reference,)
     table.filter.value = ""
     assert table.rows()[0] is seen
 
 
 def test_rows_of_a_large_cache_do_not_pile_up() -> None:
-    from spincache_nb.widgets.listing import App, AppList
-    from spincache_nb.widgets.table import MOST_ROWS, AppTable
+    from spincache_nb.widgets.apps import MOST_ROWS, App, AppList, AppTable
 
     apps = AppList(App(f"ghcr.io/org/app-{n:05}:1", n, n, 0, None) for n in range(1000))
     table = AppTable(apps, lambda: None)
@@ -430,9 +427,9 @@ def test_sharing_is_drawn_when_looked_at_and_again_when_the_cache_changed(
 ) -> None:
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "hello:1.0.1")
-    sharing = panel._sharing
+    sharing = panel.sharing.gallery
     assert sharing.picture.value == ""
-    panel._tabs.selected_index = 2
+    panel.tabs.selected_index = 2
     assert panel.wait(60)
     first = sharing.picture.value
     assert '<svg role="img" aria-label="Where the bytes on disk go. 2 apps would need ' in first
@@ -454,11 +451,11 @@ def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace)
 
     panel = make(cache)
     pull(cache, demo.reference("demo/greet:1.0.0"))
-    run(panel, panel._apps.refresh)
-    assert "1 app, " in text(panel._head)
+    run(panel, panel.apps.refresh)
+    assert "1 app, " in text(panel.head)
     (cache.path / "wasm" / "odd").write_bytes(b"x")
-    run(panel, panel._sharing.refresh)
-    assert "1 problem (see frames.problems)" in text(panel._head)
+    run(panel, panel.sharing.refresh)
+    assert "1 problem (see frames.problems)" in text(panel.head)
 
 
 # Clear ------------------------------------------------------------------------------------------
@@ -467,10 +464,10 @@ def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace)
 def test_nothing_is_removed_on_one_click(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0")
-    clear = panel._clear
+    clear = panel.removing
     clear.minutes.value = 0
     (cache.path / "wasm" / ("sha256:" + "0" * 64)).write_bytes(b"nobody's")
-    panel._apps.table.all.click()
+    panel.apps.table.all.click()
     assert panel.wait(10)
     before = read_tree(cache.path)
     for button in (clear.remove, clear.prune, clear.clear):
@@ -487,18 +484,18 @@ def test_nothing_is_removed_on_one_click(cache: Cache, make: Make, demo: Workspa
 def test_remove_prune_and_clear_after_a_yes(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
-    clear = panel._clear
-    panel._apps.table.filter.value = "hello"
-    panel._apps.table.all.click()
-    run(panel, panel._apps.remove)
-    assert panel._tabs.selected_index == 3
+    clear = panel.removing
+    panel.apps.table.filter.value = "hello"
+    panel.apps.table.all.click()
+    run(panel, panel.apps.remove)
+    assert panel.tabs.selected_index == 3
     assert text(clear.question).startswith("Remove 1 app: ")
     assert clear.go.description == "Yes, remove"
     assert "goes beyond what Spin promises" in text(clear.shown)
     run(panel, clear.go)
     assert text(clear.state).startswith("Done: removed ")
     assert [tag.reference for tag in cache.scan().tags] == [demo.reference("demo/greet:1.0.0")]
-    assert panel._desk.selected == ()
+    assert panel.session.selected == ()
     stray = cache.path / "data" / ("sha256:" + "0" * 64)
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"nobody's")
@@ -511,33 +508,33 @@ def test_remove_prune_and_clear_after_a_yes(cache: Cache, make: Make, demo: Work
     assert text(clear.question).startswith("Clear the whole cache: ")
     run(panel, clear.go)
     assert not cache.path.exists()
-    assert "0 apps, " in text(panel._head)
+    assert "0 apps, " in text(panel.head)
 
 
 def test_a_question_is_withdrawn_when_its_ground_changes(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
-    panel._apps.table.all.click()
-    run(panel, panel._clear.remove)
-    assert panel._clear.plan is not None
-    panel._apps.table.rows()[0].tick.value = False
-    assert panel._clear.plan is None
-    assert not visible(panel._clear.ask)
+    panel.apps.table.all.click()
+    run(panel, panel.removing.remove)
+    assert panel.removing.plan is not None
+    panel.apps.table.rows()[0].tick.value = False
+    assert panel.removing.plan is None
+    assert not visible(panel.removing.ask)
     (cache.path / "wasm" / ("sha256:" + "0" * 64)).write_bytes(b"nobody's")
-    panel._clear.minutes.value = 0
-    run(panel, panel._clear.prune)
-    assert visible(panel._clear.ask)
-    panel._clear.minutes.value = 30
-    assert not visible(panel._clear.ask)
+    panel.removing.minutes.value = 0
+    run(panel, panel.removing.prune)
+    assert visible(panel.removing.ask)
+    panel.removing.minutes.value = 30
+    assert not visible(panel.removing.ask)
 
 
 def test_a_directory_that_is_no_cache_is_refused_in_words(make: Make, tmp_path: Path) -> None:
     (tmp_path / "registry").mkdir()
     (tmp_path / "registry" / "thesis.txt").write_text("years of work")
     panel = make(Cache(tmp_path))
-    run(panel, panel._clear.clear)
-    assert "thesis.txt" in text(panel._desk.alerts.line) or "not" in text(panel._desk.alerts.line)
-    assert text(panel._clear.state) == "Nothing was removed."
+    run(panel, panel.removing.clear)
+    assert "thesis.txt" in text(panel.alert) or "not" in text(panel.alert)
+    assert text(panel.removing.state) == "Nothing was removed."
     assert (tmp_path / "registry" / "thesis.txt").exists()
 
 
@@ -546,10 +543,10 @@ def test_what_comes_from_outside_is_no_mark_up(make: Make, tmp_path: Path) -> No
     (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1").mkdir(parents=True)
     (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1" / "manifest.json").write_text("{}")
     panel = make(Cache(place))
-    panel._tabs.selected_index = 2
+    panel.tabs.selected_index = 2
     assert panel.wait(60)
-    everything = [panel._head, panel._apps.freed, panel._sharing.picture, panel._sharing.summary]
-    for row in panel._apps.table.rows():
+    everything = [panel.head, panel.apps.freed, panel.sharing.gallery.picture, panel.sharing.gallery.summary]
+    for row in panel.apps.table.rows():
         everything.append(row.cells)
     assert not re.search(r"<(img src=x|i>x|b>1)", "".join(str(one.value) for one in everything))
 
@@ -558,10 +555,10 @@ def test_close_ends_the_work(cache: Cache, make: Make, hostile: HostileServer) -
     hostile.serve(new_style("demo/app", "v1"))
     hostile.always("*/blobs/*", Stall(100))
     panel = make(cache)
-    panel._pull.reference.value = f"{hostile.name}/demo/app:v1"
-    panel._pull.pull.click()
+    panel.pulling.reference.value = f"{hostile.name}/demo/app:v1"
+    panel.pulling.pull.click()
     panel.close()
-    assert panel._desk.worker.wait(10)
+    assert panel.session.worker.wait(10)
     assert list(cache.path.rglob(".spincache-*")) == []
 
 
@@ -569,8 +566,8 @@ def test_options_reach_the_registry(cache: Cache, make: Make, hostile: HostileSe
     hostile.serve(new_style("demo/app", "v1"))
     hostile.require("Basic dXNlcjpwYXNz", 'Basic realm="r"')
     panel = make(cache, auth=("user", "pass"), jobs=2)
-    panel._pull.reference.value = f"{hostile.name}/demo/app:v1"
-    run(panel, panel._pull.pull)
-    assert text(panel._desk.alerts.line) == ""
+    panel.pulling.reference.value = f"{hostile.name}/demo/app:v1"
+    run(panel, panel.pulling.pull)
+    assert text(panel.alert) == ""
     assert "pass" not in repr(panel)
     assert len(cache.scan().tags) == 1

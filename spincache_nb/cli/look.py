@@ -1,0 +1,521 @@
+"""Commands that look: at the cache, at what it shares and costs, at what a pull depends on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spincache_nb import show
+from spincache_nb.cli.options import (
+    CACHE_DIR,
+    DONE,
+    FINDING,
+    JOBS,
+    JSON,
+    PROJECTS,
+    QUIET,
+    UsageError,
+    cache_of,
+    command,
+    option,
+    references,
+    registry,
+    registry_options,
+    whole_number,
+)
+from spincache_nb.cli.output import Output, in_a_shell
+from spincache_nb.show import Column
+
+if TYPE_CHECKING:
+    from spincache_nb.core.cache import Cache
+    from spincache_nb.upkeep.doctor import Finding
+
+REFERENCE = Column("reference", "Reference", shortest=20)
+DIGEST = Column("digest", "Digest", shortest=16, cut="end")
+_STANDINGS = ("referenced", "unreferenced", "temporary", "misnamed")
+_MOST_SHARED = 20
+
+
+@command(
+    "path",
+    "see",
+    "print where Spin's cache is",
+    """\
+Print the directory of Spin's registry cache, on one line and nothing else.
+
+It need not exist yet: Spin and `spincache-nb pull` make it when they store something.""",
+    option(
+        "--all",
+        action="store_true",
+        help="also where this toolkit keeps its state, and which credential stores are asked",
+    ),
+    CACHE_DIR,
+    JSON,
+    examples=("path", "path --all", "path --json  # for programs"),
+)
+def path(args: argparse.Namespace, output: Output) -> int:
+    """Print one path, or all of them with what they are and whether they are there."""
+    cache = cache_of(args).path.absolute()
+    if not args.all and not output.as_json:
+        output.path(cache)
+        return DONE
+    named = _all_paths(cache) if args.all else [("cache", cache)]
+    if output.as_json:
+        output.document([{"name": name, "path": path, "exists": _exists(path)} for name, path in named])
+        return DONE
+    widest = max(len(name) for name, _ in named)
+    for name, path in named:
+        missing = "" if _exists(path) else "  (not there)"
+        output.paragraph(f"{name:<{widest}}  {path}{missing}", wrap=False)
+    return DONE
+
+
+def _exists(path: Path) -> bool:
+    """Whether something is there; what may not be looked at counts as not there."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _all_paths(cache: Path) -> list[tuple[str, Path]]:
+    from spincache_nb.core import paths
+    from spincache_nb.core.journal import History
+
+    named: list[tuple[str, Path | None]] = [
+        ("cache", cache),
+        ("state", paths.state_dir()),
+        ("history", History(enabled=True).path),
+        ("credentials of Spin", paths.spin_auth_file()),
+        ("credentials of Docker", paths.docker_config_file()),
+        *(("credentials of Podman", path) for path in paths.podman_auth_files()),
+        ("wasm package registries", paths.wasm_pkg_config_file()),
+    ]
+    return [(name, path) for name, path in named if path is not None]
+
+
+# ---------------------------------------------------------------- tables of the cache
+
+_APPS = (
+    REFERENCE,
+    Column("kind", "Kind", rank=2),
+    Column("name", "Name", shortest=12, rank=4),
+    Column("version", "Version", shortest=7, rank=6),
+    Column("component_count", "Components", "count", rank=7),
+    Column("layer_count", "Layers", "count", rank=3),
+    Column("declared_bytes", "Declared", "size", rank=5),
+    Column("stored_bytes", "Stored", "size"),
+    Column("pulled_at", "Pulled", "time", rank=1),
+    Column("manifest_digest", "Manifest", shortest=16, cut="end", rank=8),
+)
+
+
+@command(
+    "apps",
+    "see",
+    "list the apps in the cache",
+    """\
+List the apps and packages in the cache.
+
+An app is one cached tag. STORED are the bytes of its blobs on disk, shared ones
+included, so that the column adds up to more than the cache takes.""",
+    CACHE_DIR,
+    JSON,
+    examples=("apps", "apps --json"),
+)
+def apps(args: argparse.Namespace, output: Output) -> int:
+    """Print one row per cached tag."""
+    from spincache_nb import frames
+
+    cache = cache_of(args)
+    empty = f"no apps in {cache.path}; fetch one with `spincache-nb pull REFERENCE`"
+    output.frame(frames.apps(cache), _APPS, empty=empty)
+    return DONE
+
+
+_LAYERS = (
+    REFERENCE,
+    Column("position", "#", "count", rank=4),
+    Column("role", "Role", shortest=8),
+    DIGEST,
+    Column("declared_bytes", "Size", "size"),
+    Column("stored", "Stored", "flag", rank=3),
+    Column("media_type", "Media type", shortest=24, rank=5),
+)
+
+
+@command(
+    "layers",
+    "see",
+    "list the layers of cached apps",
+    "List the layers that the manifests of cached apps name, and whether each is stored.",
+    references("*", "only the layers of these apps"),
+    CACHE_DIR,
+    JSON,
+    examples=("layers", "layers ghcr.io/org/app:v1"),
+)
+def layers(args: argparse.Namespace, output: Output) -> int:
+    """Print one row per app and layer."""
+    from spincache_nb import frames
+    from spincache_nb.analysis.inputs import resolve_references
+
+    cache = cache_of(args)
+    found = frames.layers(cache)
+    if args.references:
+        found = found[found["reference"].isin(resolve_references(frames.apps(cache), args.references))]
+    output.frame(found, _LAYERS, empty=f"no layers in {cache.path}")
+    return DONE
+
+
+_BLOBS = (
+    Column("area", "Area"),
+    Column("name", "Name", shortest=20, cut="end"),
+    Column("stored_bytes", "Size", "size"),
+    Column("standing", "Standing"),
+    Column("modified_at", "Modified", "time", rank=1),
+)
+
+
+@command(
+    "blobs",
+    "see",
+    "list the stored files and who needs them",
+    """\
+List the files in wasm/ and data/ and how each stands: referenced by an app or a
+project, unreferenced, temporary (a download that was not finished) or misnamed.
+
+A blob that no cached app needs may still be the source of a component in a
+spin.toml: name such projects with --project before calling it unneeded.""",
+    option(
+        "--standing",
+        choices=_STANDINGS,
+        metavar="STANDING",
+        help="only files that stand so: referenced, unreferenced, temporary or misnamed",
+    ),
+    PROJECTS,
+    CACHE_DIR,
+    JSON,
+    examples=("blobs", "blobs --standing unreferenced --project ~/src/my-app"),
+)
+def blobs(args: argparse.Namespace, output: Output) -> int:
+    """Print one row per file."""
+    from spincache_nb import frames
+
+    cache = cache_of(args)
+    found = frames.blobs(cache, projects=args.projects)
+    if args.standing is not None:
+        found = found[found["standing"] == args.standing]
+    output.frame(found, _BLOBS, empty=f"no such files in {cache.path}")
+    return DONE
+
+
+@command(
+    "problems",
+    "see",
+    "list what is wrong with the cache",
+    """\
+List what is wrong with the cache: missing, truncated and misplaced files,
+documents that cannot be read. Blobs are not hashed for this.
+
+The exit status is 1 if there is any problem.""",
+    CACHE_DIR,
+    JSON,
+    examples=("problems", "problems --json"),
+)
+def problems(args: argparse.Namespace, output: Output) -> int:
+    """Print a paragraph per problem; status 1 if there is one."""
+    from spincache_nb import frames
+
+    cache = cache_of(args)
+    found = show.records(frames.problems(cache))
+    if output.as_json:
+        output.document(found)
+    elif not found:
+        output.note(f"no problems in {cache.path}")
+    else:
+        show_problems(found, output)
+        output.line(show.count_text(len(found), "problem"))
+    return FINDING if found else DONE
+
+
+def show_problems(problems: Sequence[dict[str, Any]], output: Output) -> None:
+    """Print each problem as a paragraph: what and where, whose, why, what to do."""
+    for problem in problems:
+        output.paragraph(f"{problem['kind']}: {problem['path']}", hang="  ")
+        if problem["reference"]:
+            output.paragraph(f"of {problem['reference']}", indent="  ")
+        output.paragraph(show.plain(problem["detail"]), indent="  ")
+        output.paragraph(show.plain(problem["remedy"]), indent="  -> ", hang="     ")
+        output.line()
+
+
+_HISTORY = (
+    Column("at", "At", "time"),
+    REFERENCE,
+    Column("manifest_digest", "Manifest", shortest=16, cut="end", rank=2),
+    Column("fetch_bytes", "Fetched", "size"),
+    Column("reused_bytes", "Reused", "size", rank=1),
+    Column("wire_bytes", "Received", "size", rank=4),
+    Column("seconds", "Time", "seconds", rank=3),
+    Column("cache", "Cache", shortest=20, cut="start", rank=5),
+)
+
+
+@command(
+    "history",
+    "see",
+    "list the pulls made on this machine",
+    """\
+List the pulls that this toolkit made on this machine, oldest first: which digest
+a tag meant when, and what it cost. Spin keeps no such record, and its own pulls
+are not in it.
+
+With --cache-dir only pulls into that cache are listed.""",
+    CACHE_DIR,
+    JSON,
+    examples=("history",),
+)
+def history(args: argparse.Namespace, output: Output) -> int:
+    """Print one row per pull."""
+    from spincache_nb import frames
+
+    cache = cache_of(args) if args.cache_dir is not None else None
+    output.frame(frames.history(cache), _HISTORY, empty="no pulls are recorded")
+    return DONE
+
+
+# ---------------------------------------------------------------- what is shared, what versions cost
+
+SHARED = (
+    DIGEST,
+    Column("stored_bytes", "Size", "size"),
+    Column("user_count", "Users", "count"),
+    Column("manifest_count", "Manifests", "count", rank=1),
+    Column("saved_bytes", "Saved", "size"),
+    Column("names", "Names", shortest=12, cut="end"),
+)
+
+
+@command(
+    "sharing",
+    "see",
+    "show what apps share and what that saves",
+    """\
+List the blobs that several apps need, most bytes saved first, and what storing
+each of them once saves in all.
+
+USERS are apps and projects; MANIFESTS counts tags of one manifest once.""",
+    option("--all", action="store_true", help="blobs with one user, too"),
+    option(
+        "--top",
+        type=whole_number,
+        metavar="N",
+        help=f"how many blobs to list, 0 for all of them (default: {_MOST_SHARED}; with --json all)",
+    ),
+    PROJECTS,
+    CACHE_DIR,
+    JSON,
+    examples=("sharing", "sharing --all"),
+)
+def sharing(args: argparse.Namespace, output: Output) -> int:
+    """Print one row per shared digest, and the sums."""
+    from spincache_nb import analysis
+
+    cache = cache_of(args)
+    source = analysis.load(cache, projects=args.projects, toolchains=False)
+    shared = analysis.sharing(source)
+    if not args.all:
+        shared = shared[shared["user_count"] > 1]
+    most = args.top if args.top is not None else 0 if output.as_json else _MOST_SHARED
+    listed = shared.head(most) if most else shared
+    output.frame(listed, SHARED, empty=f"nothing in {cache.path} is shared")
+    if not output.as_json:
+        if len(listed) < len(shared):
+            output.line(f"{show.more_text(len(shared), len(listed))}; `--top 0` lists all")
+        _show_summary(show.records(analysis.summary(source))[0], output)
+    return DONE
+
+
+def _show_summary(summary: dict[str, Any], output: Output) -> None:
+    logical, stored, saved = (
+        show.size_text(int(summary[name] or 0)) for name in ("logical_bytes", "stored_bytes", "saved_bytes")
+    )
+    ratio = summary["dedup_ratio"]
+    times = f", {ratio:.2f} to 1" if ratio is not None else ""
+    output.line()
+    output.line(f"needed {logical}, stored {stored}, saved {saved}{times}")
+
+
+_SAVINGS = (
+    Column("tag", "Version", show=lambda tag: tag or "(digest)", shortest=12),
+    Column("total_bytes", "Total", "size"),
+    Column("reused_bytes", "Reused", "size"),
+    Column("fetch_bytes", "Fetched", "size"),
+    Column("saved_share", "Saved", "share"),
+    Column("cumulative_fetch_bytes", "Fetched so far", "size", rank=2),
+    Column("cumulative_saved_bytes", "Saved so far", "size", rank=1),
+    Column("created_at", "Created", "time", rank=3),
+)
+
+
+@command(
+    "savings",
+    "see",
+    "show what each new version costs",
+    """\
+Replay the cached versions of a repository in order, as if each were pulled after
+the one before into an empty cache: what it fetches, and what was there already.
+
+Without a REPOSITORY, every repository with more than one cached version.
+
+With --remote, the versions that the registry has: their manifests are fetched, no layer
+is, and the cache does not matter.""",
+    option("repositories", nargs="*", metavar="REPOSITORY", help="such as ghcr.io/org/app"),
+    option(
+        "--rules",
+        choices=("spin", "spincache"),
+        default="spin",
+        help="what to count: what Spin fetches, or what this toolkit does, which fetches an unchanged "
+        "config no second time (default: spin)",
+    ),
+    option(
+        "--remote", action="store_true", help="of all tags in the registry, whether they are cached or not"
+    ),
+    QUIET,
+    CACHE_DIR,
+    JSON,
+    JOBS,
+    registry,
+    examples=("savings", "savings ghcr.io/org/app --rules spincache", "savings ghcr.io/org/app --remote"),
+)
+def savings(args: argparse.Namespace, output: Output) -> int:
+    """Print a table per repository."""
+    cache = cache_of(args)
+    found = _remote(args, output) if args.remote else _cached(args, cache)
+    if output.as_json:
+        output.document([{"repository": name, **row} for name, rows in found.items() for row in rows])
+    elif found:
+        show_savings(found, output)
+    else:
+        output.note(f"no repository in {cache.path} has more than one version")
+    return DONE
+
+
+def _cached(args: argparse.Namespace, cache: Cache) -> dict[str, list[dict[str, Any]]]:
+    """Replay what is in the cache."""
+    from spincache_nb import analysis
+    from spincache_nb.analysis.repositories import versioned_repositories
+
+    frames = analysis.load(cache, "apps", "layers", "uses", "files")
+    return {
+        repository: show.records(analysis.version_savings(frames, repository, rules=args.rules))
+        for repository in args.repositories or sorted(versioned_repositories(frames))
+    }
+
+
+def _remote(args: argparse.Namespace, output: Output) -> dict[str, list[dict[str, Any]]]:
+    """Replay what the registries have."""
+    from spincache_nb import analysis
+    from spincache_nb.core.reference import Reference
+
+    if not args.repositories:
+        raise UsageError("--remote needs a REPOSITORY")
+    options = registry_options(args)
+    found = {}
+    for place in [Reference.parse(text) for text in args.repositories]:
+        versions = analysis.remote_versions(place, progress=not args.quiet, **options)
+        found[versions.repository] = show.records(analysis.remote_savings(versions, rules=args.rules))
+        if len(versions.problems):
+            kinds = ", ".join(sorted(set(versions.problems["kind"])))
+            output.note(f"{versions.repository}: {len(versions.problems)} other tags ({kinds})")
+    return found
+
+
+def show_savings(found: dict[str, list[dict[str, Any]]], output: Output, *, indent: str = "") -> None:
+    """Print the versions of each repository."""
+    for place, (repository, rows) in enumerate(found.items()):
+        if place:
+            output.line()
+        output.line(f"{indent}{show.plain(repository)}")
+        output.table(rows, _SAVINGS, indent=f"{indent}  ")
+
+
+# ---------------------------------------------------------------- what a pull depends on
+
+_MARKS = {"ok": " ", "note": "-", "attention": "!"}
+
+
+@command(
+    "doctor",
+    "see",
+    "look for what would keep a pull from working",
+    """\
+Look at what a pull depends on: the cache and its disk, credential stores, proxies,
+certificates, packages. Nothing is changed and no secret is shown.
+
+The network is used only if a REFERENCE is given: then its registry is asked for the
+manifest. The exit status is 1 if something needs attention.""",
+    references("*", "an app to ask its registry for, such as ghcr.io/org/app:v1"),
+    CACHE_DIR,
+    JSON,
+    registry,
+    examples=("doctor", "doctor ghcr.io/org/app:v1"),
+)
+def doctor(args: argparse.Namespace, output: Output) -> int:
+    """Print findings by topic; status 1 if one needs attention."""
+    from spincache_nb.core.reference import Reference
+    from spincache_nb.upkeep.doctor import ask_registry, examine
+
+    cache, options = cache_of(args), registry_options(args)
+    asked = [Reference.parse(text) for text in args.references]
+    findings = [*examine(cache), _problems(cache)]
+    findings += [ask_registry(cache, reference, **options) for reference in asked]
+    if output.as_json:
+        output.document([_record(finding) for finding in findings])
+    else:
+        _show_findings(findings, output)
+    return FINDING if any(finding.state == "attention" for finding in findings) else DONE
+
+
+def _problems(cache: Cache) -> Finding:
+    from spincache_nb import frames
+    from spincache_nb.upkeep.doctor import Finding
+
+    count = len(frames.problems(cache))
+    if count:
+        return Finding("cache", "problems", count, "attention", "see `spincache-nb problems`")
+    return Finding("cache", "problems", 0)
+
+
+def _record(finding: Finding) -> dict[str, Any]:
+    return {
+        "topic": finding.topic,
+        "name": finding.name,
+        "value": in_a_shell(finding.value) if isinstance(finding.value, str) else finding.value,
+        "state": finding.state,
+        "remedy": in_a_shell(finding.remedy),
+    }
+
+
+def _show_findings(findings: Sequence[Finding], output: Output) -> None:
+    for topic in dict.fromkeys(finding.topic for finding in findings):
+        output.line(topic)
+        for finding in (finding for finding in findings if finding.topic == topic):
+            output.paragraph(_finding_text(finding), indent=f"{_MARKS[finding.state]} ", hang="    ")
+            if finding.remedy:
+                output.paragraph(in_a_shell(finding.remedy), indent="    -> ", hang="       ")
+    attention = sum(finding.state == "attention" for finding in findings)
+    output.line()
+    output.line(f"! {attention} to look at" if attention else "nothing needs attention")
+
+
+def _finding_text(finding: Finding) -> str:
+    name, value = finding.name, finding.value
+    if name.endswith("_bytes"):
+        name = name.removesuffix("_bytes").replace("_", " ")
+        value = show.size_text(value) if isinstance(value, int) else value
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
+    return f"{name}: {'none' if value is None else in_a_shell(str(value))}"

@@ -1,0 +1,280 @@
+"""Commands that write what is looked at elsewhere: a report, a snapshot of a cache, a crawl."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spincache_nb import show
+from spincache_nb.cli.options import (
+    CACHE_DIR,
+    DONE,
+    FINDING,
+    JSON,
+    PROJECTS,
+    QUIET,
+    UsageError,
+    cache_of,
+    command,
+    option,
+    rate,
+    ratio,
+    registry,
+    registry_options,
+    size_in_bytes,
+    threads,
+)
+from spincache_nb.cli.output import Output
+
+if TYPE_CHECKING:
+    from spincache_nb.fleet import Snapshot
+    from spincache_nb.report import FleetMaterial, Material
+
+_PAGE = "dedup.html"
+_SECONDS_BETWEEN_NOTES = 5.0
+
+
+def _form(parser: argparse.ArgumentParser) -> None:
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="Markdown instead of HTML: words and tables")
+    form.add_argument("--json", action="store_true", help="JSON instead of HTML: all numbers")
+
+
+def _thresholds(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group("thresholds")
+    limits.add_argument(
+        "--fail-under-dedup",
+        type=ratio,
+        metavar="RATIO",
+        help="fail if the bytes that the apps need are less than RATIO times the bytes stored, such as 1.5",
+    )
+    limits.add_argument(
+        "--fail-over-unreferenced",
+        type=size_in_bytes,
+        metavar="SIZE",
+        help="fail if more than SIZE is stored that nothing needs, such as 200MiB",
+    )
+    limits.add_argument("--fail-on-problems", action="store_true", help="fail if anything is wrong")
+
+
+@command(
+    "report",
+    "see",
+    "write a page about the cache, or fail under thresholds",
+    """\
+Write one self-contained HTML page about the cache: what is stored, what is shared, what
+each new version costs, what could be freed, what is wrong. It needs no network and no
+script, and prints well. The same as Markdown or JSON goes to standard output unless a
+FILE is given.
+
+With --fleet, a page about many caches, or registries, from the dataset that
+`spincache-nb snapshot` and `spincache-nb crawl` write: hosts, what they have in common,
+what one cache for all would save, versions that sit on one host only.
+
+With thresholds, the report is written in any case, and the exit status is 1 if one of
+them is missed; standard error says which.""",
+    option(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help=f"where to write; what is there is replaced, - is standard output (default: {_PAGE}, for HTML)",
+    ),
+    _form,
+    option("--title", metavar="TEXT", help="heading of the report"),
+    option(
+        "--inside",
+        action="store_true",
+        help="also say what is repeated within files, and which new binaries are new code; reads every byte",
+    ),
+    option(
+        "--data",
+        metavar="DIR",
+        help="also write the tables into DIR, a file each: Parquet, or CSV where pyarrow is not installed",
+    ),
+    option("--fleet", metavar="TARGET", help="about the snapshots in this folder or at this address instead"),
+    _thresholds,
+    PROJECTS,
+    CACHE_DIR,
+    examples=(
+        "report",
+        "report sharing.md --project ~/src/my-app",
+        "report --json | jq .summary",
+        "report fleet.html --fleet s3://bucket/fleet",
+        "report --fail-under-dedup 1.5 --fail-over-unreferenced 200MiB",
+    ),
+)
+def report(args: argparse.Namespace, output: Output) -> int:
+    """Write the report; status 1 if a threshold is missed."""
+    from spincache_nb import report
+
+    form = report.form_of(args.file, "markdown" if args.markdown else "json" if args.json else None)
+    material = _material(args) if args.fleet is None else _fleet_material(args)
+    text = report.render(material, title=args.title, format=form)
+    _write(text, args.file if args.file is not None else _PAGE if form == "html" else "-", output)
+    if args.data is not None:
+        written = report.write_frames(material, args.data)
+        output.note(f"wrote {len(written)} tables into {args.data}")
+    missed = report.shortfalls(
+        material.summary,
+        least_dedup=args.fail_under_dedup,
+        most_unreferenced_bytes=args.fail_over_unreferenced,
+        no_problems=args.fail_on_problems,
+    )
+    for reason in missed:
+        output.note(f"spincache-nb report: {reason}")
+    return FINDING if missed else DONE
+
+
+def _material(args: argparse.Namespace) -> Material:
+    from spincache_nb import report
+
+    return report.gather(cache_of(args), projects=args.projects, inside=args.inside)
+
+
+def _fleet_material(args: argparse.Namespace) -> FleetMaterial:
+    from spincache_nb import fleet, report
+
+    given = {"--cache-dir": args.cache_dir is not None, "--project": args.projects, "--inside": args.inside}
+    for name in [name for name, is_given in given.items() if is_given]:
+        raise UsageError(f"--fleet: a report about snapshots takes no {name}")
+    if not args.fleet:
+        raise UsageError("--fleet: expected a folder or an address, got nothing")
+    with fleet.open(args.fleet) as opened:
+        return report.gather_fleet(opened)
+
+
+def _write(text: str, target: str, output: Output) -> None:
+    if target == "-":
+        for line in text.splitlines():
+            output.line(line)
+        return
+    path = Path(target).absolute()
+    if path.is_dir():
+        raise UsageError(f"expected a file to write, but {target} is a folder")
+    path.write_text(text, encoding="utf-8", newline="\n")
+    output.path(path)
+
+
+# ---------------------------------------------------------------- snapshots of hosts and registries
+
+_TARGET = option("target", metavar="TARGET", help="folder or address of the dataset")
+
+
+@command(
+    "snapshot",
+    "many machines",
+    "write what the cache holds, to look at many hosts",
+    """\
+Write what the cache holds as Parquet files, one snapshot per host and day, into
+a folder or to any address that fsspec understands, such as s3://bucket/fleet.
+Many hosts write into one target; `sc.fleet.open` analyses them together.
+
+No content, variable or path of this machine is written. Without --host a hash
+of this machine's name stands for it, which whoever knows the name can guess;
+with --salt-file a keyed hash does.
+
+Needs: pip install "spincache-nb[fleet]\"""",
+    _TARGET,
+    option("--host", metavar="NAME", help="what to call this host"),
+    option(
+        "--salt-file",
+        metavar="FILE",
+        help="a secret of yours, with which the host's name is hashed; its first line counts",
+    ),
+    PROJECTS,
+    CACHE_DIR,
+    JSON,
+    examples=("snapshot /mnt/fleet --host node-17", "snapshot s3://bucket/fleet --salt-file /etc/fleet.salt"),
+)
+def snapshot(args: argparse.Namespace, output: Output) -> int:
+    """Write the snapshot and say where."""
+    from spincache_nb.fleet import snapshot
+
+    if args.host is not None and not args.host.strip():
+        raise UsageError("--host: expected a name, got nothing")
+    salt = _salt(args.salt_file) if args.salt_file is not None else None
+    taken = snapshot(cache_of(args), args.target, host=args.host, salt=salt, projects=args.projects)
+    _show_written(taken, "snapshot", "host", output)
+    return DONE
+
+
+def _salt(path: str) -> bytes:
+    salt = Path(path).read_bytes().partition(b"\n")[0].strip()
+    if not salt:
+        raise UsageError(f"--salt-file: {path} is empty")
+    return salt
+
+
+def _show_written(taken: Snapshot, what: str, whose: str, output: Output) -> None:
+    """Say what was written where: a snapshot of a host, or a crawl of a registry."""
+    if output.as_json:
+        output.document({**asdict(taken), "day": taken.day.isoformat()})
+        return
+    rows = f"{taken.row_count} rows, {show.size_text(taken.size_bytes)}"
+    done = "wrote" if taken.written else "nothing new: there already is"
+    where = f"{whose} {taken.host}, {taken.day.isoformat()}, in {taken.target}"
+    output.line(show.plain(f"{done} a {what} of {rows}: {where}"))
+
+
+@command(
+    "crawl",
+    "many machines",
+    "write what a registry holds, from its manifests",
+    """\
+Write what a registry holds as Parquet files, beside the snapshots of caches or in a
+folder of its own: lists of tags and manifests are fetched, no layer is. Without a
+REPOSITORY, all that the registry lists; many public ones offer no such list.
+
+It waits when the registry asks it to, and then goes on at half the pace. A crawl that
+was stopped, killed even, goes on where it was: run it again. What cannot be had is
+listed in the crawl as a problem.
+
+Needs: pip install "spincache-nb[fleet]\"""",
+    option("registry", metavar="REGISTRY", help="host and port, such as ghcr.io"),
+    _TARGET,
+    option("repositories", nargs="*", metavar="REPOSITORY", help="such as org/app"),
+    option(
+        "--per-second", type=rate, metavar="N", help="most requests in a second (default: no limit of ours)"
+    ),
+    option("--anew", action="store_true", help="begin today's anew, do not go on with one of another day"),
+    QUIET,
+    threads("requests at a time (default: 4)"),
+    JSON,
+    registry,
+    examples=(
+        "crawl ghcr.io /mnt/registry org/app org/site --per-second 5",
+        "crawl registry.example:5000 s3://bucket/registry --jobs 8",
+    ),
+)
+def crawl(args: argparse.Namespace, output: Output) -> int:
+    """Crawl, and say what was written where."""
+    from spincache_nb.fleet import crawl
+
+    taken = crawl(
+        args.registry,
+        args.repositories or None,
+        args.target,
+        per_second=args.per_second,
+        resume=not args.anew,
+        progress=None if args.quiet else _told_now_and_then(output),
+        **registry_options(args),
+    )
+    _show_written(taken, "crawl", "registry", output)
+    return DONE
+
+
+def _told_now_and_then(output: Output) -> Callable[[int], None]:
+    """Say how far it is: in lines, since nobody knows how many manifests there are."""
+    said_at = time.monotonic()
+
+    def tell(count: int) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= _SECONDS_BETWEEN_NOTES:
+            said_at = time.monotonic()
+            output.note(f"{count} manifests so far")
+
+    return tell

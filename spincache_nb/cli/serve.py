@@ -1,0 +1,326 @@
+"""Commands that show it all at work: the demo, the notebooks in JupyterLab, the panel as a page."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spincache_nb import show
+from spincache_nb.cli.look import DIGEST, REFERENCE, show_savings
+from spincache_nb.cli.options import (
+    CACHE_DIR,
+    DONE,
+    PROJECTS,
+    Options,
+    UsageError,
+    cache_of,
+    command,
+    option,
+    port,
+)
+from spincache_nb.cli.output import Output
+from spincache_nb.errors import MissingExtraError
+from spincache_nb.show import Column
+
+if TYPE_CHECKING:
+    from spincache_nb.frames import Frames
+
+_PULLED = (
+    REFERENCE,
+    Column("total_bytes", "Total", "size"),
+    Column("reused_bytes", "Reused", "size"),
+    Column("fetch_bytes", "Fetched", "size"),
+)
+_APPS = (
+    REFERENCE,
+    Column("kind", "Kind"),
+    Column("component_count", "Components", "count", rank=1),
+    Column("layer_count", "Layers", "count"),
+    Column("declared_bytes", "Declared", "size", rank=2),
+    Column("stored_bytes", "Stored", "size"),
+)
+_SHARED = (
+    DIGEST,
+    Column("stored_bytes", "Size", "size"),
+    Column("user_count", "Users", "count"),
+    Column("saved_bytes", "Saved", "size"),
+    Column("names", "Names", shortest=16, cut="end", rank=1),
+)
+_MOST_SHARED = 8
+_SUMMARY = (
+    ("app_count", "apps", str),
+    ("logical_bytes", "needed, if each app kept its own copy", show.size_text),
+    ("stored_bytes", "stored", show.size_text),
+    ("saved_bytes", "saved by sharing", show.size_text),
+    ("disk_bytes", "on disk, manifests and locked apps included", show.size_text),
+    ("problem_count", "problems", str),
+)
+
+
+@command(
+    "demo",
+    "see",
+    "see it all work, offline, on demo apps",
+    """\
+See it work: six demo apps, three versions each, are pulled from a registry inside
+this process into a new cache. Then come the cache as tables, plots as PNG files
+and a first page, dedup.html.
+
+Nothing leaves this machine; your own cache and history stay as they are.""",
+    option(
+        "--output",
+        metavar="DIR",
+        help="new or empty folder for the cache, plots and page; default: a temporary one, which is kept",
+    ),
+    option("--quiet", action="store_true", help="no progress; there is none in a pipe either"),
+    examples=("demo", "demo --output out"),
+)
+def demo(args: argparse.Namespace, output: Output) -> int:
+    """Pull the demo apps, print tables, write plots and a page, say where."""
+    with _folder(args.output) as folder, _own_matplotlib_folder():
+        frames = _pull(folder, output, quiet=args.quiet or not sys.stderr.isatty())
+        _show_cache(frames, output)
+        _show_savings(frames, output)
+        output.line("\nDrawing the plots and the page ...")
+        output.flush()
+        written = _draw(folder, frames)
+    _say_where(folder, written, output)
+    return DONE
+
+
+@contextlib.contextmanager
+def _folder(named: str | None) -> Iterator[Path]:
+    """Give the folder to work in; one that this made goes again if anything goes wrong."""
+    if named is None:
+        folder = Path(tempfile.mkdtemp(prefix="spincache-demo-"))
+        made = True
+    else:
+        folder = Path(named).absolute()
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UsageError(f"--output: expected a new or empty folder, but {folder} holds something")
+    try:
+        yield folder
+    except BaseException:
+        if made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _own_matplotlib_folder() -> Iterator[None]:
+    """Keep matplotlib from making folders in the user's home: it does so when it is imported."""
+    if "MPLCONFIGDIR" in os.environ or "matplotlib" in sys.modules:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="spincache-matplotlib-") as folder:
+        os.environ["MPLCONFIGDIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["MPLCONFIGDIR"]
+
+
+def _pull(folder: Path, output: Output, *, quiet: bool) -> Frames:
+    """Pull the demo apps, say what each cost, read the cache."""
+    from spincache_nb import analysis, demo
+    from spincache_nb.core.cache import Cache
+    from spincache_nb.core.journal import History
+    from spincache_nb.core.pull import pull
+
+    cache = Cache(folder / "cache")
+    history = History(folder / "history.jsonl", enabled=True)
+    with demo.registry() as registry:
+        results = pull(cache, registry.references, progress=None if quiet else True, history=history)
+    output.line("Pulled, one after the other as a machine would see them:\n")
+    names = [column.name for column in _PULLED]
+    output.table(
+        [{name: getattr(result, name) for name in names} for result in results], _PULLED, indent="  "
+    )
+    return analysis.load(cache)
+
+
+def _show_cache(frames: Frames, output: Output) -> None:
+    from spincache_nb import analysis
+
+    summary = show.records(analysis.summary(frames))[0]
+    shared = analysis.sharing(frames)
+    shared = shared[shared["user_count"] > 1]
+    output.line("\nThe cache, one row per app (`spincache-nb apps`):\n")
+    output.table(frames.need("apps"), _APPS, indent="  ")
+    output.line("\nIn all:\n")
+    for name, words, form in _SUMMARY:
+        output.line(f"  {form(summary[name]):>9}  {words}")
+    output.line("\nWhat sharing saves most (`spincache-nb sharing`):\n")
+    output.table(shared.head(_MOST_SHARED), _SHARED, indent="  ")
+    if len(shared) > _MOST_SHARED:
+        output.line(f"  {show.more_text(len(shared), _MOST_SHARED)}")
+
+
+def _show_savings(frames: Frames, output: Output) -> None:
+    from spincache_nb import analysis
+    from spincache_nb.analysis.repositories import versioned_repositories
+
+    output.line("\nWhat each version costs a machine with nothing but the versions before it")
+    output.line("(`spincache-nb savings`):\n")
+    found = {
+        repository: show.records(analysis.version_savings(frames, repository))
+        for repository in sorted(versioned_repositories(frames))
+    }
+    show_savings(found, output, indent="  ")
+
+
+def _draw(folder: Path, frames: Frames) -> Sequence[Path]:
+    from spincache_nb import report
+
+    written = []
+    for plot in report.plots_of(frames):
+        path = folder / f"{plot.name}.png"
+        plot.png(path)
+        written.append(path)
+    return [*written, report.write(frames, folder / "dedup.html", title="What the demo apps share")]
+
+
+def _say_where(folder: Path, written: Sequence[Path], output: Output) -> None:
+    output.line(f"\nEverything is in {show.plain(folder)}:\n")
+    output.line("  cache/  the cache; look at it with `--cache-dir`, as in")
+    output.line(f"          {_program()} sharing --cache-dir {show.plain(folder / 'cache')}")
+    for path in written[:-1]:
+        output.line(f"  {path.name}")
+    output.line(f"  {written[-1].name}  a page for a browser: {written[-1].as_uri()}")
+
+
+def _program() -> str:
+    """Name this program so that a shell finds it, also where its environment is not activated."""
+    name = "spincache-nb"
+    if shutil.which(name) or Path(sys.argv[0]).name != name:
+        return name
+    return show.plain(sys.argv[0])
+
+
+# ---------------------------------------------------------------- Jupyter's servers
+
+
+def _server(name: str) -> tuple[Options, ...]:
+    """Where a server listens, whether a browser opens, and whatever else it takes."""
+    return (
+        option("--port", type=port, metavar="N", help="where it listens (default: as it likes)"),
+        option("--no-browser", action="store_true", help="open no browser; the address is printed"),
+        option(
+            "options",
+            nargs="*",
+            metavar="OPTION",
+            help=f"further options of {name}, after `--`, such as `-- --ip=0.0.0.0`",
+        ),
+    )
+
+
+@command(
+    "lab",
+    "in a browser",
+    "work with the notebooks, in JupyterLab",
+    """\
+Copy the notebooks that come along into a folder and start JupyterLab on them.
+
+A notebook that was changed there is never overwritten; remove or rename it to get
+it anew. Ctrl-C ends JupyterLab as always. As root, JupyterLab asks for
+`-- --allow-root`.""",
+    option(
+        "--folder",
+        default="spincache-notebooks",
+        metavar="DIR",
+        help="where to copy them to (default: %(default)s)",
+    ),
+    option("--copy-only", action="store_true", help="copy them and end"),
+    *_server("JupyterLab"),
+    examples=("lab", "lab --folder my-notebooks --no-browser", "lab -- --ip=0.0.0.0"),
+)
+def lab(args: argparse.Namespace, output: Output) -> int:
+    """Copy, say what became of each notebook, and become JupyterLab."""
+    from spincache_nb.demo.shipped import copy_notebooks
+
+    if not args.copy_only:
+        _require("jupyterlab")
+    folder = Path(args.folder).absolute()
+    shown = [one for one in copy_notebooks(folder) if one.path.suffix == ".ipynb"]
+    counts = {what: sum(one.what == what for one in shown) for what in ("new", "updated", "same", "kept")}
+    parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    output.line(f"{len(shown)} notebooks in {show.plain(folder)}: {parts}")
+    for one in shown:
+        if one.what == "kept":
+            output.note(f"{one.path.name} was changed and stays as it is")
+    if args.copy_only:
+        return DONE
+    arguments = [f"--ServerApp.root_dir={folder}", *_server_options(args, port="--ServerApp.port")]
+    return _become("jupyterlab", arguments, {}, output)
+
+
+@command(
+    "dashboard",
+    "in a browser",
+    "show the panel in a browser, without a notebook",
+    """\
+Show a panel in the browser: pull apps, see what they share, remove and clear.
+
+Voila serves it on this machine only, to whoever has the address it prints: that has
+a token in it, since the page can remove what is in the cache. Ctrl-C ends it.""",
+    CACHE_DIR,
+    PROJECTS,
+    *_server("Voila"),
+    examples=("dashboard", "dashboard --cache-dir /srv/spin --port 8866 --no-browser"),
+)
+def dashboard(args: argparse.Namespace, output: Output) -> int:
+    """Become Voila, serving the panel's notebook."""
+    _require("voila")
+    cache = cache_of(args)
+    from spincache_nb.widgets.panel import environment_for, notebook
+
+    environment = environment_for(args.cache_dir, args.projects)
+    output.line(f"panel over {cache.path}")
+    arguments = [str(notebook()), "--Voila.ip=127.0.0.1", "--Voila.auto_token=True"]
+    arguments += _server_options(args, port="--Voila.port")
+    return _become("voila", arguments, environment, output)
+
+
+def _require(module: str) -> None:
+    """Make sure that an optional package is installed."""
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtraError(
+            "this Python", f"the package {module}", "none", "pip install 'spincache-nb[lab]' brings it along"
+        )
+
+
+def _server_options(args: argparse.Namespace, *, port: str) -> list[str]:
+    """Give the server's own options for ours; `port` is how it calls the port."""
+    chosen = [f"{port}={args.port}"] if args.port is not None else []
+    return [*chosen, *(["--no-browser"] if args.no_browser else []), *args.options]
+
+
+def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str], output: Output) -> int:
+    """Run a server's module in place of this process, so that Ctrl-C and signals reach it."""
+    command = [sys.executable, "-m", module, *arguments]
+    variables = {**os.environ, **environment}
+    output.flush()
+    sys.stderr.flush()
+    if os.name == "posix":
+        os.execve(sys.executable, command, variables)  # noqa: S606 - no shell is wanted
+    return _wait_for(subprocess.Popen(command, env=variables))  # noqa: S603 - our own interpreter
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a server that has the same console: its Ctrl-C is ours, too, and its to answer."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue

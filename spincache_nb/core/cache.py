@@ -1,0 +1,525 @@
+"""The cache as an object: where things are, what is stored, and the few ways anything is written into it.
+
+A digest is checked here, and a tag directory is written here; nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Collection, Generator, Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from spincache_nb.core import layout, paths, removing
+from spincache_nb.core.digest import Digest, hash_stream
+from spincache_nb.core.documents import Area
+from spincache_nb.core.files import FileState, Folder, Parts, explained_reads, open_regular, read_chunks
+from spincache_nb.core.journal import History
+from spincache_nb.core.reference import Reference
+from spincache_nb.core.scan import CachedTag, Glance, Scan, StoredBlob, glance, scan
+from spincache_nb.core.writing import NewFile
+from spincache_nb.errors import (
+    CacheError,
+    CacheWriteError,
+    NoSpaceError,
+    NotACacheError,
+    NotInCacheError,
+    SizeMismatchError,
+)
+from spincache_nb.show import size_text
+
+STALE_SECONDS = 3600
+"""Age from which an unfinished file of ours is taken for the leftover of a killed pull."""
+
+_MEMBER_BUFFER_BYTES = 1 << 20
+
+
+class Cache:
+    """A Spin registry cache.
+
+    Parameters
+    ----------
+    root
+        Directory that holds ``registry``, as Spin's ``--cache-dir`` takes it; this user's own Spin
+        cache unless given. It need not exist.
+    windows_names
+        Whether new files are spelled for Windows (``sha256_...``); this system's way unless given.
+        Both spellings are read everywhere.
+    history
+        Where pulls into this cache are recorded, and what is asked which digest a tag had; this
+        user's own record unless given. It lies outside the cache.
+
+    Attributes
+    ----------
+    history : History
+        As given.
+
+    Raises
+    ------
+    NotACacheError
+        If `root` is a file, or itself a ``registry`` directory: its parent was probably meant.
+    CacheError
+        If no root is given and this system names no cache directory.
+
+    Examples
+    --------
+    >>> Cache("/srv/spin").path.as_posix()
+    '/srv/spin/registry'
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        windows_names: bool | None = None,
+        history: History | None = None,
+    ) -> None:
+        if root is None:
+            self._path = paths.cache_root()
+        else:
+            folder = Path(root).expanduser().absolute()
+            _refuse_registry_itself(folder)
+            self._path = folder / layout.REGISTRY
+        self.windows_names = os.name == "nt" if windows_names is None else windows_names
+        self.history = history if history is not None else History()
+
+    @property
+    def path(self) -> Path:
+        """The ``registry`` directory; it may not exist yet."""
+        return self._path
+
+    def __repr__(self) -> str:
+        return f"Cache({str(self.path.parent)!r})"
+
+    def _repr_html_(self) -> str:
+        return self.glance().html()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Show the cache in IPython's terminal."""
+        printer.text(repr(self) if cycle else str(self.glance()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cache) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    # Looking ---------------------------------------------------------------------------------
+
+    def glance(self) -> Glance:
+        """Take a first look: whether the cache is there, and how many apps and blobs it has, roughly."""
+        return glance(self.path)
+
+    def scan(self) -> Scan:
+        """Walk the whole cache once."""
+        return scan(self.path)
+
+    def blob_path(self, area: Area, digest: Digest) -> Path:
+        """Where a blob is; where it would be written, if it is not there."""
+        return Path(self._look_up(area, digest)[0])
+
+    def blob_size(self, area: Area, digest: Digest) -> int | None:
+        """Size in bytes of the regular file that is the blob, or None."""
+        state = self._look_up(area, digest)[1]
+        return state.size if state is not None else None
+
+    def stored_blob(self, area: Area, digest: Digest) -> StoredBlob | None:
+        """The regular file that is the blob by now, or None."""
+        location, state = self._look_up(area, digest)
+        if state is None:
+            return None
+        name = layout.shown(os.path.basename(location))  # noqa: PTH119
+        return StoredBlob(name, location, area, state.size, state.modified_ns, "digest", digest)
+
+    def find_blob(self, digest: Digest) -> Path | None:
+        """Path of a blob in either area, ``wasm/`` first as Spin does, or None."""
+        for area in layout.AREAS:
+            location, state = self._look_up(area, digest)
+            if state is not None:
+                return Path(location)
+        return None
+
+    def open_blob(self, digest: Digest) -> BinaryIO:
+        """Open a stored blob for reading, without checking its bytes.
+
+        Raises
+        ------
+        NotInCacheError
+            If there is none.
+        CacheError
+            If it cannot be read.
+        """
+        path = self.find_blob(digest)
+        if path is None:
+            raise NotInCacheError(str(digest), "a stored blob", "none", "pull the app that needs it")
+        with Folder(self.path, (path.parent.name,), linked_root=True) as folder:
+            return open_regular(path.name, folder=folder)
+
+    def is_whole(self, digest: Digest, area: Area | None = None) -> bool:
+        """Whether a blob is stored and its bytes are the ones its name promises; it is read whole for that.
+
+        Parameters
+        ----------
+        digest
+            The blob's digest.
+        area
+            ``wasm`` or ``data``; either, ``wasm/`` first, unless given.
+
+        Raises
+        ------
+        CacheError
+            If it cannot be read.
+        """
+        path = self.find_blob(digest) if area is None else self.blob_path(area, digest)
+        if path is None:
+            return False
+        try:
+            with open_regular(path) as stream, explained_reads(path):
+                return hash_stream(stream, digest.algorithm)[0] == digest
+        except NotInCacheError:
+            return False
+
+    def _look_up(self, area: Area, digest: Digest) -> tuple[str, FileState | None]:
+        """Where a blob is or would be, and its state if it is there; on text, since a pull asks often."""
+        folder = os.path.join(self.path, area)  # noqa: PTH118
+        own, other = (os.path.join(folder, name) for name in self._spellings(digest))  # noqa: PTH118
+        for location in (own, other):
+            state = FileState.at(location)
+            if state is not None and state.is_file:
+                around = FileState.at(folder)
+                return (location, state) if around is not None and around.is_folder else (own, None)
+        return own, None
+
+    def _spellings(self, digest: Digest) -> tuple[str, str]:
+        """A blob's name by this system's spelling, and by the other one."""
+        names = (layout.file_name(digest, windows=windows) for windows in (False, True))
+        own, other = reversed(tuple(names)) if self.windows_names else names
+        return own, other
+
+    def tag_path(self, reference: Reference) -> Path:
+        """Directory of a cached tag, whether or not it exists."""
+        return self.path.joinpath(*self._tag_parts(reference))
+
+    def _tag_parts(self, reference: Reference) -> Parts:
+        own, other = (
+            (layout.MANIFESTS, *layout.tag_segments(reference, windows=windows))
+            for windows in (self.windows_names, not self.windows_names)
+        )
+        if other == own or _is_folder(self.path.joinpath(*own)):
+            return own
+        return other if _is_folder(self.path.joinpath(*other)) else own
+
+    def cached_tag(self, reference: Reference | str) -> CachedTag:
+        """Find one app.
+
+        Raises
+        ------
+        NotInCacheError
+            If the cache has no such tag.
+        InvalidReferenceError
+            If `reference` is not one.
+        """
+        wanted = Reference.parse(reference)
+        folder = self.tag_path(wanted)
+        manifest = FileState.at(folder / layout.MANIFEST_FILE)
+        locked_app = FileState.at(folder / layout.LOCKED_APP_FILE)
+        if manifest is None and (locked_app is None or not locked_app.is_file):
+            raise NotInCacheError(
+                wanted.cached_name, "an app in the cache", "none", "pull it, or see frames.apps(cache)"
+            )
+        modified_ns = manifest.modified_ns if manifest is not None else None
+        digest = wanted.digest if wanted.tag is None else None
+        return CachedTag(wanted.registry, wanted.repository, wanted.tag, digest, folder, modified_ns)
+
+    def free_bytes(self) -> int:
+        """Bytes that this user can still write on the disk of the cache.
+
+        Where the system does not say, they are as many as can be.
+        """
+        for folder in (self.path, *self.path.parents):
+            with contextlib.suppress(OSError):
+                return shutil.disk_usage(folder).free
+        return sys.maxsize
+
+    def require_room(self, count: int) -> None:
+        """Make sure that there is room for what is to come, before any of it is fetched.
+
+        Raises
+        ------
+        NoSpaceError
+            If the disk has fewer bytes free.
+        """
+        free = self.free_bytes()
+        if count > free:
+            raise NoSpaceError(
+                layout.shown(str(self.path)),
+                f"{size_text(count)} free on the disk",
+                size_text(free),
+                "free some space, or use a directory on another disk",
+            )
+
+    # Writing blobs ---------------------------------------------------------------------------
+
+    def put_blob(
+        self,
+        area: Area,
+        digest: Digest,
+        chunks: Iterable[bytes],
+        *,
+        size: int | None = None,
+        where: str | None = None,
+        durable: bool = False,
+    ) -> int:
+        """Store a blob from a stream, checking it on the way.
+
+        Parameters
+        ----------
+        area
+            ``wasm`` or ``data``.
+        digest
+            What the bytes must hash to.
+        chunks
+            The bytes, in pieces of any size.
+        size
+            What they must add up to; not checked if not given.
+        where
+            What to call their source in an error.
+        durable
+            Whether to return only when the disk has them.
+
+        Returns
+        -------
+        int
+            Number of bytes stored.
+
+        Raises
+        ------
+        DigestMismatchError, SizeMismatchError
+            If the bytes are not the right ones; nothing is stored then.
+        NoSpaceError, CacheWriteError
+            If the system refuses the write.
+        """
+        where = where or str(digest)
+        hasher = digest.hasher()
+        count = 0
+        try:
+            with NewFile(self.path, (area,), durable=durable) as new:
+                for chunk in chunks:
+                    count += len(chunk)
+                    if size is not None and count > size:
+                        raise SizeMismatchError(where, f"{size} bytes", "more", "the registry is at fault")
+                    hasher.update(chunk)
+                    new.write(chunk)
+                if size is not None and count != size:
+                    raise SizeMismatchError(where, f"{size} bytes", f"{count}", "pull again")
+                digest.check(hasher.hexdigest(), where=where)
+                new.replace(self._name_in(new.folder, digest))
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()  # which lets its connection go now, and not some time
+        return count
+
+    def put_unnamed(
+        self, chunks: Iterable[bytes], *, durable: bool = False, renew: Collection[Digest] = ()
+    ) -> tuple[Digest, int]:
+        """Store bytes in ``data/`` under the digest they turn out to have, unless it is there.
+
+        Parameters
+        ----------
+        chunks
+            The bytes; small content is hashed before anything is written.
+        durable
+            Whether to return only when the disk has them.
+        renew
+            Digests that are written again even if a file of that name and size is there.
+
+        Returns
+        -------
+        tuple of Digest and int
+            Their sha256 digest, as Spin names archive members, and their number.
+
+        Raises
+        ------
+        NoSpaceError, CacheWriteError
+            If the system refuses the write.
+        """
+        hasher = Digest.of(b"").hasher()
+        buffered: list[bytes] = []
+        count = 0
+        with contextlib.ExitStack() as files:
+            new = None
+            for chunk in chunks:
+                hasher.update(chunk)
+                count += len(chunk)
+                buffered.append(bytes(chunk))
+                if count > _MEMBER_BUFFER_BYTES:
+                    new = new or files.enter_context(NewFile(self.path, (layout.DATA,), durable=durable))
+                    _flush(new, buffered)
+            digest = Digest("sha256", hasher.hexdigest())
+            if self.blob_size("data", digest) == count and digest not in renew:
+                self.touch_blob("data", digest)
+                return digest, count
+            new = new or files.enter_context(NewFile(self.path, (layout.DATA,), durable=durable))
+            _flush(new, buffered)
+            new.replace(self._name_in(new.folder, digest))
+        return digest, count
+
+    def copy_blob(
+        self, digest: Digest, *, source: Area, target: Area, size: int, durable: bool = False
+    ) -> None:
+        """Store bytes of one area in the other too, checking them on the way.
+
+        Parameters
+        ----------
+        digest
+            The blob's digest.
+        source, target
+            The areas.
+        size
+            What the bytes must add up to.
+        durable
+            Whether to return only when the disk has them.
+
+        Raises
+        ------
+        DigestMismatchError, SizeMismatchError
+            If the stored bytes are not what their name says.
+        NoSpaceError, CacheWriteError, CacheError
+            If the system refuses.
+        """
+        path = self.blob_path(source, digest)
+        with open_regular(path) as stream:
+            chunks = read_chunks(stream, path)
+            self.put_blob(target, digest, chunks, size=size, where=f"{source}/{digest}", durable=durable)
+
+    def touch_blob(self, area: Area, digest: Digest) -> None:
+        """Make a blob young, if it is there, so that a prune running beside a pull leaves it alone."""
+        with contextlib.suppress(CacheError), Folder(self.path, (area,), linked_root=True) as folder:
+            name = self._name_in(folder, digest)
+            state = folder.state(name)
+            if state is not None and state.is_file:
+                folder.touch(name)
+
+    def _name_in(self, folder: Folder, digest: Digest) -> str:
+        """The name of a blob: that of the other spelling, if that is all there is."""
+        own, other = self._spellings(digest)
+        mine, theirs = folder.state(own), folder.state(other)
+        is_theirs = theirs is not None and theirs.is_file and (mine is None or not mine.is_file)
+        return other if is_theirs else own
+
+    # Writing tags ----------------------------------------------------------------------------
+
+    def write_tag(
+        self, reference: Reference, *, locked_app: bytes, manifest: bytes, durable: bool = False
+    ) -> Path:
+        """Write a cached tag: the locked app first, the manifest last.
+
+        Parameters
+        ----------
+        reference
+            Its registry, repository and tag (or digest) name the directory.
+        locked_app
+            Bytes of ``config.json``.
+        manifest
+            Bytes of ``manifest.json``, as the registry served them.
+        durable
+            Whether to return only when the disk has them.
+
+        Returns
+        -------
+        pathlib.Path
+            The directory.
+
+        Raises
+        ------
+        NoSpaceError, CacheWriteError
+            If the system refuses; a manifest is not written then.
+        """
+        parts = self._tag_parts(reference)
+        with (
+            NewFile(self.path, parts, durable=durable) as first,
+            NewFile(self.path, parts, durable=durable) as last,
+        ):
+            first.write(locked_app)
+            last.write(manifest)
+            first.replace(layout.LOCKED_APP_FILE)
+            last.replace(layout.MANIFEST_FILE)
+        return self.path.joinpath(*parts)
+
+    def write_locked_app(self, tag: CachedTag, content: bytes, *, durable: bool = False) -> None:
+        """Write ``config.json`` of a cached tag again, without touching its manifest."""
+        if self.path not in tag.path.parents:
+            raise CacheWriteError(
+                str(tag.path), f"a folder below {self.path}", "another", "nothing was written"
+            )
+        with NewFile(self.path, tag.path.relative_to(self.path).parts, durable=durable) as new:
+            new.write(content)
+            new.replace(layout.LOCKED_APP_FILE)
+
+    # Cleaning up -----------------------------------------------------------------------------
+
+    def remove_if_empty(self) -> None:
+        """Remove the ``registry`` directory if nothing at all is in it but empty areas."""
+        for area in layout.AREAS:
+            removing.remove_empty_folders(self.path, (area,), above=0)
+        removing.remove_root(self.path)
+
+    def remove_stale(self, reference: Reference | None = None, *, older_than: float = STALE_SECONDS) -> int:
+        """Remove unfinished files of killed pulls of this toolkit; never Spin's.
+
+        Parameters
+        ----------
+        reference
+            Also look in this app's tag directory.
+        older_than
+            Age in seconds from which a file is taken for a leftover.
+
+        Returns
+        -------
+        int
+            Number of files removed.
+        """
+        folders: list[Parts] = [(area,) for area in layout.AREAS]
+        if reference is not None:
+            folders.append(self._tag_parts(reference))
+        return sum(removing.sweep(self.path, parts, older_than=older_than) for parts in folders)
+
+
+def _flush(new: NewFile, buffered: list[bytes]) -> None:
+    for chunk in buffered:
+        new.write(chunk)
+    buffered.clear()
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a directory, or a link to one; what cannot be looked at is none."""
+    return os.path.isdir(path)  # noqa: PTH112 - a closed folder makes the methods of Path raise
+
+
+def _refuse_registry_itself(folder: Path) -> None:
+    parts = (layout.WASM, layout.DATA, layout.MANIFESTS)
+    try:
+        found = [part for part in parts if (folder / part).is_dir()]
+        nested = (folder / layout.REGISTRY).is_dir()
+        is_file = folder.exists() and not folder.is_dir()
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise CacheError(
+            layout.shown(str(folder)), "a folder to look into", reason, "check its permissions"
+        ) from exc
+    if is_file:
+        raise NotACacheError(
+            layout.shown(str(folder)), "the directory that holds `registry`", "a file", "name a directory"
+        )
+    if nested or not found:
+        return
+    if folder.name == layout.REGISTRY or layout.MANIFESTS in found:
+        raise NotACacheError(
+            str(folder),
+            "the directory that holds `registry`",
+            "a `registry` directory itself",
+            f"you probably mean Cache({str(folder.parent)!r})",
+        )

@@ -1,0 +1,201 @@
+"""Sharing as set intersections: which apps share how much, all sets at once.
+
+The form is UpSet (Lex and others, "UpSet: Visualization of Intersecting Sets", 2014): one column per
+set of apps that share bytes nobody else needs, its members marked below it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from spincache_nb import analysis
+from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.schemas import SHARING_SETS_SCHEMA
+from spincache_nb.plots import style
+from spincache_nb.plots.style import FrameOrSource, names_for
+from spincache_nb.show import size_text, unit_for
+
+MOST_COLUMNS = 24
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """What is drawn: columns of sets, rows of users, and what is left out of both."""
+
+    columns: list[tuple[frozenset[str], int]]
+    more_columns: int
+    more_bytes: int
+    users: list[str]
+    more_users: int
+    shared: dict[str, int]
+    alone: dict[str, int]
+
+    @property
+    def row_count(self) -> int:
+        """Rows of users, the one for those left out included."""
+        return len(self.users) + bool(self.more_users)
+
+
+def sharing(
+    given: FrameOrSource, *, min_users: int = 2, fig: Figure | SubFigure | None = None
+) -> dict[str, Axes]:
+    """Draw which apps share how many bytes.
+
+    Parameters
+    ----------
+    given
+        What `analysis.sharing_sets` returns, or a cache, or loaded frames.
+    min_users
+        Users that a set must have to get a column; 1 adds what one app alone needs.
+    fig
+        Where to draw; None for a new figure.
+
+    Returns
+    -------
+    dict of str to matplotlib.axes.Axes
+        ``sets``: bytes that exactly the marked users need, largest first; ``members``: the marks;
+        ``users``: bytes of each user, shared and on its own. Beyond 24 sets, a
+        note says how many more there are; beyond 36 users, a last row does, and counts them per set.
+
+    Raises
+    ------
+    ValueError
+        If a frame is given that is none of these.
+    """
+    table = style.frame_of(given, SHARING_SETS_SCHEMA, "analysis.sharing_sets", analysis.sharing_sets)
+    sets = _read(table, min_users)
+    width, height = style.figure_size("sharing", len(sets.users))
+    fig = style.figure_or_new(fig, (width - 0.22 * max(0, 16 - len(sets.columns)), height))
+    heights = (2.4, max(1.0, 0.24 * sets.row_count))
+    grid = fig.add_gridspec(2, 2, width_ratios=(1, 3.2), height_ratios=heights, wspace=0.02, hspace=0.02)
+    if not sets.columns:
+        why = "No two apps share any bytes." if len(table) else "Nothing is stored in this cache."
+        panels = {name: fig.add_subplot(grid[1, 1], visible=False) for name in ("members", "users")}
+        return {"sets": style.say_empty(fig.add_subplot(grid[:, :]), why), **panels}
+    members = fig.add_subplot(grid[1, 1])
+    panels = {
+        "sets": fig.add_subplot(grid[0, 1], sharex=members),
+        "members": members,
+        "users": fig.add_subplot(grid[1, 0], sharey=members),
+    }
+    _draw_members(members, sets)
+    _draw_sets(panels["sets"], sets)
+    _draw_users(panels["users"], sets)
+    corner = fig.add_subplot(grid[0, 0])
+    corner.set_axis_off()
+    handles = panels["users"].get_legend_handles_labels()[0]
+    corner.legend(handles=handles, loc="lower right", frameon=False, fontsize="small")
+    return panels
+
+
+def _read(table: pd.DataFrame, min_users: int) -> _Sets:
+    members: dict[int, set[str]] = {}
+    sizes: dict[int, int] = {}
+    for number, user, size in rows(table, "set", "user", "stored_bytes"):
+        members.setdefault(number, set()).add(user)
+        sizes[number] = size or 0
+    shared: dict[str, int] = {}
+    alone: dict[str, int] = {}
+    for number, names in members.items():
+        found = shared if len(names) > 1 else alone
+        for user in names:
+            found[user] = found.get(user, 0) + sizes[number]
+    every = [(frozenset(names), sizes[number]) for number, names in members.items()]
+    every = [column for column in every if len(column[0]) >= min_users]
+    every.sort(key=lambda column: (-column[1], sorted(column[0])))
+    columns = every if len(every) <= MOST_COLUMNS + 1 else every[:MOST_COLUMNS]
+    more = every[len(columns) :]
+    users = _worth_a_row(every, columns)
+    named = {user for names, _ in every for user in names}
+    more_bytes = sum(size for _, size in more)
+    return _Sets(columns, len(more), more_bytes, users, len(named) - len(users), shared, alone)
+
+
+def _worth_a_row(
+    every: list[tuple[frozenset[str], int]], columns: list[tuple[frozenset[str], int]]
+) -> list[str]:
+    """Choose the users that the columns say most about."""
+    weights: dict[str, float] = {user: 0.0 for names, _ in every for user in names}
+    for together, size in columns:
+        for user in together:
+            weights[user] += size / len(together) + 1
+    ranked = sorted(weights, key=lambda user: (-weights[user], user))
+    most = style.MOST_SHOWN["sharing"]
+    return sorted(ranked if len(ranked) <= most + 1 else ranked[:most])
+
+
+def _draw_members(ax: Axes, sets: _Sets) -> None:
+    """Mark who is in each set; users that have no row of their own are counted in the last row."""
+    place = {user: number for number, user in enumerate(sets.users)}
+    for number in range(0, sets.row_count, 2):
+        ax.axhspan(number - 0.5, number + 0.5, color=style.grey(ax, 0.07), linewidth=0, zorder=0)
+    marks: list[tuple[int, int]] = []
+    for column, (users, _) in enumerate(sets.columns):
+        marked = sorted(place[user] for user in users if user in place)
+        marks += [(column, row) for row in marked]
+        hidden = len(users) - len(marked)
+        if hidden:
+            ax.text(column, len(place), f"+{hidden}", ha="center", va="center", fontsize="x-small")
+        ends = [*marked, len(place) - 0.3] if hidden else marked
+        if len(ends) > 1:
+            ax.plot([column] * 2, [ends[0], ends[-1]], color=style.BLUE, linewidth=1.6)
+    every = {(column, row) for column in range(len(sets.columns)) for row in range(len(place))}
+    free = sorted(every - set(marks))
+    for places, size, colour, order, label in (
+        (free, 14, style.grey(ax, 0.18), 1, None),
+        (marks, 34, style.BLUE, 3, "in the set"),
+    ):
+        x, y = zip(*places, strict=True) if places else ((), ())
+        ax.scatter(x, y, s=size, color=colour, linewidth=0, zorder=order, label=label)
+    _name_members(ax, sets)
+
+
+def _name_members(ax: Axes, sets: _Sets) -> None:
+    names = names_for(sets.users)
+    labels = [names[user] for user in sets.users]
+    if sets.more_users:
+        labels.append(f"+{sets.more_users} more")
+    ax.set_yticks(range(sets.row_count), labels, fontsize="small")
+    ax.set_ylim(sets.row_count - 0.5, -0.5)
+    spare = max(0, 4 - len(sets.columns)) / 2
+    ax.set_xlim(-0.7 - spare, len(sets.columns) - 0.3 + spare)
+    ax.set_xticks([])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _draw_sets(ax: Axes, sets: _Sets) -> None:
+    sizes = [size for _, size in sets.columns]
+    unit, divisor = unit_for(max(sizes))
+    heights = [size / divisor for size in sizes]
+    bars = ax.bar(range(len(sizes)), heights, width=0.62, color=style.BLUE)
+    if sets.more_columns:
+        note = f"+{sets.more_columns} more sets, {size_text(sets.more_bytes)}"
+        ax.text(1, 0.98, note, transform=ax.transAxes, ha="right", va="top")
+    texts = [size_text(size) for size in sizes]
+    upright = len(sizes) <= 8
+    ax.bar_label(bars, texts, padding=3, fontsize="small", rotation=0 if upright else 90, color=style.ink())
+    ax.set_ylim(0, max(max(heights), 1 / divisor) * (1.15 if upright else 1.6))
+    ax.set_ylabel(f"{unit} shared")
+    ax.tick_params(bottom=False, labelbottom=False)
+    ax.set_title("Bytes that exactly the apps marked below need", loc="left")
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_users(ax: Axes, sets: _Sets) -> None:
+    shared = [sets.shared.get(user, 0) for user in sets.users]
+    alone = [sets.alone.get(user, 0) for user in sets.users]
+    unit, divisor = unit_for(max(a + b for a, b in zip(shared, alone, strict=True)))
+    places = range(len(shared))
+    widths = [size / divisor for size in shared]
+    ax.barh(places, widths, height=0.62, color=style.BLUE, label="shared")
+    rest = [size / divisor for size in alone]
+    ax.barh(places, rest, left=widths, height=0.62, color=style.grey(ax, 0.35), label="on its own")
+    ax.invert_xaxis()
+    ax.set_xlabel(f"{unit} per app")
+    ax.tick_params(left=False, labelleft=False)
+    ax.spines[["top", "left", "right"]].set_visible(False)

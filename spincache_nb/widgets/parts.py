@@ -1,0 +1,67 @@
+"""What the panel is made of: its style, and widgets with names that a screen reader can say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from spincache_nb.show import escaped
+
+PANEL_CLASS = "spincache-panel"
+LABEL_WIDTH = "88px"
+
+DARK = f'[data-jp-theme-light="false"] .{PANEL_CLASS}'
+"""Selects a panel where JupyterLab's or Voila's theme is dark."""
+
+
+def style() -> Any:
+    """Make the style sheet that every panel brings along."""
+    sheet = Path(__file__).with_name("panel.css").read_text(encoding="utf-8")
+    return widgets.HTML(f"<style>{sheet}</style>")
+
+
+def button(
+    name: str,
+    on_click: Callable[[], object],
+    *,
+    hint: str,
+    style: str = "",
+    wide: bool = False,
+) -> Any:
+    """Make a button; without an icon, whose character would become part of its name."""
+    layout = {"width": "auto" if wide else "132px"}
+    made = widgets.Button(description=name, tooltip=hint, button_style=style, layout=layout)
+    made.on_click(lambda _button: on_click())
+    return made
+
+
+def line(text: str = "", *, style: str = "") -> Any:
+    """Make a place for one line of text; see `say`."""
+    place = widgets.HTML().add_class("sc-line")
+    say(place, text, style=style)
+    return place
+
+
+def say(place: Any, text: str, *, style: str = "", role: str = "status") -> None:
+    """Show text, escaped, where a screen reader hears of it."""
+    names = " ".join(f"sc-{name}" for name in style.split())
+    place.value = f'<div role="{role}" class="{names}">{escaped(text)}</div>' if text else ""
+
+
+def shown(widget: Any, visible: bool) -> None:
+    """Show a widget or take it out of sight (and out of reach of the keyboard)."""
+    widget.layout.display = None if visible else "none"
+
+
+def choice(label: str) -> Any:
+    """Make a list to choose from."""
+    width = f"{8 * len(label) + 12}px"
+    return widgets.Dropdown(description=label, layout={"width": "560px"}, style={"description_width": width})
+
+
+def row(*children: Any) -> Any:
+    """Put widgets side by side, their middles on one line."""
+    return widgets.HBox(children, layout={"align_items": "center"})

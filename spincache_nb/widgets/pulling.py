@@ -1,0 +1,236 @@
+"""The tab that plans and pulls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import ipywidgets as widgets
+
+from spincache_nb.core.plans import PullPlan
+from spincache_nb.core.progress import ProgressEvent
+from spincache_nb.core.pull import plan_pull, pull
+from spincache_nb.core.reference import Reference
+from spincache_nb.errors import InvalidReferenceError, printable
+from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
+from spincache_nb.show import count_text, more_text, size_text
+from spincache_nb.widgets import parts
+from spincache_nb.widgets.progress import Bars, Progress
+from spincache_nb.widgets.session import Session
+from spincache_nb.widgets.worker import Outcome, Ticker
+
+HINT = "A reference such as ghcr.io/org/app:v1, several of them, or the path of a spin.toml."
+
+_BETWEEN = re.compile(r"[\s,;]+")
+_LIKE_A_PATH = re.compile(r"([/~\\]|\.{1,2}([/\\]|$)|[A-Za-z]:[/\\])")
+_MANIFEST = "spin.toml"
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be pulled, or why that cannot be told."""
+
+    references: tuple[Reference, ...] = ()
+    project: Path | None = None
+    message: str = HINT
+    is_wrong: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to pull."""
+        return bool(self.references) or self.project is not None
+
+
+def read_request(text: str) -> Request:
+    """Read what was typed; as for Spin, a path that exists comes first."""
+    typed = text.strip()
+    if not typed:
+        return Request()
+    return _read_path(typed) or _read_references(typed)
+
+
+def _read_path(typed: str) -> Request | None:
+    """Read a path, or give None for what is none."""
+    path = Path(typed)
+    try:
+        path = path.expanduser()
+        found = path / _MANIFEST if path.is_dir() else path
+        if found.is_file():
+            return Request(project=found, message=f"a project: {printable(str(found))}")
+    except (OSError, ValueError, RuntimeError):
+        found = path
+    if typed.endswith(".toml") or _LIKE_A_PATH.match(typed):
+        return Request(message=f"there is no file {printable(str(found))}", is_wrong=True)
+    return None
+
+
+def _read_references(typed: str) -> Request:
+    found: dict[Reference, None] = {}
+    for word in filter(None, _BETWEEN.split(typed)):
+        try:
+            found[Reference.parse(word)] = None
+        except InvalidReferenceError as exc:
+            return Request(message=str(exc), is_wrong=True)
+    if not found:
+        return Request()
+    names = ", ".join(str(one) for one in list(found)[:_NAMED])
+    more = more_text(len(found), _NAMED)
+    text = f"{count_text(len(found), 'reference')}: {names}{f' {more}' if more else ''}"
+    return Request(tuple(found), message=text)
+
+
+LAYERS_SHOWN = 200
+"""Layers of one app that a plan lists."""
+
+Plans = list[PullPlan] | SourcesPlan
+
+
+class PullTab:
+    """A field for what is wanted, and buttons to plan, pull and cancel."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.request = Request()
+        self.reference = widgets.Textarea(
+            description="Reference",
+            placeholder="ghcr.io/org/app:v1",
+            rows=2,
+            continuous_update=True,
+            layout={"width": "100%", "max_width": "720px"},
+            style={"description_width": parts.LABEL_WIDTH},
+        )
+        self.understood = parts.line(HINT, style="dim")
+        self.understood.layout.margin = f"0 0 4px calc({parts.LABEL_WIDTH} + 10px)"
+        self.plan = parts.button(
+            "Plan",
+            session.guarded(self._plan),
+            hint="Say what would be fetched; nothing is downloaded",
+        )
+        self.pull = parts.button(
+            "Pull", session.guarded(self._pull), hint="Fetch it into the cache", style="primary"
+        )
+        self.cancel = parts.button(
+            "Cancel", session.guarded(self._cancel), hint="Stop; what was complete is kept"
+        )
+        self.state = parts.line()
+        self.bars = Bars()
+        self.shown = widgets.HTML().add_class("sc-scroll")
+        buttons = widgets.HBox(
+            [self.plan, self.pull, self.cancel, self.state], layout={"align_items": "center"}
+        )
+        self.box: Any = widgets.VBox([self.reference, self.understood, buttons, self.bars.box, self.shown])
+        self._busy_here = self._is_pulling = False
+        self.reference.observe(session.guarded(self._read), names="value")
+        session.on_busy.append(self._set_busy)
+        self._set_busy(False)
+
+    # What is typed ---------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        self.request = read_request(self.reference.value)
+        parts.say(self.understood, self.request.message, style="wrong" if self.request.is_wrong else "dim")
+        self._set_busy(self.session.worker.is_busy)
+
+    def _set_busy(self, is_busy: bool) -> None:
+        self.plan.disabled = self.pull.disabled = is_busy or not self.request.is_ready
+        self.cancel.disabled = not (is_busy and self._busy_here)
+
+    def _begin(self, job: Callable[[Event], Any], done: Callable[[Outcome[Any]], object], said: str) -> None:
+        def finish(outcome: Outcome[Any]) -> None:
+            self._busy_here = False
+            done(outcome)
+
+        if not self.session.worker.is_busy:
+            self._busy_here = True
+            parts.say(self.state, said)
+            self.session.work(job, finish)
+
+    def _conclude(self, text: str) -> None:
+        self.session.when_free(lambda: parts.say(self.state, text))
+
+    def _cancel(self) -> None:
+        self.cancel.disabled = True
+        if self._is_pulling:
+            parts.say(self.state, "Stopping.")
+            self.session.worker.cancel()
+        else:
+            self._busy_here = False
+            self.session.worker.abandon()
+            parts.say(self.state, "Stopped.")
+
+    # Planning --------------------------------------------------------------------------------
+
+    def _plan(self) -> None:
+        self.bars.hide()
+        self.shown.value = ""
+        self._is_pulling = False
+        request = self.request
+        self._begin(lambda cancel: self._plans(request), self._planned, "Asking for the manifest.")
+
+    def _plans(self, request: Request) -> Plans:
+        if request.project is not None:
+            return plan_sources(self.session.cache, request.project, **self.session.options)
+        return plan_pull(self.session.cache, list(request.references), **self.session.options)
+
+    def _planned(self, outcome: Outcome[Plans]) -> None:
+        if outcome.value is None or outcome.is_cancelled:
+            self._conclude("Stopped." if outcome.is_cancelled else "No plan.")
+            return
+        self._list(outcome.value)
+        fetch, total = _bytes(outcome.value)
+        said = f"{size_text(fetch)} of {size_text(total)} to fetch" if fetch else "all of it is stored"
+        self._conclude(f"Planned: {said}.")
+
+    def _list(self, plans: Plans) -> None:
+        each = [plans] if isinstance(plans, SourcesPlan) else plans
+        self.shown.value = "".join(plan.html(most=LAYERS_SHOWN) for plan in each)
+
+    # Pulling ---------------------------------------------------------------------------------
+
+    def _pull(self) -> None:
+        self._is_pulling = True
+        request, events = self.request, Progress()
+        name = "all layers" if request.project is None else "all sources"
+        self.shown.value = ""
+        self.bars.begin(name)
+
+        def job(cancel: Event) -> Plans:
+            with Ticker(lambda: self.bars.show(name, events.snapshot())):
+                return self._fetch(request, events.add, cancel)
+
+        self._begin(job, self._pulled, "Pulling.")
+
+    def _fetch(self, request: Request, progress: Callable[[ProgressEvent], object], cancel: Event) -> Plans:
+        cache, options = self.session.cache, self.session.options
+        if request.project is not None:
+            return pull_sources(cache, request.project, progress=progress, cancel=cancel, **options)
+        results = pull(cache, list(request.references), progress=progress, cancel=cancel, **options)
+        return list(results)
+
+    def _pulled(self, outcome: Outcome[Plans]) -> None:
+        if outcome.value is not None:
+            fetch, total = _bytes(outcome.value)
+            kept = f"{size_text(fetch)} fetched, {size_text(total - fetch)} reused"
+            self.bars.end("success", kept, full=True)
+            self._list(outcome.value)
+            count = 1 if isinstance(outcome.value, SourcesPlan) else len(outcome.value)
+            noun = "project" if isinstance(outcome.value, SourcesPlan) else "reference"
+            self._conclude(f"Done: {count_text(count, noun)} in the cache.")
+        elif outcome.is_cancelled:
+            self.bars.end("warning", "stopped")
+            self._conclude("Stopped. What was complete is kept; Pull goes on from there.")
+        else:
+            self.bars.fail()
+            self._conclude("It was not pulled.")
+        self.session.refresh()
+
+
+def _bytes(plans: Plans) -> tuple[int, int]:
+    """Bytes that are fetched, and all bytes, with what is shared counted as `plan_pull` does."""
+    each = [plans] if isinstance(plans, SourcesPlan) else plans
+    return sum(plan.fetch_bytes for plan in each), sum(plan.total_bytes for plan in each)

@@ -1,0 +1,147 @@
+"""The tab that removes: each plan is shown first, and carried out only when that is said once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import ipywidgets as widgets
+
+from spincache_nb.show import count_text, escaped, size_text
+from spincache_nb.upkeep import RemovalPlan, RemovalResult, plan_clear, plan_prune, plan_remove
+from spincache_nb.widgets import parts
+from spincache_nb.widgets.session import Session
+from spincache_nb.widgets.worker import Outcome
+
+ITEMS_SHOWN = 100
+"""Files that a plan lists."""
+
+_GO = {"remove": "Yes, remove", "prune": "Yes, prune", "clear": "Yes, clear all"}
+_MINUTE = 60.0
+
+
+class ClearTab:
+    """Three things that can be removed, the plan of the one that was asked for, and the question."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.plan: RemovalPlan | None = None
+
+        def button(name: str, action: Callable[[], object], hint: str, **options: Any) -> Any:
+            return parts.button(name, session.guarded(action), hint=hint, **options)
+
+        self.remove = button(
+            "Remove selected", self.plan_removal, "Plan to remove the apps selected under Apps"
+        )
+        self.prune = button("Prune", self._prune, "Plan to remove what nothing needs")
+        self.clear = button("Clear all", self._clear, "Plan to remove the whole cache")
+        self.go = button("Yes", self._execute, "Do it", style="danger", wide=True)
+        self.keep = button("Keep", self._keep, "Remove nothing")
+        self.chosen = parts.line(style="dim")
+        self.minutes = widgets.BoundedFloatText(
+            value=60.0,
+            min=0.0,
+            max=1e6,
+            description="Keep files younger than (minutes)",
+            layout={"width": "350px", "margin": "2px 2px 2px 16px"},
+            style={"description_width": "initial"},
+        )
+        self.state = parts.line()
+        self.shown = widgets.HTML().add_class("sc-scroll")
+        self.question = widgets.HTML().add_class("sc-ask")
+        self.ask = parts.row(self.question, self.keep, self.go)
+        choices = [
+            parts.row(
+                self.remove, _dim("the apps selected under Apps, and what only they need"), self.chosen
+            ),
+            parts.row(self.prune, _dim("what no app and no given project needs"), self.minutes),
+            parts.row(self.clear, _dim("the whole cache; Spin fetches again what it needs")),
+        ]
+        self.box: Any = widgets.VBox([*choices, self.state, self.ask, self.shown])
+        session.on_busy.append(lambda is_busy: self._enable())
+        session.on_selection.append(self._selection_changed)
+        self.minutes.observe(lambda _change: self._withdraw("prune"), names="value")
+        self._withdraw()
+        self._selection_changed()
+
+    def _enable(self) -> None:
+        is_busy = self.session.worker.is_busy
+        self.remove.disabled = is_busy or not self.session.selected
+        for one in (self.prune, self.clear, self.go, self.keep):
+            one.disabled = is_busy
+
+    def _selection_changed(self) -> None:
+        parts.say(self.chosen, f"{len(self.session.selected)} selected", style="dim")
+        self._withdraw("remove")
+        self._enable()
+
+    def plan_removal(self) -> None:
+        """Plan to remove the apps that are selected."""
+        session = self.session
+        self._begin(partial(plan_remove, session.cache, session.selected, projects=session.projects))
+
+    def _prune(self) -> None:
+        session, grace = self.session, self.minutes.value * _MINUTE
+        self._begin(partial(plan_prune, session.cache, projects=session.projects, grace_seconds=grace))
+
+    def _clear(self) -> None:
+        self._begin(partial(plan_clear, self.session.cache))
+
+    def _begin(self, planning: Callable[[], RemovalPlan]) -> None:
+        if not self.session.worker.is_busy:
+            self._withdraw()
+            parts.say(self.state, "Looking what would go.")
+            self.session.work(lambda cancel: planning(), self._planned)
+
+    def _planned(self, outcome: Outcome[RemovalPlan]) -> None:
+        plan = outcome.value
+        if plan is None:
+            parts.say(self.state, "Nothing was removed.")
+            return
+        self.shown.value = plan.html(most=ITEMS_SHOWN)
+        parts.say(self.state, "" if plan.items else "There is nothing to remove.")
+        if plan.items:
+            self.plan = plan
+            self.question.value = f'<div role="status"><b>{escaped(question_text(plan))}</b></div>'
+            self.go.description = _GO[plan.kind]
+            self.session.when_free(lambda: parts.shown(self.ask, self.plan is not None))
+
+    def _withdraw(self, kind: str | None = None) -> None:
+        """Take the question back, of any kind or of one."""
+        if kind is None or (self.plan is not None and self.plan.kind == kind):
+            self.plan = None
+            parts.shown(self.ask, False)
+            self.shown.value = ""
+            parts.say(self.state, "")
+
+    def _keep(self) -> None:
+        self._withdraw()
+        parts.say(self.state, "Kept. Nothing was removed.")
+
+    def _execute(self) -> None:
+        plan = self.plan
+        if plan is not None and not self.session.worker.is_busy:
+            self._withdraw()
+            parts.say(self.state, "Removing.")
+            self.session.work(lambda cancel: plan.execute(), self._executed)
+
+    def _executed(self, outcome: Outcome[RemovalResult]) -> None:
+        result = outcome.value
+        if result is None:
+            parts.say(self.state, "It was not carried out to the end.")
+        else:
+            self.shown.value = result._repr_html_() if result.skipped or result.failed else ""
+            parts.say(self.state, f"Done: {result.summary().partition(': ')[2]}.")
+        self.session.refresh()
+
+
+def question_text(plan: RemovalPlan) -> str:
+    """Ask whether a plan is to be carried out."""
+    apps = count_text(len(plan.references), "app")
+    verb = {"remove": f"Remove {apps}", "prune": "Prune", "clear": "Clear the whole cache"}[plan.kind]
+    return f"{verb}: {count_text(len(plan.items), 'item')}, {size_text(plan.freed_bytes)}?"
+
+
+def _dim(text: str) -> Any:
+    return widgets.HTML(f'<span class="sc-dim">{escaped(text)}</span>')

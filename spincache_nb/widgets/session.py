@@ -1,0 +1,175 @@
+"""What the tabs of a panel share: the cache, what was read of it, who works, and where faults appear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from spincache_nb import frames as frames_of
+from spincache_nb.core.cache import Cache
+from spincache_nb.frames.bundle import Frames
+from spincache_nb.show import error_text
+from spincache_nb.widgets import parts
+from spincache_nb.widgets.worker import Outcome, Reader, Worker, heard_warnings
+
+EVERYWHERE = -1
+"""In place of a tab: what concerns all of them, such as a cache that cannot be read."""
+
+FRAMES = ("disk", "blobs", "uses", "layers", "apps", "files", "problems")
+"""Frames that the tabs draw on."""
+
+T = TypeVar("T")
+Listener = Callable[[], object]
+
+
+class _Alert(NamedTuple):
+    text: str
+    is_fault: bool
+
+
+class Alerts:
+    """One line above the tabs: what went wrong in the tab in sight, and nothing of the others."""
+
+    def __init__(self) -> None:
+        self.line = parts.line()
+        self.tab = 0
+        self._alerts: dict[int, _Alert] = {}
+
+    def fail(self, text: str, tab: int) -> None:
+        """Show a fault at once, of whichever tab (or of `EVERYWHERE`)."""
+        self._alerts[tab] = _Alert(text, is_fault=True)
+        self._show(self._alerts[tab])
+
+    def warn(self, text: str, tab: int) -> None:
+        """Show a warning of a tab; it hides no fault."""
+        known = self._alerts.get(tab)
+        if known is None or not known.is_fault:
+            self._alerts[tab] = _Alert(text, is_fault=False)
+            self._show(self._first() or self._alerts[tab])
+
+    def forget(self, tab: int) -> None:
+        """Show nothing of a tab any more."""
+        if self._alerts.pop(tab, None) is not None:
+            self._show(self._first())
+
+    def turn(self, tab: int) -> None:
+        """Show what belongs to another tab from now on."""
+        self.tab = tab
+        self._show(self._first())
+
+    def _first(self) -> _Alert | None:
+        here = [self._alerts[tab] for tab in (self.tab, EVERYWHERE) if tab in self._alerts]
+        return max(here, key=lambda one: one.is_fault, default=None)
+
+    def _show(self, one: _Alert | None) -> None:
+        if one is None:
+            parts.say(self.line, "")
+        else:
+            parts.say(self.line, one.text, style="alert" if one.is_fault else "alert warn", role="alert")
+
+
+class Session:
+    """Shared by the tabs."""
+
+    def __init__(self, cache: Cache, projects: Sequence[str], options: Mapping[str, Any]) -> None:
+        self.cache = cache
+        self.projects = tuple(projects)
+        self.options = dict(options)
+        self.frames: Frames | None = None
+        self.selected: tuple[str, ...] = ()
+        self.alerts = Alerts()
+        self.worker = Worker(self._tell_busy)
+        self.reader = Reader(self.fail)
+        self._last: Listener | None = None
+        self.on_frames: list[Listener] = []
+        self.on_selection: list[Listener] = []
+        self.on_busy: list[Callable[[bool], object]] = []
+
+    # Faults ----------------------------------------------------------------------------------
+
+    def fail(self, fault: BaseException, tab: int | None = None) -> None:
+        """Show a fault in plain words: of the tab in sight unless another is named."""
+        self.alerts.fail(error_text(fault), self.alerts.tab if tab is None else tab)
+
+    def guarded(self, action: Listener) -> Callable[..., None]:
+        """Make a handler that shows what goes wrong in it; an exception in a handler would be lost."""
+
+        def handler(*_change: object) -> None:
+            try:
+                action()
+            except Exception as exc:  # noqa: BLE001 - shown in the panel
+                self.fail(exc)
+
+        return handler
+
+    def _heard(self, action: Callable[..., T], *arguments: Any, tab: int) -> T:
+        with heard_warnings(partial(self.alerts.warn, tab=tab)):
+            return action(*arguments)
+
+    # Work ------------------------------------------------------------------------------------
+
+    def work(self, job: Callable[[Any], Any], done: Callable[[Outcome[Any]], object]) -> bool:
+        """Begin a job unless one is running; its fault is shown, then `done` takes the outcome."""
+        tab = self.alerts.tab
+
+        def finish(outcome: Outcome[Any]) -> None:
+            if outcome.fault is not None:
+                self.fail(outcome.fault, tab)
+            done(outcome)
+
+        if self.worker.is_busy:
+            return False
+        self.alerts.forget(tab)
+        return self.worker.start(partial(self._heard, job, tab=tab), finish)
+
+    def when_free(self, action: Listener) -> None:
+        """Say the last word of a job once buttons can be pressed again."""
+        self._last = action
+
+    def _tell_busy(self, is_busy: bool) -> None:
+        for listener in self.on_busy:
+            listener(is_busy)
+        last, self._last = self._last, None
+        if last is not None:
+            last()
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Read the cache anew, then tell who listens."""
+        self.alerts.forget(EVERYWHERE)
+        self.read("frames", self._load, self._take, tab=EVERYWHERE)
+
+    def read(
+        self, key: str, work: Callable[[], T], done: Callable[[T], object], *, tab: int | None = None
+    ) -> None:
+        """Read something beside the kernel, for the tab in sight unless another is named."""
+        place = self.alerts.tab if tab is None else tab
+        heard = partial(self._heard, tab=place)
+        self.reader.submit(key, partial(heard, work), partial(heard, done), partial(self.fail, tab=place))
+
+    def _load(self) -> Frames:
+        return frames_of.load(self.cache, *FRAMES, projects=self.projects)
+
+    def _take(self, frames: Frames) -> None:
+        self.frames = frames
+        for listener in self.on_frames:
+            self.guarded(listener)()
+
+    def select(self, references: Sequence[str]) -> None:
+        """Say which apps are chosen."""
+        chosen = tuple(references)
+        if chosen != self.selected:
+            self.selected = chosen
+            for listener in self.on_selection:
+                listener()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is done and read any more; say whether that came in time (seconds)."""
+        return self.worker.wait(timeout) and self.reader.wait(timeout)
+
+    def close(self) -> None:
+        """Stop all work."""
+        self.worker.close()
+        self.reader.close()
