@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from spincache_nb.analysis.comparison import compare
 from spincache_nb.analysis.disk import breakdown, breakdown_members, summary
+from spincache_nb.analysis.inputs import Source as Source
 from spincache_nb.analysis.inside import (
     ALL_GRAINS,
     GRAINS,
@@ -29,6 +30,8 @@ from spincache_nb.analysis.remote import RemoteVersions, remote_savings, remote_
 from spincache_nb.analysis.removal import freed_by, reclaimable, superseded, superseded_references
 from spincache_nb.analysis.shared import shared_bytes, sharing, sharing_names, sharing_sets, why
 from spincache_nb.analysis.versions import upgrade_matrix, version_savings
+from spincache_nb.frames import Frames as Frames
+from spincache_nb.frames import load as load
 
 __all__ = [
     "ALL_GRAINS",

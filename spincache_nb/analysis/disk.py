@@ -40,10 +40,10 @@ from spincache_nb.analysis.inputs import (
 )
 from spincache_nb.analysis.labels import short_references, some_of, sorted_names, without_repeats
 from spincache_nb.analysis.schemas import BREAKDOWN_MEMBERS_SCHEMA, BREAKDOWN_SCHEMA, SUMMARY_SCHEMA
-from spincache_nb.core.cache.layout import LOCKED_APP_FILE, MANIFEST_FILE, TEMPORARY_PREFIX
+from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, TEMPORARY_PREFIX
 from spincache_nb.frames import Frames
-from spincache_nb.frames.found import Projects
 from spincache_nb.frames.schemas import build
+from spincache_nb.frames.sources import Projects
 from spincache_nb.show import rows
 
 KINDS = (
@@ -56,7 +56,7 @@ DOCUMENTS = (MANIFEST_FILE, LOCKED_APP_FILE)
 NEEDED = ("disk", "blobs", "uses", "layers", "apps")
 NOBODY: frozenset[str] = frozenset()
 
-_LABELS = {
+LABELS = {
     "archive": "archives kept beside their members",
     "projects": "projects only",
     "unreferenced": "unreferenced",
@@ -324,5 +324,5 @@ def _label(share: _Share, short: Mapping[str, str], places: Mapping[str, int]) -
     if share.kind == "exclusive":
         return f"only {next(names)}"
     if share.kind != "shared":
-        return _LABELS[share.kind]
+        return LABELS[share.kind]
     return some_of(without_repeats(heapq.nsmallest(3, names, key=places.__getitem__)), of=len(share.users))

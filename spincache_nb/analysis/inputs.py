@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import pandas as pd
 
@@ -14,7 +13,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError
 from spincache_nb.frames import schemas
 from spincache_nb.frames.bundle import Frames, load
-from spincache_nb.frames.found import Projects
+from spincache_nb.frames.sources import OneCache, Projects, cache_name, caches_of
 from spincache_nb.show import rows
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ class Snapshots(Protocol):
         """Names of the hosts."""
 
 
-Place: TypeAlias = Union[Cache, str, "os.PathLike[str]"]
-Source: TypeAlias = Place | Frames | pd.DataFrame | Snapshots | Iterable[Place | pd.DataFrame] | None
+Source: TypeAlias = OneCache | Frames | pd.DataFrame | Snapshots | Iterable[OneCache | pd.DataFrame] | None
 """None for this user's cache; a cache, its path, or several; frames; or, where it says so, a fleet."""
 
 Blob: TypeAlias = tuple[str, str]
@@ -45,7 +43,6 @@ _FRAMES = {
     if hasattr(schemas, f"{name.upper()}_SCHEMA")
 }  # fmt: skip
 _PROJECT_NEEDS = ("spin.toml", "environment lock")
-_TAKEN = "None, a Cache, a path, several of these, or frames as spincache_nb.frames makes them"
 
 
 def over(
@@ -83,30 +80,21 @@ def bundles(cache: Source, *names: str, projects: Projects = ()) -> list[tuple[s
         if projects:
             raise ValueError("projects= cannot join frames that are loaded; give it to frames.load")
         return list(_split(cache))
-    caches = caches_of(cache)
-    return [(os.fspath(one.path), load(one, *names, projects=projects, toolchains=False)) for one in caches]
+    caches, _ = caches_of(cache)  # type: ignore[arg-type]  # what is none of these it refuses
+    return [(cache_name(one), load(one, *names, projects=projects, toolchains=False)) for one in caches]
+
+
+def one_cache(cache: Any) -> Cache:
+    """Give the one cache that somebody means."""
+    found, _ = caches_of(cache)
+    if len(found) != 1:
+        raise ValueError(f"this analysis is of one cache at a time, got {len(found)}")
+    return found[0]
 
 
 def is_fleet(cache: Source) -> TypeGuard[Any]:
     """Whether a source is a fleet, whose own methods answer."""
     return hasattr(cache, "host_overlap")
-
-
-def caches_of(cache: Any) -> list[Cache]:
-    """Give the caches that a source names, each once; None is this user's."""
-    if cache is None:
-        return [Cache()]
-    given = list(cache) if isinstance(cache, Iterable) and not isinstance(cache, str) else [cache]
-    found: dict[str, Cache] = {}
-    for one in given:
-        if isinstance(one, str | os.PathLike):
-            one = Cache(one)
-        if not isinstance(one, Cache):
-            raise TypeError(f"expected {_TAKEN}, got {type(one).__name__}")
-        found.setdefault(os.path.realpath(one.path), one)
-    if not found:
-        raise TypeError(f"expected {_TAKEN}, got none in a {type(cache).__name__}")
-    return list(found.values())
 
 
 def _holds_frames(cache: Any) -> TypeGuard[Sequence[pd.DataFrame]]:
@@ -119,7 +107,8 @@ def _recognised(given: Sequence[pd.DataFrame]) -> Frames:
     for frame in given:
         fitting = [name for name, schema in _FRAMES.items() if set(schema) <= set(frame.columns)]
         if not fitting:
-            raise TypeError(f"expected {_TAKEN}, got a frame with the columns {', '.join(map(str, frame))}")
+            columns = ", ".join(map(str, frame))
+            raise TypeError(f"expected a frame as spincache_nb.frames gives it, got the columns {columns}")
         found[max(fitting, key=lambda name: len(_FRAMES[name]))] = frame
     return Frames(**found)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, TypeAlias
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Place, caches_of
 from spincache_nb.analysis.schemas import TAGS_SCHEMA, TIMELINE_SCHEMA
-from spincache_nb.frames.pulls import history
+from spincache_nb.frames import history
 from spincache_nb.frames.schemas import build
+from spincache_nb.frames.sources import Caches, caches_of
 from spincache_nb.show import rows
 
-Pulls: TypeAlias = pd.DataFrame | Place | Iterable[Place] | None
+Pulls: TypeAlias = pd.DataFrame | Caches
 """``frames.history()``, or whose pulls to load: those into caches, or all of this user's."""
 
 
@@ -85,7 +84,8 @@ def _loaded(cache: Pulls) -> pd.DataFrame:
         return cache
     if cache is None:
         return history()
-    return pd.concat([history(one, record=one.history) for one in caches_of(cache)], ignore_index=True)
+    caches, _ = caches_of(cache)
+    return pd.concat([history(one, record=one.history) for one in caches], ignore_index=True)
 
 
 def _in_time(pulls: pd.DataFrame, *columns: str) -> list[tuple[Any, ...]]:

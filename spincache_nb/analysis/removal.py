@@ -14,8 +14,8 @@ from spincache_nb.analysis.schemas import FREED_SCHEMA, RECLAIMABLE_SCHEMA, SUPE
 from spincache_nb.analysis.versions import versions_of
 from spincache_nb.core.reference import Reference
 from spincache_nb.frames import Frames
-from spincache_nb.frames.found import Projects
 from spincache_nb.frames.schemas import build
+from spincache_nb.frames.sources import Projects
 from spincache_nb.show import rows
 
 _NEEDED = (*NEEDED, "unnamed")

@@ -28,8 +28,8 @@ from spincache_nb.analysis.schemas import (
 )
 from spincache_nb.core.digest import Digest
 from spincache_nb.frames import Frames
-from spincache_nb.frames.found import Projects
 from spincache_nb.frames.schemas import Picked, build, from_columns
+from spincache_nb.frames.sources import Projects
 from spincache_nb.show import rows
 
 NEEDED = ("apps", "layers", "uses", "components", "files", "dependencies")

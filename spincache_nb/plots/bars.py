@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from spincache_nb import analysis
-from spincache_nb.analysis.disk_use import KINDS, LABELS
-from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.disk import KINDS, LABELS
 from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
 from spincache_nb.fleet import Fleet
 from spincache_nb.plots import style
 from spincache_nb.plots.style import FrameOrSource, harmless
-from spincache_nb.show import share_text, size_text, unit_for
+from spincache_nb.show import rows, share_text, size_text, unit_for
 
 _HUES = {
     "exclusive": style.BLUE,

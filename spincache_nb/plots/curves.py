@@ -12,7 +12,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator
 
 from spincache_nb import analysis
-from spincache_nb.analysis.over_time import Pulls
+from spincache_nb.analysis.pulls import Pulls
 from spincache_nb.analysis.schemas import TIMELINE_SCHEMA
 from spincache_nb.fleet import Fleet
 from spincache_nb.fleet.schemas import HOST_OVERLAP_SCHEMA, PREWARM_SCHEMA, VERSIONS_SCHEMA

@@ -12,12 +12,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch, Rectangle
 
-from spincache_nb.analysis.inputs import rows
-from spincache_nb.analysis.inside.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
+from spincache_nb.analysis.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
 from spincache_nb.frames.schemas import Schema
 from spincache_nb.plots import style
 from spincache_nb.plots.style import exact_share, harmless
-from spincache_nb.show import size_text, unit_for
+from spincache_nb.show import rows, size_text, unit_for
 
 _SECTION_HUES = {
     "code": style.BLUE,

@@ -13,11 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.schemas import SHARING_SETS_SCHEMA
 from spincache_nb.plots import style
 from spincache_nb.plots.style import FrameOrSource, names_for
-from spincache_nb.show import size_text, unit_for
+from spincache_nb.show import rows, size_text, unit_for
 
 MOST_COLUMNS = 24
 

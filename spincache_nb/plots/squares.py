@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import bundle, rows
+from spincache_nb.analysis.inputs import bundle
 from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.fleet import Fleet
 from spincache_nb.fleet.schemas import HOST_PAIRS_SCHEMA
 from spincache_nb.plots import style
 from spincache_nb.plots.style import FrameOrSource, harmless, names_for, version_names
-from spincache_nb.show import unit_for
+from spincache_nb.show import rows, unit_for
 
 _Square = npt.NDArray[np.float64]
 _MOST_NUMBERS = 12

@@ -11,9 +11,8 @@ import ipywidgets as widgets
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import rows
 from spincache_nb.frames.bundle import Frames
-from spincache_nb.show import count_text, escaped, size_text, time_text
+from spincache_nb.show import count_text, escaped, rows, size_text, time_text
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.session import Session
 

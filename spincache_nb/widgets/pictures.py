@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
-from spincache_nb.analysis.repositories import versioned_repositories
+from spincache_nb.analysis.versions import versioned_repositories
 from spincache_nb.fleet import Fleet
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.plots.style import MOST_SHOWN

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb import analysis
-from spincache_nb.core.tags import reference_key
 from spincache_nb.analysis.shared import NEEDED
+from spincache_nb.core.tags import reference_key
 from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
 
 

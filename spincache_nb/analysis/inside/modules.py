@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Source, caches_of
+from spincache_nb.analysis.inputs import Source, one_cache
 from spincache_nb.analysis.inside.blobs import BlobSource, OpenBlob, opened
 from spincache_nb.analysis.inside.pieces import pieces
 from spincache_nb.analysis.labels import some_of
@@ -147,7 +147,7 @@ def _used(cache: Any) -> Iterator[tuple[str | None, tuple[str, ...], BlobSource,
     if isinstance(cache, Iterable) and not isinstance(cache, str):
         yield from ((None, (user,), blob, None) for user, blob in cache)
         return
-    (held,) = caches_of(cache)
+    held = one_cache(cache)
     users: dict[str, set[str]] = {}
     for user, digest in rows(load(held, "uses").need("uses"), "user", "digest"):
         users.setdefault(digest, set()).add(user)

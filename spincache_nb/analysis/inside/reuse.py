@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Source, caches_of
+from spincache_nb.analysis.inputs import Source, one_cache
 from spincache_nb.analysis.inside.blobs import BlobSource, OpenBlob, opened
 from spincache_nb.analysis.inside.pieces import (
     ALL_GRAINS,
@@ -209,7 +209,7 @@ def _stored(cache: Any) -> tuple[list[tuple[str, Path]], Cache | None]:
     """Give digest and path of each blob, and the cache if it is one."""
     if isinstance(cache, Iterable) and not isinstance(cache, str):
         return [(str(digest), Path(path)) for digest, path in cache], None
-    (held,) = caches_of(cache)
+    held = one_cache(cache)
     return [(str(blob.digest), blob.path) for blob in held.scan().blobs if blob.digest is not None], held
 
 

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Source, caches_of
+from spincache_nb.analysis.inputs import Source, one_cache
 from spincache_nb.analysis.inside.changes import why_changed
 from spincache_nb.analysis.inside.matching import CONTAINERS
 from spincache_nb.analysis.schemas import REBUILDS_SCHEMA
@@ -156,7 +156,7 @@ def rebuilds(cache: Source = None) -> pd.DataFrame:
 
         {columns}
     """
-    (held,) = caches_of(cache)
+    held = one_cache(cache)
     known: dict[tuple[str, str], tuple[str, str]] = {}
     lines = []
     for repository, component, before, after, old, new in _replaced(load(held, "apps", "components")):
