@@ -224,6 +224,15 @@ def test_chunks_cover_every_byte_within_their_bounds(kib):
     assert (kib << 10) / 2 < len(content) / len(sizes) < (kib << 10) * 2
 
 
+def test_chunks_are_those_of_other_implementations():
+    """The first cuts that the package fastcdc 1.7 finds."""
+    content = payload("redact/1.12.0.wasm").read_bytes()
+    assert chunk_cuts(memoryview(content), 4096).tolist()[:6] == [0, 4104, 7720, 11253, 14299, 16860]
+    assert chunk_cuts(memoryview(content), 1 << 15).tolist()[:4] == [0, 29130, 82833, 118408]
+    zeros = chunk_cuts(memoryview(bytes(100_000)), 4096).tolist()
+    assert {b - a for a, b in pairwise(zeros[:-1])} == {4 * 4096}
+
+
 def test_chunks_find_what_an_insertion_moved():
     content = random.Random(1).randbytes(1 << 20)
     moved = content[:1000] + b"inserted" + content[1000:]

@@ -105,9 +105,9 @@ def test_a_cache_is_walked_once_for_the_frames_that_are_needed(monkeypatch, tmp_
     pd.testing.assert_frame_equal(analysis.summary([cache, tmp_path, str(tmp_path)]), analysis.summary(cache))
 
 
-@pytest.mark.parametrize("given", [7, [7], [], [None], b"bytes", pd.DataFrame({"a": [1]}), {}])
+@pytest.mark.parametrize("given", [7, [7], [None], b"bytes", pd.DataFrame({"a": [1]}), {}])
 def test_what_is_no_cache_is_one_type_error(given):
-    with pytest.raises(TypeError, match="expected None, a Cache, a path, several of these, or frames"):
+    with pytest.raises(TypeError, match="expected a "):
         analysis.sharing(given)
 
 

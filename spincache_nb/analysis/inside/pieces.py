@@ -1,8 +1,8 @@
 """Grains by name, and the pieces of a blob at each: digests and sizes.
 
-Content-defined chunks end where a rolling hash of the last 32 bytes says so, so an insertion moves the
-chunks after it without changing them (W. Xia et al., FastCDC, USENIX ATC 2016: a Gear hash, and two masks
-that draw the sizes towards their average). They are a quarter to four times their average size.
+Content-defined chunks end where a rolling hash of some 32 bytes says so, so an insertion moves the chunks
+after it without changing them (W. Xia et al., FastCDC, USENIX ATC 2016: a Gear hash, and two masks that
+draw the sizes towards their average). They are a quarter to four times their average size.
 
 A patch is what ``zstd --patch-from`` makes (``zstandard``, extra ``grains``): the old bytes are the
 dictionary and the window reaches over all of them. It is close to the least that any scheme has to
@@ -11,12 +11,13 @@ transfer, but it needs the old version whole and one patch for each pair of vers
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib
 import io
 import warnings
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any, Final, TypeAlias, cast
@@ -107,60 +108,88 @@ def _members(blob: OpenBlob) -> Pieces:
 # ---------------------------------------------------------------- content-defined chunks
 
 _BLOCK: Final = 1 << 20
-_WINDOW: Final = 32  # bytes that the hash looks back: each older one is shifted out of its 32 bits
+_WARM_UP: Final = 64  # bytes after which a hash that starts at a chunk is the one that never started anew
+_GEAR = np.frombuffer(
+    base64.b64decode(
+        b"eMCVXImJQCIUokgthyCEEvuKD1O5NkVH8bRjKYtzy0Q9QKdObmtgTdPFTgcYnfM6ygNgcnQqpjeO9aJRjjUGdSixSl174UpNJF"
+        b"noQfc2DEfhy0FHMH+7AeMdfGEfOgwrc4/EUDctqCHgrJVgoGeRQbBJrzwtps5AZhy8Zq0dXlTNd/orJNqFbsW9sF8p/Cxlq+EK"
+        b"OvPgNygOt4djEmAXE7vCYkOx9NhmNOj8N4bTnCyWQhQhqGhyYjf1DWV51QUoveshOzTtV3ODtVg/yt1QcV4iYnNwYApiKfVeLG"
+        b"YkUnvAeIt2HuVUS+UH+nXGX6MGJBC3MOEmhhx41WopLr7XKFqgkBS9Q+5841aLaSYB3Alu39ZOx7/BAlOtWSo05MApeFJsfadA"
+        b"eVCTuvZeHq+2aHZyU0ZmxxthfVhcFUeoGzCn3cksLI5DChTVaQrTckx0m2syT4ZC836n+A5Kvm7ganJTnGbLLUASnenqX6f0x3"
+        b"act71qOKD6DSwo4iCL1A5zL6ydBj7PjhYf5hAmjixRLAaM+xV2vGJeNVFVaUyG2woU+WhCqrOaNLL97SCBeXJR2LO0NyJ10V3k"
+        b"vyxrn89HXM0c+jBW294jCvXRE+fe7WT3sCAICHPgRv0dLR4ybLAX2DYAJTS/TSjgLilofMguNuuxfAggZ7R22zBBEIdjlnE/xC"
+        b"1IJe+II+FEQVJOg71Eo32ORPnqpj9cIdo88wxQOjK0XDmfEpVRh1+UQ6QshlHxj+pW3DQQIPWPMk0JqXN9edM0Ypy/z2SaWPY2"
+        b"iuksCnHZ5F/FFbwDMx0CRCuTwRYUNlA3nfbKGnm3Az8DGuZJ6tdSH1zdbRzOGCIGGqHnB3p1BRlTCuB8KU/0SbVwzEtV6v456M"
+        b"5CUoVr5TxyFrgAzOy+RlatoDzozpYjQH9UeJsICGtRZ6VmRn4eeFb4LB6RNcE7AkJKSdeUBFKaRYcttlV1dcFMKEIHhUcf/13J"
+        b"ddeN/zXtV0dOjPgRLkhQG16ZZg5ClQZrIrR5Fk1vZCJaMREdFtloXBIu4xMTJFeoSsF+3CH+KfpPgoOWcvPuqBwoHDs/bPvCOT"
+        b"9Jdm0upiJ6KhybeFPL4Bbr7ux9xuHHDT2/dVwzgyFS1uRtECJExn30D1llMOwCLGesqWTpsspZ89IhSlduYQ/oTrUjqgpzAk1j"
+        b"PC9s/BdxBW+sAQzSnloqTowV8Jm2QrMUfAxBlr0C/FatFWAvchyRr6F9y9vgIyvhkw4debJkdiQNRN2ojlhYpmVGGMRGdHSndx"
+        b"h+QCZWRr1jf9jb0jJKD3k8OXIrdyYoi28J9n9nESzIDVTj/yOmU6wuCZ4TFrwN/Qo3Qk0qx2ijVuQlQyOHkc4tfuroMg=="
+    ),
+    "<u4",
+)
+"""A random number below 2**31 for each byte: those of ronomon/deduplication and of the package fastcdc."""
 
-_Hashes = npt.NDArray[np.uint32]
-
-
-@cache
-def _gear() -> _Hashes:
-    """One random number for each byte, always the same."""
-    return np.frombuffer(b"".join(hashlib.sha256(bytes([n])).digest()[:4] for n in range(256)), "<u4")
+_Places = npt.NDArray[np.intp]
 
 
 def chunk_cuts(view: memoryview, average_bytes: int) -> array[int]:
-    """Give the offsets at which bytes are cut into chunks of an average size, a power of two."""
-    size = len(view)
-    least, most = max(average_bytes // 4, 64), max(average_bytes * 4, 1024)
-    usual = max(average_bytes - least - least // 2, least)  # up to here a cut is rarer than at the average
+    """Give the offsets at which bytes are cut into chunks of an average size, a power of two from 1 KiB."""
+    least, most = average_bytes // 4, average_bytes * 4
+    middle = average_bytes - least - (least + 1) // 2  # up to here cuts are rarer, from here more frequent
     bits = average_bytes.bit_length() - 1
-    rare, common = _candidates(view, bits + 1, bits - 1)
+    masks = (1 << bits + 1) - 1, (1 << bits - 1) - 1
+    rare, frequent = _candidates(view, masks)
     cuts = array("Q", [0])
     start = 0
-    while size - start > least:
-        cut = _first(rare, start + least, start + usual)
-        cut = cut or _first(common, start + usual, start + most) or start + most
-        start = min(cut, size)
+    while start < len(view):
+        end = min(start + most, len(view))
+        start = (
+            _early_cut(view, start + least, end, masks[0])
+            or _first(rare, start + least + _WARM_UP, min(start + middle, end))
+            or _first(frequent, start + middle, end)
+            or end
+        )
         cuts.append(start)
-    if start < size:
-        cuts.append(size)
     return cuts
 
 
-def _first(places: npt.NDArray[np.intp], low: int, high: int) -> int | None:
-    """Give the first of some places that is at least `low` and below `high`."""
+def _early_cut(view: memoryview, start: int, end: int, mask: int) -> int | None:
+    """Look for a cut where the hash, which starts anew with each chunk, has seen few bytes."""
+    pattern = 0
+    gear = _gear_numbers()
+    for place in range(start, min(start + _WARM_UP, end)):
+        pattern = (pattern >> 1) + gear[view[place]]
+        if not pattern & mask:
+            return place + 1
+    return None
+
+
+@cache
+def _gear_numbers() -> list[int]:
+    return [int(number) for number in _GEAR]
+
+
+def _first(places: _Places, low: int, high: int) -> int | None:
+    """Give the offset after the first of some places that is at least `low` and below `high`."""
     found = int(np.searchsorted(places, low))
-    return int(places[found]) if found < len(places) and places[found] < high else None
+    return int(places[found]) + 1 if found < len(places) and places[found] < high else None
 
 
-def _candidates(view: memoryview, *bits: int) -> list[npt.NDArray[np.intp]]:
-    """Give, for each number of bits, the offsets where so many first bits of the rolling hash are zero."""
-    found: list[list[npt.NDArray[np.intp]]] = [[np.empty(0, np.intp)] for _ in bits]
-    for start, hashes in _rolling_hashes(view):
-        for places, number in zip(found, bits, strict=True):
-            places.append(np.flatnonzero(hashes < (1 << (32 - number))) + start + 1)
-    return [np.concatenate(places) for places in found]
-
-
-def _rolling_hashes(view: memoryview) -> Iterator[tuple[int, _Hashes]]:
-    """Yield the hash at each byte, block by block: numbers of the last bytes, older ones shifted."""
+def _candidates(view: memoryview, masks: Iterable[int]) -> list[_Places]:
+    """Give for each mask the places where the rolling hash is zero under it."""
     data = np.frombuffer(view, np.uint8)
+    gear = _GEAR.astype(np.uint64) << np.uint64(32)  # half of the bits for what shifts leave of each number
+    found: list[list[_Places]] = [[np.empty(0, np.intp)] for _ in masks]
     for start in range(0, len(data), _BLOCK):
-        before = min(start, _WINDOW - 1)
-        hashes = _gear()[data[start - before : start + _BLOCK]]
-        for shift in (1, 2, 4, 8, 16):  # sums of 2, 4, ... 32 bytes
-            hashes[shift:] += hashes[:-shift] << shift
-        yield start, hashes[before:]
+        before = min(start, _WARM_UP - 1)
+        sums = gear[data[start - before : start + _BLOCK]]
+        for shift in (1, 2, 4, 8, 16, 32):  # the number of each byte, and half of that before, and so on
+            sums[shift:] += sums[:-shift] >> np.uint64(shift)
+        hashes = (sums[before:] >> np.uint64(32)).astype(np.uint32)
+        for places, mask in zip(found, masks, strict=True):
+            places.append(np.flatnonzero(hashes & np.uint32(mask) == 0) + start)
+    return [np.concatenate(places) for places in found]
 
 
 # ---------------------------------------------------------------- patches
