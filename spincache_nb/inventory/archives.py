@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from spincache_nb.core.archive import ArchiveLimits, list_members
+from spincache_nb.core.archive import list_members
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import ARCHIVE
 from spincache_nb.core.files import open_regular
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, parsed
 from spincache_nb.inventory.model import Inventory

@@ -17,7 +17,7 @@ from types import FrameType
 
 import httpx
 
-from spincache_nb.core.archive import ArchiveLimits, list_members
+from spincache_nb.core.archive import list_members
 from spincache_nb.core.credentials.stores import choose_from_docker, choose_from_podman, choose_from_spin
 from spincache_nb.core.credentials.value import as_credentials
 from spincache_nb.core.digest import Digest
@@ -28,6 +28,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry.challenges import parse_challenges
 from spincache_nb.core.registry.tags import next_target, parse_page
 from spincache_nb.core.registry.tokens import check_realm, parse_token, scope_of
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.core.transport.addresses import check_plain, origin_of, parse_url, public_url
 from spincache_nb.core.transport.retrying import parse_retry_after
 from spincache_nb.errors import FormatError, SpinCacheError

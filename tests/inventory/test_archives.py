@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.core.archive import ArchiveLimits
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.inventory import InventoryLimits, take_inventory
 from tests.inventory.reading import (
     SITE_V1,
