@@ -42,6 +42,9 @@ _CHUNK_BYTES = 256 << 10
 _MOST_EXTENDED = 16
 _MOST_PIECES = 64 << 10
 _RATIO_FROM_BYTES = 64 << 20
+_SHORTEST_GZIP = 18
+_MOST_PACKED = 1032
+"""Bytes that deflate makes of one at most."""
 _ZEROS = bytes(_CHUNK_BYTES)
 _ENDED = bytes(BLOCK_BYTES)
 _REMEDY = "the app was pushed damaged"
@@ -100,6 +103,21 @@ def list_members(
 ) -> Unpacked:
     """Hash the members of an archive without storing anything."""
     return _Walk(stream, where, limits, check, _hash_chunks).run()
+
+
+def breaks_off(stream: BinaryIO, *, where: str, limits: ArchiveLimits | None = None) -> bool:
+    """Whether an archive's gzip stream breaks off; only one whose end looks so is read whole.
+
+    A finished stream ends with the number of bytes that it unpacks to, and those of a tar are full blocks.
+    """
+    packed_bytes = stream.seek(0, io.SEEK_END)
+    if packed_bytes > _SHORTEST_GZIP:
+        stream.seek(-4, io.SEEK_END)
+        unpacked_bytes = int.from_bytes(stream.read(4), "little")
+        if unpacked_bytes % BLOCK_BYTES == 0 and 0 < unpacked_bytes <= packed_bytes * _MOST_PACKED:
+            return False
+    stream.seek(0)
+    return list_members(stream, where=where, limits=limits).is_cut
 
 
 def _hash_chunks(chunks: Iterator[bytes]) -> tuple[Digest, int]:

@@ -115,10 +115,10 @@ def plan_pull(
     ManifestError, DigestMismatchError, LimitError
         If what it gives is not the manifest asked for.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
     wanted = _parse(reference, auth)
-    client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     with Fetching(cache, Options(jobs), client.close, what="plan") as fetching:
         resolved = fetching.each(lambda one: resolve(client.fetch_manifest, one), wanted)
     plans = decide(cache, resolved)
@@ -202,10 +202,10 @@ def pull(
     next pull reuses them), and no tag names what is not there. Two things differ from Spin: a
     pull by digest alone is filed under the digest, and ``manifest.json`` is kept as served.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
     wanted = _parse(reference, auth)
-    client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     options = Options(jobs, progress, cancel, durable, archive_limits, history)
     results = pull_from(cache, client, wanted, options)
     return results[0] if isinstance(reference, str | Reference) else PullResults(results)

@@ -17,8 +17,17 @@ from hypothesis import strategies as st
 from spincache_nb.core.archive import Unpacked, list_members, unpack
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.journal import History
+from spincache_nb.core.pull import pull
 from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import ArchiveError, LimitError, NotInCacheError, PullCancelled
+from spincache_nb.upkeep import check_cache, is_damage
+from tests.support.archives import mount_archive
+from tests.support.artifact import ARCHIVE, WASM
+from tests.support.artifacts import Component
+from tests.support.caches import PAGES, WEB
+from tests.support.odd_artifacts import with_layers
+from tests.support.registry_server import RegistryServer
 
 
 def tar_gz(
@@ -158,6 +167,25 @@ def test_a_stream_that_breaks_off_gives_its_whole_members(tmp_path: Path) -> Non
             continue
         assert found.is_cut
         assert [(m.path, m.size) for m in found.members] == [("a", 1), ("b", 10240)][: len(found.members)]
+
+
+def test_pulls_of_an_archive_that_breaks_off_end_alike(
+    plain_registry: RegistryServer, tmp_path: Path
+) -> None:
+    raw = gzip.decompress(mount_archive(PAGES))
+    packer = zlib.compressobj(wbits=31)
+    archive = packer.compress(raw) + packer.flush(zlib.Z_SYNC_FLUSH)
+    component = Component("site", WEB, dict(PAGES))
+    artifact = with_layers("demo/cut", component, [(WASM, WEB), (ARCHIVE, archive)])
+    plain_registry.push(artifact)
+    cache = Cache(tmp_path)
+    for _ in range(2):
+        pull(cache, plain_registry.reference(artifact), history=History(enabled=False))
+        assert all((cache.path / "data" / sha(page)).read_bytes() == page for page in PAGES.values())
+        (row,) = check_cache(cache)
+        assert (row.path, row.kind) == (f"data/{sha(archive)}", "cut archive")
+        assert "breaks off" in row.detail
+        assert not is_damage(row.kind)
 
 
 @pytest.mark.parametrize("format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
