@@ -48,6 +48,7 @@ _MAX_ANSWER_BYTES = 1 << 20
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HELPER_HAS_NONE = b"credentials not found"  # docker-credential-helpers: what all of them answer
 _HELPER_REMEDY = "no credentials of it were sent; run it yourself to see why, or log in again"
+READABLE = "a credential store that can be read"
 _log = logging.getLogger(__name__)
 _Environ = Mapping[str, str]
 
@@ -145,7 +146,7 @@ def search_credentials(
     """Look into the stores in order, up to the first that has credentials; a damaged one is passed over."""
     wanted = Wanted(normalise_host(host), repository or "")
     notes: list[str] = []
-    for store in _stores(system, environ):
+    for store in all_stores(system=system, environ=environ):
         try:
             document = store.read()
             chosen = choose(wanted, document, store.owner, store.name) if document is not None else Choice()
@@ -184,7 +185,7 @@ class Store(NamedTuple):
         if data is None:
             return None
         if len(data) > MAX_STORE_BYTES:
-            raise self._fault("a credential store", f"more than {MAX_STORE_BYTES} bytes")
+            raise self._fault(READABLE, f"more than {MAX_STORE_BYTES} bytes")
         try:
             return parse_object(data, where=self.name, error=FormatError, what="a credential store")
         except FormatError as exc:
@@ -202,13 +203,14 @@ class Store(NamedTuple):
             return None
         except (OSError, ValueError) as exc:
             reason = getattr(exc, "strerror", None) or "not a file name"
-            raise self._fault("a credential store", reason) from None
+            raise self._fault(READABLE, reason) from None
 
     def _fault(self, expected: str, found: str) -> CredentialsError:
         return CredentialsError(self.name, expected, found, "it was passed over")
 
 
-def _stores(system: str | None, environ: _Environ | None) -> Iterator[Store]:
+def all_stores(*, system: str | None = None, environ: _Environ | None = None) -> Iterator[Store]:
+    """Where credentials may be, in the order in which they are asked."""
     spin = paths.spin_auth_file(system=system, environ=environ)
     if spin is not None:
         yield Store("Spin", spin)
@@ -287,7 +289,7 @@ def choose(wanted: Wanted, document: JsonObject, owner: str, source: str) -> Cho
             raise CredentialsError(f"{source}, {wanted.host}", "base64 text", "something else", _PASSED_OVER)
         return Choice(own=_decode(entry, source, wanted.host, padded=True)) if entry is not None else Choice()
     helpers = _table(document, "credHelpers", source)
-    named = [*wanted.best(helpers), _field(document, "credsStore")]
+    named = [*wanted.best(helpers), field_of(document, "credsStore")]
     helper = next((name for name in named if isinstance(name, str) and name), None)
     question = HelperQuestion(helper, wanted.servers) if helper is not None else None
     own, fault = _from_entries(wanted.best(auths), source, wanted.host)
@@ -315,7 +317,7 @@ def _settle(
     return chosen.own
 
 
-def _field(document: JsonObject, name: str) -> Any:
+def field_of(document: JsonObject, name: str) -> Any:
     """Value of a key; Go reads any case, and so does every tool that writes these files."""
     if name in document:
         return document[name]
@@ -323,7 +325,7 @@ def _field(document: JsonObject, name: str) -> Any:
 
 
 def _table(document: JsonObject, key: str, source: str) -> JsonObject:
-    value = _field(document, key)
+    value = field_of(document, key)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -353,7 +355,7 @@ def _from_entry(entry: Any, source: str, host: str) -> Credentials | None:
     if not isinstance(entry, dict):
         raise CredentialsError(f"{source}, {host}", "an object", "something else", _PASSED_OVER)
     names = ("identitytoken", "registrytoken", "auth", "username", "password")
-    values = (_field(entry, name) for name in names)
+    values = (field_of(entry, name) for name in names)
     token, bearer, auth, user, password = (value if isinstance(value, str) else "" for value in values)
     if token:
         return Credentials(identity_token=token, source=source)
@@ -361,7 +363,7 @@ def _from_entry(entry: Any, source: str, host: str) -> Credentials | None:
         return Credentials(registry_token=bearer, source=source)
     if auth:
         return _decode(auth, source, host, padded=False)
-    if user and isinstance(_field(entry, "password"), str):  # as Docker reads, and Kubernetes writes
+    if user and isinstance(field_of(entry, "password"), str):  # as Docker reads, and Kubernetes writes
         return Credentials.from_pair(user, password, source=source)
     return None
 

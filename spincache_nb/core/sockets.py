@@ -32,7 +32,7 @@ _SLICE_SECONDS = 0.25
 _SHORT_CONNECT_SECONDS = 3.0
 _MOST_ADDRESSES = 8
 _REPEATABLE = ("GET", "HEAD")
-_NO_ANSWER = (ConnectionError, SilentCloseError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_NO_ANSWER = (SilentCloseError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?:[ \t][^\n]*)?\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 _UNSENDABLE = re.compile(rb"[\r\n\0]")
@@ -306,8 +306,10 @@ class Connection:
             self.wire.allow(timeout)
             self.wire.send(self._written(request))
             return read_head(self.wire.reader, request.method)
-        except BaseException:
+        except BaseException as exc:
             self.wire.shut()
+            if isinstance(exc, ConnectionError):
+                raise SilentCloseError(str(exc)) from exc
             raise
 
     def _written(self, request: httpx.Request) -> bytes:

@@ -21,7 +21,7 @@ _LONGEST_WAIT = 60.0
 _SLICE = 0.1
 
 
-class Pace:
+class Throttle:
     """Spaces the requests of several threads."""
 
     def __init__(
