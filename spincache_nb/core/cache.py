@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 from spincache_nb.core import layout, paths, removing
 from spincache_nb.core.digest import Digest, hash_stream
+from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState, Folder, Parts, explained_reads, open_regular, read_chunks
 from spincache_nb.core.journal import History
-from spincache_nb.core.manifest import Area
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import CachedTag, Glance, Scan, StoredBlob, glance, scan
 from spincache_nb.core.writing import NewFile

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Area, Descriptor
 from spincache_nb.core.journal import History
-from spincache_nb.core.manifest import Area, Descriptor
 from spincache_nb.core.plans import Served
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.reference import Reference

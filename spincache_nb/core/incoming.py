@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Area, Descriptor
 from spincache_nb.core.fetching import Fetching, Source, Wanted, registry_offer
 from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History, PullRecord
 from spincache_nb.core.layout import AREAS
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
-from spincache_nb.core.manifest import Area, Descriptor
 from spincache_nb.core.plans import (
     PullFailure,
     PullPlan,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Area
 from spincache_nb.core.files import Folder, read_bounded
 from spincache_nb.core.later import Later, Rows
 from spincache_nb.core.layout import (
@@ -33,7 +34,6 @@ from spincache_nb.core.layout import (
     registry_of_segment,
     shown,
 )
-from spincache_nb.core.manifest import Area
 from spincache_nb.errors import CacheError, NotInCacheError, printable
 from spincache_nb.show import block, count_text, escaped
 

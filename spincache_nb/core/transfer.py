@@ -19,16 +19,22 @@ from spincache_nb.core import settings
 from spincache_nb.core.archive import ArchiveLimits, TarReader
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
+from spincache_nb.core.documents import (
+    IMAGE_CONFIG,
+    OCI_MANIFEST,
+    Descriptor,
+    Manifest,
+    parse_manifest,
+    parse_object,
+)
 from spincache_nb.core.fetching import Options
 from spincache_nb.core.files import FileState, open_regular, read_bounded, refused_writes
 from spincache_nb.core.journal import History
-from spincache_nb.core.manifest import IMAGE_CONFIG, OCI_MANIFEST, Descriptor, Manifest, parse_manifest
 from spincache_nb.core.plans import PullResult
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.pull import pull_from
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import CachedTag
-from spincache_nb.core.strict_json import parse_object
 from spincache_nb.core.writing import replacing
 from spincache_nb.errors import (
     ArchiveError,

@@ -22,7 +22,7 @@ import httpx
 
 from spincache_nb.core.credentials import Credentials, as_credentials
 from spincache_nb.core.digest import CHUNK_BYTES, Digest, hash_stream
-from spincache_nb.core.manifest import (
+from spincache_nb.core.documents import (
     OCI_MANIFEST,
     PACKAGE_CONFIG,
     Descriptor,
@@ -30,13 +30,13 @@ from spincache_nb.core.manifest import (
     Manifest,
     choose_manifest,
     parse_manifest,
+    parse_object,
 )
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry import RegistryClient
 from spincache_nb.core.registry.refusals import Access, Wish, refusal
 from spincache_nb.core.registry.tokens import basic
 from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
-from spincache_nb.core.strict_json import parse_object
 from spincache_nb.core.transport.addresses import check_plain, is_loopback, parse_url, public_url
 from spincache_nb.core.transport.answers import Answer
 from spincache_nb.core.transport.download import Download

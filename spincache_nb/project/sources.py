@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Area
 from spincache_nb.core.fetching import Fetching, Offer, Options, Wanted, raise_failure
 from spincache_nb.core.layout import AREAS
-from spincache_nb.core.manifest import Area
 from spincache_nb.core.plans import Plan, share_text
 from spincache_nb.core.progress import Progress, ProgressEvent
 from spincache_nb.core.settings import JOBS

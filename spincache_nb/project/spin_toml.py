@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.strict_json import parse_object
+from spincache_nb.core.documents import parse_object
 from spincache_nb.errors import (
     InvalidDigestError,
     InvalidVersionError,

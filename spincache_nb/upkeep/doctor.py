@@ -24,10 +24,10 @@ from urllib.request import getproxies
 
 from spincache_nb.core import paths
 from spincache_nb.core.cache import Cache
+from spincache_nb.core.documents import JsonObject, parse_object
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import AREAS
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.strict_json import JsonObject, parse_object
 from spincache_nb.errors import CacheError, FormatError, SpinCacheError
 
 if TYPE_CHECKING:

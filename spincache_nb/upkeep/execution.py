@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from spincache_nb.core import removing
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState, Folder, Parts
 from spincache_nb.core.layout import AREAS
-from spincache_nb.core.manifest import Area
 from spincache_nb.errors import CacheError, NotInCacheError
 from spincache_nb.upkeep.needs import (
     NewUsers,

@@ -9,14 +9,14 @@ from pathlib import Path
 from spincache_nb.core.archive import list_members
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import ENCODED_LENGTH, Digest
+from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import AREAS, HARMLESS_NAMES, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
-from spincache_nb.core.manifest import Area
 from spincache_nb.core.scan import Scan, scan_tags
 from spincache_nb.errors import CacheError, NotACacheError, SpinCacheError
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
-from spincache_nb.inventory.projects import LOCK, SPIN_TOML
+from spincache_nb.project.places import LOCK, SPIN_TOML
 
 States = dict[Path, FileState | None]
 """Documents that say who needs what, and the state of each."""

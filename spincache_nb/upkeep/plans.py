@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from spincache_nb.core.cache import Cache
+from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState, Parts
 from spincache_nb.core.layout import shown
-from spincache_nb.core.manifest import Area
 from spincache_nb.core.scan import CachedTag, DiskFile, StoredBlob
 from spincache_nb.errors import printable
 from spincache_nb.show import Cell, block, count_text, more_text, size_cell, size_text, table

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Area, Descriptor
 from spincache_nb.core.fetching import Fetching, Options, Source, Wanted, registry_offer
 from spincache_nb.core.files import read_bounded
 from spincache_nb.core.incoming import Pull
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import file_name, shown
 from spincache_nb.core.locked_app import parse_locked_app
-from spincache_nb.core.manifest import Area, Descriptor
 from spincache_nb.core.plans import Resolved, resolve
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference

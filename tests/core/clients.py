@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import Descriptor
+from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry import RegistryClient
 from spincache_nb.core.settings import RetryPolicy, Timeouts

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from IPython.lib.pretty import pretty
 
 from spincache_nb.core.cache import Cache
+from spincache_nb.core.documents import Area
 from spincache_nb.core.later import Later
-from spincache_nb.core.manifest import Area
 from spincache_nb.core.scan import PlainBlobs, Scan, _Walk, glance
 from spincache_nb.errors import CacheError
 from tests.support.caches import pulled, web

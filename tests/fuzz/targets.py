@@ -21,14 +21,13 @@ from spincache_nb.core.archive import ArchiveLimits, list_members
 from spincache_nb.core.credentials.stores import choose_from_docker, choose_from_podman, choose_from_spin
 from spincache_nb.core.credentials.value import as_credentials
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Manifest, choose_manifest, parse_manifest, parse_object
 from spincache_nb.core.journal import PullRecord
 from spincache_nb.core.locked_app import parse_locked_app
-from spincache_nb.core.manifest import Manifest, choose_manifest, parse_manifest
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry.challenges import parse_challenges
 from spincache_nb.core.registry.tags import next_target, parse_page
 from spincache_nb.core.registry.tokens import check_realm, parse_token, scope_of
-from spincache_nb.core.strict_json import parse_object
 from spincache_nb.core.transport.addresses import check_plain, origin_of, parse_url, public_url
 from spincache_nb.core.transport.retrying import parse_retry_after
 from spincache_nb.errors import FormatError, SpinCacheError

@@ -120,7 +120,7 @@ def test_same_archive_of_two_apps_is_listed_once(tmp_path: Path) -> None:
 
 def test_missing_member_that_is_inlined_too_is_no_problem(tmp_path: Path) -> None:
     inventory = taken(tmp_path, without(pulled(caches.archive_mode()), blob("data", TINY)))
-    assert (problems(inventory), inventory.missing) == ([], ())
+    assert (problems(inventory), list(inventory.missing)) == ([], [])
 
 
 def test_archive_in_wasm_only_is_one_problem(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from spincache_nb.core.credentials.stores import (
     normalise_host,
 )
 from spincache_nb.core.credentials.value import Credentials, as_credentials
-from spincache_nb.core.strict_json import JsonObject, parse_object
+from spincache_nb.core.documents import JsonObject, parse_object
 from spincache_nb.errors import CredentialsError, FormatError
 
 __all__ = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spincache_nb.core.credentials.value import Credentials
-from spincache_nb.core.strict_json import JsonObject
+from spincache_nb.core.documents import JsonObject
 from spincache_nb.errors import CredentialsError
 
 DOCKER_HUB_HOST = "index.docker.io"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import Descriptor
+from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry.refusals import Access, Wish, refusal
 from spincache_nb.core.registry.requests import Requests

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from spincache_nb.core.documents import parse_object
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry.refusals import Wish
 from spincache_nb.core.registry.requests import Requests
 from spincache_nb.core.registry.tags import next_target
-from spincache_nb.core.strict_json import parse_object
 from spincache_nb.errors import FormatError, LimitError, ProtocolError
 
 _PER_PAGE = 1000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import ACCEPTED, Descriptor
+from spincache_nb.core.documents import ACCEPTED, Descriptor
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry.authorization import Authorizer, search_nowhere, search_stores
 from spincache_nb.core.registry.blobs import DIGEST_HEADER, announced_digest, stream_blob, stream_url

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import httpx
 
+from spincache_nb.core.documents import parse_object
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry.refusals import Wish
 from spincache_nb.core.registry.requests import Requests
-from spincache_nb.core.strict_json import parse_object
 from spincache_nb.core.transport.addresses import origin_of, parse_url, public_url
 from spincache_nb.errors import FormatError, LimitError, ProtocolError, quoted
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 import httpx
 
 from spincache_nb.core.credentials import Credentials
+from spincache_nb.core.documents import JsonObject, parse_object
 from spincache_nb.core.registry.challenges import Challenge
 from spincache_nb.core.registry.refusals import Access, Wish, refusal
-from spincache_nb.core.strict_json import JsonObject, parse_object
 from spincache_nb.core.transport.addresses import is_loopback, parse_url, public_url
 from spincache_nb.core.transport.answers import Answer
 from spincache_nb.core.transport.retrying import RetryableError, parse_http_date

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import Descriptor, Manifest, parse_manifest
+from spincache_nb.core.documents import Descriptor, Manifest, parse_manifest
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry import RegistryClient
 from spincache_nb.core.transport.answers import Answer
