@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,8 @@ from spincache_nb.errors import CacheError, ManifestError, PullCancelled, SpinCa
 
 _log = logging.getLogger(__name__)
 _ROUNDS = 10
+_YOUNG_SECONDS = 60.0
+"""What was touched or written so long ago is still young for a prune."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,17 @@ class IncomingApp:
     waiting: int = 0
     result: PullResult | None = None
     failure: SpinCacheError | None = None
+    layers: list[tuple[Descriptor, Area, bool]] = field(init=False)
+    """What Spin looks for, in which area, and whether in no other."""
+
+    def __post_init__(self) -> None:
+        content = [(layer, layer.area) for layer in self.resolved.manifest.content_layers]
+        in_areas = Counter(digest for digest, _ in {(layer.digest, area) for layer, area in content})
+        is_package = self.resolved.manifest.kind == "package"
+        self.layers = [
+            (layer, area, is_package or in_areas[layer.digest] > 1)  # wasm and data: each gets its own copy
+            for layer, area in content
+        ]
 
     def take_document(self, content: bytes) -> None:
         """Keep the locked app and parse it; a package has none."""
@@ -122,7 +135,7 @@ class Pull:
         blobs = self._missing(apps)
         users = self._users(apps, blobs)
         ready = [app for app in apps if not app.waiting]
-        workers = self.fetching.start(blobs.values(), lambda blob, exc: self._settle(users[blob.digest], exc))
+        self.fetching.start(blobs.values(), lambda blob, exc: self._settle(users[blob.digest], exc))
         self.fetching.watch(documents)
         for app in apps:
             self._touch(app, coming=blobs)
@@ -130,7 +143,7 @@ class Pull:
             blob.is_dropped = all(app.failure for app in users[digest])
         self.fetching.may_place.set()
         finishing = [self.fetching.submit(self._attempt, app, self._finish) for app in ready]
-        self.fetching.watch(finishing + workers)
+        self.fetching.watch(finishing, and_blobs=True)
         return apps
 
     def _attempt(self, app: IncomingApp, work: Callable[..., None], *arguments: Any) -> None:
@@ -172,19 +185,15 @@ class Pull:
         """Blobs that Spin would not find where it looks, with the areas they are needed in."""
         blobs: dict[Digest, Wanted] = {}
         for app in apps:
-            reference, manifest = app.resolved.reference, app.resolved.manifest
-            areas = Counter(
-                digest for digest, _ in {(one.digest, one.area) for one in manifest.content_layers}
-            )
-            for layer in manifest.content_layers:
-                both = areas[layer.digest] > 1  # wasm and data: each area gets its own copy
-                if is_satisfied(self.cache, layer, own_area_only=both or manifest.kind == "package"):
+            for layer, area, own_area_only in app.layers:
+                if is_satisfied(self.cache, layer, area, own_area_only=own_area_only):
                     continue
-                if layer.digest not in blobs:
-                    offer = registry_offer(self.source, reference, layer)
-                    blobs[layer.digest] = Wanted(layer.digest, layer.size, offers=[offer])
-                blobs[layer.digest].areas.add(layer.area)
-                blobs[layer.digest].is_archive |= layer.role == "archive"
+                blob = blobs.get(layer.digest)
+                if blob is None:
+                    offer = registry_offer(self.source, app.resolved.reference, layer)
+                    blob = blobs[layer.digest] = Wanted(layer.digest, layer.size, offers=[offer])
+                blob.areas.add(area)
+                blob.is_archive |= layer.role == "archive"
         return blobs
 
     def _users(
@@ -196,7 +205,7 @@ class Pull:
         for digest, blob in blobs.items():
             blob.may_be_elsewhere = str(digest) not in nowhere
         for app in apps:
-            for digest in {layer.digest for layer in app.resolved.manifest.content_layers} & users.keys():
+            for digest in {layer.digest for layer, _, _ in app.layers} & users.keys():
                 users[digest].append(app)
                 app.waiting += 1
         return users
@@ -219,7 +228,8 @@ class Pull:
         """Check that all is there, write the tag, and record the pull."""
         one = app.resolved
         self._unpack_missing_members(app)
-        self._touch(app)
+        if time.perf_counter() - self.started > _YOUNG_SECONDS:
+            self._touch(app)
         self._restore_lost(app)
         self.fetching.check()
         self.cache.write_tag(
@@ -261,10 +271,10 @@ class Pull:
         """Unpack reused archives again if the locked app names members that are not there."""
         if not self._absent_content(app):
             return
-        for layer in app.resolved.manifest.content_layers:
+        for layer, area, _ in app.layers:
             if layer.role == "archive":
                 offer = registry_offer(self.source, app.resolved.reference, layer)
-                archive = Wanted(layer.digest, layer.size, {layer.area}, [offer], is_archive=True)
+                archive = Wanted(layer.digest, layer.size, {area}, [offer], is_archive=True)
                 if self.cache.is_whole(layer.digest):
                     self.fetching.unpack(layer.digest)
                 else:
@@ -284,7 +294,7 @@ class Pull:
 
     def _touch(self, app: IncomingApp, *, coming: Collection[Digest] = ()) -> None:
         """Make young whatever the app needs, so that a prune beside us leaves it alone."""
-        needed = {layer.digest for layer in app.resolved.manifest.content_layers}
+        needed = {layer.digest for layer, _, _ in app.layers}
         needed.update(digest for _, digest in app.named_content())
         for digest in needed.difference(coming):
             for area in AREAS:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import (
+    Area,
     Descriptor,
     Index,
     Kind,
@@ -361,12 +362,12 @@ def stored_document(cache: Cache, reference: Reference, document: Descriptor) ->
     return content if Digest.of(content, document.digest.algorithm) == document.digest else None
 
 
-def is_satisfied(cache: Cache, layer: Descriptor, *, own_area_only: bool) -> bool:
+def is_satisfied(cache: Cache, layer: Descriptor, area: Area, *, own_area_only: bool) -> bool:
     """Whether Spin would find a layer's bytes where it looks for them."""
-    own = cache.blob_size(layer.area, layer.digest)
+    own = cache.blob_size(area, layer.digest)
     if own == layer.size:
         return True
-    falls_back = layer.area == "wasm" and own is None and not own_area_only
+    falls_back = area == "wasm" and own is None and not own_area_only
     return falls_back and cache.blob_size("data", layer.digest) == layer.size
 
 

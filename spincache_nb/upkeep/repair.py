@@ -342,7 +342,8 @@ class _Repair:
         self.fetching.watch([looking])
         wanted |= looking.result()
         self.fetching.make_room(sum(one.size or 0 for one in wanted.values() if one.offers))
-        self.fetching.watch(self.fetching.start(wanted.values(), self.settle))
+        self.fetching.start(wanted.values(), self.settle)
+        self.fetching.watch((), and_blobs=True)
         left: dict[Digest, set[Digest]] = {}
         for place, holders in archives.items():
             for archive in () if self.name_of(place) in self.written else holders:
