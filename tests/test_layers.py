@@ -15,7 +15,10 @@ ROOMS = [
     "errors", "show", "core", "project", "inventory", "upkeep", "wasm", "frames", "analysis",
     "fleet", "plots", "report", "lessons", "widgets", "demo", "cli", "__main__",
 ]  # fmt: skip
-SPEAK_HTTP = ("core.transport", "core.registry", "project.packages")
+SPEAK_HTTP = (
+    "core.addresses", "core.auth", "core.download", "core.refusals", "core.registry", "core.routes",
+    "core.sockets", "core.web", "project.packages",
+)  # fmt: skip
 HEAVY = {"pandas", "numpy", "matplotlib", "ipywidgets", "IPython", "pyarrow", "duckdb"}
 
 

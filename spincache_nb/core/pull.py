@@ -118,11 +118,11 @@ def plan_pull(
     ManifestError, DigestMismatchError, LimitError
         If what it gives is not the manifest asked for.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
     keep = on_error == "keep" and not isinstance(reference, str | Reference)
     wanted = _parse(reference, auth, keep_going=keep)
-    client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     with Fetching(cache, Options(jobs), client.close, what="plan") as fetching:
         answers = resolve_all(fetching, client, _references(wanted), keep_going=keep)
     plans = iter(decide(cache, [one for one in answers if isinstance(one, Resolved)]))
@@ -224,11 +224,11 @@ def pull(
     next pull reuses them), and no tag names what is not there. Two things differ from Spin: a
     pull by digest alone is filed under the digest, and ``manifest.json`` is kept as served.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
     keep = on_error == "keep" and not isinstance(reference, str | Reference)
     wanted = _parse(reference, auth, keep_going=keep)
-    client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     options = Options(jobs, progress, cancel, durable, archive_limits, history)
     with Fetching(cache, options, client.close, what="pull") as fetching:
         outcomes = iter(Pull(fetching, client, keep_going=keep).run(_references(wanted)))

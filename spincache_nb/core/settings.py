@@ -30,13 +30,13 @@ LAYOUT_ENTRIES = 1_000_000
 class Limits:
     """How much an answer may hold before it is refused."""
 
-    manifest_bytes: int = 4 * MIB
-    document_bytes: int = 4 * MIB
+    manifest_bytes: int = 8 * MIB
+    document_bytes: int = 8 * MIB
     token_bytes: int = MIB
     error_bytes: int = 64 << 10
     tag_page_bytes: int = 4 * MIB
     tag_pages: int = 1000
-    redirects: int = 8
+    redirects: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +64,12 @@ class RetryPolicy:
     longest_wait: float = 10.0
     longest_retry_after: float = 60.0
     breaks: int = 100
+
+
+# Credentials -------------------------------------------------------------------------------------
+
+HELPER_SECONDS = 15.0
+"""How long a credential helper may take, unless told otherwise."""
+
+MAX_STORE_BYTES = 4 * MIB
+"""A credential store larger than this is not read."""

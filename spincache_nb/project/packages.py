@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,6 +20,8 @@ from urllib.parse import unquote
 
 import httpx
 
+from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_url
+from spincache_nb.core.auth import basic
 from spincache_nb.core.credentials import Credentials, as_credentials
 from spincache_nb.core.digest import CHUNK_BYTES, Digest, hash_stream
 from spincache_nb.core.documents import (
@@ -32,16 +34,12 @@ from spincache_nb.core.documents import (
     parse_manifest,
     parse_object,
 )
+from spincache_nb.core.download import stream_address
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.registry import RegistryClient
-from spincache_nb.core.registry.refusals import Access, Wish, refusal
-from spincache_nb.core.registry.tokens import basic
+from spincache_nb.core.refusals import Access, Purpose
+from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
-from spincache_nb.core.transport.addresses import check_plain, is_loopback, parse_url, public_url
-from spincache_nb.core.transport.answers import Answer
-from spincache_nb.core.transport.download import Download
-from spincache_nb.core.transport.retrying import Retrier
-from spincache_nb.core.transport.web import Ask, Web
+from spincache_nb.core.web import Ask, Web
 from spincache_nb.errors import (
     AccessDeniedError,
     CredentialsError,
@@ -69,7 +67,6 @@ from spincache_nb.project.versions import Requirement, Version
 _log = logging.getLogger(__name__)
 _WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
 _METADATA_ATTEMPTS = 3
-_GOOD = (200, 206)
 _ANYBODY = Access("without credentials", "check the address; none are sent unless they are part of it")
 _SUFFIX = ".wasm"
 _UPPER_CASE = re.compile(rb"sha256:[0-9a-fA-F]*[A-F]")
@@ -118,7 +115,7 @@ class PackageClient:
         self._plain_web = Web(insecure=insecure is not False, **self._options)
         self._lock = threading.Lock()
         self._config = _Once[PackageConfig](config)
-        self._clients: list[RegistryClient] = []
+        self._clients: list[Registry] = []
         self._metadata: dict[str, _Once[tuple[RegistryMetadata, str]]] = {}
         self._places: dict[tuple[str, str, str], _Once[_OciPackages]] = {}
         self._closed = False
@@ -146,7 +143,7 @@ class PackageClient:
         """Requests sent: challenges, tokens and redirects included."""
         return sum(each.request_count for each in self._all())
 
-    def _all(self) -> list[Web | RegistryClient]:
+    def _all(self) -> list[Web | Registry]:
         with self._lock:
             return [self._web, self._plain_web, *self._clients]
 
@@ -226,9 +223,9 @@ class PackageClient:
         insecure = self._insecure if self._insecure is not None else settings.plain
         credentials = self._auth or settings.credentials
 
-        def open_client(anonymous: bool) -> RegistryClient:
+        def open_client(anonymous: bool) -> Registry:
             auth = None if anonymous else credentials
-            client = RegistryClient(insecure=insecure, auth=auth, anonymous=anonymous, **self._options)
+            client = Registry(insecure=insecure, auth=auth, anonymous=anonymous, **self._options)
             with self._lock:
                 self._clients.append(client)
                 closed = self._closed
@@ -265,7 +262,7 @@ class _OciPackages:
         self,
         registry: str,
         prefix: str,
-        open_client: Callable[[bool], RegistryClient],
+        open_client: Callable[[bool], Registry],
         *,
         fallback: bool,
         note: str,
@@ -320,7 +317,7 @@ class _OciPackages:
         reference = self.reference(package)
         return f"{reference.registry}/{reference.repository}{self._note}"
 
-    def _ask(self, operation: Callable[[RegistryClient], T]) -> T:
+    def _ask(self, operation: Callable[[Registry], T]) -> T:
         """Ask with the credentials that were found, or without if they are refused and it is answered."""
         try:
             return operation(self._client)
@@ -347,7 +344,7 @@ def _versions(texts: list[str]) -> list[Version]:
     return found
 
 
-def _fetch_manifest(client: RegistryClient, reference: Reference) -> Manifest:
+def _fetch_manifest(client: Registry, reference: Reference) -> Manifest:
     document = _parse(client.fetch_manifest(reference).content, str(reference))
     if isinstance(document, Index):
         chosen = choose_manifest(document, where=str(reference))
@@ -458,49 +455,37 @@ def _fetch_metadata(web: Web, registry: str) -> tuple[RegistryMetadata, str]:
 
 def _fetch_well_known(web: Web, registry: str) -> bytes | None:
     url = web.url(registry, _WELL_KNOWN)
-    wish = Wish(f"metadata of {registry}", public_url(url), "it has none")
+    purpose = Purpose(f"metadata of {registry}", public_url(url), "it has none")
 
     def once() -> bytes | None:
         with web.send(Ask(url, {"Accept": "application/json"})) as answer:
             if answer.status == 404:
-                answer.discard()
+                answer.read_error_page()
                 return None
             if answer.status != 200:
-                raise refusal(answer, wish, _ANYBODY)
+                raise answer.refusal(purpose, _ANYBODY)
             return answer.read(web.limits.token_bytes, what="metadata")
 
-    policy = web.retrier.policy
-    patient = replace(policy, attempts=min(policy.attempts, _METADATA_ATTEMPTS))
-    return Retrier(patient, web.halt).run(once)
+    return web.run(once, attempts=_METADATA_ATTEMPTS)
 
 
 def _stream_address(web: Web, address: str, where: str) -> Iterator[bytes]:
     url, authorization = _split_user(address, where)
-    check_plain(url, insecure=web.insecure, where=where)
-    if authorization is not None and url.scheme == "http" and not is_loopback(url.host):
+    if authorization is not None and url.scheme == "http" and not is_loopback(host_in(url)):
         raise InsecureTransportError(
             where, "https:// for an address that holds a password", public_url(url), "use https"
         )
-    wish = Wish(where, f"what {public_url(url)} names", "check the address")
-
-    def ask(more: Mapping[str, str]) -> Answer:
-        answer = web.send(Ask(url, more, authorization))
-        if answer.status not in _GOOD:
-            raise refusal(answer, wish, _ANYBODY)
-        return answer
-
-    yield from Download(ask, size=None, where=where, retrier=web.retrier)
+    yield from stream_address(web, url, where=where, authorization=authorization)
 
 
 def _split_user(address: str, where: str) -> tuple[httpx.URL, str | None]:
     """An address without user and password, and what to send for them."""
-    try:
-        pair = httpx.URL(address).userinfo.decode("ascii")
-        url = parse_url(address, where=where)
-    except (RegistryError, httpx.InvalidURL, TypeError, UnicodeError):  # which may hold the password
-        raise PackageError(
-            where, "an address that begins with https:// or http://", "something else", "correct it"
-        ) from None
+    pair = None
+    with contextlib.suppress(RegistryError, httpx.InvalidURL, TypeError, ValueError):  # may hold the password
+        url, pair = parse_url(address, where=where), httpx.URL(address).userinfo.decode("ascii")
+    if pair is None:
+        expected = "an address that begins with https:// or http://"
+        raise PackageError(where, expected, "something else", "correct it")
     if not pair:
         return url, None
     user, _, password = pair.partition(":")

@@ -158,11 +158,11 @@ def repair(
     that it names; sources that are not stored at all, `pull_sources` fetches. What neither an app nor a
     project needs is left alone: `plan_prune`.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
     from spincache_nb.project.packages import PackageClient
 
     started = time.perf_counter()
-    client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     packages = PackageClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     options = Options(jobs, progress, cancel, durable, archive_limits, history)
     with Fetching(cache, options, client.close, packages.close, what="repair") as fetching:
