@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ca: str | os.PathLike[str] | None
         auth: Auth
         jobs: int
+        manifest_limit: int | None
 
     class _PullOptions(_PlanOptions, total=False):
         progress: Progress
@@ -79,6 +80,7 @@ def plan_pull(
     ca: str | os.PathLike[str] | None = None,
     auth: Auth = None,
     jobs: int = JOBS,
+    manifest_limit: int | None = None,
     on_error: OnError = "raise",
 ) -> PullPlan | list[PullPlan] | list[PullPlan | PullFailure]:
     """Say what a pull would fetch; no layer is downloaded and nothing is written.
@@ -98,6 +100,8 @@ def plan_pull(
         Credentials to use ahead of the stores: ``(user, password)``.
     jobs
         Connections at a time.
+    manifest_limit
+        Bytes that a manifest, index or config may have; 8 MiB unless given.
     on_error
         What becomes of a reference of several that fails: ``raise`` its error and end all, or ``keep``
         it as a `PullFailure` in the list, while the others go on.
@@ -122,7 +126,7 @@ def plan_pull(
 
     keep = on_error == "keep" and not isinstance(reference, str | Reference)
     wanted = _parse(reference, auth, keep_going=keep)
-    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, manifest_limit=manifest_limit)
     with Fetching(cache, Options(jobs), client.close, what="plan") as fetching:
         answers = resolve_all(fetching, client, _references(wanted), keep_going=keep)
     plans = iter(decide(cache, [one for one in answers if isinstance(one, Resolved)]))
@@ -164,6 +168,7 @@ def pull(
     durable: bool = False,
     archive_limits: ArchiveLimits | None = None,
     history: History | None = None,
+    manifest_limit: int | None = None,
     on_error: OnError = "raise",
 ) -> PullResult | list[PullResult] | list[PullResult | PullFailure]:
     """Fetch an app or package and store it as Spin would.
@@ -193,6 +198,8 @@ def pull(
         How much an archive layer may unpack to.
     history
         Where the pull is recorded; the cache's own history unless given.
+    manifest_limit
+        Bytes that a manifest, index or config may have; 8 MiB unless given.
     on_error
         What becomes of a reference of several that fails: ``raise`` its error and end all, or ``keep``
         it as a `PullFailure` in the list, while the others go on.
@@ -228,7 +235,7 @@ def pull(
 
     keep = on_error == "keep" and not isinstance(reference, str | Reference)
     wanted = _parse(reference, auth, keep_going=keep)
-    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, manifest_limit=manifest_limit)
     options = Options(jobs, progress, cancel, durable, archive_limits, history)
     with Fetching(cache, options, client.close, what="pull") as fetching:
         outcomes = iter(Pull(fetching, client, keep_going=keep).run(_references(wanted)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -37,6 +38,7 @@ from spincache_nb.errors import (
     SizeMismatchError,
     SpinCacheError,
 )
+from spincache_nb.upkeep import check_cache
 from tests.support.artifact import DATA, WASM, Artifact, sha256
 from tests.support.artifacts import archive_style, five_kinds, new_style, package
 from tests.support.behaviours import Behaviour, Call, error, wait_until
@@ -447,6 +449,21 @@ def test_pull_refuses_a_huge_manifest(hostile: HostileServer, cache: Cache) -> N
     assert time.monotonic() - started < 20
 
 
+def test_pull_takes_a_larger_manifest_where_the_caller_says_so(hostile: HostileServer, cache: Cache) -> None:
+    artifact = new_style("demo/wide")
+    document = artifact.document | {"annotations": {"notes": "x" * (9 << 20)}}
+    reference = serve(hostile, replace(artifact, manifest=json.dumps(document).encode()))
+    for act in (plan_pull, pull):
+        with pytest.raises(LimitError, match="manifest_limit"):
+            act(cache, reference)
+    assert plan_pull(cache, reference, manifest_limit=10 << 20) == plan_pull(
+        cache, reference, manifest_limit=20 << 20
+    )
+    pull(cache, reference, manifest_limit=10 << 20)
+    assert [row.reference for row in check_cache(cache)] == []
+    assert cache.cached_tag(reference).read_manifest() == json.dumps(document).encode()
+
+
 def test_pull_of_which_nothing_could_be_stored_leaves_no_folder(hostile: HostileServer, cache: Cache) -> None:
     artifact = package()
     reference = serve(hostile, artifact)
@@ -467,8 +484,6 @@ def test_pull_refuses_a_locked_app_that_spin_cannot_load(hostile: HostileServer,
     document = artifact.document
     content = b'{"spin_lock_version": 7}'
     document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
-    import json
-
     changed = replace(
         artifact, manifest=json.dumps(document).encode(), blobs={**artifact.blobs, sha256(content): content}
     )
