@@ -156,7 +156,7 @@ class Layout:
         wanted = digest or self._wanted.get(reference)
         if wanted is None:
             raise NotInCacheError(f"{self.path}, {reference}", "a manifest", "none", "see Layout.references")
-        content = self._read(_blob_name(wanted), settings.Limits().manifest_bytes)
+        content = self._read(_blob_name(wanted), settings.STORED_MANIFEST_BYTES)
         wanted.check(Digest.of(content, wanted.algorithm).encoded, where=f"{self.path}, {wanted}")
         return LayoutManifest(content, wanted)
 

@@ -137,8 +137,8 @@ class Faults:
     def cut_archive(self, path: str, *, users: Sequence[int]) -> None:
         """An archive was pushed without its end."""
         detail = (
-            "its gzip stream breaks off, as Spin's main pushes archives since August 2026; what is whole in it "
-            "is used here, and Spin's first pull of it fails"
+            "its gzip stream breaks off, as Spin's main pushes archives since August 2026; what is whole in "
+            "it is used here, and Spin's first pull of it fails"
         )
         remedy = "whoever published the app pushes it again, with Spin v4.0.2 or one that ends the stream"
         self.add(path, "cut archive", detail, remedy, users=users)
