@@ -11,8 +11,8 @@ from . import widgets as widgets
 from .core.cache import Cache as Cache
 from .core.digest import Digest as Digest
 from .core.journal import History as History
-from .core.pull import PullPlan as PullPlan
-from .core.pull import PullResult as PullResult
+from .core.plans import PullPlan as PullPlan
+from .core.plans import PullResult as PullResult
 from .core.pull import plan_pull as plan_pull
 from .core.pull import pull as pull
 from .core.reference import Reference as Reference

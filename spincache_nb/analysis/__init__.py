@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from spincache_nb.analysis.comparison import compare
 from spincache_nb.analysis.disk_use import breakdown, breakdown_members
-from spincache_nb.analysis.inputs import Frames, Source, load
+from spincache_nb.analysis.inputs import Source
 from spincache_nb.analysis.inside import (
     ALL_GRAINS,
     GRAINS,
@@ -34,6 +34,7 @@ from spincache_nb.analysis.replay import replay_savings, replay_upgrades
 from spincache_nb.analysis.savings import upgrade_matrix, version_savings
 from spincache_nb.analysis.shared import shared_bytes, sharing, sharing_sets, summary
 from spincache_nb.analysis.superseded import superseded, superseded_references
+from spincache_nb.frames import Frames, load
 
 __all__ = [
     "ALL_GRAINS",

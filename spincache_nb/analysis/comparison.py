@@ -8,9 +8,10 @@ from typing import NamedTuple, TypeAlias
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Frames, Source, bundle, resolve_references, rows
+from spincache_nb.analysis.inputs import Source, bundle, resolve_references, rows
 from spincache_nb.analysis.schemas import COMPARE_SCHEMA
 from spincache_nb.core.reference import Reference
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import build
 
 STATUSES = ("changed", "added", "gone", "same")

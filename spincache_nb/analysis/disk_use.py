@@ -27,10 +27,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Blob, Frames, Source, app_references, bundle, rows, users_by_blob
+from spincache_nb.analysis.inputs import Blob, Source, app_references, bundle, rows, users_by_blob
 from spincache_nb.analysis.labels import short_references, some_of, without_repeats
 from spincache_nb.analysis.schemas import BREAKDOWN_MEMBERS_SCHEMA, BREAKDOWN_SCHEMA
 from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, TEMPORARY_PREFIX
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import build
 
 KINDS = (

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Frames, Source, app_references, bundle, rows
+from spincache_nb.analysis.inputs import Source, app_references, bundle, rows
 from spincache_nb.analysis.schemas import NEEDS_SCHEMA
 from spincache_nb.core.digest import Digest
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import build
 
 NEEDED = ("apps", "layers", "uses", "components", "files", "dependencies")

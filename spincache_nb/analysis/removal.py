@@ -8,9 +8,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from spincache_nb.analysis.disk_use import DOCUMENTS, NEEDED, DiskFile, disk_files, names_of_files
-from spincache_nb.analysis.inputs import Frames, Source, app_references, bundle, resolve_references, rows
+from spincache_nb.analysis.inputs import Source, app_references, bundle, resolve_references, rows
 from spincache_nb.analysis.schemas import FREED_SCHEMA, RECLAIMABLE_SCHEMA
 from spincache_nb.core.reference import Reference
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import build
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Frames, Source, bundle, rows
+from spincache_nb.analysis.inputs import Source, bundle, rows
 from spincache_nb.analysis.remote import RemoteVersions
 from spincache_nb.analysis.replay import Rules, check_rules, replay_savings, replay_upgrades
 from spincache_nb.analysis.schemas import MANIFESTS_SCHEMA, MEMBERS_SCHEMA
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import build
 
 NEEDED = ("apps", "layers", "uses", "files")

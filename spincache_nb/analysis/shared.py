@@ -11,15 +11,7 @@ import pandas as pd
 
 from spincache_nb.analysis.disk_use import NEEDED as DISK_NEEDED
 from spincache_nb.analysis.disk_use import disk_files
-from spincache_nb.analysis.inputs import (
-    Frames,
-    Source,
-    app_references,
-    bundle,
-    bytes_by_blob,
-    rows,
-    users_by_blob,
-)
+from spincache_nb.analysis.inputs import Source, app_references, bundle, bytes_by_blob, rows, users_by_blob
 from spincache_nb.analysis.labels import some_of
 from spincache_nb.analysis.needs import NEEDED, Need, each_need
 from spincache_nb.analysis.schemas import (
@@ -28,6 +20,7 @@ from spincache_nb.analysis.schemas import (
     SHARING_SETS_SCHEMA,
     SUMMARY_SCHEMA,
 )
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import Picked, build, from_columns
 
 _MAX_INT = np.iinfo(np.int64).max

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from spincache_nb.analysis.disk_use import NEEDED
-from spincache_nb.analysis.inputs import Frames, Source, bundle, rows
+from spincache_nb.analysis.inputs import Source, bundle, rows
 from spincache_nb.analysis.removal import disk_users
 from spincache_nb.analysis.schemas import SUPERSEDED_SCHEMA
 from spincache_nb.analysis.versions import in_order
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import build
 
 

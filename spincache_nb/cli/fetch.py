@@ -26,7 +26,7 @@ from spincache_nb.cli.output import Output
 from spincache_nb.show import Column
 
 if TYPE_CHECKING:
-    from spincache_nb.core.pull import PlannedBlob, PullPlan
+    from spincache_nb.core.plans import PlannedBlob, PullPlan
     from spincache_nb.project.sources import SourcesPlan
 
 _LAYERS = (

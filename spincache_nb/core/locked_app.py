@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.strict_json import JsonObject, parse_object
+from spincache_nb.core.documents import JsonObject, parse_object
 from spincache_nb.errors import InvalidDigestError, LockedAppError, quoted
 
 KNOWN_VERSIONS = (0, 1)
@@ -179,9 +180,11 @@ class _Reader:
             if not isinstance(path, str):
                 self.faults.append(f"{where}: a file has no path")
                 continue
-            parts = path.replace("\\", "/").split("/")
+            parts = (path.replace("\\", "/") if os.name == "nt" else path).split("/")
             if parts[0] in ("", ".") or ".." in parts:
                 self.faults.append(f"{where}: file path {path!r} leaves the mount; Spin refuses it")
+            elif not parts[-1]:
+                self.faults.append(f"{where}: file path {path!r} names a folder; Spin refuses it")
             yield MountedFile(path, self.content(item, f"{where}, file {path!r}"))
 
     def dependencies(self, value: Any, where: str) -> Iterator[Dependency]:
@@ -228,12 +231,15 @@ class _Reader:
             return ContentRef(None, inline)
 
     def inline_size(self, value: Any, where: str) -> int | None:
-        """Spin writes unpadded base64; padded text is understood too, and counted alike."""
+        """Size of inline content; Spin reads base64 without padding only."""
         if value is None:
             return None
         try:
             text = value.rstrip("=")
-            return len(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
+            size = len(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
         except (AttributeError, ValueError, binascii.Error):
             self.faults.append(f"{where}: inline content is not base64")
             return None
+        if text != value:
+            self.faults.append(f"{where}: inline content is padded base64; Spin refuses it")
+        return size

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.errors import InvalidDigestError, InvalidReferenceError
+from spincache_nb.errors import InvalidDigestError, InvalidReferenceError, quoted
 
 DOCKER_HUB = "docker.io"
 DEFAULT_TAG = "latest"
@@ -29,8 +29,10 @@ _WORD_CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "N
 _OTHER_WORD = re.compile(
     "[\u200c\u200d\u24b6-\u24e9\U0001f130-\U0001f149\U0001f150-\U0001f169\U0001f170-\U0001f189]"
 )
-_USER_INFO = re.compile(r"^(['\"]?(?:\w+://)?).*@(?!(?:sha\d+|md5):|['\"]?$)")
-"""What stands before a host: all up to the last @ that begins no digest."""
+_LONGEST_SHOWN = 1000
+_SCHEME = re.compile(r"\s*[A-Za-z][\w+.-]*://")
+_AT = re.compile("[@\ufe6b\uff20]|%40")
+_DIGEST_AT_END = re.compile(r"@(?:sha\d+|md5):[0-9a-fA-F]*\s*\Z")
 _EXAMPLE = "a reference such as ghcr.io/org/app:v1"
 
 
@@ -88,7 +90,7 @@ class Reference:
             return text
         match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
         if match is None or not _is_spelled_in_words(match["tag"] or ""):
-            raise InvalidReferenceError("reference", _EXAMPLE, _shown(text), _advice(text))
+            raise _refusal(text)
         try:
             digest = Digest.parse(match["digest"]) if match["digest"] else None
         except InvalidDigestError as exc:
@@ -100,6 +102,10 @@ class Reference:
                 f"a repository of at most {MAX_REPOSITORY_LENGTH} characters",
                 f"{len(repository)}",
                 "use a shorter name",
+            )
+        if not _is_a_host(registry):
+            raise InvalidReferenceError(
+                "reference", "a host name", f"{quoted(registry)}, malformed punycode", "check its spelling"
             )
         tag = match["tag"] or (None if digest else DEFAULT_TAG)
         return cls(registry, repository, tag, digest)
@@ -155,21 +161,68 @@ def _is_spelled_in_words(tag: str) -> bool:
     )
 
 
-def _shown(text: object) -> str:
-    """What was given, for an error, without a user and password that may stand before a host."""
-    return _USER_INFO.sub(r"\1...@", repr(text))
+def _is_a_host(registry: str) -> bool:
+    """Whether labels in punycode are; no client could ask such a host otherwise."""
+    for label in registry.lower().partition(":")[0].split("."):
+        if label.startswith("xn--"):
+            try:
+                if not label[4:].encode("ascii").decode("punycode"):
+                    return False
+            except ValueError:
+                return False
+    return True
 
 
-def _advice(text: object) -> str:
+def without_user(text: str) -> str:
+    """A reference or URL as it may be shown: without the user and password before its host."""
+    scheme = match[0] if (match := _SCHEME.match(text)) else ""
+    rest = text[len(scheme) :]
+    digest = _DIGEST_AT_END.search(rest)
+    if digest is not None and scheme and "/" not in rest[: digest.start()]:
+        digest = None  # nothing before the @ is a repository
+    end = digest.start() if digest is not None else len(rest)
+    marks = [match.span() for match in _AT.finditer(rest, 0, end)]
+    if not marks:
+        return text
+    start, after = marks[-1]
+    if after == len(rest) and not scheme and ":" not in rest[:start]:
+        return text  # no user and password: a reference whose digest is missing
+    return f"{scheme}...@{rest[after:]}"
+
+
+def _refusal(text: object) -> InvalidReferenceError:
     if not isinstance(text, str):
-        return "give a string"
-    if "://" in text:
-        return "leave out the scheme (https://); `insecure=True` asks for plain HTTP"
-    if _USER_INFO.match(text):
-        return "leave out the user; pass auth=(user, password), or log in"
-    if text != text.strip():
-        return "remove the white space around it"
-    last = text.rsplit("/", 1)[-1].partition("@")[0].partition(":")[0]
-    if last != last.lower():
-        return "repository names are lower case"
-    return "write [registry/]repository[:tag][@digest]"
+        return InvalidReferenceError("reference", _EXAMPLE, f"a {type(text).__name__}", "give a string")
+    if len(text) > _LONGEST_SHOWN:
+        return InvalidReferenceError("reference", _EXAMPLE, f"{len(text)} characters", "give its name only")
+    shown = without_user(text)
+    meant = _meant(shown)
+    write = f"write {meant}" if meant else "write [registry/]repository[:tag][@digest]"
+    if scheme := _SCHEME.match(text):
+        plain = " and insecure=True" if meant and scheme[0].strip().lower() == "http://" else ""
+        remedy = f"leave out the scheme ({scheme[0].strip()}): {write}{plain}"
+    elif shown != text:
+        remedy = f"{write}; pass auth=(user, password), or log in"
+    elif text != text.strip():
+        remedy = f"remove the white space around it: {write}"
+    elif meant:
+        remedy = f"repository names are lower case: {write}"
+    else:
+        remedy = write
+    return InvalidReferenceError("reference", _EXAMPLE, quoted(shown), remedy)
+
+
+def _meant(shown: str) -> str | None:
+    """The reference that was probably meant by a URL or by upper case."""
+    bare = _SCHEME.sub("", shown.strip(), count=1).removeprefix("...@")
+    bare = re.split(r"[?#]", bare, maxsplit=1)[0].rstrip("/")
+    name, at, digest = bare.partition("@")
+    above, slash, last = name.rpartition("/")
+    last, colon, tag = last.partition(":")
+    mark = f"{colon}{tag}{at}{digest}"
+    host, inner, path = f"{above}{slash}{last}".partition("/")
+    for text in (bare, f"{host}{inner}{path.lower()}{mark}", f"{host}{inner}{path}".lower() + mark):
+        found = _REFERENCE.fullmatch(text)
+        if found and _is_spelled_in_words(found["tag"] or "") and _is_a_host(_split_name(found["name"])[0]):
+            return text
+    return None

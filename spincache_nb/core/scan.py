@@ -12,15 +12,14 @@ import stat
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import compress, count, islice, repeat
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Area
 from spincache_nb.core.files import Folder, read_bounded
-from spincache_nb.core.later import Later, Rows
 from spincache_nb.core.layout import (
     AREAS,
     HARMLESS_NAMES,
@@ -33,7 +32,7 @@ from spincache_nb.core.layout import (
     registry_of_segment,
     shown,
 )
-from spincache_nb.core.manifest import Area
+from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES
 from spincache_nb.errors import CacheError, NotInCacheError, printable
 from spincache_nb.show import block, count_text, escaped
 
@@ -121,81 +120,39 @@ class CachedTag:
         """Where its locked app is: ``config.json``, whatever the name suggests."""
         return self.path / LOCKED_APP_FILE
 
-    def read_manifest(self, *, limit: int = 4 << 20) -> bytes:
+    def read_manifest(self, *, limit: int = STORED_MANIFEST_BYTES) -> bytes:
         """Read ``manifest.json``, of at most `limit` bytes."""
         return read_bounded(self.manifest_path, limit=limit)
 
-    def read_locked_app(self, *, limit: int = 64 << 20) -> bytes:
+    def read_locked_app(self, *, limit: int = LOCKED_APP_BYTES) -> bytes:
         """Read ``config.json``, of at most `limit` bytes."""
         return read_bounded(self.locked_app_path, limit=limit)
 
 
-class PlainBlobs(Rows[StoredBlob]):
+@dataclass(frozen=True, slots=True)
+class PlainBlobs:
     """The plain files of one area as columns: of SHA-256 names in one spelling, readable, not empty."""
 
-    __slots__ = ("_places", "area", "digests", "folder", "names", "sizes", "times")
+    area: Area
+    folder: str
+    names: Sequence[str]
+    sizes: array[int]
+    times: array[int]
 
-    def __init__(
-        self, folder: str, area: Area, names: list[str], sizes: array[int], times: array[int]
-    ) -> None:
-        self.area = area
-        self.folder = os.path.join(folder, "")  # noqa: PTH118 - text, as `StoredBlob.location` is
-        self.names = names
-        self.sizes = sizes
-        self.times = times
-        is_own = not names or names[0][_SIGN] == ":"
-        self.digests = names if is_own else [f"sha256:{name[_DIGITS:]}" for name in names]
-        self._places: dict[str, int] | None = None
+    @property
+    def digests(self) -> Sequence[str]:
+        """Digests as text."""
+        is_own = not self.names or self.names[0][_SIGN] == ":"
+        return self.names if is_own else [f"sha256:{name[_DIGITS:]}" for name in self.names]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __iter__(self) -> Iterator[StoredBlob]:
-        """All of them, column by column, which runs no Python code for each."""
-        encoded = [name[_DIGITS:] for name in self.names]
-        digests = map(partial(tuple.__new__, Digest), zip(repeat("sha256"), encoded))
-        locations = [self.folder + name for name in self.names]
-        columns = zip(
-            self.names, locations, repeat(self.area), self.sizes, self.times, repeat("digest"), digests
-        )
-        return map(partial(tuple.__new__, StoredBlob), columns)
-
-    def row(self, place: int) -> StoredBlob:
-        """Make one item."""
-        name, size, time = self.names[place], self.sizes[place], self.times[place]
-        digest = Digest("sha256", name[_DIGITS:])
-        return StoredBlob(name, self.folder + name, self.area, size, time, "digest", digest)
-
-    def places(self) -> dict[str, int]:
-        """The place of each in this sequence, by its digest."""
-        if self._places is None:
-            self._places = dict(zip(self.digests, range(len(self)), strict=True))
-        return self._places
-
-    def find(self, digest: Digest) -> StoredBlob | None:
-        """The file of a digest."""
-        place = self.places().get(str(digest))
-        return self.row(place) if place is not None else None
-
-
-class FoundBlobs(Later[StoredBlob]):
-    """All files in ``wasm/`` and ``data/``; as a sequence, area by area and sorted by place."""
-
-    __slots__ = ("odd", "plain")
-
-    def __init__(self, plain: Sequence[PlainBlobs], odd: Sequence[StoredBlob]) -> None:
-        super().__init__(partial(_in_order, plain, odd))
-        self.plain = plain
-        self.odd = odd
-
-    def __len__(self) -> int:
-        return sum(map(len, self.plain)) + len(self.odd)
-
-
-def _in_order(plain: Sequence[PlainBlobs], odd: Sequence[StoredBlob]) -> Iterator[StoredBlob]:
-    for area in AREAS:
-        found = [blob for some in (*plain, odd) for blob in some if blob.area == area]
-        yield from sorted(found, key=attrgetter("location"))
+        folder = os.path.join(self.folder, "")  # noqa: PTH118 - text, as `StoredBlob.location` is
+        for name, size, time in zip(self.names, self.sizes, self.times, strict=True):
+            digest = Digest("sha256", name[_DIGITS:])
+            yield StoredBlob(name, folder + name, self.area, size, time, "digest", digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,20 +166,20 @@ class Scan:
     problems: tuple[Problem, ...]
 
     @property
-    def blobs(self) -> FoundBlobs:
-        """All files in ``wasm/`` and ``data/``."""
-        return FoundBlobs(self.plain, self.odd)
+    def blobs(self) -> list[StoredBlob]:
+        """All files in ``wasm/`` and ``data/``, area by area and sorted by place."""
+        found = [*self.odd, *(blob for some in self.plain for blob in some)]
+        return sorted(found, key=lambda blob: (AREAS.index(blob.area), blob.location))
 
     @property
-    def files(self) -> Sequence[DiskFile]:
+    def files(self) -> list[DiskFile]:
         """All regular files."""
-        return Later(self._files)
-
-    def _files(self) -> Iterator[DiskFile]:
-        for some in self.plain:
-            for name, size in zip(some.names, some.sizes, strict=True):
-                yield DiskFile(f"{some.area}/{name}", some.area, size)
-        yield from self.others
+        plain = (
+            DiskFile(f"{some.area}/{name}", some.area, size)
+            for some in self.plain
+            for name, size in zip(some.names, some.sizes, strict=True)
+        )
+        return [*plain, *self.others]
 
 
 @dataclass(frozen=True, slots=True)
@@ -542,7 +499,7 @@ def _plain(
         odd.update(name for name, plain in zip(names, alike, strict=True) if not plain)
         names = list(compress(names, alike))
         sizes, times = (array("q", compress(column, alike)) for column in (sizes, times))
-    return PlainBlobs(folder, area, names, sizes, times)
+    return PlainBlobs(area, folder, names, sizes, times)
 
 
 def _are_digests(names: Sequence[str]) -> bool:

@@ -16,17 +16,26 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from spincache_nb.core import settings
-from spincache_nb.core.archive import ArchiveLimits, TarReader
+from spincache_nb.core.archive import TarReader
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
+from spincache_nb.core.documents import (
+    IMAGE_CONFIG,
+    OCI_MANIFEST,
+    Descriptor,
+    Manifest,
+    parse_manifest,
+    parse_object,
+)
+from spincache_nb.core.fetching import Options
 from spincache_nb.core.files import FileState, open_regular, read_bounded, refused_writes
 from spincache_nb.core.journal import History
-from spincache_nb.core.manifest import IMAGE_CONFIG, OCI_MANIFEST, Descriptor, Manifest, parse_manifest
+from spincache_nb.core.plans import PullResult
 from spincache_nb.core.progress import Progress
-from spincache_nb.core.pull import Options, PullResult, carry_out
+from spincache_nb.core.pull import pull_from
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import CachedTag
-from spincache_nb.core.strict_json import parse_object
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.core.writing import replacing
 from spincache_nb.errors import (
     ArchiveError,
@@ -94,7 +103,7 @@ def import_(
     options = Options(
         progress=progress, cancel=cancel, durable=durable, archive_limits=archive_limits, history=history
     )
-    return carry_out(cache, layout, layout.references, options)
+    return pull_from(cache, layout, layout.references, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,7 @@ class Layout:
         wanted = digest or self._wanted.get(reference)
         if wanted is None:
             raise NotInCacheError(f"{self.path}, {reference}", "a manifest", "none", "see Layout.references")
-        content = self._read(_blob_name(wanted), settings.Limits().manifest_bytes)
+        content = self._read(_blob_name(wanted), settings.STORED_MANIFEST_BYTES)
         wanted.check(Digest.of(content, wanted.algorithm).encoded, where=f"{self.path}, {wanted}")
         return LayoutManifest(content, wanted)
 

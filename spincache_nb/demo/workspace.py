@@ -13,7 +13,7 @@ from spincache_nb.core.journal import History
 from spincache_nb.demo.server import registry
 
 if TYPE_CHECKING:
-    from spincache_nb.core.pull import PullResult
+    from spincache_nb.core.plans import PullResult
 
 
 class Workspace:

@@ -1,16 +1,13 @@
 """A cache as DataFrames: long tables, one row per thing, the same columns and dtypes when empty.
 
-Each function takes one `Cache` or several (then ``cache`` is the first column) and walks the disk
-anew; `load` gives several frames of one moment from one walk. Damage is in `problems`, never an
-error. The columns are in the docstrings and in `spincache_nb.frames.schemas`.
+Each function takes a `Cache` or its path, or several (then ``cache`` is the first column), and walks
+the disk anew; `load` gives several frames of one moment from one walk. Damage is in `problems`, never
+an error. The columns are in the docstrings and in ``NAME_SCHEMA``.
 """
 
 from __future__ import annotations
 
 from spincache_nb.frames.bundle import Frames, load
-from spincache_nb.frames.contents import apps, components, files, layers
-from spincache_nb.frames.found import Caches, Projects
-from spincache_nb.frames.pulls import history
 from spincache_nb.frames.schemas import (
     APPS_SCHEMA,
     BLOBS_SCHEMA,
@@ -22,7 +19,8 @@ from spincache_nb.frames.schemas import (
     PROBLEMS_SCHEMA,
     USES_SCHEMA,
 )
-from spincache_nb.frames.storage import blobs, disk, problems, uses
+from spincache_nb.frames.sources import Caches, Projects
+from spincache_nb.frames.tables import apps, blobs, components, disk, files, history, layers, problems, uses
 
 __all__ = [
     "APPS_SCHEMA",

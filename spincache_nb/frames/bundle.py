@@ -9,23 +9,22 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from spincache_nb.frames import contents, storage
-from spincache_nb.frames.dependencies import dependencies_of
-from spincache_nb.frames.found import Caches, Found, Projects, find
+from spincache_nb.frames import making
 from spincache_nb.frames.schemas import CACHE
+from spincache_nb.frames.sources import Caches, Found, Projects, find
 
 _MAKERS: Mapping[str, Callable[[Found], pd.DataFrame]] = MappingProxyType(
     {
-        "apps": contents.apps_of,
-        "layers": contents.layers_of,
-        "uses": storage.uses_of,
-        "components": contents.components_of,
-        "files": contents.files_of,
-        "blobs": storage.blobs_of,
-        "problems": storage.problems_of,
-        "disk": storage.disk_of,
-        "dependencies": dependencies_of,
-        "unnamed": storage.unnamed_of,
+        "apps": making.apps_of,
+        "layers": making.layers_of,
+        "uses": making.uses_of,
+        "components": making.components_of,
+        "files": making.files_of,
+        "blobs": making.blobs_of,
+        "problems": making.problems_of,
+        "disk": making.disk_of,
+        "dependencies": making.dependencies_of,
+        "unnamed": making.unnamed_of,
     }
 )
 _COSTLY = frozenset({"unnamed"})
@@ -102,13 +101,14 @@ class Frames:
         )
 
 
-def load(caches: Caches, *names: str, projects: Projects = (), toolchains: bool = True) -> Frames:
+def load(cache: Caches = None, *names: str, projects: Projects = (), toolchains: bool = True) -> Frames:
     """Load several frames from one walk over the cache, so that they agree with each other.
 
     Parameters
     ----------
-    caches
-        A cache, or several; ``cache`` is then the first column of each frame.
+    cache
+        A `Cache` or its path, or several: then ``cache`` is the first column of each frame. This user's
+        own cache unless given.
     names
         Which frames; all of them if none is named (``unnamed`` then when it is asked for).
     projects
@@ -131,9 +131,9 @@ def load(caches: Caches, *names: str, projects: Projects = (), toolchains: bool 
     unknown = sorted(set(names) - set(_MAKERS))
     if unknown:
         raise ValueError(f"there is no frame {unknown[0]!r}; there are {', '.join(_MAKERS)}")
-    found = find(caches, projects)
+    found = find(cache, projects)
     makers = dict(_MAKERS)
-    makers["components"] = partial(contents.components_of, toolchains=toolchains)
+    makers["components"] = partial(making.components_of, toolchains=toolchains)
     made = {name: makers[name](found) for name in names or makers.keys() - _COSTLY}
     later = {} if names else {name: partial(makers[name], found) for name in _COSTLY}
     return Frames(**made, later=later)

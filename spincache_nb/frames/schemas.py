@@ -8,9 +8,11 @@ one name in all frames (``reference``, ``digest``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,10 @@ import pandas as pd
 
 from spincache_nb.frames.times import nanoseconds
 
-Schema = Mapping[str, str]
+Schema: TypeAlias = Mapping[str, str]
+"""Columns and their dtypes."""
+
+_DOCSTRING_WIDTH = 100
 
 TEXT = "string"
 FEW = "category"
@@ -27,100 +32,221 @@ FLAG = "boolean"
 TIME = "datetime64[ns, UTC]"
 RATIO = "Float64"
 
-APPS_SCHEMA: Schema = MappingProxyType(
-    {
-        "reference": TEXT,
-        "registry": FEW,
-        "repository": FEW,
-        "tag": TEXT,
-        "kind": FEW,
-        "name": TEXT,
-        "version": TEXT,
-        "description": TEXT,
-        "created_at": TIME,
-        "pulled_at": TIME,
-        "manifest_digest": TEXT,
-        "config_digest": TEXT,
-        "config_bytes": COUNT,
-        "layer_count": COUNT,
-        "component_count": COUNT,
-        "declared_bytes": COUNT,
-        "stored_bytes": COUNT,
-    }
-)
-LAYERS_SCHEMA: Schema = MappingProxyType(
-    {
-        "reference": FEW,
-        "position": COUNT,
-        "digest": FEW,
-        "media_type": FEW,
-        "role": FEW,
-        "declared_bytes": COUNT,
-        "stored": FLAG,
-    }
-)
-USES_SCHEMA: Schema = MappingProxyType(
-    {"user": FEW, "digest": FEW, "area": FEW, "stored_bytes": COUNT, "via": FEW}
-)
-COMPONENTS_SCHEMA: Schema = MappingProxyType(
-    {
-        "reference": FEW,
-        "component": TEXT,
-        "source_digest": FEW,
-        "source_bytes": COUNT,
-        "file_count": COUNT,
-        "files_bytes": COUNT,
-        "dependency_count": COUNT,
-        "languages": TEXT,
-        "toolchains": TEXT,
-    }
-)
-FILES_SCHEMA: Schema = MappingProxyType(
-    {
-        "reference": FEW,
-        "component": FEW,
-        "path": TEXT,
-        "digest": FEW,
-        "inline": FLAG,
-        "size_bytes": COUNT,
-    }
-)
-BLOBS_SCHEMA: Schema = MappingProxyType(
-    {
-        "name": TEXT,
-        "digest": TEXT,
-        "area": FEW,
-        "stored_bytes": COUNT,
-        "modified_at": TIME,
-        "standing": FEW,
-    }
-)
-PROBLEMS_SCHEMA: Schema = MappingProxyType(
-    {"path": TEXT, "reference": TEXT, "kind": FEW, "detail": TEXT, "remedy": TEXT}
-)
-HISTORY_SCHEMA: Schema = MappingProxyType(
-    {
-        "at": TIME,
-        "cache": TEXT,
-        "reference": TEXT,
-        "manifest_digest": TEXT,
-        "fetch_bytes": COUNT,
-        "reused_bytes": COUNT,
-        "wire_bytes": COUNT,
-        "seconds": RATIO,
-    }
-)
-DEPENDENCIES_SCHEMA: Schema = MappingProxyType(
-    {"reference": FEW, "component": TEXT, "trigger": TEXT, "name": TEXT, "digest": FEW}
-)
-"""One row per app, component or trigger, and dependency of it: its name or role, and its digest."""
-UNNAMED_SCHEMA: Schema = MappingProxyType({"reference": FEW, "digest": FEW})
-"""One row per app and blob in ``data/`` that an archive of the app holds and nothing in it names."""
-DISK_SCHEMA: Schema = MappingProxyType({"path": TEXT, "area": FEW, "stored_bytes": COUNT, "same_as": TEXT})
-"""One row per regular file under ``registry``: path relative to it; area ``wasm``, ``data``,
-``manifests`` or ``other``; bytes on disk, 0 for the second and later names of one hard-linked file;
-the path of the first name for these."""
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
+
+class TableSchema(Mapping[str, str]):
+    """Columns of a frame, their dtypes and what they mean; said once, and shown in docstrings from here.
+
+    Parameters
+    ----------
+    columns
+        For each column its dtype and its meaning.
+
+    Examples
+    --------
+    >>> schema = TableSchema({"digest": (FEW, "digest of the blob"), "size": (COUNT, "bytes")})
+    >>> schema["digest"], schema.meanings["size"]
+    ('category', 'bytes')
+    >>> print(schema.table())
+    ======  ========  ==================
+    column  dtype     meaning
+    ======  ========  ==================
+    digest  category  digest of the blob
+    size    Int64     bytes
+    ======  ========  ==================
+    """
+
+    def __init__(self, columns: Mapping[str, tuple[str, str]]) -> None:
+        self._dtypes = {name: dtype for name, (dtype, _) in columns.items()}
+        self.meanings: Mapping[str, str] = MappingProxyType(
+            {name: meaning for name, (_, meaning) in columns.items()}
+        )
+
+    def __getitem__(self, column: str) -> str:
+        return self._dtypes[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._dtypes)
+
+    def __len__(self) -> int:
+        return len(self._dtypes)
+
+    def __repr__(self) -> str:
+        return f"TableSchema({self._dtypes!r})"
+
+    def table(self, indent: str = "") -> str:
+        """Lay the columns out as the table of a docstring."""
+        rows = [("column", "dtype"), *self._dtypes.items()]
+        first, second = (max(len(row[place]) for row in rows) for place in (0, 1))
+        room = max(20, _DOCSTRING_WIDTH - len(indent) - first - second - 4)
+        meanings = {name: textwrap.wrap(text, room) for name, text in self.meanings.items()}
+        third = max((len(line) for lines in meanings.values() for line in lines), default=7)
+        rule = f"{'=' * first}  {'=' * second}  {'=' * third}"
+        lines = [rule, f"{'column':{first}}  {'dtype':{second}}  meaning", rule]
+        for name, dtype in self._dtypes.items():
+            for number, text in enumerate(meanings[name]):
+                said = (name, dtype) if number == 0 else ("", "")
+                lines.append(f"{said[0]:{first}}  {said[1]:{second}}  {text}")
+        return f"\n{indent}".join([*lines, rule])
+
+    def describes(self, function: _Function) -> _Function:
+        """Put the table of columns into a docstring, in place of the line ``{columns}``."""
+        if function.__doc__ is not None:
+            place = re.search(r"^( *)\{columns\}$", function.__doc__, re.MULTILINE)
+            assert place is not None, f"{function.__name__} has no place for its columns"
+            start, end = place.span()
+            table = place[1] + self.table(place[1])
+            function.__doc__ = function.__doc__[:start] + table + function.__doc__[end:]
+        return function
+
+
+APPS_SCHEMA = TableSchema(
+    {
+        "reference": (TEXT, "``registry/repository:tag``, or ``...@digest`` where the directory is a digest"),
+        "registry": (FEW, "host and port; Docker Hub is ``docker.io``"),
+        "repository": (FEW, "name inside the registry"),
+        "tag": (TEXT, "tag; missing where the directory is a digest"),
+        "kind": (FEW, "``app``, ``package`` or ``unknown``"),
+        "name": (TEXT, "by the locked app, else by the manifest's annotations"),
+        "version": (TEXT, "likewise"),
+        "description": (TEXT, "likewise"),
+        "created_at": (TIME, "by the manifest's annotations"),
+        "pulled_at": (TIME, "when ``manifest.json`` was last written"),
+        "manifest_digest": (
+            TEXT,
+            "digest of the manifest, where ``manifest.json`` is known to be the bytes that a "
+            "registry served (Spin rewrites it)",
+        ),
+        "config_digest": (TEXT, "digest of the config by the manifest"),
+        "config_bytes": (COUNT, "size of the config by the manifest"),
+        "layer_count": (COUNT, "layers of the manifest, duplicates included"),
+        "component_count": (COUNT, "components of the locked app"),
+        "declared_bytes": (COUNT, "config and layers by the manifest, each digest once"),
+        "stored_bytes": (COUNT, "distinct stored blobs, archives and their members included"),
+    }
+)
+LAYERS_SCHEMA = TableSchema(
+    {
+        "reference": (FEW, "the app"),
+        "position": (COUNT, "place in the manifest, from 0"),
+        "digest": (FEW, "digest of the layer"),
+        "media_type": (FEW, "as the manifest says"),
+        "role": (
+            FEW,
+            "what Spin does with it: ``wasm``, ``data``, ``archive``, ``application`` (the locked "
+            "app) or ``other``",
+        ),
+        "declared_bytes": (COUNT, "size by the manifest"),
+        "stored": (
+            FLAG,
+            "whether a regular file of just that size is there; for the locked app, whether "
+            "``config.json`` hashes to its digest",
+        ),
+    }
+)
+USES_SCHEMA = TableSchema(
+    {
+        "user": (FEW, "reference of an app, or path of a project as it was given"),
+        "digest": (FEW, "digest of the blob"),
+        "area": (FEW, "``wasm`` or ``data``"),
+        "stored_bytes": (COUNT, "size of the file"),
+        "via": (
+            FEW,
+            "the first that holds of ``layer``, ``archive member``, ``content ref`` (the locked app"
+            " names it), ``spin.toml`` and ``environment lock``",
+        ),
+    }
+)
+COMPONENTS_SCHEMA = TableSchema(
+    {
+        "reference": (FEW, "the app"),
+        "component": (TEXT, "id of the component"),
+        "source_digest": (FEW, "digest of its WebAssembly binary"),
+        "source_bytes": (COUNT, "stored size of that, missing if it is not stored"),
+        "file_count": (COUNT, "mounted files"),
+        "files_bytes": (COUNT, "their sizes, missing if one of them is not known"),
+        "dependency_count": (COUNT, "components it is composed with, trigger dependencies included"),
+        "languages": (
+            TEXT,
+            "languages it was written in, by the producers sections of its binary and of all nested"
+            " in it: sorted, commas between them",
+        ),
+        "toolchains": (TEXT, "kits, compilers and tools that made it, with versions: likewise"),
+    }
+)
+FILES_SCHEMA = TableSchema(
+    {
+        "reference": (FEW, "the app"),
+        "component": (FEW, "id of the component"),
+        "path": (TEXT, "where it is mounted, as the locked app says"),
+        "digest": (FEW, "digest of its content, if the locked app gives one"),
+        "inline": (FLAG, "whether the locked app carries the content, so that no blob is needed"),
+        "size_bytes": (
+            COUNT,
+            "size of the inline content or of the stored blob, missing if neither is there",
+        ),
+    }
+)
+BLOBS_SCHEMA = TableSchema(
+    {
+        "name": (TEXT, "file name; bytes that are not UTF-8 are escaped"),
+        "digest": (TEXT, "digest by which the file is found, missing if by none"),
+        "area": (FEW, "``wasm`` or ``data``"),
+        "stored_bytes": (COUNT, "size"),
+        "modified_at": (TIME, "when it was last written"),
+        "standing": (
+            FEW,
+            "``referenced``; ``unreferenced``: no app and no given project needs it; ``temporary``:"
+            " a download that goes on or was killed; ``misnamed``: nothing finds it by its name, "
+            "since it is no digest or the second spelling of one",
+        ),
+    }
+)
+PROBLEMS_SCHEMA = TableSchema(
+    {
+        "path": (TEXT, "where, below ``registry``; of a project, its file"),
+        "reference": (TEXT, "the app it concerns; where there are several, the first"),
+        "kind": (FEW, "what kind of fault, in plain words"),
+        "detail": (TEXT, "what was expected, and what was found"),
+        "remedy": (TEXT, "what to do about it"),
+    }
+)
+DISK_SCHEMA = TableSchema(
+    {
+        "path": (TEXT, "path below ``registry``"),
+        "area": (FEW, "``wasm``, ``data``, ``manifests`` (the two documents of a tag) or ``other``"),
+        "stored_bytes": (COUNT, "bytes on disk; 0 for further names of a file that has several"),
+        "same_as": (TEXT, "path of the name that counts its bytes, for such a further name"),
+    }
+)
+HISTORY_SCHEMA = TableSchema(
+    {
+        "at": (TIME, "when the pull ended"),
+        "cache": (TEXT, "path of the ``registry`` directory"),
+        "reference": (TEXT, "what the app is called in that cache"),
+        "manifest_digest": (TEXT, "digest of the manifest as the registry served it"),
+        "fetch_bytes": (COUNT, "bytes of config and layers that were fetched"),
+        "reused_bytes": (COUNT, "bytes of these that were stored already"),
+        "wire_bytes": (COUNT, "all bytes received, retries included"),
+        "seconds": (RATIO, "duration"),
+    }
+)
+DEPENDENCIES_SCHEMA = TableSchema(
+    {
+        "reference": (FEW, "the app"),
+        "component": (TEXT, "id of the component that has the dependency, or missing"),
+        "trigger": (TEXT, "id of the trigger that has it, or missing"),
+        "name": (TEXT, "name or role of the dependency"),
+        "digest": (FEW, "digest of its binary"),
+    }
+)
+UNNAMED_SCHEMA = TableSchema(
+    {
+        "reference": (FEW, "the app"),
+        "digest": (FEW, "a blob in ``data/`` that an archive of the app holds and nothing in it names"),
+    }
+)
 
 CACHE = "cache"
 """First column of every frame over several caches: path of the ``registry`` directory."""

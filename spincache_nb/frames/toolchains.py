@@ -31,19 +31,6 @@ class Made(NamedTuple):
     toolchains: str | None = None
 
 
-class Toolchains:
-    """Reads how stored binaries were made, each file once."""
-
-    def __init__(self) -> None:
-        self._known: dict[Path, Made] = {}
-
-    def of(self, path: Path) -> Made:
-        """Say how a binary was made."""
-        if path not in self._known:
-            self._known[path] = _read(path)
-        return self._known[path]
-
-
 class Pages:
     """A file as the walker reads bytes: by index and by slice, one page in memory."""
 
@@ -85,7 +72,8 @@ class Pages:
         return self._stream.read(size)
 
 
-def _read(path: Path) -> Made:
+def how_made(path: Path) -> Made:
+    """Say how a stored binary was made."""
     try:
         with open_regular(path) as stream:
             return _made(_producers(Pages(stream)))

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from dataclasses import replace
 
 import pandas as pd
 
-from spincache_nb.core.cache import Cache
-from spincache_nb.core.layout import shown
 from spincache_nb.core.progress import Progress
-from spincache_nb.frames.found import Caches, Found, Projects
-from spincache_nb.frames.storage import problems_of
-from spincache_nb.upkeep.checking import examine
+from spincache_nb.frames.making import problem_rows
+from spincache_nb.frames.schemas import PROBLEMS_SCHEMA
+from spincache_nb.frames.sources import Caches, Found, Projects, cache_name, caches_of
+from spincache_nb.upkeep.verify import examine
 
 
+@PROBLEMS_SCHEMA.describes
 def verify(
-    caches: Caches,
+    cache: Caches = None,
     *,
     jobs: int | None = None,
     progress: Progress = None,
@@ -28,8 +26,9 @@ def verify(
 
     Parameters
     ----------
-    caches
-        A cache, or several; ``cache`` is then the first column. They are only read.
+    cache
+        A `Cache` or its path, or several: then ``cache`` is the first column. They are only read. This
+        user's own cache unless given.
     jobs
         Files hashed at a time; one for each processor unless given.
     progress
@@ -45,15 +44,7 @@ def verify(
         The rows of `frames.problems`, and those that only hashing tells: ``damaged blob``, ``content of
         another digest``, ``file being written``, ``unreadable file``.
 
-        =========  ========  ==================================================================
-        column     dtype     meaning
-        =========  ========  ==================================================================
-        path       string    where, below ``registry``; of a project, its file
-        reference  string    the app it concerns; where there are several, the first
-        kind       category  what kind of fault, in plain words
-        detail     string    what was expected, and what was found
-        remedy     string    what to do about it
-        =========  ========  ==================================================================
+        {columns}
 
     Raises
     ------
@@ -69,10 +60,7 @@ def verify(
     it. A file in ``wasm/`` that no app names and whose bytes are a whole WebAssembly binary of another
     digest is listed, but not called damaged: Spin main stores the WIT of target environments so.
     """
-    each = (caches,) if isinstance(caches, Cache) else tuple(caches)
-    inventories = []
-    for cache in each:
-        health = examine(cache, jobs=jobs, progress=progress, cancel=cancel, projects=projects)
-        inventories.append(replace(health.inventory, problems=health.problems))
-    names = tuple(shown(os.fspath(cache.path)) for cache in each)
-    return problems_of(Found(tuple(inventories), names, not isinstance(caches, Cache)))
+    each, several = caches_of(cache)
+    health = [examine(one, jobs=jobs, progress=progress, cancel=cancel, projects=projects) for one in each]
+    found = Found(tuple(one.inventory for one in health), tuple(map(cache_name, each)), several)
+    return problem_rows(found, [one.problems for one in health])

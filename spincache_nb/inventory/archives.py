@@ -1,114 +1,135 @@
 """Members of archives that no locked app names: archives are opened only for what remains.
 
 Blobs in ``data/`` that neither a manifest nor a locked app names may be members of an archive layer.
-Only if there are any, the stored archives are listed. Nothing of it is kept on disk.
+Only if there are any, the stored archives are listed; and if something that they should hold is missing, or
+one looks cut at its end. Nothing of it is kept on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
-from spincache_nb.core.archive import ArchiveLimits, list_members
+from spincache_nb.core.archive import breaks_off, list_members
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import ARCHIVE
 from spincache_nb.core.files import open_regular
-from spincache_nb.core.manifest import ARCHIVE
-from spincache_nb.core.scan import StoredBlob
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import SpinCacheError
-from spincache_nb.inventory.faults import Faults
-from spincache_nb.inventory.model import CachedApp, Inventory
-from spincache_nb.inventory.needs import blobs_needed
-from spincache_nb.inventory.reach import Reach
+from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, parsed
+from spincache_nb.inventory.model import Inventory
+from spincache_nb.inventory.problems import Faults
 from spincache_nb.inventory.stored import StoredBlobs
+
+Archives = Mapping[str, Sequence[tuple[int, int]]]
+"""Of each stored archive, by digest, the apps that have it and the size that each declares."""
 
 
 def follow_archives(
-    apps: Sequence[Reach], stored: StoredBlobs, faults: Faults, *, limits: ArchiveLimits
-) -> None:
-    """Find the apps whose archives hold what nobody names."""
-    if not any(app.archives for app in apps):
-        return
-    used = blobs_needed(app.needs() for app in apps)["data"]
-    remaining = {text for text in stored.table().numbers("data") if text not in used and text[:6] == "sha256"}
-    if not remaining:
-        return
-    users: dict[Digest, list[Reach]] = {}
-    for app in apps:
-        for archive in app.archives:
-            users.setdefault(archive, []).append(app)
-    for archive in sorted(users):
-        sizes = _members(archive, users[archive], stored, faults, limits)
-        _check_sizes(sizes, users[archive], stored, faults)
-        for digest in sizes:
-            blob = stored.found_in("data").get(digest) if str(digest) in remaining else None
-            if blob is not None:
-                for app in users[archive]:
-                    app.use(blob, "archive member")
+    archives: Archives,
+    used: Collection[int],
+    stored: StoredBlobs,
+    faults: Faults,
+    names: Sequence[int],
+    *,
+    limits: ArchiveLimits,
+) -> Iterator[tuple[int, str]]:
+    """Say which apps need which blobs in ``data/`` as members of an archive; `names` numbers their names."""
+    found = stored.found[DATA]
+    remaining = {text for text, row in found.items() if row not in used and text.startswith("sha256")}
+    for archive in sorted(archives):
+        users = archives[archive]
+        row = stored.find(DATA, archive)
+        if row is None:
+            continue
+        where = stored.path(row)
+        if stored.sizes[row] == users[0][1] and _breaks_off(stored.location(row), where, limits):
+            faults.cut_archive(where, users=[names[app] for app, _ in users])
+        if not remaining:
+            continue
+        try:
+            sizes = _members(stored.location(row), where, limits)
+        except SpinCacheError as exc:
+            if stored.sizes[row] == users[0][1]:
+                faults.bad_archive(where, exc, users=[names[app] for app, _ in users])
+            continue
+        for digest, size in sizes.items():
+            _check_size(str(digest), size, stored, faults, names[users[0][0]])
+            if str(digest) in remaining and str(digest) in found:
+                yield from ((app, str(digest)) for app, _ in users)
 
 
-def _members(
-    archive: Digest, users: Sequence[Reach], stored: StoredBlobs, faults: Faults, limits: ArchiveLimits
-) -> dict[Digest, int]:
-    """List an archive; what is wrong with it is reported, unless its size tells already."""
-    blob = stored.find("data", archive)
-    if blob is None:
-        return {}
-    try:
-        with open_regular(blob.path) as stream:
-            unpacked = list_members(stream, where=f"data/{blob.name}", limits=limits)
-    except SpinCacheError as exc:
-        if blob.stored_bytes == users[0].archives[archive]:
-            _report(f"data/{blob.name}", exc, users, faults)
-        return {}
+def _members(location: str, where: str, limits: ArchiveLimits | None = None) -> dict[Digest, int]:
+    with open_regular(Path(location)) as stream:
+        unpacked = list_members(stream, where=where, limits=limits)
     return {member.digest: member.size for member in unpacked.members}
 
 
-def _report(path: str, error: SpinCacheError, users: Iterable[Reach], faults: Faults) -> None:
-    for app in users:
-        faults.bad_archive(path, error=error, reference=app.user)
+def _breaks_off(location: str, where: str, limits: ArchiveLimits) -> bool:
+    try:
+        with open_regular(Path(location)) as stream:
+            return breaks_off(stream, where=where, limits=limits)
+    except (SpinCacheError, OSError):
+        return False
 
 
-def _check_sizes(
-    sizes: dict[Digest, int], users: Sequence[Reach], stored: StoredBlobs, faults: Faults
-) -> None:
-    for digest, size in sizes.items():
-        blob: StoredBlob | None = stored.found_in("data").get(digest)
-        if blob is None or blob.stored_bytes == size:
+def hold(
+    archives: Archives, apps: Collection[int], digest: str, stored: StoredBlobs, limits: ArchiveLimits
+) -> bool:
+    """Whether an archive of some apps holds a file; also if one cannot be listed, so that nobody knows."""
+    for archive, users in archives.items():
+        row = stored.find(DATA, archive)
+        if row is None or not {app for app, _ in users}.intersection(apps):
             continue
-        blob = stored.look_again(blob)
-        if blob is not None and blob.stored_bytes != size:
-            path = stored.path_of("data", digest)
-            faults.damaged_member(path, expected=size, found=blob.stored_bytes, reference=users[0].user)
+        try:
+            if parsed(digest) in _members(stored.location(row), stored.path(row), limits):
+                return True
+        except SpinCacheError:
+            return True
+    return False
+
+
+def _check_size(digest: str, size: int, stored: StoredBlobs, faults: Faults, user: int) -> None:
+    row = stored.found[DATA].get(digest)
+    if row is None or stored.sizes[row] == size:
+        return
+    row = stored.look_again(DATA, digest)
+    if row is not None and stored.sizes[row] != size:
+        path = stored.path_of(DATA, digest)
+        faults.damaged_member(path, expected=size, found=stored.sizes[row], user=user)
 
 
 def unnamed_members(
     inventory: Inventory, *, wanted: Collection[Digest] | None = None
 ) -> Iterator[tuple[str, Digest]]:
     """Say which stored blobs an app's archives hold although nothing in the app names them."""
-    stored = {
-        one.digest: one.blob for one in inventory.blobs if one.digest is not None and one.blob.area == "data"
-    }
-    sought = stored.keys() if wanted is None else stored.keys() & set(wanted)
-    users: dict[Digest, list[CachedApp]] = {}
-    for app in inventory.apps if sought else ():
-        layers = app.manifest.layers if app.manifest is not None else ()
-        for archive in {layer.digest for layer in layers if layer.media_type == ARCHIVE} & stored.keys():
-            users.setdefault(archive, []).append(app)
-    found: dict[str, set[Digest]] = {}
+    blobs, layers = inventory.blobs, inventory.contents.layers
+    in_data = {text: row for row, text in enumerate(blobs.digests) if text and blobs.areas[row] == DATA}
+    sought = in_data.keys() if wanted is None else in_data.keys() & {str(digest) for digest in wanted}
+    if not sought or ARCHIVE not in layers.media_types:
+        return
+    owners = layers.owners()
+    kind = list(layers.media_types).index(ARCHIVE)
+    users: dict[str, dict[int, None]] = {}
+    for row in (layers.types == kind).nonzero()[0].tolist():
+        text = layers.digest_texts[layers.digests[row]]
+        if text in in_data:
+            users.setdefault(text, {})[int(owners[row])] = None
+    held: dict[int, set[str]] = {}
     for archive, apps in users.items():
-        held = _held(stored[archive]) & sought
-        for app in apps if held else ():
-            found.setdefault(app.reference, set()).update(held)
-    for app in inventory.apps:
-        held = found.get(app.reference, set())
-        named = {use.digest for use in app.uses if use.area == "data"} if held else set()
-        yield from ((app.reference, digest) for digest in sorted(held - named))
+        members = _held(blobs.blob(in_data[archive]).location, archive) & sought
+        for app in apps if members else ():
+            held.setdefault(app, set()).update(members)
+    for app in sorted(held):
+        uses = inventory.contents.uses
+        used = uses.blobs[uses.of(app)].tolist()
+        named = {blobs.digests[row] for row in used if AREAS_IN_ORDER[blobs.areas[row]] == "data"}
+        yield from ((inventory.apps[app].reference, parsed(text)) for text in sorted(held[app] - named))
 
 
-def _held(archive: StoredBlob) -> set[Digest]:
+def _held(location: str, archive: str) -> set[str]:
     """Digests of an archive's members; none if it cannot be listed."""
     try:
-        with open_regular(archive.path) as stream:
-            unpacked = list_members(stream, where=f"data/{archive.name}")
+        return {str(digest) for digest in _members(location, f"data/{archive}")}
     except SpinCacheError:
         return set()
-    return {member.digest for member in unpacked.members}

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import os
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.files import read_bounded
+from spincache_nb.core.documents import (
+    LOCKED_APP,
+    Descriptor,
+    Index,
+    JsonObject,
+    Kind,
+    WrittenDescriptor,
+    WrittenManifest,
+    decode_manifest,
+    kind_of,
+    known_values,
+    parse_manifest,
+    parse_object,
+)
+from spincache_nb.core.files import FileState, read_bounded
 from spincache_nb.core.locked_app import LockedApp, is_locked_app, parse_locked_app, read_locked_app
-from spincache_nb.core.manifest import Index, Kind, Manifest, parse_manifest
-from spincache_nb.core.scan import CachedTag, StoredBlob
-from spincache_nb.core.strict_json import JsonObject, parse_object
+from spincache_nb.core.scan import CachedTag
 from spincache_nb.errors import (
     CacheError,
     FormatError,
@@ -26,7 +36,7 @@ from spincache_nb.errors import (
     NotInCacheError,
     SpinCacheError,
 )
-from spincache_nb.inventory.layer_texts import LayerTexts
+from spincache_nb.inventory.columns import DATA, Digests, Numbers, parsed
 from spincache_nb.inventory.model import ConfigKind, InventoryLimits
 from spincache_nb.inventory.stored import StoredBlobs
 
@@ -36,6 +46,44 @@ LOCKED_APP_LABEL = "com.fermyon.spin.lockedAppDigest"
 _PULL = "pull the app again"
 _ATTEMPTS = 3
 _CONFIGS = {"image config": "the image config", "package config": "a package's config"}
+
+
+class Layers:
+    """Columns of layers, manifest by manifest, and the numbers of what they name."""
+
+    def __init__(self) -> None:
+        self.digest_numbers = Digests()
+        self.type_numbers = Numbers()
+        self.counts: list[int] = []
+        self.digests, self.types, self.sizes = array("i"), array("i"), array("q")
+
+    def add(self, manifest: ManifestFacts | None) -> None:
+        """Add the layers of the next app."""
+        self.counts.append(len(manifest.sizes) if manifest is not None else 0)
+        if manifest is not None:
+            self.digests.extend(manifest.digests)
+            self.types.extend(manifest.types)
+            self.sizes.extend(manifest.sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFacts:
+    """What a manifest says; its layers as lists of numbers."""
+
+    config: Descriptor
+    application: Descriptor | None
+    kind: Kind
+    annotations: Mapping[str, str]
+    media_type: str | None
+    artifact_type: str | None
+    digests: list[int]
+    types: list[int]
+    sizes: list[int]
+
+    @property
+    def tag_document(self) -> Descriptor:
+        """Descriptor of what belongs into ``config.json``."""
+        return self.application or self.config
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +102,12 @@ class Documents:
 
     tag: CachedTag
     gone: bool = False
-    manifest: Manifest | None = None
+    manifest: ManifestFacts | None = None
     manifest_digest: Digest | None = None
-    layer_numbers: array[int] = field(default_factory=partial(array, "q"))
     locked_app: LockedApp | None = None
     config_kind: ConfigKind = "missing"
     current: bool = False
-    recovered: StoredBlob | None = None
+    recovered: int | None = None
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -70,40 +117,30 @@ class Documents:
             return "app"
         return self.manifest.kind if self.manifest is not None else "unknown"
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether the locked app is not the one of this manifest, which is a fault of its own."""
+        return self.config_kind == "locked app" and self.manifest is not None and not self.current
+
 
 def read_documents(
     tag: CachedTag,
     stored: StoredBlobs,
+    layers: Layers,
     *,
     limits: InventoryLimits,
     known_digests: Iterable[Digest] = (),
-    layer_texts: LayerTexts | None = None,
 ) -> Documents:
-    """Read both documents of a cached tag."""
-    texts = layer_texts if layer_texts is not None else LayerTexts()
+    """Read both documents of a cached tag; again, if one that seems damaged changed meanwhile."""
     paths = tag.manifest_path, tag.locked_app_path
     for _ in range(_ATTEMPTS):
-        before = _state(paths)
-        found = _Reader(tag, paths, stored, limits, texts).read(known_digests)
-        after = _state(paths)
+        before = [FileState.at(path) for path in paths]
+        found = _Reader(tag, paths, stored, limits, layers).read(known_digests)
+        after = [FileState.at(path) for path in paths]
         found.gone = not any(after)
         if not found.faults or after == before:
             break
     return found
-
-
-def _state(paths: Iterable[Path]) -> list[tuple[int, int, int] | None]:
-    return [_file_state(path) for path in paths]
-
-
-def _file_state(path: Path) -> tuple[int, int, int] | None:
-    try:
-        info = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError:
-        return 0, 0, 0
-    return info.st_ino, info.st_size, info.st_mtime_ns
 
 
 class _Reader:
@@ -115,10 +152,10 @@ class _Reader:
         paths: tuple[Path, Path],
         stored: StoredBlobs,
         limits: InventoryLimits,
-        layer_texts: LayerTexts,
+        layers: Layers,
     ) -> None:
         self.manifest_path, self.locked_app_path = paths
-        self.layer_texts = layer_texts
+        self.layers = layers
         self.stored = stored
         self.limits = limits
         self.found = Documents(tag)
@@ -162,26 +199,37 @@ class _Reader:
     # The manifest ----------------------------------------------------------------------------
 
     def parse_manifest(self, content: bytes, known_digests: Iterable[Digest]) -> None:
-        tag = self.found.tag
         try:
-            known = self.layer_texts.parse(content)
-            document = known.manifest if known else parse_manifest(content, where="manifest.json")
+            manifest = self.manifest_facts(content)
         except ManifestError as exc:
             where = exc.where.partition(", ")[2]
             detail = f"{where + ': ' if where else ''}expected {exc.expected}, found {exc.found}"
             self.fault(self.manifest_path, "damaged manifest", "it is empty" if not content else detail)
             return
-        if isinstance(document, Index):
-            self.fault(
-                self.manifest_path, "damaged manifest", "an index is in its place, which Spin never stores"
-            )
+        if manifest is None:
+            detail = "an index is in its place, which Spin never stores"
+            self.fault(self.manifest_path, "damaged manifest", detail)
             return
-        self.found.manifest = document
-        self.found.layer_numbers = known.numbers if known else self.layer_texts.numbers_of(document.layers)
+        self.found.manifest = manifest
+        tag = self.found.tag
         candidates = [tag.digest] if tag.digest is not None else []
         self.found.manifest_digest = next(
             (d for d in (*candidates, *known_digests) if Digest.of(content, d.algorithm) == d), None
         )
+
+    def manifest_facts(self, content: bytes) -> ManifestFacts | None:
+        """Read a manifest; None if it is an index. What is not as it should be `parse_manifest` explains."""
+        written = decode_manifest(content, where="manifest.json")
+        if written.config is not None and written.layers is not None:
+            try:
+                facts = _facts(written, written.config, written.layers, self.layers)
+            except InvalidDigestError:
+                facts = None
+            if facts is not None:
+                return facts
+        document = parse_manifest(content, where="manifest.json")
+        assert isinstance(document, Index), "a manifest with a fault raises"
+        return None
 
     def expects_app(self) -> bool:
         return self.found.manifest is not None and self.found.manifest.kind == "app"
@@ -219,7 +267,7 @@ class _Reader:
             detail = f"expected {exc.expected}, found {exc.found}; Spin does not load it"
             self.fault(path, "locked app of an unknown version", detail, exc.remedy)
 
-    def is_named(self, content: bytes, manifest: Manifest) -> bool:
+    def is_named(self, content: bytes, manifest: ManifestFacts) -> bool:
         digest = manifest.tag_document.digest
         return Digest.of(content, digest.algorithm) == digest
 
@@ -239,11 +287,11 @@ class _Reader:
             )
         elif self.found.manifest is None:
             return
-        elif self.found.kind == "package" and len(self.found.manifest.layers) != 1:
+        elif self.found.kind == "package" and len(self.found.manifest.sizes) != 1:
             self.fault(
                 self.manifest_path,
                 "package without exactly one layer",
-                f"expected 1 layer, found {len(self.found.manifest.layers)}; Spin does not load it",
+                f"expected 1 layer, found {len(self.found.manifest.sizes)}; Spin does not load it",
                 "remove it, unless another program needs it",
             )
         elif self.found.kind == "unknown":
@@ -270,18 +318,50 @@ class _Reader:
         if self.found.manifest is not None and self.found.manifest.application is not None:
             candidates.append(self.found.manifest.application.digest)
         for digest in candidates:
-            blob = self.stored.find("data", digest) if digest is not None else None
-            if blob is None or digest is None:
+            row = self.stored.find(DATA, str(digest)) if digest is not None else None
+            if row is None or digest is None:
                 continue
             try:
-                content = read_bounded(blob.path, limit=self.limits.locked_app_bytes)
-                digest.check(Digest.of(content, digest.algorithm).encoded, where=blob.name)
-                self.found.locked_app = parse_locked_app(content, where=blob.name)
+                content = read_bounded(Path(self.stored.location(row)), limit=self.limits.locked_app_bytes)
+                digest.check(Digest.of(content, digest.algorithm).encoded, where=str(digest))
+                self.found.locked_app = parse_locked_app(content, where=str(digest))
             except SpinCacheError:
                 continue
-            self.found.recovered = blob
+            self.found.recovered = row
             return True
         return False
+
+
+def _facts(
+    written: WrittenManifest, config: WrittenDescriptor, layers: Sequence[WrittenDescriptor], known: Layers
+) -> ManifestFacts | None:
+    """Number the layers of a manifest; None if a digest of it has two sizes."""
+    sizes = [layer.size for layer in layers]
+    types = [layer.mediaType for layer in layers]
+    digests = list(map(known.digest_numbers.__getitem__, [layer.digest for layer in layers]))
+    sized = dict(zip(digests, sizes, strict=True))
+    own = known.digest_numbers[config.digest]
+    if list(map(sized.__getitem__, digests)) != sizes or sized.get(own, config.size) != config.size:
+        return None
+    application = config if config.mediaType == LOCKED_APP else None
+    if LOCKED_APP in types:
+        application = layers[len(types) - 1 - types[::-1].index(LOCKED_APP)]
+    return ManifestFacts(
+        _descriptor(config),
+        _descriptor(application) if application is not None else None,
+        kind_of(config.mediaType, types),
+        known_values(written.annotations),
+        written.mediaType or None,
+        written.artifactType,
+        digests,
+        list(map(known.type_numbers.__getitem__, types)),
+        sizes,
+    )
+
+
+def _descriptor(written: WrittenDescriptor) -> Descriptor:
+    annotations = known_values(written.annotations)
+    return Descriptor(written.mediaType, parsed(written.digest), written.size, annotations)
 
 
 def _config_kind(document: JsonObject) -> ConfigKind:

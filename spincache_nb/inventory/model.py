@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Area, Descriptor, Kind, Manifest
 from spincache_nb.core.locked_app import LockedApp
-from spincache_nb.core.manifest import Area, Kind, Manifest
-from spincache_nb.core.scan import CachedTag, DiskFile, Problem
-from spincache_nb.inventory.rows import CachedLayer, LayerUses, Use, Via
-from spincache_nb.inventory.standings import InventoriedBlob
-from spincache_nb.project.spin_manifest import EnvironmentLock, SpinManifest
+from spincache_nb.core.scan import CachedTag, Problem
+from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES, ArchiveLimits
+from spincache_nb.inventory.columns import (
+    AREAS_IN_ORDER,
+    VIAS,
+    BlobColumns,
+    CachedLayer,
+    FileColumns,
+    LayerColumns,
+    MissingColumns,
+    Use,
+    UseColumns,
+    parsed,
+)
+from spincache_nb.inventory.stored import StoredBlobs
+from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
 ConfigKind = Literal[
     "locked app", "image config", "package config", "other JSON", "damaged", "unreadable", "missing"
@@ -26,35 +37,47 @@ ConfigKind = Literal[
 class InventoryLimits:
     """How much is read of one document or archive."""
 
-    manifest_bytes: int = 4 << 20
-    locked_app_bytes: int = 64 << 20
+    manifest_bytes: int = STORED_MANIFEST_BYTES
+    locked_app_bytes: int = LOCKED_APP_BYTES
     project_bytes: int = 4 << 20
     archive: ArchiveLimits = field(default_factory=ArchiveLimits)
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A blob that an app needs and that is not where Spin looks for it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """Columns of an inventory, and the users that they number: apps, then projects."""
 
-    user: str
-    digest: Digest
-    area: Area
-    via: Via
-    elsewhere: bool = False
+    users: Sequence[str]
+    layers: LayerColumns
+    blobs: BlobColumns
+    uses: UseColumns
+
+    def uses_of(self, user: int) -> list[Use]:
+        """What one user needs, as values."""
+        return [self.use(row) for row in range(*self.uses.of(user).indices(len(self.uses.users)))]
+
+    def use(self, row: int) -> Use:
+        """One row of uses as a value."""
+        at = int(self.uses.blobs[row])
+        digest = parsed(self.blobs.digests[at] or "")
+        return Use(self.users[self.uses.users[row]], self.blobs.blob(at), digest, VIAS[self.uses.vias[row]])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CachedApp:
-    """A cached tag and what it needs."""
+    """A cached tag; its layers and uses are rows of the inventory's columns."""
 
     tag: CachedTag
     kind: Kind
-    manifest: Manifest | None
+    config: Descriptor | None
+    annotations: Mapping[str, str]
+    media_type: str | None
+    artifact_type: str | None
     manifest_digest: Digest | None
     locked_app: LockedApp | None
     config_kind: ConfigKind
-    layers: Sequence[CachedLayer]
-    uses: Sequence[Use]
+    number: int
+    contents: Contents = field(repr=False)
 
     @property
     def reference(self) -> str:
@@ -62,14 +85,37 @@ class CachedApp:
         return self.tag.reference
 
     @property
+    def layer_count(self) -> int:
+        """Layers of the manifest."""
+        starts = self.contents.layers.starts
+        return int(starts[self.number + 1] - starts[self.number])
+
+    @property
+    def layers(self) -> list[CachedLayer]:
+        """The manifest's layers, and which are stored; made at each access."""
+        return self.contents.layers.of(self.number)
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The manifest, without annotations of its layers; made at each access, None if it is not legible."""
+        if self.config is None:
+            return None
+        layers = tuple(layer.descriptor for layer in self.layers)
+        return Manifest(self.config, layers, self.annotations, self.media_type, self.artifact_type)
+
+    @property
+    def uses(self) -> list[Use]:
+        """The stored blobs that it needs; made at each access."""
+        return self.contents.uses_of(self.number)
+
+    @property
     def stored_bytes(self) -> int:
         """Bytes of its distinct blobs, archives and their members included."""
-        if isinstance(self.uses, LayerUses):
-            return self.uses.stored_bytes
-        return sum(use.blob.stored_bytes for use in self.uses)
+        rows = self.contents.uses.blobs[self.contents.uses.of(self.number)]
+        return sum(self.contents.blobs.sizes[rows].tolist())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Project:
     """A project that may use blobs of the cache."""
 
@@ -78,27 +124,52 @@ class Project:
     manifest: SpinManifest | None
     lock: EnvironmentLock | None
     complete: bool
-    uses: tuple[Use, ...]
+    number: int
+    contents: Contents = field(repr=False)
+
+    @property
+    def uses(self) -> list[Use]:
+        """The stored blobs that it needs; made at each access."""
+        return self.contents.uses_of(self.number)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Inventory:
     """Everything in a cache, at one moment."""
 
     cache: Cache
     apps: tuple[CachedApp, ...]
     projects: tuple[Project, ...]
-    blobs: Sequence[InventoriedBlob]
-    files: Sequence[DiskFile]
-    missing: tuple[Missing, ...]
+    contents: Contents
+    stored: StoredBlobs
+    missing: MissingColumns
     problems: tuple[Problem, ...]
 
+    @property
+    def blobs(self) -> BlobColumns:
+        """The files in ``wasm/`` and ``data/``."""
+        return self.contents.blobs
+
+    @property
+    def files(self) -> FileColumns:
+        """Every regular file under ``registry``; sorted at each access."""
+        return self.stored.files()
+
     def uses(self) -> Iterator[Use]:
-        """All uses, apps before projects."""
-        for app in self.apps:
-            yield from app.uses
-        for project in self.projects:
-            yield from project.uses
+        """All uses as values, apps before projects; for very many, take the columns."""
+        return map(self.contents.use, range(len(self.contents.uses.users)))
+
+    def users_of(self) -> dict[tuple[Area, str], list[str]]:
+        """Who needs each stored blob, by area and digest."""
+        found: dict[tuple[Area, str], list[str]] = {}
+        blobs, names = self.blobs, self.contents.users
+        keys = [
+            (AREAS_IN_ORDER[a], d or "") for a, d in zip(blobs.areas.tolist(), blobs.digests, strict=True)
+        ]
+        columns = self.contents.uses
+        for user, blob in zip(columns.users.tolist(), columns.blobs.tolist(), strict=True):
+            found.setdefault(keys[blob], []).append(names[user])
+        return found
 
     def __repr__(self) -> str:
         return (

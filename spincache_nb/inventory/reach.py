@@ -1,199 +1,251 @@
-"""Which stored blobs an app needs, and which of its blobs are missing (Spin main, crates/oci/src/loader.rs).
+"""Which stored blobs apps need and which are missing, of all apps at once (Spin main, crates/oci, loader.rs).
 
-The manifest's layers are asked first, then the content that the locked app names.
+The manifests' layers are asked first, then the content that locked apps name. A *place* is a digest in an
+area, as one number: twice the number of the digest, and one more in ``wasm/``.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import Area, Descriptor
-from spincache_nb.core.scan import StoredBlob
-from spincache_nb.inventory.documents import Documents
-from spincache_nb.inventory.faults import Faults
-from spincache_nb.inventory.model import Missing
-from spincache_nb.inventory.plain import PlainLayers
-from spincache_nb.inventory.rows import CachedLayer, LayerUses, ManifestLayers, Use, Via, by_name
+import numpy as np
+
+from spincache_nb.core.documents import Role, role_of
+from spincache_nb.core.settings import ArchiveLimits
+from spincache_nb.inventory.archives import hold
+from spincache_nb.inventory.columns import DATA, VIAS, WASM, Flags, Integers, MissingColumns, numbers_of
+from spincache_nb.inventory.documents import Documents, Layers
+from spincache_nb.inventory.problems import Faults
 from spincache_nb.inventory.stored import StoredBlobs
+
+LAYER, MEMBER, CONTENT = VIAS.index("layer"), VIAS.index("archive member"), VIAS.index("content ref")
+
+
+class Needed(NamedTuple):
+    """Who needs what: rows of an app (or another user), a place, and a number of `VIAS`."""
+
+    users: Integers
+    places: Integers
+    vias: Integers
+
+    @classmethod
+    def of(cls, users: Integers, places: Integers, via: int | Integers) -> Needed:
+        """Rows that have one `via`, or one each."""
+        vias = np.broadcast_to(np.asarray(via, np.int64), users.shape)
+        return cls(users, places, vias)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Needed]) -> Needed:
+        """The rows of several, one after the other."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def only(self, chosen: Flags | Integers) -> Needed:
+        """Some of the rows."""
+        return Needed(*(column[chosen] for column in self))
 
 
 class Reach:
-    """What one cached app needs."""
+    """What apps need; an app is a number, its place in `documents`."""
 
-    def __init__(self, documents: Documents, stored: StoredBlobs, faults: Faults, plain: PlainLayers) -> None:
+    def __init__(
+        self, documents: Sequence[Documents], layers: Layers, stored: StoredBlobs, names: Sequence[int]
+    ) -> None:
         self.documents = documents
-        self.user = documents.tag.reference
+        self.known = layers
         self.stored = stored
-        self.faults = faults
-        self.uses: dict[tuple[Area, Digest], Use] = {}
-        self.missing: dict[tuple[Area, Digest], Missing] = {}
-        self.archives: dict[Digest, int] = {}
-        self._absent: set[Digest] = set()
-        self._whole_archives = True
-        self._wasm = set(self._wasm_digests())
-        self._plain = plain
-        self._placed = plain.placed()  # of one moment
-        self._numbers = array("q")  # of the layers of which those that are plain are needed
-        self._plain_blobs: set[int] | None = None
-        self._follow_layers()
-        if documents.recovered is not None:  # all that is known of the app, if no layer is it
-            self.use(documents.recovered, "content ref")
-        self._follow_wasm()
-        self._follow_files()
+        self.names = numbers_of(names)
+        apps = len(documents)
+        self.owners = np.repeat(np.arange(apps), layers.counts)
+        self.codes = np.asarray(layers.digests, np.int64)
+        self.sizes = np.asarray(layers.sizes, np.int64)
+        self.is_application = self._has_role("application")
+        self.is_archive = self._has_role("archive")
+        package = np.array([one.kind == "package" for one in documents], bool)
+        self.of_package: Flags = (package & (numbers_of(layers.counts) == 1))[self.owners]
+        self.wanted = 2 * self.codes + np.where(self._has_role("wasm") | self.of_package, WASM, DATA)
+        self.wanted[self.is_application] = 2 * self.codes[self.is_application] + DATA
+        self.has_archive = np.zeros(apps, bool)
+        self.has_archive[self.owners[self.is_archive]] = True
+        self.wasm = self._binaries()
+        self.files, self.inline = self._mounted()
+        self.recovered = self._recovered()
+        self.texts = list(layers.digest_numbers)
+        self.rows = self.stored_sizes = np.empty(0, np.int64)
+        self._place()
+        self._look()
+        self._settle()
 
-    def use(self, blob: StoredBlob, via: Via) -> None:
-        """Note that the app needs a stored blob; what was noted first stays."""
-        if blob.digest is not None:
-            self.uses.setdefault((blob.area, blob.digest), Use(self.user, blob, blob.digest, via))
+    def _has_role(self, role: Role) -> Flags:
+        of_type = np.array([role_of(name) == role for name in self.known.type_numbers], bool)
+        flags: Flags = of_type[np.asarray(self.known.types)]
+        return flags
 
-    def _is_plain(self, area: Area, digest: Digest) -> bool:
-        """Whether a blob is a plain layer of the app."""
-        number = self._placed.table.numbers(area).get(str(digest))
-        if number is not None and self._plain_blobs is None:
-            self._plain_blobs = self._placed.distinct(self._numbers)
-        return number is not None and number in (self._plain_blobs or ())
+    # Content that the locked apps name -------------------------------------------------------
 
-    def needs(self) -> Sequence[Use]:
-        """All stored blobs that the app needs, sorted by digest and area."""
-        plain = LayerUses(self.user, self._numbers, self._placed)
-        if not self.uses:
-            return plain
-        noted = {(use.area, use.digest): use for use in plain}
-        return tuple(sorted((self.uses | noted).values(), key=by_name))
+    def _binaries(self) -> Needed:
+        users, codes = [], []
+        number = self.known.digest_numbers
+        for app, found in enumerate(self.documents):
+            named = (
+                {str(ref.digest) for ref in found.locked_app.binaries() if ref.digest}
+                if found.locked_app
+                else ()
+            )
+            users += [app] * len(named)
+            codes += [number[text] for text in named]
+        return Needed.of(numbers_of(users), 2 * numbers_of(codes) + WASM, CONTENT)
 
-    def layers(self) -> Sequence[CachedLayer]:
-        """The manifest's layers, and which of them are stored."""
-        manifest = self.documents.manifest
-        if manifest is None:
-            return ()
-        numbers, known = self.documents.layer_numbers, self._plain.layers
-        odd = self._plain.placed().odd_among(numbers)
-        lacking = {number for number in odd if not self._is_stored(known.descriptor(number))}
-        return ManifestLayers(manifest.layers, numbers, lacking, known)
+    def _mounted(self) -> tuple[Needed, Flags]:
+        """Mounted files; those that are inline are needed nowhere, but may be in an archive."""
+        users, codes, inline = [], [], []
+        number = self.known.digest_numbers
+        for app, found in enumerate(self.documents):
+            for component in found.locked_app.components if found.locked_app is not None else ():
+                for file in component.files:
+                    if file.content.digest is not None:
+                        users.append(app)
+                        codes.append(number[str(file.content.digest)])
+                        inline.append(file.content.inline)
+        owners = numbers_of(users)
+        vias = np.where(self.has_archive[owners], MEMBER, CONTENT)
+        files = Needed.of(owners, 2 * numbers_of(codes) + DATA, vias)
+        flags = np.array(inline, bool)
+        needed = ~flags | (vias == MEMBER)
+        return files.only(needed), flags[needed]
 
-    def _is_stored(self, layer: Descriptor) -> bool:
-        manifest = self.documents.manifest
-        if manifest is not None and layer.role == "application":
-            return self.documents.current and layer.digest == manifest.tag_document.digest
-        found = (self.stored.find("wasm", layer.digest), self.stored.find("data", layer.digest))
-        return any(blob is not None and blob.stored_bytes == layer.size for blob in found)
+    def _recovered(self) -> Needed:
+        """Locked apps that were found in ``data/``: all that is known of such an app, if no layer is it."""
+        found = [(app, one.recovered) for app, one in enumerate(self.documents) if one.recovered is not None]
+        codes = [self.known.digest_numbers[str(self.stored.digest(row))] for _, row in found]
+        return Needed.of(numbers_of([app for app, _ in found]), 2 * numbers_of(codes) + DATA, CONTENT)
 
-    # Layers ----------------------------------------------------------------------------------
+    # What is stored --------------------------------------------------------------------------
 
-    def _follow_layers(self) -> None:
-        manifest = self.documents.manifest
-        if manifest is None:
-            return
-        package = self.documents.kind == "package" and len(manifest.layers) == 1
-        odd: Iterable[Descriptor] = manifest.layers
-        if not package:
-            self._numbers = self.documents.layer_numbers
-            odd = map(self._plain.layers.descriptor, self._placed.odd_among(self._numbers))
-        for layer in odd:
-            if layer.role == "application":
-                waiting = self.stored.find("data", layer.digest)
-                if waiting is not None:  # put there by a Spin that did not know the type
-                    self.use(waiting, "layer")
-                continue
-            self._follow_layer(layer, "wasm" if package else layer.area, package=package)
+    def _place(self) -> None:
+        """Find the row of each place, and how large it is; -1 for none."""
+        self.rows = self.stored.rows_of(self.texts)
+        self.stored_sizes = np.append(np.asarray(self.stored.sizes, np.int64), -1)[self.rows]
 
-    def _follow_layer(self, layer: Descriptor, area: Area, *, package: bool) -> None:
-        digest = layer.digest
-        other: Area = "data" if area == "wasm" else "wasm"
-        blob = self._checked(self.stored.find(area, digest), layer)
-        if blob is None:
-            blob = self._checked(self.stored.find(other, digest), layer)
-            if blob is None:
-                self._lose(area, digest, "layer")
-                self._absent.add(digest)
-            elif package or (area == "data" and digest not in self._wasm):
-                self._lose(area, digest, "layer")
-        if blob is not None:
-            self.use(blob, "layer")
-        if layer.role == "archive":
-            if blob is not None and blob.area == "data":
-                self.archives[digest] = layer.size
-                self._whole_archives &= blob.stored_bytes == layer.size
-            else:
-                self._whole_archives = False
+    def _look(self) -> None:
+        """Look once more at what is missing or of another size, before anybody says so."""
+        content = ~self.is_application
+        self._look_at(self.wanted[content & (self.stored_sizes[self.wanted] != self.sizes)])
+        other = self.wanted ^ 1
+        lacking = content & (self.rows[self.wanted] < 0)
+        self._look_at(other[lacking & (self.stored_sizes[other] != self.sizes)])
+        for refs in (self.wasm, self.files):
+            for places in (refs.places, refs.places ^ 1):
+                self._look_at(places[(self.rows[refs.places] < 0) & (self.rows[places] < 0)])
 
-    def _checked(self, blob: StoredBlob | None, layer: Descriptor) -> StoredBlob | None:
-        """Compare a blob's size with the declared one, and look again before saying that it differs."""
-        if blob is None or blob.stored_bytes == layer.size:
-            return blob
-        blob = self.stored.look_again(blob)
-        if blob is not None and blob.stored_bytes != layer.size:
-            path = self.stored.path_of(blob.area, layer.digest)
-            self.faults.wrong_size(path, expected=layer.size, found=blob.stored_bytes, reference=self.user)
-        return blob
+    def _look_at(self, places: Integers) -> None:
+        for place in np.unique(places).tolist():
+            self.stored.look_again(place & 1, self.texts[place >> 1])
+        if len(places):
+            self._place()
 
-    # Content that the locked app names -------------------------------------------------------
+    def _settle(self) -> None:
+        """Say which layer is which blob, and what is lost."""
+        missing = self.rows[self.wanted] < 0
+        self.used = np.where(missing & ~self.is_application, self.wanted ^ 1, self.wanted)
+        self.found: Flags = self.rows[self.used] >= 0
+        content = ~self.is_application
+        keys = self.owners * (len(self.texts) + 1) + self.codes
+        binaries = self.wasm.users * (len(self.texts) + 1) + (self.wasm.places >> 1)
+        astray = self.of_package | ((self.wanted & 1 == DATA) & ~np.isin(keys, binaries))
+        lost = content & missing & (~self.found | astray)
+        absent = keys[content & ~self.found]
+        lost_wasm = (self.rows[self.wasm.places] < 0) & (self.rows[self.wasm.places ^ 1] < 0)
+        lost_wasm &= ~np.isin(binaries, absent)
+        files = self.files.users * (len(self.texts) + 1) + (self.files.places >> 1)
+        lost_files = (self.rows[self.files.places] < 0) & ~self.inline & ~np.isin(files, absent)
+        layers = Needed.of(self.owners[lost], self.wanted[lost], LAYER)
+        every = Needed.joined([layers, self.wasm.only(lost_wasm), self.files.only(lost_files)])
+        first = np.sort(np.unique(every.users * len(self.rows) + every.places, return_index=True)[1])
+        self.lost = every.only(first[np.argsort(every.users[first], kind="stable")])
 
-    def _wasm_digests(self) -> Iterator[Digest]:
-        app = self.documents.locked_app
-        for source in app.binaries() if app is not None else ():
-            if source.digest is not None:
-                yield source.digest
+    # Answers ---------------------------------------------------------------------------------
 
-    def _follow_wasm(self) -> None:
-        for digest in sorted(self._wasm):
-            if self._is_plain("wasm", digest):
-                continue
-            blob = self.stored.find_wasm(digest)
-            if blob is not None:
-                self.use(blob, "content ref")
-            elif digest not in self._absent:
-                self._lose("wasm", digest, "content ref")
+    def needs(self) -> Needed:
+        """What apps need and the cache holds; where something is named twice, the first counts."""
+        layers = Needed.of(self.owners[self.found], self.used[self.found], LAYER)
+        places = np.where(self.rows[self.wasm.places] < 0, self.wasm.places ^ 1, self.wasm.places)
+        wasm = self.wasm._replace(places=places).only(self.rows[places] >= 0)
+        files = self.files.only(self.rows[self.files.places] >= 0)
+        return Needed.joined([layers, self.recovered, wasm, files])
 
-    def _follow_files(self) -> None:
-        """Follow mounted files; those that are inline are needed nowhere, but may be in an archive."""
-        app = self.documents.locked_app
-        if app is None or not app.components:
-            return
-        via: Via = "archive member" if self._has_archive() else "content ref"
-        for component in app.components:
-            for file in component.files:
-                digest = file.content.digest
-                if digest is None or (file.content.inline and via == "content ref"):
-                    continue
-                if self._is_plain("data", digest):
-                    continue
-                blob = self.stored.find("data", digest)
-                if blob is not None:
-                    self.use(blob, via)
-                elif not file.content.inline and digest not in self._absent:
-                    self._lose("data", digest, via)
+    def stored_flags(self) -> Flags:
+        """Whether each layer is stored; of the locked app, whether ``config.json`` is it."""
+        data, wasm = 2 * self.codes + DATA, 2 * self.codes + WASM
+        flags: Flags = (self.stored_sizes[data] == self.sizes) | (self.stored_sizes[wasm] == self.sizes)
+        own = [
+            self.known.digest_numbers[str(one.manifest.tag_document.digest)]
+            if one.manifest is not None and one.current
+            else -1
+            for one in self.documents
+        ]
+        of_tag = numbers_of(own)[self.owners] == self.codes
+        return np.where(self.is_application, of_tag, flags)
 
-    def _has_archive(self) -> bool:
-        manifest = self.documents.manifest
-        return manifest is not None and any(layer.role == "archive" for layer in manifest.layers)
+    def archives(self) -> dict[str, list[tuple[int, int]]]:
+        """Apps that have each stored archive, by its digest, and the size that each declares."""
+        found: dict[str, dict[int, int]] = {}
+        rows = np.flatnonzero(self.is_archive & self.found & (self.used & 1 == DATA))
+        for row in rows.tolist():
+            text = self.texts[self.codes[row]]
+            found.setdefault(text, {})[int(self.owners[row])] = int(self.sizes[row])
+        return {text: list(apps.items()) for text, apps in found.items()}
 
-    # What is missing -------------------------------------------------------------------------
+    def missing(self, names: Sequence[str]) -> MissingColumns:
+        """What apps need and the cache lacks."""
+        places = self.lost.places
+        elsewhere = self.rows[places ^ 1] >= 0
+        users = self.names[self.lost.users]
+        return MissingColumns(users, places >> 1, places & 1, self.lost.vias, elsewhere, names, self.texts)
 
-    def _lose(self, area: Area, digest: Digest, via: Via) -> None:
-        """Note that a blob is not where Spin looks for it, and report it unless another fault says why."""
-        if (area, digest) in self.missing:
-            return
-        other: Area = "data" if area == "wasm" else "wasm"
-        elsewhere = self.stored.find(other, digest) is not None
-        self.missing[area, digest] = Missing(self.user, digest, area, via, elsewhere)
-        path = self.stored.path_of(area, digest)
-        if via != "layer" and self._is_stale():
-            return
-        if elsewhere:
-            self.faults.elsewhere(path, reference=self.user)
-        elif via == "layer":
-            self.faults.lost(path, reference=self.user)
-        elif via == "content ref":
-            self.faults.lost_content(path, reference=self.user)
-        elif self._whole_archives:
-            self.faults.lost_member(path, reference=self.user)
+    # Faults ----------------------------------------------------------------------------------
 
-    def _is_stale(self) -> bool:
-        """Whether the locked app is not the one of this manifest, which is a fault of its own."""
-        documents = self.documents
-        return (
-            documents.config_kind == "locked app" and documents.manifest is not None and not documents.current
+    def report(self, faults: Faults, limits: ArchiveLimits) -> None:
+        """Report blobs of another size than declared, and missing ones, each once for all apps."""
+        wrong = np.flatnonzero(
+            self.found & ~self.is_application & (self.stored_sizes[self.used] != self.sizes)
         )
+        for rows in _groups(self.rows[self.used[wrong]]):
+            first = wrong[rows[0]]
+            place = self.used[first]
+            path = self.stored.path(int(self.rows[place]))
+            users = self.names[self.owners[wrong[rows]]]
+            faults.wrong_size(path, int(self.sizes[first]), int(self.stored_sizes[place]), users=users)
+        self._report_lost(faults, limits)
+
+    def _report_lost(self, faults: Faults, limits: ArchiveLimits) -> None:
+        elsewhere = self.rows[self.lost.places ^ 1] >= 0
+        stale = np.array([one.is_stale for one in self.documents], bool)
+        whole = np.ones(len(self.documents), bool)
+        right = self.found & (self.used & 1 == DATA) & (self.stored_sizes[self.used] == self.sizes)
+        whole[self.owners[self.is_archive & ~right]] = False
+        users, places, vias = self.lost
+        said = (vias == LAYER) | ~stale[users]
+        said &= elsewhere | (vias != MEMBER) | whole[users]
+        said_rows = np.flatnonzero(said)
+        archives = self.archives() if bool((vias[said_rows] == MEMBER).any()) else {}
+        for rows in _groups((places * len(VIAS) + np.where(elsewhere, len(VIAS) - 1, vias))[said_rows]):
+            chosen = said_rows[rows]
+            place = int(places[chosen[0]])
+            path = self.stored.path_of(place & 1, self.texts[place >> 1])
+            names = self.names[users[chosen]]
+            text, apps = self.texts[place >> 1], users[chosen].tolist()
+            if elsewhere[chosen[0]]:
+                faults.elsewhere(path, users=names)
+            elif vias[chosen[0]] == MEMBER and not hold(archives, apps, text, self.stored, limits):
+                faults.not_pushed(path, users=names)
+            else:
+                faults.lost(path, VIAS[vias[chosen[0]]], users=names)
+
+
+def _groups(keys: Integers) -> Iterator[Integers]:
+    """Rows of each key, in the order in which the keys first occur."""
+    order = np.argsort(keys, kind="stable")
+    ends = np.flatnonzero(np.diff(keys[order])) + 1
+    groups = np.split(order, ends) if len(keys) else []
+    yield from sorted(groups, key=lambda rows: int(rows[0]))

@@ -1,171 +1,249 @@
-"""Looking stored blobs up as Spin does (Spin main, crates/loader/src/cache.rs)."""
+"""The blobs of a cache by area and digest; what changes while others are looked at is seen too."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from functools import partial
+from array import array
+from collections.abc import Sequence
+from itertools import repeat
 from operator import attrgetter
-from typing import NamedTuple
+
+import numpy as np
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.later import Later
-from spincache_nb.core.layout import AREAS, file_name, form_of_name, shown
-from spincache_nb.core.manifest import Area
-from spincache_nb.core.scan import DiskFile, FoundBlobs, Scan, StoredBlob
-from spincache_nb.inventory.lookups import AreaLookups, BlobTable
+from spincache_nb.core.documents import Area
+from spincache_nb.core.layout import digest_of_name, file_name
+from spincache_nb.core.scan import DiskArea, Scan, StoredBlob
+from spincache_nb.inventory.columns import (
+    AREAS_IN_ORDER,
+    DATA,
+    WASM,
+    BlobColumns,
+    FileColumns,
+    Integers,
+    parsed,
+)
 
-
-class _Changed(NamedTuple):
-    """Blobs by location, and files by path and number, as they are by now."""
-
-    blobs: dict[str, StoredBlob]
-    files: dict[tuple[str, int], DiskFile]
+_NO_TIME = np.iinfo(np.int64).min
+"""Not a time, as numpy stores it."""
 
 
 class StoredBlobs:
-    """The blobs of a cache by area and digest; what changes while others are looked at is seen too."""
+    """Rows of blobs, and which of them look-ups find (Spin main, crates/loader/src/cache.rs)."""
 
     def __init__(self, cache: Cache, scan: Scan) -> None:
         self.cache = cache
-        self.changes = 0  # how often something turned out to be otherwise than the walk found it
-        self._scan = scan
-        self._changed: _Changed | None = None
-        self._found = {area: self._lookups(area) for area in AREAS}
-        self._absent: set[tuple[Area, Digest]] = set()
-        self._table: tuple[int, BlobTable] | None = None
+        self.scan = scan
+        self.folders: dict[Area, str] = {area: os.path.join(cache.path, area, "") for area in AREAS_IN_ORDER}  # noqa: PTH118
+        self.names: list[str] = []
+        self.areas: list[int] = []
+        self.sizes, self.times = array("q"), array("q")
+        self.odd: dict[int, StoredBlob] = {}
+        self.found: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        self.hidden: list[int] = []  # rows of which a later one has this system's spelling of the name
+        self.changed: dict[str, int | None] = {}  # sizes of files since the walk, by path; None: gone
+        self._looked: set[tuple[int, str]] = set()
+        for part in scan.plain:
+            area = AREAS_IN_ORDER.index(part.area)
+            rows = range(len(self.names), len(self.names) + len(part))
+            self.found[area].update(zip(part.digests, rows, strict=True))
+            self.names += part.names
+            self.areas += [area] * len(part)
+            self.sizes += part.sizes
+            self.times += part.times
+        for blob in sorted(scan.odd, key=attrgetter("location")):
+            self._add_odd(blob)
 
-    def _lookups(self, area: Area) -> AreaLookups:
-        odd = sorted((blob for blob in self._scan.blobs.odd if blob.area == area), key=attrgetter("location"))
-        plain = [some for some in self._scan.blobs.plain if some.area == area]
-        return AreaLookups(plain, odd, windows=self.cache.windows_names)
+    def _add_odd(self, blob: StoredBlob) -> None:
+        row, area = len(self.names), AREAS_IN_ORDER.index(blob.area)
+        self.names.append(blob.name)
+        self.areas.append(area)
+        self.sizes.append(blob.stored_bytes)
+        self.times.append(blob.modified_ns if abs(blob.modified_ns) < 1 << 63 else _NO_TIME)
+        self.odd[row] = blob
+        if blob.digest is not None:
+            known = self.found[area].get(str(blob.digest))
+            if known is None or blob.name == file_name(blob.digest, windows=self.cache.windows_names):
+                self.found[area][str(blob.digest)] = row
+                self.hidden += [known] if known is not None else []
 
-    def blobs(self) -> FoundBlobs:
-        """Every file in ``wasm/`` and ``data/``; each that counts as plain is found by its digest."""
-        if self._changed is not None:
-            return FoundBlobs((), tuple(self._changed.blobs.values()))
-        if any(lookups.hides_plain for lookups in self._found.values()):
-            return FoundBlobs((), tuple(self._scan.blobs))
-        return self._scan.blobs
+    # Looking up ------------------------------------------------------------------------------
 
-    def table(self) -> BlobTable:
-        """All blobs that look-ups find by now."""
-        if self._table is None or self._table[0] != self.changes:
-            parts = (part for area in ("data", "wasm") for part in self._found[area].parts())
-            self._table = self.changes, BlobTable(parts)
-        return self._table[1]
+    def find(self, area: int, digest: str) -> int | None:
+        """Row of a blob; what the walk did not see is looked for once more."""
+        row = self.found[area].get(digest)
+        return row if row is not None else self.look_again(area, digest)
 
-    def files(self) -> Sequence[DiskFile]:
-        """Every regular file under ``registry``, sorted by path; to be looked at when nothing changes."""
-        return Later(partial(_sorted_files, self._scan, self._changed))
-
-    def _changing(self) -> _Changed:
-        """What was found, in a form that can be changed; rarely needed, so made when it is."""
-        self.changes += 1
-        if self._changed is None:
-            blobs = {blob.location: blob for blob in self._scan.blobs}
-            self._changed = _Changed(blobs, _numbered(self._scan.files))
-        return self._changed
-
-    def find(self, area: Area, digest: Digest) -> StoredBlob | None:
-        """Look in one area; what the walk did not see is looked for once more."""
-        blob = self._found[area].get(digest)
-        if blob is None and (area, digest) not in self._absent:
-            blob = self._look(area, digest)
-            if blob is None:
-                self._absent.add((area, digest))
-        return blob
-
-    def find_wasm(self, digest: Digest) -> StoredBlob | None:
+    def find_wasm(self, digest: str) -> int | None:
         """Look as Spin does for an app's wasm: in ``wasm/``, then in ``data/`` (since Spin v2.0)."""
-        return self.find("wasm", digest) or self.find("data", digest)
+        row = self.find(WASM, digest)
+        return row if row is not None else self.find(DATA, digest)
 
-    def found_in(self, area: Area) -> AreaLookups:
-        """Blobs that look-ups find in an area."""
-        return self._found[area]
+    def look_again(self, area: int, digest: str) -> int | None:
+        """Ask the system again about a blob that is missing or seems damaged: somebody may just write it."""
+        if (area, digest) in self._looked:
+            return self.found[area].get(digest)
+        self._looked.add((area, digest))
+        row = self.found[area].pop(digest, None)
+        folder = self.folders[AREAS_IN_ORDER[area]]
+        for windows in (self.cache.windows_names, not self.cache.windows_names):
+            name = file_name(parsed(digest), windows=windows)
+            try:
+                info = os.lstat(folder + name)
+            except (OSError, ValueError):
+                continue
+            if stat.S_ISREG(info.st_mode) and not os.path.islink(folder[:-1]):  # noqa: PTH114 - as text
+                return self._note(area, digest, name, row, info)
+        if row is not None:
+            self.forget(row)
+        return None
 
-    def is_found(self, blob: StoredBlob) -> bool:
-        """Whether a lookup finds this file, rather than another spelling of its name, or nothing."""
-        if blob.digest is None:
-            return False
-        found = self._found[blob.area].get(blob.digest)
-        return found is not None and found.name == blob.name
+    def _note(self, area: int, digest: str, name: str, row: int | None, info: os.stat_result) -> int:
+        """Put down what a file is like by now."""
+        path = f"{AREAS_IN_ORDER[area]}/{name}"
+        if row is None or self.names[row] != name:
+            known = next(
+                (r for r, one in self.odd.items() if one.name == name and self.areas[r] == area), None
+            )
+            row = known if known is not None else len(self.names)
+            if known is None:
+                self._append(area, name)
+                self.changed[path] = info.st_size
+        if self.sizes[row] != info.st_size:
+            self.sizes[row] = self.changed[path] = info.st_size
+        self.times[row] = info.st_mtime_ns if abs(info.st_mtime_ns) < 1 << 63 else _NO_TIME
+        if row in self.odd:
+            blob = self.odd[row]
+            self.odd[row] = blob._replace(stored_bytes=info.st_size, modified_ns=info.st_mtime_ns)
+        self.found[area][digest] = row
+        return row
 
-    def look_again(self, blob: StoredBlob) -> StoredBlob | None:
-        """Ask the system once more about a blob that seems damaged: somebody may just write it."""
-        if blob.digest is None:
-            return blob
-        current = self._look(blob.area, blob.digest)
-        if current is None:
-            self._forget(blob)
-        return current
+    def _append(self, area: int, name: str) -> None:
+        self.names.append(name)
+        self.areas.append(area)
+        self.sizes.append(-1)
+        self.times.append(0)
 
-    def is_gone(self, blob: StoredBlob) -> bool:
+    def forget(self, row: int) -> None:
+        """Count a file no longer, which has vanished since the walk."""
+        area = self.areas[row]
+        self.areas[row] = -1
+        self.changed[f"{AREAS_IN_ORDER[area]}/{self.names[row]}"] = None
+        digest = str(self.digest(row))
+        if self.found[area].get(digest) == row:
+            del self.found[area][digest]
+
+    def rows_of(self, digests: Sequence[str]) -> Integers:
+        """Rows of digests by place, twice the number of a digest and one more in ``wasm/``; -1 for none."""
+        rows = np.empty(2 * len(digests), np.int64)
+        for area in (DATA, WASM):
+            rows[area::2] = np.fromiter(
+                map(self.found[area].get, digests, repeat(-1)), np.int64, len(digests)
+            )
+        return rows
+
+    def is_gone(self, row: int) -> bool:
         """Whether a file has vanished since the walk; then it is no longer counted."""
         try:
-            blob.path.lstat()
+            os.lstat(self.odd[row].location)
         except FileNotFoundError:
-            self._forget(blob)
+            self.forget(row)
             return True
         except OSError:
             return False
         return False
 
-    def path_of(self, area: Area, digest: Digest) -> str:
+    def path(self, row: int) -> str:
+        """Where a blob is, below ``registry``."""
+        return f"{AREAS_IN_ORDER[self.areas[row]]}/{self.names[row]}"
+
+    def path_of(self, area: int, digest: str) -> str:
         """Where a blob is, or would be, below ``registry``."""
-        blob = self._found[area].get(digest)
-        return f"{area}/{blob.name if blob else file_name(digest, windows=self.cache.windows_names)}"
+        row = self.found[area].get(digest)
+        name = file_name(parsed(digest), windows=self.cache.windows_names) if row is None else self.names[row]
+        return f"{AREAS_IN_ORDER[area]}/{name}"
 
-    def _look(self, area: Area, digest: Digest) -> StoredBlob | None:
-        if self.cache.blob_size(area, digest) is None:
-            return None
-        path = self.cache.blob_path(area, digest)
-        try:
-            info = path.lstat()
-        except OSError:
-            return None
-        if not stat.S_ISREG(info.st_mode):
-            return None
-        name = shown(path.name)
-        size = info.st_size
-        blob = StoredBlob(
-            name, os.fspath(path), area, size, info.st_mtime_ns, form_of_name(path.name), digest
+    def location(self, row: int) -> str:
+        """Path of a blob on the disk."""
+        if row in self.odd:
+            return self.odd[row].location
+        return self.folders[AREAS_IN_ORDER[self.areas[row]]] + self.names[row]
+
+    def digest(self, row: int) -> Digest | None:
+        """Digest of a blob's name."""
+        return self.odd[row].digest if row in self.odd else digest_of_name(self.names[row])
+
+    # In the end ------------------------------------------------------------------------------
+
+    def order(self) -> list[int]:
+        """Rows that are still there, by area and name."""
+        rows = [row for row, area in enumerate(self.areas) if area >= 0] if -1 in self.areas else None
+        by_name = self.names.__getitem__
+        ordered = sorted(range(len(self.names)) if rows is None else rows, key=by_name)
+        return [row for area in (DATA, WASM) for row in ordered if self.areas[row] == area]
+
+    def columns(self, order: Sequence[int], standings: Sequence[int]) -> BlobColumns:
+        """All blobs in an order; `standings` are by row as rows are now."""
+        digests: list[str | None] = [None] * len(self.names)
+        for found in self.found:
+            for text, row in found.items():
+                digests[row] = text
+        rows = np.asarray(order, np.int64)
+        return BlobColumns(
+            [self.names[row] for row in order],
+            [digests[row] for row in order],
+            np.asarray(self.areas, np.int8)[rows],
+            np.asarray(self.sizes, np.int64)[rows],
+            np.asarray(self.times, np.int64)[rows],
+            np.asarray(standings, np.int8)[rows],
+            self.folders,
+            {place: self.odd[row] for place, row in enumerate(order) if row in self.odd} if self.odd else {},
         )
-        if blob == self._found[area].get(digest):
-            return blob
-        place = f"{area}/{name}", 0
-        blobs, files = self._changing()
-        before, counted = blobs.get(blob.location), files.get(place)
-        blobs[blob.location] = blob
-        self._found[area].set(digest, blob)
-        if before is None or counted is None:
-            files[place] = DiskFile(place[0], area, size)
-        elif counted.stored_bytes == before.stored_bytes:  # else it is counted under another name
-            files[place] = counted._replace(stored_bytes=size)
-        return blob
 
-    def _forget(self, blob: StoredBlob) -> None:
-        blobs, files = self._changing()
-        blobs.pop(blob.location, None)
-        files.pop((f"{blob.area}/{blob.name}", 0), None)
-        if blob.digest is not None and self.is_found(blob):
-            self._found[blob.area].set(blob.digest, None)
-
-
-def _sorted_files(scan: Scan, changed: _Changed | None) -> list[DiskFile]:
-    if changed is None:
-        return sorted(scan.files, key=attrgetter("path"))
-    return [file for _, file in sorted(changed.files.items())]
+    def files(self) -> FileColumns:
+        """Every regular file under ``registry``, sorted by path."""
+        paths: list[str] = []
+        areas: list[DiskArea] = []
+        sizes: list[int] = []
+        same_as: list[str | None] = []
+        for part in self.scan.plain:
+            paths += [f"{part.area}/{name}" for name in part.names]
+            areas += [part.area] * len(part)
+            sizes += part.sizes
+            same_as += [None] * len(part)
+        for file in self.scan.others:
+            paths.append(file.path)
+            areas.append(file.area)
+            sizes.append(file.stored_bytes)
+            same_as.append(file.same_as)
+        return _sorted_files(paths, areas, sizes, same_as, self.changed)
 
 
-def _numbered(files: Iterable[DiskFile]) -> dict[tuple[str, int], DiskFile]:
-    """Tell files apart whose names are shown alike."""
-    seen: Counter[str] = Counter()
-    numbered = {}
-    for file in files:
-        numbered[file.path, seen[file.path]] = file
-        seen[file.path] += 1
-    return numbered
+def _sorted_files(
+    paths: list[str],
+    areas: list[DiskArea],
+    sizes: list[int],
+    same_as: list[str | None],
+    changed: dict[str, int | None],
+) -> FileColumns:
+    unseen = changed.keys() - set(paths) if changed else ()
+    for path in sorted(unseen):
+        if changed[path] is not None:
+            paths.append(path)
+            areas.append("wasm" if path.startswith("wasm/") else "data")
+            sizes.append(changed[path] or 0)
+            same_as.append(None)
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    if changed:
+        order = [row for row in order if changed.get(paths[row], 0) is not None]
+        for row, path in enumerate(paths):
+            if changed.get(path) is not None and same_as[row] is None:
+                sizes[row] = changed[path] or 0
+    return FileColumns(
+        [paths[row] for row in order],
+        [areas[row] for row in order],
+        [sizes[row] for row in order],
+        {place: same_as[row] for place, row in enumerate(order) if same_as[row] is not None},
+    )

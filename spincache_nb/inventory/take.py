@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import HARMLESS_NAMES, file_name
-from spincache_nb.core.manifest import Area
-from spincache_nb.core.scan import CachedTag, Problem, Scan, StoredBlob
-from spincache_nb.inventory.allocation import no_collections
+from spincache_nb.core.scan import CachedTag, Problem
 from spincache_nb.inventory.archives import follow_archives
-from spincache_nb.inventory.documents import Documents, read_documents
-from spincache_nb.inventory.faults import Faults
-from spincache_nb.inventory.layer_texts import LayerTexts
-from spincache_nb.inventory.model import CachedApp, Inventory, InventoryLimits, Project
-from spincache_nb.inventory.needs import apps_needing, blobs_needed
-from spincache_nb.inventory.plain import PlainLayers
-from spincache_nb.inventory.projects import read_projects
-from spincache_nb.inventory.reach import Reach
-from spincache_nb.inventory.rows import Use, by_name
-from spincache_nb.inventory.standings import InventoriedBlob, InventoriedBlobs, Needed
+from spincache_nb.inventory.columns import (
+    DATA,
+    MISNAMED,
+    REFERENCED,
+    TEMPORARY,
+    UNREFERENCED,
+    Integers,
+    LayerColumns,
+    UseColumns,
+    numbers_of,
+)
+from spincache_nb.inventory.documents import Documents, Layers, read_documents
+from spincache_nb.inventory.model import CachedApp, Contents, Inventory, InventoryLimits, Project
+from spincache_nb.inventory.problems import Faults
+from spincache_nb.inventory.projects import ProjectNeeds, read_projects
+from spincache_nb.inventory.reach import MEMBER, Needed, Reach
 from spincache_nb.inventory.stored import StoredBlobs
 
 _ODD_NAMES = {
@@ -54,8 +59,7 @@ def take_inventory(
     history: History | None = None,
 ) -> Inventory:
     """Find out what is in a cache, who needs it, and what is wrong with it."""
-    with no_collections():
-        return _Taking(cache, limits or InventoryLimits(), history).run(projects)
+    return _Taking(cache, limits or InventoryLimits(), history).run(projects)
 
 
 class _Taking:
@@ -65,85 +69,77 @@ class _Taking:
         self.cache = cache
         self.limits = limits
         self.history = history if history is not None else cache.history
-        self.scan: Scan = cache.scan()
+        self.scan = cache.scan()
         self.stored = StoredBlobs(cache, self.scan)
         self.faults = Faults(cache.path, self.scan.problems)
+        self.layers = Layers()
 
     def run(self, projects: Sequence[str | os.PathLike[str]]) -> Inventory:
-        reaches = self.reach_apps()
-        follow_archives(reaches, self.stored, self.faults, limits=self.limits.archive)
-        found = read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes)
-        apps = tuple(self.merge(reaches))
-        blobs = self.judge_blobs([*apps, *found])
-        self.check_scanned(reaches)
+        self.documents = list(self.read_tags())
+        references = list(dict.fromkeys(one.tag.reference for one in self.documents))
+        number = {reference: place for place, reference in enumerate(references)}
+        self.names = [number[one.tag.reference] for one in self.documents]
+        for one, name in zip(self.documents, self.names, strict=True):
+            self.report_documents(one, name)
+        reach = Reach(self.documents, self.layers, self.stored, self.names)
+        reach.report(self.faults, self.limits.archive)
+        needed = self.with_members(reach)
+        found = list(read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes))
+        users = [*references, *(one.place.name for one in found)]
+        uses = self.uses(needed, found, len(references))
+        standings = self.judge(uses, len(references))
+        self.check_scanned()
+        contents, apps = self.contents(reach, uses, standings, users)
         return Inventory(
             cache=self.cache,
-            apps=apps,
-            projects=found,
-            blobs=blobs,
-            files=self.stored.files(),
-            missing=tuple(lost for reach in reaches for lost in reach.missing.values()),
-            problems=self.faults.problems(),
+            apps=tuple(_app(self.documents[one], place, contents) for place, one in enumerate(apps)),
+            projects=tuple(_project(one, len(apps) + place, contents) for place, one in enumerate(found)),
+            contents=contents,
+            stored=self.stored,
+            missing=reach.missing(references),
+            problems=self.faults.problems(references),
         )
 
     # Apps ------------------------------------------------------------------------------------
 
-    def reach_apps(self) -> list[Reach]:
+    def read_tags(self) -> Iterator[Documents]:
         known = known_digests(self.history, self.cache)
-        reaches = []
-        texts = LayerTexts()
-        plain = PlainLayers(self.stored, texts.layers)
         for tag in self.scan.tags:
-            documents = read_documents(
-                tag,
-                self.stored,
-                limits=self.limits,
-                known_digests=known.get(tag.reference, ()),
-                layer_texts=texts,
-            )
-            if documents.gone:
-                continue
-            reaches.append(Reach(documents, self.stored, self.faults, plain))
-            self.report(documents)
-        return reaches
+            digests = known.get(tag.reference, ())
+            one = read_documents(tag, self.stored, self.layers, limits=self.limits, known_digests=digests)
+            if not one.gone:
+                self.layers.add(one.manifest)
+                yield one
 
-    def report(self, documents: Documents) -> None:
-        reference = documents.tag.reference
+    def report_documents(self, documents: Documents, name: int) -> None:
         for fault in documents.faults:
-            self.faults.add(fault.path, fault.kind, fault.detail, fault.remedy, reference=reference)
-        if documents.locked_app is not None:
+            self.faults.add(fault.path, fault.kind, fault.detail, fault.remedy, users=[name])
+        if documents.locked_app is not None and documents.locked_app.faults:
             self.faults.sentences(
                 documents.tag.locked_app_path,
                 "fault in the locked app",
                 documents.locked_app.faults,
                 "Spin does not load the app; whoever published it must push it again",
-                reference=reference,
+                users=[name],
             )
 
-    def merge(self, reaches: Iterable[Reach]) -> Iterator[CachedApp]:
-        """Make one app of each reference; a second folder for it only adds to what it needs."""
-        by_reference: dict[str, list[Reach]] = {}
-        for reach in reaches:
-            by_reference.setdefault(reach.user, []).append(reach)
-        for same in by_reference.values():
-            if len(same) == 1:
-                yield _app(same[0], same[0].needs())
-                continue
-            same.sort(key=lambda reach: not self.is_own_spelling(reach.documents.tag))
-            uses: dict[tuple[Area, Digest], Use] = {}
-            for reach in same:
-                uses = {(use.area, use.digest): use for use in reach.needs()} | uses
-            for reach in same[1:]:
-                self.report_second_tag(reach.documents.tag, same[0].documents.tag)
-            yield _app(same[0], tuple(sorted(uses.values(), key=by_name)))
+    def chosen(self) -> list[int]:
+        """One of the documents of each reference; a second folder for it only adds to what it needs."""
+        same: dict[int, list[int]] = {}
+        for place, name in enumerate(self.names):
+            same.setdefault(name, []).append(place)
+        for places in same.values():
+            if len(places) > 1:
+                places.sort(key=lambda place: not self.is_own_spelling(self.documents[place].tag))
+                first = self.documents[places[0]].tag
+                for place in places[1:]:
+                    self.report_second_tag(self.documents[place].tag, first, self.names[place])
+        return [places[0] for places in same.values()]
 
-    def report_second_tag(self, tag: CachedTag, chosen: CachedTag) -> None:
+    def report_second_tag(self, tag: CachedTag, chosen: CachedTag, name: int) -> None:
+        detail = f"{self.faults.relative(chosen.path)} is the same app, and the one that is shown"
         self.faults.add(
-            tag.path,
-            "second copy",
-            f"{self.faults.relative(chosen.path)} is the same app, and the one that is shown",
-            "remove it; it came from another system",
-            reference=tag.reference,
+            tag.path, "second copy", detail, "remove it; it came from another system", users=[name]
         )
 
     def is_own_spelling(self, tag: CachedTag) -> bool:
@@ -153,73 +149,142 @@ class _Taking:
         last = file_name(tag.digest, windows=self.cache.windows_names) if tag.digest else tag.tag
         return (parts[1], parts[-1]) == (registry, last)
 
-    # Blobs -----------------------------------------------------------------------------------
+    # Uses ------------------------------------------------------------------------------------
 
-    def judge_blobs(self, users: Sequence[CachedApp | Project]) -> InventoriedBlobs:
-        """Say of each blob whether it is needed; only those that are odd are looked at one by one."""
-        blobs = self.stored.blobs()
-        needed = Needed(lambda: blobs_needed(user.uses for user in users))
-        odd = sorted(blobs.odd, key=attrgetter("area", "name"))
-        return InventoriedBlobs(blobs.plain, tuple(self.judge_odd(odd, users, needed)), needed)
-
-    def judge_odd(
-        self, blobs: Sequence[StoredBlob], users: Sequence[CachedApp | Project], needed: Needed
-    ) -> Iterator[InventoriedBlob]:
-        faulty = set(self.faults.scanned_paths())
-        suspect = [
-            one for one in blobs if not one.stored_bytes or (faulty and f"{one.area}/{one.name}" in faulty)
+    def with_members(self, reach: Reach) -> Needed:
+        """What apps need, with members of their archives that nobody names."""
+        needed = reach.needs()
+        archives = reach.archives()
+        if not archives:
+            return needed
+        in_data = needed.places[needed.places & 1 == DATA]
+        used = set(reach.rows[in_data].tolist())
+        number = self.layers.digest_numbers
+        members = [
+            (app, 2 * number[digest] + DATA)
+            for app, digest in follow_archives(
+                archives, used, self.stored, self.faults, self.names, limits=self.limits.archive
+            )
         ]
-        names = apps_needing(suspect, users)
-        for place, references in names.items():
-            for reference in references:
-                self.faults.blame("/".join(place), reference)
-        for blob in blobs:
-            digest = blob.digest
-            if digest is None:
-                if not self.stored.is_gone(blob):
-                    self.report_odd(blob)
-                    yield InventoriedBlob(blob, None, "temporary" if blob.form == "temporary" else "misnamed")
-            elif not self.stored.is_found(blob):
-                self.report_second(blob, digest)
-                yield InventoriedBlob(blob, None, "misnamed")
-            else:
-                current = blob if blob.stored_bytes else self.check_empty(blob, names[blob.area, blob.name])
-                if current is not None:
-                    yield InventoriedBlob(current, digest, needed.standing(blob.area, str(digest)))
+        more = Needed.of(numbers_of([a for a, _ in members]), numbers_of([p for _, p in members]), MEMBER)
+        return Needed.joined([needed, more])
 
-    def report_odd(self, blob: StoredBlob) -> None:
-        if blob.name not in HARMLESS_NAMES:
-            self.faults.add(f"{blob.area}/{blob.name}", *_ODD_NAMES[blob.form])
-
-    def report_second(self, blob: StoredBlob, digest: Digest) -> None:
-        self.faults.add(
-            f"{blob.area}/{blob.name}",
-            "second copy",
-            f"{self.stored.path_of(blob.area, digest)} is the same blob, and the one that is used here",
-            "remove it or prune; it came from another system",
+    def uses(self, needed: Needed, projects: Sequence[ProjectNeeds], apps: int) -> UseColumns:
+        """Rows of uses, sorted; a blob is its row in `stored`."""
+        if len(set(self.names)) < len(self.names):  # of two folders of one app, the one that is shown counts
+            rank = np.empty(len(self.names), np.int64)
+            shown = self.chosen()
+            rank[[*shown, *sorted({*range(len(self.names))} - {*shown})]] = np.arange(len(self.names))
+            order = np.argsort(rank[needed.users], kind="stable")
+            needed = needed.only(order)
+        number = self.layers.digest_numbers
+        parts = [needed._replace(users=numbers_of(self.names)[needed.users])]
+        for user, project in enumerate(projects, apps):
+            places = numbers_of([2 * number[digest] + area for area, digest, _ in project.uses])
+            vias = numbers_of([via for _, _, via in project.uses])
+            parts.append(Needed.of(np.full(len(places), user), places, vias))
+        rows = Needed.joined(parts)
+        texts = list(number)
+        self.order = np.array(sorted(range(len(texts)), key=texts.__getitem__), np.int64)
+        self.ranks = np.empty(len(texts), np.int64)
+        self.ranks[self.order] = np.arange(len(texts))
+        places = 2 * self.ranks[rows.places >> 1] + (rows.places & 1)
+        first = np.unique(rows.users * (2 * len(texts)) + places, return_index=True)[1]
+        rows = rows.only(first)
+        blobs = self.stored.rows_of(texts)[rows.places]
+        kept = blobs >= 0
+        return UseColumns(
+            rows.users[kept].astype(np.int32), blobs[kept].astype(np.int32), rows.vias[kept].astype(np.int8)
         )
 
-    def check_empty(self, blob: StoredBlob, users: Sequence[str]) -> StoredBlob | None:
-        """Report an empty blob that should not be, once it is certain; None if it has vanished."""
-        if blob.digest is None or blob.digest == Digest.of(b"", blob.digest.algorithm):
-            return blob
-        current = self.stored.look_again(blob)
-        if current is not None and not current.stored_bytes:
-            self.faults.empty(f"{blob.area}/{blob.name}", users=users)
-        return current
+    # Blobs -----------------------------------------------------------------------------------
+
+    def judge(self, uses: UseColumns, apps: int) -> list[int]:
+        """Say of each blob whether it is needed; only those that are odd are looked at one by one."""
+        stored = self.stored
+        needed = np.zeros(len(stored.names), bool)
+        needed[uses.blobs] = True
+        standings = np.where(needed, REFERENCED, UNREFERENCED)
+        faulty = self.faults.scanned_paths()
+        empty = np.flatnonzero(np.asarray(stored.sizes) == 0).tolist()
+        odd = [row for row in dict.fromkeys([*stored.odd, *stored.hidden, *empty]) if stored.areas[row] >= 0]
+        if odd:
+            of_apps = uses.users < apps
+            blobs, users = uses.blobs[of_apps], uses.users[of_apps].astype(np.int64)
+            by_blob = np.argsort(blobs, kind="stable")
+            starts = np.searchsorted(blobs[by_blob], odd)
+            ends = np.searchsorted(blobs[by_blob], odd, side="right")
+            for row, start, end in zip(odd, starts.tolist(), ends.tolist(), strict=True):
+                standings[row] = self.judge_odd(row, users[by_blob[start:end]], int(standings[row]), faulty)
+        return list(standings)
+
+    def judge_odd(self, row: int, users: Integers, standing: int, faulty: set[str]) -> int:
+        stored = self.stored
+        path, digest = stored.path(row), stored.digest(row)
+        if path in faulty:
+            self.faults.blame(path, users)
+        if digest is None:
+            form = stored.odd[row].form
+            if not stored.is_gone(row) and stored.names[row] not in HARMLESS_NAMES:
+                self.faults.add(path, *_ODD_NAMES[form])
+            return TEMPORARY if form == "temporary" else MISNAMED
+        area = stored.areas[row]
+        if stored.found[area].get(str(digest)) != row:
+            detail = f"{stored.path_of(area, str(digest))} is the same blob, and the one that is used here"
+            self.faults.add(path, "second copy", detail, "remove it or prune; it came from another system")
+            return MISNAMED
+        if not stored.sizes[row] and digest != Digest.of(b"", digest.algorithm):
+            current = stored.look_again(area, str(digest))
+            if current is not None and not stored.sizes[current]:
+                self.faults.empty(path, users=users)
+        return standing
 
     # What the walk found ---------------------------------------------------------------------
 
-    def check_scanned(self, reaches: Iterable[Reach]) -> None:
+    def check_scanned(self) -> None:
         """Say whom the walk's problems concern, and drop those that have gone since."""
         if not self.scan.problems:
             return
-        folders = {self.faults.relative(reach.documents.tag.path): reach.user for reach in reaches}
+        folders = {
+            self.faults.relative(one.tag.path): name
+            for one, name in zip(self.documents, self.names, strict=True)
+        }
         for problem in self.scan.problems:
             if not _still_there(self.cache.path / problem.path, problem):
                 self.faults.forget(problem.path)
-            elif (reference := folders.get(problem.path.rpartition("/")[0])) is not None:
-                self.faults.blame(problem.path, reference)
+            elif (name := folders.get(problem.path.rpartition("/")[0])) is not None:
+                self.faults.blame(problem.path, [name])
+
+    # In the end ------------------------------------------------------------------------------
+
+    def contents(
+        self, reach: Reach, uses: UseColumns, standings: list[int], users: Sequence[str]
+    ) -> tuple[Contents, list[int]]:
+        """All columns, sorted, and which of the documents are shown."""
+        apps = self.chosen()
+        order = self.stored.order()
+        standings += [UNREFERENCED] * (len(self.stored.names) - len(standings))
+        row_of = np.full(len(self.stored.names), -1, np.int64)
+        row_of[order] = np.arange(len(order))
+        blobs = row_of[uses.blobs]
+        there = blobs >= 0
+        uses = UseColumns(uses.users[there], blobs[there].astype(np.int32), uses.vias[there])
+        layers = self.layer_columns(reach, apps)
+        return Contents(users, layers, self.stored.columns(order, standings), uses), apps
+
+    def layer_columns(self, reach: Reach, apps: Sequence[int]) -> LayerColumns:
+        known = self.layers
+        shown = np.isin(reach.owners, apps) if len(apps) < len(self.documents) else slice(None)
+        texts = list(known.digest_numbers)
+        return LayerColumns(
+            np.append(0, np.cumsum([known.counts[one] for one in apps], dtype=np.int64)),
+            self.ranks[reach.codes[shown]].astype(np.int32),
+            np.asarray(known.types, np.int32)[shown],
+            reach.sizes[shown],
+            reach.stored_flags()[shown],
+            [texts[place] for place in self.order.tolist()],
+            list(known.type_numbers),
+        )
 
 
 def known_digests(history: History, cache: Cache) -> dict[str, list[Digest]]:
@@ -227,18 +292,26 @@ def known_digests(history: History, cache: Cache) -> dict[str, list[Digest]]:
     return history.manifest_digests(cache.path)
 
 
-def _app(reach: Reach, uses: Sequence[Use]) -> CachedApp:
-    documents = reach.documents
+def _app(documents: Documents, number: int, contents: Contents) -> CachedApp:
+    manifest = documents.manifest
     return CachedApp(
         tag=documents.tag,
         kind=documents.kind,
-        manifest=documents.manifest,
+        config=manifest.config if manifest is not None else None,
+        annotations=manifest.annotations if manifest is not None else {},
+        media_type=manifest.media_type if manifest is not None else None,
+        artifact_type=manifest.artifact_type if manifest is not None else None,
         manifest_digest=documents.manifest_digest,
         locked_app=documents.locked_app,
         config_kind=documents.config_kind,
-        layers=reach.layers(),
-        uses=uses,
+        number=number,
+        contents=contents,
     )
+
+
+def _project(found: ProjectNeeds, number: int, contents: Contents) -> Project:
+    place = found.place
+    return Project(place.name, place.manifest, found.manifest, found.lock, found.complete, number, contents)
 
 
 def _still_there(path: Path, problem: Problem) -> bool:

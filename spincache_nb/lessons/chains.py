@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from spincache_nb.core.archive import list_members
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Descriptor, Manifest, parse_manifest
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
-from spincache_nb.core.manifest import Descriptor, Manifest, parse_manifest
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import CachedTag
 from spincache_nb.errors import ManifestError, SpinCacheError

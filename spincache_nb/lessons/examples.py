@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.manifest import Manifest, parse_manifest
+from spincache_nb.core.documents import Manifest, parse_manifest
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.frames import apps
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.manifest import Descriptor, Manifest, parse_manifest
+from spincache_nb.core.documents import Descriptor, Manifest, parse_manifest
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import ManifestError, NotInCacheError
 from spincache_nb.frames.schemas import Schema, build

@@ -13,7 +13,7 @@ from spincache_nb.core.files import read_bounded
 from spincache_nb.core.layout import shown
 from spincache_nb.errors import SpinCacheError, SpinManifestError
 from spincache_nb.project.package_record import PackageKey, PackageLog
-from spincache_nb.project.spin_manifest import (
+from spincache_nb.project.spin_toml import (
     EnvironmentLock,
     SpinManifest,
     WebSource,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, cast
+from math import inf
+from typing import Any, NamedTuple
 
 from spincache_nb.errors import InvalidVersionError
 
@@ -33,9 +34,8 @@ _COMPARATOR = re.compile(
     rf"(?:\.(?:(?P<open>{_STAR})|(?P<patch>{_NUMBER})(?:-(?P<pre>{_PRES}))?(?:\+{_BUILDS})?))?)?"
 )
 _WILDCARDS = ("*", "x", "X")
-
-Operator = Literal["=", ">", ">=", "<", "<=", "~", "^", "*"]
-_Key = tuple[tuple[int, int, str, int], ...]
+_BELOW_PRE_RELEASES = (-1,)
+_Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,73 +68,33 @@ class Version:
         return self.key < other.key
 
     @property
-    def key(self) -> tuple[object, ...]:
+    def precedence(self) -> _Key:
+        """What requirements compare: the numbers, then the pre-release."""
+        return (self.major, self.minor, self.patch, pre_release_key(self.pre))
+
+    @property
+    def key(self) -> _Key:
         """What versions are sorted by: their precedence, then their build metadata."""
-        return (self.major, self.minor, self.patch, pre_release_key(self.pre), _build_key(self.build))
+        return (*self.precedence, _build_key(self.build))
 
 
-@dataclass(frozen=True, slots=True)
-class Comparator:
+class _Interval(NamedTuple):
+    """Versions from one precedence up to but not including another, perhaps without pre-releases."""
+
+    start: _Key
+    end: _Key
+    released_only: bool = False
+
+    def holds(self, version: Version) -> bool:
+        return self.start <= version.precedence < self.end and not (self.released_only and version.pre)
+
+
+class Comparator(NamedTuple):
     """One part of a requirement."""
 
-    operator: Operator
-    major: int
-    minor: int | None
-    patch: int | None
-    pre: str
-
-    def matches(self, version: Version) -> bool:
-        """Whether a version passes, pre-releases compared like any other version."""
-        if self.operator in ("=", "*"):
-            return self._equals(version)
-        if self.operator == "~":
-            return self._tilde(version)
-        if self.operator == "^":
-            return self._caret(version)
-        if self.operator in (">=", "<=") and self._equals(version):
-            return True
-        mine, theirs = self._known(version)
-        if self.operator.startswith(">"):
-            return theirs > mine or (self._same_patch(version) and self._pre_release_order(version) > 0)
-        return theirs < mine or (self._same_patch(version) and self._pre_release_order(version) < 0)
-
-    def names_pre_release_of(self, version: Version) -> bool:
-        """Whether it names a pre-release of a version's very major, minor and patch."""
-        return self._same_patch(version) and self.pre != ""
-
-    def _known(self, version: Version) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Its numbers as far as they are given, and as many of the version's."""
-        mine = tuple(part for part in (self.major, self.minor, self.patch) if part is not None)
-        return mine, (version.major, version.minor, version.patch)[: len(mine)]
-
-    def _equals(self, version: Version) -> bool:
-        mine, theirs = self._known(version)
-        return mine == theirs and version.pre == self.pre
-
-    def _tilde(self, version: Version) -> bool:
-        """Same major and minor, as far as they are given; at least its patch."""
-        mine, theirs = self._known(version)
-        if mine[:2] != theirs[:2]:
-            return False
-        return theirs > mine or (theirs == mine and self._pre_release_order(version) >= 0)
-
-    def _caret(self, version: Version) -> bool:
-        """Same numbers up to the first that is not zero; the others at least its own."""
-        mine, theirs = self._known(version)
-        fixed = next((place for place, part in enumerate(mine) if part), len(mine) - 1) + 1
-        if mine[:fixed] != theirs[:fixed]:
-            return False
-        if self.patch is None:
-            return theirs >= mine
-        return theirs > mine or (theirs == mine and self._pre_release_order(version) >= 0)
-
-    def _same_patch(self, version: Version) -> bool:
-        return (self.major, self.minor, self.patch) == (version.major, version.minor, version.patch)
-
-    def _pre_release_order(self, version: Version) -> int:
-        """Sign of the comparison of the version's pre-release with its own."""
-        own, other = pre_release_key(self.pre), pre_release_key(version.pre)
-        return (other > own) - (other < own)
+    intervals: tuple[_Interval, ...]
+    pre_release_of: tuple[int, int, int] | None
+    """The numbers of the pre-release that it names, if it names one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +122,11 @@ class Requirement:
 
     def matches(self, version: Version) -> bool:
         """Whether a version satisfies it."""
-        if not all(comparator.matches(version) for comparator in self.comparators):
-            return False
-        return not version.pre or any(c.names_pre_release_of(version) for c in self.comparators)
+        for comparator in self.comparators:
+            if not any(interval.holds(version) for interval in comparator.intervals):
+                return False
+        numbers = (version.major, version.minor, version.patch)
+        return not version.pre or any(one.pre_release_of == numbers for one in self.comparators)
 
     def __str__(self) -> str:
         return self.text
@@ -177,19 +139,44 @@ def _comparator(text: str) -> Comparator | None:
     starred = match["minor"] in _WILDCARDS
     if starred and match["patch"] is not None:
         return None
-    major, minor, patch = int(match["major"]), _number(match["minor"]), _number(match["patch"])
-    if max(major, minor or 0, patch or 0) > _LARGEST:
+    given = [int(part) for part in match.group("major", "minor", "patch") if part and part not in _WILDCARDS]
+    if max(given) > _LARGEST:
         return None
-    default = "*" if starred or match["open"] else "^"
-    operator = cast(Operator, match["operator"] or default)
-    return Comparator(operator, major, minor, patch, match["pre"] or "")
+    pre = match["pre"] or ""
+    operator = match["operator"] or ("=" if starred or match["open"] else "^")
+    named = (given[0], given[1], given[2]) if pre else None
+    return Comparator(_intervals(operator, given, pre), named)
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text not in _WILDCARDS else None
+def _intervals(operator: str, given: list[int], pre: str) -> tuple[_Interval, ...]:
+    """Versions that pass an operator and up to three numbers, pre-releases compared like any other."""
+    is_whole = len(given) == 3
+    own: _Key = (*given, pre_release_key(pre))
+    start = own if is_whole else _first(given)
+    end = (*own, 0) if is_whole else _first(_bumped(given, len(given)))
+    same = _Interval(start, end, released_only=not is_whole)
+    if operator == "=" or (operator == "~" and not is_whole):
+        return (same,)
+    if operator == "~":
+        return (_Interval(start, _first(_bumped(given, 2))),)
+    if operator == "^":
+        fixed = next((place for place, number in enumerate(given, 1) if number), len(given))
+        return (_Interval(start, _first(_bumped(given, fixed))),)
+    beside = _Interval(end, (inf,)) if operator.startswith(">") else _Interval((), start)
+    return (beside, same) if operator.endswith("=") else (beside,)
 
 
-def pre_release_key(text: str) -> tuple[int, _Key]:
+def _bumped(numbers: list[int], length: int) -> list[int]:
+    """The numbers after all that begin with the first so many of these."""
+    return [*numbers[: length - 1], numbers[length - 1] + 1]
+
+
+def _first(numbers: list[int]) -> _Key:
+    """Precedence below that of all versions that begin with some numbers, their pre-releases included."""
+    return (*numbers, *[0] * (3 - len(numbers)), _BELOW_PRE_RELEASES)
+
+
+def pre_release_key(text: str) -> _Key:
     """Sort key of a pre-release: none is higher than any; numbers are lower than words."""
     if not text:
         return (1, ())

@@ -4,24 +4,6 @@ As HTML it is one page that asks for nothing from anywhere: plots are inline SVG
 there is no script; it follows light and dark and prints. As Markdown it is the same words and tables,
 as JSON the same numbers. Of one state of a cache (and of the record of pulls into it) a report is
 always the same bytes; neither the time nor the path of the cache is in it.
-
-============  ==========================================================================
-module        what it has
-============  ==========================================================================
-material      frames and analyses of one moment
-readings      what a figure says, in sentences
-figures, svg  the plots of a cache, as SVG that follows the page, or PNG
-tables        frames as tables of text
-parts         what reports are put together from
-sections      what a report says of a cache, section by section
-fleet_...     the same for a fleet: its material, its sections
-story         one or the other
-page          that as HTML
-markdown      that as Markdown
-document      the numbers as JSON
-data          the frames as Parquet or CSV
-checks        thresholds for CI
-============  ==========================================================================
 """
 
 from __future__ import annotations
@@ -33,17 +15,12 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Source
+from spincache_nb.analysis.inputs import Source, rows
 from spincache_nb.fleet import Fleet
-from spincache_nb.report.checks import shortfalls
-from spincache_nb.report.data import DataFormat, write_frames
-from spincache_nb.report.document import to_json
 from spincache_nb.report.figures import Plot, plots_of
-from spincache_nb.report.fleet_material import FleetMaterial, gather_fleet
-from spincache_nb.report.markdown import to_markdown
-from spincache_nb.report.material import Material, gather
-from spincache_nb.report.page import to_html
-from spincache_nb.report.story import AnyMaterial
+from spincache_nb.report.forms import DataFormat, to_html, to_json, to_markdown, write_frames
+from spincache_nb.report.material import AnyMaterial, FleetMaterial, Material, gather, gather_fleet
+from spincache_nb.show import size_text
 
 __all__ = [
     "DataFormat",
@@ -219,3 +196,51 @@ def form_of(path: str | os.PathLike[str] | None, format: Format | None = None) -
     if format is not None and format not in get_args(Format):
         raise ValueError(f"a report is one of {', '.join(get_args(Format))}, not {format!r}")
     return format or _SUFFIXES.get(Path(path or "").suffix.lower(), "html")
+
+
+def shortfalls(
+    summary: pd.DataFrame,
+    *,
+    least_dedup: float | None = None,
+    most_unreferenced_bytes: int | None = None,
+    no_problems: bool = False,
+) -> list[str]:
+    """Say which thresholds a cache misses.
+
+    Parameters
+    ----------
+    summary
+        What `analysis.summary` gives.
+    least_dedup
+        Bytes needed over bytes stored, at least. A cache that stores nothing has no such ratio, and
+        misses every threshold.
+    most_unreferenced_bytes
+        Bytes that nothing needs, at most.
+    no_problems
+        Whether any problem is one too many.
+
+    Returns
+    -------
+    list of str
+        A sentence for each; none if all are met.
+
+    Examples
+    --------
+    >>> from spincache_nb.analysis.schemas import SUMMARY_SCHEMA
+    >>> from spincache_nb.frames.schemas import build
+    >>> summary = build(SUMMARY_SCHEMA, [(300, 200, 1.5, 100, 0, 2, 5, 4096, 9000)])
+    >>> shortfalls(summary, least_dedup=1.6, most_unreferenced_bytes=4096)
+    ['the dedup ratio is 1.5, under 1.6']
+    """
+    ratio, idle, problems = next(rows(summary, "dedup_ratio", "unreferenced_bytes", "problem_count"))
+    found = []
+    if least_dedup is not None and ratio is None:
+        found.append(f"nothing is stored, so there is no dedup ratio to reach {least_dedup:g}")
+    elif least_dedup is not None and ratio < least_dedup:
+        found.append(f"the dedup ratio is {ratio:.6g}, under {least_dedup:g}")
+    if most_unreferenced_bytes is not None and idle > most_unreferenced_bytes:
+        limit = f"{size_text(most_unreferenced_bytes)} ({most_unreferenced_bytes} bytes)"
+        found.append(f"{size_text(idle)} ({idle} bytes) are unreferenced, over {limit}")
+    if no_problems and problems:
+        found.append(f"there {'is 1 problem' if problems == 1 else f'are {problems} problems'}")
+    return found

@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
-from spincache_nb.analysis.inputs import Frames
 from spincache_nb.analysis.repositories import versioned_repositories
+from spincache_nb.frames import Frames
 from spincache_nb.report import svg
 
 MOST_REPOSITORIES = 6

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from spincache_nb.core import removing
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.files import Parts
+from spincache_nb.core.files import FileState, Parts
 from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
-from spincache_nb.core.removing import remove_below
-from spincache_nb.core.scan import Scan
-from spincache_nb.core.scan import scan as walk
+from spincache_nb.core.scan import Scan, scan
 from spincache_nb.errors import CacheError
-from spincache_nb.upkeep.guard import refuse_foreign_below, refuse_foreign_top, refuse_unless_cache
-from spincache_nb.upkeep.pieces import folder_state
-from spincache_nb.upkeep.plans import RemovalItem, RemovalPlan, RemovalResult, Skipped
+from spincache_nb.upkeep.needs import refuse_foreign_below, refuse_foreign_top, refuse_unless_cache
+from spincache_nb.upkeep.plans import RemovalItem, RemovalPlan, RemovalResult, Skipped, folder_item
 
 _ASIDE = f"{TEMPORARY_PREFIX}{REGISTRY}-"
 _ASIDE_NAME = re.compile(re.escape(_ASIDE) + r"[0-9]+-[0-9a-f]{16}")
 _REASON = "the cache is to be cleared"
 _STAYS = "the directory itself stays: it is a mount point, or the system keeps it"
-_LEFTOVER_REASON = "left by a clear that was killed"
-_Sizes = Mapping[str, int]
 
 
 def plan_clear(cache: Cache) -> RemovalPlan:
@@ -60,140 +56,122 @@ def plan_clear(cache: Cache) -> RemovalPlan:
     items: list[RemovalItem] = []
     notes = []
     if refuse_unless_cache(cache.path):
-        found = walk(cache.path)
+        found = scan(cache.path)
         refuse_foreign_below(cache.path, found)
         items += _folders(cache.path, found)
         notes = [f"It holds {len(found.tags)} apps and {len(found.blobs)} blobs."]
     items += _leftovers(cache.path)
-    return RemovalPlan(cache=cache, kind="clear", items=tuple(items), notes=tuple(notes))
+    return RemovalPlan(cache=cache, kind="clear", items=tuple(items), notes=tuple(notes), carry_out=_execute)
 
 
 def _folders(root: Path, found: Scan) -> Iterator[RemovalItem]:
     sizes = _sizes(found)
+    counts = Counter(file.path.partition("/")[0] for file in found.files if "/" in file.path)
     for name in (MANIFESTS, *AREAS):
-        state = folder_state(root / name)
-        if state is not None:
-            count = sum(file.path.startswith(f"{name}/") for file in found.files)
-            reason = f"{_REASON}: {count} files"
-            yield RemovalItem(name, "folder", sizes.get(name, 0), reason, parts=(name,), state=state)
-    state = folder_state(root)
-    if state is not None:
-        yield RemovalItem(".", "folder", sizes.get(".", 0), _REASON, state=state)
+        item = folder_item(root, (name,), "folder", f"{_REASON}: {counts[name]} files", sizes.get(name, 0))
+        if item is not None:
+            yield item
+    item = folder_item(root, (), "folder", _REASON, sizes.get(".", 0))
+    if item is not None:
+        yield item
 
 
-def _sizes(found: Scan) -> _Sizes:
+def _sizes(found: Scan) -> Mapping[str, int]:
     """Bytes below each of Spin's three directories, and beside them."""
-    sizes: dict[str, int] = {}
+    sizes: Counter[str] = Counter()
     for file in found.files:
         top = file.path.partition("/")[0]
         key = top if top in (MANIFESTS, *AREAS) and "/" in file.path else "."
-        sizes[key] = sizes.get(key, 0) + file.stored_bytes
+        sizes[key] += file.stored_bytes
     return sizes
 
 
 def _leftovers(root: Path) -> Iterator[RemovalItem]:
     """Directories that a clear renamed and was killed before it had removed."""
     try:
-        with os.scandir(root.parent) as entries:
-            names = sorted(e.name for e in entries if _ASIDE_NAME.fullmatch(e.name))
+        names = sorted(filter(_ASIDE_NAME.fullmatch, os.listdir(root.parent)))  # noqa: PTH208
     except OSError:
         return
     for name in names:
-        state = folder_state(root.parent / name)
-        if state is None:
-            continue
+        state = FileState.at(root.parent / name)
         try:
+            if state is None or not state.is_folder:
+                continue
             refuse_foreign_top(root.parent / name)
         except CacheError:
             continue
-        size = sum(file.stored_bytes for file in walk(root.parent / name).files)
-        yield RemovalItem(f"../{name}", "leftover", size, _LEFTOVER_REASON, parts=("..", name), state=state)
+        size = sum(file.stored_bytes for file in scan(root.parent / name).files)
+        reason = "left by a clear that was killed"
+        yield RemovalItem(f"../{name}", "leftover", size, reason, parts=("..", name), state=state)
 
 
-def execute_clear(plan: RemovalPlan) -> RemovalResult:
-    """Carry a plan to clear out; see `RemovalPlan.execute`."""
+# Carrying it out -------------------------------------------------------------------------------
+
+
+def _execute(plan: RemovalPlan) -> RemovalResult:
     root = plan.cache.path
     result = RemovalResult(plan, ())
     inside = [item for item in plan.items if item.what == "folder"]
     if inside and refuse_unless_cache(root):
-        refuse_foreign_below(root, walk(root))
+        refuse_foreign_below(root, scan(root))
         result = _clear(plan, inside)
     elif inside:
         result = replace(result, skipped=tuple(Skipped(item, "it is gone already") for item in inside))
     for item in plan.items:
         if item.what == "leftover" and _ASIDE_NAME.fullmatch(item.parts[-1]):
-            result = _remove_leftover(result, item, root.parent / item.parts[-1])
+            reason = _remove_leftover(root.parent / item.parts[-1])
+            if reason:
+                result = replace(result, failed=(*result.failed, Skipped(item, reason)))
+            else:
+                result = replace(result, removed=(*result.removed, item))
     return result
 
 
 def _clear(plan: RemovalPlan, items: list[RemovalItem]) -> RemovalResult:
-    root = plan.cache.path
-    aside = _move_away(root, items[-1])
+    root, state = plan.cache.path, items[-1].state
+    assert state is not None
+    aside = removing.move_away(root, state, f"{_ASIDE}{os.getpid()}-{secrets.token_hex(8)}")
     if aside is not None:
-        failures = remove_below(aside, ())
-        if not failures and _remove_folder(aside):
+        failures = removing.remove_below(aside, ())
+        if not failures and removing.remove_root(aside):
             return RemovalResult(plan, tuple(items))
         return _partly(plan, items, aside, failures)
-    failures = [failure for part in (MANIFESTS, *AREAS) for failure in remove_below(root, (part,))]
-    _remove_folder(root)  # a mount point stays, and so does what systems leave in it
+    failures = [failure for part in (MANIFESTS, *AREAS) for failure in removing.remove_below(root, (part,))]
+    removing.remove_root(root)  # a mount point stays, and so does what systems leave in it
     return _partly(plan, items, root, failures)
 
 
-def _move_away(root: Path, item: RemovalItem) -> Path | None:
-    """Rename the directory, if the system lets us; None if not."""
-    aside = root.parent / f"{_ASIDE}{os.getpid()}-{secrets.token_hex(8)}"
+def _remove_leftover(path: Path) -> str:
+    """Remove what a killed clear left; why it stays, if it does."""
     try:
-        root.rename(aside)
-    except OSError:
-        return None
-    state = folder_state(aside)
-    if state is not None and item.state is not None and state.inode == item.state.inode:
-        return aside
-    with contextlib.suppress(OSError):
-        aside.rename(root)
-    raise CacheError(shown(str(root)), "the directory that the plan was made for", "another", "plan again")
-
-
-def _remove_folder(path: Path) -> bool:
-    try:
-        path.rmdir()
-    except OSError:
-        return False
-    return True
+        refuse_foreign_top(path)
+        failures = removing.remove_below(path, ())
+    except CacheError as exc:
+        return exc.found
+    if failures or not removing.remove_root(path):
+        return failures[0][1] if failures else "it could not be removed"
+    return ""
 
 
 def _partly(
     plan: RemovalPlan, items: list[RemovalItem], where: Path, failures: list[tuple[Parts, str]]
 ) -> RemovalResult:
     """Say what is gone and what is not, by looking."""
-    left = _sizes(walk(where)) if where.exists() else {}
+    left = _sizes(scan(where)) if where.exists() else {}
     removed: list[RemovalItem] = []
     skipped: list[Skipped] = []
     for item in items:
         freed = item.stored_bytes - min(item.stored_bytes, left.get(item.path, 0))
-        if freed or folder_state(where.joinpath(*item.parts)) is None:
+        state = FileState.at(where.joinpath(*item.parts))
+        if freed or state is None or not state.is_folder:
             removed.append(replace(item, stored_bytes=freed))
         elif item.path == "." and not failures:
             skipped.append(Skipped(item, _STAYS))
+    beside = () if where == plan.cache.path else ("..", where.name)
     failed = [
-        Skipped(RemovalItem(_shown_path(plan, where, parts), "folder", 0, _REASON, parts=parts), reason)
-        for parts, reason in failures
+        Skipped(
+            RemovalItem(shown("/".join((*beside, *parts))) or ".", "folder", 0, _REASON, parts=parts), why
+        )
+        for parts, why in failures
     ]
     return RemovalResult(plan, tuple(removed), tuple(skipped), tuple(failed))
-
-
-def _shown_path(plan: RemovalPlan, where: Path, parts: Parts) -> str:
-    beside = () if where == plan.cache.path else ("..", where.name)
-    return shown("/".join((*beside, *parts))) or "."
-
-
-def _remove_leftover(result: RemovalResult, item: RemovalItem, path: Path) -> RemovalResult:
-    try:
-        refuse_foreign_top(path)
-        failures = remove_below(path, ())
-    except CacheError as exc:
-        return replace(result, failed=(*result.failed, Skipped(item, exc.found)))
-    if failures or not _remove_folder(path):
-        reason = failures[0][1] if failures else "it could not be removed"
-        return replace(result, failed=(*result.failed, Skipped(item, reason)))
-    return replace(result, removed=(*result.removed, item))

@@ -15,14 +15,18 @@ from dataclasses import dataclass
 
 from spincache_nb.core import removing
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.files import Folder, Parts
+from spincache_nb.core.documents import Area
+from spincache_nb.core.files import FileState, Folder, Parts
 from spincache_nb.core.layout import AREAS
-from spincache_nb.core.manifest import Area
-from spincache_nb.core.removing import remove_empty_folders
 from spincache_nb.errors import CacheError, NotInCacheError
-from spincache_nb.upkeep.guard import refuse_unless_cache, refuse_unless_known
-from spincache_nb.upkeep.needs import Newcomers, States, document_states, inventory_of
-from spincache_nb.upkeep.pieces import folder_state
+from spincache_nb.upkeep.needs import (
+    NewUsers,
+    States,
+    document_states,
+    inventory_of,
+    refuse_unless_cache,
+    refuse_unless_known,
+)
 from spincache_nb.upkeep.plans import RemovalItem, RemovalPlan, RemovalResult, Skipped
 
 _BATCH = 256
@@ -33,10 +37,6 @@ _GONE = "it is gone already"
 
 def execute(plan: RemovalPlan) -> RemovalResult:
     """Carry a plan out; see `RemovalPlan.execute`."""
-    if plan.kind == "clear":
-        from spincache_nb.upkeep.clear import execute_clear
-
-        return execute_clear(plan)
     if not plan.items or not refuse_unless_cache(plan.cache.path):
         return RemovalResult(plan, (), tuple(Skipped(item, _GONE) for item in plan.items))
     return _Execution(plan).run()
@@ -52,7 +52,14 @@ class _Aside:
 
 def _blob(item: RemovalItem) -> tuple[Area, Digest]:
     """Area and digest of a blob that is to go."""
-    return ("wasm" if item.parts[0] == "wasm" else "data"), Digest.parse(item.digest or "")
+    return item.area, Digest.parse(item.digest or "")
+
+
+def _by_folder(items: Iterable[RemovalItem]) -> dict[Parts, list[RemovalItem]]:
+    folders: dict[Parts, list[RemovalItem]] = {}
+    for item in items:
+        folders.setdefault(item.parts[:-1], []).append(item)
+    return folders
 
 
 class _Execution:
@@ -84,11 +91,8 @@ class _Execution:
 
     def remove_apps(self) -> None:
         """Remove the documents of each app, unless one of them is another by now."""
-        folders: dict[Parts, list[RemovalItem]] = {}
-        for item in self.plan.items:
-            if item.what in _DOCUMENTS:
-                folders.setdefault(item.parts[:-1], []).append(item)
-        for parts, items in folders.items():
+        documents = [item for item in self.plan.items if item.what in _DOCUMENTS]
+        for parts, items in _by_folder(documents).items():
             with self.opened(parts, items) as folder:
                 if folder is None:
                     continue
@@ -98,7 +102,7 @@ class _Execution:
                 for item in items:
                     if not self.remove_file(folder, item):
                         break
-            remove_empty_folders(self.root, parts, above=1)
+            removing.remove_empty_folders(self.root, parts, above=1)
 
     def remove_file(self, folder: Folder, item: RemovalItem) -> bool:
         """Remove one file through a temporary name, if it is the one that was meant."""
@@ -109,14 +113,14 @@ class _Execution:
 
     def remove_blobs(self, items: Sequence[RemovalItem]) -> None:
         """Remove blobs batch by batch; each batch is asked for once more when it is set aside."""
-        newcomers = Newcomers(self.cache, self.plan.projects, self.expected_states())
+        new_users = NewUsers(self.cache, self.plan.projects, self.expected_states())
         for area in AREAS:
-            chosen = self.still_unneeded([item for item in items if item.parts[0] == area], newcomers)
+            chosen = self.still_unneeded([item for item in items if item.parts[0] == area], new_users)
             for start in range(0, len(chosen), _BATCH):
                 batch = chosen[start : start + _BATCH]
                 with self.opened((area,), batch) as folder:
                     if folder is not None:
-                        self.remove_batch(folder, batch, newcomers)
+                        self.remove_batch(folder, batch, new_users)
 
     def expected_states(self) -> States:
         """State of the documents as the plan found them, without those that were to go."""
@@ -130,20 +134,20 @@ class _Execution:
             if state is not None or path.parent not in folders or path.parent in alive
         }
 
-    def still_unneeded(self, items: Sequence[RemovalItem], newcomers: Newcomers) -> list[RemovalItem]:
+    def still_unneeded(self, items: Sequence[RemovalItem], new_users: NewUsers) -> list[RemovalItem]:
         """Leave out what somebody has come to need since the plan was made."""
-        users = newcomers.users([_blob(item) for item in items])
+        users = new_users.of([_blob(item) for item in items])
         self.skipped += [
             Skipped(item, f"{users[_blob(item)]} needs it now") for item in items if _blob(item) in users
         ]
         return [item for item in items if _blob(item) not in users]
 
-    def remove_batch(self, folder: Folder, batch: Sequence[RemovalItem], newcomers: Newcomers) -> None:
+    def remove_batch(self, folder: Folder, batch: Sequence[RemovalItem], new_users: NewUsers) -> None:
         """Set blobs aside, look whether somebody needs them by now, and remove the others."""
         asides: list[_Aside] = []
         try:
             asides += (aside for item in batch if (aside := self.set_aside(folder, item)) is not None)
-            users = newcomers.users([_blob(aside.item) for aside in asides])
+            users = new_users.of([_blob(aside.item) for aside in asides])
         except BaseException:
             for aside in asides:
                 self.put_back(folder, aside, "who needs it could not be told")
@@ -204,24 +208,21 @@ class _Execution:
 
     def remove_files(self, items: Sequence[RemovalItem]) -> None:
         """Remove files that no document can name."""
-        folders: dict[Parts, list[RemovalItem]] = {}
-        for item in items:
-            folders.setdefault(item.parts[:-1], []).append(item)
-        for parts, inside in folders.items():
+        for parts, inside in _by_folder(items).items():
             with self.opened(parts, inside) as folder:
                 for item in inside if folder is not None else ():
                     if folder is not None:
                         self.remove_file(folder, item)
             if parts[0] not in ("wasm", "data"):
-                remove_empty_folders(self.root, parts, above=1)
+                removing.remove_empty_folders(self.root, parts, above=1)
 
     def remove_folders(self, items: Iterable[RemovalItem]) -> None:
         for item in items:
-            state = folder_state(self.root.joinpath(*item.parts))
+            state = FileState.at(self.root.joinpath(*item.parts))
             young = state is not None and time.time() - state.modified_ns / 1e9 < self.plan.grace_seconds
             if young or state is None:
                 self.skipped.append(Skipped(item, _CHANGED if young else _GONE))
-            elif remove_empty_folders(self.root, item.parts, above=1):
+            elif removing.remove_empty_folders(self.root, item.parts, above=1):
                 self.removed.append(item)
             else:
                 self.skipped.append(Skipped(item, "it is not empty any more, or the system refused"))

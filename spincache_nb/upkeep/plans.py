@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from spincache_nb.core.cache import Cache
+from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState, Parts
-from spincache_nb.core.manifest import Area
+from spincache_nb.core.layout import shown
+from spincache_nb.core.scan import CachedTag, DiskFile, StoredBlob
 from spincache_nb.errors import printable
 from spincache_nb.show import Cell, block, count_text, more_text, size_cell, size_text, table
 
@@ -41,6 +44,13 @@ class RemovalItem:
     reference: str | None = None
     parts: Parts = field(default=(), repr=False, compare=False)
     state: FileState | None = field(default=None, repr=False, compare=False)
+    linked: bool = False
+    """Whether it has names outside of the cache too (hard links), so that its removal frees nothing."""
+
+    @property
+    def area(self) -> Area:
+        """Where a blob lies."""
+        return "wasm" if self.parts[:1] == ("wasm",) else "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,8 @@ class RemovalPlan:
         Age in seconds below which files stay.
     documents
         State of what said who needs what, when the plan was made.
+    carry_out
+        What `execute` does.
     """
 
     cache: Cache
@@ -90,10 +102,11 @@ class RemovalPlan:
     projects: tuple[str, ...] = ()
     grace_seconds: float = 0
     documents: Mapping[Path, FileState | None] = field(default_factory=dict, repr=False, compare=False)
+    carry_out: Callable[[RemovalPlan], RemovalResult] | None = field(default=None, repr=False, compare=False)
 
     @property
     def freed_bytes(self) -> int:
-        """Bytes that go: how much smaller the sum of all file sizes under ``registry`` becomes."""
+        """Bytes that the disk gets back: nothing for a file that is linked from elsewhere too."""
         return sum(item.stored_bytes for item in self.items)
 
     @property
@@ -129,9 +142,7 @@ class RemovalPlan:
         written, touched or replaced since the plan stays; each blob is renamed first, and gets its name
         back if an app that needs it has appeared by then; links are never followed.
         """
-        from spincache_nb.upkeep.execution import execute
-
-        return execute(self)
+        return self.carry_out(self) if self.carry_out is not None else RemovalResult(self, ())
 
     def __str__(self) -> str:
         lines = [self.summary()]
@@ -141,7 +152,7 @@ class RemovalPlan:
             lines.append(f"kept: {count_text(len(self.kept), 'file')}, {size_text(self.kept_bytes)}")
             lines += [f"  {_kept_line(blob)}" for blob in self.kept[:_KEPT_SHOWN]]
             lines += _more(self.kept, _KEPT_SHOWN, "  ")
-        return "\n".join([*lines, *self.notes, self.notice])
+        return "\n".join([*lines, *_linked_notes(self.items), *self.notes, self.notice])
 
     def summary(self) -> str:
         """The plan in one line."""
@@ -167,7 +178,9 @@ class RemovalPlan:
         more = [more_text(len(self.items), most)]
         more += [f"kept: {line}" for line in _more(self.kept, most // 2, "")]
         rows = [*going, *staying]
-        return _html(self.summary(), rows, len(rows), [*more, *self.notes, self.notice])
+        return _html(
+            self.summary(), rows, len(rows), [*more, *_linked_notes(self.items), *self.notes, self.notice]
+        )
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -216,7 +229,8 @@ class RemovalResult:
         lines = [self.summary()]
         for skipped in (*self.failed, *self.skipped)[:_ROWS_SHOWN]:
             lines.append(f"  {skipped.item.path}: {printable(skipped.reason)}")
-        return "\n".join([*lines, *_more((*self.failed, *self.skipped), _ROWS_SHOWN, "  ")])
+        lines += _more((*self.failed, *self.skipped), _ROWS_SHOWN, "  ")
+        return "\n".join([*lines, *_linked_notes(self.removed)])
 
     def summary(self) -> str:
         """The result in one line."""
@@ -232,17 +246,96 @@ class RemovalResult:
 
     def _repr_html_(self) -> str:
         left = [(s.item.path, s.item.stored_bytes, s.reason) for s in (*self.failed, *self.skipped)]
-        return _html(self.summary(), [("left", *row) for row in left], _ROWS_SHOWN, ())
+        return _html(
+            self.summary(), [("left", *row) for row in left], _ROWS_SHOWN, _linked_notes(self.removed)
+        )
+
+
+# Making items ----------------------------------------------------------------------------------
+
+
+def file_item(
+    root: Path,
+    path: Path,
+    what: What,
+    reason: str,
+    *,
+    digest: str | None = None,
+    reference: str | None = None,
+) -> RemovalItem | None:
+    """Make an item of a file as it is now; None if it is gone, or no regular file."""
+    state = FileState.at(path)
+    if state is None or not state.is_file:
+        return None
+    parts = path.relative_to(root).parts
+    return RemovalItem(shown("/".join(parts)), what, state.size, reason, digest, reference, parts, state)
+
+
+def folder_item(root: Path, parts: Parts, what: What, reason: str, size: int = 0) -> RemovalItem | None:
+    """Make an item of a folder as it is now; None if there is none."""
+    state = FileState.at(root.joinpath(*parts))
+    if state is None or not state.is_folder:
+        return None
+    return RemovalItem(shown("/".join(parts)) or ".", what, size, reason, parts=parts, state=state)
+
+
+def blob_item(root: Path, blob: StoredBlob, reason: str) -> RemovalItem | None:
+    """Make an item of a blob, if it still is as the inventory found it."""
+    digest = str(blob.digest) if blob.digest is not None else None
+    what: What = "temporary file" if blob.form == "temporary" else "blob"
+    item = file_item(root, blob.path, what, reason, digest=digest)
+    if item is None or item.state is None or item.state.modified_ns != blob.modified_ns:
+        return None
+    return item
+
+
+def tag_items(root: Path, tags: Iterable[CachedTag], reason: str) -> Iterator[RemovalItem]:
+    """Make items of the documents of cached tags: each manifest before its locked app."""
+    for tag in tags:
+        for item in (
+            file_item(root, tag.manifest_path, "manifest", reason, reference=tag.reference),
+            file_item(root, tag.locked_app_path, "locked app", reason, reference=tag.reference),
+        ):
+            if item is not None:
+                yield item
+
+
+def kept_blob(blob: StoredBlob, users: Sequence[str], reason: str) -> KeptBlob:
+    """Say of a blob that it stays."""
+    digest = str(blob.digest) if blob.digest is not None else None
+    return KeptBlob(f"{blob.area}/{blob.name}", blob.area, digest, blob.stored_bytes, tuple(users), reason)
+
+
+def with_freed_bytes(items: Sequence[RemovalItem], files: Iterable[DiskFile]) -> tuple[RemovalItem, ...]:
+    """Say what each item frees where files have several names: the last of them frees the bytes."""
+    if not any(item.state is not None and item.state.links > 1 for item in items):
+        return tuple(items)
+    first_names = {file.path: file.same_as or file.path for file in files}
+    names = Counter(first_names.values())
+    left = names.copy()
+    counted = []
+    for item in items:
+        state, first = item.state, first_names.get(item.path)
+        if state is not None and state.links > 1 and first is not None:
+            left[first] -= 1
+            is_linked = state.links > names[first]
+            size = 0 if left[first] or is_linked else state.size
+            item = replace(item, stored_bytes=size, linked=is_linked)
+        counted.append(item)
+    return tuple(counted)
+
+
+# Text ------------------------------------------------------------------------------------------
 
 
 def users_text(users: Sequence[str]) -> str:
     """Name who needs something: up to three, and how many more."""
-    shown = ", ".join(users[:_USERS_SHOWN])
-    return shown + (f" and {len(users) - _USERS_SHOWN} more" if len(users) > _USERS_SHOWN else "")
+    names = ", ".join(users[:_USERS_SHOWN])
+    return names + (f" and {len(users) - _USERS_SHOWN} more" if len(users) > _USERS_SHOWN else "")
 
 
-def _more(things: Sequence[object], shown: int, indent: str) -> list[str]:
-    more = more_text(len(things), shown)
+def _more(things: Sequence[object], most: int, indent: str) -> list[str]:
+    more = more_text(len(things), most)
     return [f"{indent}{more}"] if more else []
 
 
@@ -263,3 +356,11 @@ def _html(summary: str, rows: Sequence[tuple[str, str, int, str]], most: int, no
         (Cell(what), Cell(path, "code"), size_cell(size), Cell(reason)) for what, path, size, reason in rows
     ]
     return block("", summary, table(("", "path", "size", "why"), cells, most=most), notes=notes)
+
+
+def _linked_notes(items: Iterable[RemovalItem]) -> list[str]:
+    count = sum(item.linked for item in items)
+    if not count:
+        return []
+    files = count_text(count, "file")
+    return [f"{files} of these free nothing: names outside of the cache (hard links) keep their bytes."]

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.digest import Digest, hash_stream
-from spincache_nb.core.files import open_regular
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.files import FileState
 from spincache_nb.core.layout import MANIFESTS
 from spincache_nb.core.scan import scan_tags
-from spincache_nb.errors import SpinCacheError
-from spincache_nb.inventory import InventoriedBlob, Inventory
-from spincache_nb.upkeep.budget import Budget, choose_apps
-from spincache_nb.upkeep.guard import refuse_unless_cache, refuse_unless_known
-from spincache_nb.upkeep.needs import States, document_states, inventory_of
-from spincache_nb.upkeep.pieces import (
+from spincache_nb.errors import CacheError
+from spincache_nb.inventory import CachedApp, InventoriedBlob, Inventory, unnamed_members
+from spincache_nb.show import size_text
+from spincache_nb.upkeep.execution import execute
+from spincache_nb.upkeep.needs import Needs
+from spincache_nb.upkeep.plans import (
+    KeptBlob,
+    RemovalItem,
+    RemovalPlan,
     blob_item,
     file_item,
-    folder_state,
+    folder_item,
     kept_blob,
-    kept_item,
-    relative_parts,
     tag_items,
     with_freed_bytes,
 )
-from spincache_nb.upkeep.plans import KeptBlob, RemovalItem, RemovalPlan
-from spincache_nb.upkeep.remove import Projects, exclusive_blobs
+from spincache_nb.upkeep.remove import Ground, Projects, exclusive_blobs, survey
 
 GRACE_SECONDS = 3600.0
 """Files younger than this stay: a pull that goes on may need them."""
@@ -91,46 +91,41 @@ def plan_prune(
     A blob is needed if a manifest, a locked app, an archive layer, a given ``spin.toml`` or its
     environment lock says so. Files of other names than Spin and this toolkit give stay.
     """
-    budget = Budget(keep_bytes, keep_newest)
     if not grace_seconds >= 0:
         raise ValueError(f"grace_seconds must not be negative, got {grace_seconds!r}")
-    names = [os.fspath(project) for project in projects]
-    exists = refuse_unless_cache(cache.path)
-    documents = document_states(cache, names)
-    inventory = inventory_of(cache, names)
-    if exists:
-        refuse_unless_known(inventory)
-    planner = _Planner(inventory, grace_seconds)
-    return planner.plan(budget, names, documents)
+    budget = _Budget(keep_bytes, keep_newest)
+    return _Planner(survey(cache, projects), grace_seconds).plan(budget)
 
 
 class _Planner:
-    def __init__(self, inventory: Inventory, grace_seconds: float) -> None:
-        self.inventory = inventory
-        self.cache = inventory.cache
-        self.root = inventory.cache.path
+    def __init__(self, ground: Ground, grace_seconds: float) -> None:
+        self.ground = ground
+        self.inventory = ground.inventory
+        self.cache = ground.inventory.cache
+        self.root = self.cache.path
         self.grace_seconds = grace_seconds
         self.now = time.time()
         self.kept: list[KeptBlob] = []
 
-    def plan(self, budget: Budget, projects: list[str], documents: States) -> RemovalPlan:
+    def plan(self, budget: _Budget) -> RemovalPlan:
         unneeded = [*self.blobs(), *self.unfinished_documents()]
         folders = list(self.empty_folders())
         freed = sum(item.stored_bytes for item in unneeded)
-        references, notes = choose_apps(self.inventory, budget, freed_bytes=freed, is_young=self.is_young)
+        references, notes = _choose_apps(self.inventory, budget, freed_bytes=freed, is_young=self.is_young)
         items = [*self.apps(references), *unneeded, *folders]
         if any(item.what == "blob" and item.parts[0] == "wasm" for item in items):
             notes.append(_WASM_NOTE)
         return RemovalPlan(
             cache=self.cache,
             kind="prune",
-            items=with_freed_bytes(self.root, items),
+            items=with_freed_bytes(items, self.inventory.files),
             kept=tuple(self.kept),
             references=tuple(references),
             notes=tuple(notes),
-            projects=tuple(projects),
+            projects=self.ground.projects,
             grace_seconds=self.grace_seconds,
-            documents=documents,
+            documents=self.ground.documents,
+            carry_out=execute,
         )
 
     def is_young(self, modified_ns: int) -> bool:
@@ -148,15 +143,12 @@ class _Planner:
             if reason is None:
                 continue
             if self.is_young(blob.blob.modified_ns):
-                why = f"nothing needs it, but it is young: {self.since_of(blob)}"
-                self.kept.append(kept_blob(blob, (), why))
+                why = f"nothing needs it, but it is young: {self.since(blob.blob.modified_ns)}"
+                self.kept.append(kept_blob(blob.blob, (), why))
                 continue
-            item = blob_item(self.root, blob.blob, f"{reason}; {self.since_of(blob)}")
+            item = blob_item(self.root, blob.blob, f"{reason}; {self.since(blob.blob.modified_ns)}")
             if item is not None:
                 yield item
-
-    def since_of(self, blob: InventoriedBlob) -> str:
-        return self.since(blob.blob.modified_ns)
 
     def reason(self, blob: InventoriedBlob) -> str | None:
         """Why a file in ``wasm/`` or ``data/`` is thought unneeded; None if it is not."""
@@ -176,7 +168,10 @@ class _Planner:
     def reason_of_second(self, blob: InventoriedBlob) -> str | None:
         """A second spelling of a name is unneeded if the first is whole."""
         digest = blob.blob.digest
-        if digest is None or not _is_whole(self.cache.blob_path(blob.blob.area, digest), digest):
+        try:
+            if digest is None or not self.cache.is_whole(digest, blob.blob.area):
+                return None
+        except CacheError:
             return None
         return "the same blob is stored under the name that this system uses"
 
@@ -189,11 +184,11 @@ class _Planner:
 
     def empty_folders(self) -> Iterator[RemovalItem]:
         for path in self.problem_paths("empty tag folder"):
-            state = folder_state(path)
-            if state is not None and not self.is_young(state.modified_ns):
-                parts = relative_parts(self.root, path)
-                reason = f"no app is in it; {self.since(state.modified_ns)}"
-                yield RemovalItem("/".join(parts), "empty folder", 0, reason, parts=parts, state=state)
+            item = folder_item(
+                self.root, path.relative_to(self.root).parts, "empty folder", "no app is in it"
+            )
+            if item is not None and item.state is not None and not self.is_young(item.state.modified_ns):
+                yield replace(item, reason=f"{item.reason}; {self.since(item.state.modified_ns)}")
 
     def problem_paths(self, kind: str) -> Iterator[Path]:
         for problem in self.inventory.problems:
@@ -211,17 +206,10 @@ class _Planner:
         self.kept += kept
         for item in items:
             if item.state is not None and self.is_young(item.state.modified_ns):
-                self.kept.append(kept_item(item, f"it is young: {self.since(item.state.modified_ns)}"))
+                why = f"it is young: {self.since(item.state.modified_ns)}"
+                self.kept.append(KeptBlob(item.path, item.area, item.digest, item.stored_bytes, (), why))
             else:
                 yield item
-
-
-def _is_whole(path: Path, digest: Digest) -> bool:
-    try:
-        with open_regular(path) as stream:
-            return hash_stream(stream, digest.algorithm)[0] == digest
-    except (SpinCacheError, OSError):
-        return False
 
 
 def _ago(seconds: float) -> str:
@@ -232,3 +220,98 @@ def _ago(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{int(seconds // length)} {unit}s ago"
     return f"{int(seconds)} seconds ago"
+
+
+# Apps beyond the budget ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """How much may stay."""
+
+    keep_bytes: int | None = None
+    keep_newest: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("keep_bytes", "keep_newest"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must not be negative, got {value!r}")
+
+
+def _choose_apps(
+    inventory: Inventory, budget: _Budget, *, freed_bytes: int, is_young: Callable[[int], bool]
+) -> tuple[list[str], list[str]]:
+    """Choose apps to remove."""
+    if budget.keep_bytes is None and budget.keep_newest is None:
+        return [], []
+    stored = sum(file.stored_bytes for file in inventory.files) - freed_bytes
+    account = _Account(inventory, is_young)
+    newest_first = sorted(inventory.apps, key=lambda app: (-_pulled_ns(app), app.reference))
+    protected = newest_first[: budget.keep_newest or 0]
+    chosen: list[str] = []
+    for app in reversed(newest_first[len(protected) :]):
+        if budget.keep_bytes is not None and stored <= budget.keep_bytes:
+            break
+        if is_young(_pulled_ns(app)):
+            continue
+        stored -= account.remove(app)
+        chosen.append(app.reference)
+    return chosen, _notes(budget, stored)
+
+
+def _pulled_ns(app: CachedApp) -> int:
+    """When an app was last pulled, as far as its files tell (nanoseconds since 1970)."""
+    if app.tag.modified_ns is not None:
+        return app.tag.modified_ns
+    return max((state.modified_ns for state in _documents(app)), default=0)
+
+
+def _documents(app: CachedApp) -> list[FileState]:
+    """States of the documents that an app has."""
+    states = (FileState.at(path) for path in (app.tag.manifest_path, app.tag.locked_app_path))
+    return [state for state in states if state is not None and state.is_file]
+
+
+class _Account:
+    """Counts what each removal frees, given those before it."""
+
+    def __init__(self, inventory: Inventory, is_young: Callable[[int], bool]) -> None:
+        needs = Needs(inventory)
+        held: dict[Digest | None, set[str]] = {}
+        for user, digest in unnamed_members(inventory):
+            held.setdefault(digest, set()).add(user)
+        self.waiting: dict[str, list[int]] = {}
+        self.sizes: list[int] = []
+        self.users: list[int] = []
+        counted = {file.path: file.stored_bytes for file in inventory.files}
+        for blob in inventory.blobs:
+            stored = blob.blob
+            users = set(needs.users_of(stored.area, blob.digest))
+            if not users or is_young(stored.modified_ns):
+                continue
+            if stored.area == "data":
+                users |= held.get(blob.digest, set())
+            for user in users:
+                self.waiting.setdefault(user, []).append(len(self.sizes))
+            self.sizes.append(counted.get(f"{stored.area}/{stored.name}", stored.stored_bytes))
+            self.users.append(len(users))
+
+    def remove(self, app: CachedApp) -> int:
+        """Bytes that go with an app."""
+        freed = sum(state.size for state in _documents(app))
+        for blob in self.waiting.get(app.reference, []):
+            self.users[blob] -= 1
+            if not self.users[blob]:
+                freed += self.sizes[blob]
+        return freed
+
+
+def _notes(budget: _Budget, stored: int) -> list[str]:
+    if budget.keep_bytes is None or stored <= budget.keep_bytes:
+        return []
+    over = size_text(stored - budget.keep_bytes)
+    return [
+        f"The budget is not kept: {over} more than keep_bytes stay, as the apps that need them are among the "
+        "newest, or were pulled within the grace period."
+    ]

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.scan import scan_tags
+from spincache_nb.core.scan import StoredBlob, scan_tags
 from spincache_nb.errors import NotInCacheError
-from spincache_nb.inventory import InventoriedBlob, Inventory, unnamed_members
-from spincache_nb.upkeep.guard import refuse_unless_cache, refuse_unless_known
-from spincache_nb.upkeep.needs import Needs, document_states, inventory_of
-from spincache_nb.upkeep.pieces import blob_item, kept_blob, tag_items, with_freed_bytes
-from spincache_nb.upkeep.plans import KeptBlob, RemovalItem, RemovalPlan, users_text
+from spincache_nb.inventory import Inventory, unnamed_members
+from spincache_nb.upkeep.execution import execute
+from spincache_nb.upkeep.needs import (
+    Needs,
+    States,
+    document_states,
+    inventory_of,
+    refuse_unless_cache,
+    refuse_unless_known,
+)
+from spincache_nb.upkeep.plans import (
+    KeptBlob,
+    RemovalItem,
+    RemovalPlan,
+    blob_item,
+    kept_blob,
+    tag_items,
+    users_text,
+    with_freed_bytes,
+)
 
 References = str | Reference | Iterable[str | Reference]
 Projects = Sequence[str | os.PathLike[str]]
@@ -61,25 +77,42 @@ def plan_remove(cache: Cache, references: References, *, projects: Projects = ()
     names one safe operation: deleting the whole ``registry`` directory (`plan_clear`). Removing single
     apps works with the layout of Spin v0.8 to v4.0, and an app that is removed is simply pulled again.
     """
-    names = [os.fspath(project) for project in projects]
-    exists = refuse_unless_cache(cache.path)
-    documents = document_states(cache, names)
-    inventory = inventory_of(cache, names)
+    ground = survey(cache, projects)
+    inventory = ground.inventory
     chosen = resolve(inventory, references)
-    if exists:
-        refuse_unless_known(inventory)
     tags = [tag for tag in scan_tags(cache.path) if tag.reference in chosen]
     blobs, kept = exclusive_blobs(inventory, chosen)
     items = [*tag_items(cache.path, tags, "the app is to be removed"), *blobs]
     return RemovalPlan(
         cache=cache,
         kind="remove",
-        items=with_freed_bytes(cache.path, items),
+        items=with_freed_bytes(items, inventory.files),
         kept=tuple(kept),
         references=tuple(chosen),
-        projects=tuple(names),
-        documents=documents,
+        projects=ground.projects,
+        documents=ground.documents,
+        carry_out=execute,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a removal is planned from."""
+
+    inventory: Inventory
+    documents: States
+    projects: tuple[str, ...]
+
+
+def survey(cache: Cache, projects: Projects) -> Ground:
+    """Look at a cache from which something is to be removed; refuses unless it is known who needs what."""
+    names = tuple(os.fspath(project) for project in projects)
+    exists = refuse_unless_cache(cache.path)
+    documents = document_states(cache, names)  # before the inventory, so that a later change is noticed
+    inventory = inventory_of(cache, names)
+    if exists:
+        refuse_unless_known(inventory)
+    return Ground(inventory, documents, names)
 
 
 def resolve(inventory: Inventory, references: References) -> list[str]:
@@ -107,26 +140,25 @@ def exclusive_blobs(
     needs = Needs(inventory)
     names = frozenset(chosen)
     kept: list[KeptBlob] = []
-    exclusive: list[InventoriedBlob] = []
-    for blob in inventory.blobs:
-        users = needs.users_of(blob.blob.area, blob.digest) if blob.digest is not None else ()
+    exclusive: list[tuple[StoredBlob, tuple[str, ...]]] = []
+    for row in inventory.blobs:
+        users = needs.users_of(row.blob.area, row.digest)
         if names.isdisjoint(users):
             continue
         others = [user for user in users if user not in names]
         if others:
-            kept.append(kept_blob(blob, others, _SHARED))
+            kept.append(kept_blob(row.blob, others, _SHARED))
         else:
-            exclusive.append(blob)
-    wanted = {blob.digest for blob in exclusive if blob.blob.area == "data" and blob.digest is not None}
+            exclusive.append((row.blob, users))
+    wanted = {blob.digest for blob, _ in exclusive if blob.area == "data" and blob.digest is not None}
     members: dict[Digest | None, str] = {}
     for user, digest in unnamed_members(inventory, wanted=wanted):
         if user not in names:
             members.setdefault(digest, user)
     items: list[RemovalItem] = []
-    for blob in exclusive:
-        users = needs.users_of(blob.blob.area, blob.digest) if blob.digest is not None else ()
-        item = blob_item(root, blob.blob, f"only needed by {users_text(users)}")
-        if blob.blob.area == "data" and blob.digest in members:
+    for blob, users in exclusive:
+        item = blob_item(root, blob, f"only needed by {users_text(users)}")
+        if blob.area == "data" and blob.digest in members:
             kept.append(kept_blob(blob, [members[blob.digest]], _IN_AN_ARCHIVE))
         elif item is None:
             kept.append(kept_blob(blob, (), "it was written or touched just now"))

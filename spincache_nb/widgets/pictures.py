@@ -18,7 +18,7 @@ from spincache_nb.fleet import Fleet
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.plots.style import MOST_SHOWN
 from spincache_nb.report import svg
-from spincache_nb.report.fleet_material import repositories_of
+from spincache_nb.report.material import repositories_of
 from spincache_nb.show import count_text, size_text
 from spincache_nb.widgets import parts
 

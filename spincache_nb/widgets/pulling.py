@@ -11,8 +11,9 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from spincache_nb.core.plans import PullPlan
 from spincache_nb.core.progress import ProgressEvent
-from spincache_nb.core.pull import PullPlan, plan_pull, pull
+from spincache_nb.core.pull import plan_pull, pull
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, printable
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources

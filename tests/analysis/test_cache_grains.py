@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.analysis.inputs import Frames
 from spincache_nb.analysis.inside import GRAINS, cache_grains, grains
 from spincache_nb.analysis.inside.ledger import PieceLedger
 from spincache_nb.analysis.inside.lineage import predecessors
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA, build
 from tests.support.payloads import payload
 from tests.wasm.builders import body, code, custom, module

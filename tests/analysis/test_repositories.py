@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from spincache_nb.analysis import Frames
 from spincache_nb.analysis.repositories import versioned_repositories
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import APPS_SCHEMA, build
 
 

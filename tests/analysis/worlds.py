@@ -12,8 +12,7 @@ import pandas as pd
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from spincache_nb.analysis import Frames
-from spincache_nb.frames import schemas
+from spincache_nb.frames import Frames, schemas
 
 MIB = 2**20
 SOME = settings(max_examples=60, deadline=None)

@@ -60,7 +60,7 @@ def test_module_runs_as_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["path"], ["path", "--all"], ["pull"]])
 def test_what_needs_no_cache_loads_nothing_heavy(words: list[str]) -> None:
-    heavy = ["pandas", "numpy", "matplotlib", "httpx", "jinja2", "tqdm", "ssl", "asyncio", "tenacity"]
+    heavy = ["pandas", "numpy", "matplotlib", "httpx", "jinja2", "tqdm", "ssl", "asyncio"]
     code = (
         "import sys; from spincache_nb.cli import main; main(sys.argv[1:]); "
         f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"

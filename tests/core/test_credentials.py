@@ -1,8 +1,4 @@
-"""Credentials: which store wins, what each form means, and that no secret is ever shown.
-
-The order inside Docker's file was compared with the Rust crate docker_credential 1.4.0, which Spin uses,
-on 1,500 generated files.
-"""
+"""Credentials: which store wins, what each form means, and that no secret is ever shown."""
 
 from __future__ import annotations
 
@@ -15,7 +11,6 @@ import pprint
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +21,12 @@ from hypothesis import strategies as st
 from spincache_nb.core.credentials import (
     Credentials,
     CredentialSearch,
+    Wanted,
     as_credentials,
+    choose,
     find_credentials,
-    search_credentials,
-)
-from spincache_nb.core.credentials.stores import (
-    HelperQuestion,
-    choose_from_docker,
-    choose_from_podman,
-    choose_from_spin,
     normalise_host,
+    search_credentials,
 )
 from spincache_nb.errors import CredentialsError
 from tests.support.procs import call
@@ -116,7 +107,7 @@ class Stores:
         found = search.credentials
         if found is None:
             return None
-        return found.identity_token or (found.username, found.password)
+        return found.identity_token or found.registry_token or (found.username, found.password)
 
 
 @pytest.fixture
@@ -143,6 +134,20 @@ def test_search_goes_through_the_stores_in_order(stores: Stores) -> None:
         path.unlink()
     assert found == [("spin", "1"), ("docker", "2"), ("podman", "3"), ("config", "4")]
     assert stores.search() == CredentialSearch(None, ())
+
+
+def test_docker_auth_config_holds_the_json_itself(stores: Stores) -> None:
+    """Set by GitLab and by docker for jobs of a CI; it goes before Docker's file, and after Spin's."""
+    stores.docker({"auths": {"ghcr.io": {"auth": BOB}}})
+    stores.environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {"ghcr.io": {"auth": ANN}}})
+    assert stores.pair() == ("ann", SECRET)
+    stores.environ["DOCKER_AUTH_CONFIG"] = f'{{"auths": {{"ghcr.io": "{ANN}'
+    search = stores.search()
+    assert search.credentials == Credentials("bob", "pa:ss")
+    assert ANN not in search.notes[0]
+    assert search.notes[0].startswith("DOCKER_AUTH_CONFIG: ")
+    stores.spin({"auths": {"ghcr.io": encode("spin", "1")}})
+    assert stores.pair() == ("spin", "1")
 
 
 def test_search_passes_over_stores_without_this_host(stores: Stores) -> None:
@@ -287,26 +292,13 @@ def test_store_without_permission_is_a_note(nobodys_folder: Path) -> None:
 # --- Docker's file ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("key", "host"),
-    [
-        ("https://index.docker.io/v1/", "index.docker.io"),
-        ("docker.io", "index.docker.io"),
-        ("registry-1.docker.io", "index.docker.io"),
-        ("https://registry-1.docker.io/v2/", "index.docker.io"),
-        ("ghcr.io", "ghcr.io"),
-        ("http://ghcr.io", "ghcr.io"),
-        ("https://h.example:5000/v2/x", "h.example:5000"),
-        ("h.example:5000", "h.example:5000"),
-        ("ghcr.io/org", "ghcr.io/org"),  # a namespace, not the host
-        ("", ""),
-    ],
-)
-def test_normalise_host_strips_scheme_and_path(key: str, host: str) -> None:
-    assert normalise_host(key) == host
-
-
 HUB = "https://index.docker.io/v1/"
+
+
+def test_normalise_host_gives_docker_hub_one_name() -> None:
+    for name in ("docker.io", "registry-1.docker.io", HUB, "https://registry-1.docker.io/v2/"):
+        assert normalise_host(name) == "index.docker.io"
+    assert normalise_host("ghcr.io") == "ghcr.io"
 
 
 @pytest.mark.parametrize(
@@ -317,6 +309,9 @@ HUB = "https://index.docker.io/v1/"
         ("ghcr.io", {"auths": {"ghcr.io": {"auth": CLEO + "=="}}}, ("cleo", "xx")),
         ("ghcr.io", {"auths": {"https://ghcr.io": {"auth": ANN}}}, ("ann", SECRET)),
         ("ghcr.io", {"auths": {"https://ghcr.io/v2/": {"auth": ANN}}}, ("ann", SECRET)),
+        ("ghcr.io", {"auths": {"ghcr.io/v2/": {"auth": ANN}}}, ("ann", SECRET)),
+        ("ghcr.io", {"auths": {"ghcr.io/v1/": {"auth": ANN}}}, ("ann", SECRET)),
+        ("h.example:5000", {"auths": {"h.example:5000/v2/": {"auth": ANN}}}, ("ann", SECRET)),
         ("ghcr.io", {"auths": {"ghcr.io/org": {"auth": ANN}}}, None),
         ("ghcr.io", {"auths": {"ghcr.io:443": {"auth": ANN}}}, None),
         ("ghcr.io", {"auths": {"GHCR.io": {"auth": ANN}}}, None),
@@ -333,6 +328,15 @@ HUB = "https://index.docker.io/v1/"
         ("ghcr.io", {"auths": {"ghcr.io": {"identitytoken": TOKEN}}}, TOKEN),
         ("ghcr.io", {"auths": {"ghcr.io": {"auth": ANN, "identitytoken": ""}}}, ("ann", SECRET)),
         ("ghcr.io", {"auths": {"ghcr.io": {"auth": encode("u", "p\0\0")}}}, ("u", "p")),
+        # as GNU base64 wraps it
+        ("ghcr.io", {"auths": {"ghcr.io": {"auth": f"{ANN[:4]}\n{ANN[4:]}\r\n"}}}, ("ann", SECRET)),
+        # what Desktop keeps beside the login is none
+        ("docker.io", {"auths": {f"{HUB}access-token": {"auth": BOB}, HUB: {"auth": ANN}}}, ("ann", SECRET)),
+        ("docker.io", {"auths": {f"{HUB}refresh-token": {"auth": BOB}}}, None),
+        # in whatever case Go's tools wrote it
+        ("ghcr.io", {"Auths": {"ghcr.io": {"Auth": ANN}}}, ("ann", SECRET)),
+        ("ghcr.io", {"auths": {"ghcr.io": {"identityToken": TOKEN}}}, TOKEN),
+        ("ghcr.io", {"auths": {"ghcr.io": {"auth": ANN, "registrytoken": "bearer"}}}, "bearer"),
         # what Docker reads where there is no auth
         ("ghcr.io", {"auths": {"ghcr.io": {"username": "ann", "password": SECRET}}}, ("ann", SECRET)),
         ("ghcr.io", {"auths": {"ghcr.io": {"username": "u", "password": "p", "auth": ANN}}}, ("ann", SECRET)),
@@ -355,25 +359,50 @@ def test_docker_auths(stores: Stores, host: str, config: object, expected: objec
     ("config", "expected"),
     [
         ({"credHelpers": {"ghcr.io": "own"}, "credsStore": "all"}, ("own", "1")),
-        (
-            {"credHelpers": {"ghcr.io": "own"}, "auths": {"ghcr.io": {"auth": ANN, "identitytoken": TOKEN}}},
-            ("own", "1"),
-        ),
         ({"credHelpers": {"other.io": "own"}, "credsStore": "all"}, ("all", "2")),
         ({"credsStore": "all", "auths": {"ghcr.io": {}}}, ("all", "2")),
-        ({"credsStore": "all", "auths": {"ghcr.io": {"auth": ANN}}}, ("ann", SECRET)),
-        ({"credsStore": "all", "auths": {"ghcr.io": {"identitytoken": TOKEN}}}, TOKEN),
+        ({"credsStore": "all", "auths": {"ghcr.io": None}}, ("all", "2")),
+        ({"credSstore": "all"}, ("all", "2")),
+        ({"credhelpers": {"ghcr.io": "own"}, "credsStore": "all"}, ("own", "1")),
+        ({"credsStore": "none", "auths": {"ghcr.io": {"auth": ANN}}}, ("ann", SECRET)),
         ({"credHelpers": {"ghcr.io": ""}, "credsStore": "all"}, ("all", "2")),
-        ({"credHelpers": {"https://ghcr.io": "own"}, "auths": {"ghcr.io": {"auth": ANN}}}, ("ann", SECRET)),
-        ({"credHelpers": {"https://ghcr.io": "own"}, "credsStore": "all"}, ("all", "2")),
+        ({"credHelpers": {"https://ghcr.io": "own"}, "auths": {"ghcr.io": {}}}, ("own", "1")),
+        ({"credHelpers": {"https://ghcr.io/v2/": "own"}, "credsStore": "all"}, ("own", "1")),
         ({"credHelpers": {"https://ghcr.io": "own"}}, ("own", "1")),
     ],
 )
-def test_docker_helpers_come_in_spins_order(stores: Stores, config: object, expected: object) -> None:
+def test_docker_helpers_come_before_what_the_file_holds(
+    stores: Stores, config: object, expected: object
+) -> None:
     stores.answering("own", {"ghcr.io": ("own", "1")})
+    stores.answering("none", {})
     stores.answering("all", {"ghcr.io": ("all", "2")})
     stores.docker(config)
     assert stores.pair() == expected
+
+
+def test_docker_helper_of_the_hub_goes_before_the_one_for_all(stores: Stores) -> None:
+    stores.answering("own", {HUB: ("own", "1")})
+    stores.answering("all", {HUB: ("all", "2")})
+    stores.docker({"credHelpers": {HUB: "own"}, "credsStore": "all"})
+    assert stores.pair("docker.io") == ("own", "1")
+
+
+@pytest.mark.parametrize("held", [{"auth": ANN}, {"identitytoken": TOKEN}])
+def test_stale_login_beside_a_store_is_told(stores: Stores, held: object) -> None:
+    """docker, crane and oras ask the store; Spin, which takes what the file holds, may be refused."""
+    stores.answering("all", {"ghcr.io": ("all", "2")})
+    stores.docker({"credsStore": "all", "auths": {"ghcr.io": held}})
+    search = stores.search()
+    assert search.credentials == Credentials("all", "2")
+    assert "which Spin would take" in search.notes[0]
+
+
+def test_store_that_is_not_installed_does_not_hide_what_the_file_holds(stores: Stores) -> None:
+    stores.docker({"credsStore": "desktop", "auths": {"ghcr.io": {"auth": ANN}}})
+    search = stores.search()
+    assert search.credentials == Credentials("ann", SECRET)
+    assert "docker-credential-desktop" in search.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -382,8 +411,8 @@ def test_docker_helpers_come_in_spins_order(stores: Stores, config: object, expe
         [],
         "x",
         {"ghcr.io": "text"},
-        {"ghcr.io": None},
         {"ghcr.io": {"auth": "%%%"}},
+        {"ghcr.io": {"auth": f"{ANN[:4]} {ANN[4:]}"}},
         {"ghcr.io": {"auth": "aHVudGVyMg"}},
         {"ghcr.io": {"auth": "ä"}},
     ],
@@ -573,8 +602,11 @@ NESTED = {
         (None, "host"),
     ],
 )
-def test_podman_key_with_the_longest_match_counts(stores: Stores, repository: str | None, user: str) -> None:
-    stores.podman(NESTED)
+@pytest.mark.parametrize("owner", ["docker", "podman"])
+def test_key_with_the_longest_match_counts(
+    stores: Stores, owner: str, repository: str | None, user: str
+) -> None:
+    getattr(stores, owner)(NESTED)
     found = stores.search("r.example", repository).credentials
     assert found is not None
     assert found.username == user
@@ -639,7 +671,12 @@ def showings(credentials: Credentials) -> list[str]:
 
 @pytest.mark.parametrize(
     "credentials",
-    [Credentials("ann-user", SECRET), Credentials(identity_token=SECRET), Credentials("", SECRET)],
+    [
+        Credentials("ann-user", SECRET),
+        Credentials(identity_token=SECRET),
+        Credentials("", SECRET),
+        Credentials(registry_token=SECRET),
+    ],
 )
 def test_credentials_never_show_themselves(credentials: Credentials) -> None:
     for text in showings(credentials):
@@ -670,6 +707,7 @@ def test_credentials_are_equal_wherever_they_come_from() -> None:
         {"username": 7, "password": SECRET},
         {"username": "a", "password": SECRET.encode()},
         {"identity_token": [SECRET]},
+        {"identity_token": SECRET, "registry_token": SECRET},
     ],
 )
 def test_credentials_that_mean_nothing_are_refused_without_repeating_them(arguments: dict[str, Any]) -> None:
@@ -749,26 +787,17 @@ json_values = st.recursive(
 documents = st.fixed_dictionaries(
     {}, optional={"auths": json_values, "credHelpers": json_values, "credsStore": json_values}
 )
-CHOICES: list[Callable[[str, dict[str, Any]], Credentials | HelperQuestion | None]] = [
-    lambda host, document: choose_from_spin(host, document, "file"),
-    lambda host, document: choose_from_docker(host, document, "file"),
-    lambda host, document: choose_from_podman(host, "a/b", document, "file"),
-]
 
 
-@pytest.mark.parametrize("choose", CHOICES)
+@pytest.mark.parametrize("owner", ["Spin", "Docker", "Podman"])
 @given(host=st.sampled_from(["ghcr.io", "index.docker.io"]), document=documents)
-def test_choosing_raises_nothing_but_its_own_error(
-    choose: Callable[[str, dict[str, Any]], Credentials | HelperQuestion | None],
-    host: str,
-    document: dict[str, Any],
-) -> None:
+def test_choosing_raises_nothing_but_its_own_error(owner: str, host: str, document: dict[str, Any]) -> None:
     try:
-        found = choose(host, document)
+        chosen = choose(Wanted(host, "a/b"), document, owner, "file")
     except CredentialsError as exc:
         text = str(exc)
     else:
-        text = repr(found) if not isinstance(found, HelperQuestion) else ""
+        text = repr(chosen.own) + str(chosen.fault)
     assert not any(secret in text for secret in (ANN, BOB, CLEO, SECRET, "pa:ss"))
 
 
@@ -778,8 +807,8 @@ def test_choosing_raises_nothing_but_its_own_error(
 )
 def test_docker_auth_is_what_docker_login_writes(user: str, password: str) -> None:
     document = {"auths": {"ghcr.io": {"auth": encode(user, password)}}}
-    found = choose_from_docker("ghcr.io", document, "file")
-    assert isinstance(found, Credentials)
+    found = choose(Wanted("ghcr.io", ""), document, "Docker", "file").own
+    assert found is not None
     if user != "<token>":
         assert (found.username, found.password) == (user, password)
 

@@ -11,10 +11,10 @@ from IPython.lib.pretty import pretty
 
 from spincache_nb import plan_clear, plan_prune
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.pull.values import PlannedBlob, PullPlan, PullPlans, PullResult, PullResults
+from spincache_nb.core.plans import PlannedBlob, PullPlan, PullPlans, PullResult, PullResults
 from spincache_nb.core.scan import Problem
 from spincache_nb.upkeep.plans import RemovalPlan, RemovalResult, Skipped
-from spincache_nb.upkeep.repairs import RepairResult
+from spincache_nb.upkeep.repair import RepairResult
 from tests.support.artifact import WASM
 from tests.support.caches import pulled, web
 from tests.support.trees import write_tree

@@ -173,7 +173,10 @@ def test_inline_is_understood_with_and_without_padding(content: bytes, padded: b
     text = base64.b64encode(content).decode()
     app = parse(with_component(files=[{"path": "f", "inline": text if padded else text.rstrip("=")}]))
     assert app.components[0].files[0].content == ContentRef(None, len(content))
-    assert app.faults == ()
+    is_padded = padded and text.endswith("=")  # Spin refuses that, so it is a fault
+    assert [fault.rpartition(": ")[2] for fault in app.faults] == [
+        "inline content is padded base64; Spin refuses it"
+    ] * is_padded
 
 
 @pytest.mark.parametrize("inline", [1, [], {}, True, "a", "a b=", "ä", "ab=c", "-_-_"])
@@ -251,9 +254,8 @@ def test_unknown_must_understand_is_a_fault() -> None:
         "",
         ".",
         "..",
-        "\\x",
-        "a\\..\\b",
-        "C:\\..\\x",
+        "a/",
+        "a//",
     ],
 )
 def test_path_that_leaves_the_mount_is_a_fault(path: str) -> None:
@@ -264,7 +266,7 @@ def test_path_that_leaves_the_mount_is_a_fault(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["a", "a/b", "a\\b", "a/./b", "a//b", "a/", "..a/b..", "ä/b c", "a:b", "..."]
+    "path", ["a", "a/b", "a\\b", "\\x", "a\\..\\b", "a/./b", "a//b", "..a/b..", "ä/b c", "a:b", "..."]
 )
 def test_path_inside_the_mount_is_taken_as_it_is(path: str) -> None:
     app = parse(with_component(files=[{"path": path, "digest": B}]))

@@ -10,7 +10,7 @@ import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import plan_pull, pull
-from spincache_nb.core.registry import RegistryClient
+from spincache_nb.core.registry import Registry
 from spincache_nb.errors import AccessDeniedError, DigestMismatchError, SizeMismatchError, StatusError
 from tests.support.artifact import Artifact, sha512
 from tests.support.artifacts import five_kinds, new_style, package
@@ -107,7 +107,7 @@ def test_tags_in_pages_lead_to_every_version(hostile: HostileServer, cache: Cach
     artifacts = [package("quirks/pages", tag, seed=tag) for tag in tags]
     hostile.serve(*artifacts, tags=False)
     hostile.tag_pages("quirks/pages", [tags[:2], tags[2:4], tags[4:]])
-    with RegistryClient() as client:
+    with Registry() as client:
         found = list(client.tags(f"{hostile.name}/quirks/pages"))
     assert found == tags
     results = pull(cache, [f"{hostile.name}/quirks/pages:{tag}" for tag in found])

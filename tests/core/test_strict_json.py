@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spincache_nb.core.strict_json import parse_object
+from spincache_nb.core.documents import parse_object
 from spincache_nb.errors import FormatError, LockedAppError, ManifestError
 
 

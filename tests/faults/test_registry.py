@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from spincache_nb import Cache, History, plan_pull, pull
-from spincache_nb.core.pull import Options, PullResult, carry_out
+from spincache_nb.core.fetching import Options
+from spincache_nb.core.plans import PullResult
+from spincache_nb.core.pull import pull_from
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.errors import NotFoundError, SpinCacheError
@@ -51,7 +53,7 @@ Start = Callable[..., HostileServer]
 def patient_pull(folder: Path, reference: str) -> PullResult:
     """Pull with the waits of a test, and with a password for whoever asks."""
     client = quick_client(auth=("ann", PASSWORD), timeouts=TIMES, retries=RETRIES)
-    return carry_out(Cache(folder), client, [Reference.parse(reference)], Options(history=OFF))[0]
+    return pull_from(Cache(folder), client, [Reference.parse(reference)], Options(history=OFF))[0]
 
 
 @pytest.fixture
@@ -156,7 +158,7 @@ FAULTS = (
     lasting("lies about Content-Length: too large", WrongLength(9), FAILED, SIZE, DIGEST),
     lasting("lies about Content-Length: too small", WrongLength(-9), SIZE, DIGEST),
     lasting("sends the wrong bytes", WrongBytes(), DIGEST),
-    lasting("compresses what nobody asked to be compressed", Gzipped(), PROTOCOL),
+    lasting("compresses what nobody asked to be compressed", Gzipped(), "none"),
     lasting(
         "names another digest in its header", Relabel({"Docker-Content-Digest": "sha256:" + "0" * 64}), DIGEST
     ),

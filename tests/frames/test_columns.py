@@ -1,29 +1,20 @@
-"""Frames that are made of columns say what the values of the inventory say, one by one, on any cache."""
+"""Frames of any cache say what a plain reading of it says, app by app and layer by layer."""
 
 from __future__ import annotations
 
 import json
-from array import array
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spincache_nb import frames
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.scan import PlainBlobs
-from spincache_nb.frames.bundle import Frames
-from spincache_nb.frames.contents import apps_of, layers_of
-from spincache_nb.frames.found import Found
-from spincache_nb.frames.picking import Ranked, picked
-from spincache_nb.frames.storage import blobs_of, uses_of
-from spincache_nb.inventory import Inventory, LayerUses, take_inventory
-from spincache_nb.inventory.layer_texts import LayerTexts
 from tests.support import archives
 from tests.support.artifact import (
     APPLICATION,
@@ -95,10 +86,85 @@ APPS = st.dictionaries(
 )
 
 
-def as_values(inventory: Inventory) -> Inventory:
-    """The same with a value for everything."""
-    apps = (replace(app, layers=tuple(app.layers), uses=tuple(app.uses)) for app in inventory.apps)
-    return replace(inventory, apps=tuple(apps), blobs=tuple(inventory.blobs))
+@dataclass
+class Plain:
+    """A cache by the letter of the facts, with no column in it."""
+
+    stored: Mapping[tuple[str, str], bytes]
+    layers: list[tuple[Any, ...]] = field(default_factory=list)
+    uses: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
+    sums: dict[str, int | None] = field(default_factory=dict)
+
+    def name_of(self, area: str, digest: str) -> str | None:
+        names = (digest, digest.replace(":", "_"))
+        return next((name for name in names if (area, name) in self.stored), None)
+
+    def size(self, area: str, digest: str) -> int | None:
+        name = self.name_of(area, digest)
+        return None if name is None else len(self.stored[area, name])
+
+    def read(self, apps: Mapping[str, tuple[bytes, bytes]]) -> None:
+        archived: dict[str, list[str]] = {}
+        for path in sorted(apps, key=lambda path: ("localhost:" not in path, path)):  # our own spelling first
+            registry, name, tag = path.replace("localhost_", "localhost:").split("/")
+            user = f"{registry}/{name}:{tag}"
+            manifest, locked_app = map(json.loads, apps[path])
+            sizes: dict[str, set[int]] = {}
+            for one in [manifest["config"], *manifest["layers"]]:
+                sizes.setdefault(one["digest"], set()).add(one["size"])
+            damaged = any(len(some) > 1 for some in sizes.values())
+            listed = [] if damaged else manifest["layers"]
+            if user not in self.sums:
+                self.sums[user] = None if damaged else sum(size for (size,) in sizes.values())
+                self.layers += self.rows(user, listed)
+            for place, via in self.needs(listed, locked_app["components"]):
+                self.uses.setdefault(user, {}).setdefault(place, via)
+            for layer in listed:
+                if layer["mediaType"] == ARCHIVE and self.name_of("data", layer["digest"]):
+                    archived.setdefault(layer["digest"], []).append(user)
+        used = {digest for some in self.uses.values() for area, digest in some if area == "data"}
+        for digest, users in archived.items():
+            one = sha256(b"one")
+            whole = self.stored["data", self.name_of("data", digest) or ""] == BODIES[6]
+            for user in users if whole and one not in used and self.name_of("data", one) else ():
+                self.uses[user].setdefault(("data", one), "archive member")
+
+    def rows(self, user: str, listed: list[Any]) -> Iterator[tuple[Any, ...]]:
+        roles = {WASM: "wasm", DATA: "data", ARCHIVE: "archive", APPLICATION: "application"}
+        for position, layer in enumerate(listed):
+            role, size = roles.get(layer["mediaType"], "other"), layer["size"]
+            found = [self.size(area, layer["digest"]) for area in ("wasm", "data")]
+            is_there = role != "application" and size in found
+            yield user, position, layer["digest"], layer["mediaType"], role, size, is_there
+
+    def needs(self, listed: list[Any], components: list[Any]) -> Iterator[tuple[tuple[str, str], str]]:
+        for layer in listed:
+            digest = layer["digest"]
+            wanted = "wasm" if layer["mediaType"] == WASM else "data"
+            other = "data" if wanted == "wasm" else "wasm"
+            for area in (wanted,) if layer["mediaType"] == APPLICATION else (wanted, other):
+                if self.name_of(area, digest):
+                    yield (area, digest), "layer"
+                    break
+        has_archive = any(layer["mediaType"] == ARCHIVE for layer in listed)
+        for component in components:
+            for area in ("wasm", "data"):
+                if self.name_of(area, component["source"]["digest"]):
+                    yield (area, component["source"]["digest"]), "content ref"
+                    break
+        for component in components:
+            for file in component["files"]:
+                if self.name_of("data", file["digest"]):
+                    yield ("data", file["digest"]), "archive member" if has_archive else "content ref"
+
+    def standing(self, area: str, name: str) -> tuple[str, str | None]:
+        digest = name.replace("_", ":") if name.startswith("sha") else None
+        if digest is None:
+            return ("temporary" if name.startswith(".spincache-") else "misnamed"), None
+        if self.name_of(area, digest) != name:
+            return "misnamed", None
+        used = any((area, digest) in some for some in self.uses.values())
+        return ("referenced" if used else "unreferenced"), digest
 
 
 def rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
@@ -109,131 +175,75 @@ def rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     ]
 
 
-def expected(inventory: Inventory) -> Iterator[list[tuple[Any, ...]]]:
-    """What the frames of layers, uses and blobs, and two columns of apps, have to say."""
-    yield [
-        (
-            app.reference,
-            one.position,
-            str(one.descriptor.digest),
-            one.descriptor.media_type,
-            one.descriptor.role,
-            one.descriptor.size,
-            one.stored,
-        )
-        for app in inventory.apps
-        for one in app.layers
-    ]
-    yield [(use.user, str(use.digest), use.area, use.stored_bytes, use.via) for use in inventory.uses()]
-    yield [
-        (
-            one.blob.name,
-            str(one.digest) if one.digest else None,
-            one.blob.area,
-            one.blob.stored_bytes,
-            pd.Timestamp(one.blob.modified_ns, tz="UTC"),
-            one.standing,
-        )
-        for one in inventory.blobs
-    ]
-    yield [(app.manifest.total_bytes if app.manifest else None, app.stored_bytes) for app in inventory.apps]
-
-
-def frames_of(*inventories: Inventory) -> Frames:
-    names = tuple(str(number) for number in range(len(inventories)))
-    found = Found(inventories, names, len(inventories) > 1)
-    return Frames(apps=apps_of(found), layers=layers_of(found), uses=uses_of(found), blobs=blobs_of(found))
-
-
-def said(frames: Frames) -> list[list[tuple[Any, ...]]]:
-    assert frames.apps is not None
-    assert frames.layers is not None
-    assert frames.uses is not None
-    assert frames.blobs is not None
-    amounts = frames.apps[["declared_bytes", "stored_bytes"]]
-    return [rows(frame) for frame in (frames.layers, frames.uses, frames.blobs, amounts)]
-
-
-def assert_same(left: Frames, right: Frames) -> None:
-    """Compare values, dtypes and categories."""
-    for name in ("apps", "layers", "uses", "blobs"):
-        pd.testing.assert_frame_equal(getattr(left, name), getattr(right, name))
-
-
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stored=STORED, apps=APPS)
-def test_frames_say_what_the_inventory_says(
+def test_frames_say_what_a_plain_reading_says(
     tmp_path_factory: pytest.TempPathFactory, stored: dict[tuple[str, str], bytes], apps: dict[str, Any]
 ) -> None:
     tree: Tree = {f"{area}/{name}": body for (area, name), body in stored.items()}
     for path, (manifest, locked_app) in apps.items():
         tree |= {f"manifests/{path}/manifest.json": manifest, f"manifests/{path}/config.json": locked_app}
-    cache = Cache(write_tree(tmp_path_factory.mktemp("any") / "registry", tree).parent)
-    fast = take_inventory(cache)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LayerTexts, "parse", lambda self, data: None)
-        patch.setattr(
-            "spincache_nb.core.scan.look_at_blobs",
-            lambda directory, area: (
-                PlainBlobs(str(directory), area, [], array("q"), array("q")),
-                {path.name for path in directory.iterdir()},
-            ),
+    cache = Cache(write_tree(tmp_path_factory.mktemp("any") / "registry", tree).parent, windows_names=False)
+    plain = Plain(stored)
+    plain.read(apps)
+    loaded = frames.load(cache)
+    assert rows(loaded.need("layers")) == sorted(plain.layers, key=lambda row: row[:2])
+    expected = [
+        (user, digest, area, plain.size(area, digest), via)
+        for user, some in sorted(plain.uses.items())
+        for (area, digest), via in sorted(some.items(), key=lambda one: (one[0][1], one[0][0]))
+    ]
+    assert rows(loaded.need("uses")) == expected
+    columns = ["name", "digest", "area", "stored_bytes", "standing"]
+    assert rows(loaded.need("blobs")[columns]) == [
+        (
+            name.replace("\n", "\\n"),
+            plain.standing(area, name)[1],
+            area,
+            len(body),
+            plain.standing(area, name)[0],
         )
-        slow = take_inventory(cache)
-    assert fast.apps == slow.apps
-    assert (fast.blobs, fast.files, fast.missing) == (slow.blobs, slow.files, slow.missing)
-    assert fast.problems == slow.problems
-    frames = frames_of(fast)
-    assert said(frames) == list(expected(slow))
-    assert_same(frames, frames_of(as_values(slow)))
-    assert_same(frames_of(fast, slow), frames_of(as_values(slow), as_values(fast)))
+        for (area, name), body in sorted(stored.items())
+    ]
+    stored_bytes = [
+        sum(plain.size(area, digest) or 0 for area, digest in plain.uses.get(user, ()))
+        for user in sorted(plain.sums)
+    ]
+    apps_frame = loaded.need("apps")
+    assert apps_frame["stored_bytes"].tolist() == stored_bytes
+    assert rows(apps_frame[["reference", "declared_bytes"]]) == sorted(plain.sums.items())
+    again = frames.load([cache, cache.path.parent])
+    for name in ("apps", "layers", "uses", "blobs", "problems"):
+        assert rows(again.need(name).drop(columns="cache")) == rows(loaded.need(name))
 
 
 def test_frames_number_what_several_caches_hold(tmp_path: Path) -> None:
-    inventories = []
+    caches = []
     for number in range(2):
         bodies = [b"one", b"two", b"three"][number:]
-        manifest = {
-            "schemaVersion": 2,
-            "config": descriptor(IMAGE_CONFIG, b"{}"),
-            "layers": [descriptor(DATA, body) for body in bodies],
-        }
+        layers = [descriptor(DATA, body) for body in bodies]
+        manifest = {"schemaVersion": 2, "config": descriptor(IMAGE_CONFIG, b"{}"), "layers": layers}
         tree = {f"data/{sha256(body)}": body for body in bodies}
         tree["manifests/ghcr.io/a/v1/manifest.json"] = compact(manifest)
-        inventories.append(
-            take_inventory(Cache(write_tree(tmp_path / str(number) / "registry", tree).parent))
-        )
-    assert all(isinstance(app.uses, LayerUses) for one in inventories for app in one.apps)
-    assert said(frames_of(*inventories))[3] == [(2 + 11, 11), (2 + 8, 8)]
-    assert_same(frames_of(*inventories), frames_of(*map(as_values, inventories)))
+        caches.append(Cache(write_tree(tmp_path / str(number) / "registry", tree).parent))
+    loaded = [frames.load(caches, "apps", "layers", "uses", "blobs")]
+    loaded += [frames.load([cache], "apps", "layers", "uses", "blobs") for cache in caches]
+    for name in ("apps", "layers", "uses", "blobs"):
+        both, *single = [getattr(one, name) for one in loaded]
+        assert rows(both) == [row for frame in single for row in rows(frame)]
+        assert both.dtypes.astype(str).to_list() == single[0].dtypes.astype(str).to_list()
+    assert loaded[0].apps is not None
+    assert loaded[0].apps["declared_bytes"].tolist() == [2 + 11, 2 + 8]
 
 
 def test_apps_add_up_sizes_that_cannot_be(tmp_path: Path) -> None:
     huge = [{**descriptor(DATA, b"%d" % number), "size": (1 << 60) + number} for number in range(9)]
-    manifests = {
-        "few": huge[:3] + huge[:2],
-        "many": huge,
-    }
+    manifests = {"few": huge[:3] + huge[:2], "many": huge}
     tree = {
         f"manifests/ghcr.io/{name}/v1/manifest.json": compact(
             {"schemaVersion": 2, "config": {**descriptor(IMAGE_CONFIG, b"{}"), "size": 5}, "layers": layers}
         )
         for name, layers in manifests.items()
     }
-    inventory = take_inventory(Cache(write_tree(tmp_path / "registry", tree).parent))
-    assert [amounts[0] for amounts in said(frames_of(inventory))[3]] == [3 * (1 << 60) + 3 + 5, None]
-
-
-@given(
-    st.lists(st.text("ab", max_size=2), min_size=1).flatmap(
-        lambda texts: st.tuples(st.just(texts), st.lists(st.integers(0, len(texts) - 1)))
-    )
-)
-def test_ranked_and_picked_give_each_row_its_text(case: tuple[list[str], list[int]]) -> None:
-    texts, chosen = case
-    places = np.array(chosen, np.intp)
-    for column in (picked(texts, places), Ranked.of(texts).picked(places)):
-        values = list(column.values)
-        assert [values[place] for place in column.places] == [texts[place] for place in chosen]
-        assert set(values) == {texts[place] for place in chosen}
-    assert values == sorted(set(values))
+    apps = frames.apps(Cache(write_tree(tmp_path / "registry", tree).parent))
+    assert [amount for (amount,) in rows(apps[["declared_bytes"]])] == [3 * (1 << 60) + 3 + 5, None]

@@ -64,7 +64,7 @@ def test_config_without_manifest_is_one_problem(tmp_path: Path) -> None:
     inventory = taken(tmp_path, without(pulled(web()), WEB_MANIFEST))
     found = app(inventory, WEB_V1)
     assert problems(inventory) == [(WEB_MANIFEST, "missing manifest", WEB_V1)]
-    assert (found.kind, found.manifest, found.layers) == ("app", None, ())
+    assert (found.kind, found.manifest, found.layers) == ("app", None, [])
     assert vias(inventory, WEB_V1) == {blob("wasm", WEB): "content ref", blob("data", INDEX): "content ref"}
     assert found.tag.modified_ns is None
 

@@ -25,7 +25,7 @@ from tests.support.caches import INDEX, PAGES, TINY, WEB, blob, pulled, web
 
 def test_take_inventory_of_no_cache_is_empty(tmp_path: Path) -> None:
     inventory = take_inventory(Cache(tmp_path / "none"))
-    assert (inventory.apps, inventory.blobs, inventory.files, inventory.problems) == ((), (), (), ())
+    assert [*inventory.apps, *inventory.blobs, *inventory.files, *inventory.problems] == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -34,7 +34,7 @@ def test_take_inventory_of_empty_folders_is_empty(tmp_path: Path, areas: tuple[s
     for area in areas:
         (tmp_path / "registry" / area).mkdir(parents=True)
     inventory = take_inventory(Cache(tmp_path))
-    assert (inventory.apps, inventory.blobs, inventory.problems) == ((), (), ())
+    assert [*inventory.apps, *inventory.blobs, *inventory.problems] == []
 
 
 def test_take_inventory_of_a_v08_app(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_take_inventory_of_an_app_with_label(tmp_path: Path) -> None:
         (WEB_V1, blob("data", INDEX), "data", 300, "layer"),
     }
     assert standings(inventory) == {blob("wasm", WEB): "referenced", blob("data", INDEX): "referenced"}
-    assert inventory.missing == ()
+    assert not len(inventory.missing)
 
 
 def test_take_inventory_of_an_archive_names_members(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_blob_named_by_a_manifest_is_referenced_by_its_project(cache: Cache, pro
 
 def test_what_a_project_lacks_is_no_problem(tmp_path: Path, project: Path) -> None:
     inventory = take_inventory(Cache(tmp_path / "none"), projects=[project])
-    assert (rows(inventory), inventory.problems, inventory.missing) == (set(), (), ())
+    assert (rows(inventory), inventory.problems, list(inventory.missing)) == (set(), (), [])
 
 
 def test_project_without_lock_or_without_manifest_is_read(cache: Cache, project: Path) -> None:

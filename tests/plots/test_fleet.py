@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from spincache_nb import plots
 from spincache_nb.fleet import schemas
-from spincache_nb.fleet.schemas import typed
+from spincache_nb.frames.schemas import from_columns
 
 MIB = 2**20
 PLOTS = {
@@ -27,13 +27,13 @@ def frame(schema, **columns):
     rest = {
         name: (["x"] if dtype in ("string", "category") else [0]) * count for name, dtype in schema.items()
     }
-    return typed(schema, rest | columns)
+    return from_columns(schema, rest | columns)
 
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_plots_of_nothing_say_so(name):
     schema, text = PLOTS[name]
-    ax = getattr(plots, name)(typed(schema, {column: [] for column in schema}), ax=axes())
+    ax = getattr(plots, name)(from_columns(schema, {column: [] for column in schema}), ax=axes())
     assert [one.get_text() for one in ax.texts] == [text]
 
 

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb.errors import FormatError, PackageConfigError, PackageError
-from spincache_nb.project.packages import (
+from spincache_nb.project.package_config import (
     PackageConfig,
+    check_protocol,
     parse_metadata,
     parse_package_config,
     read_package_config,
 )
-from spincache_nb.project.packages.metadata import check_protocol
 
 
 def config(text: str) -> PackageConfig:

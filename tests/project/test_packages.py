@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ from spincache_nb.errors import (
     NotFoundError,
     PackageConfigError,
     PackageError,
-    PullCancelled,
     SizeMismatchError,
     SpinCacheError,
 )
-from spincache_nb.project.packages import PackageClient, PackageConfig, Release, parse_package_config
+from spincache_nb.project.package_config import PackageConfig, parse_package_config
+from spincache_nb.project.packages import PackageClient, Release
 from tests.core.clients import QUICK, SHORT
 from tests.support.artifact import OCI_MANIFEST, WKG_CONFIG, WKG_WASM, Artifact, canonical, descriptor, sha256
 from tests.support.artifacts import package
@@ -84,6 +83,28 @@ def test_resolve_takes_the_newest_version_that_satisfies(hostile: HostileServer)
         "=1.0.0": "1.0.0",
         ">=0.9, <1": "0.9.0",
     }
+
+
+@pytest.mark.parametrize(
+    ("requirement", "version"),
+    [
+        ("=1.0.0+b1", "1.0.0+b1"),
+        ("=1.0.0", "1.0.0+b2"),
+        ("=1.0.0+b9", "1.0.0+b2"),
+        ("^1.0, <1.0.1", "1.0.0+b2"),
+    ],
+)
+def test_resolve_finds_build_metadata_under_a_tag_with_an_underscore(
+    hostile: HostileServer, requirement: str, version: str
+) -> None:
+    """yoshuawuyts/wasm.directory#424: a tag holds no plus sign."""
+    hostile.serve(*(tools(tag) for tag in ("1.0.0", "1.0.0_b1", "1.0.0_b2", "1.0.0__b3")))
+    found = resolve(hostile, requirement)
+    assert (found.version, found.origin) == (
+        version,
+        f"{hostile.name}/acme/tools:{version.replace('+', '_')}",
+    )
+    assert str(found.digest) == sha256(content(tools(version.replace("+", "_"))))
 
 
 def test_resolve_says_where_what_and_how_large(hostile: HostileServer) -> None:
@@ -436,14 +457,6 @@ def test_configured_protocol_decides_for_the_registry(hostile_tls: HostileServer
 def test_resolve_with_nobody_there_is_one_error(closed_port: int) -> None:
     with client(config("")) as one, pytest.raises(ConnectionFailedError):
         one.resolve("acme:tools", "*", f"127.0.0.1:{closed_port}")
-
-
-def test_resolve_stops_at_a_cancel(hostile: HostileServer) -> None:
-    stop = threading.Event()
-    stop.set()
-    hostile.serve(tools("1.0.0"))
-    with pytest.raises(PullCancelled):
-        resolve(hostile, cancel=stop)
 
 
 def test_client_reads_its_configuration_only_when_it_is_needed(

@@ -12,7 +12,7 @@ import pytest
 from spincache_nb import analysis, report
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import MissingExtraError
-from spincache_nb.report.checks import shortfalls
+from spincache_nb.report import shortfalls
 from spincache_nb.show import markdown
 from tests.analysis.worlds import World, two_versions
 from tests.plots.samples import cache_of
@@ -180,7 +180,7 @@ def test_write_frames_gives_csv_that_another_program_reads(tmp_path):
 
 
 def test_write_frames_falls_back_on_csv(tmp_path, monkeypatch):
-    monkeypatch.setattr("spincache_nb.report.data.find_spec", lambda name: None)
+    monkeypatch.setattr("spincache_nb.report.forms.find_spec", lambda name: None)
     material = report.gather(EMPTY.frames())
     assert {path.suffix for path in report.write_frames(material, tmp_path)} == {".csv"}
     with pytest.raises(MissingExtraError):
@@ -221,7 +221,7 @@ def test_write_writes_the_tables_too(tmp_path):
 def test_gather_refuses_to_look_inside_frames(tmp_path):
     with pytest.raises(ValueError, match="the cache itself"):
         report.gather(two_versions().frames(), inside=True)
-    assert report.gather(Cache(tmp_path), inside=True).inside is not None
+    assert report.gather(Cache(tmp_path), inside=True).grains is not None
 
 
 def test_shortfalls_are_none_where_nothing_is_asked():

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from spincache_nb import Cache, History, plan_pull, pull
-from spincache_nb.core.archive import ArchiveLimits, list_members
+from spincache_nb.core.archive import list_members
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import (
     ArchiveError,
     LimitError,
@@ -120,7 +121,7 @@ def test_blob_larger_than_the_disk_is_not_asked_for(hostile: HostileServer, tmp_
 
 def test_index_in_an_index(hostile: HostileServer, tmp_path: Path) -> None:
     """An index leads to a manifest, or nowhere: depth is one."""
-    from spincache_nb.core.manifest import Platform
+    from spincache_nb.core.documents import Platform
 
     here = Platform.of_this_host()
     child = b""

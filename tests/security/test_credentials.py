@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from spincache_nb import Cache, History, cli, frames, plan_pull, pull
-from spincache_nb.core.registry.tokens import check_realm
+from spincache_nb.core.auth import Challenge, realm_of
 from spincache_nb.errors import InsecureTransportError, SpinCacheError
 from tests.core.clients import mock_client, ref
 from tests.faults.places import small_app
@@ -37,7 +37,7 @@ Start = Callable[..., HostileServer]
 @pytest.fixture
 def everything_said(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
     """All that any logger says from DEBUG up, libraries included, as text."""
-    names = ("", "httpx", "httpcore", "tenacity", "spincache_nb", "spincache_nb.core")
+    names = ("", "httpx", "httpcore", "spincache_nb", "spincache_nb.core")
     levels = {name: logging.getLogger(name).level for name in names}
     with caplog.at_level(logging.DEBUG):
         for name in names:
@@ -298,11 +298,12 @@ REALMS = [
 def test_realm_is_told_secrets_only_where_nobody_listens(realm: str, scheme: str, allowed: bool) -> None:
     """https, loopback, or the very host that the caller asked for over plain HTTP."""
     registry = httpx.URL(f"{scheme}://r.example")
+    offered = Challenge("bearer", {"realm": realm})
     if allowed:
-        check_realm(httpx.URL(realm), registry, where="test")
+        assert realm_of(offered, registry, where="test") == httpx.URL(realm)
     else:
         with pytest.raises(InsecureTransportError):
-            check_realm(httpx.URL(realm), registry, where="test")
+            realm_of(offered, registry, where="test")
 
 
 @pytest.mark.parametrize("realm", [r for r, scheme, allowed in REALMS if scheme == "https" and not allowed])

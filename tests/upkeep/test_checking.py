@@ -16,8 +16,8 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.scan import Problem
 from spincache_nb.errors import PullCancelled, SpinManifestError
-from spincache_nb.upkeep import check_cache, checking, hashing, is_damage
-from spincache_nb.upkeep.binaries import is_interface, is_whole_binary
+from spincache_nb.upkeep import check_cache, is_damage, verify
+from spincache_nb.upkeep.verify import is_interface, is_whole_binary
 from tests.support import caches
 from tests.support.artifact import sha256, sha512, wasm_module
 from tests.support.caches import INDEX, PAGES, WEB, archive_mode, blob, pulled, sha512_app, web
@@ -268,7 +268,7 @@ def test_check_cache_knows_every_algorithm(tmp_path: Path, algorithm: str) -> No
 
 def between(monkeypatch: pytest.MonkeyPatch, write: Callable[[int], None]) -> None:
     """Do something after each time that files were hashed."""
-    original = hashing.hash_blobs
+    original = verify.hash_blobs
     count = []
 
     def hash_blobs(*arguments: object, **options: object) -> object:
@@ -277,7 +277,7 @@ def between(monkeypatch: pytest.MonkeyPatch, write: Callable[[int], None]) -> No
         write(len(count))
         return found
 
-    monkeypatch.setattr(checking, "hash_blobs", hash_blobs)
+    monkeypatch.setattr(verify, "hash_blobs", hash_blobs)
 
 
 def test_check_cache_believes_a_blob_that_was_just_being_written(
@@ -294,21 +294,21 @@ def test_check_cache_waits_for_the_second_document_of_a_tag(
     tree = pulled(web())
     (name,) = (path for path in tree if path.endswith("manifest.json"))
     cache = laid_out(tmp_path, {path: content for path, content in tree.items() if path != name}, age=0)
-    original = checking._pause
+    original = verify._pause
 
     def write_then_pause(cancel: threading.Event | None) -> None:
         write(cache.path / name, tree[name])
         original(cancel)
 
-    monkeypatch.setattr(checking, "_pause", write_then_pause)
+    monkeypatch.setattr(verify, "_pause", write_then_pause)
     assert check_cache(cache) == ()
-    monkeypatch.setattr(checking, "_pause", original)
+    monkeypatch.setattr(verify, "_pause", original)
     (cache.path / name).unlink()
     assert [row.kind for row in check_cache(cache) if is_damage(row.kind)] == ["missing manifest"]
 
 
 def test_check_cache_says_that_a_blob_keeps_changing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(verify, "_PAUSE_SECONDS", 0.01)
     cache = laid_out(tmp_path, {blob("data", b"content"): b""})
     between(monkeypatch, lambda count: write(cache.path / blob("data", b"content"), b"c" * count))
     problems = check_cache(cache)
@@ -400,13 +400,13 @@ def test_check_cache_hashes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def told(event: ProgressEvent) -> None:
         del event
 
-    original = hashing._hash
+    original = verify._hash
 
     def hash_one(*arguments: object) -> object:
         together.wait()
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(hashing, "_hash", hash_one)
+    monkeypatch.setattr(verify, "_hash", hash_one)
     assert check_cache(cache, jobs=4, progress=told) == ()
 
 

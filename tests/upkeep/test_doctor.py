@@ -2,14 +2,14 @@
 
 import json
 import os
-import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import InvalidReferenceError
-from spincache_nb.upkeep.doctor import EXTRAS, REQUIRED, Finding, ask_registry, examine
+from spincache_nb.upkeep.doctor import Finding, ask_registry, examine
 from tests.support.artifacts import new_style
 from tests.support.hostile import HostileServer
 from tests.support.procs import call
@@ -139,6 +139,21 @@ def test_examine_misses_the_helper_that_a_store_names(isolated_home: Path) -> No
     assert finding.remedy == "install docker-credential-elsewhere, or log in again"
 
 
+def test_examine_notes_logins_that_a_store_goes_before(
+    isolated_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, **_: f"/usr/bin/{name}")
+    text = json.dumps({"auths": {"ghcr.io": {"auth": SECRET}}, "credsStore": "desktop"})
+    write(isolated_home / ".docker" / "config.json", text)
+    finding = of_store("Docker")
+    assert (finding.state, finding.value) == (
+        "note", "1 registry, helpers: desktop, and logins in the file beside it"
+    )  # fmt: skip
+    assert "Spin takes the logins in the file" in finding.remedy
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", text.replace("credsStore", "other"))
+    assert of_store("Docker DOCKER_AUTH_CONFIG").value == "1 registry"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="modes of Unix")
 def test_examine_notes_secrets_that_others_can_read(isolated_home: Path) -> None:
     path = isolated_home / ".config" / "fermyon" / "registry-auth.json"
@@ -189,17 +204,17 @@ def test_examine_notes_illegible_lines_of_the_history(isolated_home: Path) -> No
     assert (finding.value, finding.state) == ("0, and 1 illegible lines", "note")
 
 
-def test_packages_are_those_of_the_projects_own_metadata() -> None:
-    text = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
-    project = tomllib.loads(text)["project"]
-
-    def names(requirements: list[str]) -> set[str]:
-        plain = {r.partition(">")[0].partition("[")[0].strip() for r in requirements}
-        return plain - {"spincache-nb"}
-
-    assert set(REQUIRED) == names(project["dependencies"])
-    for extra, packages in EXTRAS.items():
-        assert set(packages) >= names(project["optional-dependencies"][extra])
+def test_packages_are_those_that_the_installation_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["pandas>=2", "no-such-package", 'duckdb>=1; extra == "fleet"', "nothing-here; extra == 'socks'"]
+    asked += ['pytest; extra == "dev"', 'spincache-nb[fleet]; extra == "all"']
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: asked)
+    findings = examine(Cache())
+    assert found(findings, "packages", "pandas").value == metadata.version("pandas")
+    assert found(findings, "packages", "no-such-package").state == "attention"
+    assert found(findings, "packages", "extra fleet").value == "installed"
+    assert found(findings, "packages", "extra socks").remedy.startswith("pip install 'spincache-nb[socks]'")
+    names = [finding.name for finding in findings if finding.topic == "packages"]
+    assert names[2:] == ["pandas", "no-such-package", "extra fleet", "extra socks"]
 
 
 def test_examine_asks_no_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from spincache_nb.cli.entry import main
 from spincache_nb.core.cache import Cache
 from spincache_nb.project.sources import pull_sources
 from spincache_nb.upkeep import check_cache, repair
-from tests.core.test_sources import A, B, content, offer, one_source, tools, write
+from tests.project.test_sources import A, B, content, offer, one_source, tools, write
 from tests.support.artifact import sha256
 from tests.support.artifacts import new_style
 from tests.support.behaviours import error
@@ -34,7 +34,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spincache_nb.upkeep.checking._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("spincache_nb.upkeep.verify._PAUSE_SECONDS", 0.01)
 
 
 def place(cache: Cache, data: bytes) -> Path:

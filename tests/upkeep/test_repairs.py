@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.core.journal import History
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import pull
-from spincache_nb.errors import PullCancelled
+from spincache_nb.errors import NoSpaceError, PullCancelled
 from spincache_nb.upkeep import RepairResult, check_cache, is_damage, repair
 from tests.support.artifact import Artifact, canonical, sha256
 from tests.support.artifacts import archive_style, five_kinds, new_style, old_style, package
@@ -37,7 +38,7 @@ def cache(tmp_path: Path) -> Cache:
 @pytest.fixture(autouse=True)
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests damage files a moment before they are read; nobody needs to be waited for."""
-    monkeypatch.setattr("spincache_nb.upkeep.checking._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("spincache_nb.upkeep.verify._PAUSE_SECONDS", 0.01)
 
 
 def filled(cache: Cache, registry: RegistryServer, artifact: Artifact) -> tuple[str, Tree]:
@@ -191,6 +192,69 @@ def test_repair_asks_the_next_app_if_the_first_cannot_deliver(hostile: HostileSe
     assert_same_tree(tree, cache.path)
 
 
+def large_app() -> Artifact:
+    """An app whose locked app has 5 MiB, more than any other document may have."""
+    artifact = new_style("demo/large")
+    document, application = artifact.document, json.loads(artifact.application or b"")
+    application["metadata"]["notes"] = "x" * (5 << 20)
+    content = canonical(application)
+    document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
+    return replace(artifact, manifest=canonical(document), blobs={**artifact.blobs, sha256(content): content})
+
+
+@pytest.mark.parametrize("name", ["config.json", "manifest.json"])
+def test_repair_takes_a_locked_app_as_large_as_a_pull_does(
+    hostile: HostileServer, cache: Cache, name: str
+) -> None:
+    hostile.serve(large_app())
+    pull(cache, f"{hostile.name}/demo/large:v1")
+    tree = read_tree(cache.path)
+    truncate(cache.path / next(path for path in tree if path.endswith(name)))
+    assert repair(cache).remaining == ()
+    assert_same_tree(tree, cache.path)
+
+
+def test_repair_asks_first_whether_there_is_room(
+    plain_registry: RegistryServer, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, tree = filled(cache, plain_registry, new_style("demo/room"))
+    flip(cache.path / layer_paths(tree)[0])
+    before = read_tree(cache.path)
+    monkeypatch.setattr(Cache, "free_bytes", lambda self: 100)
+    with plain_registry.recording() as records, pytest.raises(NoSpaceError):
+        repair(cache)
+    assert records == []
+    assert_same_tree(before, cache.path)
+
+
+@pytest.mark.parametrize("act", ["pull", "repair"])
+def test_durable_work_syncs_every_file_it_writes_copies_included(
+    plain_registry: RegistryServer, cache: Cache, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    artifact = wasm_and_data()
+    reference, tree = filled(cache, plain_registry, artifact)
+    twins = [path for path in layer_paths(tree) if path.replace("data/", "wasm/") in tree]
+    for path in tree if act == "pull" else [path for path in twins if path.startswith("data/")]:
+        (cache.path / path).unlink()
+    synced: set[int] = set()
+    sync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    before = {path.lstat().st_ino for path in cache.path.rglob("*")}
+    if act == "pull":
+        pull(cache, reference, durable=True)
+    else:
+        assert repair(cache, durable=True).remaining == ()
+    assert_same_tree(tree, cache.path)
+    written = {path.lstat().st_ino for path in cache.path.rglob("*") if path.is_file()} - before
+    assert len(written) == (len(tree) if act == "pull" else 1)
+    assert written <= synced
+
+
 # Never worse ------------------------------------------------------------------------------------
 
 
@@ -270,7 +334,7 @@ def test_repair_does_not_fetch_content_that_no_layer_holds(
     before = read_tree(cache.path)
     result = repair(cache)
     assert [(row.kind, row.reference) for row in result.remaining] == [("missing blob", reference)]
-    assert "no layer of a cached manifest is it" in result.remaining[0].detail
+    assert "a layer or archive that holds this blob" in result.remaining[0].detail
     assert_same_tree(before, cache.path)
 
 
@@ -484,7 +548,7 @@ def test_repair_writes_no_history(plain_registry: RegistryServer, cache: Cache) 
 
 
 def test_repair_refuses_an_archive_beyond_the_limits(plain_registry: RegistryServer, cache: Cache) -> None:
-    from spincache_nb.core.archive import ArchiveLimits
+    from spincache_nb.core.settings import ArchiveLimits
 
     _, tree = filled(cache, plain_registry, archive_style("demo/limits"))
     members = [path for path in layer_paths(tree) if len(tree[path]) < 1000 and path.startswith("data/")]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from spincache_nb.analysis.inputs import Frames, rows
+from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.versions import in_order
+from spincache_nb.frames import Frames
 
 
 def predecessors(frames: Frames) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import load, rows
+from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.inside.pair import Row
 from spincache_nb.analysis.inside.schemas import MODULE_USES_SCHEMA, SHARED_MODULES_SCHEMA
 from spincache_nb.analysis.inside.sources import BlobFinder, BlobSource, OpenBlob, opened
@@ -19,6 +19,7 @@ from spincache_nb.analysis.labels import some_of
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import CacheError, LimitError, WasmFormatError
+from spincache_nb.frames import load
 from spincache_nb.frames.schemas import build
 from spincache_nb.wasm import Producers, Walk, producers_of, read_producers
 

@@ -7,13 +7,14 @@ from itertools import pairwise
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Frames, load, rows
+from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.inside.changes import why_changed
 from spincache_nb.analysis.inside.schemas import REBUILDS_SCHEMA
 from spincache_nb.analysis.inside.verdicts import Verdict, verdict
 from spincache_nb.analysis.versions import in_order
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
+from spincache_nb.frames import Frames, load
 from spincache_nb.frames.schemas import build
 
 

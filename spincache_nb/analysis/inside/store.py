@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import load
 from spincache_nb.analysis.inside.ledger import PieceLedger
 from spincache_nb.analysis.inside.lineage import predecessors as lineage
 from spincache_nb.analysis.inside.pair import Row, installed, measured, reused_by_patch
@@ -26,6 +25,7 @@ from spincache_nb.analysis.inside.schemas import GRAINS_SCHEMA
 from spincache_nb.analysis.inside.sources import OpenBlob, opened
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import CacheError, LimitError, WasmFormatError
+from spincache_nb.frames import load
 from spincache_nb.frames.schemas import build
 
 logger = logging.getLogger(__name__)

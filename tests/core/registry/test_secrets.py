@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from spincache_nb.core.registry import RegistryClient
+from spincache_nb.core.registry import Registry
 from spincache_nb.errors import SpinCacheError
 from tests.core.clients import blob_of, errors_page, mock_client, quick_client, ref
 from tests.support import behaviours
@@ -34,10 +34,10 @@ Start = Callable[..., HostileServer]
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """Everything that any logger says, the libraries' included."""
     with caplog.at_level(1):
-        for name in ("httpx", "httpcore", "tenacity", "spincache_nb"):
+        for name in ("httpx", "httpcore", "spincache_nb"):
             logging.getLogger(name).setLevel(1)
         yield caplog
-    for name in ("httpx", "httpcore", "tenacity", "spincache_nb"):
+    for name in ("httpx", "httpcore", "spincache_nb"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
@@ -158,7 +158,7 @@ def test_credentials_never_go_over_plain_http_unless_asked(monkeypatch: pytest.M
         return httpx.Response(401, headers={"WWW-Authenticate": "Basic realm=x"})
 
     for insecure in (None, False, True):
-        client: RegistryClient = mock_client(handler, auth=("ann", PASSWORD), insecure=insecure)
+        client: Registry = mock_client(handler, auth=("ann", PASSWORD), insecure=insecure)
         with client, pytest.raises(SpinCacheError):
             client.fetch_manifest(REFERENCE)
     plain = [authorization for scheme, authorization in seen if scheme == "http"]

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from spincache_nb.core.registry.tags import next_target, parse_page
+from spincache_nb.core.registry import next_target
 from spincache_nb.core.settings import Limits
 from spincache_nb.errors import LimitError, NotFoundError, ProtocolError
 from tests.core.clients import errors_page, mock_client, quick_client, ref
@@ -125,9 +125,10 @@ def test_tags_of_a_missing_repository_are_not_found() -> None:
         b'{"tags": ["a\\nb"]}',
     ],
 )
-def test_parse_page_refuses(content: bytes) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        parse_page(content, where="r.example/org/app")
+def test_tags_refuses_a_page_that_is_none(content: bytes) -> None:
+    handler = lambda request: httpx.Response(200, content=content)  # noqa: E731
+    with mock_client(handler) as client, pytest.raises(ProtocolError) as caught:
+        list(client.tags("r.example/org/app"))
     assert "\n" not in str(caught.value)
 
 
@@ -147,7 +148,9 @@ def test_parse_page_refuses(content: bytes) -> None:
         ([f'<{LIST}?last=a>; rel="last"'], None),
         ([f'<{LIST}?last=a>; rel="nextone"'], None),
         ([f"<{LIST}?last=a>; rel=nextone"], None),
-        ([f"<{LIST}?last=a>"], None),
+        ([f"<{LIST}?last=a>"], f"{LIST}?last=a"),
+        ([f"</docs/tags>, <{LIST}?last=a>; title=more"], f"{LIST}?last=a"),
+        (["</docs/tags>"], None),
         ([f'{LIST}?last=a; rel="next"'], None),
     ],
 )

@@ -1,0 +1,377 @@
+"""Frames from the columns of inventories; no value is made for any row of layers, uses or blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import role_of
+from spincache_nb.core.locked_app import Component, Dependency, MountedFile
+from spincache_nb.core.scan import Problem
+from spincache_nb.frames.schemas import (
+    APPS_SCHEMA,
+    BLOBS_SCHEMA,
+    COMPONENTS_SCHEMA,
+    DEPENDENCIES_SCHEMA,
+    DISK_SCHEMA,
+    FILES_SCHEMA,
+    LAYERS_SCHEMA,
+    PROBLEMS_SCHEMA,
+    UNNAMED_SCHEMA,
+    USES_SCHEMA,
+    Picked,
+)
+from spincache_nb.frames.sources import Found
+from spincache_nb.frames.toolchains import Made, how_made
+from spincache_nb.inventory import CachedApp, Inventory, unnamed_members
+from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, STANDINGS, VIAS, WASM, Integers
+
+_IMAGE = "org.opencontainers.image."
+
+
+# Columns ----------------------------------------------------------------------------------------
+
+
+def picked(parts: Iterable[tuple[Sequence[Any], npt.NDArray[Any]]], *, in_order: bool = False) -> Picked:
+    """One long column of the parts of several caches: values, and of each row the place of its value."""
+    all_values: list[Any] = []
+    places = [np.empty(0, np.intp)]
+    count = 0
+    for values, codes in parts:
+        count += 1
+        places.append(codes.astype(np.intp) + len(all_values) if all_values else codes)
+        all_values += values
+    joined = places[1] if count == 1 else np.concatenate(places)
+    used = np.zeros(len(all_values), bool)
+    used[joined] = True
+    if used.all():
+        return Picked(all_values, joined, in_order and count == 1)
+    some = [all_values[place] for place in np.flatnonzero(used).tolist()]
+    return Picked(some, (np.cumsum(used) - 1)[joined], in_order and count == 1)
+
+
+def _joined(parts: Iterable[npt.NDArray[Any]], dtype: Any = np.int64) -> npt.NDArray[Any]:
+    """The rows of several caches, one after the other."""
+    some = list(parts)
+    return some[0] if len(some) == 1 else np.concatenate([np.empty(0, dtype), *some])
+
+
+def _each(found: Found, counts: Iterable[int]) -> Picked:
+    """The column that says of which cache each row is."""
+    names = list(found.names)
+    return picked([(names, np.repeat(np.arange(len(names)), list(counts)))])
+
+
+def _sums(owners: Integers, sizes: Integers, count: int) -> list[int]:
+    """Sums for each owner, of whom the rows are in order; of any size, since sizes are what somebody says."""
+    fit = int(sizes.max(initial=0)) * len(sizes) < 1 << 63
+    added = np.append(0, np.cumsum(sizes if fit else sizes.astype(object)))
+    sums: list[int] = np.diff(added[np.searchsorted(owners, np.arange(count + 1))]).tolist()
+    return sums
+
+
+# Apps and layers --------------------------------------------------------------------------------
+
+
+def apps_of(found: Found) -> pd.DataFrame:
+    """Make the frame of apps."""
+    listed = list(found.apps())
+    rows = [app for _, _, app in listed]
+    return found.frame(
+        APPS_SCHEMA,
+        (name for name, _, _ in listed),
+        {
+            "reference": (app.reference for app in rows),
+            "registry": (app.tag.registry for app in rows),
+            "repository": (app.tag.repository for app in rows),
+            "tag": (app.tag.tag for app in rows),
+            "kind": (app.kind for app in rows),
+            "name": (_said(app, "name", "title") for app in rows),
+            "version": (_said(app, "version", "version") for app in rows),
+            "description": (_said(app, "description", "description") for app in rows),
+            "created_at": (app.annotations.get(_IMAGE + "created") for app in rows),
+            "pulled_at": (app.tag.modified_ns for app in rows),
+            "manifest_digest": (_text(app.manifest_digest) for app in rows),
+            "config_digest": (_text(app.config.digest) if app.config else None for app in rows),
+            "config_bytes": (app.config.size if app.config else None for app in rows),
+            "layer_count": (app.layer_count if app.config else None for app in rows),
+            "component_count": (len(app.locked_app.components) if app.locked_app else None for app in rows),
+            "declared_bytes": [size for _, inventory in found for size in _declared(inventory)],
+            "stored_bytes": [size for _, inventory in found for size in _needed(inventory)],
+        },
+    )
+
+
+def _said(app: CachedApp, field: str, annotation: str) -> str | None:
+    value: str | None = getattr(app.locked_app, field, None)
+    return value if value is not None else app.annotations.get(_IMAGE + annotation)
+
+
+def _text(digest: Digest | None) -> str | None:
+    return str(digest) if digest is not None else None
+
+
+def _declared(inventory: Inventory) -> Iterator[int | None]:
+    """What config and layers of each app take, each digest once."""
+    layers, apps = inventory.contents.layers, inventory.apps
+    count = len(layers.digest_texts)
+    keys, first = np.unique(layers.owners() * count + layers.digests, return_index=True)
+    sums = _sums(keys // max(count, 1), layers.sizes[first], len(apps))
+    configs = {str(app.config.digest) for app in apps if app.config}
+    number = {text: place for place, text in enumerate(layers.digest_texts) if text in configs}
+    own = [number.get(str(app.config.digest), -1) if app.config else -1 for app in apps]
+    is_layer = np.isin(np.arange(len(apps)) * count + np.asarray(own, np.int64), keys).tolist()
+    for app, total, code, among in zip(apps, sums, own, is_layer, strict=True):
+        if app.config is None:
+            yield None
+        else:
+            yield total if among and code >= 0 else total + app.config.size
+
+
+def _needed(inventory: Inventory) -> list[int]:
+    """Bytes of the stored blobs that each app needs."""
+    uses = inventory.contents.uses
+    return _sums(uses.users.astype(np.int64), inventory.blobs.sizes[uses.blobs], len(inventory.apps))
+
+
+def layers_of(found: Found) -> pd.DataFrame:
+    """Make the frame of layers."""
+    columns = [inventory.contents.layers for inventory in found.inventories]
+    owners = [one.owners() for one in columns]
+    names = [[app.reference for app in inventory.apps] for inventory in found.inventories]
+    first = [np.repeat(one.starts[:-1], np.diff(one.starts)) for one in columns]
+    roles = [[role_of(media_type) for media_type in one.media_types] for one in columns]
+    return found.frame(
+        LAYERS_SCHEMA,
+        _each(found, map(len, owners)),
+        {
+            "reference": picked(zip(names, owners, strict=True)),
+            "position": _joined(np.arange(len(one)) - one for one in first),
+            "digest": picked(((one.digest_texts, one.digests) for one in columns), in_order=True),
+            "media_type": picked((one.media_types, one.types) for one in columns),
+            "role": picked((some, one.types) for some, one in zip(roles, columns, strict=True)),
+            "declared_bytes": _joined(one.sizes for one in columns),
+            "stored": _joined((one.stored for one in columns), bool),
+        },
+    )
+
+
+# Components and files ---------------------------------------------------------------------------
+
+
+class _OfComponent(NamedTuple):
+    """A component and the row of its stored binary; its files and their sizes, as far as they are known."""
+
+    cache: str
+    inventory: Inventory
+    reference: str
+    component: Component
+    source: int | None
+    files: tuple[tuple[MountedFile, int | None], ...]
+
+    @property
+    def files_bytes(self) -> int | None:
+        """Bytes of all its files, or None if one is not known."""
+        known = [size for _, size in self.files if size is not None]
+        return sum(known) if len(known) == len(self.files) else None
+
+
+def _components(found: Found) -> Iterator[_OfComponent]:
+    for name, inventory, app in found.apps():
+        stored = inventory.stored
+        for component in sorted(app.locked_app.components if app.locked_app else (), key=lambda one: one.id):
+            source = str(component.source.digest)
+            row = stored.found[WASM].get(source, stored.found[DATA].get(source))
+            mounted = []
+            for file in sorted(component.files, key=lambda one: one.path):
+                size = file.content.inline_bytes
+                at = stored.found[DATA].get(str(file.content.digest)) if size is None else None
+                mounted.append((file, size if at is None else stored.sizes[at]))
+            yield _OfComponent(name, inventory, app.reference, component, row, tuple(mounted))
+
+
+def components_of(found: Found, *, toolchains: bool = True) -> pd.DataFrame:
+    """Make the frame of components, and unless told otherwise look into each binary once."""
+    rows = list(_components(found))
+    known: dict[str, Made] = {}
+    made = []
+    for row in rows:
+        place = row.inventory.stored.location(row.source) if toolchains and row.source is not None else ""
+        if place not in known:
+            known[place] = how_made(Path(place)) if place else Made()
+        made.append(known[place])
+    return found.frame(
+        COMPONENTS_SCHEMA,
+        (row.cache for row in rows),
+        {
+            "reference": (row.reference for row in rows),
+            "component": (row.component.id for row in rows),
+            "source_digest": (_text(row.component.source.digest) for row in rows),
+            "source_bytes": (
+                row.inventory.stored.sizes[row.source] if row.source is not None else None for row in rows
+            ),
+            "file_count": (len(row.files) for row in rows),
+            "files_bytes": (row.files_bytes for row in rows),
+            "dependency_count": (len(row.component.dependencies) for row in rows),
+            "languages": (one.languages for one in made),
+            "toolchains": (one.toolchains for one in made),
+        },
+    )
+
+
+def files_of(found: Found) -> pd.DataFrame:
+    """Make the frame of mounted files."""
+    rows = [(row, file, size) for row in _components(found) for file, size in row.files]
+    return found.frame(
+        FILES_SCHEMA,
+        (row.cache for row, _, _ in rows),
+        {
+            "reference": (row.reference for row, _, _ in rows),
+            "component": (row.component.id for row, _, _ in rows),
+            "path": (file.path for _, file, _ in rows),
+            "digest": (_text(file.content.digest) for _, file, _ in rows),
+            "inline": (file.content.inline for _, file, _ in rows),
+            "size_bytes": (size for _, _, size in rows),
+        },
+    )
+
+
+def dependencies_of(found: Found) -> pd.DataFrame:
+    """Make the frame of what components and triggers depend on."""
+    rows = [(name, app.reference, *row) for name, _, app in found.apps() for row in _dependencies(app)]
+    return found.frame(
+        DEPENDENCIES_SCHEMA,
+        (row[0] for row in rows),
+        {
+            "reference": (row[1] for row in rows),
+            "component": (row[2] for row in rows),
+            "trigger": (row[3] for row in rows),
+            "name": (row[4].name for row in rows),
+            "digest": (_text(row[4].source.digest) for row in rows),
+        },
+    )
+
+
+def _dependencies(app: CachedApp) -> Iterator[tuple[str | None, str | None, Dependency]]:
+    """Each with the id of the component or of the trigger whose dependency it is."""
+    if app.locked_app is None:
+        return
+    for component in sorted(app.locked_app.components, key=lambda one: one.id):
+        for dependency in component.dependencies:
+            yield component.id, None, dependency
+    for trigger, dependency in app.locked_app.trigger_dependencies:
+        yield None, trigger, dependency
+
+
+# What is on the disk ----------------------------------------------------------------------------
+
+
+def uses_of(found: Found) -> pd.DataFrame:
+    """Make the frame of uses; the rows of users in the order of their names."""
+    columns = [_uses_by_name(inventory) for inventory in found.inventories]
+    return found.frame(
+        USES_SCHEMA,
+        _each(found, (len(blobs) for _, blobs, _ in columns)),
+        {
+            "user": picked(
+                (inventory.contents.users, users)
+                for inventory, (users, _, _) in zip(found.inventories, columns, strict=True)
+            ),
+            "digest": picked(
+                map(_digests_used, found.inventories, (blobs for _, blobs, _ in columns)), in_order=True
+            ),
+            "area": picked(
+                (AREAS_IN_ORDER, inventory.blobs.areas[blobs])
+                for inventory, (_, blobs, _) in zip(found.inventories, columns, strict=True)
+            ),
+            "stored_bytes": _joined(
+                inventory.blobs.sizes[blobs]
+                for inventory, (_, blobs, _) in zip(found.inventories, columns, strict=True)
+            ),
+            "via": picked((VIAS, vias) for _, _, vias in columns),
+        },
+    )
+
+
+def _uses_by_name(inventory: Inventory) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    names, uses = inventory.contents.users, inventory.contents.uses
+    if not inventory.projects:  # apps are in order
+        return uses.users, uses.blobs, uses.vias
+    rank = np.empty(len(names), np.intp)
+    rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    order = np.argsort(rank[uses.users], kind="stable")
+    return uses.users[order], uses.blobs[order], uses.vias[order]
+
+
+def _digests_used(inventory: Inventory, rows: npt.NDArray[Any]) -> tuple[Sequence[str], npt.NDArray[Any]]:
+    """Digests in order, and of each row of uses which it is."""
+    blobs = inventory.blobs
+    used = np.zeros(len(blobs), bool)
+    used[rows] = True
+    places = np.flatnonzero(used).tolist()
+    texts = sorted({blobs.digests[place] or "" for place in places})
+    number = dict(zip(texts, range(len(texts)), strict=True))
+    codes = np.zeros(len(blobs), np.int32)
+    codes[places] = [number[blobs.digests[place] or ""] for place in places]
+    return texts, codes[rows]
+
+
+def blobs_of(found: Found) -> pd.DataFrame:
+    """Make the frame of blobs."""
+    columns = [inventory.blobs for inventory in found.inventories]
+    return found.frame(
+        BLOBS_SCHEMA,
+        _each(found, map(len, columns)),
+        {
+            "name": [name for one in columns for name in one.names],
+            "digest": [digest for one in columns for digest in one.digests],
+            "area": picked((AREAS_IN_ORDER, one.areas) for one in columns),
+            "stored_bytes": _joined(one.sizes for one in columns),
+            "modified_at": _joined(one.times for one in columns),
+            "standing": picked((STANDINGS, one.standings) for one in columns),
+        },
+    )
+
+
+def problems_of(found: Found) -> pd.DataFrame:
+    """Make the frame of problems."""
+    return problem_rows(found, [inventory.problems for inventory in found.inventories])
+
+
+def problem_rows(found: Found, problems: Iterable[Sequence[Problem]]) -> pd.DataFrame:
+    """Make a frame of problems of each cache."""
+    rows = [(name, one) for name, some in zip(found.names, problems, strict=True) for one in some]
+    columns = ("path", "reference", "kind", "detail", "remedy")
+    values = {column: [getattr(problem, column) for _, problem in rows] for column in columns}
+    return found.frame(PROBLEMS_SCHEMA, (name for name, _ in rows), values)
+
+
+def disk_of(found: Found) -> pd.DataFrame:
+    """Make the frame of all files."""
+    columns = [inventory.files for inventory in found.inventories]
+    return found.frame(
+        DISK_SCHEMA,
+        _each(found, map(len, columns)),
+        {
+            "path": [path for one in columns for path in one.paths],
+            "area": [area for one in columns for area in one.areas],
+            "stored_bytes": [size for one in columns for size in one.sizes],
+            "same_as": [one.same_as.get(row) for one in columns for row in range(len(one))],
+        },
+    )
+
+
+def unnamed_of(found: Found) -> pd.DataFrame:
+    """Make the frame of archive members that no app names; it reads the archives of the caches."""
+    rows = [(name, *row) for name, inventory in found for row in unnamed_members(inventory)]
+    return found.frame(
+        UNNAMED_SCHEMA,
+        (name for name, _, _ in rows),
+        {"reference": (user for _, user, _ in rows), "digest": (str(digest) for _, _, digest in rows)},
+    )

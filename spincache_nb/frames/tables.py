@@ -1,0 +1,276 @@
+"""The public functions, one for each frame."""
+
+from __future__ import annotations
+
+import os
+
+import pandas as pd
+
+from spincache_nb.core.journal import History
+from spincache_nb.core.layout import shown
+from spincache_nb.frames import making
+from spincache_nb.frames.schemas import (
+    APPS_SCHEMA,
+    BLOBS_SCHEMA,
+    COMPONENTS_SCHEMA,
+    DISK_SCHEMA,
+    FILES_SCHEMA,
+    HISTORY_SCHEMA,
+    LAYERS_SCHEMA,
+    PROBLEMS_SCHEMA,
+    USES_SCHEMA,
+    from_columns,
+)
+from spincache_nb.frames.sources import Caches, Projects, caches_of, find
+
+
+@APPS_SCHEMA.describes
+def apps(cache: Caches = None) -> pd.DataFrame:
+    """List the cached tags.
+
+    Parameters
+    ----------
+    cache
+        A `Cache` or its path, or several: then ``cache``, the path of the ``registry`` directory, is
+        the first column. This user's own cache unless given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per cached tag, sorted by reference.
+
+        {columns}
+    """
+    return making.apps_of(find(cache))
+
+
+@LAYERS_SCHEMA.describes
+def layers(cache: Caches = None) -> pd.DataFrame:
+    """List the layers of the cached tags.
+
+    Parameters
+    ----------
+    cache
+        As for `apps`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per layer of a manifest, sorted by reference and position.
+
+        {columns}
+    """
+    return making.layers_of(find(cache))
+
+
+@COMPONENTS_SCHEMA.describes
+def components(cache: Caches = None, *, toolchains: bool = True) -> pd.DataFrame:
+    """List the components of the cached apps.
+
+    Parameters
+    ----------
+    cache
+        As for `apps`.
+    toolchains
+        Whether to look into the WebAssembly binaries for what made them; each is read once, a few
+        pages of it. If not, the last two columns are missing values.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per component of a locked app, sorted by reference and component.
+
+        {columns}
+
+    Notes
+    -----
+    `languages` and `toolchains` are what the stored binary says of itself, and missing where it says
+    nothing, is not stored, or is not a whole WebAssembly binary. Tools can leave the sections out, and
+    strip them.
+    """
+    return making.components_of(find(cache), toolchains=toolchains)
+
+
+@FILES_SCHEMA.describes
+def files(cache: Caches = None) -> pd.DataFrame:
+    """List the files that the cached apps mount; their content is never shown.
+
+    Parameters
+    ----------
+    cache
+        As for `apps`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per mounted file of a component, sorted by reference, component and path.
+
+        {columns}
+    """
+    return making.files_of(find(cache))
+
+
+@USES_SCHEMA.describes
+def uses(cache: Caches = None, *, projects: Projects = ()) -> pd.DataFrame:
+    """Say who needs which stored blob.
+
+    Parameters
+    ----------
+    cache
+        As for `apps`.
+    projects
+        ``spin.toml`` files, or folders that hold one, of projects that use the cache too. All their
+        build profiles count, and ``.spin/target-environments.lock`` beside them. Packages that they
+        name by version count with the content that they had when `pull_sources` last looked them up
+        on this machine; else only their registry knows which content they are.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per user, digest and area, sorted by these. Only what is stored is listed; what is
+        missing is in `problems`.
+
+        {columns}
+
+    Raises
+    ------
+    SpinManifestError
+        If there is no project at one of the paths given.
+
+    Notes
+    -----
+    Blobs are looked up as Spin looks them up: an app's wasm in ``wasm``, else in ``data``; a package
+    in ``wasm`` only; mounted files in ``data`` only. What the locked app mounts from an archive
+    layer is an archive member. Archives are opened only if blobs in ``data`` remain that nobody names.
+    """
+    return making.uses_of(find(cache, projects))
+
+
+@BLOBS_SCHEMA.describes
+def blobs(cache: Caches = None, *, projects: Projects = ()) -> pd.DataFrame:
+    """List the files in ``wasm/`` and ``data/``.
+
+    Parameters
+    ----------
+    cache
+        As for `apps`.
+    projects
+        As for `uses`; what they name is referenced.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per file, sorted by area and name.
+
+        {columns}
+
+    Raises
+    ------
+    SpinManifestError
+        If there is no project at one of the paths given.
+
+    Notes
+    -----
+    Bytes are not compared with names here; ``verify`` does that. So a blob that Spin stored on
+    purpose under the digest of a manifest (definitions of target environments, Spin main) is
+    ``referenced`` if its project is given, else ``unreferenced``.
+    """
+    return making.blobs_of(find(cache, projects))
+
+
+@PROBLEMS_SCHEMA.describes
+def problems(cache: Caches = None, *, projects: Projects = ()) -> pd.DataFrame:
+    """List everything that is wrong with a cache, as far as it shows without hashing.
+
+    Parameters
+    ----------
+    cache
+        As for `apps`.
+    projects
+        As for `uses`; what cannot be read of them is listed too.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per fault, sorted by path and kind.
+
+        {columns}
+
+    Raises
+    ------
+    SpinManifestError
+        If there is no project at one of the paths given.
+
+    Notes
+    -----
+    Of blobs: ``missing blob``, ``missing archive member``, ``file not pushed``, ``damaged blob``,
+    ``damaged archive``, ``cut archive``, ``blob in the wrong area``, ``second copy``.
+
+    Of a tag's documents: ``missing manifest``, ``damaged manifest``, ``missing locked app``,
+    ``damaged locked app``, ``stale locked app``, ``missing config``, ``damaged config``,
+    ``stale config`` (of a package), ``config in the locked app's place``,
+    ``locked app of an unknown version``, ``fault in the locked app``, ``neither app nor package``,
+    ``package without exactly one layer``.
+
+    Of names and places: ``temporary file``, ``name of an old Spin``, ``misnamed file``, ``foreign``,
+    ``empty tag folder``, ``misplaced manifest``, ``link``, ``not a file``, ``file in a folder's place``,
+    ``folder in a file's place``, ``system file``, ``unreadable file``, ``unreadable folder``. Of projects:
+    ``project not understood``.
+
+    A blob counts as damaged if its size is not the declared one, or if it is empty and should not
+    be. No faults are: content that is inline in the locked app and has no blob, the config of a
+    package, a tag directory named by a digest, blobs that nobody needs.
+    """
+    return making.problems_of(find(cache, projects))
+
+
+@DISK_SCHEMA.describes
+def disk(cache: Caches = None) -> pd.DataFrame:
+    """List every regular file under ``registry``.
+
+    Parameters
+    ----------
+    cache
+        As for `apps`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per file, sorted by path.
+
+        {columns}
+    """
+    return making.disk_of(find(cache))
+
+
+@HISTORY_SCHEMA.describes
+def history(cache: Caches = None, *, record: History | None = None) -> pd.DataFrame:
+    """List the pulls that this toolkit recorded; Spin records none.
+
+    Parameters
+    ----------
+    cache
+        A `Cache` or its path, or several, if only their pulls are of interest.
+    record
+        The history; this user's unless given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per pull, oldest first.
+
+        {columns}
+
+    Warns
+    -----
+    HistoryWarning
+        If there is a history that cannot be read.
+    """
+    rows = [*(record if record is not None else History()).read()]
+    if cache is not None:
+        each, _ = caches_of(cache)
+        wanted = {place for one in each for place in (os.fspath(one.path), os.fspath(one.path.absolute()))}
+        rows = [row for row in rows if row.cache in wanted]
+    rows.sort(key=lambda row: row.at)
+    columns = {name: [getattr(row, name) for row in rows] for name in HISTORY_SCHEMA}
+    return from_columns(HISTORY_SCHEMA, {**columns, "cache": map(shown, columns["cache"])})

@@ -1,0 +1,222 @@
+"""What an inventory holds very many of, as columns; a row becomes a value only when somebody asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Area, Descriptor
+from spincache_nb.core.scan import DiskArea, DiskFile, StoredBlob
+
+Integers = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
+Via = Literal["layer", "archive member", "content ref", "spin.toml", "environment lock"]
+Standing = Literal["referenced", "unreferenced", "temporary", "misnamed"]
+
+AREAS_IN_ORDER: tuple[Area, ...] = ("data", "wasm")
+"""Areas by number, in the order in which rows are sorted."""
+DATA, WASM = range(2)
+VIAS: tuple[Via, ...] = ("layer", "archive member", "content ref", "spin.toml", "environment lock")
+STANDINGS: tuple[Standing, ...] = ("misnamed", "referenced", "temporary", "unreferenced")
+MISNAMED, REFERENCED, TEMPORARY, UNREFERENCED = range(4)
+
+
+class Numbers(dict[str, int]):
+    """Texts by number, each numbered when it is first looked up."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = len(self)
+        return self[text]
+
+
+class Digests(Numbers):
+    """Digests by number; a text that is none raises `InvalidDigestError`."""
+
+    def __missing__(self, text: str) -> int:
+        Digest.parse(text)
+        return super().__missing__(text)
+
+
+class CachedLayer(NamedTuple):
+    """A layer of a cached app's manifest."""
+
+    position: int
+    descriptor: Descriptor
+    stored: bool
+
+
+class Use(NamedTuple):
+    """A stored blob that somebody needs."""
+
+    user: str
+    blob: StoredBlob
+    digest: Digest
+    via: Via
+
+    @property
+    def area(self) -> Area:
+        """``wasm`` or ``data``."""
+        return self.blob.area
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the file."""
+        return self.blob.stored_bytes
+
+
+class InventoriedBlob(NamedTuple):
+    """A file in ``wasm/`` or ``data/`` and its standing."""
+
+    blob: StoredBlob
+    digest: Digest | None
+    standing: Standing
+
+
+class Missing(NamedTuple):
+    """A blob that an app needs and that is not where Spin looks for it."""
+
+    user: str
+    digest: Digest
+    area: Area
+    via: Via
+    elsewhere: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerColumns:
+    """Layers of all manifests; those of app ``i`` are the rows from ``starts[i]`` to ``starts[i + 1]``."""
+
+    starts: Integers
+    digests: Codes
+    types: Codes
+    sizes: Integers
+    stored: Flags
+    digest_texts: Sequence[str]
+    media_types: Sequence[str]
+
+    def owners(self) -> Integers:
+        """Number of the app of each row."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    def of(self, app: int) -> list[CachedLayer]:
+        """The layers of one app as values."""
+        rows = slice(self.starts[app], self.starts[app + 1])
+        found: dict[int, Digest] = {}
+        layers = []
+        columns = (self.digests, self.types, self.sizes, self.stored)
+        for place, (code, kind, size, stored) in enumerate(
+            zip(*(c[rows].tolist() for c in columns), strict=True)
+        ):
+            if code not in found:
+                found[code] = parsed(self.digest_texts[code])
+            layers.append(
+                CachedLayer(place, Descriptor(self.media_types[kind], found[code], size, {}), stored)
+            )
+        return layers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlobColumns:
+    """Files in ``wasm/`` and ``data/``, sorted by area and name; `odd` has those that are not plain."""
+
+    names: Sequence[str]
+    digests: Sequence[str | None]
+    areas: npt.NDArray[np.int8]
+    sizes: Integers
+    times: Integers
+    standings: npt.NDArray[np.int8]
+    folders: Mapping[Area, str]
+    odd: Mapping[int, StoredBlob]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[InventoriedBlob]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, row: int) -> InventoriedBlob:
+        text = self.digests[row]
+        digest = parsed(text) if text is not None else None
+        return InventoriedBlob(self.blob(row), digest, STANDINGS[self.standings[row]])
+
+    def blob(self, row: int) -> StoredBlob:
+        """One of the files as a value."""
+        if row in self.odd:
+            return self.odd[row]
+        name, area = self.names[row], AREAS_IN_ORDER[self.areas[row]]
+        size, time = int(self.sizes[row]), int(self.times[row])
+        digest = Digest(name[:6], name[7:])
+        return StoredBlob(name, self.folders[area] + name, area, size, time, "digest", digest)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UseColumns:
+    """Who needs which stored blob, sorted by user, digest and area; rows of a user are together."""
+
+    users: Codes
+    blobs: Codes
+    vias: npt.NDArray[np.int8]
+
+    def of(self, user: int) -> slice:
+        """Rows of one user."""
+        return slice(*np.searchsorted(self.users, [user, user + 1]).tolist())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MissingColumns:
+    """What apps need and the cache lacks."""
+
+    users: Integers
+    digests: Integers
+    areas: Integers
+    vias: Integers
+    elsewhere: Flags
+    names: Sequence[str]
+    digest_texts: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __iter__(self) -> Iterator[Missing]:
+        columns = (self.users, self.digests, self.areas, self.vias, self.elsewhere)
+        for user, code, area, via, elsewhere in zip(*(column.tolist() for column in columns), strict=True):
+            digest = parsed(self.digest_texts[code])
+            yield Missing(self.names[user], digest, AREAS_IN_ORDER[area], VIAS[via], elsewhere)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileColumns:
+    """Every regular file under ``registry``, sorted by path."""
+
+    paths: Sequence[str]
+    areas: Sequence[DiskArea]
+    sizes: Sequence[int]
+    same_as: Mapping[int, str | None]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[DiskFile]:
+        for row, (path, area, size) in enumerate(zip(self.paths, self.areas, self.sizes, strict=True)):
+            yield DiskFile(path, area, size, self.same_as.get(row))
+
+
+def parsed(text: str) -> Digest:
+    """The digest of a text that is known to be one."""
+    return Digest(text[:6], text[7:])
+
+
+def numbers_of(values: Sequence[Any]) -> Integers:
+    """A column of integers."""
+    return np.fromiter(values, np.int64, len(values))
+
+
+def first_of_each(keys: Integers) -> Integers:
+    """Places of the first row of each key, in the order of the keys."""
+    return np.unique(keys, return_index=True)[1]

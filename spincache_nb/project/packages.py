@@ -1,0 +1,495 @@
+"""Packages of WebAssembly registries: from a name and a version requirement to content.
+
+What Spin does through wasm-pkg-client 0.11 (crates/loader/src/local.rs, load_registry_source): the
+package tools' configuration says which registry serves a package, the registry's own metadata say
+where its content is, and the newest version that satisfies the requirement is taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import unquote
+
+import httpx
+
+from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_url
+from spincache_nb.core.auth import basic
+from spincache_nb.core.credentials import Credentials, as_credentials
+from spincache_nb.core.digest import CHUNK_BYTES, Digest, hash_stream
+from spincache_nb.core.documents import (
+    OCI_MANIFEST,
+    PACKAGE_CONFIG,
+    Descriptor,
+    Index,
+    Manifest,
+    choose_manifest,
+    parse_manifest,
+    parse_object,
+)
+from spincache_nb.core.download import stream_address
+from spincache_nb.core.reference import Reference
+from spincache_nb.core.refusals import Access, Purpose
+from spincache_nb.core.registry import Registry
+from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
+from spincache_nb.core.web import Ask, Web
+from spincache_nb.errors import (
+    AccessDeniedError,
+    CredentialsError,
+    FormatError,
+    InsecureTransportError,
+    InvalidReferenceError,
+    InvalidVersionError,
+    LimitError,
+    ManifestError,
+    NotFoundError,
+    PackageError,
+    RegistryError,
+)
+from spincache_nb.project.names import is_package
+from spincache_nb.project.package_config import (
+    PackageConfig,
+    RegistryMetadata,
+    check_protocol,
+    is_host,
+    parse_metadata,
+    read_package_config,
+)
+from spincache_nb.project.versions import Requirement, Version
+
+_log = logging.getLogger(__name__)
+_WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
+_METADATA_ATTEMPTS = 3
+_ANYBODY = Access("without credentials", "check the address; none are sent unless they are part of it")
+_SUFFIX = ".wasm"
+_UPPER_CASE = re.compile(rb"sha256:[0-9a-fA-F]*[A-F]")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The version of a package that satisfies a requirement, and its content."""
+
+    package: str
+    version: str
+    origin: str
+    digest: Digest
+    size: int
+    open: Callable[[], Iterator[bytes]] = field(repr=False, compare=False)
+
+
+class PackageClient:
+    """Finds and fetches packages, and what plain addresses name; safe to use from many threads."""
+
+    def __init__(
+        self,
+        *,
+        insecure: bool | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        auth: Credentials | tuple[str, str] | None = None,
+        jobs: int = 16,
+        config: PackageConfig | None = None,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        retries: RetryPolicy | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._insecure = insecure
+        self._auth = as_credentials(auth)
+        self._options: dict[str, Any] = {
+            "ca": ca,
+            "jobs": jobs,
+            "limits": limits,
+            "timeouts": timeouts,
+            "retries": retries,
+            "transport": transport,
+        }
+        self._web = Web(insecure=insecure, **self._options)
+        self._plain_web = Web(insecure=insecure is not False, **self._options)
+        self._lock = threading.Lock()
+        self._config = _Once[PackageConfig](config)
+        self._clients: list[Registry] = []
+        self._metadata: dict[str, _Once[tuple[RegistryMetadata, str]]] = {}
+        self._places: dict[tuple[str, str, str], _Once[_OciPackages]] = {}
+        self._closed = False
+
+    def __enter__(self) -> PackageClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections, also while other threads read: those get `PullCancelled` at once."""
+        with self._lock:
+            self._closed = True
+        for each in self._all():
+            each.close()
+
+    @property
+    def wire_bytes(self) -> int:
+        """Bytes of all bodies received: metadata, tags, retries and error pages included."""
+        return sum(each.wire_bytes for each in self._all())
+
+    @property
+    def request_count(self) -> int:
+        """Requests sent: challenges, tokens and redirects included."""
+        return sum(each.request_count for each in self._all())
+
+    def _all(self) -> list[Web | Registry]:
+        with self._lock:
+            return [self._web, self._plain_web, *self._clients]
+
+    def resolve(self, package: str, requirement: str, registry: str | None = None) -> Release:
+        """Find the newest version of a package that satisfies a requirement."""
+        wanted = Requirement.parse(requirement, where=f"package {package}")
+        packages = self._packages(package, registry)
+        versions = packages.versions(package)
+        fitting = [version for version in versions if wanted.matches(version)]
+        if not fitting:
+            newest = max(versions, key=lambda one: one.key, default=None)
+            offer = f"{len(versions)} others, the newest {newest}" if versions else "no version at all"
+            raise PackageError(
+                f"package {package}",
+                f"a version that satisfies {requirement}",
+                f"{offer}, in {packages.describe(package)}",
+                "change the requirement, or publish such a version",
+            )
+        build = requirement.partition("+")[2]  # which Cargo's rules pass over
+        fitting = [version for version in fitting if version.build == build and build] or fitting
+        return packages.release(package, max(fitting, key=lambda one: one.key))
+
+    def stream_address(self, address: str, *, where: str) -> Iterator[bytes]:
+        """Fetch what a plain address names, in pieces."""
+        return _stream_address(self._plain_web, address, where)
+
+    # Which registry ------------------------------------------------------------------------------
+
+    def _packages(self, package: str, registry: str | None) -> _OciPackages | _LocalPackages:
+        """Who has a package."""
+        config, host = self._registry_of(package, registry)
+        settings = config.settings_of(host)
+        if settings.backend == "local":
+            if settings.root is None:
+                raise PackageError(config.where, f"local.root for registry {host}", "none", "set it")
+            return _LocalPackages(settings.root)
+        metadata, note = config.metadata_of(package), ""
+        if metadata is None:
+            with self._lock:
+                once = self._metadata.setdefault(host, _Once())
+            metadata, note = once.get(lambda: _fetch_metadata(self._web, host))
+        check_protocol(host, settings.backend, metadata)
+        where = f"metadata of {host}"
+        named, prefix = metadata.oci(where=where)
+        oci_host = host if named is None else named.lower()
+        if not is_host(oci_host):
+            raise PackageError(
+                where, "an OCI registry as host or host:port", repr(named), "it is set up wrongly"
+            )
+        return self._place(host, oci_host, prefix, note)
+
+    def _registry_of(self, package: str, registry: str | None) -> tuple[PackageConfig, str]:
+        if not is_package(package):
+            raise PackageError(package, "a package such as namespace:name", "other text", "correct the name")
+        config = self._config.get(read_package_config)
+        if registry is not None:
+            if not is_host(registry):
+                found = repr(registry) if "@" not in registry else "one with a user name"
+                raise PackageError(
+                    f"package {package}", "a registry as host or host:port", found, "correct it"
+                )
+            config = config.with_override(package, registry.lower())
+        host = config.registry_of(package)
+        if host is None:
+            raise PackageError(
+                f"package {package}",
+                f"a registry for namespace {package.partition(':')[0]!r}",
+                f"none in {config.where}",
+                "set default_registry or namespace_registries there, or registry in the spin.toml",
+            )
+        return config, host
+
+    def _place(self, host: str, oci_host: str, prefix: str, note: str) -> _OciPackages:
+        with self._lock:
+            once = self._places.setdefault((host, oci_host, prefix), _Once())
+        settings = self._config.get(read_package_config).settings_of(host)
+        insecure = self._insecure if self._insecure is not None else settings.plain
+        credentials = self._auth or settings.credentials
+
+        def open_client(anonymous: bool) -> Registry:
+            auth = None if anonymous else credentials
+            client = Registry(insecure=insecure, auth=auth, anonymous=anonymous, **self._options)
+            with self._lock:
+                self._clients.append(client)
+                closed = self._closed
+            if closed:
+                client.close()
+            return client
+
+        return once.get(
+            lambda: _OciPackages(oci_host, prefix, open_client, fallback=self._auth is None, note=note)
+        )
+
+
+class _Once(Generic[T]):
+    """A value that the first thread to ask finds out, while others wait for it; failures are not kept."""
+
+    def __init__(self, value: T | None = None) -> None:
+        self._lock = threading.Lock()
+        self._value = value
+
+    def get(self, find: Callable[[], T]) -> T:
+        with self._lock:
+            if self._value is None:
+                self._value = find()
+            return self._value
+
+
+# Packages in an OCI registry: tags are versions, the first layer is the content -------------
+
+
+class _OciPackages:
+    """The packages that one OCI registry holds."""
+
+    def __init__(
+        self,
+        registry: str,
+        prefix: str,
+        open_client: Callable[[bool], Registry],
+        *,
+        fallback: bool,
+        note: str,
+    ) -> None:
+        self.registry = registry
+        self._prefix = prefix
+        self._open_client = open_client
+        self._fallback = fallback
+        self._note = f" ({note})" if note else ""
+        self._client = open_client(False)
+
+    def reference(self, package: str, version: Version | None = None) -> Reference:
+        """Where a package is: ``<registry>/<prefix><namespace>/<name>:<version>``."""
+        name = f"{self._prefix}{package.replace(':', '/', 1)}"
+        tag = str(version).replace("+", "_") if version is not None else "latest"  # no tag holds a +
+        try:
+            parsed = Reference.parse(f"registry.invalid/{name}:{tag}")
+        except InvalidReferenceError as exc:
+            raise PackageError(
+                f"{self.registry}, package {package}",
+                "a repository of an OCI registry",
+                f"{name}:{tag}",
+                "the namespacePrefix of its metadata is at fault",
+            ) from exc
+        return replace(parsed, registry=self.registry)
+
+    def versions(self, package: str) -> list[Version]:
+        """Versions of a package; tags that are none are passed over."""
+        reference = self.reference(package)
+        try:
+            tags = self._ask(lambda client: list(client.tags(reference)))
+        except NotFoundError as exc:
+            remedy = f"check the package's name and its registry{self._note}"
+            raise NotFoundError(exc.where, f"package {package}", exc.found, remedy, exc.status) from exc
+        return _versions([tag.replace("_", "+", 1) for tag in tags])
+
+    def release(self, package: str, version: Version) -> Release:
+        """Find the content of one version."""
+        reference = self.reference(package, version)
+        layer = _content(self._ask(lambda client: _fetch_manifest(client, reference)), str(reference))
+        return Release(
+            package,
+            str(version),
+            str(reference),
+            layer.digest,
+            layer.size,
+            lambda: self._client.stream_blob(reference, layer),
+        )
+
+    def describe(self, package: str) -> str:
+        """Where a package is, for an error."""
+        reference = self.reference(package)
+        return f"{reference.registry}/{reference.repository}{self._note}"
+
+    def _ask(self, operation: Callable[[Registry], T]) -> T:
+        """Ask with the credentials that were found, or without if they are refused and it is answered."""
+        try:
+            return operation(self._client)
+        except AccessDeniedError:
+            if not self._fallback:
+                raise
+            client = self._open_client(True)
+            with contextlib.suppress(AccessDeniedError):
+                answer = operation(client)
+                _log.info("%s refuses the credentials that were found, and answers without", self.registry)
+                self._client = client
+                return answer
+            raise
+
+
+def _versions(texts: list[str]) -> list[Version]:
+    """Those of some texts that are versions."""
+    found = []
+    for text in texts:
+        try:
+            found.append(Version.parse(text))
+        except InvalidVersionError:
+            _log.debug("%s is no version", text)
+    return found
+
+
+def _fetch_manifest(client: Registry, reference: Reference) -> Manifest:
+    document = _parse(client.fetch_manifest(reference).content, str(reference))
+    if isinstance(document, Index):
+        chosen = choose_manifest(document, where=str(reference))
+        document = _parse(client.fetch_manifest(reference, chosen.digest).content, str(reference))
+    if isinstance(document, Index):
+        raise ManifestError(
+            str(reference), "a manifest behind the index", "another index", "publish it again"
+        )
+    return document
+
+
+def _parse(content: bytes, where: str) -> Manifest | Index:
+    """Read a manifest; digests of layers may be in upper case, which the package client lowers."""
+    if _UPPER_CASE.search(content):
+        content = _UPPER_CASE.sub(lambda match: match[0].lower(), content)
+    return parse_manifest(content, where=where)
+
+
+def _content(manifest: Manifest, where: str) -> Descriptor:
+    """The first layer, if it can be the content of a package (oci-wasm; demanded since Spin v2.7)."""
+    found = None
+    if not manifest.layers:
+        found = "no layer"
+    elif manifest.config.media_type != PACKAGE_CONFIG:
+        found = f"a config of type {manifest.config.media_type!r}"
+    elif manifest.layers[0].digest.algorithm != "sha256":
+        found = f"content under a {manifest.layers[0].digest.algorithm} digest"
+    if found is not None:
+        raise PackageError(
+            where,
+            f"a package: a config of type {PACKAGE_CONFIG} and a layer with a sha256 digest",
+            found,
+            "it was not published as a package",
+        )
+    if len(manifest.layers) > 1 or manifest.media_type != OCI_MANIFEST:
+        _log.warning("%s: Spin takes packages of one layer and with a mediaType only", where)
+    return manifest.layers[0]
+
+
+# Packages in a directory, <root>/<namespace>/<name>/<version>.wasm ---------------------------
+
+
+class _LocalPackages:
+    """A directory of packages, which only this user's own configuration can name."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def versions(self, package: str) -> list[Version]:
+        """Versions of a package; other files are passed over."""
+        folder = self._folder(package)
+        try:
+            names = [path.name for path in folder.iterdir()]
+        except OSError as exc:
+            raise PackageError(
+                str(folder), f"a directory of package {package}", exc.strerror or str(exc), "check the path"
+            ) from exc
+        return _versions([name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)])
+
+    def release(self, package: str, version: Version) -> Release:
+        """Find the content of one version."""
+        path = self._folder(package) / f"{version}{_SUFFIX}"
+        with _explained(path), path.open("rb") as file:
+            digest, size = hash_stream(file)
+        return Release(package, str(version), str(path), digest, size, lambda: _read_file(path))
+
+    def describe(self, package: str) -> str:
+        """Where a package is, for an error."""
+        return str(self._folder(package))
+
+    def _folder(self, package: str) -> Path:
+        namespace, _, name = package.partition(":")
+        return self._root / namespace / name
+
+
+def _read_file(path: Path) -> Iterator[bytes]:
+    with _explained(path), path.open("rb") as file:
+        while piece := file.read(CHUNK_BYTES):
+            yield piece
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise PackageError(
+            str(path), "a file that can be read", exc.strerror or str(exc), "check its permissions"
+        ) from exc
+
+
+# What is asked of the web beside the OCI API ------------------------------------------------
+
+
+def _fetch_metadata(web: Web, registry: str) -> tuple[RegistryMetadata, str]:
+    """Ask a registry for its metadata, at its well-known address (RFC 8615)."""
+    where = f"metadata of {registry}"
+    try:
+        content = _fetch_well_known(web, registry)
+        if content is None:
+            return RegistryMetadata(), "it has no metadata"
+        document = parse_object(content, where=where, error=FormatError, what="metadata of a registry")
+        return parse_metadata(document, where=where, error=FormatError), ""
+    except (RegistryError, FormatError, LimitError, InvalidReferenceError) as exc:
+        _log.warning("metadata of %s: %s; going on without", registry, exc)
+        return RegistryMetadata(), f"its metadata could not be had: {exc.found or exc.where}"
+
+
+def _fetch_well_known(web: Web, registry: str) -> bytes | None:
+    url = web.url(registry, _WELL_KNOWN)
+    purpose = Purpose(f"metadata of {registry}", public_url(url), "it has none")
+
+    def once() -> bytes | None:
+        with web.send(Ask(url, {"Accept": "application/json"})) as answer:
+            if answer.status == 404:
+                answer.read_error_page()
+                return None
+            if answer.status != 200:
+                raise answer.refusal(purpose, _ANYBODY)
+            return answer.read(web.limits.token_bytes, what="metadata")
+
+    return web.run(once, attempts=_METADATA_ATTEMPTS)
+
+
+def _stream_address(web: Web, address: str, where: str) -> Iterator[bytes]:
+    url, authorization = _split_user(address, where)
+    if authorization is not None and url.scheme == "http" and not is_loopback(host_in(url)):
+        raise InsecureTransportError(
+            where, "https:// for an address that holds a password", public_url(url), "use https"
+        )
+    yield from stream_address(web, url, where=where, authorization=authorization)
+
+
+def _split_user(address: str, where: str) -> tuple[httpx.URL, str | None]:
+    """An address without user and password, and what to send for them."""
+    pair = None
+    with contextlib.suppress(RegistryError, httpx.InvalidURL, TypeError, ValueError):  # may hold the password
+        url, pair = parse_url(address, where=where), httpx.URL(address).userinfo.decode("ascii")
+    if pair is None:
+        expected = "an address that begins with https:// or http://"
+        raise PackageError(where, expected, "something else", "correct it")
+    if not pair:
+        return url, None
+    user, _, password = pair.partition(":")
+    try:
+        return url, basic(Credentials(unquote(user), unquote(password), source="the address"))
+    except CredentialsError as exc:
+        raise PackageError(where, exc.expected, exc.found, "correct the address") from None

@@ -1,0 +1,460 @@
+"""Sources that a ``spin.toml`` names by address and digest, or as packages: decide, then fetch."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import Area
+from spincache_nb.core.fetching import Fetching, Offer, Options, Wanted, raise_failure
+from spincache_nb.core.layout import AREAS
+from spincache_nb.core.plans import Plan, share_text
+from spincache_nb.core.progress import Progress, ProgressEvent
+from spincache_nb.core.settings import JOBS
+from spincache_nb.errors import ContentError, PullCancelled, SpinCacheError, SpinManifestError
+from spincache_nb.project.package_record import PackageKey, PackageLog, PackageRecord
+from spincache_nb.project.places import find_project
+from spincache_nb.project.spin_toml import Place, SpinManifest, WebSource
+
+if TYPE_CHECKING:
+    from spincache_nb.core.pull import Auth
+    from spincache_nb.project.packages import PackageClient, Release
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSource:
+    """A source that a ``spin.toml`` names, and the blob that it is."""
+
+    component: str | None
+    trigger: str | None
+    dependency: str | None
+    profile: str | None
+    kind: Literal["url", "package"]
+    origin: str
+    package: str | None
+    version: str | None
+    digest: str
+    size: int | None
+    stored: bool
+
+    @property
+    def what(self) -> str:
+        """Who needs it, in a few words."""
+        names = [self.component or f"trigger {self.trigger}", self.dependency]
+        text = ", ".join(name for name in names if name is not None)
+        return f"{text} ({self.profile})" if self.profile is not None else text
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SourcesPlan(Plan[PlannedSource]):
+    """What a pull of a project's sources would fetch and what it would reuse.
+
+    Parameters
+    ----------
+    path
+        The project, as it was named.
+    name
+        The application's name, or None.
+    sources
+        In the order of the file; the same digest may be there several times. Local paths are not.
+    """
+
+    path: str
+    name: str | None
+    sources: tuple[PlannedSource, ...]
+
+    _headings: ClassVar[tuple[str, ...]] = ("what", "from", "digest", "size", "")
+
+    @property
+    def unknown_count(self) -> int:
+        """Number of sources to be fetched whose size is not known before, each digest once."""
+        return sum(source.size is None for source in self.distinct())
+
+    def _each(self) -> Iterable[PlannedSource]:
+        return self.sources
+
+    def _title(self) -> str:
+        return self.path
+
+    def _unknown(self) -> str:
+        return f" and {self.unknown_count} of unknown size" if self.unknown_count else ""
+
+    def _summary(self) -> str:
+        return f"to fetch {share_text(self, self._unknown())}"
+
+    def _rows(self) -> Iterable[tuple[Any, ...]]:
+        from spincache_nb.show import Cell, digest_cell, size_cell
+
+        for one in self.sources:
+            state = Cell("stored" if one.stored else self._lacking)
+            yield Cell(one.what), Cell(one.origin), digest_cell(one.digest), size_cell(one.size), state
+
+    def __str__(self) -> str:
+        from spincache_nb.show import count_text
+
+        return (
+            f"{self.path}: {count_text(len(self.sources), 'source')}, {self.reused_bytes} bytes stored, "
+            f"{self.fetch_bytes} bytes{self._unknown()} to fetch"
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SourcesResult(SourcesPlan):
+    """What a pull of sources fetched and what it reused: the plan it carried out, and its cost.
+
+    Parameters
+    ----------
+    wire_bytes
+        All bytes received: metadata, lists of tags, manifests, retries and error pages included.
+    seconds
+        Wall-clock time.
+    """
+
+    wire_bytes: int
+    seconds: float
+
+    _lacking: ClassVar[str] = "fetched"
+
+    def _summary(self) -> str:
+        return f"fetched {share_text(self)} in {self.seconds:.2f} s"
+
+    def __str__(self) -> str:
+        from spincache_nb.show import count_text
+
+        return (
+            f"{self.path}: {count_text(len(self.sources), 'source')}, "
+            f"fetched {self.fetch_bytes} of {self.total_bytes} bytes "
+            f"in {self.seconds:.2f} s, {self.reused_bytes} reused"
+        )
+
+
+def plan_sources(
+    cache: Cache,
+    path: str | os.PathLike[str],
+    *,
+    insecure: bool | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    auth: Auth = None,
+    jobs: int = JOBS,
+) -> SourcesPlan:
+    """Say what fetching the sources of a project would bring; nothing is downloaded or written.
+
+    Parameters
+    ----------
+    cache
+        The cache that would be filled. Spin's own commands keep these sources in this user's default
+        cache in some cases, whatever ``--cache-dir`` says (``spin registry push``).
+    path
+        A ``spin.toml`` or the folder that holds one.
+    insecure
+        None means plain HTTP for registries on this machine only; True forces HTTP, False HTTPS.
+    ca
+        File with further certificate authorities (PEM).
+    auth
+        Credentials for package registries, ahead of the package tools' configuration and the stores.
+    jobs
+        Packages looked up at a time.
+
+    Returns
+    -------
+    SourcesPlan
+        The sources of all components, dependencies and build profiles. Package registries are asked
+        for versions and manifests; addresses are not, so that the size of what is not stored is
+        not known.
+
+    Raises
+    ------
+    SpinManifestError
+        If there is no project, or anything in its ``spin.toml`` that Spin would refuse.
+    PackageError, PackageConfigError
+        If it cannot be found out which content a package is.
+    NotFoundError, AccessDeniedError, ConnectionFailedError, RegistryError, ManifestError
+        If a registry does not give what was asked for.
+    """
+    from spincache_nb.project.packages import PackageClient
+
+    project = Project.read(path)
+    client = PackageClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    with Fetching(cache, Options(jobs), client.close, what="plan") as fetching:
+        return _look_up(fetching, client, project).plan
+
+
+def pull_sources(
+    cache: Cache,
+    path: str | os.PathLike[str],
+    *,
+    insecure: bool | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    auth: Auth = None,
+    jobs: int = JOBS,
+    progress: Progress = None,
+    cancel: threading.Event | None = None,
+    durable: bool = False,
+) -> SourcesResult:
+    """Fetch the sources that a project's ``spin.toml`` names, and store them as Spin would.
+
+    Parameters
+    ----------
+    cache
+        The cache to fill; its directories are made as they are needed.
+    path
+        A ``spin.toml`` or the folder that holds one.
+    insecure
+        None means plain HTTP for registries on this machine only; True forces HTTP, False HTTPS. An
+        ``http://`` address in the file is asked as it is written, since the digest beside it protects
+        the content; False refuses it.
+    ca
+        File with further certificate authorities (PEM).
+    auth
+        Credentials for package registries, ahead of the package tools' configuration and the stores.
+        Addresses get none, unless they hold some themselves.
+    jobs
+        Downloads at a time.
+    progress
+        None for silence, True for a bar (plain lines where nobody looks), or a callable that takes
+        each `ProgressEvent`. The total counts what is known to be large.
+    cancel
+        Set it from another thread to stop.
+    durable
+        Whether to wait until the disk has each file.
+
+    Returns
+    -------
+    SourcesResult
+        The sources of all components, dependencies and build profiles, with the sizes of all.
+
+    Raises
+    ------
+    SpinManifestError
+        If there is no project, or anything in its ``spin.toml`` that Spin would refuse; before
+        anything is asked.
+    PackageError, PackageConfigError
+        If it cannot be found out which content a package is.
+    NotFoundError, AccessDeniedError, ConnectionFailedError, RegistryError, ManifestError
+        If a registry or web server does not give what was asked for.
+    DigestMismatchError, SizeMismatchError
+        If what it gives is something else; nothing is stored then.
+    NoSpaceError, CacheWriteError, CacheError
+        If it cannot be stored.
+    PullCancelled
+        If `cancel` was set.
+
+    Notes
+    -----
+    Each content goes to ``wasm/<digest>`` under a temporary name first, and is checked on the way; a
+    good file of that name is never replaced. As in Spin, content that ``data/`` has is not fetched
+    again. Of several addresses with one digest the first that delivers it counts. It is no app that
+    is pulled, so the history of pulls says nothing of it; which content each package was is kept
+    beside that history, so that ``projects=`` knows it offline.
+    """
+    from spincache_nb.project.packages import PackageClient
+
+    started = time.perf_counter()
+    project = Project.read(path)
+    client = PackageClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    options = Options(jobs, progress, cancel, durable)
+    with Fetching(cache, options, client.close, what="sources") as fetching:
+        plan, releases, missing = _look_up(fetching, client, project)
+        cache.remove_stale()
+        fetching.make_room(plan.fetch_bytes)
+        for source in plan.distinct():
+            if source.stored:
+                _reuse(fetching, source)
+        fetching.start(missing.values(), raise_failure)
+        fetching.watch((), and_blobs=True)
+    now = datetime.now(UTC)
+    PackageLog().append(
+        PackageRecord(now, *key, release.version, release.digest) for key, release in releases.items()
+    )
+    sizes = {str(digest): one.size for digest, one in missing.items()}
+    sources = tuple(replace(one, size=sizes.get(one.digest, one.size)) for one in plan.sources)
+    parts = {field.name: getattr(plan, field.name) for field in fields(SourcesPlan)} | {"sources": sources}
+    return SourcesResult(**parts, wire_bytes=client.wire_bytes, seconds=time.perf_counter() - started)
+
+
+def _reuse(fetching: Fetching, source: PlannedSource) -> None:
+    """Make young what is reused, so that a prune beside us leaves it alone."""
+    for area in AREAS:
+        fetching.cache.touch_blob(area, Digest.parse(source.digest))
+    fetching.report(ProgressEvent("reused", source.origin, source.digest, total=source.size or 0))
+
+
+# What is known of a project -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project's ``spin.toml``, read and found without fault."""
+
+    path: str
+    manifest: SpinManifest
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Project:
+        """Read a project of which sources are to be fetched."""
+        files = find_project(path)
+        manifest = files.read_manifest()
+        if manifest is None:
+            raise SpinManifestError(
+                files.name, "a folder with a spin.toml", "only an environment lock", "name another folder"
+            )
+        if manifest.faults:
+            fault = manifest.faults[0]
+            more = f" (and {len(manifest.faults) - 1} more faults)" if len(manifest.faults) > 1 else ""
+            raise SpinManifestError(
+                f"{files.name}, {fault.key}",
+                "a manifest that Spin would load",
+                f"{fault.reason}{more}",
+                "correct the file",
+            )
+        return cls(files.name, manifest)
+
+    def package_keys(self) -> list[PackageKey]:
+        """Packages that it names, each once: name, requirement, registry."""
+        return list(dict.fromkeys(source.key for source in self.manifest.packages))
+
+    def where(self, place: Place) -> str:
+        """What to call a part of it in an error."""
+        return f"{self.path}, {place}"
+
+    def resolve(self, client: PackageClient, key: PackageKey) -> Release:
+        """Look a package up; an error says which part of the project needs it."""
+        try:
+            return client.resolve(*key)
+        except PullCancelled:
+            raise
+        except SpinCacheError as exc:
+            place = next(source.place for source in self.manifest.packages if source.key == key)
+            raise _located(exc, self.where(place)) from exc
+
+    def wanted(self, client: PackageClient, releases: Mapping[PackageKey, Release]) -> dict[Digest, Wanted]:
+        """The content of its sources, each once, and who offers it; packages not looked up are left out."""
+        found: dict[Digest, Wanted] = {}
+        for source in self.manifest.sources:
+            where = self.where(source.place)
+            if isinstance(source, WebSource):
+                digest, size, origin = source.digest, None, source.address
+                opened = _opener(client, source.url, where)
+            elif source.key in releases:
+                release = releases[source.key]
+                digest, size, origin, opened = release.digest, release.size, release.origin, release.open
+            else:
+                continue
+            one = found.setdefault(digest, Wanted(digest, size, {"wasm"}))
+            one.size = size if one.size is None else one.size
+            one.offers.append(Offer(origin, f"{where}: {origin}", _locating(opened, where)))
+        return found
+
+
+class _Known(NamedTuple):
+    """What was found out about a project before anything is fetched."""
+
+    plan: SourcesPlan
+    releases: dict[PackageKey, Release]
+    missing: dict[Digest, Wanted]
+
+
+def _look_up(fetching: Fetching, client: PackageClient, project: Project) -> _Known:
+    """Find out which content the sources are, and what the cache has of it."""
+    keys = project.package_keys()
+    found = fetching.each(lambda key: project.resolve(client, key), keys)
+    releases = dict(zip(keys, found, strict=True))
+    wanted = project.wanted(client, releases)
+    sizes = fetching.each(lambda one: _stored_size(fetching, one), wanted.values())
+    stored = dict(zip(wanted, sizes, strict=True))
+    missing = {digest: one for digest, one in wanted.items() if stored[digest] is None}
+    return _Known(_plan(project, releases, stored), releases, missing)
+
+
+def _plan(
+    project: Project, releases: Mapping[PackageKey, Release], stored: Mapping[Digest, int | None]
+) -> SourcesPlan:
+    rows = []
+    for source in project.manifest.sources:
+        place = source.place
+        release = None if isinstance(source, WebSource) else releases[source.key]
+        digest = source.digest if isinstance(source, WebSource) else releases[source.key].digest
+        size = stored[digest]
+        rows.append(
+            PlannedSource(
+                component=place.component,
+                trigger=place.trigger,
+                dependency=place.dependency,
+                profile=place.profile,
+                kind="url" if release is None else "package",
+                origin=source.address if isinstance(source, WebSource) else releases[source.key].origin,
+                package=release.package if release is not None else None,
+                version=release.version if release is not None else None,
+                digest=str(digest),
+                size=size if size is not None or release is None else release.size,
+                stored=size is not None,
+            )
+        )
+    return SourcesPlan(project.path, project.manifest.name, tuple(rows))
+
+
+def _stored_size(fetching: Fetching, wanted: Wanted) -> int | None:
+    """Size of the blob that Spin finds for a digest, if its bytes are the right ones; else None."""
+    cache = fetching.cache
+    area: Area = "wasm" if cache.blob_size("wasm", wanted.digest) is not None else "data"
+    return cache.blob_size(area, wanted.digest) if fetching.has(wanted, area) else None
+
+
+def find_offers(
+    client: PackageClient, project: Project, digests: Collection[Digest]
+) -> tuple[dict[Digest, Wanted], dict[Digest, SpinCacheError]]:
+    """Who offers some contents of a project now; and why nobody does, for those that nobody offers."""
+    failures: dict[Digest, SpinCacheError] = {}
+    releases: dict[PackageKey, Release] = {}
+    known = PackageLog().known()
+    for key in project.package_keys():
+        digest = known.get(key)
+        if digest is None or digest not in digests:
+            continue
+        try:
+            releases[key] = project.resolve(client, key)
+        except PullCancelled:
+            raise
+        except SpinCacheError as exc:
+            failures[digest] = exc
+    wanted = {d: one for d, one in project.wanted(client, releases).items() if d in digests}
+    for digest in set(digests) - wanted.keys() - failures.keys():
+        found = "no address in it, and no version of a package that it takes by now"
+        failures[digest] = ContentError(project.path, f"a source of {digest}", found, "build it again")
+    return wanted, failures
+
+
+def _opener(client: PackageClient, url: str, where: str) -> Callable[[], Iterator[bytes]]:
+    return lambda: client.stream_address(url, where=where)
+
+
+def _locating(opened: Callable[[], Iterator[bytes]], where: str) -> Callable[[], Iterator[bytes]]:
+    """The same stream; its errors say which part of the project they are about."""
+
+    def stream() -> Iterator[bytes]:
+        try:
+            yield from opened()
+        except PullCancelled:
+            raise
+        except SpinCacheError as exc:
+            if exc.where.startswith(where):
+                raise
+            raise _located(exc, where) from exc
+
+    return stream
+
+
+def _located(exc: SpinCacheError, where: str) -> SpinCacheError:
+    """The same error, with the part of the project before the place where it happened."""
+    twin = copy.copy(exc)
+    twin.where = f"{where}: {exc.where}"
+    twin.args = (twin.where, *exc.args[1:])
+    return twin

@@ -1,0 +1,516 @@
+"""What a project's ``spin.toml`` and its environment lock name (Spin main, crates/manifest, environments).
+
+Only sources that reach the cache are kept: web sources with their digest, and packages of a
+registry. Local paths, variables, environment and settings are passed over, so that nothing secret
+gets into a value here. All build profiles are read, since each of them keeps its content alive.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.documents import parse_object
+from spincache_nb.errors import (
+    InvalidDigestError,
+    InvalidVersionError,
+    SpinManifestError,
+    printable,
+    quoted,
+)
+from spincache_nb.project.names import is_kebab, is_package, names_whole_package, overlaps, package_of_key
+from spincache_nb.project.versions import Requirement, Version
+
+_REMEDY = "Spin would not load it either; correct the file"
+_HOST = r"[\w.-]+"
+_AUTHORITY = re.compile(rf"({_HOST}|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?")
+_DOTTED_HOST = re.compile(rf"{_HOST}\.{_HOST}/")
+_FORMS = {
+    "version": {"version", "registry", "package", "export", "inherit_configuration"},
+    "path": {"path", "export", "inherit_configuration"},
+    "url": {"url", "digest", "export", "inherit_configuration"},
+    "component": {"component", "export", "inherit_configuration"},
+}
+"""Keys of the forms in which a dependency is written."""
+
+_OWN_RESOURCES = (
+    "ai_models",
+    "allowed_http_hosts",
+    "allowed_outbound_hosts",
+    "dependencies",
+    "environment",
+    "files",
+    "key_value_stores",
+    "sqlite_databases",
+    "variables",
+)
+Table = dict[str, Any]
+
+
+# What is named ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The part of a ``spin.toml`` that names a source."""
+
+    component: str | None
+    trigger: str | None = None
+    dependency: str | None = None
+    profile: str | None = None
+
+    def __str__(self) -> str:
+        """Name it as an error does: ``component hello, profile release, dependency a:b``."""
+        parts = [f"component {self.component}"] if self.component is not None else []
+        if self.trigger is not None:
+            parts.append(
+                f"trigger {self.trigger}" if self.component is None else f"in trigger {self.trigger}"
+            )
+        if self.profile is not None:
+            parts.append(f"profile {self.profile}")
+        parts.append(f"dependency {self.dependency}" if self.dependency is not None else "source")
+        return ", ".join(parts)
+
+    def at(self, *, dependency: str | None = None, profile: str | None = None) -> Place:
+        """The same component or trigger, another part of it."""
+        return replace(self, dependency=dependency or self.dependency, profile=profile or self.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class WebSource:
+    """A WebAssembly binary at an address, named by its digest."""
+
+    place: Place
+    digest: Digest
+    url: str = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        """The address without credentials, query and fragment, for people."""
+        return public_address(self.url)
+
+
+def public_address(url: str) -> str:
+    """Show an address without what could be a password, however it is spelled; if unclear, less."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.lower() not in ("http", "https"):
+        return "an address without http:// or https://"
+    before, at, after = rest.rpartition("@")
+    if at and (re.search(r":|%3a", before, re.IGNORECASE) or not _DOTTED_HOST.match(before)):
+        rest = f"…@{after}" if re.search(r"[/?#\\]", before) else after
+    authority = re.split(r"[/?#\\]", rest.removeprefix("…@"), maxsplit=1)[0]
+    if _AUTHORITY.fullmatch(authority) is None:
+        return f"{scheme}://…"
+    return printable(f"{scheme}://{re.split('[?#]', rest, maxsplit=1)[0]}")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """A package of a registry of WebAssembly packages; which content it is, only the registry knows."""
+
+    place: Place
+    package: str
+    requirement: str
+    registry: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str | None]:
+        """What it is looked up by: package, requirement, registry."""
+        return self.package, self.requirement, self.registry
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFault:
+    """Something in a ``spin.toml`` that Spin would refuse."""
+
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class SpinManifest:
+    """A ``spin.toml``, as far as it names content in the cache."""
+
+    version: Literal[1, 2]
+    name: str | None
+    sources: tuple[WebSource | PackageSource, ...]
+    faults: tuple[ManifestFault, ...] = ()
+
+    @property
+    def web_sources(self) -> tuple[WebSource, ...]:
+        """Those with an address and a digest."""
+        return tuple(source for source in self.sources if isinstance(source, WebSource))
+
+    @property
+    def packages(self) -> tuple[PackageSource, ...]:
+        """Those that are packages."""
+        return tuple(source for source in self.sources if isinstance(source, PackageSource))
+
+
+@dataclass(frozen=True, slots=True)
+class LockedEnvironment:
+    """A package of interface definitions that a target environment needs (Spin v3.4 and later)."""
+
+    origin: str
+    package: str
+    digest: Digest
+
+    @property
+    def named_by_manifest(self) -> bool:
+        """Whether the digest is that of the manifest, so that the stored bytes do not hash to it."""
+        return "/" in self.origin
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentLock:
+    """``.spin/target-environments.lock`` of a project."""
+
+    environments: tuple[LockedEnvironment, ...]
+    faults: tuple[str, ...] = ()
+
+
+# Reading the two files ----------------------------------------------------------------------
+
+
+def parse_environment_lock(data: bytes, *, where: str) -> EnvironmentLock:
+    """Read a ``target-environments.lock``."""
+    document = parse_object(data, where=where, error=SpinManifestError, what="an environment lock")
+    found: list[LockedEnvironment] = []
+    faults: list[str] = []
+    for origin, digests in document.items():
+        packages = digests.get("package") if isinstance(digests, dict) else None
+        if not isinstance(packages, dict):
+            faults.append(f"{origin!r} lists no packages")
+            continue
+        for package, text in packages.items():
+            try:
+                found.append(LockedEnvironment(origin, package, Digest.parse(text)))
+            except InvalidDigestError:
+                faults.append(f"{origin!r}, package {package!r} has a malformed digest")
+    return EnvironmentLock(tuple(found), tuple(faults))
+
+
+def parse_spin_manifest(data: bytes, *, where: str) -> SpinManifest:
+    """Read a ``spin.toml`` of manifest version 1 or 2."""
+    document = _load(data, where)
+    version = _version(document, where)
+    reader = _Reader()
+    if version == 1:
+        reader.version_1(document)
+    else:
+        reader.version_2(document)
+    details = document if version == 1 else document.get("application")
+    name = details.get("name") if isinstance(details, dict) else None
+    name = name if isinstance(name, str) else None
+    return SpinManifest(version, name, tuple(reader.sources), tuple(reader.faults))
+
+
+def _load(data: bytes, where: str) -> Table:
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except RecursionError as exc:
+        raise SpinManifestError(where, "a spin.toml", "TOML nested too deeply", _REMEDY) from exc
+    except UnicodeDecodeError as exc:
+        raise SpinManifestError(where, "a spin.toml", "text not in UTF-8", _REMEDY) from exc
+    except ValueError as exc:
+        raise SpinManifestError(where, "a spin.toml", f"text that is not TOML ({exc})", _REMEDY) from exc
+
+
+def _version(document: Table, where: str) -> Literal[1, 2]:
+    value = document.get("spin_manifest_version", document.get("spin_version"))
+    if value == "1":
+        return 1
+    if value == 2 and isinstance(value, int):
+        return 2
+    found = "no spin_manifest_version" if value is None else quoted(value)
+    raise SpinManifestError(where, 'spin_manifest_version "1" (text) or 2 (a number)', found, _REMEDY)
+
+
+class _Reader:
+    """Walks the tables of a manifest, and collects what reaches the cache and what Spin would refuse."""
+
+    def __init__(self) -> None:
+        self.sources: list[WebSource | PackageSource] = []
+        self.faults: list[ManifestFault] = []
+        self.components: dict[str, Table] = {}
+        self.stand_ins: list[tuple[str | None, Place, str]] = []
+        self.overridden: set[tuple[Place, str]] = set()
+
+    def fault(self, key: object, reason: str) -> None:
+        self.faults.append(ManifestFault(str(key), reason))
+
+    # Tables ----------------------------------------------------------------------------------
+
+    def version_1(self, document: Table) -> None:
+        for position, component in enumerate(self.tables(document.get("component", []), "component")):
+            named = component.get("id")
+            place = Place(named if isinstance(named, str) else str(position))
+            self.source(component.get("source"), place)
+
+    def version_2(self, document: Table) -> None:
+        components = self.table(document.get("component", {}), "component")
+        listed = self.table(document.get("trigger", {}), "trigger").items()
+        typed = [(kind, table) for kind, tables in listed for table in self.tables(tables, f"trigger {kind}")]
+        triggers = _with_ids(typed, components)
+        for name, component in components.items():
+            self.component(component, Place(name))
+        for trigger in triggers:
+            self.check_components(trigger)
+            for name, component in trigger.inline:
+                self.component(component, Place(name, trigger.id))
+        for trigger in triggers:
+            self.trigger_dependencies(trigger)
+        self.follow_components()
+
+    def check_components(self, trigger: _Trigger) -> None:
+        """Report what is in the place of a component but neither an id nor a table."""
+        roles = self.table(trigger.table.get("components", {}), f"trigger {trigger.id}, components")
+        for role, value in {"component": trigger.table.get("component", ""), **roles}.items():
+            for spec in value if isinstance(value, list) and role in roles else [value]:
+                if not isinstance(spec, str | dict):
+                    self.fault(f"trigger {trigger.id}, {role}", "neither the id of a component nor a table")
+
+    def trigger_dependencies(self, trigger: _Trigger) -> None:
+        where = f"trigger {trigger.id}, dependencies"
+        for role, value in self.table(trigger.table.get("dependencies", {}), where).items():
+            for dependency in self.tables(value, f"{where} {role}"):
+                self.dependency(dependency, None, Place(None, trigger.id, role))
+
+    def component(self, component: Any, place: Place) -> None:
+        if not isinstance(component, dict) or not is_kebab(str(place.component)):
+            what = "not a table" if is_kebab(str(place.component)) else "no id that Spin takes"
+            self.fault(f"component {place.component}", what)
+            return
+        self.components[str(place.component)] = component
+        self.source(component.get("source"), place)
+        base = self.table(component.get("dependencies", {}), f"component {place.component}, dependencies")
+        self.dependencies(base, place)
+        profiles = self.table(component.get("profile", {}), f"component {place.component}, profile")
+        for name, profile in profiles.items():
+            inner = place.at(profile=name)
+            where = f"component {place.component}, profile {name}"
+            override = self.table(profile, where)
+            if "source" in override:
+                self.source(override["source"], inner)
+            own = self.table(override.get("dependencies", {}), f"{where}, dependencies")
+            self.dependencies(own, inner, base)
+
+    def dependencies(self, table: Table, place: Place, base: Table | None = None) -> None:
+        """Read dependencies: all of a component, or those that a profile adds to a base or replaces."""
+        for name, dependency in table.items():
+            self.dependency(dependency, name, place.at(dependency=name))
+        profile = f", profile {place.profile}" if place.profile is not None else ""
+        for fault in overlaps({**(base or {}), **table}) if table else ():
+            self.fault(f"component {place.component}{profile}, dependencies", fault)
+
+    def table(self, value: Any, where: str) -> Table:
+        if isinstance(value, dict):
+            return value
+        self.fault(where, "not a table")
+        return {}
+
+    def tables(self, value: Any, where: str) -> Iterator[Table]:
+        if not isinstance(value, list):
+            self.fault(where, "not a list of tables")
+            return
+        for item in value:
+            if isinstance(item, dict):
+                yield item
+            else:
+                self.fault(where, "holds something that is not a table")
+
+    # Sources ---------------------------------------------------------------------------------
+
+    def source(self, value: Any, place: Place) -> None:
+        """Read the source of a component."""
+        if isinstance(value, str):
+            return
+        keys = set(value) if isinstance(value, dict) else set()
+        if keys == {"url", "digest"}:
+            self.web(value, place)
+        elif {"package", "version"} <= keys <= {"registry", "package", "version"}:
+            try:
+                exact = Version.parse(value["version"])
+            except (InvalidVersionError, TypeError):
+                self.fault(place, "a package's version must be exact, such as 1.2.3")
+            else:
+                self.package(value["package"], f"={exact}", value.get("registry"), place)
+        else:
+            self.fault(place, "neither a path, nor url and digest, nor package and version")
+
+    def dependency(self, value: Any, name: str | None, place: Place) -> None:
+        """Read a dependency of a component, which has a name, or of a trigger."""
+        if place.profile is not None and name is not None:
+            self.overridden.add((place, name))
+        if isinstance(value, str) and name is not None:
+            value = {"version": value}
+        form = _form(value, of_trigger=name is None)
+        if form is None:
+            self.fault(place, "it has no form that Spin knows")
+        elif form in ("version", "path") and "export" in value and names_whole_package(name or ""):
+            self.fault(place, "a whole package cannot be satisfied by one export")
+        elif form == "url":
+            self.web(value, place)
+        elif form == "version":
+            package = value.get("package", package_of_key(name) if name is not None else None)
+            if package is None:
+                self.fault(place, "it must say which package is meant")
+            else:
+                self.package(package, value["version"], value.get("registry"), place)
+        elif form == "component":
+            named = value["component"]
+            self.stand_ins.append((name, place, named if isinstance(named, str) else quoted(named)))
+
+    def follow_components(self) -> None:
+        """Read dependencies on other components: each stands for that component's source (Spin v3.5)."""
+        for name, place, component in self.stand_ins:
+            table = self.components.get(component)
+            if table is None:
+                self.fault(place, f"there is no component {_told(component)}")
+                continue
+            own = [key for key in _OWN_RESOURCES if table.get(key)]
+            if own:
+                self.fault(place, f"component {component} cannot be one, as it has {', '.join(own)}")
+            for profile, source in self.sources_under(name, place, table):
+                self.stand_in(source, place.at(profile=profile))
+
+    def sources_under(self, name: str | None, place: Place, table: Table) -> Iterator[tuple[str | None, Any]]:
+        """Sources that a component has under the profiles in which a dependency on it holds."""
+        profiles = table.get("profile")
+        overrides = {
+            profile: override["source"]
+            for profile, override in (profiles.items() if isinstance(profiles, dict) else ())
+            if isinstance(override, dict) and "source" in override
+        }
+        if place.profile is not None:
+            yield place.profile, overrides.get(place.profile, table.get("source"))
+            return
+        yield None, table.get("source")
+        for profile, source in overrides.items():
+            if (place.at(profile=profile), name or "") not in self.overridden:
+                yield profile, source
+
+    def stand_in(self, source: Any, place: Place) -> None:
+        if not isinstance(source, dict):
+            return
+        known = len(self.faults)
+        if "url" in source:
+            self.web(source, place)
+        elif "package" in source:
+            self.package(source["package"], source.get("version"), source.get("registry"), place)
+        del self.faults[known:]  # which the component's own source has given rise to already
+
+    def web(self, value: Table, place: Place) -> None:
+        url, text = value.get("url"), value.get("digest")
+        if not isinstance(url, str) or not isinstance(text, str):
+            self.fault(place, "url and digest must be text")
+            return
+        try:
+            digest = Digest.parse(text)
+        except InvalidDigestError:
+            digest = None
+        if digest is None or digest.algorithm != "sha256":
+            self.fault(f"{place}, digest", "it must be sha256: and 64 lower-case hex digits")
+            return
+        self.sources.append(WebSource(place, digest, url))
+
+    def package(self, package: Any, requirement: Any, registry: Any, place: Place) -> None:
+        if not isinstance(package, str) or not is_package(package):
+            reason = f"{_told(package)} is no name such as namespace:name in lower case"
+            self.fault(f"{place}, package", reason)
+        elif not isinstance(requirement, str) or not isinstance(registry, str | None):
+            self.fault(place, "version and registry must be text")
+        else:
+            try:
+                Requirement.parse(requirement)
+            except InvalidVersionError as exc:
+                self.fault(f"{place}, version", f"expected {exc.expected}, got {_told(requirement)}")
+                return
+            self.sources.append(PackageSource(place, package, requirement, registry))
+
+
+def _told(value: object) -> str:
+    """Say what was found, unless it could be an address with a password in a place where none belongs."""
+    return "text with an @" if isinstance(value, str) and "@" in value else quoted(value)
+
+
+def _form(value: Any, *, of_trigger: bool) -> str | None:
+    """Which of its forms a dependency has; those of triggers have no name, so that more must be said."""
+    keys = set(value) if isinstance(value, dict) else set()
+    needed = {"url": {"digest"}, "version": {"package"} if of_trigger else set()}
+    for form, allowed in _FORMS.items():
+        most = allowed - {"export"} if of_trigger else allowed
+        if {form} | needed.get(form, set()) <= keys <= most:
+            return form
+    return None
+
+
+# Triggers -----------------------------------------------------------------------------------
+
+
+class _Trigger(NamedTuple):
+    """A trigger, its id, and the components that are written out in it by the ids they get."""
+
+    id: str
+    table: Table
+    inline: list[tuple[str, Table]]
+
+
+def _with_ids(triggers: list[tuple[str, Table]], components: Iterable[str]) -> list[_Trigger]:
+    """Give triggers, and components that are written out in them, the ids that Spin gives (normalize.rs)."""
+    taken = set(components)
+    named = []
+    for trigger_id, (_, table) in zip(_trigger_ids(triggers), triggers, strict=True):
+        specs = list(_specs(table))
+        inline = []
+        for spec in specs:
+            if isinstance(spec, dict):
+                natural = f"{trigger_id}-component"
+                if len(specs) > 1 or not is_kebab(natural) or natural in taken:
+                    natural = _first_free("inline-component", taken)
+                taken.add(natural)
+                inline.append((natural, spec))
+        named.append(_Trigger(trigger_id, table, inline))
+    return named
+
+
+def _trigger_ids(triggers: list[tuple[str, Table]]) -> Iterator[str]:
+    taken = {own for _, table in triggers if (own := _own_id(table))}
+    for kind, table in triggers:
+        if own := _own_id(table):
+            yield own
+            continue
+        component = table.get("component")
+        natural = f"{component}-{kind}-trigger"
+        if not isinstance(component, str) or natural in taken:
+            natural = _first_free(f"{kind}-trigger", taken)
+        taken.add(natural)
+        yield natural
+
+
+def _own_id(table: Table) -> str:
+    own = table.get("id", "")
+    return own if isinstance(own, str) else ""
+
+
+def _first_free(stem: str, taken: set[str]) -> str:
+    number = 1
+    while f"{stem}{number}" in taken:
+        number += 1
+    return f"{stem}{number}"
+
+
+def _specs(trigger: Table) -> Iterator[Any]:
+    """What a trigger says of its components: ids, tables, or something wrong."""
+    if "component" in trigger:
+        yield trigger["component"]
+    roles = trigger.get("components")
+    for role in roles.values() if isinstance(roles, dict) else ():
+        yield from role if isinstance(role, list) else [role]

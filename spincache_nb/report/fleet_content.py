@@ -1,0 +1,258 @@
+"""What a report about a fleet says, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+from pandas import DataFrame
+
+from spincache_nb import plots
+from spincache_nb.analysis.inputs import rows
+from spincache_nb.report import figures, sentences
+from spincache_nb.report.content import MOST_LISTED, TEXT_LENGTH, Fact, Reading, Section, listing
+from spincache_nb.report.figures import Plot
+from spincache_nb.report.material import FleetMaterial
+from spincache_nb.show import Column, count_text, share_text, size_text
+
+_WIDE = {
+    "shared-cache": (
+        "What hosts store each on its own, and what they would in one cache.",
+        plots.shared_cache,
+    ),
+    "prewarm": ("What an image saves that brings blobs along, by its size.", plots.prewarm),
+    "version-tail": ("On how many hosts each version sits.", plots.version_tail),
+}
+"""Plots as wide as the page, by name: what each shows, and what draws it."""
+
+_HOSTS = (
+    Column("host", "Host"),
+    Column("blob_count", "Blobs", "count"),
+    Column("stored_bytes", "Stored", "size"),
+    Column("only_here_bytes", "Nowhere else", "size"),
+    Column("elsewhere_bytes", "Elsewhere, too", "size"),
+)
+_SHARING = (
+    Column("names", "Known as"),
+    Column("digest", "Digest", "digest"),
+    Column("distinct_bytes", "Size", "size"),
+    Column("host_count", "Hosts", "count"),
+    Column("app_count", "Apps", "count"),
+    Column("saved_bytes", "Saved on hosts", "size"),
+    Column("shared_cache_saved_bytes", "One cache would save", "size"),
+)
+_IN_ONE = tuple(
+    column for column in _SHARING if column.name not in ("host_count", "shared_cache_saved_bytes")
+)
+_IMAGES = (
+    Column("host_count", "Hosts, at least", "count"),
+    Column("image_bytes", "Image of all on so many", "size"),
+    Column("saved_bytes", "Not fetched", "size"),
+    Column("saved_share", "Share", "share"),
+)
+_VERSIONS = (
+    Column("reference", "Version", "code"),
+    Column("host_count", "Hosts", "count"),
+    Column("manifest_count", "Manifests", "count"),
+    Column("declared_bytes", "Size", "size"),
+    Column("last_pulled_at", "Pulled last", "day"),
+)
+_REPOSITORIES = (
+    Column("repository", "Repository", "code"),
+    Column("version_count", "Versions", "count"),
+    Column("single_count", "On one host only", "count"),
+    Column("stored_bytes", "Stored", "size"),
+)
+_IDLE = (
+    Column("host", "Host"),
+    Column("blob_count", "Blobs", "count"),
+    Column("stored_bytes", "Nothing needs", "size"),
+    Column("elsewhere_bytes", "Needed on another host", "size"),
+)
+_DISK = (
+    Column("kind", "Kind"),
+    Column("file_count", "Files", "count"),
+    Column("stored_bytes", "On disk", "size"),
+    Column("share", "Share", "share"),
+)
+_PROBLEMS = (
+    Column("kind", "Problem"),
+    Column("problem_count", "How many", "count"),
+    Column("host_count", "Hosts", "count"),
+    Column("example", "Such as", "code"),
+)
+_SKIPPED = (Column("path", "Snapshot", "code"), Column("reason", "Why", longest=TEXT_LENGTH))
+
+
+def facts(material: FleetMaterial) -> list[Fact]:
+    """Sum the fleet up in a few numbers."""
+    names = ("app_count", "stored_bytes", "distinct_bytes", "shared_cache_saved_bytes", "problem_count")
+    apps, stored, distinct, saved, problems = next(rows(material.summary, *names))
+    one, several = ("host", "hosts") if material.kind == "cache" else ("registry", "registries")
+    found = [Fact(str(material.hosts), one if material.hosts == 1 else several), Fact(str(apps), "apps")]
+    if material.hosts > 1:
+        part = f" ({share_text(saved / stored)})" if stored else ""
+        found += [
+            Fact(size_text(stored), "stored on all of them, of what apps need"),
+            Fact(size_text(distinct), "in one cache for all"),
+            Fact(size_text(saved), f"that one cache would save{part}"),
+        ]
+    else:
+        logical, own = next(rows(material.summary, "logical_bytes", "saved_bytes"))
+        found += [
+            Fact(size_text(logical), "if each app kept its own copy"),
+            Fact(size_text(stored), "stored, each layer once"),
+            Fact(size_text(own), "saved by sharing"),
+        ]
+    return [*found, Fact(str(problems), "problems" if problems != 1 else "problem")]
+
+
+def sections(material: FleetMaterial) -> Iterator[Section]:
+    """Give all sections that have something to say, in order."""
+    if material.hosts > 1 and len(material.sharing):
+        yield _overlap(material)
+        yield _image(material)
+    if len(material.sharing):
+        yield _sharing(material)
+    if len(material.versions):
+        yield _versions(material)
+    else:
+        yield Section("nothing", "Nothing here yet", "There are no apps in these snapshots.")
+    if len(material.idle):
+        yield _idle(material)
+    if len(material.disk):
+        yield _disk(material)
+    yield _problems(material)
+
+
+def _overlap(material: FleetMaterial) -> Section:
+    largest = material.host_overlap.sort_values(["stored_bytes", "host"], ascending=[False, True])
+    hosts = len({name for pair in rows(material.host_pairs, "host_a", "host_b") for name in pair})
+    pairs = Plot(
+        "host-overlap",
+        "What each pair of hosts has in common.",
+        plots.figure_size("host_overlap", hosts),
+        lambda figure: plots.host_overlap(material.host_pairs, ax=figure.add_subplot()),
+    )
+    return Section(
+        "hosts",
+        "What hosts have in common",
+        "Counted is what something on the host needs. Hosts that do the same work hold the same files.",
+        (
+            Reading(_wide("shared-cache", material.host_overlap), _of_overlap(material)),
+            Reading(pairs, _of_pairs(material)),
+        ),
+        (listing("Hosts, by what they store", largest, _HOSTS),),
+    )
+
+
+def _wide(name: str, frame: DataFrame) -> Plot:
+    title, drawer = _WIDE[name]
+
+    def draw(figure: Figure) -> None:
+        drawer(frame, ax=figure.add_subplot())
+
+    return Plot(name, title, plots.figure_size(drawer.__name__, 1), draw)
+
+
+def _of_overlap(material: FleetMaterial) -> str:
+    stored, distinct, saved = next(
+        rows(material.summary, "stored_bytes", "distinct_bytes", "shared_cache_saved_bytes")
+    )
+    alone = int(material.host_overlap["only_here_bytes"].sum())
+    return (
+        f"{material.hosts} hosts store {size_text(stored)}, each on its own. One cache for all would hold "
+        f"{size_text(distinct)} and save {size_text(saved)}. {size_text(alone)} is on one host only."
+    )
+
+
+def _of_pairs(material: FleetMaterial) -> str:
+    first = material.host_pairs.sort_values("shared_bytes", ascending=False, kind="stable")
+    a, b, shared = next(rows(first, "host_a", "host_b", "shared_bytes"))
+    shown = len({name for pair in rows(first, "host_a", "host_b") for name in pair})
+    which = f" The {shown} hosts that store most are drawn." if shown < material.hosts else ""
+    names = f"{sentences.name(a)} and {sentences.name(b)}"
+    return f"Most in common have {names}: {size_text(shared)}.{which}"
+
+
+def _image(material: FleetMaterial) -> Section:
+    steps = list(rows(material.prewarm, "host_count", "image_bytes", "saved_bytes", "saved_share"))
+    half = next((step for step in steps if (step[3] or 0) >= 0.5), steps[-1])
+    said = (
+        f"An image of {size_text(half[1])}, of all blobs on at least {half[0]} hosts, brings along "
+        f"{share_text(half[3] or 0)} of what the hosts store: {size_text(half[2])} that none of them fetches."
+        if half[0] > 1
+        else "Only an image of all blobs brings half of what the hosts store: they have little in common."
+    )
+    return Section(
+        "image",
+        "What a warm image would save",
+        "An image for new hosts that has the most wanted blobs in its cache already.",
+        (Reading(_wide("prewarm", material.prewarm), said),),
+        (listing("By the number of hosts", material.prewarm[::-1], _IMAGES),),
+    )
+
+
+def _sharing(material: FleetMaterial) -> Section:
+    saved = next(rows(material.summary, "saved_bytes"))[0]
+    text = f"Apps on the same host share already: that saves {size_text(saved)} in all."
+    if material.kind == "registry":
+        text = f"Versions share layers: kept apart, they would take {size_text(saved)} more."
+    ranked, columns = material.sharing, _IN_ONE
+    if material.hosts > 1:
+        by = ["shared_cache_saved_bytes", "saved_bytes", "digest"]
+        ranked, columns = ranked.sort_values(by, ascending=[False, False, True]), _SHARING
+    return Section("sharing", "What is shared", text, (), (listing("Shared most, by name", ranked, columns),))
+
+
+def _versions(material: FleetMaterial) -> Section:
+    drawn = figures.versions(material.savings)
+    costs = [Reading(drawn[name], sentences.of_versions(frame)) for name, frame in material.savings.items()]
+    count = len(material.versions)
+    single = int((material.versions["host_count"] == 1).sum())
+    found: list[Reading] = []
+    if material.hosts > 1:
+        text = f"{single} of {count} versions ({share_text(single / count)}) are on one host only."
+        found.append(Reading(_wide("version-tail", material.versions), text))
+    columns = tuple(one for one in _REPOSITORIES if material.hosts > 1 or one.name != "single_count")
+    listings = [listing("Repositories", material.repositories, columns)]
+    if material.hosts > 1:
+        listings.append(listing("Versions on most hosts", material.versions, _VERSIONS))
+    return Section(
+        "versions",
+        "Which versions are where" if material.hosts > 1 else "What a new version costs",
+        "The versions of the repositories with most of them, as if Spin pulled one after the other."
+        if costs
+        else "",
+        (*found, *costs),
+        tuple(listings),
+    )
+
+
+def _idle(material: FleetMaterial) -> Section:
+    total = int(material.idle["stored_bytes"].sum())
+    elsewhere = int(material.idle["elsewhere_bytes"].sum())
+    lead = f"Nothing needs {size_text(total)} on {count_text(len(material.idle), 'host')}."
+    if elsewhere:
+        lead += f" {size_text(elsewhere)} of it is needed on another host: one cache for all would keep that."
+    return Section(
+        "idle", "What could go", lead, (), (listing("Hosts with most to free", material.idle, _IDLE),)
+    )
+
+
+def _disk(material: FleetMaterial) -> Section:
+    lead = "Every byte of every host is in exactly one row."
+    listings = (listing("All hosts together", material.disk, _DISK, most=MOST_LISTED),)
+    return Section("disk", "Where the bytes on disk go", lead, (), listings)
+
+
+def _problems(material: FleetMaterial) -> Section:
+    listings = []
+    if len(material.problems):
+        listings.append(listing("What is wrong, by kind", material.problems, _PROBLEMS, most=MOST_LISTED))
+    if material.skipped:
+        left_out = [(one.path, one.reason) for one in material.skipped]
+        caption = "Snapshots that could not be used (an older one stands in, if any)"
+        listings.append(listing(caption, left_out, _SKIPPED, most=MOST_LISTED))
+    text = "" if listings else "None that the snapshots know of."
+    return Section("problems", "Problems", text, (), tuple(listings))
