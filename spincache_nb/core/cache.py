@@ -184,14 +184,17 @@ class Cache:
 
     def _look_up(self, area: Area, digest: Digest) -> tuple[str, FileState | None]:
         """Where a blob is or would be, and its state if it is there; on text, since a pull asks often."""
-        folder = os.path.join(self.path, area)  # noqa: PTH118
-        own, other = (os.path.join(folder, name) for name in self._spellings(digest))  # noqa: PTH118
-        for location in (own, other):
+        folder = os.path.join(self._path, area)  # noqa: PTH118
+        own = os.path.join(folder, layout.file_name(digest, windows=self.windows_names))  # noqa: PTH118
+        location, state = own, FileState.at(own)
+        if state is None or not state.is_file:
+            other = layout.file_name(digest, windows=not self.windows_names)
+            location = os.path.join(folder, other)  # noqa: PTH118
             state = FileState.at(location)
-            if state is not None and state.is_file:
-                around = FileState.at(folder)
-                return (location, state) if around is not None and around.is_folder else (own, None)
-        return own, None
+        if state is None or not state.is_file:
+            return own, None
+        around = FileState.at(folder)
+        return (location, state) if around is not None and around.is_folder else (own, None)
 
     def _spellings(self, digest: Digest) -> tuple[str, str]:
         """A blob's name by this system's spelling, and by the other one."""

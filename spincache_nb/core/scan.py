@@ -32,6 +32,7 @@ from spincache_nb.core.layout import (
     registry_of_segment,
     shown,
 )
+from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES
 from spincache_nb.errors import CacheError, NotInCacheError, printable
 from spincache_nb.show import block, count_text, escaped
 
@@ -119,11 +120,11 @@ class CachedTag:
         """Where its locked app is: ``config.json``, whatever the name suggests."""
         return self.path / LOCKED_APP_FILE
 
-    def read_manifest(self, *, limit: int = 4 << 20) -> bytes:
+    def read_manifest(self, *, limit: int = STORED_MANIFEST_BYTES) -> bytes:
         """Read ``manifest.json``, of at most `limit` bytes."""
         return read_bounded(self.manifest_path, limit=limit)
 
-    def read_locked_app(self, *, limit: int = 64 << 20) -> bytes:
+    def read_locked_app(self, *, limit: int = LOCKED_APP_BYTES) -> bytes:
         """Read ``config.json``, of at most `limit` bytes."""
         return read_bounded(self.locked_app_path, limit=limit)
 

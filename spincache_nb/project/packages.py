@@ -162,6 +162,8 @@ class PackageClient:
                 f"{offer}, in {packages.describe(package)}",
                 "change the requirement, or publish such a version",
             )
+        build = requirement.partition("+")[2]  # which Cargo's rules pass over
+        fitting = [version for version in fitting if version.build == build and build] or fitting
         return packages.release(package, max(fitting, key=lambda one: one.key))
 
     def stream_address(self, address: str, *, where: str) -> Iterator[bytes]:
@@ -275,7 +277,7 @@ class _OciPackages:
     def reference(self, package: str, version: Version | None = None) -> Reference:
         """Where a package is: ``<registry>/<prefix><namespace>/<name>:<version>``."""
         name = f"{self._prefix}{package.replace(':', '/', 1)}"
-        tag = str(version) if version is not None else "latest"
+        tag = str(version).replace("+", "_") if version is not None else "latest"  # no tag holds a +
         try:
             parsed = Reference.parse(f"registry.invalid/{name}:{tag}")
         except InvalidReferenceError as exc:
@@ -295,7 +297,7 @@ class _OciPackages:
         except NotFoundError as exc:
             remedy = f"check the package's name and its registry{self._note}"
             raise NotFoundError(exc.where, f"package {package}", exc.found, remedy, exc.status) from exc
-        return _versions(tags)
+        return _versions([tag.replace("_", "+", 1) for tag in tags])
 
     def release(self, package: str, version: Version) -> Release:
         """Find the content of one version."""

@@ -268,7 +268,8 @@ def pull_sources(
         for source in plan.distinct():
             if source.stored:
                 _reuse(fetching, source)
-        fetching.watch(fetching.start(missing.values(), raise_failure))
+        fetching.start(missing.values(), raise_failure)
+        fetching.watch((), and_blobs=True)
     now = datetime.now(UTC)
     PackageLog().append(
         PackageRecord(now, *key, release.version, release.digest) for key, release in releases.items()

@@ -24,7 +24,6 @@ from spincache_nb.core.credentials import (
     Wanted,
     as_credentials,
     choose,
-    find_credentials,
     normalise_host,
     search_credentials,
 )
@@ -168,12 +167,12 @@ def test_search_without_a_home_is_anonymous() -> None:
     assert search_credentials("ghcr.io", environ={}) == CredentialSearch(None, ())
 
 
-def test_find_credentials_reads_the_process_by_default(isolated_home: Path) -> None:
-    assert find_credentials("ghcr.io") is None
+def test_search_reads_the_process_by_default(isolated_home: Path) -> None:
+    assert search_credentials("ghcr.io").credentials is None
     path = isolated_home / ".docker" / "config.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"auths": {"ghcr.io": {"auth": ANN}}}))
-    assert find_credentials("ghcr.io") == Credentials("ann", SECRET)
+    assert search_credentials("ghcr.io").credentials == Credentials("ann", SECRET)
 
 
 def test_docker_config_variable_moves_the_file(stores: Stores) -> None:

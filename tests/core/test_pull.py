@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import History
+from spincache_nb.core.plans import PullFailure, PullPlan
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import plan_pull, pull
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import (
     AccessDeniedError,
     ArchiveError,
@@ -36,6 +38,7 @@ from spincache_nb.errors import (
     SizeMismatchError,
     SpinCacheError,
 )
+from spincache_nb.upkeep import check_cache
 from tests.support.artifact import DATA, WASM, Artifact, sha256
 from tests.support.artifacts import archive_style, five_kinds, new_style, package
 from tests.support.behaviours import Behaviour, Call, error, wait_until
@@ -306,6 +309,36 @@ def test_pull_of_several_checks_every_reference_first(hostile: HostileServer, ca
     assert hostile.requests_for("*") == []
 
 
+def test_failures_of_several_are_kept_beside_the_others_where_the_caller_says_so(
+    hostile: HostileServer, cache: Cache
+) -> None:
+    one, two = new_style("demo/batch", "v1"), new_style("demo/batch", "v2", version="2.0.0")
+    broken_document, broken_blob = new_style("demo/document"), archive_style("demo/blob")
+    hostile.serve(one, two, broken_document, broken_blob)
+    hostile.always(f"*/blobs/{broken_document.layers[-1]['digest']}", WrongBytes())
+    hostile.always(f"*/blobs/{broken_blob.layers[-2]['digest']}", error(404))
+    hostile.always("*/demo/document/blobs/*", WrongBytes())
+    names = [f"{hostile.name}/{name}" for name in ("demo/batch:v1", "demo/batch:none", "demo/document:v1")]
+    names += ["me:s3cret@Not a reference", f"{hostile.name}/demo/blob:v1", f"{hostile.name}/demo/batch:v2"]
+    plans = plan_pull(cache, names, on_error="keep")
+    assert [type(plan) for plan in plans] == [
+        *(PullPlan, PullFailure, PullPlan, PullFailure, PullPlan, PullPlan)
+    ]
+    results = pull(cache, names, on_error="keep")
+    kinds = [type(one.error) if isinstance(one, PullFailure) else None for one in results]
+    assert kinds == [*(None, NotFoundError, DigestMismatchError, InvalidReferenceError, NotFoundError, None)]
+    for artifact in (one, two):
+        tree = our_tree(artifact, f"{hostile.name}/demo/batch:{artifact.tag}")
+        assert tree.items() <= read_tree(cache.path).items()
+    assert {path.name for path in (cache.path / "manifests" / hostile.name / "demo").iterdir()} == {"batch"}
+    page, text = results._repr_html_(), str(results)  # type: ignore[attr-defined]
+    assert page.count("failed") >= 4
+    assert f"{hostile.name}/demo/blob:v1: failed: " in text
+    assert "s3cret" not in page + text
+    with pytest.raises(NotFoundError):
+        pull(cache, names[:2])
+
+
 def test_pull_of_none_does_nothing(cache: Cache) -> None:
     assert pull(cache, []) == []
     assert not cache.path.exists()
@@ -386,7 +419,7 @@ def serve(hostile: HostileServer, artifact: Artifact) -> str:
 
 def failing(cache: Cache, reference: str, kind: type[SpinCacheError], **options: object) -> SpinCacheError:
     with pytest.raises(kind) as caught:
-        pull(cache, reference, **options)  # type: ignore[arg-type]
+        pull(cache, reference, **options)  # type: ignore[call-overload]
     assert "\n" not in str(caught.value)
     assert nothing_written(cache)
     assert leftovers(cache) == []
@@ -416,6 +449,21 @@ def test_pull_refuses_a_huge_manifest(hostile: HostileServer, cache: Cache) -> N
     assert time.monotonic() - started < 20
 
 
+def test_pull_takes_a_larger_manifest_where_the_caller_says_so(hostile: HostileServer, cache: Cache) -> None:
+    artifact = new_style("demo/wide")
+    document = artifact.document | {"annotations": {"notes": "x" * (9 << 20)}}
+    reference = serve(hostile, replace(artifact, manifest=json.dumps(document).encode()))
+    for act in (plan_pull, pull):
+        with pytest.raises(LimitError, match="manifest_limit"):
+            act(cache, reference)
+    assert plan_pull(cache, reference, manifest_limit=10 << 20) == plan_pull(
+        cache, reference, manifest_limit=20 << 20
+    )
+    pull(cache, reference, manifest_limit=10 << 20)
+    assert [row.reference for row in check_cache(cache)] == []
+    assert cache.cached_tag(reference).read_manifest() == json.dumps(document).encode()
+
+
 def test_pull_of_which_nothing_could_be_stored_leaves_no_folder(hostile: HostileServer, cache: Cache) -> None:
     artifact = package()
     reference = serve(hostile, artifact)
@@ -436,8 +484,6 @@ def test_pull_refuses_a_locked_app_that_spin_cannot_load(hostile: HostileServer,
     document = artifact.document
     content = b'{"spin_lock_version": 7}'
     document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
-    import json
-
     changed = replace(
         artifact, manifest=json.dumps(document).encode(), blobs={**artifact.blobs, sha256(content): content}
     )

@@ -85,6 +85,28 @@ def test_resolve_takes_the_newest_version_that_satisfies(hostile: HostileServer)
     }
 
 
+@pytest.mark.parametrize(
+    ("requirement", "version"),
+    [
+        ("=1.0.0+b1", "1.0.0+b1"),
+        ("=1.0.0", "1.0.0+b2"),
+        ("=1.0.0+b9", "1.0.0+b2"),
+        ("^1.0, <1.0.1", "1.0.0+b2"),
+    ],
+)
+def test_resolve_finds_build_metadata_under_a_tag_with_an_underscore(
+    hostile: HostileServer, requirement: str, version: str
+) -> None:
+    """yoshuawuyts/wasm.directory#424: a tag holds no plus sign."""
+    hostile.serve(*(tools(tag) for tag in ("1.0.0", "1.0.0_b1", "1.0.0_b2", "1.0.0__b3")))
+    found = resolve(hostile, requirement)
+    assert (found.version, found.origin) == (
+        version,
+        f"{hostile.name}/acme/tools:{version.replace('+', '_')}",
+    )
+    assert str(found.digest) == sha256(content(tools(version.replace("+", "_"))))
+
+
 def test_resolve_says_where_what_and_how_large(hostile: HostileServer) -> None:
     one = tools("1.2.0")
     hostile.serve(one)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from spincache_nb import Cache, History, plan_pull, pull
-from spincache_nb.core.archive import ArchiveLimits, list_members
+from spincache_nb.core.archive import list_members
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import (
     ArchiveError,
     LimitError,
