@@ -66,7 +66,7 @@ def freed_by(
     frames = bundle(cache, *_NEEDED, projects=projects)
     chosen = frozenset(resolve_references(frames.need("apps"), named))
     lines = []
-    for file, users, keepers in _held_files(frames):
+    for file, users, keepers in disk_users(frames):
         if users and users <= chosen:
             kind = "blob" if file.users else "document"
             freed = file.stored_bytes if keepers <= chosen else 0
@@ -98,7 +98,7 @@ def reclaimable(cache: Source = None, *, projects: Projects = ()) -> pd.DataFram
 def _reclaimable(frames: Frames) -> pd.DataFrame:
     stored = dict.fromkeys(sorted_names(apps_among(frames)), 0)
     freed = dict(stored)
-    for file, _, keepers in _held_files(frames):
+    for file, _, keepers in disk_users(frames):
         for user in keepers:
             if user in stored:
                 stored[user] += file.stored_bytes
@@ -147,7 +147,7 @@ def _superseded(frames: Frames, keep: int) -> pd.DataFrame:
     versions = {name: found for name, found in versions_of(frames).items() if len(found) > keep}
     repository_of = {old: name for name, found in versions.items() for old in found[:-keep]}
     freed = dict.fromkeys(versions, 0)
-    for file, _, keepers in _held_files(frames):
+    for file, _, keepers in disk_users(frames):
         repositories = {repository_of.get(user) for user in keepers}
         if len(repositories) == 1 and (repository := repositories.pop()) is not None:
             freed[repository] += file.stored_bytes
@@ -180,7 +180,7 @@ def _check_keep(keep: int) -> None:
         raise ValueError(f"keep at least 1 version of each repository, not {keep}")
 
 
-class _Held(NamedTuple):
+class Held(NamedTuple):
     """A file under ``registry``, by one of its names, and what holds it.
 
     `users` must go before this name of it goes: a blob's users, and the apps whose archives hold it
@@ -193,7 +193,7 @@ class _Held(NamedTuple):
     keepers: frozenset[str]
 
 
-def _held_files(frames: Frames) -> list[_Held]:
+def disk_users(frames: Frames) -> list[Held]:
     """Give every file under ``registry`` with who holds it."""
     owners = _document_owners(frames)
     archives = _holding_archives(frames)
@@ -203,7 +203,7 @@ def _held_files(frames: Frames) -> list[_Held]:
         first: frozenset().union(*(users[name.path] or {""} for name in names))
         for first, names in names_of_files(files).items()
     }
-    return [_Held(file, users[file.path], linked.get(file.first_name, users[file.path])) for file in files]
+    return [Held(file, users[file.path], linked.get(file.first_name, users[file.path])) for file in files]
 
 
 def _holders(

@@ -360,7 +360,8 @@ def shared_bytes(
     if top is not None and top < 0:
         raise ValueError(f"top must not be negative, got {top!r}")
     if is_fleet(cache):
-        return cache.shared_bytes(top=top)  # type: ignore[no-any-return]
+        asked = {} if top is None else {"top": top}
+        return cache.shared_bytes(**asked)  # type: ignore[no-any-return]
     compute = lambda frames: _pairs(frames, top, by)  # noqa: E731
     return over(cache, SHARED_BYTES_SCHEMA, ("apps", "uses"), compute, projects=projects)
 
@@ -385,6 +386,18 @@ def _pairs(frames: Frames, top: int | None, by: Group) -> pd.DataFrame:
         "shared_bytes": square[first, second],
     }
     return from_columns(SHARED_BYTES_SCHEMA, columns)
+
+
+def pairs_in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Put the pairs of a table of `shared_bytes` in the order of references, the first of each first."""
+    names = sorted_names({name for pair in rows(table, "reference_a", "reference_b") for name in pair})
+    ranks = {name: rank for rank, name in enumerate(names)}
+    pairs = [
+        (*sorted((ranks[a], ranks[b])), size)
+        for a, b, size in rows(table, "reference_a", "reference_b", "shared_bytes")
+    ]
+    lines = ((names[a], names[b], size) for a, b, size in sorted(pairs, key=lambda pair: pair[:2]))
+    return build(SHARED_BYTES_SCHEMA, lines)
 
 
 def _sharing_most(apps: set[str], sets: Iterable[tuple[frozenset[str], int]], top: int) -> list[str]:
