@@ -236,11 +236,11 @@ class Fleet:
             shared_cache_saved_bytes  Int64    ``stored_bytes - distinct_bytes``
             ========================  =======  =============================================
         """
-        of_chosen = "" if top is None else queries.OF_CHOSEN
+        of_top = "" if top is None else queries.OF_TOP
         query = queries.SHARING.format(
-            limit="" if top is None else f"LIMIT {int(top)}",
-            of_chosen=of_chosen,
-            names=queries.NAMES.format(of_chosen=of_chosen) if names else queries.NO_NAMES,
+            top="" if top is None else queries.TOP.format(top=int(top)),
+            of_top=of_top,
+            names=queries.NAMES.format(of_top=of_top) if names else queries.NO_NAMES,
         )
         return self._frame(query, schemas.FLEET_SHARING_SCHEMA)
 
