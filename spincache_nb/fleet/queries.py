@@ -86,13 +86,14 @@ WITH {top} chosen AS (
         SELECT DISTINCT digest, host, reference, kind FROM needs
         WHERE area IS NOT NULL AND digest IN (SELECT digest FROM chosen WHERE areas = 3)
     ) AS once GROUP BY digest
+), numbered AS (
+    SELECT digest, row_number() OVER (ORDER BY needed) AS number FROM chosen
 ), manifest_counts AS (
-    SELECT digest, count(*) AS manifests FROM (
-        SELECT DISTINCT digest, manifest FROM needs JOIN (
-            SELECT host, reference, manifest FROM manifests
-        ) AS numbered USING (host, reference)
-        WHERE area IS NOT NULL AND kind = 'app' {of_top}
-    ) AS pairs GROUP BY digest
+    SELECT number, count(*) AS manifests FROM (
+        SELECT DISTINCT number, manifest
+        FROM needs JOIN numbered USING (digest) JOIN manifests USING (host, reference)
+        WHERE area IS NOT NULL AND needs.kind = 'app'
+    ) AS pairs GROUP BY number
 ), {names}
 SELECT digest, CAST(stored AS BIGINT) AS stored_bytes,
        CASE areas WHEN 1 THEN 'wasm' WHEN 2 THEN 'data' WHEN 3 THEN 'data+wasm' ELSE 'registry' END AS areas,
@@ -102,8 +103,8 @@ SELECT digest, CAST(stored AS BIGINT) AS stored_bytes,
        CAST(needed - stored AS BIGINT) AS saved_bytes,
        coalesce(in_two_areas.hosts, chosen.hosts) AS host_count,
        size AS distinct_bytes, CAST(stored - size AS BIGINT) AS shared_cache_saved_bytes
-FROM chosen LEFT JOIN in_two_areas USING (digest) LEFT JOIN manifest_counts USING (digest)
-LEFT JOIN called USING (digest)
+FROM chosen JOIN numbered USING (digest) LEFT JOIN manifest_counts USING (number)
+LEFT JOIN in_two_areas USING (digest) LEFT JOIN called USING (digest)
 ORDER BY needed - stored DESC, digest
 """
 TOP = """

@@ -233,7 +233,7 @@ def fingerprint(table: Any) -> str:
 
 def written_with() -> dict[str, Any]:
     """How Parquet files are written: a digest stands in its row group once, however many rows have it."""
-    # Dictionaries of sizes and times are larger than what they save, and of hex zstd's first level makes most.
+    # Dictionaries of sizes and times take more than they save; of hex, the first level of zstd makes most.
     plain = {name for name, kind in COLUMNS.items() if kind in ("int", "time")} - {
         "taken_at",
         "use_count",
