@@ -11,7 +11,7 @@ import numpy as np
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import History
-from spincache_nb.core.layout import HARMLESS_NAMES, file_name
+from spincache_nb.core.layout import file_name, is_left_by_system
 from spincache_nb.core.scan import CachedTag, Problem
 from spincache_nb.inventory.archives import follow_archives
 from spincache_nb.inventory.columns import (
@@ -225,7 +225,7 @@ class _Taking:
             self.faults.blame(path, users)
         if digest is None:
             form = stored.odd[row].form
-            if not stored.is_gone(row) and stored.names[row] not in HARMLESS_NAMES:
+            if not stored.is_gone(row) and not is_left_by_system(stored.names[row]):
                 self.faults.add(path, *_ODD_NAMES[form])
             return TEMPORARY if form == "temporary" else MISNAMED
         area = stored.areas[row]

@@ -12,7 +12,7 @@ from spincache_nb.core.digest import ENCODED_LENGTH, Digest
 from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History
-from spincache_nb.core.layout import AREAS, HARMLESS_NAMES, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
+from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, is_left_by_system, shown
 from spincache_nb.core.scan import Scan, scan_tags
 from spincache_nb.errors import CacheError, NotACacheError, SpinCacheError
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
@@ -60,7 +60,7 @@ def refuse_foreign_top(path: Path) -> None:
                 raise _not_a_cache(path / name, "a link in a folder's place", "remove the link")
             if state is not None and not state.is_folder:
                 foreign.append(name)
-        elif name not in HARMLESS_NAMES and not name.startswith(TEMPORARY_PREFIX):
+        elif not is_left_by_system(name) and not name.startswith(TEMPORARY_PREFIX):
             foreign.append(name)
     if foreign:
         raise _foreign(path, foreign)
@@ -74,7 +74,7 @@ def refuse_foreign_below(path: Path, scan: Scan) -> None:
     foreign = [problem.path for problem in scan.problems if problem.kind in _FOREIGN_KINDS]
     for blob in scan.odd:
         stray = blob.name in ENCODED_LENGTH and not blob.stored_bytes  # `sha256:...` on a Windows disk
-        if blob.form == "other" and blob.name not in HARMLESS_NAMES and not stray:
+        if blob.form == "other" and not is_left_by_system(blob.name) and not stray:
             foreign.append(f"{blob.area}/{blob.name}")
     if foreign:
         raise _foreign(path, foreign)
