@@ -28,7 +28,7 @@ from spincache_nb.inventory.columns import (
 from spincache_nb.inventory.documents import Documents, Layers, read_documents
 from spincache_nb.inventory.model import CachedApp, Contents, Inventory, InventoryLimits, Project
 from spincache_nb.inventory.problems import Faults
-from spincache_nb.inventory.projects import ProjectNeeds, read_projects
+from spincache_nb.inventory.projects import ProjectNeeds, locked_apps_beside, read_projects
 from spincache_nb.inventory.reach import MEMBER, Needed, Reach
 from spincache_nb.inventory.stored import StoredBlobs
 
@@ -84,6 +84,7 @@ class _Taking:
         reach = Reach(self.documents, self.layers, self.stored, self.names)
         reach.report(self.faults, self.limits.archive)
         needed = self.with_members(reach)
+        projects = [*projects, *(locked_apps_beside(self.cache.path) if not self.documents else ())]
         found = list(read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes))
         users = [*references, *(one.place.name for one in found)]
         uses = self.uses(needed, found, len(references))

@@ -118,8 +118,12 @@ def inventory_of(cache: Cache, projects: Sequence[str]) -> Inventory:
     return take_inventory(cache, projects=projects, history=History(enabled=False))
 
 
-def refuse_unless_known(inventory: Inventory) -> None:
-    """Make sure that everybody who may need a blob could be asked."""
+def refuse_unless_known(
+    inventory: Inventory, *, leaving: Collection[str] = (), even_if_unknown: bool = False
+) -> None:
+    """Make sure that everybody who may need a blob, but for apps that are to go, could be asked."""
+    if not even_if_unknown:
+        _refuse_if_nobody_tells(inventory, leaving)
     for problem in inventory.problems:
         in_manifests = problem.path in (".", MANIFESTS) or problem.path.startswith(f"{MANIFESTS}/")
         if problem.kind in _UNKNOWN_KINDS and in_manifests:
@@ -136,6 +140,28 @@ def refuse_unless_known(inventory: Inventory) -> None:
                 "a project that can be read whole, since it may need any blob",
                 "one that cannot",
                 "correct the project, or leave it out; no blob was touched",
+            )
+
+
+def _refuse_if_nobody_tells(inventory: Inventory, leaving: Collection[str]) -> None:
+    remedy = "give the projects that use it, or say that it may go all the same (even_if_unknown=True, "
+    remedy += "--even-if-unknown); no blob was touched"
+    stored = sum(digest is not None for digest in inventory.blobs.digests)
+    if stored and not inventory.apps and not inventory.projects:
+        raise CacheError(
+            shown(str(inventory.cache.path / MANIFESTS)),
+            "manifests that say who needs what",
+            f"none, and {stored} blobs, as in a container that containerd-shim-spin filled",
+            remedy,
+        )
+    for app in inventory.apps:
+        states = [FileState.at(path) for path in (app.tag.manifest_path, app.tag.locked_app_path)]
+        if app.reference not in leaving and not any(state is None or state.size for state in states):
+            raise CacheError(
+                shown(str(app.tag.path)),
+                "documents that say what the app needs",
+                "two empty ones, as a disk leaves them that lost power",
+                f"pull {app.reference} again or remove it, or {remedy}",
             )
 
 
@@ -196,7 +222,7 @@ class NewUsers:
     def _ask(self, states: States) -> Needs:
         if self._needs is None or states != self._seen:
             inventory = inventory_of(self.cache, self.projects)
-            refuse_unless_known(inventory)
+            refuse_unless_known(inventory, even_if_unknown=True)
             self._needs, self._seen = Needs(inventory), states
             self._changed = [
                 app
