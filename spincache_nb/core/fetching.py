@@ -27,7 +27,8 @@ from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import CacheError, CacheWriteError, ContentError, PullCancelled, SpinCacheError
 
 if TYPE_CHECKING:
-    from spincache_nb.core.archive import ArchiveLimits, Unpacked
+    from spincache_nb.core.archive import Unpacked
+    from spincache_nb.core.settings import ArchiveLimits
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05

@@ -28,8 +28,8 @@ from spincache_nb.errors import CredentialsError, InvalidReferenceError, printab
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
 
-    from spincache_nb.core.archive import ArchiveLimits
     from spincache_nb.core.credentials import Credentials
+    from spincache_nb.core.settings import ArchiveLimits
 
     Auth = Credentials | tuple[str, str] | None
 

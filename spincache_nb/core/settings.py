@@ -46,6 +46,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """How much an archive layer may unpack to."""
+
+    entries: int = 200_000
+    member_bytes: int = 2 << 30
+    total_bytes: int = 16 << 30
+    ratio: int = 200
+
+
+@dataclass(frozen=True, slots=True)
 class Timeouts:
     """How long to wait for a server."""
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor, Kind, Manifest
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.core.scan import CachedTag, Problem
-from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES
+from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES, ArchiveLimits
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
     VIAS,

@@ -82,7 +82,7 @@ class _Taking:
         for one, name in zip(self.documents, self.names, strict=True):
             self.report_documents(one, name)
         reach = Reach(self.documents, self.layers, self.stored, self.names)
-        reach.report(self.faults)
+        reach.report(self.faults, self.limits.archive)
         needed = self.with_members(reach)
         found = list(read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes))
         users = [*references, *(one.place.name for one in found)]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor
@@ -24,7 +23,7 @@ from spincache_nb.core.plans import Resolved, resolve
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import Problem
-from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES
+from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES, ArchiveLimits
 from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError, printable
 from spincache_nb.inventory import CachedApp, Inventory, known_digests, take_inventory
 from spincache_nb.show import Cell, block, count_text, more_text, size_text, table

@@ -28,6 +28,7 @@ _HARMLESS = frozenset(
     {
         _MISNAMED,
         _BEING_WRITTEN,
+        "cut archive",
         "temporary file",
         "empty tag folder",
         "foreign",

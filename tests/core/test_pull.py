@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import History
 from spincache_nb.core.plans import PullFailure, PullPlan
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import plan_pull, pull
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import (
     AccessDeniedError,
     ArchiveError,

@@ -516,7 +516,7 @@ def test_repair_tells_what_it_does(plain_registry: RegistryServer, cache: Cache)
 
 
 def test_repair_refuses_an_archive_beyond_the_limits(plain_registry: RegistryServer, cache: Cache) -> None:
-    from spincache_nb.core.archive import ArchiveLimits
+    from spincache_nb.core.settings import ArchiveLimits
 
     _, tree = filled(cache, plain_registry, archive_style("demo/limits"))
     members = [path for path in layer_paths(tree) if len(tree[path]) < 1000 and path.startswith("data/")]
