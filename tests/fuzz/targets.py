@@ -158,11 +158,11 @@ def tag_page(data: bytes) -> None:
 
 def token(data: bytes) -> None:
     """A token can be sent in a header and hides itself."""
-    parsed = parse_token(data, {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, where="fuzz")
+    parsed = parse_token(data, where="fuzz")
     assert parsed.value.isascii()
     assert not set(parsed.value) & set(" \r\n\t")
     assert len(parsed.value) < 12 or parsed.value not in repr(parsed)
-    assert parsed.lifetime >= 0
+    assert parsed.lifetime >= 60
 
 
 def redirect(data: bytes) -> None:
