@@ -57,6 +57,8 @@ def quoted(value: object) -> str:
         return f"an object of {len(value)} keys"
     if isinstance(value, list):
         return f"a list of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > _LONGEST_PART:  # Python refuses to print the longest
+        return "a number of more than 150 digits"
     text = repr(value[: _LONGEST_PART + 1] if isinstance(value, str) else value)
     return text if len(text) <= _LONGEST_PART else text[:_LONGEST_PART] + "..."
 

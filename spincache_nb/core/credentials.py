@@ -55,19 +55,7 @@ _Environ = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """User name and password, or a token that stands for them; never shown.
-
-    Parameters
-    ----------
-    username, password
-        For HTTP Basic, at the registry or its token service.
-    identity_token
-        A refresh token: the token service gives a short-lived one for it.
-    registry_token
-        A token that the registry itself takes, as it is.
-    source
-        Where they come from, for errors.
-    """
+    """User and password, an identity token (for the token service), or one for the registry as it is."""
 
     username: str = ""
     password: str = ""
@@ -130,11 +118,6 @@ class CredentialSearch(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def find_credentials(host: str, repository: str | None = None, **options: Any) -> Credentials | None:
-    """Look for credentials; the arguments are those of `search_credentials`."""
-    return search_credentials(host, repository, **options).credentials
-
-
 def search_credentials(
     host: str,
     repository: str | None = None,
@@ -150,18 +133,14 @@ def search_credentials(
         try:
             document = store.read()
             chosen = choose(wanted, document, store.owner, store.name) if document is not None else Choice()
-            found = _settle(chosen, store.name, environ, helper_seconds, notes)
+            found = _settle(chosen, wanted, store.name, environ, helper_seconds, notes)
         except CredentialsError as exc:
-            _note(exc, notes)
+            notes.append(str(exc))
+            _log.warning("%s", exc)
         else:
             if found is not None:
                 return CredentialSearch(found, tuple(notes))
     return CredentialSearch(None, tuple(notes))
-
-
-def _note(exc: CredentialsError, notes: list[str]) -> None:
-    notes.append(str(exc))
-    _log.warning("%s", exc)
 
 
 # Where they are kept -----------------------------------------------------------------------------
@@ -264,17 +243,10 @@ def normalise_host(key: str) -> str:
     return _HUB if host in _HUB_NAMES else host
 
 
-class HelperQuestion(NamedTuple):
-    """A helper that knows, and the names under which to ask it, in order."""
-
-    helper: str
-    servers: tuple[str, ...]
-
-
 class Choice(NamedTuple):
     """What a store says: whom to ask first, and what it holds itself."""
 
-    helper: HelperQuestion | None = None
+    helper: str | None = None
     own: Credentials | None = None
     fault: CredentialsError | None = None
     unlike_spin: bool = False
@@ -291,26 +263,31 @@ def choose(wanted: Wanted, document: JsonObject, owner: str, source: str) -> Cho
     helpers = _table(document, "credHelpers", source)
     named = [*wanted.best(helpers), field_of(document, "credsStore")]
     helper = next((name for name in named if isinstance(name, str) and name), None)
-    question = HelperQuestion(helper, wanted.servers) if helper is not None else None
     own, fault = _from_entries(wanted.best(auths), source, wanted.host)
-    return Choice(question, own, fault, unlike_spin=owner == "Docker" and not helpers.get(wanted.host))
+    return Choice(helper, own, fault, unlike_spin=owner == "Docker" and not helpers.get(wanted.host))
 
 
 def _settle(
-    chosen: Choice, store: str, environ: _Environ | None, seconds: float, notes: list[str]
+    chosen: Choice,
+    wanted: Wanted,
+    store: str,
+    environ: _Environ | None,
+    seconds: float,
+    notes: list[str],
 ) -> Credentials | None:
     """Ask the helper, and fall back on what the store holds itself."""
     if chosen.helper is not None:
         try:
-            found = ask_helper(chosen.helper, store=store, environ=environ, seconds=seconds)
+            found = ask_helper(chosen.helper, wanted.servers, store=store, environ=environ, seconds=seconds)
         except CredentialsError as exc:
             if chosen.own is None:
                 raise
-            _note(exc, notes)
+            notes.append(str(exc))
+            _log.warning("%s", exc)
         else:
+            if found is not None and chosen.unlike_spin and chosen.own not in (None, found):
+                notes.append(f"{store}: auths holds another login, which Spin would take")
             if found is not None:
-                if chosen.unlike_spin and chosen.own is not None and chosen.own != found:
-                    notes.append(f"{store}: auths holds another login, which Spin would take")
                 return found
     if chosen.own is None and chosen.fault is not None:
         raise chosen.fault
@@ -387,29 +364,22 @@ def _decode(text: str, source: str, host: str, *, padded: bool) -> Credentials:
 
 
 def ask_helper(
-    question: HelperQuestion, *, store: str, environ: _Environ | None, seconds: float
+    helper: str, servers: tuple[str, ...], *, store: str, environ: _Environ | None, seconds: float
 ) -> Credentials | None:
-    """Run ``docker-credential-<helper> get`` with the host on its standard input."""
-    if _HELPER_NAME.fullmatch(question.helper) is None:
-        found = repr(question.helper)
-        raise CredentialsError(store, "the name of a credential helper", found, "correct the file")
-    program = f"docker-credential-{question.helper}"
+    """Run ``docker-credential-<helper> get`` with a host on its standard input, one after the other."""
+    if _HELPER_NAME.fullmatch(helper) is None:
+        raise CredentialsError(store, "the name of a credential helper", repr(helper), "correct the file")
+    program = f"docker-credential-{helper}"
     where = f"{program} (named in {store})"
-    path = _find_program(program, environ, where)
-    for server in question.servers:
+    variables = os.environ if environ is None else environ
+    path = shutil.which(program, path=variables.get("PATH", ""))
+    if path is None or not Path(path).is_absolute():  # never in the folder one happens to be in
+        raise CredentialsError(where, "a program on PATH", "none", "install it, or log in again")
+    for server in servers:
         answer = _run(path, server, where, environ, seconds)
         if answer is not None:
             return _parse_answer(answer, where)
     return None
-
-
-def _find_program(program: str, environ: _Environ | None, where: str) -> str:
-    """Find the program, but never in the folder one happens to be in."""
-    variables = os.environ if environ is None else environ
-    path = shutil.which(program, path=variables.get("PATH", ""))
-    if path is None or not Path(path).is_absolute():
-        raise CredentialsError(where, "a program on PATH", "none", "install it, or log in again")
-    return path
 
 
 def _run(path: str, server: str, where: str, environ: _Environ | None, seconds: float) -> bytes | None:
