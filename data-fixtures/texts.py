@@ -119,7 +119,7 @@ def site() -> dict[str, Files]:
 
     return {
         "1.0.0": edition("5.3.6", "from 8 to 17"),
-        "1.1.0": edition("5.3.7", "from 8 to 17"),
+        "1.1.0": edition("5.3.6", "from 8 to 17, Sundays from 9"),
         "1.2.0": edition("5.3.8", "from 7 to 18, Sundays from 9"),
     }
 

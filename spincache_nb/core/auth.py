@@ -8,9 +8,6 @@ what an identity token is for. Loaded with the first challenge: most registries 
 from __future__ import annotations
 
 import base64
-import binascii
-import datetime as dt
-import json
 import math
 import re
 import threading
@@ -25,9 +22,9 @@ import httpx
 from spincache_nb.core import credentials as stores
 from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_url
 from spincache_nb.core.credentials import Credentials, CredentialSearch
-from spincache_nb.core.documents import JsonObject, parse_object
+from spincache_nb.core.documents import parse_object
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.refusals import Access, Purpose, RetryableError, parse_http_date
+from spincache_nb.core.refusals import Access, Purpose, RetryableError
 from spincache_nb.core.web import Answer, Ask, Web
 from spincache_nb.errors import (
     AccessDeniedError,
@@ -44,18 +41,13 @@ SHORTEST_LIFETIME = 60.0
 LONGEST_HEADER = 16 << 10
 """Characters of one challenge; a longer one is as good as none."""
 
+_LONGEST_LIFETIME = 1e9
 _LONGEST_MARGIN = 30.0
 _CLIENT = "spincache-nb"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _EXTRA_ACTIONS = ("metadata_read",)  # what some registries want for a list of tags
 _MOST_SCOPES = 4
 _REPOSITORY = re.compile(r"repository:[a-z0-9]+(?:(?:[._]|__|-+|/)[a-z0-9]+)*")
-_Search = Callable[[str, str], CredentialSearch]
-
-
-def search_stores(host: str, repository: str) -> CredentialSearch:
-    """Look for credentials where Spin and its kind keep them."""
-    return stores.search_credentials(host, repository)
 
 
 def search_nowhere(_host: str, _repository: str) -> CredentialSearch:
@@ -154,14 +146,14 @@ class Authorizer:
     def __init__(
         self,
         web: Web,
-        auth: Credentials | None,
+        auth: Credentials | None = None,
         *,
-        search: _Search = search_stores,
+        search: Callable[[str, str], CredentialSearch] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._web = web
         self._auth = auth
-        self._search = search
+        self._search = search or stores.search_credentials
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, str], _Entry] = {}
@@ -183,13 +175,10 @@ class Authorizer:
             current = entry.authorization
             if current is not None and current.header != used and self._is_fresh(current):
                 return current.header  # another thread was faster
-            entry.offered = parse_challenges(headers)
-            entry.authorization = self._answer(reference, entry, entry.offered)
-            if entry.authorization is None or (
-                entry.challenge is None and entry.authorization.header == used
-            ):
+            current = self._answer(reference, entry, parse_challenges(headers))
+            if current is None or (entry.challenge is None and current.header == used):
                 return None
-            return entry.authorization.header
+            return current.header
 
     def log_in(self, reference: Reference) -> str | None:
         """Ask at ``/v2/`` how to log in, once, for a registry that hides what it has from strangers."""
@@ -197,17 +186,12 @@ class Authorizer:
         with entry.lock:
             if entry.authorization is None and not entry.asked_for_login and self._find(reference, entry):
                 entry.asked_for_login = True
-                entry.offered = self._offered_at_the_door(reference)
-                entry.authorization = self._answer(reference, entry, entry.offered)
+                answer = self._web.send(Ask(self._web.url(reference.host, "/v2/"), {}))
+                answer.read_error_page()
+                if answer.status == 401 and answer.at_home:
+                    offered = parse_challenges(answer.headers.get_list("WWW-Authenticate"))
+                    self._answer(reference, entry, tuple(one.without_scope() for one in offered))
             return entry.authorization.header if entry.authorization is not None else None
-
-    def _offered_at_the_door(self, reference: Reference) -> tuple[Challenge, ...]:
-        answer = self._web.send(Ask(self._web.url(reference.host, "/v2/"), {}))
-        answer.read_error_page()
-        if answer.status != 401 or not answer.at_home:
-            return ()
-        offered = parse_challenges(answer.headers.get_list("WWW-Authenticate"))
-        return tuple(one.without_scope() for one in offered)
 
     def access(self, reference: Reference) -> Access:
         """With what the registry was asked, in the words of an error."""
@@ -242,44 +226,73 @@ class Authorizer:
         return entry.search.credentials
 
     def _answer(
-        self, reference: Reference, entry: _Entry, offered: Sequence[Challenge]
+        self, reference: Reference, entry: _Entry, offered: tuple[Challenge, ...]
     ) -> Authorization | None:
-        """Take the first challenge that can be met: a token where there is one to be had, else a password."""
+        """Meet the first challenge that can be met: by a token where there is one, else by a password."""
         credentials = self._find(reference, entry)
-        entry.challenge, fault = None, None
-        for challenge in (one for one in offered if one.scheme == "bearer"):
-            if credentials is not None and credentials.registry_token:
-                entry.sent = credentials
-                return Authorization(f"Bearer {credentials.registry_token}")
-            if not challenge.parameters.get("realm"):
-                continue
+        entry.offered, entry.challenge, entry.authorization = offered, None, None
+        schemes = {one.scheme for one in offered}
+        if credentials is not None and credentials.registry_token and "bearer" in schemes:
+            entry.sent = credentials
+            entry.authorization = Authorization(f"Bearer {credentials.registry_token}")
+            return entry.authorization
+        fault = None
+        for challenge in (one for one in offered if one.scheme == "bearer" and one.parameters.get("realm")):
             try:
                 realm_of(challenge, self._web.url(reference.host), where=_where(reference))
             except (ProtocolError, InsecureTransportError) as exc:
                 fault = fault or exc
             else:
                 entry.challenge = challenge
-                return self._token(reference, entry, challenge)
-        basic_asked = any(challenge.scheme == "basic" for challenge in offered)
-        if basic_asked and credentials is not None and credentials.is_pair:
+                entry.authorization = self._token(reference, entry, challenge)
+                return entry.authorization
+        if "basic" in schemes and credentials is not None and credentials.is_pair:
             entry.sent = credentials
-            return Authorization(basic(credentials))
-        if fault is not None:
+            entry.authorization = Authorization(basic(credentials))
+        elif fault is not None:
             raise fault
-        return None
+        return entry.authorization
+
+    # Tokens --------------------------------------------------------------------------------------
 
     def _token(self, reference: Reference, entry: _Entry, challenge: Challenge) -> Authorization:
         entry.sent = self._find(reference, entry)
         scopes = scopes_of(reference.repository, challenge)
-        fetch = TokenRequest(self._web, reference, challenge, entry.sent, self.access(reference)).fetch
         try:
-            token = fetch(scopes)
+            token = self._fetch_token(reference, challenge, entry.sent, scopes)
         except AccessDeniedError:
             if len(scopes) == 1:
                 raise
-            token = fetch(scopes[:1])  # a scope of another repository was only a placeholder
+            # the scope of another repository was only a sample
+            token = self._fetch_token(reference, challenge, entry.sent, scopes[:1])
         margin = min(_LONGEST_MARGIN, token.lifetime / 4)
         return Authorization(f"Bearer {token.value}", self._clock() + token.lifetime - margin)
+
+    def _fetch_token(
+        self,
+        reference: Reference,
+        challenge: Challenge,
+        credentials: Credentials | None,
+        scopes: Sequence[str],
+    ) -> Token:
+        realm = realm_of(challenge, self._web.url(reference.host), where=_where(reference))
+        ask = _token_request(realm, challenge.parameters.get("service"), scopes, credentials)
+        with self._web.send(ask) as answer:
+            if answer.status != 200:
+                raise self._refused(answer, reference, realm)
+            content = answer.read(self._web.limits.token_bytes, what="token")
+        return parse_token(content, where=f"token service {public_url(realm)}")
+
+    def _refused(
+        self, answer: Answer, reference: Reference, realm: httpx.URL
+    ) -> SpinCacheError | RetryableError:
+        what, access = f"a token from {public_url(realm)}", self.access(reference)
+        purpose = Purpose(_where(reference), what, "the registry names a token service that is none")
+        error = answer.refusal(purpose, access)
+        if isinstance(error, StatusError) and error.status == 400:  # OAuth2: invalid_grant, invalid_client
+            found = f"{error.found} {access.how}"
+            return AccessDeniedError(error.where, error.expected, found, access.remedy, error.status)
+        return error
 
 
 def basic(credentials: Credentials) -> str:
@@ -290,17 +303,6 @@ def basic(credentials: Credentials) -> str:
 
 def _where(reference: Reference) -> str:
     return f"{reference.host}/{reference.repository}"
-
-
-# Tokens ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token and how long it may be used."""
-
-    value: str = field(repr=False)
-    lifetime: float
 
 
 def scopes_of(repository: str, challenge: Challenge) -> list[str]:
@@ -331,48 +333,36 @@ def realm_of(challenge: Challenge, registry: httpx.URL, *, where: str) -> httpx.
     raise InsecureTransportError(where, "an https:// address", public_url(realm), remedy)
 
 
-class TokenRequest(NamedTuple):
-    """All that a token service is to know."""
-
-    web: Web
-    reference: Reference
-    challenge: Challenge
-    credentials: Credentials | None
-    access: Access
-
-    def fetch(self, scopes: Sequence[str]) -> Token:
-        """Ask for leave to pull."""
-        where = _where(self.reference)
-        realm = realm_of(self.challenge, self.web.url(self.reference.host), where=where)
-        with self.web.send(self._ask(realm, scopes)) as answer:
-            if answer.status != 200:
-                raise self._refused(answer, realm)
-            content = answer.read(self.web.limits.token_bytes, what="token")
-        return parse_token(content, answer.headers, where=f"token service {public_url(realm)}")
-
-    def _ask(self, realm: httpx.URL, scopes: Sequence[str]) -> Ask:
-        service, credentials = self.challenge.parameters.get("service"), self.credentials
-        fields = {"service": service} if service else {}
-        accept = {"Accept": "application/json"}
-        if credentials is not None and credentials.identity_token:
-            secret = {"grant_type": "refresh_token", "refresh_token": credentials.identity_token}
-            scope = {"scope": " ".join(scopes)}
-            return Ask(realm, accept, form=fields | scope | secret | {"client_id": _CLIENT})
-        authorization = basic(credentials) if credentials is not None and credentials.is_pair else None
-        return Ask(realm.copy_merge_params(fields | {"scope": list(scopes)}), accept, authorization)
-
-    def _refused(self, answer: Answer, realm: httpx.URL) -> SpinCacheError | RetryableError:
-        where, what = _where(self.reference), f"a token from {public_url(realm)}"
-        purpose = Purpose(where, what, "the registry names a token service that is none")
-        error = answer.refusal(purpose, self.access)
-        if isinstance(error, StatusError) and error.status == 400:  # OAuth2: invalid_grant, invalid_client
-            found = f"{error.found} {self.access.how}"
-            return AccessDeniedError(error.where, error.expected, found, self.access.remedy, error.status)
-        return error
+def _token_request(
+    realm: httpx.URL, service: str | None, scopes: Sequence[str], credentials: Credentials | None
+) -> Ask:
+    fields = {"service": service} if service else {}
+    accept = {"Accept": "application/json"}
+    if credentials is not None and credentials.identity_token:
+        secret = {"grant_type": "refresh_token", "refresh_token": credentials.identity_token}
+        scope = {"scope": " ".join(scopes)}
+        return Ask(realm, accept, form=fields | scope | secret | {"client_id": _CLIENT})
+    authorization = basic(credentials) if credentials is not None else None
+    return Ask(realm.copy_merge_params(fields | {"scope": list(scopes)}), accept, authorization)
 
 
-def parse_token(content: bytes, headers: Mapping[str, str], *, where: str) -> Token:
-    """Read the answer of a token service."""
+# What a token service answers --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token and the seconds it may be used."""
+
+    value: str = field(repr=False)
+    lifetime: float
+
+
+def parse_token(content: bytes, *, where: str) -> Token:
+    """Read the answer of a token service.
+
+    When it was issued, and what a JWT says of itself, is not looked at: clocks differ, and services give
+    times such as year 1. A token that is refused before its time is replaced.
+    """
     try:
         document = parse_object(content, where=where, error=FormatError, what="a token in JSON")
     except FormatError:
@@ -381,55 +371,11 @@ def parse_token(content: bytes, headers: Mapping[str, str], *, where: str) -> To
     if not isinstance(value, str) or _VISIBLE.fullmatch(value) is None:
         remedy = "the token service is set up wrongly"
         raise ProtocolError(where, "JSON with a token", "something else", remedy)
-    return Token(value, _lifetime(document, value, headers))
-
-
-def _lifetime(document: JsonObject, value: str, headers: Mapping[str, str]) -> float:
-    """Seconds left, by the service's own clock as far as it tells it.
-
-    A token that had expired when it was given, by what the service says, was given now; and none is used for
-    less than a minute: one that is refused earlier is replaced then.
-    """
-    server = parse_http_date(headers.get("Date", ""))
-    now = time.time() if server is None else server
-    ends = []
-    expires_in = _number(document.get("expires_in"))
-    if expires_in is not None:
-        issued = _parse_time(document.get("issued_at"))
-        age = max(0.0, now - issued) if issued is not None else 0.0
-        ends.append(expires_in - age if age < expires_in else expires_in)
-    if (expiry := _jwt_expiry(value)) is not None:
-        ends.append(expiry - now)
-    return max(SHORTEST_LIFETIME, min(ends, default=SHORTEST_LIFETIME))
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # JSON has integers of any length
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _parse_time(value: object) -> float | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = dt.datetime.fromisoformat(value)
-        return moment.replace(tzinfo=moment.tzinfo or dt.UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def _jwt_expiry(value: str) -> float | None:
-    """The ``exp`` claim, if the token is a JWT (RFC 7519); nothing else in it concerns a client."""
-    parts = value.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, binascii.Error, RecursionError):
-        return None
-    return _number(claims.get("exp")) if isinstance(claims, dict) else None
+    lifetime = document.get("expires_in")
+    if (
+        isinstance(lifetime, bool)
+        or not isinstance(lifetime, int | float)
+        or not lifetime < _LONGEST_LIFETIME
+    ):
+        return Token(value, SHORTEST_LIFETIME)
+    return Token(value, max(SHORTEST_LIFETIME, lifetime))

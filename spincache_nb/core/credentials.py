@@ -48,25 +48,14 @@ _MAX_ANSWER_BYTES = 1 << 20
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HELPER_HAS_NONE = b"credentials not found"  # docker-credential-helpers: what all of them answer
 _HELPER_REMEDY = "no credentials of it were sent; run it yourself to see why, or log in again"
+READABLE = "a credential store that can be read"
 _log = logging.getLogger(__name__)
 _Environ = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """User name and password, or a token that stands for them; never shown.
-
-    Parameters
-    ----------
-    username, password
-        For HTTP Basic, at the registry or its token service.
-    identity_token
-        A refresh token: the token service gives a short-lived one for it.
-    registry_token
-        A token that the registry itself takes, as it is.
-    source
-        Where they come from, for errors.
-    """
+    """User and password, an identity token (for the token service), or one for the registry as it is."""
 
     username: str = ""
     password: str = ""
@@ -129,11 +118,6 @@ class CredentialSearch(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def find_credentials(host: str, repository: str | None = None, **options: Any) -> Credentials | None:
-    """Look for credentials; the arguments are those of `search_credentials`."""
-    return search_credentials(host, repository, **options).credentials
-
-
 def search_credentials(
     host: str,
     repository: str | None = None,
@@ -145,22 +129,18 @@ def search_credentials(
     """Look into the stores in order, up to the first that has credentials; a damaged one is passed over."""
     wanted = Wanted(normalise_host(host), repository or "")
     notes: list[str] = []
-    for store in _stores(system, environ):
+    for store in all_stores(system=system, environ=environ):
         try:
             document = store.read()
             chosen = choose(wanted, document, store.owner, store.name) if document is not None else Choice()
-            found = _settle(chosen, store.name, environ, helper_seconds, notes)
+            found = _settle(chosen, wanted, store.name, environ, helper_seconds, notes)
         except CredentialsError as exc:
-            _note(exc, notes)
+            notes.append(str(exc))
+            _log.warning("%s", exc)
         else:
             if found is not None:
                 return CredentialSearch(found, tuple(notes))
     return CredentialSearch(None, tuple(notes))
-
-
-def _note(exc: CredentialsError, notes: list[str]) -> None:
-    notes.append(str(exc))
-    _log.warning("%s", exc)
 
 
 # Where they are kept -----------------------------------------------------------------------------
@@ -184,7 +164,7 @@ class Store(NamedTuple):
         if data is None:
             return None
         if len(data) > MAX_STORE_BYTES:
-            raise self._fault("a credential store", f"more than {MAX_STORE_BYTES} bytes")
+            raise self._fault(READABLE, f"more than {MAX_STORE_BYTES} bytes")
         try:
             return parse_object(data, where=self.name, error=FormatError, what="a credential store")
         except FormatError as exc:
@@ -202,13 +182,14 @@ class Store(NamedTuple):
             return None
         except (OSError, ValueError) as exc:
             reason = getattr(exc, "strerror", None) or "not a file name"
-            raise self._fault("a credential store", reason) from None
+            raise self._fault(READABLE, reason) from None
 
     def _fault(self, expected: str, found: str) -> CredentialsError:
         return CredentialsError(self.name, expected, found, "it was passed over")
 
 
-def _stores(system: str | None, environ: _Environ | None) -> Iterator[Store]:
+def all_stores(*, system: str | None = None, environ: _Environ | None = None) -> Iterator[Store]:
+    """Where credentials may be, in the order in which they are asked."""
     spin = paths.spin_auth_file(system=system, environ=environ)
     if spin is not None:
         yield Store("Spin", spin)
@@ -262,17 +243,10 @@ def normalise_host(key: str) -> str:
     return _HUB if host in _HUB_NAMES else host
 
 
-class HelperQuestion(NamedTuple):
-    """A helper that knows, and the names under which to ask it, in order."""
-
-    helper: str
-    servers: tuple[str, ...]
-
-
 class Choice(NamedTuple):
     """What a store says: whom to ask first, and what it holds itself."""
 
-    helper: HelperQuestion | None = None
+    helper: str | None = None
     own: Credentials | None = None
     fault: CredentialsError | None = None
     unlike_spin: bool = False
@@ -287,35 +261,40 @@ def choose(wanted: Wanted, document: JsonObject, owner: str, source: str) -> Cho
             raise CredentialsError(f"{source}, {wanted.host}", "base64 text", "something else", _PASSED_OVER)
         return Choice(own=_decode(entry, source, wanted.host, padded=True)) if entry is not None else Choice()
     helpers = _table(document, "credHelpers", source)
-    named = [*wanted.best(helpers), _field(document, "credsStore")]
+    named = [*wanted.best(helpers), field_of(document, "credsStore")]
     helper = next((name for name in named if isinstance(name, str) and name), None)
-    question = HelperQuestion(helper, wanted.servers) if helper is not None else None
     own, fault = _from_entries(wanted.best(auths), source, wanted.host)
-    return Choice(question, own, fault, unlike_spin=owner == "Docker" and not helpers.get(wanted.host))
+    return Choice(helper, own, fault, unlike_spin=owner == "Docker" and not helpers.get(wanted.host))
 
 
 def _settle(
-    chosen: Choice, store: str, environ: _Environ | None, seconds: float, notes: list[str]
+    chosen: Choice,
+    wanted: Wanted,
+    store: str,
+    environ: _Environ | None,
+    seconds: float,
+    notes: list[str],
 ) -> Credentials | None:
     """Ask the helper, and fall back on what the store holds itself."""
     if chosen.helper is not None:
         try:
-            found = ask_helper(chosen.helper, store=store, environ=environ, seconds=seconds)
+            found = ask_helper(chosen.helper, wanted.servers, store=store, environ=environ, seconds=seconds)
         except CredentialsError as exc:
             if chosen.own is None:
                 raise
-            _note(exc, notes)
+            notes.append(str(exc))
+            _log.warning("%s", exc)
         else:
+            if found is not None and chosen.unlike_spin and chosen.own not in (None, found):
+                notes.append(f"{store}: auths holds another login, which Spin would take")
             if found is not None:
-                if chosen.unlike_spin and chosen.own is not None and chosen.own != found:
-                    notes.append(f"{store}: auths holds another login, which Spin would take")
                 return found
     if chosen.own is None and chosen.fault is not None:
         raise chosen.fault
     return chosen.own
 
 
-def _field(document: JsonObject, name: str) -> Any:
+def field_of(document: JsonObject, name: str) -> Any:
     """Value of a key; Go reads any case, and so does every tool that writes these files."""
     if name in document:
         return document[name]
@@ -323,7 +302,7 @@ def _field(document: JsonObject, name: str) -> Any:
 
 
 def _table(document: JsonObject, key: str, source: str) -> JsonObject:
-    value = _field(document, key)
+    value = field_of(document, key)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -353,7 +332,7 @@ def _from_entry(entry: Any, source: str, host: str) -> Credentials | None:
     if not isinstance(entry, dict):
         raise CredentialsError(f"{source}, {host}", "an object", "something else", _PASSED_OVER)
     names = ("identitytoken", "registrytoken", "auth", "username", "password")
-    values = (_field(entry, name) for name in names)
+    values = (field_of(entry, name) for name in names)
     token, bearer, auth, user, password = (value if isinstance(value, str) else "" for value in values)
     if token:
         return Credentials(identity_token=token, source=source)
@@ -361,7 +340,7 @@ def _from_entry(entry: Any, source: str, host: str) -> Credentials | None:
         return Credentials(registry_token=bearer, source=source)
     if auth:
         return _decode(auth, source, host, padded=False)
-    if user and isinstance(_field(entry, "password"), str):  # as Docker reads, and Kubernetes writes
+    if user and isinstance(field_of(entry, "password"), str):  # as Docker reads, and Kubernetes writes
         return Credentials.from_pair(user, password, source=source)
     return None
 
@@ -385,29 +364,22 @@ def _decode(text: str, source: str, host: str, *, padded: bool) -> Credentials:
 
 
 def ask_helper(
-    question: HelperQuestion, *, store: str, environ: _Environ | None, seconds: float
+    helper: str, servers: tuple[str, ...], *, store: str, environ: _Environ | None, seconds: float
 ) -> Credentials | None:
-    """Run ``docker-credential-<helper> get`` with the host on its standard input."""
-    if _HELPER_NAME.fullmatch(question.helper) is None:
-        found = repr(question.helper)
-        raise CredentialsError(store, "the name of a credential helper", found, "correct the file")
-    program = f"docker-credential-{question.helper}"
+    """Run ``docker-credential-<helper> get`` with a host on its standard input, one after the other."""
+    if _HELPER_NAME.fullmatch(helper) is None:
+        raise CredentialsError(store, "the name of a credential helper", repr(helper), "correct the file")
+    program = f"docker-credential-{helper}"
     where = f"{program} (named in {store})"
-    path = _find_program(program, environ, where)
-    for server in question.servers:
+    variables = os.environ if environ is None else environ
+    path = shutil.which(program, path=variables.get("PATH", ""))
+    if path is None or not Path(path).is_absolute():  # never in the folder one happens to be in
+        raise CredentialsError(where, "a program on PATH", "none", "install it, or log in again")
+    for server in servers:
         answer = _run(path, server, where, environ, seconds)
         if answer is not None:
             return _parse_answer(answer, where)
     return None
-
-
-def _find_program(program: str, environ: _Environ | None, where: str) -> str:
-    """Find the program, but never in the folder one happens to be in."""
-    variables = os.environ if environ is None else environ
-    path = shutil.which(program, path=variables.get("PATH", ""))
-    if path is None or not Path(path).is_absolute():
-        raise CredentialsError(where, "a program on PATH", "none", "install it, or log in again")
-    return path
 
 
 def _run(path: str, server: str, where: str, environ: _Environ | None, seconds: float) -> bytes | None:

@@ -131,7 +131,9 @@ def _unconnected(
 
 def _untrusted(cause: ssl.SSLCertVerificationError, where: str) -> ConnectionFailedError:
     found = getattr(cause, "verify_message", "") or str(cause)
-    remedy = "pass the authority's certificate as ca=<PEM file>; insecure=True is plain HTTP, not blind trust"
+    remedy = (
+        "ca=<PEM file> must hold its authority's certificate; insecure=True is plain HTTP, not blind trust"
+    )
     if "ostname mismatch" in found or "IP address mismatch" in found:
         remedy = "use the name that the certificate is for"
     elif "expired" in found or "not yet valid" in found:

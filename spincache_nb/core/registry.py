@@ -14,9 +14,9 @@ import httpx
 from spincache_nb.core.addresses import origin_of, parse_url, public_url
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import ACCEPTED, Descriptor, parse_object
-from spincache_nb.core.download import HOPED_FOR, Download, OpenAt, plain_source, stream_address
+from spincache_nb.core.download import HOPED_FOR, Download, OpenAt, plain_source
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.refusals import Access, Purpose
+from spincache_nb.core.refusals import Purpose
 from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
 from spincache_nb.core.web import Answer, Ask, Web
 from spincache_nb.errors import (
@@ -54,29 +54,7 @@ class ServedDocument(NamedTuple):
 
 
 class Registry:
-    """Reads from registries for one pull; safe to use from many threads; a context manager.
-
-    Parameters
-    ----------
-    insecure
-        None means plain HTTP for loopback hosts only; True forces HTTP, False HTTPS.
-    ca
-        File with further certificate authorities (PEM).
-    auth
-        Credentials to use ahead of the stores.
-    anonymous
-        Whether to leave the stores alone.
-    jobs
-        Connections to keep for the next request.
-    cancel
-        Set it from another thread to stop everything: `PullCancelled` is raised where somebody waits.
-    manifest_limit
-        Bytes that a manifest, an index or a config may have; `Limits` says how many otherwise.
-    limits, timeouts, retries
-        See `spincache_nb.core.settings`.
-    transport
-        What carries the requests instead of sockets.
-    """
+    """Reads from registries for one pull; safe to use from many threads; a context manager."""
 
     def __init__(
         self,
@@ -174,16 +152,15 @@ class Registry:
 
     def stream_blob(self, reference: Reference, descriptor: Descriptor) -> Iterator[bytes]:
         """Fetch a blob in pieces; a connection that breaks is taken up again where it broke."""
+        if descriptor.data is not None and descriptor.matches(descriptor.data):
+            held = [descriptor.data]  # by the manifest: some registries lack the blob then
+            return (piece for piece in held)
         where = f"{reference}, blob {descriptor.digest}"
         what = f"the blob of {descriptor.size} bytes"
         purpose = Purpose(where, what, "the registry has lost it, push the app again")
         sources = [self._blob_source(reference, descriptor, purpose)]
         sources += [plain_source(self._web, url, purpose) for url in descriptor.urls]
         return iter(Download(sources, size=descriptor.size, where=where, web=self._web))
-
-    def stream_url(self, url: str, *, where: str, size: int | None = None) -> Iterator[bytes]:
-        """Fetch what an address names, without credentials, in pieces."""
-        return stream_address(self._web, url, where=where, size=size)
 
     def tags(self, reference: Reference | str) -> Iterator[str]:
         """List the tags of a repository, in the registry's order, page by page."""
@@ -234,7 +211,7 @@ class Registry:
             ask = ask._replace(authorization=header)
             answer = self._web.send(ask)
         if answer.status not in good:
-            raise answer.refusal(purpose, self._access(reference))
+            raise answer.refusal(purpose, self._authorizing().access(reference))
         return answer
 
     def _way_in(self, reference: Reference, answer: Answer, used: str | None) -> str | None:
@@ -250,12 +227,9 @@ class Registry:
 
         with self._lock:
             if self._authorizer is None:
-                search = auth.search_nowhere if self._anonymous else auth.search_stores
+                search = auth.search_nowhere if self._anonymous else None
                 self._authorizer = auth.Authorizer(self._web, self._auth, search=search)
             return self._authorizer
-
-    def _access(self, reference: Reference) -> Access:
-        return self._authorizing().access(reference)
 
     def _whole(
         self, reference: Reference, target: str, purpose: Purpose, *, accept: str, limit: int

@@ -75,13 +75,9 @@ class Transport(httpx.BaseTransport):
         except (httpx.InvalidURL, ValueError) as exc:
             raise ConnectionFailedError("proxy", "a host", proxy.name, "check HTTPS_PROXY") from exc
 
-    def cut(self) -> None:
-        """End what waits in other threads, as far as this transport made the connection."""
-        self._direct.cut()
-
-    def close(self) -> None:
-        """Close what is idle."""
-        self._direct.close()
+    def close(self, *, cut_all: bool = False) -> None:
+        """Close what is idle; also end what waits in other threads, as far as the connection is ours."""
+        self._direct.close(cut_all=cut_all)
         for transport in self._others.values():
             transport.close()
 

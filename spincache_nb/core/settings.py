@@ -9,6 +9,12 @@ MIB = 1 << 20
 JOBS = 16
 """Downloads at a time, as in Spin since v1.2 (``MAX_PARALLEL_PULL``, ``MAX_FILE_LOADING_CONCURRENCY``)."""
 
+PACKAGE_RECORD_BYTES = MIB
+"""Limit of the whole record of packages; room for some 3,000."""
+
+STORED_MANIFEST_BYTES = 64 * MIB
+"""A cached manifest is read up to this size, since a pull's own limit may have been raised."""
+
 LOCKED_APP_BYTES = 64 * MIB
 """A locked app names each mounted file, in some 150 bytes; pull, import and repair take the same."""
 
@@ -37,6 +43,16 @@ class Limits:
     tag_page_bytes: int = 4 * MIB
     tag_pages: int = 1000
     redirects: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """How much an archive layer may unpack to."""
+
+    entries: int = 200_000
+    member_bytes: int = 2 << 30
+    total_bytes: int = 16 << 30
+    ratio: int = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ _SLICE_SECONDS = 0.25
 _SHORT_CONNECT_SECONDS = 3.0
 _MOST_ADDRESSES = 8
 _REPEATABLE = ("GET", "HEAD")
-_NO_ANSWER = (ConnectionError, SilentCloseError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_NO_ANSWER = (SilentCloseError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?:[ \t][^\n]*)?\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 _UNSENDABLE = re.compile(rb"[\r\n\0]")
@@ -44,45 +44,72 @@ _Reader: TypeAlias = "io.BufferedReader[Wire]"
 # Sockets -----------------------------------------------------------------------------------------
 
 
-class OpenSockets:
-    """All sockets of a transport, so that one call can end whatever waits on any of them."""
+class Sockets:
+    """All sockets of a transport, so that one call can end what waits on them; and idle connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle: int) -> None:
+        self._idle = idle
         self._lock = threading.Lock()
-        self._sockets: set[socket.socket] = set()
-        self._cut = False
+        self._open: set[socket.socket] = set()
+        self._waiting: dict[Route, list[Connection]] = {}
+        self._cut = self._closed = False
 
     def add(self, sock: socket.socket) -> None:
         """Know one more; it is cut at once if all others were."""
         with self._lock:
-            self._sockets.add(sock)
+            self._open.add(sock)
             if self._cut:
                 cut(sock)
 
     def secure(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
         """Put TLS around one, before its handshake; the new socket takes its place."""
         with self._lock:
-            self._sockets.discard(sock)
+            self._open.discard(sock)
             if self._cut:
                 sock.close()
                 raise ConnectionAbortedError("cut")
             secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-            self._sockets.add(secure)
+            self._open.add(secure)
             return secure
 
     def discard(self, sock: socket.socket) -> None:
         """Close one and forget it."""
         with self._lock:
-            self._sockets.discard(sock)
+            self._open.discard(sock)
         with contextlib.suppress(OSError):
             sock.close()
 
-    def cut(self) -> None:
-        """Shut all of them down: reads and connects that wait in other threads end now."""
+    def take(self, route: Route) -> Connection | None:
+        """Take an idle connection that is still good, the latest first, closing those that are not."""
+        while True:
+            with self._lock:
+                connections = self._waiting.get(route)
+                connection = connections.pop() if connections else None
+            if connection is None or connection.wire.is_quiet():
+                return connection
+            connection.wire.shut()
+
+    def give(self, connection: Connection) -> None:
+        """Keep a connection for later, unless there are enough or no later is to come."""
         with self._lock:
-            self._cut = True
-            for sock in self._sockets:
-                cut(sock)
+            connections = self._waiting.setdefault(connection.route, [])
+            if len(connections) < self._idle and not self._closed:
+                connections.append(connection)
+                return
+        connection.wire.shut()
+
+    def close(self, *, cut_all: bool = False) -> None:
+        """Close what is idle, for good; cut all else, too: what waits in other threads ends now."""
+        with self._lock:
+            self._closed = True
+            waiting = [connection for connections in self._waiting.values() for connection in connections]
+            self._waiting.clear()
+            if cut_all:
+                self._cut = True
+                for sock in self._open:
+                    cut(sock)
+        for connection in waiting:
+            connection.wire.shut()
 
 
 def cut(sock: socket.socket) -> None:
@@ -91,9 +118,7 @@ def cut(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-def _open_socket(
-    host: str, port: int, *, timeout: float, sockets: OpenSockets, check: Check
-) -> socket.socket:
+def _open_socket(host: str, port: int, *, timeout: float, sockets: Sockets, check: Check) -> socket.socket:
     """Connect to the first of a host's addresses that answers."""
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
     error = OSError(f"no address for {host}")
@@ -119,7 +144,7 @@ def _open_socket(
 class Wire(io.RawIOBase):
     """The bytes of a connected socket, with a deadline, and which another thread can cut; for one reader."""
 
-    def __init__(self, sock: socket.socket, sockets: OpenSockets, check: Check) -> None:
+    def __init__(self, sock: socket.socket, sockets: Sockets, check: Check) -> None:
         sock.settimeout(_SLICE_SECONDS)
         self.socket = sock
         self._secure = isinstance(sock, ssl.SSLSocket)
@@ -282,15 +307,10 @@ def _framed(status: int, fields: Fields, method: str, *, persistent: bool) -> He
 
 
 class Route(NamedTuple):
-    """Whom a connection leads to, and through which proxy."""
+    """Whom a connection leads to, and through which proxy; one of TLS is only passed on by it (CONNECT)."""
 
     origin: Origin
     proxy: Proxy | None
-
-    @property
-    def tunnelled(self) -> bool:
-        """Whether the proxy only passes TLS on (CONNECT)."""
-        return self.proxy is not None and self.origin[0] == "https"
 
 
 class Connection:
@@ -302,76 +322,39 @@ class Connection:
 
     def ask(self, request: httpx.Request, timeout: float) -> Head:
         """Send a request and read the head of its answer; after a failure, the connection is closed."""
+        target, fields = request.url.raw_path, list(request.headers.raw)
+        if self.route.proxy is not None and request.url.scheme == "http":
+            target = b"http://" + request.url.netloc + target
+            fields += _proxy_login(self.route.proxy)
         try:
             self.wire.allow(timeout)
-            self.wire.send(self._written(request))
+            self.wire.send(_request(request.method, target, fields) + request.read())
             return read_head(self.wire.reader, request.method)
-        except BaseException:
+        except BaseException as exc:
             self.wire.shut()
+            if isinstance(exc, ConnectionError):
+                raise SilentCloseError(str(exc)) from exc
             raise
 
-    def _written(self, request: httpx.Request) -> bytes:
-        target, fields = request.url.raw_path, list(request.headers.raw)
-        proxy = self.route.proxy
-        if proxy is not None and not self.route.tunnelled:
-            target = f"{request.url.scheme}://".encode() + request.url.netloc + target
-            if proxy.authorization:
-                fields.append((b"Proxy-Authorization", proxy.authorization.encode("ascii")))
-        return _request(request.method.encode("ascii"), target, fields) + request.read()
+
+def _proxy_login(proxy: Proxy) -> Fields:
+    return [(b"Proxy-Authorization", proxy.authorization.encode("ascii"))] if proxy.authorization else []
 
 
-def _request(method: bytes, target: bytes, fields: Fields) -> bytes:
-    lines = [b"%s %s HTTP/1.1" % (method, target), *(b"%s: %s" % field for field in fields)]
+def _request(method: str, target: bytes, fields: Fields) -> bytes:
+    lines = [b"%s %s HTTP/1.1" % (method.encode("ascii"), target), *(b"%s: %s" % field for field in fields)]
     if any(map(_UNSENDABLE.search, lines)):
         raise httpx.LocalProtocolError("a header that holds the end of a line")
     return b"\r\n".join([*lines, b"", b""])
 
 
-class Pool:
-    """Connections that wait for their next request, the latest used first."""
-
-    def __init__(self, idle: int) -> None:
-        self._idle = idle
-        self._lock = threading.Lock()
-        self._closed = False
-        self._waiting: dict[Route, list[Connection]] = {}
-
-    def take(self, route: Route) -> Connection | None:
-        """Take one that is still good, closing those that are not."""
-        while True:
-            with self._lock:
-                connections = self._waiting.get(route)
-                connection = connections.pop() if connections else None
-            if connection is None or connection.wire.is_quiet():
-                return connection
-            connection.wire.shut()
-
-    def give(self, connection: Connection) -> None:
-        """Keep one for later, unless there are enough or no later is to come."""
-        with self._lock:
-            connections = self._waiting.setdefault(connection.route, [])
-            if len(connections) < self._idle and not self._closed:
-                connections.append(connection)
-                return
-        connection.wire.shut()
-
-    def close(self) -> None:
-        """Close all that wait, and keep none from now on."""
-        with self._lock:
-            self._closed = True
-            waiting = [connection for connections in self._waiting.values() for connection in connections]
-            self._waiting.clear()
-        for connection in waiting:
-            connection.wire.shut()
-
-
 class Body(httpx.SyncByteStream):
     """The body of an answer, piece by piece, as it comes."""
 
-    def __init__(self, connection: Connection, head: Head, pool: Pool, timeout: float) -> None:
+    def __init__(self, connection: Connection, head: Head, sockets: Sockets, timeout: float) -> None:
         self._connection: Connection | None = connection
         self._head = head
-        self._pool = pool
+        self._sockets = sockets
         self._timeout = timeout
         self._left = head.length  # of the body; of the chunk, where there are chunks
         self._whole = head.length == 0
@@ -421,7 +404,7 @@ class Body(httpx.SyncByteStream):
         if connection is None:
             return
         if self._whole and self._head.lasting:
-            self._pool.give(connection)
+            self._sockets.give(connection)
         else:
             connection.wire.shut()
 
@@ -432,26 +415,24 @@ class SocketTransport(httpx.BaseTransport):
     def __init__(self, *, context: Callable[[], ssl.SSLContext], idle: int, check: Check) -> None:
         self._context = context
         self._check = check
-        self._pool = Pool(idle)
-        self._sockets = OpenSockets()
+        self._sockets = Sockets(idle)
 
     def handle_request(self, request: httpx.Request, proxy: Proxy | None = None) -> httpx.Response:
         """Ask a server, through a proxy if there is one."""
         timeouts = request.extensions["timeout"]
-        route = Route(origin_of(request.url), proxy)
         try:
-            connection, head = self._ask(route, request, timeouts)
+            connection, head = self._ask(Route(origin_of(request.url), proxy), request, timeouts)
         except TimeoutError as exc:
             raise httpx.ReadTimeout(str(exc)) from exc
         except OSError as exc:
             raise httpx.ReadError(str(exc)) from exc
-        body = Body(connection, head, self._pool, timeouts["read"])
+        body = Body(connection, head, self._sockets, timeouts["read"])
         return httpx.Response(head.status, headers=head.fields, stream=body)
 
     def _ask(
         self, route: Route, request: httpx.Request, timeouts: dict[str, float]
     ) -> tuple[Connection, Head]:
-        kept = self._pool.take(route)
+        kept = self._sockets.take(route)
         if kept is not None:
             try:
                 return kept, kept.ask(request, timeouts["read"])
@@ -463,12 +444,17 @@ class SocketTransport(httpx.BaseTransport):
         return connection, connection.ask(request, timeouts["read"])
 
     def _connect(self, route: Route, timeout: float) -> Connection:
-        scheme, host, port = route.origin
+        (scheme, host, port), proxy = route
         context = self._context() if scheme == "https" else None
-        sock = self._reach(route, timeout)
         try:
-            if route.tunnelled and route.proxy is not None:
-                self._tunnel(Wire(sock, self._sockets, self._check), route.proxy, host, port, timeout)
+            end = (host, port) if proxy is None else (proxy.host, proxy.port)
+            sock = _open_socket(*end, timeout=timeout, sockets=self._sockets, check=self._check)
+        except (OSError, ValueError) as exc:
+            error = _not_connected(exc)
+            raise (proxy_error(error, proxy) if proxy is not None else error) from exc
+        try:
+            if context is not None and proxy is not None:
+                self._tunnel(Wire(sock, self._sockets, self._check), proxy, host, port, timeout)
             if context is not None:
                 sock = self._start_tls(sock, context, host, timeout)
         except httpx.ProxyError:
@@ -476,19 +462,6 @@ class SocketTransport(httpx.BaseTransport):
         except (OSError, httpx.TransportError, ValueError) as exc:
             raise _not_connected(exc) from exc
         return Connection(route, Wire(sock, self._sockets, self._check))
-
-    def _reach(self, route: Route, timeout: float) -> socket.socket:
-        """Connect to a server, or to the proxy that leads to it."""
-        _, host, port = route.origin
-        if route.proxy is not None:
-            host, port = route.proxy.host, route.proxy.port
-        try:
-            return _open_socket(host, port, timeout=timeout, sockets=self._sockets, check=self._check)
-        except (OSError, ValueError) as exc:
-            error = _not_connected(exc)
-            if route.proxy is None:
-                raise error from exc
-            raise proxy_error(error, route.proxy) from exc
 
     def _start_tls(
         self, sock: socket.socket, context: ssl.SSLContext, host: str, timeout: float
@@ -504,12 +477,9 @@ class SocketTransport(httpx.BaseTransport):
 
     def _tunnel(self, wire: Wire, proxy: Proxy, host: str, port: int, timeout: float) -> None:
         target = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii")
-        fields = [(b"Host", target)]
-        if proxy.authorization:
-            fields.append((b"Proxy-Authorization", proxy.authorization.encode("ascii")))
         wire.allow(timeout)
         try:
-            wire.send(_request(b"CONNECT", target, fields))
+            wire.send(_request("CONNECT", target, [(b"Host", target), *_proxy_login(proxy)]))
             status = read_head(wire.reader, "CONNECT").status
             if not 200 <= status < 300:
                 raise httpx.ProxyError(f"{status} from {proxy.name}")
@@ -517,14 +487,9 @@ class SocketTransport(httpx.BaseTransport):
             wire.shut()
             raise
 
-    def cut(self) -> None:
-        """End everything that waits, in whatever thread, and close what is idle."""
-        self._sockets.cut()
-        self._pool.close()
-
-    def close(self) -> None:
-        """Close what is idle; answers that are being read stay open."""
-        self._pool.close()
+    def close(self, *, cut_all: bool = False) -> None:
+        """Close what is idle, and leave alone what is being read; or end everything, in whatever thread."""
+        self._sockets.close(cut_all=cut_all)
 
 
 def _not_connected(exc: Exception) -> httpx.TransportError:

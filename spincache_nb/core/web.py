@@ -294,8 +294,9 @@ class Web:
         for answer in waiting:
             answer.cut()
         if isinstance(self._transport, Transport):
-            self._transport.cut()
-        self._transport.close()
+            self._transport.close(cut_all=True)
+        else:
+            self._transport.close()
 
     def url(self, netloc: str, target: str = "/") -> httpx.URL:
         """Address of something in a registry, by the rule for plain HTTP."""

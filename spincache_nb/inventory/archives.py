@@ -1,7 +1,8 @@
 """Members of archives that no locked app names: archives are opened only for what remains.
 
 Blobs in ``data/`` that neither a manifest nor a locked app names may be members of an archive layer.
-Only if there are any, the stored archives are listed. Nothing of it is kept on disk.
+Only if there are any, the stored archives are listed; and if something that they should hold is missing, or
+one looks cut at its end. Nothing of it is kept on disk.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from spincache_nb.core.archive import ArchiveLimits, list_members
+from spincache_nb.core.archive import breaks_off, list_members
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import ARCHIVE
 from spincache_nb.core.files import open_regular
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, parsed
 from spincache_nb.inventory.model import Inventory
@@ -35,12 +37,16 @@ def follow_archives(
     """Say which apps need which blobs in ``data/`` as members of an archive; `names` numbers their names."""
     found = stored.found[DATA]
     remaining = {text for text, row in found.items() if row not in used and text.startswith("sha256")}
-    for archive in sorted(archives) if remaining else ():
+    for archive in sorted(archives):
         users = archives[archive]
         row = stored.find(DATA, archive)
         if row is None:
             continue
         where = stored.path(row)
+        if stored.sizes[row] == users[0][1] and _breaks_off(stored.location(row), where, limits):
+            faults.cut_archive(where, users=[names[app] for app, _ in users])
+        if not remaining:
+            continue
         try:
             sizes = _members(stored.location(row), where, limits)
         except SpinCacheError as exc:
@@ -57,6 +63,30 @@ def _members(location: str, where: str, limits: ArchiveLimits | None = None) -> 
     with open_regular(Path(location)) as stream:
         unpacked = list_members(stream, where=where, limits=limits)
     return {member.digest: member.size for member in unpacked.members}
+
+
+def _breaks_off(location: str, where: str, limits: ArchiveLimits) -> bool:
+    try:
+        with open_regular(Path(location)) as stream:
+            return breaks_off(stream, where=where, limits=limits)
+    except (SpinCacheError, OSError):
+        return False
+
+
+def hold(
+    archives: Archives, apps: Collection[int], digest: str, stored: StoredBlobs, limits: ArchiveLimits
+) -> bool:
+    """Whether an archive of some apps holds a file; also if one cannot be listed, so that nobody knows."""
+    for archive, users in archives.items():
+        row = stored.find(DATA, archive)
+        if row is None or not {app for app, _ in users}.intersection(apps):
+            continue
+        try:
+            if parsed(digest) in _members(stored.location(row), stored.path(row), limits):
+                return True
+        except SpinCacheError:
+            return True
+    return False
 
 
 def _check_size(digest: str, size: int, stored: StoredBlobs, faults: Faults, user: int) -> None:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from spincache_nb.core.documents import Role, role_of
+from spincache_nb.core.settings import ArchiveLimits
+from spincache_nb.inventory.archives import hold
 from spincache_nb.inventory.columns import DATA, VIAS, WASM, Flags, Integers, MissingColumns, numbers_of
 from spincache_nb.inventory.documents import Documents, Layers
 from spincache_nb.inventory.problems import Faults
@@ -203,7 +205,7 @@ class Reach:
 
     # Faults ----------------------------------------------------------------------------------
 
-    def report(self, faults: Faults) -> None:
+    def report(self, faults: Faults, limits: ArchiveLimits) -> None:
         """Report blobs of another size than declared, and missing ones, each once for all apps."""
         wrong = np.flatnonzero(
             self.found & ~self.is_application & (self.stored_sizes[self.used] != self.sizes)
@@ -214,9 +216,9 @@ class Reach:
             path = self.stored.path(int(self.rows[place]))
             users = self.names[self.owners[wrong[rows]]]
             faults.wrong_size(path, int(self.sizes[first]), int(self.stored_sizes[place]), users=users)
-        self._report_lost(faults)
+        self._report_lost(faults, limits)
 
-    def _report_lost(self, faults: Faults) -> None:
+    def _report_lost(self, faults: Faults, limits: ArchiveLimits) -> None:
         elsewhere = self.rows[self.lost.places ^ 1] >= 0
         stale = np.array([one.is_stale for one in self.documents], bool)
         whole = np.ones(len(self.documents), bool)
@@ -226,13 +228,17 @@ class Reach:
         said = (vias == LAYER) | ~stale[users]
         said &= elsewhere | (vias != MEMBER) | whole[users]
         said_rows = np.flatnonzero(said)
+        archives = self.archives() if bool((vias[said_rows] == MEMBER).any()) else {}
         for rows in _groups((places * len(VIAS) + np.where(elsewhere, len(VIAS) - 1, vias))[said_rows]):
             chosen = said_rows[rows]
             place = int(places[chosen[0]])
             path = self.stored.path_of(place & 1, self.texts[place >> 1])
             names = self.names[users[chosen]]
+            text, apps = self.texts[place >> 1], users[chosen].tolist()
             if elsewhere[chosen[0]]:
                 faults.elsewhere(path, users=names)
+            elif vias[chosen[0]] == MEMBER and not hold(archives, apps, text, self.stored, limits):
+                faults.not_pushed(path, users=names)
             else:
                 faults.lost(path, VIAS[vias[chosen[0]]], users=names)
 

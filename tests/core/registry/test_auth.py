@@ -20,7 +20,6 @@ from spincache_nb.core.auth import (
     LONGEST_HEADER,
     Authorizer,
     Challenge,
-    Token,
     basic,
     parse_challenges,
     parse_token,
@@ -44,8 +43,6 @@ BASIC = 'Basic realm="the registry"'
 REFERENCE = ref("r.example/org/app:v1")
 ANN = ("ann", "secret")
 ANN_BASIC = "Basic " + base64.b64encode(b"ann:secret").decode()
-DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
-AT_DATE = 1445412480
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
@@ -302,11 +299,6 @@ def test_realm_that_cannot_be_used_is_not_asked(realm: str) -> None:
 # What they answer ----------------------------------------------------------------------------------
 
 
-def jwt(claims: Any) -> str:
-    middle = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    return f"eyJhbGciOiJub25lIn0.{middle}.c2ln"
-
-
 @pytest.mark.parametrize(
     ("fields", "value"),
     [
@@ -317,7 +309,7 @@ def jwt(claims: Any) -> str:
     ],
 )
 def test_parse_token_takes_either_name(fields: dict[str, str], value: str) -> None:
-    assert parse_token(json.dumps(fields).encode(), {}, where="test").value == value
+    assert parse_token(json.dumps(fields).encode(), where="test").value == value
 
 
 @pytest.mark.parametrize(
@@ -336,46 +328,29 @@ def test_parse_token_takes_either_name(fields: dict[str, str], value: str) -> No
 )
 def test_parse_token_refuses_what_cannot_be_sent(content: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
-        parse_token(content, {}, where="https://auth.example/token")
+        parse_token(content, where="https://auth.example/token")
     assert caught.value.__cause__ is None  # a cause would quote the answer
 
 
 @pytest.mark.parametrize(
     ("fields", "seconds"),
     [
-        ({"token": "t"}, 60),
-        ({"token": "t", "expires_in": 300.5}, 300.5),
-        ({"token": "t", "expires_in": "300"}, 60),
-        ({"token": "t", "expires_in": True}, 60),
-        ({"token": "t", "expires_in": 300, "issued_at": "2015-10-21T07:27:00Z"}, 240),
-        ({"token": "t", "expires_in": 300, "issued_at": "2015-10-21T07:27:00.123456789Z"}, 240.123456),
-        ({"token": "t", "expires_in": 300, "issued_at": "2015-10-21T09:27:00+02:00"}, 240),
-        ({"token": "t", "expires_in": 300, "issued_at": "2015-10-21T08:00:00Z"}, 300),
-        ({"token": "t", "expires_in": 300, "issued_at": "yesterday"}, 300),
-        ({"token": "t", "expires_in": 300, "issued_at": 5}, 300),
-        ({"token": jwt({"exp": AT_DATE + 90}), "expires_in": 300}, 90),
-        ({"token": jwt({"exp": AT_DATE + 900}), "expires_in": 300}, 300),
-        ({"token": jwt({"exp": "soon"})}, 60),
-        ({"token": jwt([])}, 60),
-        ({"token": "a.!!!.c"}, 60),
+        ({}, 60),
+        ({"expires_in": 300.5}, 300.5),
+        ({"expires_in": "300"}, 60),
+        ({"expires_in": True}, 60),
+        ({"expires_in": 10**400}, 60),
+        ({"expires_in": -5}, 60),
         # a time of year 1 is now, and a minute is the least: 34 token requests were made where peers make one
-        ({"token": "t", "expires_in": 300, "issued_at": "0001-01-01T00:00:00Z"}, 300),
-        ({"token": "t", "expires_in": 0, "issued_at": "0001-01-01T00:00:00Z"}, 60),
-        ({"token": "t", "expires_in": -5}, 60),
-        ({"token": jwt({"exp": AT_DATE - 1})}, 60),
+        ({"expires_in": 0, "issued_at": "0001-01-01T00:00:00Z"}, 60),
+        ({"expires_in": 300, "issued_at": "0001-01-01T00:00:00Z"}, 300),
+        ({"expires_in": 300, "issued_at": 5}, 300),
     ],
 )
-def test_parse_token_tells_how_long_it_lasts_by_the_servers_clock(
-    fields: dict[str, Any], seconds: float
-) -> None:
-    token = parse_token(json.dumps(fields).encode(), {"Date": DATE}, where="test")
-    assert token.lifetime == pytest.approx(seconds, abs=1e-3)
-
-
-def test_parse_token_uses_this_clock_where_the_server_tells_none() -> None:
-    content = json.dumps({"token": jwt({"exp": time.time() + 100})}).encode()
-    assert 95 < parse_token(content, {}, where="test").lifetime <= 100
-    assert "secret" not in repr(Token("secret", 60.0))
+def test_parse_token_tells_how_long_it_lasts(fields: dict[str, Any], seconds: float) -> None:
+    token = parse_token(json.dumps({"token": "secret", **fields}).encode(), where="test")
+    assert token.lifetime == seconds
+    assert "secret" not in repr(token)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])

@@ -6,11 +6,14 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
 
+from spincache_nb.core.download import stream_address
 from spincache_nb.core.settings import RetryPolicy, Timeouts
+from spincache_nb.core.web import Web
 from spincache_nb.errors import (
     ConnectionFailedError,
     DigestMismatchError,
@@ -111,6 +114,15 @@ def test_stream_blob_takes_the_bytes_of_a_coding_that_is_a_mere_label(
 def test_stream_blob_undoes_a_compression_that_nobody_asked_for(server: HostileServer) -> None:
     server.on(PATH, faults.Gzipped())
     assert fetch(server) == DATA
+
+
+@pytest.mark.parametrize("data", [b"{}", b"[]"])
+def test_stream_blob_takes_content_that_the_manifest_embeds(data: bytes) -> None:
+    """Some registries lack the empty config, as in project-zot/zot#2977."""
+    descriptor = replace(blob_of(b"{}"), data=data)
+    with mock_client(lambda request: httpx.Response(200, content=b"{}")) as client:
+        assert client.fetch_document(REFERENCE, descriptor) == b"{}"
+        assert client.request_count == (data != b"{}")
 
 
 # Broken --------------------------------------------------------------------------------------------
@@ -415,27 +427,59 @@ def test_stream_blob_goes_nowhere_else_after_a_cancel() -> None:
     assert seen == ["r.example"]
 
 
-def test_stream_url_fetches_what_an_address_names(hostile: HostileServer) -> None:
+# Plain addresses -----------------------------------------------------------------------------------
+
+
+def fetch_address(server: HostileServer, path: str = "/x.wasm") -> bytes:
+    web = Web(retries=QUICK)
+    try:
+        return b"".join(stream_address(web, f"{server.url}{path}", where="component 'a'"))
+    finally:
+        web.close()
+
+
+def test_stream_address_fetches_what_it_names(hostile: HostileServer) -> None:
     hostile.content("/x.wasm", DATA)
     hostile.on("/x.wasm", faults.Cut(100_000))
-    with quick_client(auth=("ann", "secret")) as client:
-        assert b"".join(client.stream_url(f"{hostile.url}/x.wasm", where="a component")) == DATA
+    assert fetch_address(hostile) == DATA
     assert [request.header("Range") for request in hostile.requests] == [None, "bytes=100000-"]
     assert hostile.authorizations == []
 
 
-def test_stream_url_refuses_plain_http() -> None:
-    with mock_client(lambda request: httpx.Response(200)) as client:
-        with pytest.raises(InsecureTransportError):
-            list(client.stream_url("http://h.example/x", where="a component"))
-        assert client.request_count == 0
+@pytest.mark.parametrize(
+    ("status", "headers", "expected"),
+    [
+        # as in Spin: any success counts, and the digest decides
+        (203, {}, DATA),
+        (206, {"Content-Range": f"bytes 0-{len(DATA) - 1}/{len(DATA)}"}, DATA),
+        (206, {"Content-Range": f"bytes 0-{len(DATA) - 1}/*"}, DATA),
+        (206, {"Content-Range": f"bytes 0-{len(DATA) - 1}/{len(DATA) + 1}"}, ProtocolError),
+        (206, {}, ProtocolError),
+        (200, {"Content-Encoding": "aws-chunked"}, DATA),
+        (200, {"Content-Encoding": "gzip"}, DATA),
+        (304, {}, ProtocolError),
+        (300, {}, ProtocolError),
+        (404, {}, NotFoundError),
+    ],
+)
+def test_stream_address_makes_of_a_status_what_spin_makes_of_it(
+    hostile: HostileServer, status: int, headers: dict[str, str], expected: object
+) -> None:
+    hostile.always("/x.wasm", behaviours.Reply(status, DATA, tuple(headers.items()), close=True))
+    if isinstance(expected, bytes):
+        assert fetch_address(hostile) == expected
+    else:
+        with pytest.raises(expected) as caught:  # type: ignore[call-overload]
+            fetch_address(hostile, "/x.wasm?token=secret")
+        assert caught.value.where == "component 'a'"
+        assert "secret" not in str(caught.value)
 
 
-def test_stream_url_says_what_is_missing(hostile: HostileServer) -> None:
-    with quick_client() as client, pytest.raises(NotFoundError) as caught:
-        list(client.stream_url(f"{hostile.url}/x?token=secret", where="component 'a'"))
-    assert caught.value.where == "component 'a'"
-    assert "secret" not in str(caught.value)
+def test_stream_address_refuses_plain_http() -> None:
+    web = Web(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+    with pytest.raises(InsecureTransportError):
+        list(stream_address(web, "http://h.example/x", where="a component"))
+    assert web.request_count == 0
 
 
 # Letting go ----------------------------------------------------------------------------------------

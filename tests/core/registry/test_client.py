@@ -364,7 +364,9 @@ def test_error_page_without_end_is_not_read_to_its_end(hostile: HostileServer) -
 # Trying again --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize(
+    "status", [408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529]
+)  # google/go-containerregistry#1707
 def test_passing_refusals_are_tried_again(hostile: HostileServer, status: int) -> None:
     hostile.content("/v2/app/manifests/v1", CONTENT)
     hostile.on("*/manifests/*", behaviours.later(status), behaviours.later(status))

@@ -132,6 +132,18 @@ def test_challenge_of_the_storage_is_answered_by_nobody() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_redirect_to_another_registry_is_named_with_what_to_do() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "r.example":
+            return httpx.Response(307, headers={"Location": f"https://new.example:5000{request.url.path}"})
+        return httpx.Response(401, headers={"WWW-Authenticate": "Basic realm=x"})
+
+    with pytest.raises(AccessDeniedError) as caught:
+        fetch(httpx.MockTransport(handler), auth=("ann", "secret"))
+    assert "new.example:5000, to which the registry redirects" in caught.value.found
+    assert "name that registry in the reference: new.example:5000/..." in caught.value.remedy
+
+
 def test_broken_storage_is_asked_for_through_the_registry_again(start_hostile: Start) -> None:
     registry, storage = start_hostile(), start_hostile("127.0.0.2")
     number = iter(range(10))

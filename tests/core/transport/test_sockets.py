@@ -1,4 +1,4 @@
-"""The transport over http.client: framing, reuse, hostile heads; and that httpx's own would do as well."""
+"""The transport over sockets: framing, reuse, hostile heads; and that httpx's own would do as well."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -97,7 +98,18 @@ def fetch(server: HostileServer, **options: object) -> bytes:
         (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
         (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", b"", True),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\na", b"a", True),
+        (OK + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", b"abc", True),
+        (OK + b"Content-Length: 3, 3\r\n\r\nabc", b"abc", True),
+        (OK + b"Content-Length: some\r\n\r\nabc", b"abc", False),
+        (OK + b"Transfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n3\r\nabc\r\n0\r\n\r\n", b"abc", True),
+        (b"HTTP/1.1 200 OK\nContent-Length: 3\n\nabc", b"abc", True),
+        (OK + b"no colon here\r\n : no name\r\nContent-Length : 3\r\n\r\nabc", b"abc", True),
+        # what registries and proxies send, python/cpython#131724
+        (OK + b"X: y\r\n" * 5000 + b"Content-Length: 3\r\n\r\nabc", b"abc", True),
+        (OK + b"X: " + b"x" * 70_000 + b"\r\nContent-Length: 3\r\n\r\nabc", b"abc", True),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: y\r\n" * 500 + b"\r\n", b"", True),
     ],
+    ids=lambda value: repr(value[:60]) if isinstance(value, bytes) else None,
 )
 def test_body_is_framed_as_the_head_says(
     hostile: HostileServer, transport: SocketTransport, answer: bytes, body: bytes, reusable: bool
@@ -118,13 +130,14 @@ def test_transfer_coding_that_is_not_chunked_is_refused(
 
 
 def test_head_is_given_as_it_came(hostile: HostileServer, transport: SocketTransport) -> None:
-    head = b"X-Two: 1\r\nx-two: 2\r\nX-Folded: a\r\n  b\r\nX-Latin: \xe9\r\nContent-Length: 0\r\n\r\n"
+    head = b"X-Two: 1\r\nx-two: 2\r\nX-Folded: a\r\n  b\r\nX-Latin: \xe9\r\nX-Bare: a\rb\r\n"
+    head += b"Content-Length: 0\r\n\r\n"
     hostile.on("/a", Raw(b"HTTP/1.1 299 Whatever\r\n" + head))
     response, _ = ask(transport, f"{hostile.url}/a")
     assert response.status_code == 299
     assert response.headers.get_list("X-Two") == ["1", "2"]
     assert response.headers["X-Folded"].split() == ["a", "b"]
-    assert "\n" not in response.headers["X-Folded"]
+    assert response.headers["X-Bare"] == "a b"
     assert dict(response.headers.raw)[b"X-Latin"] == b"\xe9"
 
 
@@ -174,30 +187,40 @@ def test_answer_that_was_not_read_to_its_end_ends_the_connection(
     behaviours.wait_until(lambda: hostile.open_connections == 0)
 
 
-def test_bytes_after_an_answer_end_the_connection(hostile: HostileServer, transport: SocketTransport) -> None:
+@dataclass(frozen=True)
+class Late:
+    """An answer, and some time later another one that nobody asked for."""
+
+    seconds: float
+
+    def answer(self, call: behaviours.Call) -> bool:
+        answer, forged = OK + b"Content-Length: 3\r\n\r\nabc", OK + b"Content-Length: 6\r\n\r\nforged"
+        call.wire.sock.sendall(answer if self.seconds else answer + forged)
+        if self.seconds:
+            time.sleep(self.seconds)
+            call.wire.sock.sendall(forged)
+        return True
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05])
+def test_bytes_after_an_answer_end_the_connection(
+    hostile: HostileServer, transport: SocketTransport, seconds: float
+) -> None:
     """Else the next request would get what this one left behind."""
-    forged = OK + b"Content-Length: 6\r\n\r\nforged"
-    hostile.on("/a", Raw(OK + b"Content-Length: 3\r\n\r\nabc" + forged, stays=True))
+    hostile.on("/a", Late(seconds))
     hostile.content("/b", b"honest")
     assert ask(transport, f"{hostile.url}/a")[1] == b"abc"
+    time.sleep(4 * seconds)
     assert ask(transport, f"{hostile.url}/b")[1] == b"honest"
     assert hostile.connections == 2
 
 
-def test_bytes_that_come_later_end_the_connection(hostile: HostileServer, transport: SocketTransport) -> None:
-    @dataclass(frozen=True)
-    class Late:
-        def answer(self, call: behaviours.Call) -> bool:
-            call.wire.sock.sendall(OK + b"Content-Length: 3\r\n\r\nabc")
-            time.sleep(0.05)
-            call.wire.sock.sendall(OK + b"Content-Length: 6\r\n\r\nforged")
-            return True
-
-    hostile.on("/a", Late())
-    hostile.content("/b", b"honest")
-    assert ask(transport, f"{hostile.url}/a")[1] == b"abc"
-    time.sleep(0.2)
-    assert ask(transport, f"{hostile.url}/b")[1] == b"honest"
+def test_bytes_after_an_answer_over_tls_end_the_connection(hostile_tls: HostileServer, ca_file: Path) -> None:
+    hostile_tls.on("/v2/org/app/manifests/v1", Late(0))
+    hostile_tls.content("/v2/org/app/manifests/v1", b"honest")
+    with quick_client(insecure=False, ca=ca_file) as client:
+        reference = ref(f"{hostile_tls.name}/org/app:v1")
+        assert [client.fetch_manifest(reference).content for _ in range(2)] == [b"abc", b"honest"]
 
 
 def test_connection_that_died_while_it_waited_is_replaced(
@@ -299,9 +322,12 @@ def test_sixteen_threads_get_their_own_answers(hostile: HostileServer) -> None:
         OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nabc\r\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nab",
         OK + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\nabc",
-        OK + b"X: " + b"x" * 70_000 + b"\r\n\r\n",
-        b"HTTP/1.1 200 " + b"x" * 70_000,
-        OK + b"X: y\r\n" * 200 + b"\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcde\r\n0\r\n\r\n",
+        OK + b"Content-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
+        OK + b"X: " + b"x" * 150_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 " + b"x" * 150_000,
+        OK + b"X: y\r\n" * 250_000 + b"\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 30 + OK + b"Content-Length: 200000\r\n\r\n" + DATA,
     ],
     ids=lambda answer: repr(answer[:60]),
 )
@@ -343,6 +369,71 @@ def test_answer_without_end_ends(hostile: HostileServer, endless: Endless) -> No
     with pytest.raises(SpinCacheError):
         fetch(hostile, timeouts=Timeouts(read=0.5))
     assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        Endless(OK, b"X: y\r\n"),
+        Endless(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
+    ],
+    ids=repr,
+)
+def test_flood_ends_long_before_the_time_is_up(hostile: HostileServer, endless: Endless) -> None:
+    hostile.always("*", endless)
+    before = time.thread_time()
+    with pytest.raises(SpinCacheError):
+        fetch(hostile, timeouts=Timeouts(read=30))
+    assert time.thread_time() - before < 3
+    assert hostile.body_bytes == 0
+
+
+# A server that speaks TLS, asked in plain HTTP ------------------------------------------------------
+
+APACHE = b"<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />"
+NGINX = b"<center>The plain HTTP request was sent to HTTPS port</center>"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(APACHE) + APACHE,
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(NGINX) + NGINX,
+        b"HTTP/1.1 497 Whatever\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+        b"\x15\x03\x03\x00\x02\x02\x0a",
+        b"",
+    ],
+    ids=lambda answer: repr(answer[:40]),
+)
+def test_plain_request_to_a_server_that_speaks_tls_is_explained_soon(
+    hostile: HostileServer, answer: bytes
+) -> None:
+    hostile.always("*", Raw(answer))
+    started = time.monotonic()
+    with quick_client(retries=RetryPolicy()) as client, pytest.raises(SpinCacheError) as caught:
+        client.fetch_manifest(ref(f"{hostile.name}/org/app:v1"))
+    assert "insecure=False (--https)" in caught.value.remedy
+    assert time.monotonic() - started < 2
+    assert len(hostile.requests) <= 3
+
+
+def test_plain_request_to_a_real_tls_server_is_explained(hostile_tls: HostileServer) -> None:
+    with quick_client(insecure=True) as client, pytest.raises(ConnectionFailedError) as caught:
+        client.fetch_manifest(ref(f"{hostile_tls.name}/org/app:v1"))
+    assert "insecure=False" in caught.value.remedy
+
+
+def test_server_that_has_answered_before_is_not_taken_for_one_that_speaks_tls(hostile: HostileServer) -> None:
+    hostile.content(PATH, DATA)
+    with quick_client(retries=RetryPolicy(first_wait=0.001)) as client:
+        reference = ref(f"{hostile.name}/org/app:v1")
+        assert b"".join(client.stream_blob(reference, BLOB)) == DATA
+        hostile.on(PATH, *[faults.Drop()] * 4)
+        assert b"".join(client.stream_blob(reference, BLOB)) == DATA
 
 
 def test_head_that_drips_has_one_deadline(hostile: HostileServer) -> None:
