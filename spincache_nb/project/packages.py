@@ -38,7 +38,7 @@ from spincache_nb.core.download import stream_address
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose
 from spincache_nb.core.registry import Registry
-from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
+from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.web import Ask, Web
 from spincache_nb.errors import (
     AccessDeniedError,
@@ -96,21 +96,12 @@ class PackageClient:
         auth: Credentials | tuple[str, str] | None = None,
         jobs: int = 16,
         config: PackageConfig | None = None,
-        limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         retries: RetryPolicy | None = None,
-        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._insecure = insecure
         self._auth = as_credentials(auth)
-        self._options: dict[str, Any] = {
-            "ca": ca,
-            "jobs": jobs,
-            "limits": limits,
-            "timeouts": timeouts,
-            "retries": retries,
-            "transport": transport,
-        }
+        self._options: dict[str, Any] = {"ca": ca, "jobs": jobs, "timeouts": timeouts, "retries": retries}
         self._web = Web(insecure=insecure, **self._options)
         self._plain_web = Web(insecure=insecure is not False, **self._options)
         self._lock = threading.Lock()
@@ -119,12 +110,6 @@ class PackageClient:
         self._metadata: dict[str, _Once[tuple[RegistryMetadata, str]]] = {}
         self._places: dict[tuple[str, str, str], _Once[_OciPackages]] = {}
         self._closed = False
-
-    def __enter__(self) -> PackageClient:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close all connections, also while other threads read: those get `PullCancelled` at once."""
@@ -137,11 +122,6 @@ class PackageClient:
     def wire_bytes(self) -> int:
         """Bytes of all bodies received: metadata, tags, retries and error pages included."""
         return sum(each.wire_bytes for each in self._all())
-
-    @property
-    def request_count(self) -> int:
-        """Requests sent: challenges, tokens and redirects included."""
-        return sum(each.request_count for each in self._all())
 
     def _all(self) -> list[Web | Registry]:
         with self._lock:
