@@ -21,9 +21,9 @@ from spincache_nb.core.plans import (
     decide,
 )
 from spincache_nb.core.progress import Progress
-from spincache_nb.core.reference import Reference, without_user
+from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
-from spincache_nb.errors import CredentialsError, InvalidReferenceError, printable
+from spincache_nb.errors import CredentialsError, InvalidReferenceError, printable, without_user
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
