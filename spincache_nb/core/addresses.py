@@ -79,7 +79,8 @@ def can_be_asked(url: httpx.URL) -> bool:
         return False
     try:
         host = host_in(url)
-    except UnicodeError:  # an IPv6 address with a zone that is no text
+        _ = url.host  # which httpx decodes when it makes a request, and not before
+    except UnicodeError:  # malformed punycode, or an IPv6 address with a zone that is no text
         return False
     return _NAME.fullmatch(host) is not None or (":" in host and _is_address(host))
 

@@ -10,9 +10,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
@@ -35,6 +34,7 @@ _POLL_SECONDS = 0.05
 _FIRST_WORKERS = 4
 _QUICK_SECONDS = 0.008
 """A blob that takes no longer than this, its round trip included, is not worth more threads."""
+_HOLDER = "a layer or archive that holds this blob"
 _TOLD_BYTES = 64 << 10
 """Progress is told in steps of so many bytes: once for a small blob."""
 T = TypeVar("T")
@@ -90,25 +90,25 @@ def registry_offer(source: Source, reference: Reference, layer: Descriptor) -> O
     return Offer(name, f"{name}, layer {layer.digest}", lambda: source.stream_blob(reference, layer))
 
 
-@dataclass(slots=True)
 class Wanted:
-    """A blob to be brought into one area of the cache or both."""
+    """A blob to be brought into one area of the cache or both, and who offers it."""
 
-    digest: Digest
-    size: int | None = None
-    areas: set[Area] = field(default_factory=set)
-    offers: list[Offer] = field(default_factory=list)
-    is_archive: bool = False
-    may_be_elsewhere: bool = True
-    is_dropped: bool = False
+    __slots__ = ("areas", "digest", "is_archive", "is_dropped", "may_be_elsewhere", "offers", "size")
+
+    def __init__(
+        self, digest: Digest, size: int | None, areas: Iterable[Area] = (), offers: Iterable[Offer] = ()
+    ) -> None:
+        self.digest = digest
+        self.size = size
+        self.areas = set(areas)
+        self.offers = list(offers)
+        self.is_archive = False
+        self.may_be_elsewhere = True
+        self.is_dropped = False
 
 
 class _DroppedError(Exception):
     """Nobody needs the blob any more."""
-
-
-class _OvertakenError(Exception):
-    """Somebody else stored the blob while it was fetched."""
 
 
 def raise_failure(wanted: Wanted, failure: SpinCacheError | None) -> None:
@@ -234,11 +234,22 @@ class Fetching:
             self._settled += 1
 
     def fetch(self, wanted: Wanted) -> None:
-        """Bring one blob into every area that needs it: copied if it is stored, else fetched."""
+        """Bring one blob into every area that needs it: copied if it is stored, else from an offer."""
         try:
             for area in sorted(wanted.areas):
-                if not (wanted.may_be_elsewhere and self.copy(wanted, area)):
-                    self._take_offer(wanted, area)
+                if wanted.may_be_elsewhere and self.copy(wanted, area):
+                    continue
+                failure: SpinCacheError | None = None
+                for offer in wanted.offers:
+                    try:
+                        self._download(wanted, area, offer)
+                        break
+                    except (PullCancelled, CacheWriteError):
+                        raise
+                    except SpinCacheError as exc:
+                        failure = failure or exc
+                else:
+                    raise failure or ContentError(str(wanted.digest), _HOLDER, "none", "pull the app again")
                 wanted.may_be_elsewhere = True
             if wanted.is_archive:
                 self.unpack(wanted.digest)
@@ -262,49 +273,33 @@ class Fetching:
         wanted.size = found
         return True
 
-    def _take_offer(self, wanted: Wanted, area: Area) -> None:
-        failure: SpinCacheError | None = None
-        for offer in wanted.offers:
-            try:
-                return self._download(wanted, area, offer)
-            except (PullCancelled, CacheWriteError):
-                raise
-            except SpinCacheError as exc:
-                failure = failure or exc
-        raise failure or ContentError(
-            str(wanted.digest), "a layer or archive that holds this blob", "none", "pull the app again"
-        )
-
     def _download(self, wanted: Wanted, area: Area, offer: Offer) -> None:
         """Stream one blob into one area."""
-        digest, size = str(wanted.digest), wanted.size or 0
+        digest, size, untold = str(wanted.digest), wanted.size or 0, 0
         self.report(ProgressEvent("start", offer.name, digest, total=size))
-
-        def pieces() -> Iterator[bytes]:
-            untold = 0
-            for piece in offer.open():
-                self.check()
-                yield piece
-                untold += len(piece)
-                if untold >= _TOLD_BYTES:
-                    self.report(ProgressEvent("bytes", offer.name, digest, untold, size))
-                    untold = 0
-            if untold:
-                self.report(ProgressEvent("bytes", offer.name, digest, untold, size))
-            self._wait_to_place(wanted)
-            self._yield_to_others(wanted, area)
-
+        durable = self.options.durable
+        pieces = offer.open()
         try:
-            wanted.size = self.cache.put_blob(
-                area,
-                wanted.digest,
-                pieces(),
-                size=wanted.size,
-                where=offer.where,
-                durable=self.options.durable,
-            )
-        except _OvertakenError:
-            wanted.size = self.cache.blob_size(area, wanted.digest)
+            with self.cache.new_blob(
+                area, wanted.digest, size=wanted.size, where=offer.where, durable=durable
+            ) as new:
+                for piece in pieces:
+                    self.check()
+                    new.write(piece)
+                    untold += len(piece)
+                    if untold >= _TOLD_BYTES:
+                        self.report(ProgressEvent("bytes", offer.name, digest, untold, size))
+                        untold = 0
+                if untold:
+                    self.report(ProgressEvent("bytes", offer.name, digest, untold, size))
+                self._wait_to_place(wanted)
+                if not durable and self.has(wanted, area):  # somebody was quicker; a good file may be open
+                    wanted.size = self.cache.blob_size(area, wanted.digest)
+                else:
+                    wanted.size = new.keep()
+        finally:
+            if isinstance(pieces, Generator):
+                pieces.close()  # which lets its connection go now, and not some time
         self.report(ProgressEvent("done", offer.name, digest, total=wanted.size or 0))
 
     def _wait_to_place(self, wanted: Wanted) -> None:
@@ -313,11 +308,6 @@ class Fetching:
             self.check()
         if wanted.is_dropped:
             raise _DroppedError
-
-    def _yield_to_others(self, wanted: Wanted, area: Area) -> None:
-        """Leave a good file alone that somebody else stored meanwhile: it may be open."""
-        if not self.options.durable and self.has(wanted, area):
-            raise _OvertakenError
 
     def has(self, wanted: Wanted, area: Area) -> bool:
         """Whether a blob is stored, of the right size and with the right bytes."""

@@ -6,6 +6,7 @@ So of the plain ones, nearly all, there are columns; a `StoredBlob` is made when
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -22,13 +23,14 @@ from spincache_nb.core.documents import Area
 from spincache_nb.core.files import Folder, read_bounded
 from spincache_nb.core.layout import (
     AREAS,
-    HARMLESS_NAMES,
     LOCKED_APP_FILE,
     MANIFEST_FILE,
     MANIFESTS,
     NameForm,
     digest_of_name,
     form_of_name,
+    is_left_by_system,
+    is_snapshot,
     registry_of_segment,
     shown,
 )
@@ -42,6 +44,10 @@ MOST_COUNTED = 1000
 """Apps, and files of each area, that a glance counts; of more it says that there are more."""
 
 _FOLDERS_READ = 5000
+_LEFT_BY_SYSTEM = (
+    "an operating system or a tool left it; it is no part of a Spin registry cache",
+    "leave it: nothing touches it, and only the folder that holds it cannot be removed",
+)
 _LOOK = "look at what it is; neither Spin nor this toolkit put it there"
 _EVERYBODY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _KIND_AND_READABLE = stat.S_IFMT(0o177777) | _EVERYBODY
@@ -305,7 +311,10 @@ class _Walk:
             if not entries and folder != os.fspath(directory) and folder not in self.unlisted:
                 self.empty_folder(folder)
             for entry in entries:
-                if _is_folder(entry):
+                is_folder = _is_folder(entry)
+                if is_left_by_system(entry.name, folder=is_folder):
+                    self.left_by_system(entry)
+                elif is_folder:
                     waiting.append(entry.path)
                 else:
                     yield folder, entry
@@ -351,11 +360,27 @@ class _Walk:
         if not stat.S_ISREG(info.st_mode):
             self.problem(entry, "not a file", "neither a regular file nor a folder", _LOOK)
             return None
-        path = self.relative(entry)
+        self.count(self.relative(entry), area, info)
+        return info
+
+    def count(self, path: str, area: DiskArea, info: os.stat_result) -> None:
+        """Count a regular file, whose bytes count under its first name."""
         first = self.first_name(path, info)
         size = info.st_size if first == path else 0
         self.others.append(DiskFile(path, area, size, None if first == path else first))
-        return info
+
+    def left_by_system(self, entry: os.DirEntry[str]) -> None:
+        """Report what systems and tools leave, and count its files; whether it can be read is no matter."""
+        self.problem(entry, "system file", *_LEFT_BY_SYSTEM)
+        files = [entry.path]
+        if _is_folder(entry):
+            inside = () if is_snapshot(entry.name) else os.walk(entry.path)
+            files = [os.path.join(folder, name) for folder, _, names in inside for name in names]  # noqa: PTH118
+        for file in files:
+            with contextlib.suppress(OSError):
+                info = os.lstat(file)
+                if stat.S_ISREG(info.st_mode):
+                    self.count(self.relative(file), "other", info)
 
     def first_name(self, path: str, info: os.stat_result) -> str:
         """The name under which the bytes of a file count."""
@@ -365,7 +390,10 @@ class _Walk:
 
     def foreign(self, entry: os.DirEntry[str]) -> None:
         """Count what lies beside the three directories."""
-        if entry.name not in HARMLESS_NAMES and not _is_link(entry):
+        if is_left_by_system(entry.name):
+            self.left_by_system(entry)
+            return
+        if not _is_link(entry):
             self.problem(entry, "foreign", "it is no part of a Spin registry cache", _LOOK)
         if _is_folder(entry):
             self.count_below(entry.path)
@@ -431,6 +459,9 @@ class _Walk:
 
     def odd_name(self, entry: os.DirEntry[str], area: Area) -> None:
         """Look closely at an entry of an area that is not what nearly all are."""
+        if is_left_by_system(entry.name, folder=True) and (_is_folder(entry) or _is_link(entry)):
+            self.left_by_system(entry)
+            return
         if _is_folder(entry):
             self.problem(entry, "folder in a file's place", "a folder lies among the blobs", _LOOK)
             self.count_below(entry.path)
@@ -438,7 +469,9 @@ class _Walk:
         info = self.regular(entry, area)
         if info is None:
             return
-        if info.st_mode & _EVERYBODY != _EVERYBODY and not os.access(entry.path, os.R_OK):
+        if is_left_by_system(entry.name, folder=False):
+            self.problem(entry, "system file", *_LEFT_BY_SYSTEM)
+        elif info.st_mode & _EVERYBODY != _EVERYBODY and not os.access(entry.path, os.R_OK):
             detail = "this user may not read it; Spin cannot either"
             self.problem(entry, "unreadable file", detail, "check its permissions")
         name, digest = shown(entry.name), digest_of_name(entry.name)
@@ -459,7 +492,7 @@ class _Walk:
             elif form_of_name(entry.name) == "temporary":
                 detail = "a pull was killed while it wrote this tag"
                 self.problem(entry, "temporary file", detail, "the next pull of this app removes it")
-            elif entry.name not in HARMLESS_NAMES:
+            else:
                 self.problem(entry, "foreign", "neither a manifest nor a locked app", _LOOK)
         for folder, modified in documents.items():
             self.tag(Path(folder), modified.get(MANIFEST_FILE))

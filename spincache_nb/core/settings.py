@@ -9,6 +9,9 @@ MIB = 1 << 20
 JOBS = 16
 """Downloads at a time, as in Spin since v1.2 (``MAX_PARALLEL_PULL``, ``MAX_FILE_LOADING_CONCURRENCY``)."""
 
+PACKAGE_RECORD_BYTES = MIB
+"""Limit of the whole record of packages; room for some 3,000."""
+
 STORED_MANIFEST_BYTES = 64 * MIB
 """A cached manifest is read up to this size, since a pull's own limit may have been raised."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import History
-from spincache_nb.core.layout import HARMLESS_NAMES, file_name
+from spincache_nb.core.layout import file_name, is_left_by_system
 from spincache_nb.core.scan import CachedTag, Problem
 from spincache_nb.inventory.archives import follow_archives
 from spincache_nb.inventory.columns import (
@@ -28,7 +28,7 @@ from spincache_nb.inventory.columns import (
 from spincache_nb.inventory.documents import Documents, Layers, read_documents
 from spincache_nb.inventory.model import CachedApp, Contents, Inventory, InventoryLimits, Project
 from spincache_nb.inventory.problems import Faults
-from spincache_nb.inventory.projects import ProjectNeeds, read_projects
+from spincache_nb.inventory.projects import ProjectNeeds, locked_apps_beside, read_projects
 from spincache_nb.inventory.reach import MEMBER, Needed, Reach
 from spincache_nb.inventory.stored import StoredBlobs
 
@@ -84,6 +84,7 @@ class _Taking:
         reach = Reach(self.documents, self.layers, self.stored, self.names)
         reach.report(self.faults, self.limits.archive)
         needed = self.with_members(reach)
+        projects = [*projects, *(locked_apps_beside(self.cache.path) if not self.documents else ())]
         found = list(read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes))
         users = [*references, *(one.place.name for one in found)]
         uses = self.uses(needed, found, len(references))
@@ -225,7 +226,7 @@ class _Taking:
             self.faults.blame(path, users)
         if digest is None:
             form = stored.odd[row].form
-            if not stored.is_gone(row) and stored.names[row] not in HARMLESS_NAMES:
+            if not stored.is_gone(row) and not is_left_by_system(stored.names[row]):
                 self.faults.add(path, *_ODD_NAMES[form])
             return TEMPORARY if form == "temporary" else MISNAMED
         area = stored.areas[row]

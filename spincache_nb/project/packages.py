@@ -38,7 +38,7 @@ from spincache_nb.core.download import stream_address
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose
 from spincache_nb.core.registry import Registry
-from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
+from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.web import Ask, Web
 from spincache_nb.errors import (
     AccessDeniedError,
@@ -96,21 +96,12 @@ class PackageClient:
         auth: Credentials | tuple[str, str] | None = None,
         jobs: int = 16,
         config: PackageConfig | None = None,
-        limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         retries: RetryPolicy | None = None,
-        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._insecure = insecure
         self._auth = as_credentials(auth)
-        self._options: dict[str, Any] = {
-            "ca": ca,
-            "jobs": jobs,
-            "limits": limits,
-            "timeouts": timeouts,
-            "retries": retries,
-            "transport": transport,
-        }
+        self._options: dict[str, Any] = {"ca": ca, "jobs": jobs, "timeouts": timeouts, "retries": retries}
         self._web = Web(insecure=insecure, **self._options)
         self._plain_web = Web(insecure=insecure is not False, **self._options)
         self._lock = threading.Lock()
@@ -119,12 +110,6 @@ class PackageClient:
         self._metadata: dict[str, _Once[tuple[RegistryMetadata, str]]] = {}
         self._places: dict[tuple[str, str, str], _Once[_OciPackages]] = {}
         self._closed = False
-
-    def __enter__(self) -> PackageClient:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close all connections, also while other threads read: those get `PullCancelled` at once."""
@@ -137,11 +122,6 @@ class PackageClient:
     def wire_bytes(self) -> int:
         """Bytes of all bodies received: metadata, tags, retries and error pages included."""
         return sum(each.wire_bytes for each in self._all())
-
-    @property
-    def request_count(self) -> int:
-        """Requests sent: challenges, tokens and redirects included."""
-        return sum(each.request_count for each in self._all())
 
     def _all(self) -> list[Web | Registry]:
         with self._lock:
@@ -174,13 +154,12 @@ class PackageClient:
 
     def _packages(self, package: str, registry: str | None) -> _OciPackages | _LocalPackages:
         """Who has a package."""
-        config, host = self._registry_of(package, registry)
-        settings = config.settings_of(host)
+        config, host, metadata = self._registry_of(package, registry)
+        settings, note = config.settings_of(host), ""
         if settings.backend == "local":
             if settings.root is None:
                 raise PackageError(config.where, f"local.root for registry {host}", "none", "set it")
             return _LocalPackages(settings.root)
-        metadata, note = config.metadata_of(package), ""
         if metadata is None:
             with self._lock:
                 once = self._metadata.setdefault(host, _Once())
@@ -195,18 +174,16 @@ class PackageClient:
             )
         return self._place(host, oci_host, prefix, note)
 
-    def _registry_of(self, package: str, registry: str | None) -> tuple[PackageConfig, str]:
+    def _registry_of(
+        self, package: str, registry: str | None
+    ) -> tuple[PackageConfig, str, RegistryMetadata | None]:
         if not is_package(package):
             raise PackageError(package, "a package such as namespace:name", "other text", "correct the name")
         config = self._config.get(read_package_config)
-        if registry is not None:
-            if not is_host(registry):
-                found = repr(registry) if "@" not in registry else "one with a user name"
-                raise PackageError(
-                    f"package {package}", "a registry as host or host:port", found, "correct it"
-                )
-            config = config.with_override(package, registry.lower())
-        host = config.registry_of(package)
+        if registry is not None and not is_host(registry):
+            found = repr(registry) if "@" not in registry else "one with a user name"
+            raise PackageError(f"package {package}", "a registry as host or host:port", found, "correct it")
+        host, metadata = config.find(package, registry.lower() if registry is not None else None)
         if host is None:
             raise PackageError(
                 f"package {package}",
@@ -214,7 +191,7 @@ class PackageClient:
                 f"none in {config.where}",
                 "set default_registry or namespace_registries there, or registry in the spin.toml",
             )
-        return config, host
+        return config, host, metadata
 
     def _place(self, host: str, oci_host: str, prefix: str, note: str) -> _OciPackages:
         with self._lock:

@@ -15,12 +15,14 @@ from typing import Literal, get_args
 
 import pandas as pd
 
+from spincache_nb.analysis.inputs import Source, rows
+from spincache_nb.core.writing import replacing
+from spincache_nb.errors import CacheWriteError
 from spincache_nb.fleet import Fleet
-from spincache_nb.frames import Caches, Frames
 from spincache_nb.report.figures import Plot, plots_of
 from spincache_nb.report.forms import DataFormat, to_html, to_json, to_markdown, write_frames
 from spincache_nb.report.material import AnyMaterial, FleetMaterial, Material, gather, gather_fleet
-from spincache_nb.show import rows, size_text
+from spincache_nb.show import size_text
 
 __all__ = [
     "DataFormat",
@@ -53,7 +55,7 @@ _FORMS = {"html": to_html, "markdown": to_markdown, "json": to_json}
 
 
 def write(
-    source: Caches | Frames | Fleet,
+    source: Source | Fleet,
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
@@ -94,8 +96,8 @@ def write(
 
     Raises
     ------
-    OSError
-        If something cannot be written.
+    CacheError
+        If something cannot be written; `NoSpaceError` on a full disk. A report that was there stays.
     ValueError
         If there is no such form, or frames or a fleet are given where a cache is needed.
     SpinManifestError
@@ -113,15 +115,24 @@ def write(
     chosen = form_of(path, format)
     material = _gathered(source, projects, history, inside)
     text = _FORMS[chosen](material, title=title or _title_of(material))
-    target = Path(path).absolute()
-    target.write_text(text, encoding="utf-8", newline="\n")
+    target = save(text, path)
     if data is not None:
         write_frames(material, data)
     return target
 
 
+def save(text: str, path: str | os.PathLike[str]) -> Path:
+    """Write a report's text; what was there stays until the new file is whole."""
+    target = Path(path).absolute()
+    if not target.parent.is_dir():
+        raise CacheWriteError(str(target), "a folder to write into", "none", "make it first")
+    with replacing(target) as new:
+        new.write(text.encode("utf-8"))
+    return target
+
+
 def render(
-    source: Caches | Frames | Fleet | AnyMaterial,
+    source: Source | Fleet | AnyMaterial,
     *,
     title: str | None = None,
     format: Format = "html",
@@ -161,7 +172,7 @@ def _title_of(material: AnyMaterial) -> str:
 
 
 def _gathered(
-    source: Caches | Frames | Fleet,
+    source: Source | Fleet,
     projects: Sequence[str | os.PathLike[str]],
     history: pd.DataFrame | None,
     inside: bool,

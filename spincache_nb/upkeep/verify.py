@@ -37,6 +37,7 @@ _HARMLESS = frozenset(
         "misplaced manifest",
         "name of an old Spin",
         "second copy",
+        "system file",
         "not a file",
     }
 )

@@ -149,11 +149,15 @@ def test_docker_auth_config_holds_the_json_itself(stores: Stores) -> None:
     assert stores.pair() == ("spin", "1")
 
 
-def test_search_passes_over_stores_without_this_host(stores: Stores) -> None:
-    stores.spin({"auths": {"example.com": ANN}})
-    stores.docker({"auths": {"example.com": {"auth": ANN}}})
-    stores.podman({"auths": {}})
-    stores.podman_config({"auths": {"ghcr.io": {"auth": BOB}}})
+@pytest.mark.parametrize(
+    ("variable", "value", "written"),
+    [("DOCKER_CONFIG", "mine", "mine/config.json"), ("REGISTRY_AUTH_FILE", "mine.json", "mine.json")],
+)
+def test_variables_move_the_files(stores: Stores, variable: str, value: str, written: str) -> None:
+    place = stores.docker if variable == "DOCKER_CONFIG" else stores.podman
+    place({"auths": {"ghcr.io": {"auth": ANN}}})
+    stores.write(written, {"auths": {"ghcr.io": {"auth": BOB}}})
+    stores.environ[variable] = str(stores.home / value)
     assert stores.pair() == ("bob", "pa:ss")
 
 
@@ -173,20 +177,6 @@ def test_search_reads_the_process_by_default(isolated_home: Path) -> None:
     path.parent.mkdir()
     path.write_text(json.dumps({"auths": {"ghcr.io": {"auth": ANN}}}))
     assert search_credentials("ghcr.io").credentials == Credentials("ann", SECRET)
-
-
-def test_docker_config_variable_moves_the_file(stores: Stores) -> None:
-    stores.docker({"auths": {"ghcr.io": {"auth": ANN}}})
-    stores.write("elsewhere/config.json", {"auths": {"ghcr.io": {"auth": BOB}}})
-    stores.environ["DOCKER_CONFIG"] = str(stores.home / "elsewhere")
-    assert stores.pair() == ("bob", "pa:ss")
-
-
-def test_registry_auth_file_variable_goes_before_podmans_own(stores: Stores) -> None:
-    stores.podman({"auths": {"ghcr.io": {"auth": ANN}}})
-    path = stores.write("mine.json", {"auths": {"ghcr.io": {"auth": BOB}}})
-    stores.environ["REGISTRY_AUTH_FILE"] = str(path)
-    assert stores.pair() == ("bob", "pa:ss")
 
 
 # --- Spin's file -----------------------------------------------------------------------------------
@@ -254,22 +244,12 @@ def test_damaged_spin_file_falls_through_with_a_note(stores: Stores, content: ob
     assert "\n" not in note
 
 
-@pytest.mark.parametrize("content", ["{}", {"auths": None}, {"auths": {}}, {"other": 1}])
-def test_empty_spin_file_is_no_fault(stores: Stores, content: object) -> None:
-    stores.spin(content)
-    assert stores.pair() is None
-
-
-def test_store_that_is_too_large_is_not_read(stores: Stores) -> None:
+def test_store_that_cannot_be_read_is_a_note(stores: Stores) -> None:
     stores.spin('{"auths": {"ghcr.io": "' + ANN + '"}}' + " " * (4 << 20))
-    (note,) = stores.search().notes
-    assert "bytes" in note
-
-
-def test_store_that_is_a_folder_is_a_note(stores: Stores) -> None:
     (stores.home / ".docker" / "config.json").mkdir(parents=True)
-    (note,) = stores.search().notes
-    assert "config.json" in note
+    large, folder = stores.search().notes
+    assert "bytes" in large
+    assert "config.json" in folder
 
 
 def search_notes(home: str) -> list[str]:
@@ -347,6 +327,7 @@ def test_normalise_host_gives_docker_hub_one_name() -> None:
         ("ghcr.io", {"HttpHeaders": {"User-Agent": "x"}, "psFormat": "table"}, None),
         ("ghcr.io", {"credsStore": ""}, None),
         ("ghcr.io", {"credHelpers": {"ghcr.io": ""}}, None),
+        *(("ghcr.io", {"credsStore": name, "credHelpers": {"ghcr.io": name}}, None) for name in (7, [], {})),
     ],
 )
 def test_docker_auths(stores: Stores, host: str, config: object, expected: object) -> None:
@@ -505,6 +486,16 @@ def test_helper_that_does_not_read_its_input_is_understood(stores: Stores) -> No
     assert stores.pair() == ("u", "s")
 
 
+def test_helper_that_cannot_be_run_is_a_note(stores: Stores) -> None:
+    stores.write("bin/docker-credential-bad", "\x00\x01\x02").chmod(0o755)
+    for name, word in (("bad", "a program that runs"), ("missing", "on PATH")):
+        stores.docker({"credsStore": name})
+        search = stores.search()
+        assert search.credentials is None
+        assert f"docker-credential-{name}" in search.notes[0]
+        assert word in search.notes[0]
+
+
 def test_helper_that_hangs_is_stopped(stores: Stores) -> None:
     stores.helper("slow", "import time; time.sleep(60)")
     stores.docker({"credsStore": "slow"})
@@ -515,38 +506,11 @@ def test_helper_that_hangs_is_stopped(stores: Stores) -> None:
     assert "within 0.3 s" in search.notes[0]
 
 
-def test_helper_that_is_not_installed_is_a_note(stores: Stores) -> None:
-    stores.docker({"credsStore": "desktop"})
-    search = stores.search()
-    assert search.credentials is None
-    assert "docker-credential-desktop" in search.notes[0]
-    assert "PATH" in search.notes[0]
-
-
-def test_helper_that_is_no_program_is_a_note(stores: Stores) -> None:
-    path = stores.write("bin/docker-credential-bad", "\x00\x01\x02")
-    path.chmod(0o755)
-    stores.docker({"credsStore": "bad"})
-    assert len(stores.search().notes) == 1
-
-
 @pytest.mark.parametrize(
     "name",
     [
-        "../evil",
-        "/bin/evil",
-        "a b",
-        "a;b",
-        "$(x)",
-        "a/b",
-        "a\\b",
-        "-x",
-        ".x",
-        "a\nb",
-        "ä",
-        "a" * 65,
-        " ",
-        "a\0b",
+        *("../evil", "/bin/evil", "a b", "a;b", "$(x)", "a/b", "a\\b", "-x", ".x"),
+        *("a\nb", "ä", "a" * 65, " ", "a\0b"),
     ],
 )
 def test_helper_name_that_could_be_something_else_is_refused(stores: Stores, name: str) -> None:
@@ -564,12 +528,6 @@ def test_helper_in_the_working_directory_is_not_run(
     monkeypatch.chdir(stores.home / "bin" if path != "bin" else stores.home)
     stores.environ["PATH"] = path
     stores.docker({"credsStore": "here"})
-    assert stores.search().credentials is None
-
-
-@pytest.mark.parametrize("value", [7, [], {}, True])
-def test_helper_name_that_is_no_text_is_no_helper(stores: Stores, value: object) -> None:
-    stores.docker({"credsStore": value, "credHelpers": {"ghcr.io": value}})
     assert stores.search().credentials is None
 
 
@@ -627,12 +585,6 @@ def test_podman_names_docker_hub_docker_io(stores: Stores, key: str, repository:
     assert stores.pair("index.docker.io", repository) == (("ann", SECRET) if found else None)
 
 
-def test_podman_key_for_a_part_does_not_count_for_the_rest(stores: Stores) -> None:
-    stores.podman({"auths": {"r.example/ns": {"auth": ANN}}})
-    assert stores.pair("r.example", "other/app") is None
-    assert stores.pair("r.example") is None
-
-
 def test_podman_helper_goes_before_its_auths(stores: Stores) -> None:
     stores.answering("pass", {"r.example": ("helped", "1"), "docker.io": ("hub", "2")})
     stores.podman(
@@ -643,11 +595,6 @@ def test_podman_helper_goes_before_its_auths(stores: Stores) -> None:
     )
     assert stores.pair("r.example", "ns/app") == ("helped", "1")
     assert stores.pair("index.docker.io", "library/app") == ("hub", "2")
-
-
-def test_podman_identity_token(stores: Stores) -> None:
-    stores.podman({"auths": {"r.example": {"auth": ANN, "identitytoken": TOKEN}}})
-    assert stores.pair("r.example", "a") == TOKEN
 
 
 # --- the value -------------------------------------------------------------------------------------
@@ -682,10 +629,6 @@ def test_credentials_never_show_themselves(credentials: Credentials) -> None:
         assert SECRET not in text
         assert "ann-user" not in text
         assert "the caller" in text
-
-
-def test_credentials_say_where_they_come_from() -> None:
-    assert repr(Credentials("a", "b", source="/x/config.json")) == "Credentials(..., source='/x/config.json')"
 
 
 def test_credentials_are_equal_wherever_they_come_from() -> None:
@@ -731,11 +674,6 @@ def test_credentials_that_mean_nothing_are_refused_without_repeating_them(argume
 )
 def test_as_credentials_understands(auth: object, expected: Credentials | None) -> None:
     assert as_credentials(auth) == expected
-
-
-def test_as_credentials_returns_credentials_as_they_are() -> None:
-    credentials = Credentials("a", "b", source="vault")
-    assert as_credentials(credentials) is credentials
 
 
 @pytest.mark.parametrize(

@@ -356,13 +356,24 @@ def test_pull_of_499_layers(plain_registry: RegistryServer, cache: Cache) -> Non
 # Credentials and TLS --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_pull_with_basic_credentials(basic_registry: RegistryServer, cache: Cache, kind: str) -> None:
-    artifact = five_kinds()[kind]
-    basic_registry.push(artifact)
-    reference = basic_registry.reference(artifact)
-    user, password = next(iter(basic_registry.users.items()))
-    pull(cache, reference, auth=(user, password))
+@pytest.mark.parametrize("kind", ["basic_registry", "token_registry"])
+def test_pull_with_credentials(request: pytest.FixtureRequest, cache: Cache, kind: str) -> None:
+    registry: RegistryServer = request.getfixturevalue(kind)
+    artifact = archive_style()
+    registry.push(artifact)
+    reference = registry.reference(artifact)
+    pull(cache, reference, auth=next(iter(registry.users.items())))
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+def test_pull_over_tls_with_a_private_authority(tls_registry: RegistryServer, cache: Cache) -> None:
+    artifact = new_style()
+    tls_registry.push(artifact)
+    reference = tls_registry.reference(artifact)
+    with pytest.raises(ConnectionFailedError):
+        pull(cache, reference, insecure=False)
+    assert nothing_written(cache)
+    pull(cache, reference, insecure=False, ca=tls_registry.ca_file)
     assert_same_tree(our_tree(artifact, reference), cache.path)
 
 
@@ -385,30 +396,6 @@ def test_pull_shows_one_registrys_password_to_no_other(hostile: HostileServer, c
     assert hostile.requests_for("*") == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_pull_with_a_token_service(token_registry: RegistryServer, cache: Cache, kind: str) -> None:
-    artifact = five_kinds()[kind]
-    token_registry.push(artifact)
-    reference = token_registry.reference(artifact)
-    user, password = next(iter(token_registry.users.items()))
-    pull(cache, reference, auth=(user, password))
-    assert_same_tree(our_tree(artifact, reference), cache.path)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_pull_over_tls_with_a_private_authority(
-    tls_registry: RegistryServer, cache: Cache, kind: str
-) -> None:
-    artifact = five_kinds()[kind]
-    tls_registry.push(artifact)
-    reference = tls_registry.reference(artifact)
-    with pytest.raises(ConnectionFailedError):
-        pull(cache, reference, insecure=False)
-    assert nothing_written(cache)
-    pull(cache, reference, insecure=False, ca=tls_registry.ca_file)
-    assert_same_tree(our_tree(artifact, reference), cache.path)
-
-
 # Each one clear error, nothing written --------------------------------------------------------
 
 
@@ -426,13 +413,9 @@ def failing(cache: Cache, reference: str, kind: type[SpinCacheError], **options:
     return caught.value
 
 
-def test_pull_of_a_tag_that_is_not_there(plain_registry: RegistryServer, cache: Cache) -> None:
+def test_pull_of_what_is_not_there(plain_registry: RegistryServer, cache: Cache, closed_port: int) -> None:
     plain_registry.push(new_style())
-    failure = failing(cache, f"{plain_registry.name}/demo/new:nope", NotFoundError)
-    assert "nope" in str(failure)
-
-
-def test_pull_from_a_closed_port(cache: Cache, closed_port: int) -> None:
+    assert "nope" in str(failing(cache, f"{plain_registry.name}/demo/new:nope", NotFoundError))
     failing(cache, f"127.0.0.1:{closed_port}/demo/new:v1", ConnectionFailedError)
 
 
@@ -677,6 +660,41 @@ def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, 
     assert output == "interrupted\n"
     assert leftovers(cache) == []
     assert not (cache.path / "manifests").exists()
+
+
+# What it takes ---------------------------------------------------------------------------------
+
+NEEDED = (
+    *("addresses", "cache", "digest", "documents", "download", "fetching", "files", "incoming", "journal"),
+    *("layout", "locked_app", "paths", "plans", "progress", "pull", "reference", "refusals", "registry"),
+    *("removing", "routes", "scan", "settings", "sockets", "web", "writing"),
+)
+HEAVY = (
+    *("pandas", "numpy", "matplotlib", "ipywidgets", "anywidget", "tqdm", "jinja2", "pyarrow", "duckdb"),
+    *("tomllib", "truststore", "gzip", "tarfile", "zipfile", "asyncio", "tenacity"),
+)
+
+
+def test_repeat_pull_loads_only_what_it_needs(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = archive_style()
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    pull(cache, reference)
+    code = f"""
+        import sys
+        from spincache_nb.cli import main
+        status = main(["pull", {reference!r}, "--cache-dir", {str(cache.path.parent)!r}, "--quiet", "--json"])
+        print(status, *sys.modules)
+    """
+    run = [sys.executable, "-c", textwrap.dedent(code)]
+    output = subprocess.run(run, capture_output=True, text=True, check=True, timeout=60).stdout
+    status, *modules = output.splitlines()[-1].split()
+    assert status == "0"
+    own = {name.removeprefix("spincache_nb.") for name in modules if name.startswith("spincache_nb.")}
+    rooms = {name.partition(".")[0] for name in own}
+    assert rooms <= {"core", "cli", "errors", "show"}
+    assert {name for name in own if name.startswith("core.")} <= {f"core.{name}" for name in NEEDED}
+    assert set(HEAVY).isdisjoint(modules)
 
 
 # Telling --------------------------------------------------------------------------------------

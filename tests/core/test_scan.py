@@ -149,6 +149,7 @@ def test_scan_counts_every_file_once(root: Path) -> None:
         ".DS_Store": ("other", 6),
     }
     assert kinds(root) == [
+        (".DS_Store", "system file"),
         ("data/folder", "folder in a file's place"),
         ("foreign", "foreign"),
         ("manifests/a.b/notes.txt", "foreign"),

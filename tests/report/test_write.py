@@ -1,5 +1,6 @@
 """The page about a cache."""
 
+import errno
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,11 +8,11 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
-from spincache_nb import report
+from spincache_nb import analysis, demo, report
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.journal import History
 from spincache_nb.core.pull import pull
-from spincache_nb.frames import load
+from spincache_nb.errors import CacheWriteError, NoSpaceError
 from tests.support.artifacts import new_style, package
 from tests.support.hostile import HostileServer
 from tests.support.procs import run_python
@@ -111,7 +112,7 @@ def test_page_is_the_same_bytes_in_another_place_at_another_time(
     cache: Cache, hostile: HostileServer, tmp_path: Path
 ) -> None:
     other = Cache(tmp_path / "elsewhere" / "deep")
-    references = [str(name) for name in load(cache, "apps").need("apps")["reference"]]
+    references = [str(name) for name in analysis.load(cache, "apps").need("apps")["reference"]]
     pull(other, references, history=History(enabled=False))
     here = report.render(cache, title="A page")
     assert here == report.render(other, title="A page")
@@ -153,7 +154,7 @@ def test_plots_of_leaves_matplotlib_as_it_was(cache: Cache, tmp_path: Path) -> N
 
     with mpl.rc_context({"text.color": "red", "svg.hashsalt": "mine"}):
         before = dict(mpl.rcParams)
-        plots = report.plots_of(load(cache))
+        plots = report.plots_of(analysis.load(cache))
         plots[0].png(tmp_path / "plot.png")
         plots[0].svg()
         assert dict(mpl.rcParams) == before
@@ -162,17 +163,59 @@ def test_plots_of_leaves_matplotlib_as_it_was(cache: Cache, tmp_path: Path) -> N
 
 
 def test_plots_of_are_the_same_bytes_whatever_the_users_style(cache: Cache, tmp_path: Path) -> None:
-    frames = load(cache)
+    frames = analysis.load(cache)
     plain = [plot.svg() for plot in report.plots_of(frames)]
     with mpl.rc_context({"text.color": "white", "figure.facecolor": "black", "font.size": 30.0}):
         assert [plot.svg() for plot in report.plots_of(frames)] == plain
 
 
 def test_plots_of_an_empty_cache_are_none(tmp_path: Path) -> None:
-    assert report.plots_of(load(Cache(tmp_path))) == []
+    assert report.plots_of(analysis.load(Cache(tmp_path))) == []
 
 
 def test_plots_of_have_names_for_files(cache: Cache) -> None:
-    names = [plot.name for plot in report.plots_of(load(cache))]
+    names = [plot.name for plot in report.plots_of(analysis.load(cache))]
     assert names == ["breakdown", "sharing", "shared-bytes", "versions-demo-app"]
     assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in names)
+
+
+@pytest.mark.parametrize("name", ["page.html", "page.md", "page.json"])
+def test_a_full_disk_leaves_the_report_that_was_there(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report is written beside the old one and takes its name when it is whole."""
+    page = tmp_path / name
+    report.write(Cache(tmp_path / "none"), page)
+    before = page.read_bytes()
+    monkeypatch.setattr("os.write", full_disk)
+    with pytest.raises(NoSpaceError) as caught:
+        report.write(Cache(tmp_path / "none"), page, title="Another")
+    assert caught.value.where == str(page)
+    assert page.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [page]
+
+
+@pytest.mark.parametrize("place", ["none", "file"])
+def test_a_folder_that_is_none_is_one_of_our_errors(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CacheWriteError) as caught:
+        report.write(Cache(tmp_path / "cache"), tmp_path / place / "page.html")
+    assert caught.value.expected == "a folder to write into"
+
+
+def full_disk(*_arguments: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_page_needs_no_style_of_its_own_for_its_plots(inside: bool, tmp_path: Path) -> None:
+    """Under a server's policy such as ``style-src 'self'`` plots keep their colours."""
+    with demo.Workspace() as workspace:
+        workspace.pull_all()
+        page = report.render(workspace.cache, inside=inside)
+    drawings = re.findall(r"<svg\b.*?</svg>", page, re.DOTALL)
+    assert len(drawings) >= 4
+    for drawing in drawings:
+        assert not re.search(r"<style|\bstyle=|<image|data:", drawing)
+        assert 'fill="var(--p-' in drawing
+    assert "data:" not in page
