@@ -15,7 +15,8 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Source, rows
+from spincache_nb.analysis.inputs import Source
+from spincache_nb.show import rows
 from spincache_nb.core.writing import replacing
 from spincache_nb.errors import CacheWriteError
 from spincache_nb.fleet import Fleet
