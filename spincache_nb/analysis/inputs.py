@@ -10,7 +10,7 @@ import pandas as pd
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.reference import Reference
-from spincache_nb.errors import InvalidReferenceError, NotInCacheError
+from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import schemas
 from spincache_nb.frames.bundle import Frames, load
 from spincache_nb.frames.sources import OneCache, Projects, cache_name, caches_of
@@ -177,7 +177,8 @@ def resolve_references(apps: pd.DataFrame, references: Sequence[str | Reference]
         text = str(reference)
         name = text if text in known else _cached_name(text)
         if name not in known:
-            raise NotInCacheError(text, "a cached app", "none of that name", "see frames.apps(cache)")
+            remedy = "see frames.apps(cache)"
+            raise NotInCacheError(without_user(text), "a cached app", "none of that name", remedy)
         found[name] = None
     return list(found)
 

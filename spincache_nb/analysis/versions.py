@@ -26,7 +26,7 @@ from spincache_nb.analysis.schemas import (
     Schema,
 )
 from spincache_nb.core.reference import Reference
-from spincache_nb.errors import InvalidReferenceError, NotInCacheError
+from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import FEW, build
 from spincache_nb.show import rows
@@ -179,7 +179,8 @@ def _described(frames: Frames, repository: str) -> tuple[pd.DataFrame, pd.DataFr
     candidates = exact or {name for name in found if name.partition("/")[2] == repository}
     if len(candidates) != 1:
         what = f"{sorted(candidates)}" if candidates else "none of that name"
-        raise NotInCacheError(repository, "one cached repository", what, "see frames.apps(cache)")
+        where = without_user(repository)
+        raise NotInCacheError(where, "one cached repository", what, "see frames.apps(cache)")
     references = sorted(found[candidates.pop()])
     return manifests_of(frames, references), members_of(frames, references)
 
