@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
 from spincache_nb.core.fetching import Fetching, Offer, Options, Wanted, raise_failure
 from spincache_nb.core.layout import AREAS
-from spincache_nb.core.plans import Plan, share_text
+from spincache_nb.core.plans import Form, Plan, share_text
 from spincache_nb.core.progress import Progress, ProgressEvent
 from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import ContentError, PullCancelled, SpinCacheError, SpinManifestError
@@ -72,8 +72,6 @@ class SourcesPlan(Plan[PlannedSource]):
     name: str | None
     sources: tuple[PlannedSource, ...]
 
-    _headings: ClassVar[tuple[str, ...]] = ("what", "from", "digest", "size", "")
-
     @property
     def unknown_count(self) -> int:
         """Number of sources to be fetched whose size is not known before, each digest once."""
@@ -82,21 +80,21 @@ class SourcesPlan(Plan[PlannedSource]):
     def _each(self) -> Iterable[PlannedSource]:
         return self.sources
 
-    def _title(self) -> str:
-        return self.path
-
     def _unknown(self) -> str:
         return f" and {self.unknown_count} of unknown size" if self.unknown_count else ""
 
-    def _summary(self) -> str:
-        return f"to fetch {share_text(self, self._unknown())}"
-
-    def _rows(self) -> Iterable[tuple[Any, ...]]:
+    def _form(self) -> Form:
         from spincache_nb.show import Cell, digest_cell, size_cell
 
-        for one in self.sources:
-            state = Cell("stored" if one.stored else self._lacking)
-            yield Cell(one.what), Cell(one.origin), digest_cell(one.digest), size_cell(one.size), state
+        rows = [
+            (
+                *(Cell(one.what), Cell(one.origin), digest_cell(one.digest)),
+                *(size_cell(one.size), self._state(one.stored)),
+            )
+            for one in self.sources
+        ]
+        summary = f"{self._lacking} {share_text(self, self._unknown())}"
+        return self.path, summary, ("what", "from", "digest", "size", ""), rows
 
     def __str__(self) -> str:
         from spincache_nb.show import count_text
@@ -124,8 +122,9 @@ class SourcesResult(SourcesPlan):
 
     _lacking: ClassVar[str] = "fetched"
 
-    def _summary(self) -> str:
-        return f"fetched {share_text(self)} in {self.seconds:.2f} s"
+    def _form(self) -> Form:
+        title, summary, headings, rows = SourcesPlan._form(self)
+        return title, f"{summary} in {self.seconds:.2f} s", headings, rows
 
     def __str__(self) -> str:
         from spincache_nb.show import count_text
