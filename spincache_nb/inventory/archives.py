@@ -82,7 +82,7 @@ def unnamed_members(
     kind = list(layers.media_types).index(ARCHIVE)
     users: dict[str, dict[int, None]] = {}
     for row in (layers.types == kind).nonzero()[0].tolist():
-        text = layers.digest_texts[layers.digests[row]]
+        text = inventory.contents.digests[layers.digests[row]]
         if text in in_data:
             users.setdefault(text, {})[int(owners[row])] = None
     held: dict[int, set[str]] = {}
