@@ -76,10 +76,8 @@ def numbered(columns: Sequence[Packed]) -> tuple[list[str], list[Integers]]:
     """All different digests as texts in order, and for each column the number of each of its digests."""
     every = Packed.joined(columns)
     words = np.frombuffer(every.content, ">u8").reshape(-1, 4)
-    order, is_new = _in_order(words)
-    codes = np.empty(len(words), np.int64)
-    codes[order] = np.cumsum(is_new) - 1
-    encoded = words[order[is_new]].tobytes().hex()
+    distinct, codes = _sorted(words)
+    encoded = distinct.tobytes().hex()
     texts = [f"sha256:{encoded[start : start + 64]}" for start in range(0, len(encoded), 64)]
     more = sorted(set(every.others.values()))  # after those of SHA-256 by their names, too
     number = dict(zip(more, range(len(texts), len(texts) + len(more)), strict=True))
@@ -89,23 +87,21 @@ def numbered(columns: Sequence[Packed]) -> tuple[list[str], list[Integers]]:
     return texts + more, np.split(codes, ends)
 
 
-def _in_order(words: Words) -> tuple[Integers, Flags]:
-    """Sort rows of four words, and say which are the first of their kind; mostly the first word tells."""
+def _sorted(words: Words) -> tuple[Words, Integers]:
+    """Different rows of four words in order, and the number of each row; mostly the first word tells."""
     first = words[:, 0].astype(np.uint64)
     order = np.argsort(first)
-    alike, equal = _same(first[order]), _same_rows(words[order])
-    if not np.array_equal(alike, equal):  # made so on purpose
+    alike = first[order][1:] == first[order][:-1]
+    distinct, codes = _numbered(words, order, alike)
+    if not np.array_equal(distinct[codes], words):  # made so on purpose
         order = np.lexsort([words[:, column] for column in (3, 2, 1, 0)])
-        equal = _same_rows(words[order])
-    return order, np.append(True, ~equal)[: len(words)]
+        alike = (words[order][1:] == words[order][:-1]).all(axis=1)
+        distinct, codes = _numbered(words, order, alike)
+    return distinct, codes
 
 
-def _same_rows(words: Words) -> Flags:
-    same: Flags = (words[1:] == words[:-1]).all(axis=1)
-    return same
-
-
-def _same(values: Words) -> Flags:
-    """Whether each value but the first is the one before it."""
-    same: Flags = values[1:] == values[:-1]
-    return same
+def _numbered(words: Words, order: Integers, alike: Flags) -> tuple[Words, Integers]:
+    is_new = np.append(True, ~alike)[: len(words)]
+    codes = np.empty(len(words), np.int64)
+    codes[order] = np.cumsum(is_new) - 1
+    return words[order[is_new]], codes

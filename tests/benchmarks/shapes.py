@@ -25,7 +25,7 @@ _ANNOTATIONS = {"org.opencontainers.image.created": "2026-03-01T10:00:00.1234567
 
 
 class _Writer:
-    """Writes one cache; content is made up, and its digest that of a name unless it is really stored."""
+    """Writes one cache; a digest is that of a name, which mostly is not the content."""
 
     def __init__(self, root: Path, seed: str) -> None:
         self.registry = root / "registry"
@@ -126,8 +126,9 @@ def _components(to: _Writer, apps: int, layers: int) -> None:
 def _archives(to: _Writer, apps: int, layers: int) -> None:
     for number in range(apps):
         wasm = to.store(WASM, f"wasm {number}")
-        content = {f"{n}.html": b"%d %d" % (number // 2, n) for n in range(layers - 2)}
-        members = [to.store(DATA, f"member {number // 2} {n}", data) for n, data in enumerate(content.values())]
+        names = [f"member {number // 2} {n}" for n in range(layers - 2)]
+        content = {f"{n}.html": name.encode() for n, name in enumerate(names)}  # so that digests are true
+        members = [to.store(DATA, name, name.encode()) for name in names]
         archive = to.store(ARCHIVE, f"archive {number // 2}", archives.mount_archive(content))
         to.tag(number, [wasm, archive], [_component("site", wasm, members)])
 
