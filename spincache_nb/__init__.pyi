@@ -30,6 +30,7 @@ from .upkeep import plan_clear as plan_clear
 from .upkeep import plan_prune as plan_prune
 from .upkeep import plan_remove as plan_remove
 from .upkeep import repair as repair
+from .widgets.explorer import explore as explore
 
 __version__: str
 __all__: list[str]

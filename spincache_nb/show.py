@@ -16,12 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from spincache_nb.errors import SpinCacheError, printable
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 REUSED_COLOUR, FETCHED_COLOUR = "#0072B2", "#E69F00"  # Okabe and Ito, as in the plots
 UNITS = (("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
@@ -184,17 +181,17 @@ def _taken(shown: str, columns: int) -> str:
 # ---------------------------------------------------------------- JSON
 
 
-def rows(frame: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
+def rows(frame: Any, *columns: str) -> Iterator[tuple[Any, ...]]:
     """Go through some columns of a frame as plain Python values, None for missing."""
     return zip(*(_plain_values(frame[name]) for name in columns), strict=True)
 
 
-def _plain_values(column: pd.Series[Any]) -> list[Any]:
-    values: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()  # type: ignore[call-overload]
+def _plain_values(column: Any) -> list[Any]:
+    values: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()
     return values
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records(frame: Any) -> list[dict[str, Any]]:
     """Make one record per row of a frame, with plain Python values and None for missing ones."""
     names = [str(name) for name in frame.columns]
     return [dict(zip(names, row, strict=True)) for row in rows(frame, *frame.columns)]

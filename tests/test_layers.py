@@ -15,29 +15,34 @@ ROOMS = [
     "errors", "show", "core", "project", "inventory", "upkeep", "wasm", "frames", "analysis",
     "fleet", "plots", "report", "lessons", "widgets", "demo", "cli", "__main__",
 ]  # fmt: skip
-SPEAK_HTTP = ("core.transport", "core.registry", "project.packages")
+SPEAK_HTTP = (
+    "core.addresses", "core.auth", "core.download", "core.refusals", "core.registry", "core.routes",
+    "core.sockets", "core.web", "project.packages",
+)  # fmt: skip
 HEAVY = {"pandas", "numpy", "matplotlib", "ipywidgets", "IPython", "pyarrow", "duckdb"}
 
 
-def imports() -> dict[str, set[str]]:
-    """Every module and what it imports, in functions and under TYPE_CHECKING too."""
+def imports(*, types: bool = True) -> dict[str, set[str]]:
+    """Every module and what it imports, in functions too, and under TYPE_CHECKING unless told otherwise."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         if "_shipped" not in path.parts:
             parts = path.relative_to(PACKAGE).with_suffix("").parts
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found[name] = set(_imported(ast.parse(path.read_text(encoding="utf-8"))))
+            found[name] = set(_imported(ast.parse(path.read_text(encoding="utf-8")), types=types))
     return found
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _imported(tree: ast.AST, *, types: bool) -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             yield node.module or ""
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif types or not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield from _imported(node, types=types)
 
 
 def own(names: set[str], known: set[str]) -> set[str]:
@@ -88,7 +93,7 @@ def test_rooms_below_the_frames_need_no_heavy_library() -> None:
     below = ("core", "errors", "show", "project", "upkeep")
     heavy = {
         f"{module} imports {name}"
-        for module, names in imports().items()
+        for module, names in imports(types=False).items()
         if module.partition(".")[0] in below
         for name in names
         if name.partition(".")[0] in HEAVY

@@ -15,6 +15,7 @@ from spincache_nb.cli.options import (
     CACHE_DIR,
     DONE,
     DURABLE,
+    EVEN_IF_UNKNOWN,
     FAILED,
     FINDING,
     INTERRUPTED,
@@ -137,6 +138,7 @@ directory (`spincache-nb clear`). An app that is removed is simply pulled again.
     references("+", "an app in the cache, as `spincache-nb apps` names it"),
     removal,
     PROJECTS,
+    EVEN_IF_UNKNOWN,
     CACHE_DIR,
     JSON,
     examples=(
@@ -150,7 +152,7 @@ def remove(args: argparse.Namespace, output: Output) -> int:
     from spincache_nb.upkeep import plan_remove
 
     cache = cache_of(args)
-    plan = plan_remove(cache, args.references, projects=args.projects)
+    plan = plan_remove(cache, args.references, projects=args.projects, even_if_unknown=args.even_if_unknown)
     return _carry_out(plan, args, output, nothing=f"nothing to remove from {cache.path}")
 
 
@@ -187,6 +189,7 @@ directory (`spincache-nb clear`). Spin downloads again what it needs.""",
     ),
     removal,
     PROJECTS,
+    EVEN_IF_UNKNOWN,
     CACHE_DIR,
     JSON,
     examples=(
@@ -206,6 +209,7 @@ def prune(args: argparse.Namespace, output: Output) -> int:
         grace_seconds=GRACE_SECONDS if args.grace is None else float(args.grace),
         keep_bytes=args.keep_bytes,
         keep_newest=args.keep_newest,
+        even_if_unknown=args.even_if_unknown,
     )
     nothing = f"nothing to prune in {cache.path}"
     if plan.kept:

@@ -156,6 +156,11 @@ PROJECTS = option(
     metavar="PATH",
     help="a spin.toml, or a folder with one, whose sources count as needed, too; may be repeated",
 )
+EVEN_IF_UNKNOWN = option(
+    "--even-if-unknown",
+    action="store_true",
+    help="also where no manifest or project says who needs what, as in a container of containerd-shim-spin",
+)
 DURABLE = option("--durable", action="store_true", help="wait until the disk has every file (slower)")
 QUIET = option("--quiet", action="store_true", help="no progress")
 

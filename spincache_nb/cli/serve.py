@@ -247,7 +247,7 @@ it anew. Ctrl-C ends JupyterLab as always. As root, JupyterLab asks for
 )
 def lab(args: argparse.Namespace, output: Output) -> int:
     """Copy, say what became of each notebook, and become JupyterLab."""
-    from spincache_nb.demo.copies import copy_notebooks
+    from spincache_nb.demo.shipped import copy_notebooks
 
     if not args.copy_only:
         _require("jupyterlab")

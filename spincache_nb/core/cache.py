@@ -11,7 +11,8 @@ import shutil
 import sys
 from collections.abc import Collection, Generator, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import TracebackType
+from typing import Any, BinaryIO, Self
 
 from spincache_nb.core import layout, paths, removing
 from spincache_nb.core.digest import Digest, hash_stream
@@ -35,6 +36,45 @@ STALE_SECONDS = 3600
 """Age from which an unfinished file of ours is taken for the leftover of a killed pull."""
 
 _MEMBER_BUFFER_BYTES = 1 << 20
+
+
+class NewBlob:
+    """Bytes on their way to become a blob: hashed and counted as they come, named once they are right."""
+
+    def __init__(
+        self, cache: Cache, area: Area, digest: Digest, size: int | None, where: str, *, durable: bool
+    ) -> None:
+        self._cache = cache
+        self._digest = digest
+        self._size = size
+        self._where = where
+        self._hasher = digest.hasher()
+        self._count = 0
+        self._file = NewFile(cache.path, (area,), durable=durable)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.__exit__(kind, value, trace)
+
+    def write(self, chunk: bytes) -> None:
+        """Add some bytes."""
+        self._count += len(chunk)
+        if self._size is not None and self._count > self._size:
+            raise SizeMismatchError(self._where, f"{self._size} bytes", "more", "the registry is at fault")
+        self._hasher.update(chunk)
+        self._file.write(chunk)
+
+    def keep(self) -> int:
+        """Check what was written and store it under its digest; gives the number of bytes."""
+        if self._size is not None and self._count != self._size:
+            raise SizeMismatchError(self._where, f"{self._size} bytes", f"{self._count}", "pull again")
+        self._digest.check(self._hasher.hexdigest(), where=self._where)
+        self._file.replace(self._cache._name_in(self._file.folder, self._digest))
+        return self._count
 
 
 class Cache:
@@ -184,14 +224,17 @@ class Cache:
 
     def _look_up(self, area: Area, digest: Digest) -> tuple[str, FileState | None]:
         """Where a blob is or would be, and its state if it is there; on text, since a pull asks often."""
-        folder = os.path.join(self.path, area)  # noqa: PTH118
-        own, other = (os.path.join(folder, name) for name in self._spellings(digest))  # noqa: PTH118
-        for location in (own, other):
+        folder = os.path.join(self._path, area)  # noqa: PTH118
+        own = os.path.join(folder, layout.file_name(digest, windows=self.windows_names))  # noqa: PTH118
+        location, state = own, FileState.at(own)
+        if state is None or not state.is_file:
+            other = layout.file_name(digest, windows=not self.windows_names)
+            location = os.path.join(folder, other)  # noqa: PTH118
             state = FileState.at(location)
-            if state is not None and state.is_file:
-                around = FileState.at(folder)
-                return (location, state) if around is not None and around.is_folder else (own, None)
-        return own, None
+        if state is None or not state.is_file:
+            return own, None
+        around = FileState.at(folder)
+        return (location, state) if around is not None and around.is_folder else (own, None)
 
     def _spellings(self, digest: Digest) -> tuple[str, str]:
         """A blob's name by this system's spelling, and by the other one."""
@@ -302,25 +345,37 @@ class Cache:
         NoSpaceError, CacheWriteError
             If the system refuses the write.
         """
-        where = where or str(digest)
-        hasher = digest.hasher()
-        count = 0
         try:
-            with NewFile(self.path, (area,), durable=durable) as new:
+            with self.new_blob(area, digest, size=size, where=where, durable=durable) as new:
                 for chunk in chunks:
-                    count += len(chunk)
-                    if size is not None and count > size:
-                        raise SizeMismatchError(where, f"{size} bytes", "more", "the registry is at fault")
-                    hasher.update(chunk)
                     new.write(chunk)
-                if size is not None and count != size:
-                    raise SizeMismatchError(where, f"{size} bytes", f"{count}", "pull again")
-                digest.check(hasher.hexdigest(), where=where)
-                new.replace(self._name_in(new.folder, digest))
+                return new.keep()
         finally:
             if isinstance(chunks, Generator):
                 chunks.close()  # which lets its connection go now, and not some time
-        return count
+
+    def new_blob(
+        self,
+        area: Area,
+        digest: Digest,
+        *,
+        size: int | None = None,
+        where: str | None = None,
+        durable: bool = False,
+    ) -> NewBlob:
+        """Begin a blob whose bytes come piece by piece; see `put_blob`.
+
+        Parameters
+        ----------
+        area, digest, size, where, durable
+            As for `put_blob`.
+
+        Returns
+        -------
+        NewBlob
+            A context manager with ``write(chunk)``, and ``keep()`` at the end; without that nothing stays.
+        """
+        return NewBlob(self, area, digest, size, where or str(digest), durable=durable)
 
     def put_unnamed(
         self, chunks: Iterable[bytes], *, durable: bool = False, renew: Collection[Digest] = ()

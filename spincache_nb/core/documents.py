@@ -7,10 +7,11 @@ Sources: OCI image spec; Spin main, crates/oci.
 
 from __future__ import annotations
 
+import base64
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -34,6 +35,7 @@ ARCHIVE = "application/vnd.wasm.content.bundle.v1.tar+gzip"
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 PACKAGE_CONFIG = "application/vnd.wasm.config.v0+json"
 
+_MOST_NAMED = 5
 Role = Literal["wasm", "data", "archive", "application", "other"]
 Area = Literal["wasm", "data"]
 Kind = Literal["app", "package", "unknown"]
@@ -125,6 +127,8 @@ class Descriptor:
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     platform: Platform | None = None
     urls: tuple[str, ...] = ()
+    data: bytes | None = field(default=None, repr=False, compare=False)
+    """The bytes themselves, where the descriptor holds them (OCI image spec, Embedded Content); checked."""
 
     @property
     def role(self) -> Role:
@@ -230,11 +234,12 @@ def choose_manifest(index: Index, platform: Platform | None = None, *, where: st
         if entry.platform == wanted:
             return entry
     offered = ", ".join(f"{p.os}/{p.architecture}" for e in index.manifests if (p := e.platform))
+    digests = [f"@{entry.digest}" for entry in index.manifests[:_MOST_NAMED]]
     raise ManifestError(
         where,
         f"an entry for {wanted.os}/{wanted.architecture}",
         f"an index for {offered or 'no platform'}",
-        "pull the manifest you want by its digest",
+        f"pull the manifest you want by its digest: {', '.join(digests) or 'it lists none'}",
     )
 
 
@@ -258,6 +263,7 @@ class WrittenDescriptor(msgspec.Struct, gc=False):
     annotations: _Texts = None
     platform: _WrittenPlatform | None = None
     urls: list[str] | None = None
+    data: Any = None
 
 
 class WrittenManifest(msgspec.Struct):
@@ -332,7 +338,7 @@ def _descriptor(written: WrittenDescriptor, where: str, path: str) -> Descriptor
     except InvalidDigestError as exc:
         raise ManifestError(exc.where, exc.expected, exc.found, _REMEDY) from exc
     platform = written.platform
-    return Descriptor(
+    made = Descriptor(
         written.mediaType,
         digest,
         written.size,
@@ -340,6 +346,16 @@ def _descriptor(written: WrittenDescriptor, where: str, path: str) -> Descriptor
         Platform(platform.os, platform.architecture) if platform is not None else None,
         tuple(written.urls or ()),
     )
+    return made if written.data is None else replace(made, data=_embedded(made, written.data))
+
+
+def _embedded(descriptor: Descriptor, text: object) -> bytes | None:
+    """Content that a descriptor holds in base64; None if it is not the content that the digest names."""
+    try:
+        content = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+    except ValueError:
+        return None
+    return content if descriptor.matches(content) else None
 
 
 def _check_sizes(manifest: Manifest, where: str) -> None:

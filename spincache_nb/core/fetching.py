@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
@@ -26,10 +26,17 @@ from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import CacheError, CacheWriteError, ContentError, PullCancelled, SpinCacheError
 
 if TYPE_CHECKING:
-    from spincache_nb.core.archive import ArchiveLimits, Unpacked
+    from spincache_nb.core.archive import Unpacked
+    from spincache_nb.core.settings import ArchiveLimits
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
+_FIRST_WORKERS = 4
+_QUICK_SECONDS = 0.008
+"""A blob that takes no longer than this, its round trip included, is not worth more threads."""
+_HOLDER = "a layer or archive that holds this blob"
+_TOLD_BYTES = 64 << 10
+"""Progress is told in steps of so many bytes: once for a small blob."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -83,25 +90,32 @@ def registry_offer(source: Source, reference: Reference, layer: Descriptor) -> O
     return Offer(name, f"{name}, layer {layer.digest}", lambda: source.stream_blob(reference, layer))
 
 
-@dataclass(slots=True)
 class Wanted:
-    """A blob to be brought into one area of the cache or both."""
+    """A blob to be brought into one area of the cache or both, and who offers it."""
 
-    digest: Digest
-    size: int | None = None
-    areas: set[Area] = field(default_factory=set)
-    offers: list[Offer] = field(default_factory=list)
-    is_archive: bool = False
-    may_be_elsewhere: bool = True
-    is_dropped: bool = False
+    __slots__ = ("areas", "digest", "is_archive", "is_dropped", "may_be_elsewhere", "offers", "size")
+
+    def __init__(
+        self, digest: Digest, size: int | None, areas: Iterable[Area] = (), offers: Iterable[Offer] = ()
+    ) -> None:
+        self.digest = digest
+        self.size = size
+        self.areas = set(areas)
+        self.offers = list(offers)
+        self.is_archive = False
+        self.may_be_elsewhere = True
+        self.is_dropped = False
 
 
 class _DroppedError(Exception):
     """Nobody needs the blob any more."""
 
 
-class _OvertakenError(Exception):
-    """Somebody else stored the blob while it was fetched."""
+def raise_failure(wanted: Wanted, failure: SpinCacheError | None) -> None:
+    """Let the first blob that cannot be had end all."""
+    del wanted
+    if failure is not None:
+        raise failure
 
 
 class Fetching:
@@ -118,6 +132,11 @@ class Fetching:
         self._was_there = os.path.lexists(cache.path)
         self._stop = threading.Event()
         self._sharing = threading.Lock()
+        self._coming: Iterator[Wanted] = iter(())
+        self._settle: Callable[[Wanted, SpinCacheError | None], None] = raise_failure
+        self._workers: set[Future[None]] = set()
+        self._left = self._settled = 0
+        self._begun = 0.0
         self._pool = ThreadPoolExecutor(options.jobs, thread_name_prefix=f"spincache-{what}")
 
     def __enter__(self) -> Self:
@@ -151,14 +170,17 @@ class Fetching:
         """Have a thread do something."""
         return self._pool.submit(work, *arguments)
 
-    def watch(self, tasks: Iterable[Future[Any]]) -> None:
-        """Wait for tasks; stop at a cancel or the first error."""
+    def watch(self, tasks: Iterable[Future[Any]], *, and_blobs: bool = False) -> None:
+        """Wait for tasks, and perhaps for all blobs; stop at a cancel or the first error of anybody."""
         running = set(tasks)
-        while running:
-            done, running = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+        while running or (and_blobs and self._workers):
+            done, _ = wait(running | self._workers, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             self.check()
             for task in done:
                 task.result()
+            running -= done
+            self._workers -= done
+            self._add_workers()
 
     def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """Do something with each item, some at a time; stop at a cancel or the first error."""
@@ -175,38 +197,59 @@ class Fetching:
 
     def start(
         self, wanted: Iterable[Wanted], settle: Callable[[Wanted, SpinCacheError | None], None]
-    ) -> list[Future[None]]:
+    ) -> None:
         """Set threads to fetching, largest first; `settle` hears of each blob, and may raise its error."""
         ordered = sorted(wanted, key=lambda one: -(one.size or 0))
-        coming = iter(ordered)
-        return [
-            self.submit(self._fetch_all, coming, settle) for _ in range(min(self.options.jobs, len(ordered)))
-        ]
+        self._coming, self._settle = iter(ordered), settle
+        self._left, self._settled, self._begun = len(ordered), 0, time.perf_counter()
+        self._add_workers(_FIRST_WORKERS)
 
-    def _fetch_all(
-        self, coming: Iterator[Wanted], settle: Callable[[Wanted, SpinCacheError | None], None]
-    ) -> None:
+    def _add_workers(self, most: int | None = None) -> None:
+        """Add threads where blobs take their time: where they come at once, more of them only cost CPU."""
+        if most is None:
+            elapsed = time.perf_counter() - self._begun
+            if elapsed < _POLL_SECONDS or elapsed * len(self._workers) < self._settled * _QUICK_SECONDS:
+                return
+            most = self.options.jobs
+        while len(self._workers) < min(most, self.options.jobs) and self._left > 0:
+            self._left -= 1
+            self._workers.add(self.submit(self._fetch_all))
+
+    def _fetch_all(self) -> None:
         while True:
             self.check()
             with self._sharing:
-                wanted = next(coming, None)
+                wanted = next(self._coming, None)
             if wanted is None:
+                self._left = 0
                 return
             try:
                 self.fetch(wanted)
             except PullCancelled:
                 raise
             except SpinCacheError as exc:
-                settle(wanted, exc)
+                self._settle(wanted, exc)
             else:
-                settle(wanted, None)
+                self._settle(wanted, None)
+            self._settled += 1
 
     def fetch(self, wanted: Wanted) -> None:
-        """Bring one blob into every area that needs it: copied if it is stored, else fetched."""
+        """Bring one blob into every area that needs it: copied if it is stored, else from an offer."""
         try:
             for area in sorted(wanted.areas):
-                if not (wanted.may_be_elsewhere and self.copy(wanted, area)):
-                    self._take_offer(wanted, area)
+                if wanted.may_be_elsewhere and self.copy(wanted, area):
+                    continue
+                failure: SpinCacheError | None = None
+                for offer in wanted.offers:
+                    try:
+                        self._download(wanted, area, offer)
+                        break
+                    except (PullCancelled, CacheWriteError):
+                        raise
+                    except SpinCacheError as exc:
+                        failure = failure or exc
+                else:
+                    raise failure or ContentError(str(wanted.digest), _HOLDER, "none", "pull the app again")
                 wanted.may_be_elsewhere = True
             if wanted.is_archive:
                 self.unpack(wanted.digest)
@@ -230,43 +273,33 @@ class Fetching:
         wanted.size = found
         return True
 
-    def _take_offer(self, wanted: Wanted, area: Area) -> None:
-        failure: SpinCacheError | None = None
-        for offer in wanted.offers:
-            try:
-                return self._download(wanted, area, offer)
-            except (PullCancelled, CacheWriteError):
-                raise
-            except SpinCacheError as exc:
-                failure = failure or exc
-        raise failure or ContentError(
-            str(wanted.digest), "a layer or archive that holds this blob", "none", "pull the app again"
-        )
-
     def _download(self, wanted: Wanted, area: Area, offer: Offer) -> None:
         """Stream one blob into one area."""
-        digest, size = str(wanted.digest), wanted.size or 0
+        digest, size, untold = str(wanted.digest), wanted.size or 0, 0
         self.report(ProgressEvent("start", offer.name, digest, total=size))
-
-        def pieces() -> Iterator[bytes]:
-            for piece in offer.open():
-                self.check()
-                yield piece
-                self.report(ProgressEvent("bytes", offer.name, digest, len(piece), size))
-            self._wait_to_place(wanted)
-            self._yield_to_others(wanted, area)
-
+        durable = self.options.durable
+        pieces = offer.open()
         try:
-            wanted.size = self.cache.put_blob(
-                area,
-                wanted.digest,
-                pieces(),
-                size=wanted.size,
-                where=offer.where,
-                durable=self.options.durable,
-            )
-        except _OvertakenError:
-            wanted.size = self.cache.blob_size(area, wanted.digest)
+            with self.cache.new_blob(
+                area, wanted.digest, size=wanted.size, where=offer.where, durable=durable
+            ) as new:
+                for piece in pieces:
+                    self.check()
+                    new.write(piece)
+                    untold += len(piece)
+                    if untold >= _TOLD_BYTES:
+                        self.report(ProgressEvent("bytes", offer.name, digest, untold, size))
+                        untold = 0
+                if untold:
+                    self.report(ProgressEvent("bytes", offer.name, digest, untold, size))
+                self._wait_to_place(wanted)
+                if not durable and self.has(wanted, area):  # somebody was quicker; a good file may be open
+                    wanted.size = self.cache.blob_size(area, wanted.digest)
+                else:
+                    wanted.size = new.keep()
+        finally:
+            if isinstance(pieces, Generator):
+                pieces.close()  # which lets its connection go now, and not some time
         self.report(ProgressEvent("done", offer.name, digest, total=wanted.size or 0))
 
     def _wait_to_place(self, wanted: Wanted) -> None:
@@ -275,11 +308,6 @@ class Fetching:
             self.check()
         if wanted.is_dropped:
             raise _DroppedError
-
-    def _yield_to_others(self, wanted: Wanted, area: Area) -> None:
-        """Leave a good file alone that somebody else stored meanwhile: it may be open."""
-        if not self.options.durable and self.has(wanted, area):
-            raise _OvertakenError
 
     def has(self, wanted: Wanted, area: Area) -> bool:
         """Whether a blob is stored, of the right size and with the right bytes."""
@@ -307,10 +335,3 @@ class Fetching:
             _log.info("%s: %d entries that are no regular files were skipped", archive, found.skipped)
         self.report(ProgressEvent("unpacked", digest=str(archive), count=len(found.members)))
         return found
-
-
-def raise_failure(wanted: Wanted, failure: SpinCacheError | None) -> None:
-    """Let the first blob that cannot be had end all."""
-    del wanted
-    if failure is not None:
-        raise failure

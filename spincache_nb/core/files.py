@@ -240,8 +240,9 @@ class Folder:
 
     @classmethod
     def _make(cls, root: Path, parts: Parts, made: list[Parts]) -> None:
-        with refused_writes(root):
-            root.mkdir(parents=True, exist_ok=True)
+        if FileState.at(root) is None:
+            with refused_writes(root):
+                root.mkdir(parents=True, exist_ok=True)
         for place, part in enumerate(parts):
             try:
                 with cls(root, parts[:place], linked_root=True) as folder, refused_writes(folder.path / part):
@@ -265,8 +266,7 @@ class Folder:
         """Let go of the folder."""
         if self.handle is not None:
             handle, self.handle = self.handle, None
-            with contextlib.suppress(OSError):
-                os.close(handle)
+            _let_go(handle)
 
     def _open(self) -> int:
         where = self.root
@@ -279,7 +279,7 @@ class Folder:
                 with self._explained(where):
                     inner = os.open(part, _STEP_FLAGS, dir_fd=handle)
             finally:
-                os.close(handle)
+                _let_go(handle)
             handle = inner
         return handle
 
@@ -338,7 +338,7 @@ class Folder:
             try:
                 yield handle
             finally:
-                os.close(handle)
+                _let_go(handle)
 
     def create(self, name: str) -> int:
         """Make a new file for writing: its descriptor."""
@@ -363,7 +363,7 @@ class Folder:
             try:
                 os.fsync(handle)
             finally:
-                os.close(handle)
+                _let_go(handle)
 
     def is_in_place(self) -> bool:
         """Whether its path still leads here, so that what was written is where it was meant to be."""
@@ -373,6 +373,11 @@ class Folder:
             return os.path.samestat(os.fstat(self.handle), self.path.stat())
         except OSError:
             return False
+
+
+def _let_go(handle: int) -> None:
+    with contextlib.suppress(OSError):  # nothing was written through it
+        os.close(handle)
 
 
 def _refuse_path(name: str, expected: str) -> None:

@@ -33,8 +33,39 @@ MANIFEST_FILE = "manifest.json"
 LOCKED_APP_FILE = "config.json"
 TEMPORARY_PREFIX = ".spincache-"
 """Names of files that this toolkit is still writing begin so."""
-HARMLESS_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
-"""What systems leave in any folder."""
+
+_SYSTEM_FILES = frozenset(
+    {
+        ".DS_Store",
+        ".directory",
+        ".localized",
+        ".metadata_never_index",
+        ".nobackup",
+        ".nomedia",
+        ".stignore",
+        "CACHEDIR.TAG",
+        "Thumbs.db",
+        "desktop.ini",
+    }
+)
+_SYSTEM_FOLDERS = frozenset(
+    {
+        "#recycle",
+        "$RECYCLE.BIN",
+        ".DocumentRevisions-V100",
+        ".Spotlight-V100",
+        ".TemporaryItems",
+        ".Trashes",
+        ".fseventsd",
+        ".stfolder",
+        ".stversions",
+        "@eaDir",
+        "System Volume Information",
+        "lost+found",
+    }
+)
+_SNAPSHOTS = frozenset({"#snapshot", ".snap", ".snapshot", ".snapshots", ".zfs"})
+_SYSTEM_STARTS = (".nfs", "._", ".fuse_hidden", ".Trash-", ".stfolder")
 
 NameForm = Literal["digest", "temporary", "bare hex", "other"]
 
@@ -43,6 +74,21 @@ _BARE_HEX = re.compile(r"[0-9a-f]{64}")
 _DIGEST_NAME = re.compile("|".join(f"{name}[:_][0-9a-f]{{{size}}}" for name, size in ENCODED_LENGTH.items()))
 _ALGORITHM_LENGTH = 6  # of each of them
 _UNDERSCORE_PORT = re.compile(r"(.+)_([0-9]{1,5})")
+
+
+def is_left_by_system(name: str, *, folder: bool | None = None) -> bool:
+    """Whether an operating system or a tool leaves a file, or a folder, of this name in any folder."""
+    if name.startswith(_SYSTEM_STARTS) or is_snapshot(name):
+        return True
+    as_file, as_folder = name in _SYSTEM_FILES, name in _SYSTEM_FOLDERS
+    return (
+        as_file or as_folder if folder is None else (as_folder if folder else as_file or name == ".stfolder")
+    )
+
+
+def is_snapshot(name: str) -> bool:
+    """Whether a folder of this name shows what a file system was like before; its files take no room."""
+    return name in _SNAPSHOTS
 
 
 def file_name(digest: Digest, *, windows: bool) -> str:

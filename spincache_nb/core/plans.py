@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import (
+    Area,
     Descriptor,
     Index,
     Kind,
@@ -194,17 +195,37 @@ class PullResult(PullPlan):
         )
 
 
-_PullPlan = TypeVar("_PullPlan", bound=PullPlan)
+@dataclass(frozen=True, slots=True)
+class PullFailure:
+    """A reference of several that could not be planned or pulled, and why.
+
+    Parameters
+    ----------
+    reference
+        As in a plan, or as it was given if it is none.
+    error
+        What would have been raised for it alone.
+    """
+
+    reference: str
+    error: SpinCacheError
+
+    def __str__(self) -> str:
+        return f"{self.reference}: failed: {self.error}"
 
 
-class PullPlans(list[_PullPlan]):
+_Outcome = TypeVar("_Outcome", bound=PullPlan | PullFailure)
+
+
+class PullPlans(list[_Outcome]):
     """Plans of several references: a list that shows itself as one table."""
 
     __slots__ = ()
     _verb: ClassVar[str] = "to fetch"
 
     def _sums(self) -> tuple[int, int, int]:
-        total, reused = sum(plan.total_bytes for plan in self), sum(plan.reused_bytes for plan in self)
+        plans = [one for one in self if isinstance(one, PullPlan)]
+        total, reused = sum(plan.total_bytes for plan in plans), sum(plan.reused_bytes for plan in plans)
         return total, reused, total - reused
 
     def __str__(self) -> str:
@@ -219,30 +240,33 @@ class PullPlans(list[_PullPlan]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from spincache_nb.show import Cell, block, count_text, share_bar, size_cell, size_text, table
+        from spincache_nb.show import block, count_text, share_bar, size_text, table
 
-        rows = [
-            (
-                Cell(plan.reference, "code"),
-                Cell(count_text(len(plan.layers), "layer"), "number"),
-                *map(size_cell, (plan.total_bytes, plan.reused_bytes, plan.fetch_bytes)),
-            )
-            for plan in self
-        ]
         total, reused, fetch = self._sums()
+        headings = ("reference", "layers", "size", "stored", self._verb)
         return block(
             "",
             f"{count_text(len(self), 'reference')}: {self._verb} {size_text(fetch)} of {size_text(total)}",
             share_bar(reused, total),
-            table(("reference", "layers", "size", "stored", self._verb), rows, most=ROWS_SHOWN),
+            table(headings, [_row(one) for one in self], most=ROWS_SHOWN),
+            notes=[str(one) for one in self if isinstance(one, PullFailure)][:ROWS_SHOWN],
         )
 
 
-class PullResults(PullPlans[PullResult]):
+class PullResults(PullPlans[_Outcome]):
     """Results of several references."""
 
     __slots__ = ()
     _verb = "fetched"
+
+
+def _row(one: PullPlan | PullFailure) -> tuple[Any, ...]:
+    from spincache_nb.show import Cell, count_text, size_cell
+
+    if isinstance(one, PullFailure):
+        return Cell(one.reference, "code"), Cell("failed", "number"), *[Cell("", "number")] * 3
+    sizes = map(size_cell, (one.total_bytes, one.reused_bytes, one.fetch_bytes))
+    return Cell(one.reference, "code"), Cell(count_text(len(one.layers), "layer"), "number"), *sizes
 
 
 def result_of(plan: PullPlan, *, wire_bytes: int, seconds: float) -> PullResult:
@@ -338,12 +362,12 @@ def stored_document(cache: Cache, reference: Reference, document: Descriptor) ->
     return content if Digest.of(content, document.digest.algorithm) == document.digest else None
 
 
-def is_satisfied(cache: Cache, layer: Descriptor, *, own_area_only: bool) -> bool:
+def is_satisfied(cache: Cache, layer: Descriptor, area: Area, *, own_area_only: bool) -> bool:
     """Whether Spin would find a layer's bytes where it looks for them."""
-    own = cache.blob_size(layer.area, layer.digest)
+    own = cache.blob_size(area, layer.digest)
     if own == layer.size:
         return True
-    falls_back = layer.area == "wasm" and own is None and not own_area_only
+    falls_back = area == "wasm" and own is None and not own_area_only
     return falls_back and cache.blob_size("data", layer.digest) == layer.size
 
 

@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, cast, overload
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.digest import Digest
-from spincache_nb.core.documents import Area, Descriptor
-from spincache_nb.core.fetching import Fetching, Options, Source, Wanted, registry_offer
-from spincache_nb.core.files import FileState
-from spincache_nb.core.journal import History, PullRecord
-from spincache_nb.core.layout import AREAS
-from spincache_nb.core.locked_app import LockedApp, parse_locked_app
+from spincache_nb.core.fetching import Fetching, Options, Source
+from spincache_nb.core.incoming import Pull, resolve_all
+from spincache_nb.core.journal import History
 from spincache_nb.core.plans import (
+    PullFailure,
     PullPlan,
     PullPlans,
     PullResult,
     PullResults,
     Resolved,
     decide,
-    is_satisfied,
-    resolve,
-    result_of,
-    stored_document,
 )
-from spincache_nb.core.progress import Progress, ProgressEvent
+from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES
-from spincache_nb.errors import CacheError, CredentialsError, ManifestError, PullCancelled, SpinCacheError
+from spincache_nb.core.settings import JOBS
+from spincache_nb.errors import CredentialsError, InvalidReferenceError, printable, without_user
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
 
-    from spincache_nb.core.archive import ArchiveLimits
     from spincache_nb.core.credentials import Credentials
+    from spincache_nb.core.settings import ArchiveLimits
 
     Auth = Credentials | tuple[str, str] | None
 
@@ -50,6 +38,7 @@ if TYPE_CHECKING:
         ca: str | os.PathLike[str] | None
         auth: Auth
         jobs: int
+        manifest_limit: int | None
 
     class _PullOptions(_PlanOptions, total=False):
         progress: Progress
@@ -59,9 +48,8 @@ if TYPE_CHECKING:
         history: History | None
 
 
-_log = logging.getLogger(__name__)
-_ROUNDS = 10
 References = str | Reference | Sequence[str | Reference]
+OnError = Literal["raise", "keep"]
 
 
 @overload
@@ -70,8 +58,20 @@ def plan_pull(  # type: ignore[overload-overlap]  # a text is a sequence of text
 ) -> PullPlan: ...
 @overload
 def plan_pull(
-    cache: Cache, reference: Sequence[str | Reference], **options: Unpack[_PlanOptions]
+    cache: Cache,
+    reference: Sequence[str | Reference],
+    *,
+    on_error: Literal["raise"] = ...,
+    **options: Unpack[_PlanOptions],
 ) -> list[PullPlan]: ...
+@overload
+def plan_pull(
+    cache: Cache,
+    reference: Sequence[str | Reference],
+    *,
+    on_error: Literal["keep"],
+    **options: Unpack[_PlanOptions],
+) -> list[PullPlan | PullFailure]: ...
 def plan_pull(
     cache: Cache,
     reference: References,
@@ -80,7 +80,9 @@ def plan_pull(
     ca: str | os.PathLike[str] | None = None,
     auth: Auth = None,
     jobs: int = JOBS,
-) -> PullPlan | list[PullPlan]:
+    manifest_limit: int | None = None,
+    on_error: OnError = "raise",
+) -> PullPlan | list[PullPlan] | list[PullPlan | PullFailure]:
     """Say what a pull would fetch; no layer is downloaded and nothing is written.
 
     Parameters
@@ -98,11 +100,16 @@ def plan_pull(
         Credentials to use ahead of the stores: ``(user, password)``.
     jobs
         Connections at a time.
+    manifest_limit
+        Bytes that a manifest, index or config may have; 8 MiB unless given.
+    on_error
+        What becomes of a reference of several that fails: ``raise`` its error and end all, or ``keep``
+        it as a `PullFailure` in the list, while the others go on.
 
     Returns
     -------
     PullPlan or list of PullPlan
-        One per reference.
+        One per reference, in order.
 
     Raises
     ------
@@ -115,14 +122,17 @@ def plan_pull(
     ManifestError, DigestMismatchError, LimitError
         If what it gives is not the manifest asked for.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
-    wanted = _parse(reference, auth)
-    client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    keep = on_error == "keep" and not isinstance(reference, str | Reference)
+    wanted = _parse(reference, auth, keep_going=keep)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, manifest_limit=manifest_limit)
     with Fetching(cache, Options(jobs), client.close, what="plan") as fetching:
-        resolved = fetching.each(lambda one: resolve(client.fetch_manifest, one), wanted)
-    plans = decide(cache, resolved)
-    return plans[0] if isinstance(reference, str | Reference) else PullPlans(plans)
+        answers = resolve_all(fetching, client, _references(wanted), keep_going=keep)
+    plans = iter(decide(cache, [one for one in answers if isinstance(one, Resolved)]))
+    outcomes = iter([one if isinstance(one, PullFailure) else next(plans) for one in answers])
+    found = [one if isinstance(one, PullFailure) else next(outcomes) for one in wanted]
+    return cast(PullPlan, found[0]) if isinstance(reference, str | Reference) else PullPlans(found)
 
 
 @overload
@@ -131,8 +141,20 @@ def pull(  # type: ignore[overload-overlap]  # a text is a sequence of texts to 
 ) -> PullResult: ...
 @overload
 def pull(
-    cache: Cache, reference: Sequence[str | Reference], **options: Unpack[_PullOptions]
+    cache: Cache,
+    reference: Sequence[str | Reference],
+    *,
+    on_error: Literal["raise"] = ...,
+    **options: Unpack[_PullOptions],
 ) -> list[PullResult]: ...
+@overload
+def pull(
+    cache: Cache,
+    reference: Sequence[str | Reference],
+    *,
+    on_error: Literal["keep"],
+    **options: Unpack[_PullOptions],
+) -> list[PullResult | PullFailure]: ...
 def pull(
     cache: Cache,
     reference: References,
@@ -146,7 +168,9 @@ def pull(
     durable: bool = False,
     archive_limits: ArchiveLimits | None = None,
     history: History | None = None,
-) -> PullResult | list[PullResult]:
+    manifest_limit: int | None = None,
+    on_error: OnError = "raise",
+) -> PullResult | list[PullResult] | list[PullResult | PullFailure]:
     """Fetch an app or package and store it as Spin would.
 
     Parameters
@@ -174,11 +198,16 @@ def pull(
         How much an archive layer may unpack to.
     history
         Where the pull is recorded; the cache's own history unless given.
+    manifest_limit
+        Bytes that a manifest, index or config may have; 8 MiB unless given.
+    on_error
+        What becomes of a reference of several that fails: ``raise`` its error and end all, or ``keep``
+        it as a `PullFailure` in the list, while the others go on.
 
     Returns
     -------
     PullResult or list of PullResult
-        One per reference.
+        One per reference, in order.
 
     Raises
     ------
@@ -199,16 +228,20 @@ def pull(
     -----
     A tag is written last, its locked app before its manifest, after every blob the manifest names
     was checked to be there. After an error, a cancel or a kill, blobs that were complete stay (the
-    next pull reuses them), and no tag names what is not there. Two things differ from Spin: a
-    pull by digest alone is filed under the digest, and ``manifest.json`` is kept as served.
+    next pull reuses them), and no tag names what is not there. Three things differ from Spin: a
+    pull by digest alone is filed under the digest, ``manifest.json`` is kept as served, and bytes
+    that are needed both as wasm and as data get a copy in both areas.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
-    wanted = _parse(reference, auth)
-    client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    keep = on_error == "keep" and not isinstance(reference, str | Reference)
+    wanted = _parse(reference, auth, keep_going=keep)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, manifest_limit=manifest_limit)
     options = Options(jobs, progress, cancel, durable, archive_limits, history)
-    results = pull_from(cache, client, wanted, options)
-    return results[0] if isinstance(reference, str | Reference) else PullResults(results)
+    with Fetching(cache, options, client.close, what="pull") as fetching:
+        outcomes = iter(Pull(fetching, client, keep_going=keep).run(_references(wanted)))
+    found = [one if isinstance(one, PullFailure) else next(outcomes) for one in wanted]
+    return cast(PullResult, found[0]) if isinstance(reference, str | Reference) else PullResults(found)
 
 
 def pull_from(
@@ -216,15 +249,21 @@ def pull_from(
 ) -> list[PullResult]:
     """Bring apps from a source into a cache, and close the source."""
     with Fetching(cache, options, source.close, what="pull") as fetching:
-        apps = Pull(fetching, source).run(references)
-    return [app.result for app in apps if app.result is not None]
+        return cast(list[PullResult], Pull(fetching, source).run(references))
 
 
-def _parse(reference: References, auth: object) -> list[Reference]:
+def _parse(reference: References, auth: object, *, keep_going: bool) -> list[Reference | PullFailure]:
     """Parse references, each once, before any network is asked; no registry is to see another's password."""
-    texts = [reference] if isinstance(reference, str | Reference) else list(reference)
-    wanted = list(dict.fromkeys(map(Reference.parse, texts)))
-    hosts = sorted({one.host for one in wanted})
+    wanted: dict[Reference | str, Reference | PullFailure] = {}
+    for text in [reference] if isinstance(reference, str | Reference) else reference:
+        try:
+            parsed = Reference.parse(text)
+            wanted[parsed] = parsed
+        except InvalidReferenceError as exc:
+            if not keep_going:
+                raise
+            wanted[str(text)] = PullFailure(printable(without_user(str(text))), exc)
+    hosts = sorted({one.host for one in _references(wanted.values())})
     if auth is not None and len(hosts) > 1:
         raise CredentialsError(
             "auth",
@@ -232,282 +271,8 @@ def _parse(reference: References, auth: object) -> list[Reference]:
             ", ".join(hosts),
             "pull from each registry by itself, or store its credentials with a login",
         )
-    return wanted
+    return list(wanted.values())
 
 
-@dataclass(slots=True)
-class IncomingApp:
-    """An app or package on its way into the cache."""
-
-    resolved: Resolved
-    plan: PullPlan
-    document: bytes = b""
-    locked_app: LockedApp | None = None
-    waiting: int = 0
-    result: PullResult | None = None
-    failure: SpinCacheError | None = None
-
-    def take_document(self, content: bytes) -> None:
-        """Keep the locked app and parse it; a package has none."""
-        self.document = content
-        if self.resolved.manifest.kind == "app":
-            where = f"{self.resolved.reference}, {self.resolved.manifest.tag_document.digest}"
-            self.locked_app = parse_locked_app(content, where=where)
-
-    def named_content(self) -> set[tuple[Area, Digest]]:
-        """Blobs that the locked app names, with the area in which Spin looks first."""
-        if self.locked_app is None:
-            return set()
-        named: set[tuple[Area, Digest]] = {
-            ("wasm", ref.digest) for ref in self.locked_app.binaries() if ref.digest
-        }
-        for component in self.locked_app.components:
-            files = (file.content for file in component.files)
-            named.update(("data", ref.digest) for ref in files if ref.digest and not ref.inline)
-        return named
-
-
-class Pull:
-    """Apps pulled together: what they share comes once, and each tag is written last of all."""
-
-    def __init__(
-        self,
-        fetching: Fetching,
-        source: Source,
-        *,
-        keep_going: bool = False,
-        history: History | None = None,
-    ) -> None:
-        self.fetching = fetching
-        self.cache = fetching.cache
-        self.source = source
-        self.keep_going = keep_going
-        self.history = next(
-            one for one in (history, fetching.options.history, self.cache.history) if one is not None
-        )
-        self.started = time.perf_counter()
-        self.sharing = threading.Lock()
-        self.wire_bytes_told = 0
-
-    def run(self, references: Sequence[Reference]) -> list[IncomingApp]:
-        """Find out what references mean, and store that."""
-        fetch_manifest = self.source.fetch_manifest
-        return self.store(self.fetching.each(lambda one: resolve(fetch_manifest, one), references))
-
-    def store(self, resolved: Sequence[Resolved]) -> list[IncomingApp]:
-        """Fetch what the cache lacks of some apps, and finish each as soon as nothing of it is missing."""
-        apps = [
-            IncomingApp(one, plan) for one, plan in zip(resolved, decide(self.cache, resolved), strict=True)
-        ]
-        for app in apps:
-            self.cache.remove_stale(app.resolved.reference)
-        self.fetching.make_room(sum(app.plan.fetch_bytes for app in apps))
-        self.fetching.may_place.clear()
-        documents = [
-            self.fetching.submit(self._attempt, app, self._fetch_document, one)
-            for app in apps
-            for one in self._missing_documents(app)
-        ]
-        blobs = self._missing(apps)
-        users = self._users(apps, blobs)
-        ready = [app for app in apps if not app.waiting]
-        workers = self.fetching.start(blobs.values(), lambda blob, exc: self._settle(users[blob.digest], exc))
-        self.fetching.watch(documents)
-        for app in apps:
-            self._touch(app, coming=blobs)
-        for digest, blob in blobs.items():
-            blob.is_dropped = all(app.failure for app in users[digest])
-        self.fetching.may_place.set()
-        finishing = [self.fetching.submit(self._attempt, app, self._finish) for app in ready]
-        self.fetching.watch(finishing + workers)
-        return apps
-
-    def _attempt(self, app: IncomingApp, work: Callable[..., None], *arguments: Any) -> None:
-        """Do something for an app; where others go on without it, its failure is only noted."""
-        if app.failure is not None:
-            return
-        try:
-            work(app, *arguments)
-        except PullCancelled:
-            raise
-        except SpinCacheError as exc:
-            if not self.keep_going:
-                raise
-            app.failure = app.failure or exc
-
-    # What is missing -------------------------------------------------------------------------
-
-    def _missing_documents(self, app: IncomingApp) -> list[Descriptor]:
-        """Config and locked app, as far as they are to be fetched; a stored locked app is read."""
-        manifest = app.resolved.manifest
-        stored = stored_document(self.cache, app.resolved.reference, manifest.tag_document)
-        if stored is None:
-            return list(dict.fromkeys((manifest.tag_document, manifest.config)))
-        self._attempt(app, IncomingApp.take_document, stored)
-        return []
-
-    def _fetch_document(self, app: IncomingApp, document: Descriptor) -> None:
-        """Fetch a config or locked app: small, kept in memory, the first thing that can be wrong."""
-        one = app.resolved
-        is_locked_app = document == one.manifest.tag_document
-        limit = LOCKED_APP_BYTES if is_locked_app else None
-        content = self.source.fetch_document(one.reference, document, limit=limit)
-        self.fetching.report(ProgressEvent("bytes", app.plan.reference, str(document.digest), len(content)))
-        _check_text(content, where=f"{one.reference}, {document.digest}")
-        if is_locked_app:
-            app.take_document(content)
-
-    def _missing(self, apps: Iterable[IncomingApp]) -> dict[Digest, Wanted]:
-        """Blobs that Spin would not find where it looks, with the areas they are needed in."""
-        blobs: dict[Digest, Wanted] = {}
-        for app in apps:
-            reference, manifest = app.resolved.reference, app.resolved.manifest
-            areas = Counter(
-                digest for digest, _ in {(one.digest, one.area) for one in manifest.content_layers}
-            )
-            for layer in manifest.content_layers:
-                both = areas[layer.digest] > 1  # wasm and data: each area gets its own copy
-                if is_satisfied(self.cache, layer, own_area_only=both or manifest.kind == "package"):
-                    continue
-                if layer.digest not in blobs:
-                    offer = registry_offer(self.source, reference, layer)
-                    blobs[layer.digest] = Wanted(layer.digest, layer.size, offers=[offer])
-                blobs[layer.digest].areas.add(layer.area)
-                blobs[layer.digest].is_archive |= layer.role == "archive"
-        return blobs
-
-    def _users(
-        self, apps: Sequence[IncomingApp], blobs: dict[Digest, Wanted]
-    ) -> dict[Digest, list[IncomingApp]]:
-        """Who waits for each blob; on the way, blobs that neither area has are marked as such."""
-        users: dict[Digest, list[IncomingApp]] = {digest: [] for digest in blobs}
-        nowhere = {layer.digest for app in apps for layer in app.plan.layers if not layer.stored}
-        for digest, blob in blobs.items():
-            blob.may_be_elsewhere = str(digest) not in nowhere
-        for app in apps:
-            for digest in {layer.digest for layer in app.resolved.manifest.content_layers} & users.keys():
-                users[digest].append(app)
-                app.waiting += 1
-        return users
-
-    # Finishing -------------------------------------------------------------------------------
-
-    def _settle(self, users: Sequence[IncomingApp], failure: SpinCacheError | None) -> None:
-        """Hear that a blob is there or cannot be had, and finish the apps that waited for it alone."""
-        if failure is not None and not self.keep_going:
-            raise failure
-        with self.sharing:
-            for app in users:
-                app.waiting -= 1
-                app.failure = app.failure or failure
-            ready = [app for app in users if not app.waiting]
-        for app in ready:
-            self._attempt(app, self._finish)
-
-    def _finish(self, app: IncomingApp) -> None:
-        """Check that all is there, write the tag, and record the pull."""
-        one = app.resolved
-        self._unpack_missing_members(app)
-        self._touch(app)
-        self._restore_lost(app)
-        self.fetching.check()
-        self.cache.write_tag(
-            one.reference,
-            locked_app=app.document,
-            manifest=one.content,
-            durable=self.fetching.options.durable,
-        )
-        self._confirm(app)
-        app.result = self._result_of(app.plan)
-        self.fetching.report(ProgressEvent("tag", app.plan.reference))
-        self._record(app.result)
-
-    def _confirm(self, app: IncomingApp) -> None:
-        """Look once more, now that the tag is there: a removal beside us may have missed it before."""
-        try:
-            self._unpack_missing_members(app)
-            self._restore_lost(app)
-        except CacheError:
-            if FileState.at(self.cache.tag_path(app.resolved.reference)) is not None:
-                raise  # otherwise somebody removed the whole app again, which is no fault of this pull
-
-    def _restore_lost(self, app: IncomingApp) -> None:
-        """Check that every blob the manifest names is there; fetch again what somebody removed."""
-        for _ in range(_ROUNDS):
-            lost = self._missing([app])
-            if not lost:
-                return
-            for blob in lost.values():
-                self.fetching.fetch(blob)
-        raise CacheError(
-            str(app.resolved.reference),
-            "the blobs just stored to stay",
-            f"{len(lost)} of them gone again",
-            "another program removes files from this cache; stop it, then pull again",
-        )
-
-    def _unpack_missing_members(self, app: IncomingApp) -> None:
-        """Unpack reused archives again if the locked app names members that are not there."""
-        if not self._absent_content(app):
-            return
-        for layer in app.resolved.manifest.content_layers:
-            if layer.role == "archive":
-                offer = registry_offer(self.source, app.resolved.reference, layer)
-                archive = Wanted(layer.digest, layer.size, {layer.area}, [offer], is_archive=True)
-                if self.cache.is_whole(layer.digest):
-                    self.fetching.unpack(layer.digest)
-                else:
-                    self.fetching.fetch(archive)
-        for digest in self._absent_content(app):
-            _log.warning("%s names %s, which no layer holds", app.plan.reference, digest)
-
-    def _absent_content(self, app: IncomingApp) -> list[Digest]:
-        """Content of the locked app that Spin would not find; what the other area has is copied."""
-        absent = []
-        for area, digest in sorted(app.named_content()):
-            found = self.cache.blob_size(area, digest) is not None
-            found = found or (area == "wasm" and self.cache.blob_size("data", digest) is not None)
-            if not found and not self.fetching.copy(Wanted(digest), area):
-                absent.append(digest)
-        return absent
-
-    def _touch(self, app: IncomingApp, *, coming: Collection[Digest] = ()) -> None:
-        """Make young whatever the app needs, so that a prune beside us leaves it alone."""
-        needed = {layer.digest for layer in app.resolved.manifest.content_layers}
-        needed.update(digest for _, digest in app.named_content())
-        for digest in needed.difference(coming):
-            for area in AREAS:
-                self.cache.touch_blob(area, digest)
-
-    def _result_of(self, plan: PullPlan) -> PullResult:
-        """What a plan took: the bytes that came in since the app before was finished, and the time."""
-        seconds = time.perf_counter() - self.started
-        with self.sharing:
-            received = self.source.wire_bytes
-            told, self.wire_bytes_told = self.wire_bytes_told, received
-        return result_of(plan, wire_bytes=received - told, seconds=seconds)
-
-    def _record(self, result: PullResult) -> None:
-        self.history.append(
-            PullRecord(
-                at=datetime.now(UTC),
-                cache=str(self.cache.path),
-                reference=result.reference,
-                manifest_digest=result.manifest_digest,
-                index_digest=result.index_digest,
-                fetch_bytes=result.fetch_bytes,
-                reused_bytes=result.reused_bytes,
-                wire_bytes=result.wire_bytes,
-                seconds=result.seconds,
-            )
-        )
-
-
-def _check_text(content: bytes, *, where: str) -> None:
-    """Spin aborts a pull whose config is not UTF-8 (crates/oci/src/client.rs)."""
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise ManifestError(
-            where, "a config in UTF-8", f"byte {exc.start} that is not", "push it again"
-        ) from exc
+def _references(wanted: Iterable[Reference | PullFailure]) -> list[Reference]:
+    return [one for one in wanted if isinstance(one, Reference)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spincache_nb.core.files import FileState, Folder, Parts, refused_writes
-from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, TEMPORARY_PREFIX
+from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, TEMPORARY_PREFIX, is_left_by_system
 from spincache_nb.errors import CacheError, NotInCacheError
 
 
@@ -145,12 +145,16 @@ def move_away(root: Path, expected: FileState, name: str) -> Path | None:
 
 
 def remove_below(root: Path, parts: Parts) -> list[tuple[Parts, str]]:
-    """Remove a folder and all below it, links but not what they lead to; gives what failed, and why."""
+    """Remove a folder and all below it that is not the system's; links go, what they lead to stays.
+
+    Gives what failed, and why."""
     failures: list[tuple[Parts, str]] = []
     for folder_parts in reversed(_folders_below(root, parts, failures)):
         try:
             with Folder(root, folder_parts) as folder:
                 for name in sorted(folder.names()[1], key=_documents_first):
+                    if is_left_by_system(name, folder=False):
+                        continue
                     try:
                         unlink(folder, name)
                     except CacheError as exc:
@@ -170,7 +174,8 @@ def _folders_below(root: Path, parts: Parts, failures: list[tuple[Parts, str]]) 
     for folder_parts in found:  # it grows while it is walked
         try:
             with Folder(root, folder_parts) as folder:
-                found.extend((*folder_parts, name) for name in folder.names()[0])
+                inside = (name for name in folder.names()[0] if not is_left_by_system(name, folder=True))
+                found.extend((*folder_parts, name) for name in inside)
         except NotInCacheError:
             continue
         except CacheError as exc:

@@ -6,13 +6,13 @@ So of the plain ones, nearly all, there are columns; a `StoredBlob` is made when
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import compress, count, islice, repeat
 from operator import attrgetter
 from pathlib import Path
@@ -21,19 +21,20 @@ from typing import Literal, NamedTuple
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
 from spincache_nb.core.files import Folder, read_bounded
-from spincache_nb.core.later import Later, Rows
 from spincache_nb.core.layout import (
     AREAS,
-    HARMLESS_NAMES,
     LOCKED_APP_FILE,
     MANIFEST_FILE,
     MANIFESTS,
     NameForm,
     digest_of_name,
     form_of_name,
+    is_left_by_system,
+    is_snapshot,
     registry_of_segment,
     shown,
 )
+from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES
 from spincache_nb.errors import CacheError, NotInCacheError, printable
 from spincache_nb.show import block, count_text, escaped
 
@@ -43,6 +44,10 @@ MOST_COUNTED = 1000
 """Apps, and files of each area, that a glance counts; of more it says that there are more."""
 
 _FOLDERS_READ = 5000
+_LEFT_BY_SYSTEM = (
+    "an operating system or a tool left it; it is no part of a Spin registry cache",
+    "leave it: nothing touches it, and only the folder that holds it cannot be removed",
+)
 _LOOK = "look at what it is; neither Spin nor this toolkit put it there"
 _EVERYBODY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _KIND_AND_READABLE = stat.S_IFMT(0o177777) | _EVERYBODY
@@ -121,81 +126,39 @@ class CachedTag:
         """Where its locked app is: ``config.json``, whatever the name suggests."""
         return self.path / LOCKED_APP_FILE
 
-    def read_manifest(self, *, limit: int = 4 << 20) -> bytes:
+    def read_manifest(self, *, limit: int = STORED_MANIFEST_BYTES) -> bytes:
         """Read ``manifest.json``, of at most `limit` bytes."""
         return read_bounded(self.manifest_path, limit=limit)
 
-    def read_locked_app(self, *, limit: int = 64 << 20) -> bytes:
+    def read_locked_app(self, *, limit: int = LOCKED_APP_BYTES) -> bytes:
         """Read ``config.json``, of at most `limit` bytes."""
         return read_bounded(self.locked_app_path, limit=limit)
 
 
-class PlainBlobs(Rows[StoredBlob]):
+@dataclass(frozen=True, slots=True)
+class PlainBlobs:
     """The plain files of one area as columns: of SHA-256 names in one spelling, readable, not empty."""
 
-    __slots__ = ("_places", "area", "digests", "folder", "names", "sizes", "times")
+    area: Area
+    folder: str
+    names: Sequence[str]
+    sizes: array[int]
+    times: array[int]
 
-    def __init__(
-        self, folder: str, area: Area, names: list[str], sizes: array[int], times: array[int]
-    ) -> None:
-        self.area = area
-        self.folder = os.path.join(folder, "")  # noqa: PTH118 - text, as `StoredBlob.location` is
-        self.names = names
-        self.sizes = sizes
-        self.times = times
-        is_own = not names or names[0][_SIGN] == ":"
-        self.digests = names if is_own else [f"sha256:{name[_DIGITS:]}" for name in names]
-        self._places: dict[str, int] | None = None
+    @property
+    def digests(self) -> Sequence[str]:
+        """Digests as text."""
+        is_own = not self.names or self.names[0][_SIGN] == ":"
+        return self.names if is_own else [f"sha256:{name[_DIGITS:]}" for name in self.names]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __iter__(self) -> Iterator[StoredBlob]:
-        """All of them, column by column, which runs no Python code for each."""
-        encoded = [name[_DIGITS:] for name in self.names]
-        digests = map(partial(tuple.__new__, Digest), zip(repeat("sha256"), encoded))
-        locations = [self.folder + name for name in self.names]
-        columns = zip(
-            self.names, locations, repeat(self.area), self.sizes, self.times, repeat("digest"), digests
-        )
-        return map(partial(tuple.__new__, StoredBlob), columns)
-
-    def row(self, place: int) -> StoredBlob:
-        """Make one item."""
-        name, size, time = self.names[place], self.sizes[place], self.times[place]
-        digest = Digest("sha256", name[_DIGITS:])
-        return StoredBlob(name, self.folder + name, self.area, size, time, "digest", digest)
-
-    def places(self) -> dict[str, int]:
-        """The place of each in this sequence, by its digest."""
-        if self._places is None:
-            self._places = dict(zip(self.digests, range(len(self)), strict=True))
-        return self._places
-
-    def find(self, digest: Digest) -> StoredBlob | None:
-        """The file of a digest."""
-        place = self.places().get(str(digest))
-        return self.row(place) if place is not None else None
-
-
-class FoundBlobs(Later[StoredBlob]):
-    """All files in ``wasm/`` and ``data/``; as a sequence, area by area and sorted by place."""
-
-    __slots__ = ("odd", "plain")
-
-    def __init__(self, plain: Sequence[PlainBlobs], odd: Sequence[StoredBlob]) -> None:
-        super().__init__(partial(_in_order, plain, odd))
-        self.plain = plain
-        self.odd = odd
-
-    def __len__(self) -> int:
-        return sum(map(len, self.plain)) + len(self.odd)
-
-
-def _in_order(plain: Sequence[PlainBlobs], odd: Sequence[StoredBlob]) -> Iterator[StoredBlob]:
-    for area in AREAS:
-        found = [blob for some in (*plain, odd) for blob in some if blob.area == area]
-        yield from sorted(found, key=attrgetter("location"))
+        folder = os.path.join(self.folder, "")  # noqa: PTH118 - text, as `StoredBlob.location` is
+        for name, size, time in zip(self.names, self.sizes, self.times, strict=True):
+            digest = Digest("sha256", name[_DIGITS:])
+            yield StoredBlob(name, folder + name, self.area, size, time, "digest", digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,20 +172,20 @@ class Scan:
     problems: tuple[Problem, ...]
 
     @property
-    def blobs(self) -> FoundBlobs:
-        """All files in ``wasm/`` and ``data/``."""
-        return FoundBlobs(self.plain, self.odd)
+    def blobs(self) -> list[StoredBlob]:
+        """All files in ``wasm/`` and ``data/``, area by area and sorted by place."""
+        found = [*self.odd, *(blob for some in self.plain for blob in some)]
+        return sorted(found, key=lambda blob: (AREAS.index(blob.area), blob.location))
 
     @property
-    def files(self) -> Sequence[DiskFile]:
+    def files(self) -> list[DiskFile]:
         """All regular files."""
-        return Later(self._files)
-
-    def _files(self) -> Iterator[DiskFile]:
-        for some in self.plain:
-            for name, size in zip(some.names, some.sizes, strict=True):
-                yield DiskFile(f"{some.area}/{name}", some.area, size)
-        yield from self.others
+        plain = (
+            DiskFile(f"{some.area}/{name}", some.area, size)
+            for some in self.plain
+            for name, size in zip(some.names, some.sizes, strict=True)
+        )
+        return [*plain, *self.others]
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +311,10 @@ class _Walk:
             if not entries and folder != os.fspath(directory) and folder not in self.unlisted:
                 self.empty_folder(folder)
             for entry in entries:
-                if _is_folder(entry):
+                is_folder = _is_folder(entry)
+                if is_left_by_system(entry.name, folder=is_folder):
+                    self.left_by_system(entry)
+                elif is_folder:
                     waiting.append(entry.path)
                 else:
                     yield folder, entry
@@ -394,11 +360,27 @@ class _Walk:
         if not stat.S_ISREG(info.st_mode):
             self.problem(entry, "not a file", "neither a regular file nor a folder", _LOOK)
             return None
-        path = self.relative(entry)
+        self.count(self.relative(entry), area, info)
+        return info
+
+    def count(self, path: str, area: DiskArea, info: os.stat_result) -> None:
+        """Count a regular file, whose bytes count under its first name."""
         first = self.first_name(path, info)
         size = info.st_size if first == path else 0
         self.others.append(DiskFile(path, area, size, None if first == path else first))
-        return info
+
+    def left_by_system(self, entry: os.DirEntry[str]) -> None:
+        """Report what systems and tools leave, and count its files; whether it can be read is no matter."""
+        self.problem(entry, "system file", *_LEFT_BY_SYSTEM)
+        files = [entry.path]
+        if _is_folder(entry):
+            inside = () if is_snapshot(entry.name) else os.walk(entry.path)
+            files = [os.path.join(folder, name) for folder, _, names in inside for name in names]  # noqa: PTH118
+        for file in files:
+            with contextlib.suppress(OSError):
+                info = os.lstat(file)
+                if stat.S_ISREG(info.st_mode):
+                    self.count(self.relative(file), "other", info)
 
     def first_name(self, path: str, info: os.stat_result) -> str:
         """The name under which the bytes of a file count."""
@@ -408,7 +390,10 @@ class _Walk:
 
     def foreign(self, entry: os.DirEntry[str]) -> None:
         """Count what lies beside the three directories."""
-        if entry.name not in HARMLESS_NAMES and not _is_link(entry):
+        if is_left_by_system(entry.name):
+            self.left_by_system(entry)
+            return
+        if not _is_link(entry):
             self.problem(entry, "foreign", "it is no part of a Spin registry cache", _LOOK)
         if _is_folder(entry):
             self.count_below(entry.path)
@@ -474,6 +459,9 @@ class _Walk:
 
     def odd_name(self, entry: os.DirEntry[str], area: Area) -> None:
         """Look closely at an entry of an area that is not what nearly all are."""
+        if is_left_by_system(entry.name, folder=True) and (_is_folder(entry) or _is_link(entry)):
+            self.left_by_system(entry)
+            return
         if _is_folder(entry):
             self.problem(entry, "folder in a file's place", "a folder lies among the blobs", _LOOK)
             self.count_below(entry.path)
@@ -481,7 +469,9 @@ class _Walk:
         info = self.regular(entry, area)
         if info is None:
             return
-        if info.st_mode & _EVERYBODY != _EVERYBODY and not os.access(entry.path, os.R_OK):
+        if is_left_by_system(entry.name, folder=False):
+            self.problem(entry, "system file", *_LEFT_BY_SYSTEM)
+        elif info.st_mode & _EVERYBODY != _EVERYBODY and not os.access(entry.path, os.R_OK):
             detail = "this user may not read it; Spin cannot either"
             self.problem(entry, "unreadable file", detail, "check its permissions")
         name, digest = shown(entry.name), digest_of_name(entry.name)
@@ -502,7 +492,7 @@ class _Walk:
             elif form_of_name(entry.name) == "temporary":
                 detail = "a pull was killed while it wrote this tag"
                 self.problem(entry, "temporary file", detail, "the next pull of this app removes it")
-            elif entry.name not in HARMLESS_NAMES:
+            else:
                 self.problem(entry, "foreign", "neither a manifest nor a locked app", _LOOK)
         for folder, modified in documents.items():
             self.tag(Path(folder), modified.get(MANIFEST_FILE))
@@ -542,7 +532,7 @@ def _plain(
         odd.update(name for name, plain in zip(names, alike, strict=True) if not plain)
         names = list(compress(names, alike))
         sizes, times = (array("q", compress(column, alike)) for column in (sizes, times))
-    return PlainBlobs(folder, area, names, sizes, times)
+    return PlainBlobs(area, folder, names, sizes, times)
 
 
 def _are_digests(names: Sequence[str]) -> bool:

@@ -9,6 +9,12 @@ MIB = 1 << 20
 JOBS = 16
 """Downloads at a time, as in Spin since v1.2 (``MAX_PARALLEL_PULL``, ``MAX_FILE_LOADING_CONCURRENCY``)."""
 
+PACKAGE_RECORD_BYTES = MIB
+"""Limit of the whole record of packages; room for some 3,000."""
+
+STORED_MANIFEST_BYTES = 64 * MIB
+"""A cached manifest is read up to this size, since a pull's own limit may have been raised."""
+
 LOCKED_APP_BYTES = 64 * MIB
 """A locked app names each mounted file, in some 150 bytes; pull, import and repair take the same."""
 
@@ -30,13 +36,23 @@ LAYOUT_ENTRIES = 1_000_000
 class Limits:
     """How much an answer may hold before it is refused."""
 
-    manifest_bytes: int = 4 * MIB
-    document_bytes: int = 4 * MIB
+    manifest_bytes: int = 8 * MIB
+    document_bytes: int = 8 * MIB
     token_bytes: int = MIB
     error_bytes: int = 64 << 10
     tag_page_bytes: int = 4 * MIB
     tag_pages: int = 1000
-    redirects: int = 8
+    redirects: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """How much an archive layer may unpack to."""
+
+    entries: int = 200_000
+    member_bytes: int = 2 << 30
+    total_bytes: int = 16 << 30
+    ratio: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +80,12 @@ class RetryPolicy:
     longest_wait: float = 10.0
     longest_retry_after: float = 60.0
     breaks: int = 100
+
+
+# Credentials -------------------------------------------------------------------------------------
+
+HELPER_SECONDS = 15.0
+"""How long a credential helper may take, unless told otherwise."""
+
+MAX_STORE_BYTES = 4 * MIB
+"""A credential store larger than this is not read."""

@@ -37,7 +37,7 @@ from spincache_nb.errors import (
 
 if TYPE_CHECKING:
     from spincache_nb.core.pull import Auth
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
 SkipKind = Literal[
     "not there",
@@ -99,7 +99,7 @@ def survey(
     manifests: MutableMapping[str, bytes] | None = None,
 ) -> Survey:
     """Look up what the tags of a repository mean."""
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
 
     place = Reference.parse(repository)
     named = [tags] if isinstance(tags, str) else tags
@@ -107,7 +107,7 @@ def survey(
     found: list[Resolved] = []
     skipped: list[SkippedTag] = []
     reporter = Reporter(progress, what=LOOK_UP)
-    with RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel) as client:
+    with Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel) as client:
         if named is None:
             references = _listed(client, place, skipped)
         kept = manifests if manifests is not None else {}
@@ -175,7 +175,7 @@ class _Lookup:
     """
 
     def __init__(
-        self, client: RegistryClient, manifests: MutableMapping[str, bytes], *, named: bool, by_head: bool
+        self, client: Registry, manifests: MutableMapping[str, bytes], *, named: bool, by_head: bool
     ) -> None:
         self.client = client
         self.for_caller: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -292,7 +292,7 @@ def _tagged(place: Reference, tag: str) -> Reference:
     return reference
 
 
-def _listed(client: RegistryClient, place: Reference, skipped: list[SkippedTag]) -> list[Reference]:
+def _listed(client: Registry, place: Reference, skipped: list[SkippedTag]) -> list[Reference]:
     """Ask for the tags; those that cannot be a version's are skipped."""
     references = []
     for tag in dict.fromkeys(client.tags(place)):

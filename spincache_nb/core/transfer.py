@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from spincache_nb.core import settings
-from spincache_nb.core.archive import ArchiveLimits, TarReader
+from spincache_nb.core.archive import TarReader
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import CHUNK_BYTES, Digest
 from spincache_nb.core.documents import (
@@ -35,6 +35,7 @@ from spincache_nb.core.progress import Progress
 from spincache_nb.core.pull import pull_from
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import CachedTag
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.core.writing import replacing
 from spincache_nb.errors import (
     ArchiveError,
@@ -155,7 +156,7 @@ class Layout:
         wanted = digest or self._wanted.get(reference)
         if wanted is None:
             raise NotInCacheError(f"{self.path}, {reference}", "a manifest", "none", "see Layout.references")
-        content = self._read(_blob_name(wanted), settings.Limits().manifest_bytes)
+        content = self._read(_blob_name(wanted), settings.STORED_MANIFEST_BYTES)
         wanted.check(Digest.of(content, wanted.algorithm).encoded, where=f"{self.path}, {wanted}")
         return LayoutManifest(content, wanted)
 

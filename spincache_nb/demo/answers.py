@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, quote, unquote
 
-from spincache_nb.demo.model import Artifact
+from spincache_nb.demo.apps import Artifact
 
 _NAME = "(?P<name>[a-z0-9][a-z0-9._/-]*)"
 _TAGS = re.compile(rf"/v2/{_NAME}/tags/list")

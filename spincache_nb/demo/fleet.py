@@ -65,21 +65,20 @@ def write_fleet(
     MissingExtraError
         If ``spincache-nb[fleet]`` is not installed.
     """
-    from spincache_nb.fleet.marker import Marker
     from spincache_nb.fleet.place import Place
-    from spincache_nb.fleet.snapshots import encode, publish
+    from spincache_nb.fleet.snapshots import publish
+    from spincache_nb.fleet.table import whole
 
     place = Place(target)
-    taken_at = datetime(day.year, day.month, day.day, 3, 0, tzinfo=UTC)
-    written = []
-    for host, tables in _Hosts(plan or FleetPlan(), seed):
-        part, contents = encode(tables, number=0)
-        written.append(publish(place, Marker("cache", host, day, taken_at, (part,)), contents))
-    return written
+    moment = datetime(day.year, day.month, day.day, 3, 0, tzinfo=UTC)
+    return [
+        publish(place, whole(records, source="cache", host=host, day=day, moment=moment))
+        for host, records in _Hosts(plan or FleetPlan(), seed)
+    ]
 
 
 class _Hosts:
-    """The tables of one host after the other."""
+    """The rows of one host after the other."""
 
     def __init__(self, plan: FleetPlan, seed: int) -> None:
         import numpy as np
@@ -91,7 +90,7 @@ class _Hosts:
         self._popular = 1.0 / (rank + 8.0) ** 0.9
         self._last = np.searchsorted(self._world.repository, np.arange(plan.repositories), side="right") - 1
 
-    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def __iter__(self) -> Iterator[tuple[str, list[Any]]]:
         digits = len(str(self._plan.hosts - 1))
         for number in range(self._plan.hosts):
             role = number % len(_ROLES)
@@ -118,10 +117,10 @@ class _Hosts:
         latest = np.repeat([False, True], [len(versions), len(newest)])
         return np.concatenate([versions, newest]), latest
 
-    def _tables(self, versions: Ints, latest: npt.NDArray[np.bool_], gone: Ints) -> dict[str, Any]:
+    def _tables(self, versions: Ints, latest: npt.NDArray[np.bool_], gone: Ints) -> list[Any]:
         import numpy as np
 
-        from spincache_nb.fleet import tables
+        from spincache_nb.fleet.table import rows_of
 
         world = self._world
         tags = np.where(latest, "latest", world.tags[versions])
@@ -131,39 +130,32 @@ class _Hosts:
         layer_app, layer, position = _gathered(world.layers, world.layer_at, versions)
         member_app, member, _ = _gathered(world.members, world.member_at, versions)
         stored = world.kind[layer] != APPLICATION
-        use_app, used = (
-            np.concatenate([layer_app[stored], member_app]),
-            np.concatenate([layer[stored], member]),
-        )
-        via = np.repeat(["layer", "archive member"], [int(stored.sum()), len(member)])
+        use_app = np.concatenate([layer_app[stored], member_app])
+        used = np.concatenate([layer[stored], member])
         held = np.unique(used)
         left = np.setdiff1d(_gathered(world.layers, world.layer_at, gone)[1], held)
         left = left[world.kind[left] != APPLICATION]
-        made = {
-            "apps": self._apps(versions, latest, tags, references, use_app, used),
-            "uses": self._uses(use_app, used, via, versions),
-            "layers": self._layers(layer_app, layer, position, len(versions)),
-            "members": {"key": world.keys[member], "app": member_app, "size_bytes": world.sizes[member]},
-            "blobs": self._blobs(held, left),
-            "digests": self._digests(np.union1d(np.union1d(held, left), layer), held),
-            "breakdown": self._breakdown(use_app, used, left, len(versions)),
-            "problems": {"kind": [], "reference": [], "path": []},
-        }
-        return {name: tables.make_table(name, made[name]) for name in tables.TABLES}
+        return [
+            rows_of("snapshot", {"name": ["spincache-nb"], "version": ["made up"]}, 1),
+            self._apps(versions, tags, references, use_app, used),
+            self._layers(references, layer_app, layer, position),
+            self._members(references, member_app, member),
+            self._configs(references),
+            self._blobs(used, held, left),
+            self._breakdown(use_app, used, left, len(versions)),
+        ]
 
-    def _apps(
-        self, versions: Ints, latest: Any, tags: Any, references: Any, use_app: Ints, used: Ints
-    ) -> dict[str, Any]:
+    def _apps(self, versions: Ints, tags: Any, references: Any, use_app: Ints, used: Ints) -> Any:
         import numpy as np
+
+        from spincache_nb.fleet.table import rows_of
 
         world, count = self._world, len(versions)
         known = self._rng.random() < 0.3
         pulled = world.created[versions] + self._rng.integers(0, 60 * DAY_NS, count)
         stored = np.zeros(count, dtype=np.int64)
         np.add.at(stored, use_app, world.sizes[used])
-        keys = np.where(latest, world.latest_keys[versions], world.sort_keys[versions])
-        return {
-            "app": np.arange(count, dtype=np.int32),
+        columns = {
             "reference": references,
             "registry": ["ghcr.io"] * count,
             "repository": world.repositories[versions],
@@ -171,107 +163,92 @@ class _Hosts:
             "kind": ["app"] * count,
             "name": [name.rpartition("/")[2] for name in world.repositories[versions]],
             "version": world.tags[versions],
-            "description": [None] * count,
             "created_at": world.created[versions].view("datetime64[ns]"),
             "pulled_at": pulled.view("datetime64[ns]"),
-            "manifest_digest": [world.manifests[v].tobytes() if known else None for v in versions],
-            "layers_digest": [world.fingerprints[v].tobytes() for v in versions],
-            "config_digest": [None] * count,
-            "document_digest": [
-                world.digests[world.layers[world.layer_at[v + 1] - 1]].tobytes() for v in versions
-            ],
+            "manifest_digest": world.manifests[versions] if known else [None] * count,
+            "layers_digest": world.fingerprints[versions],
             "layer_count": np.diff(world.layer_at)[versions],
             "component_count": np.ones(count, dtype=np.int64),
             "declared_bytes": world.declared[versions],
             "stored_bytes": stored,
-            "version_bytes": world.declared[versions],
-            "sort_key": list(keys),
         }
+        return rows_of("app", columns, count)
 
-    def _uses(self, app: Ints, used: Ints, via: Any, versions: Ints) -> dict[str, Any]:
+    def _layers(self, references: Any, app: Ints, layer: Ints, position: Ints) -> Any:
         import numpy as np
 
-        from spincache_nb.fleet.columns import use_flags
+        from spincache_nb.fleet.table import rows_of
 
-        world = self._world
-        key, number = world.keys[used], app.astype(np.int32)
-        area = np.where(world.kind[used] == WASM, 1, 2).astype(np.uint8)
-        return {
-            "key": key,
-            "app": number,
-            "stored_bytes": world.sizes[used],
-            "flags": use_flags(key, number, area, versions[app]),
-            "via": via,
-        }
-
-    def _layers(self, app: Ints, layer: Ints, position: Ints, count: int) -> dict[str, Any]:
-        import numpy as np
-
-        from spincache_nb.fleet.extras import load
-        from spincache_nb.fleet.tables import ARCHIVE as ARCHIVE_BIT
-        from spincache_nb.fleet.tables import CONFIG, COUNTS, DOCUMENT, STORING
-
-        pa, world = load("pyarrow"), self._world
-        kind = np.concatenate([world.kind[layer], np.full(count, 4)])
-        missing = np.repeat([False, True], [len(layer), count])
+        world, kind = self._world, self._world.kind[layer]
+        stored = kind != APPLICATION
         content = "application/vnd.wasm.content."
-        types = [
-            f"{content}layer.v1+wasm",
-            f"{content}layer.v1+data",
-            f"{content}bundle.v1.tar+gzip",
-            "application/vnd.fermyon.spin.application.v1+config",
-            None,
-        ]
-        roles = ["wasm", "data", "archive", "application", "config"]
-        flags = np.array([STORING, STORING, STORING | ARCHIVE_BIT, DOCUMENT, CONFIG], dtype=np.uint8) | COUNTS
-        return {
-            "key": pa.array(np.append(world.keys[layer], np.zeros(count, np.int64)), mask=missing),
-            "app": np.append(app, np.arange(count)),
-            "position": pa.array(np.append(position, np.zeros(count, np.int64)), mask=missing),
+        types = [f"{content}layer.v1+wasm", f"{content}layer.v1+data", f"{content}bundle.v1.tar+gzip"]
+        types.append("application/vnd.fermyon.spin.application.v1+config")
+        areas = np.array(["wasm", "data", "data", None], dtype=object)
+        columns = {
+            "reference": references[app],
+            "kind": ["app"] * len(app),
+            "digest": world.digests[layer],
+            "area": areas[kind],
+            "stored_bytes": _where(stored, world.sizes[layer]),
+            "via": np.array([None, "layer"], dtype=object)[stored.astype(int)],
+            "role": np.array(["wasm", "data", "archive", "application"], dtype=object)[kind],
+            "position": position,
             "media_type": np.array(types, dtype=object)[kind],
-            "role": np.array(roles, dtype=object)[kind],
-            "declared_bytes": np.append(world.sizes[layer], np.full(count, CONFIG_BYTES)),
-            "stored": pa.array(~missing, mask=missing),
-            "flags": flags[kind],
+            "declared_bytes": world.sizes[layer],
         }
+        return rows_of("need", columns, len(app))
 
-    def _blobs(self, held: Ints, left: Ints) -> dict[str, Any]:
+    def _members(self, references: Any, app: Ints, member: Ints) -> Any:
+        from spincache_nb.fleet.table import rows_of
+
+        world, count = self._world, len(app)
+        columns = {
+            "reference": references[app],
+            "kind": ["app"] * count,
+            "digest": world.digests[member],
+            "area": ["data"] * count,
+            "stored_bytes": world.sizes[member],
+            "via": ["archive member"] * count,
+            "member_bytes": world.sizes[member],
+        }
+        return rows_of("need", columns, count)
+
+    def _configs(self, references: Any) -> Any:
+        from spincache_nb.fleet.table import rows_of
+
+        count = len(references)
+        columns = {"reference": references, "kind": ["app"] * count, "role": ["config"] * count}
+        return rows_of("need", {**columns, "declared_bytes": [CONFIG_BYTES] * count}, count)
+
+    def _blobs(self, used: Ints, held: Ints, left: Ints) -> Any:
         import numpy as np
+
+        from spincache_nb.fleet.table import rows_of
 
         world = self._world
         blobs = np.concatenate([held, left])
         modified = START_NS + self._rng.integers(300 * DAY_NS, 420 * DAY_NS, len(blobs))
-        return {
-            "key": world.keys[blobs],
+        counts = np.append(np.unique(used, return_counts=True)[1], np.zeros(len(left), np.int64))
+        kinds = np.array(["component app", "", "archive layer", ""], dtype=object)[world.kind[blobs]]
+        files = np.array([f"assets/{number % 997:03d}.js" for number in range(997)], dtype=object)
+        names = np.where(world.kind[blobs] == DATA, files[blobs % 997], kinds)
+        columns = {
+            "digest": world.digests[blobs],
             "area": np.where(world.kind[blobs] == WASM, "wasm", "data"),
             "stored_bytes": world.sizes[blobs],
             "modified_at": modified.view("datetime64[ns]"),
             "standing": np.repeat(["referenced", "unreferenced"], [len(held), len(left)]),
+            "use_count": counts,
+            "app_count": counts,
+            "name": np.where(counts > 0, names, np.array(None, dtype=object)),
         }
+        return rows_of("blob", columns, len(blobs))
 
-    def _digests(self, blobs: Ints, held: Ints) -> dict[str, Any]:
+    def _breakdown(self, app: Ints, used: Ints, left: Ints, count: int) -> Any:
         import numpy as np
 
-        from spincache_nb.fleet.extras import load
-
-        pa, world = load("pyarrow"), self._world
-        content = np.ascontiguousarray(world.digests[blobs])
-        raw = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(32), len(blobs), [None, pa.py_buffer(content.tobytes())]
-        )
-        kinds = np.array(["component app", "", "archive layer", ""], dtype=object)[world.kind[blobs]]
-        files = np.array([f"assets/{number % 997:03d}.js" for number in range(997)], dtype=object)
-        names = np.where(world.kind[blobs] == DATA, files[blobs % 997], kinds)
-        named = np.isin(blobs, held)
-        return {
-            "key": world.keys[blobs],
-            "digest": raw.cast(pa.binary()),
-            "is_prefix": np.ones(len(blobs), dtype=bool),
-            "name": pa.array(names, mask=~named),
-        }
-
-    def _breakdown(self, app: Ints, used: Ints, left: Ints, count: int) -> dict[str, Any]:
-        import numpy as np
+        from spincache_nb.fleet.table import rows_of
 
         world = self._world
         blobs, users = np.unique(used, return_counts=True)
@@ -284,11 +261,16 @@ class _Hosts:
             "manifests": np.full(2 * count, 3_000),
         }
         kinds = [kind for kind, sizes in split.items() if len(sizes)]
-        return {
+        columns = {
             "kind": kinds,
             "file_count": [len(split[kind]) for kind in kinds],
             "stored_bytes": [int(split[kind].sum()) for kind in kinds],
         }
+        return rows_of("disk", columns, len(kinds))
+
+
+def _where(there: npt.NDArray[np.bool_], values: Ints) -> list[int | None]:
+    return [value if kept else None for value, kept in zip(values.tolist(), there.tolist(), strict=True)]
 
 
 def _gathered(values: Ints, starts: Ints, chosen: Ints) -> tuple[Ints, Ints, Ints]:

@@ -75,8 +75,7 @@ class World:
         self.kind = np.full(self.blob_count, DATA, dtype=np.int8)
         for blobs, kind in kinds:
             self.kind[blobs] = kind
-        self.digests = np.frombuffer(rng.bytes(32 * self.blob_count), np.uint8).reshape(-1, 32)
-        self.keys = self.digests[:, :8].copy().view(">i8").ravel().astype(np.int64)
+        self.digests = _digests(rng.bytes(32 * self.blob_count))
         scale = np.array([13.2, 9.2, 12.5, 8.0])[self.kind]
         self.sizes = np.exp(rng.normal(scale, 1.1)).astype(np.int64) + 1
         self._describe(plan)
@@ -115,9 +114,6 @@ class World:
     def _describe(self, plan: FleetPlan) -> None:
         """Names, times and totals of the versions."""
         import numpy as np
-        import pandas as pd
-
-        from spincache_nb.fleet.order import sort_key
 
         names = [
             f"{_TEAMS[number % len(_TEAMS)]}/{_THINGS[number // len(_TEAMS) % len(_THINGS)]}-{number}"
@@ -130,18 +126,18 @@ class World:
         self.repositories = np.array(names, dtype=object)[self.repository]
         self.tags = np.array([f"1.{place}.0" for place in self.position], dtype=object)
         self.declared = np.add.reduceat(self.sizes[self.layers], self.layer_at[:-1]) + CONFIG_BYTES
-        self.manifests = np.frombuffer(self.rng.bytes(32 * count), np.uint8).reshape(-1, 32)
-        self.fingerprints = np.frombuffer(self.rng.bytes(32 * count), np.uint8).reshape(-1, 32)
-        times = [pd.Timestamp(int(value), tz="UTC") for value in self.created]
+        self.manifests = _digests(self.rng.bytes(32 * count))
+        self.fingerprints = _digests(self.rng.bytes(32 * count))
 
-        def keys(tags: Any) -> Any:
-            found = np.empty(count, dtype=object)
-            given = zip(self.repositories, tags, times, strict=True)
-            found[:] = [sort_key(f"ghcr.io/{name}:{tag}", tag, time) for name, tag, time in given]
-            return found
 
-        self.sort_keys = keys(self.tags)
-        self.latest_keys = keys(["latest"] * count)
+def _digests(content: bytes) -> npt.NDArray[Any]:
+    """Every 32 bytes as a digest."""
+    import numpy as np
+
+    text = content.hex()
+    found = np.empty(len(content) // 32, dtype=object)
+    found[:] = [f"sha256:{text[start : start + 64]}" for start in range(0, len(text), 64)]
+    return found
 
 
 def _joined(lists: list[Ints]) -> tuple[Ints, Ints]:

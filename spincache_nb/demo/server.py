@@ -16,8 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 from spincache_nb.demo.answers import Answer, Answers
-from spincache_nb.demo.apps import artifacts
-from spincache_nb.demo.model import Artifact
+from spincache_nb.demo.apps import Artifact, artifacts
 from spincache_nb.errors import SpinCacheError
 
 ADDRESS = "127.0.0.1"

@@ -1,136 +1,266 @@
-"""Which files of a dataset an analysis reads: each host's latest complete snapshot."""
+"""Which files of a dataset an analysis reads: each host's newest snapshot; and what is skipped, and why."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal, NamedTuple
 
 from spincache_nb.errors import FormatError, SpinCacheError
-from spincache_nb.fleet.absence import Skipped, what_is_there
-from spincache_nb.fleet.marker import MARKER, Kind, Marker, Part, folder_of, parse_marker, snapshot_of
-from spincache_nb.fleet.place import Place
+from spincache_nb.fleet.place import Entry, Place, load
+from spincache_nb.fleet.table import CLOCKS_DIFFER, Facts, File, check, parse_file, parse_folder
 
+Kind = Literal["cache", "registry"]
+Since = date | datetime | timedelta | str
+OLD_MARKER = "_complete.json"
+"""Stands beside the files of snapshots of format 1, of which there were nine for each."""
+CRAWL_PART = re.compile(r"_crawl-([0-9]{6})\.part")
+COMPACTED = re.compile(r"compacted/day=(\d{4}-\d{2}-\d{2})/[^/]+\.parquet")
 _READERS = 16
+_TAKE = "take one with fleet.snapshot()"
+_AREAS = ("wasm", "data", "manifests")
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """One part of one snapshot: one file of each table."""
+class Skipped:
+    """A snapshot that is not used.
 
-    number: int
-    host_number: int
-    folder: tuple[str, str]
-    part: Part
+    Parameters
+    ----------
+    path
+        Its file.
+    reason
+        In one line.
+    """
+
+    path: str
+    reason: str
 
 
-@dataclass(frozen=True, slots=True)
+class Chosen(NamedTuple):
+    """One host's snapshot."""
+
+    host: str
+    day: date
+    moment: datetime
+    name: str
+    size_bytes: int
+    facts: Facts
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The snapshots that are read, one per host."""
 
     place: Place
     kind: Kind
-    markers: tuple[Marker, ...]
-    skipped: tuple[Skipped, ...] = ()
-
-    @property
-    def hosts(self) -> list[str]:
-        """Names, in the order of their numbers."""
-        return [marker.host for marker in self.markers]
-
-    @property
-    def units(self) -> list[Unit]:
-        """All parts of all snapshots."""
-        found: list[Unit] = []
-        for host_number, marker in enumerate(self.markers):
-            for part in marker.parts:
-                found.append(Unit(len(found), host_number, marker.folder, part))
-        return found
-
-    @property
-    def in_parts(self) -> bool:
-        """Whether some snapshot has several parts, so that a flag may count a thing once in each."""
-        return any(len(marker.parts) > 1 for marker in self.markers)
-
-    def path(self, unit: Unit, table: str) -> str:
-        """Path of a unit's file, as the file system takes it."""
-        return self.place.path(*unit.folder, unit.part[table].name)
-
-    def addresses(self, table: str) -> list[str]:
-        """Addresses of all files of a table, in the order of the units."""
-        return [self.place.address(*unit.folder, unit.part[table].name) for unit in self.units]
-
-    def row_count(self, table: str) -> int:
-        """Rows of one table."""
-        return sum(marker.row_count(table) for marker in self.markers)
+    chosen: tuple[Chosen, ...]
+    skipped: tuple[Skipped, ...]
+    mixed: frozenset[str] = field(default=frozenset())
+    """Files that hold other snapshots besides."""
 
 
-def choose(place: Place, *, day: date | None = None, kind: Kind | None = None) -> Dataset:
-    """Find each host's latest complete snapshot."""
+def moment_of(since: Since | None, now: datetime) -> datetime | None:
+    """The moment that ``since=`` means: a day, a moment, or so long ago."""
+    if since is None or isinstance(since, datetime):
+        return since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
+    if isinstance(since, timedelta):
+        return now - since
+    if isinstance(since, str):
+        return moment_of(datetime.fromisoformat(since), now)
+    return datetime(since.year, since.month, since.day, tzinfo=UTC)
+
+
+def choose(
+    place: Place,
+    *,
+    day: date | None = None,
+    kind: Kind | None = None,
+    since: Since | None = None,
+    broken: Mapping[str, str] | None = None,
+) -> Dataset:
+    """Find each host's newest snapshot that can be used; ``broken`` names files known to be bad, and why."""
+    now = datetime.now(UTC)
     there = place.files()
-    markers, skipped = _read_latest(place, there, day)
-    kinds = sorted({marker.kind for marker in markers})
+    oldest = moment_of(since, now)
+    tried = list(_newest(place, there, day, now, oldest, broken or {}))
+    if day is not None:
+        tried = _with_compacted(place, there, day, oldest, tried)
+    found = [one for one in tried if isinstance(one, Chosen)]
+    skipped = [one for one in tried if isinstance(one, Skipped)]
+    kinds = sorted({one.facts.source for one in found})
     if kind is None and len(kinds) > 1:
         raise ValueError(f"{place} holds snapshots of caches and of registries: name kind= one of {kinds}")
-    wanted = kind or (kinds[0] if kinds else "cache")
-    chosen = sorted((m for m in markers if m.kind == wanted), key=lambda marker: marker.host)
+    wanted: Kind = kind or ("registry" if kinds == ["registry"] else "cache")
+    chosen = sorted((one for one in found if one.facts.source == wanted), key=lambda one: one.host)
     if not chosen:
         until = f" of {day} or before" if day is not None else ""
-        found, remedy = what_is_there(place, there, kinds, skipped)
-        raise SpinCacheError(str(place), f"a complete snapshot of a {wanted}{until}", found, remedy)
-    return Dataset(place, wanted, tuple(chosen), tuple(skipped))
-
-
-def _read_latest(
-    place: Place, there: Mapping[str, int | None], day: date | None
-) -> tuple[list[Marker], list[Skipped]]:
-    days: dict[str, list[date]] = defaultdict(list)
-    for path in there:
-        found = snapshot_of(path)
-        if found is not None and (day is None or found[1] <= day):
-            days[found[0]].append(found[1])
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="spincache-marker") as pool:
-        read = pool.map(lambda item: list(_newest(place, there, *item)), sorted(days.items()))
-        tried = [outcome for outcomes in read for outcome in outcomes]
-    return (
-        [one for one in tried if isinstance(one, Marker)],
-        [one for one in tried if isinstance(one, Skipped)],
-    )
+        what, remedy = _what_is_there(place, there, kinds, skipped)
+        raise SpinCacheError(str(place), f"a complete snapshot of a {wanted}{until}", what, remedy)
+    mixed = {one.name for one in chosen if COMPACTED.fullmatch(one.name)}
+    return Dataset(place, wanted, tuple(chosen), tuple(skipped), frozenset(mixed))
 
 
 def _newest(
-    place: Place, there: Mapping[str, int | None], host: str, days: Sequence[date]
-) -> Iterator[Marker | Skipped]:
-    """Read a host's newest marker; where it cannot be read, say so and try the one before."""
-    for day in sorted(days, reverse=True):
-        folder = folder_of(host, day)
-        path = place.path(*folder, MARKER)
-        try:
-            marker = parse_marker(place.read(*folder, MARKER), where=path)
-            if marker.folder != folder:
-                raise FormatError(path, f"a snapshot of {host}", marker.host, "take the snapshot again")
-            _check_files(place, there, marker)
-        except (SpinCacheError, OSError) as exc:
-            yield Skipped(path, f"{exc}")
-            continue
-        yield marker
-        return
+    place: Place,
+    there: Mapping[str, Entry],
+    day: date | None,
+    now: datetime,
+    oldest: datetime | None,
+    broken: Mapping[str, str],
+) -> Iterator[Chosen | Skipped]:
+    by_host: dict[str, list[File]] = defaultdict(list)
+    for name in there:
+        file = parse_file(name)
+        if file is not None and (day is None or file.day <= day):
+            by_host[file.host].append(file)
+    yield from _old(place, there, by_host, day)
+
+    def best(files: list[File]) -> list[Chosen | Skipped]:
+        return list(_best(place, there, files, now, oldest, broken))
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="spincache-fleet") as pool:
+        for outcomes in pool.map(best, (by_host[host] for host in sorted(by_host))):
+            yield from outcomes
 
 
-def _check_files(place: Place, there: Mapping[str, int | None], marker: Marker) -> None:
-    """Check that all files that a marker names are there, and whole as far as their size tells."""
-    start = "/".join(marker.folder)
-    files = [file for part in marker.parts for file in part.values()]
-    if all(there.get(f"{start}/{file.name}", -1) in (file.size_bytes, None) for file in files):
-        return
-    now = place.folder(*marker.folder)  # which may have been replaced since it was listed
-    for file in files:
-        size = now.get(file.name)
-        if size != file.size_bytes:
-            found = "none" if size is None else f"{size} bytes"
-            where = place.path(*marker.folder, file.name)
-            raise SpinCacheError(
-                where, f"a file of {file.size_bytes} bytes", found, "take the snapshot again"
+def _best(
+    place: Place,
+    there: Mapping[str, Entry],
+    files: Collection[File],
+    now: datetime,
+    oldest: datetime | None,
+    broken: Mapping[str, str],
+) -> Iterator[Chosen | Skipped]:
+    """A host's newest snapshot; where it cannot be used, say so and try the one before."""
+    for file in sorted(files, key=lambda one: (one.moment, one.name), reverse=True):
+        path = place.path(file.name)
+        if file.moment > now + CLOCKS_DIFFER:
+            ahead = file.moment - now
+            yield Skipped(
+                path,
+                f"it is from the future, by {ahead - ahead % timedelta(seconds=1)}: set the host's clock",
             )
+        elif oldest is not None and file.moment < oldest:
+            yield Skipped(path, f"it is older than asked for: taken {file.moment:%Y-%m-%d %H:%M} UTC")
+            return
+        elif file.name in broken:
+            yield Skipped(path, broken[file.name])
+        else:
+            try:
+                facts = check(place, file.name, there[file.name], file=file)
+            except (SpinCacheError, OSError) as exc:
+                if not isinstance(exc.__cause__, FileNotFoundError):
+                    yield Skipped(path, f"{exc}")
+                continue
+            yield Chosen(file.host, file.day, file.moment, file.name, there[file.name].size or 0, facts)
+            return
+
+
+def _old(
+    place: Place, there: Mapping[str, Entry], by_host: Mapping[str, object], day: date | None
+) -> Iterator[Skipped]:
+    """Name the last snapshot of the format before, of hosts that have no other."""
+    last: dict[str, str] = {}
+    for name in sorted(there):
+        found = parse_folder(name)
+        if found and name.endswith(f"/{OLD_MARKER}") and (day is None or found[1] <= day):
+            last[found[0]] = name
+    for host, name in last.items():
+        if host not in by_host:
+            yield Skipped(place.path(name), "it is of the old format 1: take a snapshot with this version")
+
+
+def _with_compacted(
+    place: Place,
+    there: Mapping[str, Entry],
+    day: date,
+    oldest: datetime | None,
+    tried: Sequence[Chosen | Skipped],
+) -> list[Chosen | Skipped]:
+    """Let newer snapshots in compacted files, of that day or before, take the place of those found."""
+    best = {one.host: one for one in tried if isinstance(one, Chosen)}
+    others: list[Chosen | Skipped] = [one for one in tried if isinstance(one, Skipped)]
+    for name, entry in there.items():
+        match = COMPACTED.fullmatch(name)
+        if match is None or match[1] > day.isoformat():
+            continue
+        try:
+            inside = list(inside_compacted(place, name, entry))
+        except (SpinCacheError, OSError) as exc:
+            others.append(Skipped(place.path(name), f"{exc}"))
+            continue
+        for one in inside:
+            held = best.get(one.host)
+            if (held is None or held.moment < one.moment) and (oldest is None or one.moment >= oldest):
+                best[one.host] = one
+    return [*best.values(), *others]
+
+
+def inside_compacted(place: Place, name: str, entry: Entry) -> Iterator[Chosen]:
+    """The snapshots in a compacted file."""
+    facts = check(place, name, entry)
+    parquet = load("pyarrow.parquet")
+    try:
+        with place.reading(name) as file:
+            table = parquet.read_table(file, columns=["record", "source", "host", "day", "taken_at"])
+    except (ValueError, OSError) as exc:
+        raise FormatError(place.path(name), "a Parquet file", "a damaged one", "compact again") from exc
+    counted = table.group_by(["source", "host", "day", "taken_at"]).aggregate([([], "count_all")]).to_pylist()
+    for line in counted:
+        own = facts._replace(source=line["source"], row_count=line["count_all"])
+        size = (entry.size or 0) * own.row_count // max(1, facts.row_count)
+        yield Chosen(line["host"], line["day"], line["taken_at"], name, size, own)
+
+
+def _what_is_there(
+    place: Place, there: Mapping[str, Entry], kinds: Sequence[str], skipped: Sequence[Skipped]
+) -> tuple[str, str]:
+    """Say what was found in place of a snapshot, and what to do."""
+    if kinds:
+        return f"snapshots of the kind {kinds[0]!r} only", f"pass kind={kinds[0]!r}, or leave it out"
+    if skipped:
+        return (
+            f"none that can be used; {skipped[0].path}: {skipped[0].reason}",
+            "do as that says, then open it again",
+        )
+    if not there:
+        return "no file at all", f"check the address; if it is right, {_TAKE}"
+    days = sorted({file.day for file in map(parse_file, there) if file is not None})
+    if days:
+        return f"the first of {days[0]}", "name a later day, or none for the latest"
+    return (
+        _unfinished(there)
+        or _misplaced(place, there)
+        or (_foreign(there), f"name another folder, or {_TAKE}")
+    )
+
+
+def _unfinished(there: Iterable[str]) -> tuple[str, str] | None:
+    for name in sorted(there):
+        folder, _, last = name.rpartition("/")
+        if parse_folder(folder) and CRAWL_PART.fullmatch(last):
+            return (
+                f"a crawl that is not finished, {folder}",
+                "run fleet.crawl() again, which goes on from there",
+            )
+    return None
+
+
+def _misplaced(place: Place, there: Iterable[str]) -> tuple[str, str] | None:
+    firsts = {name.partition("/")[0] for name in there}
+    inside = place.root.rpartition("/")[2].startswith(("host=", "day="))
+    if inside or any(first.startswith("day=") for first in firsts):
+        return "a folder within a dataset", "open the folder that holds all folders host=..."
+    if {f"registry/{area}" for area in _AREAS} & {"/".join(name.split("/")[:2]) for name in there}:
+        return "a Spin cache", "snapshot it with fleet.snapshot(), or look at it alone: sc.frames, sc.report"
+    return None
+
+
+def _foreign(there: Mapping[str, Entry]) -> str:
+    count = f"{len(there)} files" if len(there) > 1 else "one file"
+    return f"{count} that no snapshot has, such as {min(there)}"

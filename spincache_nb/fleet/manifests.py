@@ -1,138 +1,103 @@
-"""Manifests of a registry as the tables of a snapshot's part: no blob of theirs is ever fetched."""
+"""Manifests as the rows of a snapshot, where no Spin cache is: of a registry, or of an image store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from spincache_nb.core.plans import Resolved
-from spincache_nb.fleet import keys, tables
-from spincache_nb.fleet.columns import (
-    Part,
-    Used,
-    digests_columns,
-    layer_fingerprints,
-    layers_columns,
-    totals_and_documents,
-    uses_columns,
-)
-from spincache_nb.fleet.order import sort_key
+from spincache_nb.core.documents import Descriptor, Manifest
+from spincache_nb.core.reference import Reference
+from spincache_nb.fleet.place import load
+from spincache_nb.fleet.snapshots import TOO_LARGE, layers_digest
+from spincache_nb.fleet.table import MOST_BYTES, rows_of
 from spincache_nb.frames.times import nanoseconds
 
 _IMAGE = "org.opencontainers.image."
 
 
-@dataclass(slots=True)
 class Buffer:
-    """Manifests on their way into one part."""
+    """Manifests on their way into one table: columns of its apps, needs and problems.
 
-    seen: set[bytes]
-    apps: list[dict[str, Any]] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
+    ``area_of`` says where a descriptor's bytes are, None for nowhere.
+    """
 
-    def add(self, found: Resolved) -> None:
-        """Take a manifest in."""
-        app = len(self.apps)
-        self.apps.append(_app(app, found))
-        config = found.manifest.config
-        self.parts.append(
-            Part(app, None, keys.raw(config.digest), "config", config.media_type, config.size, None)
-        )
-        self.parts += [
-            Part(app, position, keys.raw(layer.digest), layer.role, layer.media_type, layer.size, True)
-            for position, layer in enumerate(found.manifest.layers)
-        ]
-
-    def add_problem(self, reference: str, kind: str) -> None:
-        """Take in that a manifest cannot be had."""
-        self.problems.append((kind, reference))
+    def __init__(self, area_of: Callable[[Descriptor], str | None] = lambda _: "registry") -> None:
+        self._area_of = area_of
+        self.apps: dict[str, list[Any]] = defaultdict(list)
+        self.needs: dict[str, list[Any]] = defaultdict(list)
+        self.problems: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
-        return len(self.parts) + len(self.problems)
+        return len(self.needs["digest"]) + len(self.problems)
 
-    def tables(self) -> dict[str, Any]:
-        """Make every table of the part; its manifests are then seen."""
-        known = keys.assign(part.digest for part in self.parts if part.digest is not None)
-        names: dict[bytes, set[str]] = {}
-        for part in self.parts:
-            called = "config" if part.role == "config" else f"{part.role} layer"
-            names.setdefault(part.digest or b"", set()).add(called)
-        nothing: dict[str, dict[str, list[Any]]] = {
-            name: {column: [] for column in tables.TABLES[name]} for name in ("members", "blobs", "breakdown")
+    def add(self, reference: Reference, manifest: Manifest, digest: str) -> None:
+        """Take a manifest in."""
+        parts = [manifest.config, *manifest.layers]
+        if any(one.size > MOST_BYTES for one in parts):
+            self.problems.append((TOO_LARGE, reference.cached_name))
+            return
+        digests = [str(one.digest) for one in parts]
+        last = {name: place for place, name in enumerate(digests)}
+        areas = [
+            self._area_of(one) if last[name] == n else None
+            for n, (one, name) in enumerate(zip(parts, digests, strict=True))
+        ]
+        roles = ["config", *(one.role for one in manifest.layers)]
+        columns = {
+            "reference": [reference.cached_name] * len(parts),
+            "digest": digests,
+            "position": [None, *range(len(manifest.layers))],
+            "role": roles,
+            "media_type": [one.media_type for one in parts],
+            "declared_bytes": [one.size for one in parts],
+            "area": areas,
+            "stored_bytes": [one.size if area else None for one, area in zip(parts, areas, strict=True)],
+            "via": ["layer" if area else None for area in areas],
         }
-        columns: dict[str, Mapping[str, Any]] = {
-            **nothing,
-            "apps": self._apps(),
-            "uses": self._uses(known),
-            "layers": layers_columns(self.parts, known),
-            "digests": digests_columns(known, names),
-            "problems": {
-                "kind": [kind for kind, _ in self.problems],
-                "reference": [reference for _, reference in self.problems],
-                "path": [None] * len(self.problems),
-            },
+        if areas[0]:
+            columns["via"][0] = "config"
+        for name, values in columns.items():
+            self.needs[name] += values
+        size = sum(parts[place].size for place in last.values())
+        stored = sum(one.size for one, area in zip(parts, areas, strict=True) if area)
+        self._add_app(
+            reference, manifest, digest, digests[1:], {"declared_bytes": size, "stored_bytes": stored}
+        )
+
+    def _add_app(
+        self, reference: Reference, manifest: Manifest, digest: str, layers: list[str], sizes: dict[str, int]
+    ) -> None:
+        said = manifest.annotations
+        line = {
+            "reference": reference.cached_name,
+            "registry": reference.registry,
+            "repository": reference.repository,
+            "tag": reference.tag,
+            "kind": manifest.kind,
+            "name": said.get(f"{_IMAGE}title"),
+            "version": said.get(f"{_IMAGE}version"),
+            "created_at": nanoseconds(said.get(f"{_IMAGE}created")),
+            "manifest_digest": digest,
+            "layers_digest": layers_digest(list(enumerate(layers))),
+            "layer_count": len(layers),
+            **sizes,
         }
-        self.seen |= {app["manifest_digest"] for app in self.apps}
-        return {name: tables.make_table(name, columns[name]) for name in tables.TABLES}
+        for column, value in line.items():
+            self.apps[column].append(value)
 
-    def _apps(self) -> dict[str, Any]:
-        totals, documents = totals_and_documents(self.parts)
-        numbered = range(len(self.apps))
-        found: dict[str, Any] = {name: [app.get(name) for app in self.apps] for name in tables.TABLES["apps"]}
-        sizes = [totals[app] for app in numbered]
-        for name in ("created_at", "pulled_at"):
-            instants = [np.datetime64("NaT") if ns is None else np.datetime64(ns, "ns") for ns in found[name]]
-            found[name] = np.array(instants, dtype="datetime64[ns]")
-        return found | {
-            "layers_digest": layer_fingerprints(self.parts, len(self.apps)),
-            "document_digest": [documents.get(app) for app in numbered],
-            **dict.fromkeys(("declared_bytes", "stored_bytes", "version_bytes"), sizes),
+    def records(self) -> list[Any]:
+        """The rows."""
+        pa = load("pyarrow")
+        created = pa.array(self.apps["created_at"], pa.int64())
+        micros = load("pyarrow.compute").divide(created, 1000).cast(pa.timestamp("us", "UTC"))
+        problems = {
+            "kind": [kind for kind, _ in self.problems],
+            "reference": [name for _, name in self.problems],
         }
-
-    def _uses(self, known: Mapping[bytes, int]) -> dict[str, Any]:
-        used = {
-            (part.app, part.digest): Used(
-                part.app,
-                part.digest,
-                "registry",
-                part.size or 0,
-                "config" if part.role == "config" else "layer",
-            )
-            for part in self.parts
-            if part.digest is not None
-        }
-        places: dict[bytes, int] = {}
-        manifests = [places.setdefault(app["manifest_digest"], len(places)) for app in self.apps]
-        columns = uses_columns(list(used.values()), known, manifests)
-        before = np.array([app["manifest_digest"] in self.seen for app in self.apps], dtype=bool)
-        again = before[columns["app"]] if len(before) else np.zeros(0, dtype=bool)
-        keep = np.where(again, 0xFF ^ tables.FIRST_OF_MANIFEST, 0xFF).astype(np.uint8)
-        return {**columns, "flags": columns["flags"] & keep}
-
-
-def _app(number: int, found: Resolved) -> dict[str, Any]:
-    reference = found.reference
-    said = found.manifest.annotations
-    created = nanoseconds(said.get(f"{_IMAGE}created"))
-    at = None if created is None else pd.Timestamp(created, tz="UTC")
-    return {
-        "app": number,
-        "reference": reference.cached_name,
-        "registry": reference.registry,
-        "repository": reference.repository,
-        "tag": reference.tag,
-        "kind": found.manifest.kind,
-        "name": said.get(f"{_IMAGE}title"),
-        "version": said.get(f"{_IMAGE}version"),
-        "description": said.get(f"{_IMAGE}description"),
-        "created_at": created,
-        "manifest_digest": keys.raw(found.digest),
-        "config_digest": keys.raw(found.manifest.config.digest),
-        "layer_count": len(found.manifest.layers),
-        "sort_key": sort_key(reference.cached_name, reference.tag, at),
-    }
+        needs = {**self.needs, "kind": ["app"] * len(self.needs["digest"])}
+        return [
+            rows_of("app", {**self.apps, "created_at": micros}, len(self.apps["reference"])),
+            rows_of("need", needs, len(self.needs["digest"])),
+            rows_of("problem", problems, len(self.problems)),
+        ]

@@ -1,55 +1,90 @@
-"""What all analyses of a fleet work on: a catalog and an engine."""
+"""An opened fleet: the same analyses as for one cache, over the snapshots of many."""
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from spincache_nb.fleet.absence import Skipped
-from spincache_nb.fleet.catalog import Catalog
-from spincache_nb.fleet.engines.base import Engine
+from spincache_nb.analysis.replay import Rules, check_rules
+from spincache_nb.errors import SpinCacheError
+from spincache_nb.fleet import queries, schemas
+from spincache_nb.fleet.dataset import Dataset, Kind, Since, Skipped, choose
+from spincache_nb.fleet.engines import DuckDBEngine, Engine, SparkEngine, faulty_files, snapshots_sql
+from spincache_nb.fleet.place import Place, load
+from spincache_nb.fleet.savings import TURNS, full_name, in_turn, savings
+from spincache_nb.fleet.schemas import frame_of
+from spincache_nb.frames.schemas import Schema
+
+_BYTES_A_ROW = 45
+_LEAST_MIB = 1024
+_ATTEMPTS = 5
+"""How often a query is begun again when files that it reads go or turn out to be damaged."""
 
 
-class Opened:
-    """Snapshots, and an engine to analyse them with; see `Fleet`."""
+class Fleet:
+    """Snapshots of many caches, or of registries, and an engine to analyse them with.
 
-    def __init__(self, catalog: Catalog, engine: Engine) -> None:
-        self._catalog = catalog
-        self._engine = engine
+    Made by `fleet.open`; a ``with`` statement closes it. Every analysis reads the snapshots that were each
+    host's newest when the fleet was opened. If one of them is gone by then, replaced or expired, or is
+    damaged, the analysis chooses again; what cannot be used is in `skipped`. Several threads may use it.
+    """
+
+    def __init__(
+        self, place: Place, choice: Mapping[str, Any], engine: Any, settings: Mapping[str, Any]
+    ) -> None:
+        self._place, self._choice, self._chosen_engine, self._settings = place, choice, engine, settings
+        self._lock = threading.Lock()
+        self._broken: dict[str, str] = {}
+        self._closed = False
+        self._dataset = choose(place, **choice)
+        self._engine = self._made(self._dataset)
+        self._replaced: list[Engine] = []
+
+    def _made(self, dataset: Dataset) -> Engine:
+        if self._chosen_engine in (None, "duckdb"):
+            rows = sum(one.facts.row_count for one in dataset.chosen)
+            limit = self._settings["memory_limit"] or f"{max(_LEAST_MIB, rows * _BYTES_A_ROW >> 20)}MiB"
+            return DuckDBEngine(dataset, **{**self._settings, "memory_limit": limit})
+        return SparkEngine(dataset, self._chosen_engine)
 
     @property
     def engine(self) -> str:
-        """Name of the engine: ``pandas``, ``duckdb`` or ``dask``."""
+        """Name of the engine: ``duckdb`` or ``spark``."""
         return self._engine.name
 
     @property
     def kind(self) -> str:
         """``cache`` or ``registry``: what the snapshots are of."""
-        return self._catalog.dataset.kind
+        return self._dataset.kind
 
     @property
     def hosts(self) -> list[str]:
         """Names of the hosts, sorted."""
-        return self._catalog.dataset.hosts
+        return [one.host for one in self._dataset.chosen]
 
     @property
     def row_count(self) -> int:
-        """Rows of uses and of layers."""
-        return sum(self._catalog.dataset.row_count(table) for table in ("uses", "layers"))
+        """Rows of all snapshots."""
+        return sum(one.facts.row_count for one in self._dataset.chosen)
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """Snapshots whose marker cannot be read; an older one of that host stands in if there is one."""
-        return self._catalog.dataset.skipped
+        """Snapshots that cannot be used, and why; an older one of that host stands in if there is one."""
+        return self._dataset.skipped
 
     def __repr__(self) -> str:
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
+        closed = ", closed" if self._closed else ""
         what = "caches" if self.kind == "cache" else "registries"
-        return f"Fleet({len(self.hosts)} {what}, {self.row_count} rows, engine {self.engine!r}{skipped})"
+        return (
+            f"Fleet({len(self.hosts)} {what}, {self.row_count} rows, engine {self.engine!r}{skipped}{closed})"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -63,10 +98,412 @@ class Opened:
         self.close()
 
     def close(self) -> None:
-        """Free memory and what was spilled to disk."""
-        self._engine.close()
+        """Free memory and what was spilled to disk. An analysis of a closed fleet is an error."""
+        with self._lock:
+            engines, self._replaced = ([] if self._closed else [self._engine]) + self._replaced, []
+            self._closed = True
+        for engine in engines:
+            engine.close()
 
-    def _host_names(self, numbers: pd.Series[Any]) -> npt.NDArray[Any]:
-        names: npt.NDArray[Any] = np.array(self.hosts, dtype=object)
-        chosen: npt.NDArray[Any] = names[numbers.to_numpy(dtype=np.int64)]
-        return chosen
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SpinCacheError(
+                str(self._place), "an open fleet", "one that was closed", "open it again: fleet.open()"
+            )
+
+    def _run(self, query: str, turns: Any = None) -> Any:
+        """Run a query; where a file is gone or damaged, choose again and run it anew."""
+        for attempt in range(_ATTEMPTS):
+            self._check_open()
+            engine = self._engine
+            try:
+                return engine.run(query, turns)
+            except engine.faults as exc:
+                self._check_open()
+                if attempt + 1 == _ATTEMPTS or not self._chosen_anew(engine):
+                    said = (str(exc) or type(exc).__name__).splitlines()[0][:300]
+                    raise SpinCacheError(
+                        str(self._place),
+                        "snapshots that can be analysed",
+                        said,
+                        "see Fleet.skipped, and what it says",
+                    ) from exc
+        raise AssertionError("a query either gives something or fails")
+
+    def _chosen_anew(self, failed: Engine) -> bool:
+        """Look again which snapshots to read; say whether a query may give something now."""
+        with self._lock:
+            if self._engine is not failed:
+                return True
+            before = self._dataset
+            again = choose(self._place, **self._choice, broken=self._broken)
+            if [one.name for one in again.chosen] == [one.name for one in before.chosen]:
+                self._broken |= faulty_files(before)
+                again = choose(self._place, **self._choice, broken=self._broken)
+            if [one.name for one in again.chosen] == [one.name for one in before.chosen]:
+                return False
+            self._dataset, self._engine = again, self._made(again)
+            self._replaced.append(failed)
+            return True
+
+    def _frame(self, query: str, schema: Schema) -> pd.DataFrame:
+        return frame_of(self._run(query), schema)
+
+    def views(self) -> dict[str, str]:
+        """The views that all analyses read, as SQL for DuckDB.
+
+        Returns
+        -------
+        dict of str to str
+            By name, in the order to create them: ``snapshots``, every row of each host's newest snapshot, and
+            ``apps``, ``needs``, ``blobs`` and ``manifests`` over it. The columns are described in
+            `spincache_nb.fleet.table`.
+        """
+        return {"snapshots": snapshots_sql(self._dataset), **queries.VIEWS}
+
+    def snapshots(self) -> pd.DataFrame:
+        """List the snapshots that are read.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per host, by name.
+
+            ============  ===================  ==========================================
+            column        dtype                meaning
+            ============  ===================  ==========================================
+            host          category             the host
+            kind          category             ``cache`` or ``registry``
+            day           datetime64[ns, UTC]  its day
+            taken_at      datetime64[ns, UTC]  when it was taken
+            snapshot_age  timedelta64[ns]      how long ago
+            row_count     Int64                rows of its table
+            size_bytes    Int64                size of its file
+            ============  ===================  ==========================================
+        """
+        self._check_open()
+        pa, chosen = load("pyarrow"), self._dataset.chosen
+        now = datetime.now(UTC)
+        table = {
+            "host": pa.array([one.host for one in chosen], pa.string()),
+            "kind": pa.array([one.facts.source for one in chosen], pa.string()),
+            "day": pa.array([one.day for one in chosen], pa.date32()).cast(pa.timestamp("us")),
+            "taken_at": pa.array([one.moment for one in chosen], pa.timestamp("us", "UTC")),
+            "snapshot_age": pa.array([now - one.moment for one in chosen], pa.duration("us")),
+            "row_count": pa.array([one.facts.row_count for one in chosen], pa.int64()),
+            "size_bytes": pa.array([one.size_bytes for one in chosen], pa.int64()),
+        }
+        return frame_of(pa.table(table), schemas.SNAPSHOTS_SCHEMA)
+
+    def summary(self) -> pd.DataFrame:
+        """Sum the fleet up in one row.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of `analysis.summary`, summed over all hosts, and:
+
+            ========================  =======  =============================================
+            column                    dtype    meaning
+            ========================  =======  =============================================
+            host_count                Int64    snapshots
+            distinct_blob_count       Int64    blobs (digest and area), each once for all hosts
+            distinct_bytes            Int64    bytes that one cache for all hosts would hold
+            shared_cache_saved_bytes  Int64    bytes stored on all hosts beyond these
+            ========================  =======  =============================================
+
+            Of registries, whose disks nobody sees, ``disk_bytes`` and ``unreferenced_bytes`` are missing.
+        """
+        return self._frame(queries.SUMMARY, schemas.FLEET_SUMMARY_SCHEMA)
+
+    def sharing(self, *, top: int | None = None, names: bool = True) -> pd.DataFrame:
+        """Say for each referenced digest who needs it, what it is called and what sharing it saves.
+
+        Parameters
+        ----------
+        top
+            Only so many, those that save most.
+        names
+            Whether to look up what digests are called, which costs more than all else if all are wanted.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of `analysis.sharing`; users and apps are counted on each host, manifests once.
+            Most bytes saved first, then by digest. And:
+
+            ========================  =======  =============================================
+            column                    dtype    meaning
+            ========================  =======  =============================================
+            host_count                Int64    hosts that need it
+            distinct_bytes            Int64    bytes of one copy in each area that it is in
+            shared_cache_saved_bytes  Int64    ``stored_bytes - distinct_bytes``
+            ========================  =======  =============================================
+        """
+        of_top = "" if top is None else queries.OF_TOP
+        query = queries.SHARING.format(
+            top="" if top is None else queries.TOP.format(top=int(top)),
+            of_top=of_top,
+            names=queries.NAMES.format(of_top=of_top) if names else queries.NO_NAMES,
+        )
+        return self._frame(query, schemas.FLEET_SHARING_SCHEMA)
+
+    def shared_bytes(self, *, top: int = 20) -> pd.DataFrame:
+        """Say for each pair of apps how many bytes both need.
+
+        Parameters
+        ----------
+        top
+            How many apps (references): those that take most bytes on all hosts; ties by name.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of `analysis.shared_bytes`, a blob counted once however many hosts have it.
+        """
+        return self._frame(queries.SHARED_BYTES.format(top=int(top)), schemas.FLEET_SHARED_BYTES_SCHEMA)
+
+    def version_savings(self, repository: str | None = None, *, rules: Rules = "spin") -> pd.DataFrame:
+        """Pull all versions of a repository one after the other into an empty cache; or of each one.
+
+        Parameters
+        ----------
+        repository
+            ``registry/repository``, or a shorter name that only one has; None for all.
+        rules
+            As for `analysis.version_savings`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of `analysis.version_savings` after ``repository``, sorted by that and position;
+            then ``host_count``, the snapshots that have the version. What hosts call by one name is as
+            many versions as it has manifests.
+
+        Raises
+        ------
+        NotInCacheError
+            If there is no such repository, or the name is ambiguous.
+        ValueError
+            If the rules are none of those.
+        """
+        check_rules(rules)
+        versions = self._run(queries.LISTED_VERSIONS).to_pandas()
+        if repository is not None:
+            versions = versions[versions["repository"] == full_name(repository, set(versions["repository"]))]
+        versions = in_turn(versions)
+        pa = load("pyarrow")
+        columns = {name: pa.array(versions[name], kind) for name, kind in TURNS.items()}
+        spin = rules == "spin"
+        query = queries.FETCHED.format(
+            documents="" if spin else queries.DOCUMENTS,
+            join_documents="" if spin else queries.JOIN_DOCUMENTS,
+            reused=queries.REUSED[rules],
+        )
+        return savings(versions, self._run(query, pa.table(columns)).to_pandas())
+
+    def versions(self) -> pd.DataFrame:
+        """Say on how many hosts each version still sits.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per reference, those on most hosts first, then by name.
+
+            ===============  ===================  ==================================
+            column           dtype                meaning
+            ===============  ===================  ==================================
+            reference        string               the version
+            repository       category             ``registry/repository``
+            tag              string               its tag, missing if filed under a digest
+            host_count       Int64                hosts that have it
+            manifest_count   Int64                different manifests that they have by that name
+            declared_bytes   Int64                config and layers, of the largest of these
+            stored_bytes     Int64                its blobs on all hosts
+            first_pulled_at  datetime64[ns, UTC]  when it was pulled first
+            last_pulled_at   datetime64[ns, UTC]  and last
+            ===============  ===================  ==================================
+        """
+        return self._frame(queries.VERSIONS, schemas.VERSIONS_SCHEMA)
+
+    def unreferenced(self) -> pd.DataFrame:
+        """List the blobs that nothing on their host needs.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per host, digest and area.
+
+            =============  ===================  ========================================
+            column         dtype                meaning
+            =============  ===================  ========================================
+            host           category             where it is stored
+            digest         string               the digest
+            area           category             ``wasm`` or ``data``
+            stored_bytes   Int64                size
+            modified_at    datetime64[ns, UTC]  when it was last written
+            used_by_hosts  Int64                hosts where something needs this digest
+            =============  ===================  ========================================
+        """
+        return self._frame(queries.UNREFERENCED, schemas.UNREFERENCED_SCHEMA)
+
+    def host_overlap(self) -> pd.DataFrame:
+        """Say for each host what others have too, and what a cache shared by all would save.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per host, by name. Blobs are those that something on the host needs.
+
+            =========================  ========  =======================================
+            column                     dtype     meaning
+            =========================  ========  =======================================
+            host                       category  the host
+            blob_count                 Int64     its blobs (digest and area)
+            stored_bytes               Int64     their bytes
+            only_here_bytes            Int64     bytes of those that no other host has
+            elsewhere_bytes            Int64     bytes of the others
+            new_bytes                  Int64     bytes of those that no host before it, by name, has
+            shared_cache_saved_bytes   Int64     ``stored_bytes - new_bytes``: what this host need not
+                                                 store where it shares a cache with those before it
+            cumulative_stored_bytes    Int64     stored by the hosts so far, each on its own
+            cumulative_distinct_bytes  Int64     stored by the hosts so far in one cache
+            =========================  ========  =======================================
+        """
+        return self._frame(queries.HOST_OVERLAP, schemas.HOST_OVERLAP_SCHEMA)
+
+    def host_pairs(self, *, top: int = 20) -> pd.DataFrame:
+        """Say for each pair of hosts how many bytes both store.
+
+        Parameters
+        ----------
+        top
+            How many hosts: those that store most; ties by name.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per pair, each pair once (``host_a`` sorts first), those that share nothing included.
+
+            ============  ========  =================================
+            column        dtype     meaning
+            ============  ========  =================================
+            host_a        category  a host
+            host_b        category  another host
+            shared_bytes  Int64     bytes of the blobs both have
+            ============  ========  =================================
+        """
+        return self._frame(queries.HOST_PAIRS.format(top=int(top)), schemas.HOST_PAIRS_SCHEMA)
+
+    def prewarm(self) -> pd.DataFrame:
+        """Say what an image would save that brings all blobs along which at least so many hosts need.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per number of hosts that some blob is on, largest first.
+
+            ==============  =======  ====================================================
+            column          dtype    meaning
+            ==============  =======  ====================================================
+            host_count      Int64    so many hosts
+            blob_count      Int64    blobs on just so many hosts
+            distinct_bytes  Int64    their bytes, each once
+            stored_bytes    Int64    their bytes on all hosts
+            image_bytes     Int64    an image with all blobs on at least so many hosts
+            saved_bytes     Int64    what all hosts then need not fetch
+            saved_share     Float64  part of what all hosts store, missing if that is 0
+            ==============  =======  ====================================================
+        """
+        return self._frame(queries.PREWARM, schemas.PREWARM_SCHEMA)
+
+    def breakdown(self) -> pd.DataFrame:
+        """Split the bytes on each host's disk by kind, so that every byte is in exactly one row.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per host and kind of `analysis.breakdown` that it has; none for registries.
+
+            ============  ========  ==========================================
+            column        dtype     meaning
+            ============  ========  ==========================================
+            host          category  whose disk
+            kind          category  as in `analysis.breakdown`
+            file_count    Int64     files
+            stored_bytes  Int64     bytes on disk
+            share         Float64   part of the host's total, missing if that is 0
+            ============  ========  ==========================================
+        """
+        return self._frame(queries.BREAKDOWN, schemas.FLEET_BREAKDOWN_SCHEMA)
+
+    def problems(self) -> pd.DataFrame:
+        """List what is wrong with the caches, as their snapshots say.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per row of ``frames.problems``: ``host``, ``kind``, ``reference`` and ``path``. For a
+            registry: what could not be read of it.
+        """
+        return self._frame(queries.PROBLEMS, schemas.PROBLEMS_SCHEMA)
+
+
+def open_fleet(
+    target: str | os.PathLike[str],
+    *,
+    engine: Literal["duckdb"] | Any = None,
+    since: Since | None = None,
+    day: date | str | None = None,
+    kind: Kind | None = None,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+    spill_folder: str | os.PathLike[str] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Fleet:
+    """Open a dataset of snapshots for analysis: each host's newest.
+
+    Parameters
+    ----------
+    target
+        Folder of the dataset, local or at any address that fsspec understands (``s3://...``).
+    engine
+        None or ``duckdb`` for DuckDB in this process, which spills to disk what memory does not hold; or a
+        running ``SparkSession``, whose executors then read the files (buckets with Spark's own settings).
+        Both give the same frames.
+    since
+        Leave out hosts whose newest snapshot is older: a day or a moment (UTC), also as text
+        (``2026-03-02``), or a ``timedelta`` for so long ago.
+    day
+        Latest day to look at; the latest there is unless given.
+    kind
+        ``cache`` or ``registry``, if the dataset holds both.
+    memory_limit
+        Such as ``4GB``, for DuckDB; 45 bytes a row unless given, and a gigabyte at least.
+    threads
+        For DuckDB; as many as there are processors unless given.
+    spill_folder
+        Where DuckDB spills; a temporary folder unless given.
+    storage_options
+        Handed to fsspec, credentials for example.
+
+    Returns
+    -------
+    Fleet
+        To be closed, or used in a ``with`` statement.
+
+    Raises
+    ------
+    MissingExtraError
+        If an extra, or fsspec's package for the address, is not installed.
+    SpinCacheError
+        If there is no complete snapshot, or the address cannot be read.
+    ValueError
+        If there is no such engine or day, or both kinds are there and none is named.
+    """
+    if engine not in (None, "duckdb") and not hasattr(engine, "newSession"):
+        raise ValueError(f"engine is None, 'duckdb' or a running SparkSession, not {engine!r}")
+    until = date.fromisoformat(day) if isinstance(day, str) else day
+    choice = {"day": until, "kind": kind, "since": since}
+    settings = {"memory_limit": memory_limit, "threads": threads, "spill_folder": spill_folder}
+    return Fleet(Place(target, storage_options), choice, engine, settings)

@@ -1,19 +1,54 @@
-"""A folder that fsspec can reach, local or in an object store."""
+"""A folder that fsspec can reach, local or in an object store, and its errors in our words."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import re
+import stat
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from spincache_nb.fleet.extras import load
+from spincache_nb.errors import MissingExtraError, SpinCacheError
 
 _LOCAL = ("file", "local")
-_LEVELS = 3
+_PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
+}
+"""What fsspec needs for the buckets of the large providers; none of them has folders to be made."""
+_FLAT = frozenset({*_PACKAGES, "memory", "http", "https"})
+_DEEPEST = 3
 _SECRET = re.compile(r"//[^/@]*@")
+_REFUSED = re.compile(
+    r"credential|access ?denied|forbidden|signature|authenticat|authoriz|access ?key|token|\b40[13]\b", re.I
+)
+_MISSING = re.compile(
+    r"no ?such ?bucket|bucket does not exist|container ?not ?found|container does not", re.I
+)
+_DEAD = re.compile(r"connect|endpoint|timed? ?out|timeout|resolve|unreachable|name or service", re.I)
+
+
+def load(module: str, *, extra: str = "fleet") -> Any:
+    """Import a module of an extra when it is first needed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as exc:
+        package = module.partition(".")[0]
+        raise MissingExtraError(
+            "spincache_nb.fleet", f"the package {package}", "none", f'pip install "spincache-nb[{extra}]"'
+        ) from exc
+
+
+class Entry(NamedTuple):
+    """What a listing says of a file."""
+
+    size: int | None
+    regular: bool
 
 
 class Place:
@@ -24,8 +59,8 @@ class Place:
     ) -> None:
         core = load("fsspec.core")
         self._address = os.fspath(target)
-        self._options = dict(storage_options or {})
-        self.fs, root = core.url_to_fs(self._address, **self._options)
+        with self._explained():
+            self.fs, root = core.url_to_fs(self._address, **dict(storage_options or {}))
         protocol = self.fs.protocol
         self.protocol: str = protocol if isinstance(protocol, str) else protocol[0]
         self.root = root.rstrip("/") or root
@@ -36,75 +71,166 @@ class Place:
         return self.protocol in _LOCAL
 
     def __repr__(self) -> str:
-        return f"Place({_SECRET.sub('//', self._address)!r})"
+        return f"Place({str(self)!r})"
 
     def __str__(self) -> str:
         return _SECRET.sub("//", self._address)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Place, (self._address, self._options)
+    def path(self, name: str) -> str:
+        """Path of a file by its name below the folder, as the file system takes it."""
+        return f"{self.root}/{name}"
 
-    def path(self, *names: str) -> str:
-        """Path below the folder, as the file system takes it."""
-        return "/".join((self.root, *names))
+    def address(self, name: str) -> str:
+        """The same for an engine: a path, or a path with its protocol."""
+        return self.path(name) if self.local else f"{self.protocol}://{self.path(name)}"
 
-    def address(self, *names: str) -> str:
-        """The same for DuckDB: a path, or a path with its protocol."""
-        path = self.path(*names)
-        return path if self.local else f"{self.protocol}://{path}"
-
-    def files(self) -> dict[str, int | None]:
-        """Every file that a dataset may have, by its path below the folder, with its size if known."""
-        depth = {"maxdepth": _LEVELS} if self.local else {}
-        try:
-            found = self.fs.find(self.root, detail=True, **depth)
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
+    def files(self, folder: str = "") -> dict[str, Entry]:
+        """Every file that a dataset may have, by its name below the folder."""
+        depth = _DEEPEST - folder.count("/") - bool(folder)
         start = len(self.root.rstrip("/")) + 1
-        return {path[start:]: entry.get("size") for path, entry in found.items() if path[start:]}
-
-    def folder(self, *names: str) -> dict[str, int]:
-        """The files of one folder, by name, with their sizes; none if it is not there."""
-        try:
-            found = self.fs.ls(self.path(*names), detail=True)
-        except FileNotFoundError:
-            return {}
+        with self._explained():
+            self.fs.invalidate_cache()
+            where = self.path(folder) if folder else self.root
+            bounded = {"maxdepth": depth} if self.local else {}
+            try:
+                found = self.fs.find(where, detail=True, **bounded)
+            except (FileNotFoundError, NotADirectoryError):
+                found = {}
+            if not found and not self.local:
+                self._look_for_bucket()
         return {
-            entry["name"].rpartition("/")[2]: int(entry.get("size") or 0)
-            for entry in found
-            if entry["type"] == "file"
+            path[start:]: Entry(entry.get("size"), entry.get("type") == "file")
+            for path, entry in found.items()
+            if path[start:]
         }
 
-    def read(self, *names: str) -> bytes:
-        """A small file, whole."""
-        content: bytes = self.fs.cat_file(self.path(*names))
-        return content
+    def _look_for_bucket(self) -> None:
+        """Tell an empty bucket from one that is not there, which a search does not."""
+        if self.protocol in _PACKAGES:
+            self.fs.ls(self.root.partition("/")[0], detail=False, refresh=True)
 
-    def write(self, content: bytes, *names: str) -> None:
-        """Write a file that nobody reads yet."""
-        self._make_folder(names)
-        self.fs.pipe_file(self.path(*names), content)
+    def tail(self, name: str, count: int, size: int) -> bytes:
+        """The last bytes of a file of a known size."""
+        start = max(0, size - count)
+        with self._explained():
+            if not self.local:
+                content: bytes = self.fs.cat_file(self.path(name), start=start, end=size)
+                return content
+            with _opened(self.path(name)) as file:
+                file.seek(start)
+                return bytes(file.read(count))
 
-    def replace(self, content: bytes, *names: str) -> None:
-        """Write a file that others may be reading: they see the old one or the new one, never a part."""
-        self._make_folder(names)
-        if not self.local:
-            self.fs.pipe_file(self.path(*names), content)
-            return
-        path = Path(self.path(*names))
+    @contextlib.contextmanager
+    def reading(self, name: str) -> Iterator[Any]:
+        """Open a file to read it."""
+        with self._explained():
+            opened = _opened(self.path(name)) if self.local else self.fs.open(self.path(name), "rb")
+        with opened as file:
+            yield file
+
+    def write(self, content: bytes, name: str) -> None:
+        """Write a file: others see the old one or the new one, never a part."""
+        with self._explained():
+            if not self.local:
+                if self.protocol not in _FLAT:
+                    self.fs.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
+                self.fs.pipe_file(self.path(name), content)
+                return
+            with self._replacing(name) as temporary:
+                temporary.write_bytes(content)
+
+    def put(self, source: Path, name: str) -> None:
+        """Bring a local file here, as `write` does."""
+        with self._explained():
+            if not self.local:
+                if self.protocol not in _FLAT:
+                    self.fs.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
+                self.fs.put_file(str(source), self.path(name))
+                return
+            with self._replacing(name) as temporary, source.open("rb") as file, temporary.open("wb") as copy:
+                while piece := file.read(1 << 20):
+                    copy.write(piece)
+
+    @contextlib.contextmanager
+    def _replacing(self, name: str) -> Iterator[Path]:
+        path = Path(self.path(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
-            temporary.write_bytes(content)
+            yield temporary
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
-    def remove(self, *names: str) -> None:
-        """Remove a file; it may be gone."""
-        try:
-            self.fs.rm_file(self.path(*names))
-        except FileNotFoundError:
-            return
+    def remove(self, name: str) -> None:
+        """Remove a file; it may be gone. A local folder that is empty then goes with it."""
+        with self._explained():
+            try:
+                self.fs.rm_file(self.path(name))
+            except FileNotFoundError:
+                return
+            if self.local:
+                with contextlib.suppress(OSError):
+                    Path(self.path(name)).parent.rmdir()
 
-    def _make_folder(self, names: tuple[str, ...]) -> None:
-        self.fs.makedirs(self.path(*names[:-1]), exist_ok=True)
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (SpinCacheError, GeneratorExit):
+            raise
+        except Exception as exc:
+            fault = explained(exc, str(self))
+            if fault is None:
+                raise
+            raise fault from exc
+
+
+def explained(exc: BaseException, where: str) -> SpinCacheError | None:
+    """What a fault of a file system means, as one of our errors; None for faults of no file system."""
+    protocol = where.partition("://")[0] if "://" in where else "file"
+    told = " ".join(f"{type(fault).__name__} {fault}" for fault in _causes(exc))
+    said = _SECRET.sub("//", f"{type(exc).__name__}: {str(exc) or 'no more is said'}").splitlines()[0][:300]
+    if isinstance(exc, ImportError):
+        package = _PACKAGES.get(protocol, "that fsspec names")
+        return MissingExtraError(where, f"the package {package}", "none", f"pip install {package}")
+    if protocol == "file":
+        local = isinstance(exc, OSError)
+        return (
+            SpinCacheError(where, "a folder that can be read and written", said, "see what it says")
+            if local
+            else None
+        )
+    if isinstance(exc, ValueError) and "rotocol" in str(exc):
+        return SpinCacheError(where, "an address that fsspec knows", said, "check the part before ://")
+    if _MISSING.search(told) or isinstance(exc, FileNotFoundError):
+        return SpinCacheError(
+            where, "a bucket that is there", said, "check its name, or create it: it is not created here"
+        )
+    if isinstance(exc, PermissionError) or _REFUSED.search(told):
+        return SpinCacheError(
+            where,
+            "credentials that may do this",
+            said,
+            "check storage_options, or the environment's credentials, and the rights they have",
+        )
+    if _DEAD.search(told):
+        return SpinCacheError(
+            where, "an object store that answers", said, "check the endpoint and the network"
+        )
+    return SpinCacheError(where, "an object store that does as it is asked", said, "see what it says")
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__
+
+
+def _opened(path: str) -> Any:
+    """Open a local file unless it is something else, such as a pipe that would block."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise SpinCacheError(path, "a regular file", "something else", "move it away")
+    return os.fdopen(descriptor, "rb")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -17,12 +16,15 @@ from spincache_nb.analysis.schemas import (
 )
 from spincache_nb.frames.schemas import COUNT, FEW, RATIO, TEXT, TIME, Schema
 
+AGE = "timedelta64[ns]"
+_LAST_MICROSECOND = (2**63 - 1) // 1000
+"""What nanoseconds in 64 bits reach; later moments are missing, as in all frames."""
+_NO_TIME = 2**62
+
 FLEET_SUMMARY_SCHEMA: Schema = MappingProxyType(
     {
         **SUMMARY_SCHEMA,
-        "host_count": COUNT,
-        "distinct_blob_count": COUNT,
-        "distinct_bytes": COUNT,
+        **dict.fromkeys(("host_count", "distinct_blob_count", "distinct_bytes"), COUNT),
         "shared_cache_saved_bytes": COUNT,
     }
 )
@@ -38,69 +40,62 @@ FLEET_VERSION_SAVINGS_SCHEMA: Schema = MappingProxyType(
 )
 UNREFERENCED_SCHEMA: Schema = MappingProxyType(
     {
-        "host": FEW,
-        "digest": TEXT,
-        "area": FEW,
-        "stored_bytes": COUNT,
-        "modified_at": TIME,
+        **{"host": FEW, "digest": TEXT, "area": FEW, "stored_bytes": COUNT, "modified_at": TIME},
         "used_by_hosts": COUNT,
     }
 )
 HOST_OVERLAP_SCHEMA: Schema = MappingProxyType(
     {
         "host": FEW,
-        "blob_count": COUNT,
-        "stored_bytes": COUNT,
-        "only_here_bytes": COUNT,
-        "elsewhere_bytes": COUNT,
-        "new_bytes": COUNT,
-        "shared_cache_saved_bytes": COUNT,
-        "cumulative_stored_bytes": COUNT,
+        **dict.fromkeys(("blob_count", "stored_bytes", "only_here_bytes", "elsewhere_bytes"), COUNT),
+        **dict.fromkeys(("new_bytes", "shared_cache_saved_bytes", "cumulative_stored_bytes"), COUNT),
         "cumulative_distinct_bytes": COUNT,
     }
 )
 HOST_PAIRS_SCHEMA: Schema = MappingProxyType({"host_a": FEW, "host_b": FEW, "shared_bytes": COUNT})
 PREWARM_SCHEMA: Schema = MappingProxyType(
     {
-        "host_count": COUNT,
-        "blob_count": COUNT,
-        "distinct_bytes": COUNT,
-        "stored_bytes": COUNT,
-        "image_bytes": COUNT,
-        "saved_bytes": COUNT,
-        "saved_share": RATIO,
+        **dict.fromkeys(("host_count", "blob_count", "distinct_bytes", "stored_bytes"), COUNT),
+        **{"image_bytes": COUNT, "saved_bytes": COUNT, "saved_share": RATIO},
     }
 )
 VERSIONS_SCHEMA: Schema = MappingProxyType(
     {
-        "reference": TEXT,
-        "repository": FEW,
-        "tag": TEXT,
-        "host_count": COUNT,
-        "manifest_count": COUNT,
-        "declared_bytes": COUNT,
-        "stored_bytes": COUNT,
-        "first_pulled_at": TIME,
-        "last_pulled_at": TIME,
+        **{"reference": TEXT, "repository": FEW, "tag": TEXT, "host_count": COUNT, "manifest_count": COUNT},
+        **{"declared_bytes": COUNT, "stored_bytes": COUNT, "first_pulled_at": TIME, "last_pulled_at": TIME},
     }
 )
 PROBLEMS_SCHEMA: Schema = MappingProxyType({"host": FEW, "kind": FEW, "reference": TEXT, "path": TEXT})
+SNAPSHOTS_SCHEMA: Schema = MappingProxyType(
+    {
+        **{"host": FEW, "kind": FEW, "day": TIME, "taken_at": TIME, "snapshot_age": AGE},
+        **{"row_count": COUNT, "size_bytes": COUNT},
+    }
+)
 
 
-def typed(schema: Schema, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """Make a frame of a schema from whole columns, which suits millions of rows."""
-    return pd.DataFrame({name: _typed(columns[name], dtype) for name, dtype in schema.items()})
+def frame_of(table: Any, schema: Schema) -> pd.DataFrame:
+    """Make a frame of a schema from the columns of an Arrow table that have its names."""
+    return pd.DataFrame({name: _typed(table.column(name), dtype) for name, dtype in schema.items()})
 
 
-def _typed(values: Any, dtype: str) -> Any:
+def _typed(column: Any, dtype: str) -> Any:
     text = pd.StringDtype("python")
-    if dtype == TEXT:
-        return pd.Series(pd.array(np.asarray(values, dtype=object), dtype=text))
-    if dtype == FEW:
-        codes, found = pd.factorize(np.asarray(values, dtype=object), sort=True)
+    if dtype in (TEXT, FEW):
+        values = np.array(column.to_pylist(), dtype=object)
+        if dtype == TEXT:
+            return pd.Series(pd.array(values, dtype=text))
+        codes, found = pd.factorize(values, sort=True)
         return pd.Series(pd.Categorical.from_codes(codes, categories=pd.Index(found, dtype=text)))
-    if dtype == TIME:
-        numbers = pd.array(values, dtype="Int64")
-        instants = numbers.to_numpy(dtype=np.int64, na_value=np.iinfo(np.int64).min)
-        return pd.Series(pd.DatetimeIndex(instants.view("datetime64[ns]")).tz_localize("UTC"))
-    return pd.Series(pd.array(values, dtype=dtype))
+    if dtype in (TIME, AGE):
+        micros = np.asarray(column.cast("int64").fill_null(_NO_TIME))
+        there = np.abs(micros) <= _LAST_MICROSECOND
+        moments = np.where(there, micros * 1000, np.iinfo(np.int64).min)
+        if dtype == AGE:
+            return pd.Series(pd.TimedeltaIndex(moments.view("timedelta64[ns]")))
+        return pd.Series(pd.DatetimeIndex(moments.view("datetime64[ns]")).tz_localize("UTC"))
+    missing = np.asarray(column.is_null())
+    numbers = np.asarray(column.fill_null(0))
+    if dtype == RATIO:
+        return pd.Series(pd.arrays.FloatingArray(numbers.astype(np.float64), missing))
+    return pd.Series(pd.arrays.IntegerArray(numbers.astype(np.int64), missing))

@@ -1,4 +1,4 @@
-"""Snapshots: the frames of one cache as Parquet files, for somebody who looks at many caches."""
+"""Snapshots: what the frames of one cache say as one Parquet file, for somebody who looks at many caches."""
 
 from __future__ import annotations
 
@@ -6,21 +6,50 @@ import hashlib
 import hmac
 import os
 import platform
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+import spincache_nb
+from spincache_nb.analysis.disk_use import KINDS, disk_files
+from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.needs import each_need
+from spincache_nb.analysis.savings import members_of
+from spincache_nb.analysis.shared import names_by_digest
 from spincache_nb.core.cache import Cache
-from spincache_nb.errors import FormatError
-from spincache_nb.fleet.contents import tables_of
-from spincache_nb.fleet.marker import MARKER, File, Kind, Marker, Part, folder_of, parse_marker
-from spincache_nb.fleet.place import Place
-from spincache_nb.fleet.tables import to_parquet
-from spincache_nb.frames import Projects
+from spincache_nb.errors import SpinCacheError
+from spincache_nb.fleet.place import Entry, Place, load
+from spincache_nb.fleet.table import (
+    CLOCKS_DIFFER,
+    MOST_BYTES,
+    File,
+    check,
+    file_name,
+    fingerprint,
+    folder_name,
+    parse_file,
+    rows_of,
+    to_parquet,
+    whole,
+    with_moment,
+)
+from spincache_nb.frames import Frames, Projects
 from spincache_nb.frames import load as load_frames
 
+GRACE = timedelta(minutes=10)
+"""How long a file that was replaced stays for those who read it."""
 _HASH_DIGITS = 16
+_BELOW_REGISTRY = ("wasm/", "data/", "manifests/")
+TOO_LARGE = "size out of range"
+_Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +61,15 @@ class Snapshot:
     target
         Where, without credentials.
     host
-        As it is called there.
+        What it is called there.
     day
         UTC.
     row_count
-        Rows of all tables.
+        Rows of the table.
     size_bytes
-        Bytes of all files but the marker.
+        Bytes of the file.
     written
-        False if the very same was there already, so that nothing was written.
+        False if nothing was written: the very same was there, or a newer snapshot of that day.
     """
 
     target: str
@@ -59,9 +88,10 @@ def snapshot(
     salt: str | bytes | None = None,
     projects: Projects = (),
     at: datetime | None = None,
+    textfile: str | os.PathLike[str] | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Snapshot:
-    """Write a cache's frames as Parquet files, one snapshot per host and day.
+    """Write what a cache holds as a Parquet file, one snapshot per host and day.
 
     Parameters
     ----------
@@ -79,88 +109,332 @@ def snapshot(
         numbered; their paths are not written.
     at
         When; now unless given.
+    textfile
+        Also write the sums into this file, in the text format of Prometheus: bytes stored, needed, saved and
+        unreferenced, apps, problems, and when.
     storage_options
         Handed to fsspec, credentials for example.
 
     Returns
     -------
     Snapshot
-        What was written. A second snapshot of the same day takes the place of the first; if it is
-        the same, nothing is written.
+        What was written. A second snapshot of the same day takes the place of the first, whose file
+        stays for ten minutes for those who read it; if it says the same, nothing is written.
 
     Raises
     ------
     MissingExtraError
-        If ``spincache-nb[fleet]`` is not installed.
+        If ``spincache-nb[fleet]`` or fsspec's package for the address is not installed.
     SpinManifestError
         If there is no project at one of the paths given.
-    OSError
+    SpinCacheError
         If the target cannot be written.
 
     Notes
     -----
     No variables, environment, config or content of files is read for it, and no path of this machine
-    is written. The tables are described in `spincache_nb.fleet.tables`, the folders in
-    `spincache_nb.fleet.marker`. The marker that makes a snapshot count is written last.
+    is written. The columns are described in `spincache_nb.fleet.table`.
     """
     place = Place(target, storage_options)
     moment = (at or datetime.now(UTC)).astimezone(UTC)
-    name = host_name(cache, host, salt)
-    made = tables_of(load_frames(cache, projects=projects))
-    part, contents = encode(made, number=0)
-    marker = Marker("cache", name, moment.date(), moment, (part,))
-    return publish(place, marker, contents)
+    name = host_name(cache.path, host, salt)
+    frames = load_frames(cache, projects=projects)
+    table = whole(records_of(frames), source="cache", host=name, day=moment.date(), moment=moment)
+    return publish(place, table, textfile)
 
 
-def host_name(cache: Cache, host: str | None, salt: str | bytes | None) -> str:
+def host_name(path: Path, host: str | None, salt: str | bytes | None) -> str:
     """What a host is called in a dataset: its name, or a hash of it."""
     if host is not None and not host.strip():
         raise ValueError("a host's name must not be empty; leave it out for a hash")
     if host is not None and salt is None:
         return host
-    told = host if host is not None else f"{platform.node()}\n{cache.path.absolute()}"
+    told = host if host is not None else f"{platform.node()}\n{path.absolute()}"
     secret = salt.encode() if isinstance(salt, str) else salt or b""
     return "h-" + hmac.new(secret, told.encode(), hashlib.sha256).hexdigest()[:_HASH_DIGITS]
 
 
-def encode(made: Mapping[str, Any], *, number: int) -> tuple[Part, dict[str, bytes]]:
-    """Make the files of one part: what a marker says of them, and their content by name."""
-    part: dict[str, File] = {}
-    contents: dict[str, bytes] = {}
-    for table, rows in made.items():
-        content = to_parquet(rows)
-        name = f"{table}-{number}-{hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]}.parquet"
-        part[table] = File(name, rows.num_rows, len(content))
-        contents[name] = content
-    return part, contents
+def publish(place: Place, table: Any, textfile: str | os.PathLike[str] | None = None) -> Snapshot:
+    """Write a snapshot's table unless the same or a newer one is there, and clean up after those before."""
+    if textfile is not None:
+        path = Path(textfile).absolute()
+        Place(path.parent).write(metrics(table).encode(), path.name)
+    first = table.slice(0, 1).to_pylist()[0]
+    host, day, moment = first["host"], first["day"], first["taken_at"]
+    now = max(moment, datetime.now(UTC))
+    content, folder = fingerprint(table), folder_name(host, day)
+    entries = place.files(folder)
+    there = [file for file in _newest_first(entries) if file.moment <= now + CLOCKS_DIFFER]
+    told = (str(place), host, day, table.num_rows)
+    if there and _stands(place, there[0], entries, content, moment):
+        return Snapshot(*told, entries[there[0].name].size or 0, False)
+    if there and there[0].moment == moment:
+        moment += timedelta(microseconds=1)
+        table = with_moment(table, moment)
+    encoded = to_parquet(table)
+    name = file_name(host, day, moment, content)
+    place.write(encoded, name)
+    for file in superseded(_newest_first({**entries, name: Entry(len(encoded), True)}), now - GRACE):
+        place.remove(file.name)
+    return Snapshot(*told, len(encoded), True)
 
 
-def publish(place: Place, marker: Marker, contents: Mapping[str, bytes]) -> Snapshot:
-    """Write files, then the marker, and remove what was there before."""
-    folder = marker.folder
-    there = place.folder(*folder)
-    files = [file for part in marker.parts for file in part.values()]
-    same = existing_parts(place, marker.kind, marker.host, marker.day) == marker.parts
-    written = not (same and all(there.get(file.name) == file.size_bytes for file in files))
-    if written:
-        for file in files:
-            if there.get(file.name) != file.size_bytes:
-                place.write(contents[file.name], *folder, file.name)
-        place.replace(marker.to_json(), *folder, MARKER)
-    kept = {file.name for file in files} | {MARKER}
-    for name in there.keys() - kept:
-        place.remove(*folder, name)
-    rows = sum(file.row_count for file in files)
-    return Snapshot(str(place), marker.host, marker.day, rows, marker.size_bytes, written)
-
-
-def existing_parts(place: Place, kind: Kind, host: str, day: date) -> tuple[Part, ...] | None:
-    """Parts of the complete snapshot that is there, None if there is none of that kind."""
-    folder = folder_of(host, day)
-    if MARKER not in place.folder(*folder):
-        return None
+def _stands(place: Place, file: File, entries: Mapping[str, Entry], content: str, moment: datetime) -> bool:
+    """Whether a file keeps its place: it says the same or is newer, and it can be read."""
+    if file.content != content and file.moment <= moment:
+        return False
     try:
-        marker = parse_marker(place.read(*folder, MARKER), where=place.path(*folder, MARKER))
-    except FormatError:
-        return None
-    return marker.parts if marker.kind == kind else None
+        check(place, file.name, entries[file.name], file=file)
+    except (SpinCacheError, OSError):
+        return False
+    return True
+
+
+def metrics(table: Any) -> str:
+    """What a snapshot's table sums up to, in the text format of Prometheus."""
+    first, pc = table.slice(0, 1).to_pylist()[0], load("pyarrow.compute")
+
+    def total(column: Any) -> int:
+        return int(pc.sum(column).as_py() or 0)
+
+    def count(record: str) -> int:
+        return total(pc.equal(table["record"], record))
+
+    blobs = table.filter(pc.equal(table["record"], "blob"))
+    needed = total(pc.multiply(blobs["stored_bytes"], blobs["use_count"]))
+    used = total(blobs.filter(pc.greater(blobs["use_count"], 0))["stored_bytes"])
+    idle = blobs.filter(pc.equal(blobs["standing"], "unreferenced"))
+    values = {
+        "stored_bytes": (total(blobs["stored_bytes"]), "Bytes of stored blobs."),
+        "needed_bytes": (needed, "Bytes that apps would need, each on its own."),
+        "saved_bytes": (needed - used, "Bytes that sharing saves."),
+        "unreferenced_bytes": (total(idle["stored_bytes"]), "Bytes that nothing needs."),
+        "problems": (count("problem"), "Things that are wrong."),
+        "apps": (count("app"), "Cached apps."),
+        "snapshot_timestamp_seconds": (first["taken_at"].timestamp(), "When this was taken."),
+    }
+    host = first["host"].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    lines = []
+    for name, (value, said) in values.items():
+        lines += [f"# HELP spincache_{name} {said}", f"# TYPE spincache_{name} gauge"]
+        lines.append(f'spincache_{name}{{host="{host}"}} {value}')
+    return "\n".join(lines) + "\n"
+
+
+def _newest_first(entries: Mapping[str, Entry]) -> list[File]:
+    files = [file for file in map(parse_file, entries) if file is not None]
+    return sorted(files, key=lambda file: (file.moment, file.name), reverse=True)
+
+
+def superseded(newest_first: list[File], before: datetime) -> list[File]:
+    """Files of one host and day in whose place another was written before some moment."""
+    return [older for newer, older in pairwise(newest_first) if newer.moment <= before]
+
+
+def records_of(frames: Frames) -> list[Any]:
+    """Make the rows of every record of a snapshot from the frames of one cache.
+
+    Paths of this machine are left out: projects are numbered, problems outside the cache have no path.
+    """
+    apps, layers, uses = (frames.need(name) for name in ("apps", "layers", "uses"))
+    members = members_of(frames, [reference for (reference,) in rows(apps, "reference")])
+    parts, too_large = _parts(apps, layers)
+    called = _names(frames)
+    return [
+        rows_of("snapshot", {"name": ["spincache-nb"], "version": [spincache_nb.__version__]}, 1),
+        _apps(apps, layers),
+        _needs(set(apps["reference"]), parts, uses, members),
+        _blobs(set(apps["reference"]), uses, frames.need("blobs"), called),
+        _more_names(called),
+        _disk(frames),
+        _problems(frames.need("problems"), too_large),
+    ]
+
+
+def _bounded(sizes: pd.Series[Any]) -> pd.Series[Any]:
+    """Sizes, but those that no file has are missing."""
+    return sizes.where(sizes.between(0, MOST_BYTES))
+
+
+def _parts(apps: pd.DataFrame, layers: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Layers and configs of all apps whose manifest could be read, and apps with an impossible size."""
+    readable = apps[apps["layer_count"].notna()]
+    declared = readable.set_index("reference")["declared_bytes"].astype("Int64")
+    distinct = layers.drop_duplicates(["reference", "digest"], keep="last")
+    sizes = (
+        distinct["declared_bytes"]
+        .astype("Float64")
+        .fillna(0)
+        .groupby(distinct["reference"].astype(object))
+        .sum()
+    )
+    rest = (declared.astype("Float64").fillna(0) - sizes.reindex(declared.index).fillna(0)).clip(lower=0)
+    configs = pd.DataFrame(
+        {"reference": readable["reference"], "digest": None, "declared_bytes": rest.to_numpy()}
+    )
+    if "config_digest" in readable and "config_bytes" in readable:
+        known = readable["config_bytes"].notna().to_numpy()
+        configs["digest"] = readable["config_digest"].astype(object).where(known, None).to_numpy()
+        configs["declared_bytes"] = (
+            readable["config_bytes"].astype("Float64").where(known, configs["declared_bytes"].array)
+        )
+    configs["role"], configs["position"], configs["media_type"] = "config", pd.NA, None
+    columns = ["reference", "digest", "role", "position", "media_type", "declared_bytes"]
+    parts = pd.concat([_objects(layers, columns), _objects(configs, columns)], ignore_index=True)
+    size = pd.to_numeric(parts["declared_bytes"]).astype("Float64")
+    impossible = sorted(set(parts["reference"][(~size.between(0, MOST_BYTES)).fillna(False)]))
+    parts["declared_bytes"] = _bounded(size).round().astype("Int64")
+    return parts, impossible
+
+
+def _objects(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    return frame[columns].astype(object)
+
+
+def _apps(apps: pd.DataFrame, layers: pd.DataFrame) -> Any:
+    same = ("reference", "registry", "repository", "tag", "kind", "name", "version", "manifest_digest")
+    counts = ("layer_count", "component_count")
+    columns: dict[str, Any] = {name: apps[name].astype(object) for name in same}
+    columns |= {name: apps[name].astype("Int64") for name in counts}
+    columns |= {name: _bounded(apps[name].astype("Int64")) for name in ("declared_bytes", "stored_bytes")}
+    columns |= {name: apps[name].dt.floor("us") for name in ("created_at", "pulled_at")}
+    prints = layers_digests(zip(layers["reference"], layers["position"], layers["digest"], strict=True))
+    nothing = layers_digest([])
+    columns["layers_digest"] = [prints.get(reference, nothing) for reference in apps["reference"]]
+    return rows_of("app", columns, len(apps))
+
+
+def layers_digests(lines: Any) -> dict[str, str]:
+    """Name the manifest of each app by its layers, given as reference, position and digest."""
+    listed: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for reference, position, digest in lines:
+        listed[reference].append((int(position), digest))
+    return {reference: layers_digest(found) for reference, found in listed.items()}
+
+
+def layers_digest(layers: list[tuple[int, str]]) -> str:
+    """SHA-256 over the positions and digests of layers."""
+    text = "\n".join(f"{position} {digest}" for position, digest in sorted(layers))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _needs(apps: set[str], parts: pd.DataFrame, uses: pd.DataFrame, members: pd.DataFrame) -> Any:
+    """Uses, parts and members side by side: those of one user and digest in as few rows as hold them."""
+    given = {
+        "part": parts,
+        "use": uses.rename(columns={"user": "reference"}),
+        "member": members.rename(columns={"size_bytes": "member_bytes"}),
+    }
+    keys = _numbered(
+        [frame["reference"] for frame in given.values()], [frame["digest"] for frame in given.values()]
+    )
+    sides = {
+        name: frame.assign(at=at).set_index("at")
+        for (name, frame), at in zip(given.items(), keys, strict=True)
+    }
+    index = pd.Index(np.unique(np.concatenate([side.index.to_numpy() for side in sides.values()])))
+
+    def column(name: str, *among: str) -> pd.Series[Any]:
+        found = pd.Series(None, index=index, dtype=object)
+        for side in (sides[one] for one in among):
+            found.loc[side.index] = side[name].astype(object).to_numpy()
+        return found
+
+    reference = column("reference", *sides)
+    projects = [user for user in dict.fromkeys(uses["user"]) if user not in apps]
+    renamed = {user: f"project {number}" for number, user in enumerate(projects, 1)}
+    columns = {
+        "reference": reference.replace(renamed) if renamed else reference,
+        "kind": np.where(reference.isin(list(apps)), "app", "project"),
+        "digest": column("digest", *sides),
+        "stored_bytes": _whole(column("stored_bytes", "use"), where=column("area", "use").notna()),
+        "member_bytes": _whole(column("member_bytes", "member")),
+        "declared_bytes": _whole(column("declared_bytes", "part")),
+        "position": column("position", "part").astype("Int64"),
+        **{name: column(name, "use") for name in ("area", "via")},
+        **{name: column(name, "part") for name in ("role", "media_type")},
+    }
+    return rows_of("need", columns, len(index))
+
+
+def _numbered(references: list[pd.Series[Any]], digests: list[pd.Series[Any]]) -> list[_Ints]:
+    """Number rows alike that are the n-th of their reference and digest in each of several frames."""
+    sizes = np.cumsum([len(one) for one in references])[:-1]
+    users, _ = pd.factorize(pd.concat([one.astype(object) for one in references]), use_na_sentinel=False)
+    named, known = pd.factorize(pd.concat([one.astype(object) for one in digests]), use_na_sentinel=False)
+    pairs = users.astype(np.int64) * max(1, len(known)) + named
+    times = np.concatenate(
+        [pd.Series(pair).groupby(pair).cumcount().to_numpy() for pair in np.split(pairs, sizes)] or [pairs]
+    )
+    most = int(times.max(initial=0)) + 1
+    return list(np.split(pairs * most + times, sizes))
+
+
+def _whole(sizes: pd.Series[Any], *, where: pd.Series[bool] | None = None) -> pd.Series[Any]:
+    found = _bounded(sizes.astype("Int64"))
+    return found if where is None else found.fillna(0).where(where)
+
+
+def _blobs(apps: set[str], uses: pd.DataFrame, blobs: pd.DataFrame, called: Mapping[str, list[str]]) -> Any:
+    """Stored blobs, and how many need each."""
+    on = ["digest", "area"]
+    used = uses.astype({"digest": object, "area": object}).assign(
+        app_count=uses["user"].astype(object).isin(apps).astype("int64"), use_count=1
+    )
+    counted = used.groupby(on, sort=False).agg(
+        used_bytes=("stored_bytes", "max"), use_count=("use_count", "sum"), app_count=("app_count", "sum")
+    )
+    there = blobs[blobs["digest"].notna()].astype({"digest": object, "area": object}).drop_duplicates(on)
+    found = counted.reset_index().merge(
+        there[[*on, "stored_bytes", "modified_at", "standing"]], how="outer", on=on, validate="one_to_one"
+    )
+    size = found["used_bytes"].astype("Int64").fillna(found["stored_bytes"].astype("Int64")).fillna(0)
+    columns = {
+        **{name: found[name].astype(object) for name in (*on, "standing")},
+        **{name: found[name].astype("Int64").fillna(0) for name in ("use_count", "app_count")},
+        "stored_bytes": _bounded(size).fillna(0),
+        "modified_at": found["modified_at"].dt.floor("us"),
+        "name": [called[digest][0] if called.get(digest) else None for digest in found["digest"]],
+    }
+    return rows_of("blob", columns, len(found))
+
+
+def _names(frames: Frames) -> dict[str, list[str]]:
+    """The names that used digests go by, sorted."""
+    users: dict[str, set[str]] = defaultdict(set)
+    for user, digest in rows(frames.need("uses"), "user", "digest"):
+        users[digest].add(user)
+    called = names_by_digest(each_need(frames), users)
+    return {digest: sorted(called.get(digest, ())) for digest in users}
+
+
+def _more_names(called: Mapping[str, list[str]]) -> Any:
+    lines = [(digest, name) for digest, names in called.items() for name in names[1:]]
+    columns = {"digest": [digest for digest, _ in lines], "name": [name for _, name in lines]}
+    return rows_of("name", columns, len(lines))
+
+
+def _disk(frames: Frames) -> Any:
+    """Sum up what `analysis.breakdown` tells, which needs no other host."""
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for file in disk_files(frames):
+        counts[file.share.kind] += 1
+        sizes[file.share.kind] += file.stored_bytes
+    kinds = [kind for kind in KINDS if kind in counts]
+    columns = {
+        "kind": kinds,
+        "file_count": [counts[kind] for kind in kinds],
+        "stored_bytes": [min(sizes[kind], MOST_BYTES) for kind in kinds],
+    }
+    return rows_of("disk", columns, len(kinds))
+
+
+def _problems(problems: pd.DataFrame, too_large: list[str]) -> Any:
+    found = [
+        (kind, reference, path if path and path.startswith(_BELOW_REGISTRY) else None)
+        for kind, reference, path in rows(problems, "kind", "reference", "path")
+    ]
+    found += [(TOO_LARGE, reference, None) for reference in too_large]
+    columns = {name: [line[at] for line in found] for at, name in enumerate(("kind", "reference", "path"))}
+    return rows_of("problem", columns, len(found))

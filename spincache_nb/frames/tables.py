@@ -203,8 +203,8 @@ def problems(cache: Caches = None, *, projects: Projects = ()) -> pd.DataFrame:
 
     Notes
     -----
-    Of blobs: ``missing blob``, ``missing archive member``, ``damaged blob``, ``damaged archive``,
-    ``blob in the wrong area``, ``second copy``.
+    Of blobs: ``missing blob``, ``missing archive member``, ``file not pushed``, ``damaged blob``,
+    ``damaged archive``, ``cut archive``, ``blob in the wrong area``, ``second copy``.
 
     Of a tag's documents: ``missing manifest``, ``damaged manifest``, ``missing locked app``,
     ``damaged locked app``, ``stale locked app``, ``missing config``, ``damaged config``,
@@ -214,7 +214,7 @@ def problems(cache: Caches = None, *, projects: Projects = ()) -> pd.DataFrame:
 
     Of names and places: ``temporary file``, ``name of an old Spin``, ``misnamed file``, ``foreign``,
     ``empty tag folder``, ``misplaced manifest``, ``link``, ``not a file``, ``file in a folder's place``,
-    ``folder in a file's place``, ``unreadable file``, ``unreadable folder``. Of projects:
+    ``folder in a file's place``, ``system file``, ``unreadable file``, ``unreadable folder``. Of projects:
     ``project not understood``.
 
     A blob counts as damaged if its size is not the declared one, or if it is empty and should not

@@ -1,18 +1,20 @@
 """Members of archives that no locked app names: archives are opened only for what remains.
 
 Blobs in ``data/`` that neither a manifest nor a locked app names may be members of an archive layer.
-Only if there are any, the stored archives are listed. Nothing of it is kept on disk.
+Only if there are any, the stored archives are listed; and if something that they should hold is missing, or
+one looks cut at its end. Nothing of it is kept on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from spincache_nb.core.archive import ArchiveLimits, list_members
+from spincache_nb.core.archive import breaks_off, list_members
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import ARCHIVE
 from spincache_nb.core.files import open_regular
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, parsed
 from spincache_nb.inventory.model import Inventory
@@ -23,37 +25,79 @@ Archives = Mapping[str, Sequence[tuple[int, int]]]
 """Of each stored archive, by digest, the apps that have it and the size that each declares."""
 
 
+class Members:
+    """What stored archives hold; each is listed once, when it is first asked about."""
+
+    def __init__(self, stored: StoredBlobs, limits: ArchiveLimits) -> None:
+        self.stored = stored
+        self.limits = limits
+        self._known: dict[str, dict[Digest, int] | SpinCacheError] = {}
+
+    def of(self, archive: str) -> dict[Digest, int]:
+        """Sizes of an archive's members by digest; none of one that is not stored."""
+        if archive not in self._known:
+            self._known[archive] = self._list(archive)
+        found = self._known[archive]
+        if isinstance(found, SpinCacheError):
+            raise found
+        return found
+
+    def _list(self, archive: str) -> dict[Digest, int] | SpinCacheError:
+        row = self.stored.find(DATA, archive)
+        if row is None:
+            return {}
+        try:
+            return _listed(self.stored.location(row), self.stored.path(row), self.limits)
+        except SpinCacheError as exc:
+            return exc
+
+    def hold(self, archives: Iterable[str], digest: str) -> bool:
+        """Whether one of some archives holds a file; also if one cannot be listed, so that nobody knows."""
+        try:
+            return any(parsed(digest) in self.of(archive) for archive in archives)
+        except SpinCacheError:
+            return True
+
+    def breaks_off(self, archive: str) -> bool:
+        """Whether a stored archive is cut at its end."""
+        row = self.stored.find(DATA, archive)
+        try:
+            if row is not None:
+                with open_regular(Path(self.stored.location(row))) as stream:
+                    return breaks_off(stream, where=self.stored.path(row), limits=self.limits)
+        except (SpinCacheError, OSError):
+            pass
+        return False
+
+
 def follow_archives(
-    archives: Archives,
-    used: Collection[int],
-    stored: StoredBlobs,
-    faults: Faults,
-    names: Sequence[int],
-    *,
-    limits: ArchiveLimits,
+    archives: Archives, used: Collection[int], members: Members, faults: Faults, names: Sequence[int]
 ) -> Iterator[tuple[int, str]]:
     """Say which apps need which blobs in ``data/`` as members of an archive; `names` numbers their names."""
+    stored = members.stored
     found = stored.found[DATA]
     remaining = {text for text, row in found.items() if row not in used and text.startswith("sha256")}
-    for archive in sorted(archives) if remaining else ():
-        users = archives[archive]
+    for archive in sorted(archives):
+        users = [names[app] for app, _ in archives[archive]]
         row = stored.find(DATA, archive)
         if row is None:
             continue
-        where = stored.path(row)
+        is_whole = stored.sizes[row] == archives[archive][0][1]
+        if is_whole and members.breaks_off(archive):
+            faults.cut_archive(stored.path(row), users=users)
         try:
-            sizes = _members(stored.location(row), where, limits)
+            sizes = members.of(archive) if remaining else {}
         except SpinCacheError as exc:
-            if stored.sizes[row] == users[0][1]:
-                faults.bad_archive(where, exc, users=[names[app] for app, _ in users])
+            if is_whole:
+                faults.bad_archive(stored.path(row), exc, users=users)
             continue
         for digest, size in sizes.items():
-            _check_size(str(digest), size, stored, faults, names[users[0][0]])
+            _check_size(str(digest), size, stored, faults, users[0])
             if str(digest) in remaining and str(digest) in found:
-                yield from ((app, str(digest)) for app, _ in users)
+                yield from ((app, str(digest)) for app, _ in archives[archive])
 
 
-def _members(location: str, where: str, limits: ArchiveLimits | None = None) -> dict[Digest, int]:
+def _listed(location: str, where: str, limits: ArchiveLimits | None = None) -> dict[Digest, int]:
     with open_regular(Path(location)) as stream:
         unpacked = list_members(stream, where=where, limits=limits)
     return {member.digest: member.size for member in unpacked.members}
@@ -100,6 +144,6 @@ def unnamed_members(
 def _held(location: str, archive: str) -> set[str]:
     """Digests of an archive's members; none if it cannot be listed."""
     try:
-        return {str(digest) for digest in _members(location, f"data/{archive}")}
+        return {str(digest) for digest in _listed(location, f"data/{archive}")}
     except SpinCacheError:
         return set()

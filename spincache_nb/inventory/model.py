@@ -10,12 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor, Kind, Manifest
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.core.scan import CachedTag, Problem
+from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES, ArchiveLimits
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
     VIAS,
@@ -42,8 +42,8 @@ ConfigKind = Literal[
 class InventoryLimits:
     """How much is read of one document or archive."""
 
-    manifest_bytes: int = 4 << 20
-    locked_app_bytes: int = 64 << 20
+    manifest_bytes: int = STORED_MANIFEST_BYTES
+    locked_app_bytes: int = LOCKED_APP_BYTES
     project_bytes: int = 4 << 20
     archive: ArchiveLimits = field(default_factory=ArchiveLimits)
 

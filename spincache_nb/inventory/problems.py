@@ -134,6 +134,22 @@ class Faults:
         detail = f"its members cannot be listed: expected {error.expected}, found {error.found}"
         self.add(path, "damaged archive", detail, f"{_PULL} with this toolkit", users=users)
 
+    def cut_archive(self, path: str, *, users: Sequence[int]) -> None:
+        """An archive was pushed without its end."""
+        detail = (
+            "its gzip stream breaks off, as Spin's main pushes archives since August 2026; what is whole in "
+            "it is used here, and Spin's first pull of it fails"
+        )
+        remedy = "whoever published the app pushes it again, with Spin v4.0.2 or one that ends the stream"
+        self.add(path, "cut archive", detail, remedy, users=users)
+
+    def not_pushed(self, path: str, *, users: Sequence[int] | Integers) -> None:
+        """A file that the locked app names is in no archive of the app."""
+        detail = (
+            "the locked app names it, and no layer or archive of the app holds it: it was pushed without it"
+        )
+        self.add(path, "file not pushed", detail, "whoever published the app pushes it again", users=users)
+
     def sentences(
         self, path: Path | str, kind: str, faults: Iterable[str], remedy: str, *, users: Sequence[int] = ()
     ) -> None:

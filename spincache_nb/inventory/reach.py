@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from spincache_nb.core.documents import Role, role_of
+from spincache_nb.inventory.archives import Members
 from spincache_nb.inventory.columns import (
     DATA,
     VIAS,
@@ -229,7 +230,7 @@ class Reach:
 
     # Faults ----------------------------------------------------------------------------------
 
-    def report(self, faults: Faults) -> None:
+    def report(self, faults: Faults, members: Members) -> None:
         """Report blobs of another size than declared, and missing ones, each once for all apps."""
         wrong = np.flatnonzero(
             self.found & ~self.is_application & (self.stored_sizes[self.used] != self.sizes)
@@ -240,9 +241,9 @@ class Reach:
             path = self.stored.path(int(self.rows[place]))
             users = self.names[self.owners[wrong[rows]]]
             faults.wrong_size(path, int(self.sizes[first]), int(self.stored_sizes[place]), users=users)
-        self._report_lost(faults)
+        self._report_lost(faults, members)
 
-    def _report_lost(self, faults: Faults) -> None:
+    def _report_lost(self, faults: Faults, members: Members) -> None:
         elsewhere = self.rows[self.lost.places ^ 1] >= 0
         stale = np.array([one.is_stale for one in self.documents], bool)
         whole = np.ones(len(self.documents), bool)
@@ -252,13 +253,20 @@ class Reach:
         said = (vias == LAYER) | ~stale[users]
         said &= elsewhere | (vias != MEMBER) | whole[users]
         said_rows = np.flatnonzero(said)
+        archives: dict[int, list[str]] = {}
+        for archive, apps in self.archives().items() if bool((vias[said_rows] == MEMBER).any()) else ():
+            for app, _ in apps:
+                archives.setdefault(app, []).append(archive)
         for rows in _groups((places * len(VIAS) + np.where(elsewhere, len(VIAS) - 1, vias))[said_rows]):
             chosen = said_rows[rows]
             place = int(places[chosen[0]])
             path = self.stored.path_of(place & 1, self.texts[place >> 1])
             names = self.names[users[chosen]]
+            of_users = {one for app in users[chosen].tolist() for one in archives.get(app, ())}
             if elsewhere[chosen[0]]:
                 faults.elsewhere(path, users=names)
+            elif vias[chosen[0]] == MEMBER and not members.hold(of_users, self.texts[place >> 1]):
+                faults.not_pushed(path, users=names)
             else:
                 faults.lost(path, VIAS[vias[chosen[0]]], users=names)
 

@@ -12,9 +12,9 @@ import numpy as np
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import History
-from spincache_nb.core.layout import HARMLESS_NAMES, file_name
+from spincache_nb.core.layout import file_name, is_left_by_system
 from spincache_nb.core.scan import CachedTag, Problem
-from spincache_nb.inventory.archives import follow_archives
+from spincache_nb.inventory.archives import Members, follow_archives
 from spincache_nb.inventory.columns import (
     DATA,
     MISNAMED,
@@ -30,7 +30,7 @@ from spincache_nb.inventory.columns import (
 from spincache_nb.inventory.documents import Documents, read_documents
 from spincache_nb.inventory.model import CachedApp, Contents, Inventory, InventoryLimits, Project
 from spincache_nb.inventory.problems import Faults
-from spincache_nb.inventory.projects import ProjectNeeds, read_projects
+from spincache_nb.inventory.projects import ProjectNeeds, locked_apps_beside, read_projects
 from spincache_nb.inventory.reach import MEMBER, Named, Reach
 from spincache_nb.inventory.stored import StoredBlobs
 
@@ -78,6 +78,7 @@ class _Taking:
 
     def run(self, projects: Sequence[str | os.PathLike[str]]) -> Inventory:
         self.documents = list(self.read_tags())
+        projects = [*projects, *(locked_apps_beside(self.cache.path) if not self.documents else ())]
         found = list(read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes))
         named = self.named()
         references = list(dict.fromkeys(one.tag.reference for one in self.documents))
@@ -86,8 +87,9 @@ class _Taking:
         for one, name in zip(self.documents, self.names, strict=True):
             self.report_documents(one, name)
         reach = Reach(self.documents, named, self.stored, self.names)
-        reach.report(self.faults)
-        needed = self.with_members(reach)
+        members = Members(self.stored, self.limits.archive)
+        reach.report(self.faults, members)
+        needed = self.with_members(reach, members)
         users = [*references, *(one.place.name for one in found)]
         needed = self.everyone(reach, needed, found, len(references))
         standings = self.judge(reach, needed, len(references))
@@ -173,7 +175,7 @@ class _Taking:
 
     # Uses ------------------------------------------------------------------------------------
 
-    def with_members(self, reach: Reach) -> Needed:
+    def with_members(self, reach: Reach, members: Members) -> Needed:
         """What apps need, with members of their archives that nobody names."""
         needed = reach.needs()
         archives = reach.archives()
@@ -182,13 +184,11 @@ class _Taking:
         in_data = needed.places[needed.places & 1 == DATA]
         used = set(reach.rows[in_data].tolist())
         number = {text: code for code, text in enumerate(reach.texts)}
-        members = [
+        found = [
             (app, 2 * number[digest] + DATA)
-            for app, digest in follow_archives(
-                archives, used, self.stored, self.faults, self.names, limits=self.limits.archive
-            )
+            for app, digest in follow_archives(archives, used, members, self.faults, self.names)
         ]
-        more = Needed.of(numbers_of([a for a, _ in members]), numbers_of([p for _, p in members]), MEMBER)
+        more = Needed.of(numbers_of([app for app, _ in found]), numbers_of([p for _, p in found]), MEMBER)
         return Needed.joined([needed, more])
 
     def everyone(self, reach: Reach, needed: Needed, projects: Sequence[ProjectNeeds], apps: int) -> Needed:
@@ -233,7 +233,7 @@ class _Taking:
             self.faults.blame(path, users)
         if digest is None:
             form = stored.odd[row].form
-            if not stored.is_gone(row) and stored.names[row] not in HARMLESS_NAMES:
+            if not stored.is_gone(row) and not is_left_by_system(stored.names[row]):
                 self.faults.add(path, *_ODD_NAMES[form])
             return TEMPORARY if form == "temporary" else MISNAMED
         area = stored.areas[row]

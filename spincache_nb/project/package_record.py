@@ -8,116 +8,67 @@ record is a file of JSON lines in this toolkit's state directory; it holds no pa
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import HistoryWarning, LineFile, switched_on
 from spincache_nb.core.paths import state_dir
+from spincache_nb.core.settings import PACKAGE_RECORD_BYTES
 from spincache_nb.errors import InvalidDigestError
-
-MAX_RECORD_BYTES = 1 << 20
-"""Limit of the whole record in bytes; room for some 3,000 lines."""
 
 PackageKey = tuple[str, str, str | None]
 """Package, requirement, and the registry that the spin.toml names, or None."""
 
 
-@dataclass(frozen=True, slots=True)
-class PackageRecord:
-    """What a package was at one moment."""
+class PackageRecord(msgspec.Struct, frozen=True):
+    """What a package was at one moment: a line of the record."""
 
     at: datetime
     package: str
     requirement: str
     registry: str | None
     version: str
-    digest: Digest
-
-    @property
-    def key(self) -> PackageKey:
-        """What it is looked up by."""
-        return self.package, self.requirement, self.registry
+    digest: str
 
 
 class PackageLog:
     """The record of packages on this machine."""
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        enabled: bool | None = None,
-        *,
-        environ: Mapping[str, str] | None = None,
-    ) -> None:
-        enabled = switched_on(environ) if enabled is None else enabled
-        if path is None and enabled:
-            folder = state_dir(environ=environ)
-            path = folder / "packages.jsonl" if folder is not None else None
-        self.enabled = enabled
-        self.path = Path(path) if path is not None else None
+    def __init__(self, path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> None:
+        folder = state_dir(environ=os.environ if environ is None else environ)
+        if path is None and folder is not None and switched_on(environ):
+            path = folder / "packages.jsonl"
+        self.path = path
 
     def append(self, records: Iterable[PackageRecord]) -> None:
         """Note what packages are now, as far as it is news."""
-        if not self.enabled or self.path is None:
+        if self.path is None:
             return
-        known = self.known()
-        news = [record for record in records if known.get(record.key) != record.digest]
+        lines, known = LineFile(self.path, max_bytes=PACKAGE_RECORD_BYTES), self.known()
         try:
-            for record in news:
-                LineFile(self.path, max_bytes=MAX_RECORD_BYTES).append(_to_line(record))
+            for record in records:
+                if str(known.get((record.package, record.requirement, record.registry))) != record.digest:
+                    lines.append(msgspec.json.encode(record) + b"\n")
         except OSError as exc:
-            _warn(f"packages are not recorded: {self.path}: {exc.strerror or exc}")
+            warnings.warn(
+                f"packages are not recorded: {self.path}: {exc.strerror or exc}", HistoryWarning, stacklevel=2
+            )
 
     def known(self) -> dict[PackageKey, Digest]:
-        """Digests of packages as they were last looked up."""
-        if not self.enabled or self.path is None:
-            return {}
-        lines = LineFile(self.path, max_bytes=MAX_RECORD_BYTES).read("the record of packages")
-        records = (_parse_line(line) for line in lines)
-        return {record.key: record.digest for record in records if record is not None}
-
-
-def _to_line(record: PackageRecord) -> bytes:
-    document = {
-        "at": record.at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "package": record.package,
-        "requirement": record.requirement,
-        "registry": record.registry,
-        "version": record.version,
-        "digest": str(record.digest),
-    }
-    return json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _parse_line(line: bytes) -> PackageRecord | None:
-    """Read a line back; None where it is none."""
-    try:
-        document = json.loads(line)
-        registry = document.get("registry")
-        return PackageRecord(
-            datetime.fromisoformat(document["at"]),
-            _text(document["package"]),
-            _text(document["requirement"]),
-            _text(registry) if registry is not None else None,
-            _text(document["version"]),
-            Digest.parse(document["digest"]),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidDigestError):
-        return None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not text")
-    return value
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, HistoryWarning, stacklevel=3)
+        """Digests of packages as they were last looked up; lines that are none are passed over."""
+        known: dict[PackageKey, Digest] = {}
+        if self.path is not None:
+            lines = LineFile(self.path, max_bytes=PACKAGE_RECORD_BYTES)
+            for line in lines.read("the record of packages"):
+                with contextlib.suppress(ValueError, RecursionError, InvalidDigestError):
+                    record = msgspec.json.decode(line, type=PackageRecord)
+                    key = record.package, record.requirement, record.registry
+                    known[key] = Digest.parse(record.digest)
+        return known

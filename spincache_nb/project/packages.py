@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,6 +20,8 @@ from urllib.parse import unquote
 
 import httpx
 
+from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_url
+from spincache_nb.core.auth import basic
 from spincache_nb.core.credentials import Credentials, as_credentials
 from spincache_nb.core.digest import CHUNK_BYTES, Digest, hash_stream
 from spincache_nb.core.documents import (
@@ -32,16 +34,12 @@ from spincache_nb.core.documents import (
     parse_manifest,
     parse_object,
 )
+from spincache_nb.core.download import stream_address
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.registry import RegistryClient
-from spincache_nb.core.registry.refusals import Access, Wish, refusal
-from spincache_nb.core.registry.tokens import basic
-from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
-from spincache_nb.core.transport.addresses import check_plain, is_loopback, parse_url, public_url
-from spincache_nb.core.transport.answers import Answer
-from spincache_nb.core.transport.download import Download
-from spincache_nb.core.transport.retrying import Retrier
-from spincache_nb.core.transport.web import Ask, Web
+from spincache_nb.core.refusals import Access, Purpose
+from spincache_nb.core.registry import Registry
+from spincache_nb.core.settings import RetryPolicy, Timeouts
+from spincache_nb.core.web import Ask, Web
 from spincache_nb.errors import (
     AccessDeniedError,
     CredentialsError,
@@ -69,7 +67,6 @@ from spincache_nb.project.versions import Requirement, Version
 _log = logging.getLogger(__name__)
 _WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
 _METADATA_ATTEMPTS = 3
-_GOOD = (200, 206)
 _ANYBODY = Access("without credentials", "check the address; none are sent unless they are part of it")
 _SUFFIX = ".wasm"
 _UPPER_CASE = re.compile(rb"sha256:[0-9a-fA-F]*[A-F]")
@@ -99,35 +96,20 @@ class PackageClient:
         auth: Credentials | tuple[str, str] | None = None,
         jobs: int = 16,
         config: PackageConfig | None = None,
-        limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         retries: RetryPolicy | None = None,
-        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._insecure = insecure
         self._auth = as_credentials(auth)
-        self._options: dict[str, Any] = {
-            "ca": ca,
-            "jobs": jobs,
-            "limits": limits,
-            "timeouts": timeouts,
-            "retries": retries,
-            "transport": transport,
-        }
+        self._options: dict[str, Any] = {"ca": ca, "jobs": jobs, "timeouts": timeouts, "retries": retries}
         self._web = Web(insecure=insecure, **self._options)
         self._plain_web = Web(insecure=insecure is not False, **self._options)
         self._lock = threading.Lock()
         self._config = _Once[PackageConfig](config)
-        self._clients: list[RegistryClient] = []
+        self._clients: list[Registry] = []
         self._metadata: dict[str, _Once[tuple[RegistryMetadata, str]]] = {}
         self._places: dict[tuple[str, str, str], _Once[_OciPackages]] = {}
         self._closed = False
-
-    def __enter__(self) -> PackageClient:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close all connections, also while other threads read: those get `PullCancelled` at once."""
@@ -141,12 +123,7 @@ class PackageClient:
         """Bytes of all bodies received: metadata, tags, retries and error pages included."""
         return sum(each.wire_bytes for each in self._all())
 
-    @property
-    def request_count(self) -> int:
-        """Requests sent: challenges, tokens and redirects included."""
-        return sum(each.request_count for each in self._all())
-
-    def _all(self) -> list[Web | RegistryClient]:
+    def _all(self) -> list[Web | Registry]:
         with self._lock:
             return [self._web, self._plain_web, *self._clients]
 
@@ -165,6 +142,8 @@ class PackageClient:
                 f"{offer}, in {packages.describe(package)}",
                 "change the requirement, or publish such a version",
             )
+        build = requirement.partition("+")[2]  # which Cargo's rules pass over
+        fitting = [version for version in fitting if version.build == build and build] or fitting
         return packages.release(package, max(fitting, key=lambda one: one.key))
 
     def stream_address(self, address: str, *, where: str) -> Iterator[bytes]:
@@ -175,13 +154,12 @@ class PackageClient:
 
     def _packages(self, package: str, registry: str | None) -> _OciPackages | _LocalPackages:
         """Who has a package."""
-        config, host = self._registry_of(package, registry)
-        settings = config.settings_of(host)
+        config, host, metadata = self._registry_of(package, registry)
+        settings, note = config.settings_of(host), ""
         if settings.backend == "local":
             if settings.root is None:
                 raise PackageError(config.where, f"local.root for registry {host}", "none", "set it")
             return _LocalPackages(settings.root)
-        metadata, note = config.metadata_of(package), ""
         if metadata is None:
             with self._lock:
                 once = self._metadata.setdefault(host, _Once())
@@ -196,18 +174,16 @@ class PackageClient:
             )
         return self._place(host, oci_host, prefix, note)
 
-    def _registry_of(self, package: str, registry: str | None) -> tuple[PackageConfig, str]:
+    def _registry_of(
+        self, package: str, registry: str | None
+    ) -> tuple[PackageConfig, str, RegistryMetadata | None]:
         if not is_package(package):
             raise PackageError(package, "a package such as namespace:name", "other text", "correct the name")
         config = self._config.get(read_package_config)
-        if registry is not None:
-            if not is_host(registry):
-                found = repr(registry) if "@" not in registry else "one with a user name"
-                raise PackageError(
-                    f"package {package}", "a registry as host or host:port", found, "correct it"
-                )
-            config = config.with_override(package, registry.lower())
-        host = config.registry_of(package)
+        if registry is not None and not is_host(registry):
+            found = repr(registry) if "@" not in registry else "one with a user name"
+            raise PackageError(f"package {package}", "a registry as host or host:port", found, "correct it")
+        host, metadata = config.find(package, registry.lower() if registry is not None else None)
         if host is None:
             raise PackageError(
                 f"package {package}",
@@ -215,7 +191,7 @@ class PackageClient:
                 f"none in {config.where}",
                 "set default_registry or namespace_registries there, or registry in the spin.toml",
             )
-        return config, host
+        return config, host, metadata
 
     def _place(self, host: str, oci_host: str, prefix: str, note: str) -> _OciPackages:
         with self._lock:
@@ -224,9 +200,9 @@ class PackageClient:
         insecure = self._insecure if self._insecure is not None else settings.plain
         credentials = self._auth or settings.credentials
 
-        def open_client(anonymous: bool) -> RegistryClient:
+        def open_client(anonymous: bool) -> Registry:
             auth = None if anonymous else credentials
-            client = RegistryClient(insecure=insecure, auth=auth, anonymous=anonymous, **self._options)
+            client = Registry(insecure=insecure, auth=auth, anonymous=anonymous, **self._options)
             with self._lock:
                 self._clients.append(client)
                 closed = self._closed
@@ -263,7 +239,7 @@ class _OciPackages:
         self,
         registry: str,
         prefix: str,
-        open_client: Callable[[bool], RegistryClient],
+        open_client: Callable[[bool], Registry],
         *,
         fallback: bool,
         note: str,
@@ -278,7 +254,7 @@ class _OciPackages:
     def reference(self, package: str, version: Version | None = None) -> Reference:
         """Where a package is: ``<registry>/<prefix><namespace>/<name>:<version>``."""
         name = f"{self._prefix}{package.replace(':', '/', 1)}"
-        tag = str(version) if version is not None else "latest"
+        tag = str(version).replace("+", "_") if version is not None else "latest"  # no tag holds a +
         try:
             parsed = Reference.parse(f"registry.invalid/{name}:{tag}")
         except InvalidReferenceError as exc:
@@ -298,7 +274,7 @@ class _OciPackages:
         except NotFoundError as exc:
             remedy = f"check the package's name and its registry{self._note}"
             raise NotFoundError(exc.where, f"package {package}", exc.found, remedy, exc.status) from exc
-        return _versions(tags)
+        return _versions([tag.replace("_", "+", 1) for tag in tags])
 
     def release(self, package: str, version: Version) -> Release:
         """Find the content of one version."""
@@ -318,7 +294,7 @@ class _OciPackages:
         reference = self.reference(package)
         return f"{reference.registry}/{reference.repository}{self._note}"
 
-    def _ask(self, operation: Callable[[RegistryClient], T]) -> T:
+    def _ask(self, operation: Callable[[Registry], T]) -> T:
         """Ask with the credentials that were found, or without if they are refused and it is answered."""
         try:
             return operation(self._client)
@@ -345,7 +321,7 @@ def _versions(texts: list[str]) -> list[Version]:
     return found
 
 
-def _fetch_manifest(client: RegistryClient, reference: Reference) -> Manifest:
+def _fetch_manifest(client: Registry, reference: Reference) -> Manifest:
     document = _parse(client.fetch_manifest(reference).content, str(reference))
     if isinstance(document, Index):
         chosen = choose_manifest(document, where=str(reference))
@@ -456,49 +432,37 @@ def _fetch_metadata(web: Web, registry: str) -> tuple[RegistryMetadata, str]:
 
 def _fetch_well_known(web: Web, registry: str) -> bytes | None:
     url = web.url(registry, _WELL_KNOWN)
-    wish = Wish(f"metadata of {registry}", public_url(url), "it has none")
+    purpose = Purpose(f"metadata of {registry}", public_url(url), "it has none")
 
     def once() -> bytes | None:
         with web.send(Ask(url, {"Accept": "application/json"})) as answer:
             if answer.status == 404:
-                answer.discard()
+                answer.read_error_page()
                 return None
             if answer.status != 200:
-                raise refusal(answer, wish, _ANYBODY)
+                raise answer.refusal(purpose, _ANYBODY)
             return answer.read(web.limits.token_bytes, what="metadata")
 
-    policy = web.retrier.policy
-    patient = replace(policy, attempts=min(policy.attempts, _METADATA_ATTEMPTS))
-    return Retrier(patient, web.halt).run(once)
+    return web.run(once, attempts=_METADATA_ATTEMPTS)
 
 
 def _stream_address(web: Web, address: str, where: str) -> Iterator[bytes]:
     url, authorization = _split_user(address, where)
-    check_plain(url, insecure=web.insecure, where=where)
-    if authorization is not None and url.scheme == "http" and not is_loopback(url.host):
+    if authorization is not None and url.scheme == "http" and not is_loopback(host_in(url)):
         raise InsecureTransportError(
             where, "https:// for an address that holds a password", public_url(url), "use https"
         )
-    wish = Wish(where, f"what {public_url(url)} names", "check the address")
-
-    def ask(more: Mapping[str, str]) -> Answer:
-        answer = web.send(Ask(url, more, authorization))
-        if answer.status not in _GOOD:
-            raise refusal(answer, wish, _ANYBODY)
-        return answer
-
-    yield from Download(ask, size=None, where=where, retrier=web.retrier)
+    yield from stream_address(web, url, where=where, authorization=authorization)
 
 
 def _split_user(address: str, where: str) -> tuple[httpx.URL, str | None]:
     """An address without user and password, and what to send for them."""
-    try:
-        pair = httpx.URL(address).userinfo.decode("ascii")
-        url = parse_url(address, where=where)
-    except (RegistryError, httpx.InvalidURL, TypeError, UnicodeError):  # which may hold the password
-        raise PackageError(
-            where, "an address that begins with https:// or http://", "something else", "correct it"
-        ) from None
+    pair = None
+    with contextlib.suppress(RegistryError, httpx.InvalidURL, TypeError, ValueError):  # may hold the password
+        url, pair = parse_url(address, where=where), httpx.URL(address).userinfo.decode("ascii")
+    if pair is None:
+        expected = "an address that begins with https:// or http://"
+        raise PackageError(where, expected, "something else", "correct it")
     if not pair:
         return url, None
     user, _, password = pair.partition(":")

@@ -268,10 +268,11 @@ def pull_sources(
         for source in plan.distinct():
             if source.stored:
                 _reuse(fetching, source)
-        fetching.watch(fetching.start(missing.values(), raise_failure))
-    now = datetime.now(UTC)
+        fetching.start(missing.values(), raise_failure)
+        fetching.watch((), and_blobs=True)
+    now = datetime.now(UTC).replace(microsecond=0)
     PackageLog().append(
-        PackageRecord(now, *key, release.version, release.digest) for key, release in releases.items()
+        PackageRecord(now, *key, release.version, str(release.digest)) for key, release in releases.items()
     )
     sizes = {str(digest): one.size for digest, one in missing.items()}
     sources = tuple(replace(one, size=sizes.get(one.digest, one.size)) for one in plan.sources)

@@ -26,7 +26,9 @@ from spincache_nb.project.names import is_kebab, is_package, names_whole_package
 from spincache_nb.project.versions import Requirement, Version
 
 _REMEDY = "Spin would not load it either; correct the file"
-_USER = re.compile(r"(?<=://)[^/]*@")
+_HOST = r"[\w.-]+"
+_AUTHORITY = re.compile(rf"({_HOST}|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?")
+_DOTTED_HOST = re.compile(rf"{_HOST}\.{_HOST}/")
 _FORMS = {
     "version": {"version", "registry", "package", "export", "inherit_configuration"},
     "path": {"path", "export", "inherit_configuration"},
@@ -89,7 +91,21 @@ class WebSource:
     @property
     def address(self) -> str:
         """The address without credentials, query and fragment, for people."""
-        return printable(_USER.sub("", re.split(r"[?#]", self.url, maxsplit=1)[0]))
+        return public_address(self.url)
+
+
+def public_address(url: str) -> str:
+    """Show an address without what could be a password, however it is spelled; if unclear, less."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.lower() not in ("http", "https"):
+        return "an address without http:// or https://"
+    before, at, after = rest.rpartition("@")
+    if at and (re.search(r":|%3a", before, re.IGNORECASE) or not _DOTTED_HOST.match(before)):
+        rest = f"…@{after}" if re.search(r"[/?#\\]", before) else after
+    authority = re.split(r"[/?#\\]", rest.removeprefix("…@"), maxsplit=1)[0]
+    if _AUTHORITY.fullmatch(authority) is None:
+        return f"{scheme}://…"
+    return printable(f"{scheme}://{re.split('[?#]', rest, maxsplit=1)[0]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +373,7 @@ class _Reader:
         for name, place, component in self.stand_ins:
             table = self.components.get(component)
             if table is None:
-                self.fault(place, f"there is no component {component!r}")
+                self.fault(place, f"there is no component {_told(component)}")
                 continue
             own = [key for key in _OWN_RESOURCES if table.get(key)]
             if own:
@@ -407,7 +423,7 @@ class _Reader:
 
     def package(self, package: Any, requirement: Any, registry: Any, place: Place) -> None:
         if not isinstance(package, str) or not is_package(package):
-            reason = f"{quoted(package)} is no name such as namespace:name in lower case"
+            reason = f"{_told(package)} is no name such as namespace:name in lower case"
             self.fault(f"{place}, package", reason)
         elif not isinstance(requirement, str) or not isinstance(registry, str | None):
             self.fault(place, "version and registry must be text")
@@ -415,9 +431,14 @@ class _Reader:
             try:
                 Requirement.parse(requirement)
             except InvalidVersionError as exc:
-                self.fault(f"{place}, version", f"expected {exc.expected}, got {exc.found}")
+                self.fault(f"{place}, version", f"expected {exc.expected}, got {_told(requirement)}")
                 return
             self.sources.append(PackageSource(place, package, requirement, registry))
+
+
+def _told(value: object) -> str:
+    """Say what was found, unless it could be an address with a password in a place where none belongs."""
+    return "text with an @" if isinstance(value, str) and "@" in value else quoted(value)
 
 
 def _form(value: Any, *, of_trigger: bool) -> str | None:

@@ -14,7 +14,7 @@ from spincache_nb.core import removing
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.files import FileState, Parts
 from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
-from spincache_nb.core.scan import Scan, scan
+from spincache_nb.core.scan import DiskFile, Scan, scan
 from spincache_nb.errors import CacheError
 from spincache_nb.upkeep.needs import refuse_foreign_below, refuse_foreign_top, refuse_unless_cache
 from spincache_nb.upkeep.plans import RemovalItem, RemovalPlan, RemovalResult, Skipped, folder_item
@@ -22,7 +22,7 @@ from spincache_nb.upkeep.plans import RemovalItem, RemovalPlan, RemovalResult, S
 _ASIDE = f"{TEMPORARY_PREFIX}{REGISTRY}-"
 _ASIDE_NAME = re.compile(re.escape(_ASIDE) + r"[0-9]+-[0-9a-f]{16}")
 _REASON = "the cache is to be cleared"
-_STAYS = "the directory itself stays: it is a mount point, or the system keeps it"
+_STAYS = "the folder stays: it is a mount point, or holds what the system left there"
 
 
 def plan_clear(cache: Cache) -> RemovalPlan:
@@ -42,7 +42,7 @@ def plan_clear(cache: Cache) -> RemovalPlan:
     ------
     NotACacheError
         If the directory is not a Spin registry cache: a home directory, ``/``, a link, or one that
-        holds files that are not Spin's (a ``.DS_Store`` or ``lost+found`` is no reason to refuse).
+        holds files that are not Spin's (what systems leave in any folder is no reason).
     CacheError
         If a part of it cannot be looked into.
 
@@ -50,8 +50,9 @@ def plan_clear(cache: Cache) -> RemovalPlan:
     -----
     This is the one operation that Spin documents as safe; Spin downloads again what it needs. The
     directory is renamed first, so that a Spin that starts at that moment sees either the old cache or
-    none. Where that cannot be (a mount point, a file that is open on Windows), manifests go first,
-    then blobs, and the directory itself may stay.
+    none. Where that cannot be (a mount point, a file that is open on Windows), or where something lies that
+    a system or a tool left (``.DS_Store``, ``lost+found``, ``.nfs...``), manifests go first, then blobs; what
+    was left stays, and so do the folders that hold it.
     """
     items: list[RemovalItem] = []
     notes = []
@@ -66,7 +67,7 @@ def plan_clear(cache: Cache) -> RemovalPlan:
 
 def _folders(root: Path, found: Scan) -> Iterator[RemovalItem]:
     sizes = _sizes(found)
-    counts = Counter(file.path.partition("/")[0] for file in found.files if "/" in file.path)
+    counts = Counter(file.path.partition("/")[0] for file in _going(found) if "/" in file.path)
     for name in (MANIFESTS, *AREAS):
         item = folder_item(root, (name,), "folder", f"{_REASON}: {counts[name]} files", sizes.get(name, 0))
         if item is not None:
@@ -79,11 +80,20 @@ def _folders(root: Path, found: Scan) -> Iterator[RemovalItem]:
 def _sizes(found: Scan) -> Mapping[str, int]:
     """Bytes below each of Spin's three directories, and beside them."""
     sizes: Counter[str] = Counter()
-    for file in found.files:
+    for file in _going(found):
         top = file.path.partition("/")[0]
         key = top if top in (MANIFESTS, *AREAS) and "/" in file.path else "."
         sizes[key] += file.stored_bytes
     return sizes
+
+
+def _going(found: Scan) -> Iterator[DiskFile]:
+    """Files that go: all but what systems and tools left there."""
+    staying = {problem.path for problem in found.problems if problem.kind == "system file"}
+    for file in found.files:
+        parts = file.path.split("/") if staying else ()
+        if not any("/".join(parts[:count]) in staying for count in range(1, len(parts) + 1)):
+            yield file
 
 
 def _leftovers(root: Path) -> Iterator[RemovalItem]:
@@ -100,7 +110,7 @@ def _leftovers(root: Path) -> Iterator[RemovalItem]:
             refuse_foreign_top(root.parent / name)
         except CacheError:
             continue
-        size = sum(file.stored_bytes for file in scan(root.parent / name).files)
+        size = sum(_sizes(scan(root.parent / name)).values())
         reason = "left by a clear that was killed"
         yield RemovalItem(f"../{name}", "leftover", size, reason, parts=("..", name), state=state)
 
@@ -113,8 +123,9 @@ def _execute(plan: RemovalPlan) -> RemovalResult:
     result = RemovalResult(plan, ())
     inside = [item for item in plan.items if item.what == "folder"]
     if inside and refuse_unless_cache(root):
-        refuse_foreign_below(root, scan(root))
-        result = _clear(plan, inside)
+        found = scan(root)
+        refuse_foreign_below(root, found)
+        result = _clear(plan, inside, keeps=any(one.kind == "system file" for one in found.problems))
     elif inside:
         result = replace(result, skipped=tuple(Skipped(item, "it is gone already") for item in inside))
     for item in plan.items:
@@ -127,10 +138,11 @@ def _execute(plan: RemovalPlan) -> RemovalResult:
     return result
 
 
-def _clear(plan: RemovalPlan, items: list[RemovalItem]) -> RemovalResult:
+def _clear(plan: RemovalPlan, items: list[RemovalItem], *, keeps: bool) -> RemovalResult:
     root, state = plan.cache.path, items[-1].state
-    assert state is not None
-    aside = removing.move_away(root, state, f"{_ASIDE}{os.getpid()}-{secrets.token_hex(8)}")
+    aside = None
+    if state is not None and not keeps:
+        aside = removing.move_away(root, state, f"{_ASIDE}{os.getpid()}-{secrets.token_hex(8)}")
     if aside is not None:
         failures = removing.remove_below(aside, ())
         if not failures and removing.remove_root(aside):
@@ -165,7 +177,7 @@ def _partly(
         state = FileState.at(where.joinpath(*item.parts))
         if freed or state is None or not state.is_folder:
             removed.append(replace(item, stored_bytes=freed))
-        elif item.path == "." and not failures:
+        elif not failures:
             skipped.append(Skipped(item, _STAYS))
     beside = () if where == plan.cache.path else ("..", where.name)
     failed = [

@@ -24,11 +24,12 @@ from urllib.request import getproxies
 
 from spincache_nb.core import paths
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.documents import JsonObject, parse_object
+from spincache_nb.core.credentials import READABLE, Store, all_stores, field_of
+from spincache_nb.core.documents import JsonObject
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import AREAS
 from spincache_nb.core.reference import Reference
-from spincache_nb.errors import CacheError, FormatError, SpinCacheError
+from spincache_nb.errors import CacheError, CredentialsError, SpinCacheError
 
 if TYPE_CHECKING:
     from spincache_nb.core.pull import Auth
@@ -85,7 +86,6 @@ _LEAST_FREE_BYTES = 100 << 20
 """Less room on the disk than this wants attention: single apps are tens of MiB."""
 
 _PERMISSIONS = "check its owner and permissions, or name another directory with Cache(dir)"
-_STORE_BYTES = 4 << 20
 _REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+)(?:.*\bextra == ["'](?P<extra>[\w-]+)["'])?""")
 _NOT_FOR_USERS = ("dev", "all")
 
@@ -178,48 +178,53 @@ def _free(cache: Cache) -> Finding:
 
 
 def _look_at_credentials() -> Iterator[Finding]:
-    """Look for the stores of Spin, Docker and Podman, in the order in which they are asked."""
-    podman = [("Podman", path) for path in paths.podman_auth_files()]
-    for owner, path in (("Spin", paths.spin_auth_file()), ("Docker", paths.docker_config_file()), *podman):
-        if path is not None:
-            yield _look_at_store(f"{owner} {path}", path)
+    """Look into the stores of Spin, Docker and Podman, in the order in which they are asked."""
+    for store in all_stores():
+        yield _look_at_store(store)
 
 
-def _look_at_store(name: str, path: Path) -> Finding:
+def _look_at_store(store: Store) -> Finding:
+    name = f"{store.owner} {store.name}"
     try:
-        mode = path.stat().st_mode
+        mode = store.path.stat().st_mode if store.path is not None else stat.S_IFREG
         if not stat.S_ISREG(mode):
             return Finding("credentials", name, "not a file", "attention", "remove what is in its place")
-        with path.open("rb") as file:
-            data = file.read(_STORE_BYTES + 1)
+        document = store.read()
     except (FileNotFoundError, NotADirectoryError):
         return Finding("credentials", name, None)
-    except OSError as exc:
-        return Finding(
-            "credentials", name, f"unreadable: {exc.strerror}", "attention", "check its permissions"
-        )
-    try:
-        document = parse_object(data, where=str(path), error=FormatError, what="a credential store")
-    except FormatError:  # its text holds secrets; what is wrong with it is not repeated
-        return Finding("credentials", name, "damaged: not a JSON object", "attention", "log in again")
+    except (OSError, CredentialsError) as exc:
+        if isinstance(exc, CredentialsError) and exc.expected != READABLE:
+            return Finding("credentials", name, "damaged: not a JSON object", "attention", "log in again")
+        reason = exc.found if isinstance(exc, CredentialsError) else exc.strerror
+        return Finding("credentials", name, f"unreadable: {reason}", "attention", "check its permissions")
+    return _judge_store(store, name, mode, document or {})
+
+
+def _judge_store(store: Store, name: str, mode: int, document: JsonObject) -> Finding:
+    contents = _contents(document)
     missing = [helper for helper in _helpers(document) if shutil.which(f"docker-credential-{helper}") is None]
     if missing:
         remedy = f"install docker-credential-{missing[0]}, or log in again"
-        return Finding("credentials", name, f"{_contents(document)}; helper not found", "attention", remedy)
+        return Finding("credentials", name, f"{contents}; helper not found", "attention", remedy)
     if os.name != "nt" and mode & 0o077 and _has_secrets(document):
         return Finding(
-            "credentials", name, f"{_contents(document)}; open to other users", "note", f"chmod 600 {path}"
+            "credentials", name, f"{contents}; open to other users", "note", f"chmod 600 {store.path}"
         )
-    return Finding("credentials", name, _contents(document))
+    if store.owner == "Docker" and field_of(document, "credsStore") and _has_secrets(document):
+        remedy = (
+            "asked here is the store, as docker does; Spin takes the logins in the file: remove stale ones"
+        )
+        return Finding("credentials", name, f"{contents}, and logins in the file beside it", "note", remedy)
+    return Finding("credentials", name, contents)
 
 
 def _table(document: JsonObject, key: str) -> JsonObject:
-    table = document.get(key)
+    table = field_of(document, key)
     return table if isinstance(table, dict) else {}
 
 
 def _helpers(document: JsonObject) -> list[str]:
-    named = [*_table(document, "credHelpers").values(), document.get("credsStore")]
+    named = [*_table(document, "credHelpers").values(), field_of(document, "credsStore")]
     return sorted({name for name in named if isinstance(name, str) and name})
 
 
@@ -281,7 +286,7 @@ def _look_at_network() -> Iterator[Finding]:
 
 
 def _look_at_proxy(scheme: str, text: str) -> Finding:
-    from spincache_nb.core.transport.proxies import Proxy
+    from spincache_nb.core.addresses import Proxy
 
     name = "proxy" if scheme == "all" else f"proxy for {scheme}"
     try:

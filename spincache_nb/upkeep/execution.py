@@ -85,7 +85,11 @@ class _Execution:
     def check_users(self) -> None:
         """Refuse before anything is touched if it is not known any more who needs what."""
         if document_states(self.cache, self.plan.projects) != dict(self.plan.documents):
-            refuse_unless_known(inventory_of(self.cache, self.plan.projects))
+            refuse_unless_known(
+                inventory_of(self.cache, self.plan.projects),
+                leaving=self.plan.references,
+                even_if_unknown=self.plan.even_if_unknown,
+            )
 
     # Documents -------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from spincache_nb.core.digest import ENCODED_LENGTH, Digest
 from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History
-from spincache_nb.core.layout import AREAS, HARMLESS_NAMES, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
+from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, is_left_by_system, shown
 from spincache_nb.core.scan import Scan, scan_tags
 from spincache_nb.errors import CacheError, NotACacheError, SpinCacheError
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
@@ -60,7 +60,7 @@ def refuse_foreign_top(path: Path) -> None:
                 raise _not_a_cache(path / name, "a link in a folder's place", "remove the link")
             if state is not None and not state.is_folder:
                 foreign.append(name)
-        elif name not in HARMLESS_NAMES and not name.startswith(TEMPORARY_PREFIX):
+        elif not is_left_by_system(name) and not name.startswith(TEMPORARY_PREFIX):
             foreign.append(name)
     if foreign:
         raise _foreign(path, foreign)
@@ -74,7 +74,7 @@ def refuse_foreign_below(path: Path, scan: Scan) -> None:
     foreign = [problem.path for problem in scan.problems if problem.kind in _FOREIGN_KINDS]
     for blob in scan.odd:
         stray = blob.name in ENCODED_LENGTH and not blob.stored_bytes  # `sha256:...` on a Windows disk
-        if blob.form == "other" and blob.name not in HARMLESS_NAMES and not stray:
+        if blob.form == "other" and not is_left_by_system(blob.name) and not stray:
             foreign.append(f"{blob.area}/{blob.name}")
     if foreign:
         raise _foreign(path, foreign)
@@ -118,8 +118,12 @@ def inventory_of(cache: Cache, projects: Sequence[str]) -> Inventory:
     return take_inventory(cache, projects=projects, history=History(enabled=False))
 
 
-def refuse_unless_known(inventory: Inventory) -> None:
-    """Make sure that everybody who may need a blob could be asked."""
+def refuse_unless_known(
+    inventory: Inventory, *, leaving: Collection[str] = (), even_if_unknown: bool = False
+) -> None:
+    """Make sure that everybody who may need a blob, but for apps that are to go, could be asked."""
+    if not even_if_unknown:
+        _refuse_if_nobody_tells(inventory, leaving)
     for problem in inventory.problems:
         in_manifests = problem.path in (".", MANIFESTS) or problem.path.startswith(f"{MANIFESTS}/")
         if problem.kind in _UNKNOWN_KINDS and in_manifests:
@@ -136,6 +140,28 @@ def refuse_unless_known(inventory: Inventory) -> None:
                 "a project that can be read whole, since it may need any blob",
                 "one that cannot",
                 "correct the project, or leave it out; no blob was touched",
+            )
+
+
+def _refuse_if_nobody_tells(inventory: Inventory, leaving: Collection[str]) -> None:
+    remedy = "give the projects that use it, or say that it may go all the same (even_if_unknown=True, "
+    remedy += "--even-if-unknown); no blob was touched"
+    stored = sum(digest is not None for digest in inventory.blobs.digests)
+    if stored and not inventory.apps and not inventory.projects:
+        raise CacheError(
+            shown(str(inventory.cache.path / MANIFESTS)),
+            "manifests that say who needs what",
+            f"none, and {stored} blobs, as in a container that containerd-shim-spin filled",
+            remedy,
+        )
+    for app in inventory.apps:
+        states = [FileState.at(path) for path in (app.tag.manifest_path, app.tag.locked_app_path)]
+        if app.reference not in leaving and not any(state is None or state.size for state in states):
+            raise CacheError(
+                shown(str(app.tag.path)),
+                "documents that say what the app needs",
+                "two empty ones, as a disk leaves them that lost power",
+                f"pull {app.reference} again or remove it, or {remedy}",
             )
 
 
@@ -196,7 +222,7 @@ class NewUsers:
     def _ask(self, states: States) -> Needs:
         if self._needs is None or states != self._seen:
             inventory = inventory_of(self.cache, self.projects)
-            refuse_unless_known(inventory)
+            refuse_unless_known(inventory, even_if_unknown=True)
             self._needs, self._seen = Needs(inventory), states
             self._changed = [
                 app

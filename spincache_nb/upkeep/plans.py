@@ -87,6 +87,8 @@ class RemovalPlan:
         spin.toml files or folders whose needs count, too.
     grace_seconds
         Age in seconds below which files stay.
+    even_if_unknown
+        Whether blobs may go although nobody says who needs them.
     documents
         State of what said who needs what, when the plan was made.
     carry_out
@@ -101,6 +103,7 @@ class RemovalPlan:
     notes: tuple[str, ...] = ()
     projects: tuple[str, ...] = ()
     grace_seconds: float = 0
+    even_if_unknown: bool = False
     documents: Mapping[Path, FileState | None] = field(default_factory=dict, repr=False, compare=False)
     carry_out: Callable[[RemovalPlan], RemovalResult] | None = field(default=None, repr=False, compare=False)
 

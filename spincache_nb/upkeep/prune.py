@@ -16,7 +16,7 @@ from spincache_nb.errors import CacheError
 from spincache_nb.inventory import CachedApp, InventoriedBlob, Inventory, unnamed_members
 from spincache_nb.show import size_text
 from spincache_nb.upkeep.execution import execute
-from spincache_nb.upkeep.needs import Needs
+from spincache_nb.upkeep.needs import Needs, refuse_unless_known
 from spincache_nb.upkeep.plans import (
     KeptBlob,
     RemovalItem,
@@ -46,6 +46,7 @@ def plan_prune(
     grace_seconds: float = GRACE_SECONDS,
     keep_bytes: int | None = None,
     keep_newest: int | None = None,
+    even_if_unknown: bool = False,
 ) -> RemovalPlan:
     """Say what could go because nothing needs it, and why each file is thought unneeded.
 
@@ -55,7 +56,8 @@ def plan_prune(
         The cache.
     projects
         ``spin.toml`` files or folders of projects that use this cache too: what they and their
-        environment locks name by digest is needed.
+        environment locks name by digest is needed. So is what a locked app names: give the ``spin.json``
+        of a container that containerd-shim-spin filled; one beside the cache is found.
     grace_seconds
         Files younger than this stay (seconds since they were last written or touched): a pull that
         goes on may need them. One hour unless given. With 0 the unfinished files of such a pull go, too,
@@ -66,6 +68,9 @@ def plan_prune(
     keep_newest
         Number of most recently pulled apps that a budget never removes. Without `keep_bytes`: all but
         these are removed.
+    even_if_unknown
+        Whether to go on where nobody says who needs what: blobs without any manifest or project, or an app
+        with two empty documents.
 
     Returns
     -------
@@ -79,7 +84,7 @@ def plan_prune(
     NotACacheError
         If the directory is not a Spin registry cache.
     CacheError
-        If a cached app or a project cannot be read, so that it is not known what it needs.
+        If a cached app or a project cannot be read, or none is there, so that it is not known what is needed.
     SpinManifestError
         If there is no project at one of the paths given.
 
@@ -94,7 +99,9 @@ def plan_prune(
     if not grace_seconds >= 0:
         raise ValueError(f"grace_seconds must not be negative, got {grace_seconds!r}")
     budget = _Budget(keep_bytes, keep_newest)
-    return _Planner(survey(cache, projects), grace_seconds).plan(budget)
+    ground = survey(cache, projects)
+    refuse_unless_known(ground.inventory, even_if_unknown=even_if_unknown)
+    return replace(_Planner(ground, grace_seconds).plan(budget), even_if_unknown=even_if_unknown)
 
 
 class _Planner:

@@ -12,6 +12,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import StoredBlob, scan_tags
 from spincache_nb.errors import NotInCacheError
 from spincache_nb.inventory import Inventory, unnamed_members
+from spincache_nb.inventory.projects import locked_apps_beside
 from spincache_nb.upkeep.execution import execute
 from spincache_nb.upkeep.needs import (
     Needs,
@@ -39,7 +40,9 @@ _SHARED = "others need it"
 _IN_AN_ARCHIVE = "a stored archive holds it, which Spin unpacks only once"
 
 
-def plan_remove(cache: Cache, references: References, *, projects: Projects = ()) -> RemovalPlan:
+def plan_remove(
+    cache: Cache, references: References, *, projects: Projects = (), even_if_unknown: bool = False
+) -> RemovalPlan:
     """Say what removing apps would take, and which of their blobs stay because others need them.
 
     Parameters
@@ -49,7 +52,9 @@ def plan_remove(cache: Cache, references: References, *, projects: Projects = ()
     references
         The apps, all at once: a blob that only two of them need goes with both.
     projects
-        ``spin.toml`` files or folders of projects that use this cache too.
+        ``spin.toml`` files or folders of projects that use this cache too, or a container's ``spin.json``.
+    even_if_unknown
+        Whether to go on where an app that stays has two empty documents, so that nobody knows what it needs.
 
     Returns
     -------
@@ -80,6 +85,7 @@ def plan_remove(cache: Cache, references: References, *, projects: Projects = ()
     ground = survey(cache, projects)
     inventory = ground.inventory
     chosen = resolve(inventory, references)
+    refuse_unless_known(inventory, leaving=chosen, even_if_unknown=even_if_unknown)
     tags = [tag for tag in scan_tags(cache.path) if tag.reference in chosen]
     blobs, kept = exclusive_blobs(inventory, chosen)
     items = [*tag_items(cache.path, tags, "the app is to be removed"), *blobs]
@@ -90,6 +96,7 @@ def plan_remove(cache: Cache, references: References, *, projects: Projects = ()
         kept=tuple(kept),
         references=tuple(chosen),
         projects=ground.projects,
+        even_if_unknown=even_if_unknown,
         documents=ground.documents,
         carry_out=execute,
     )
@@ -105,14 +112,13 @@ class Ground:
 
 
 def survey(cache: Cache, projects: Projects) -> Ground:
-    """Look at a cache from which something is to be removed; refuses unless it is known who needs what."""
-    names = tuple(os.fspath(project) for project in projects)
-    exists = refuse_unless_cache(cache.path)
+    """Look at a cache from which something is to be removed; refuses what is none."""
+    refuse_unless_cache(cache.path)
+    names = [os.fspath(project) for project in projects]
+    if not scan_tags(cache.path):
+        names += [one for one in locked_apps_beside(cache.path) if one not in names]
     documents = document_states(cache, names)  # before the inventory, so that a later change is noticed
-    inventory = inventory_of(cache, names)
-    if exists:
-        refuse_unless_known(inventory)
-    return Ground(inventory, documents, names)
+    return Ground(inventory_of(cache, names), documents, tuple(names))
 
 
 def resolve(inventory: Inventory, references: References) -> list[str]:

@@ -10,21 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor
 from spincache_nb.core.fetching import Fetching, Options, Source, Wanted, registry_offer
 from spincache_nb.core.files import read_bounded
+from spincache_nb.core.incoming import Pull
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import file_name, shown
 from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.core.plans import Resolved, resolve
 from spincache_nb.core.progress import Progress
-from spincache_nb.core.pull import Pull
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import Problem
-from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES
+from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES, ArchiveLimits
 from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError, printable
 from spincache_nb.inventory import CachedApp, Inventory, known_digests, take_inventory
 from spincache_nb.show import Cell, block, count_text, more_text, size_text, table
@@ -158,11 +157,11 @@ def repair(
     that it names; sources that are not stored at all, `pull_sources` fetches. What neither an app nor a
     project needs is left alone: `plan_prune`.
     """
-    from spincache_nb.core.registry import RegistryClient
+    from spincache_nb.core.registry import Registry
     from spincache_nb.project.packages import PackageClient
 
     started = time.perf_counter()
-    client = RegistryClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
+    client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     packages = PackageClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     options = Options(jobs, progress, cancel, durable, archive_limits, history)
     with Fetching(cache, options, client.close, packages.close, what="repair") as fetching:
@@ -342,7 +341,8 @@ class _Repair:
         self.fetching.watch([looking])
         wanted |= looking.result()
         self.fetching.make_room(sum(one.size or 0 for one in wanted.values() if one.offers))
-        self.fetching.watch(self.fetching.start(wanted.values(), self.settle))
+        self.fetching.start(wanted.values(), self.settle)
+        self.fetching.watch((), and_blobs=True)
         left: dict[Digest, set[Digest]] = {}
         for place, holders in archives.items():
             for archive in () if self.name_of(place) in self.written else holders:
@@ -368,7 +368,7 @@ class _Repair:
             if (use.area, use.digest) in self.wrong and use.user in apps:
                 lost.append(((use.area, use.digest), apps[use.user]))
         for place, app in lost:
-            one = wanted.setdefault(place, Wanted(place[1], areas={place[0]}))
+            one = wanted.setdefault(place, Wanted(place[1], None, {place[0]}))
             holders = archives.setdefault(place, set())
             reference = _reference(app)
             for layer in app.manifest.layers if app.manifest is not None else ():

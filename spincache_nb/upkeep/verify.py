@@ -28,6 +28,7 @@ _HARMLESS = frozenset(
     {
         _MISNAMED,
         _BEING_WRITTEN,
+        "cut archive",
         "temporary file",
         "empty tag folder",
         "foreign",
@@ -36,6 +37,7 @@ _HARMLESS = frozenset(
         "misplaced manifest",
         "name of an old Spin",
         "second copy",
+        "system file",
         "not a file",
     }
 )

@@ -50,10 +50,11 @@ class App(NamedTuple):
 def apps_of(frames: Frames) -> list[App]:
     """List the apps of a cache with what `analysis.reclaimable` says of each."""
     pulled = dict(rows(frames.need("apps"), "reference", "pulled_at"))
-    columns = ("reference", "stored_bytes", "freed_bytes", "kept_bytes")
     return [
-        App(*figures, _moment(pulled.get(figures[0])))
-        for figures in rows(analysis.reclaimable(frames), *columns)
+        App(reference, stored, freed, kept, _moment(pulled.get(reference)))
+        for reference, stored, freed, kept in rows(
+            analysis.reclaimable(frames), "reference", "stored_bytes", "freed_bytes", "kept_bytes"
+        )
     ]
 
 
@@ -261,8 +262,16 @@ class AppsTab:
         self.refresh = parts.button("Refresh", session.guarded(session.refresh), hint="Read the cache again")
         self.box: Any = widgets.VBox([self.table.box, parts.row(self.remove, self.refresh, self.freed)])
         session.on_frames.append(self._load)
+        session.on_selection.append(self._follow)
         session.on_busy.append(lambda is_busy: self._enable())
         self._enable()
+
+    def _follow(self) -> None:
+        """Tick what was selected elsewhere."""
+        if self.apps.selected != set(self.session.selected):
+            self.apps.selected = set(self.session.selected)
+            self.table.show()
+            self._chosen()
 
     def _enable(self) -> None:
         self.remove.disabled = self.session.worker.is_busy or not self.apps.selected

@@ -17,6 +17,7 @@ from spincache_nb.frames.bundle import Frames
 from spincache_nb.show import count_text, error_text, escaped, size_text
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.apps import AppsTab
+from spincache_nb.widgets.explorer import Explorer
 from spincache_nb.widgets.pictures import (
     Gallery,
     Picture,
@@ -27,10 +28,10 @@ from spincache_nb.widgets.pictures import (
 )
 from spincache_nb.widgets.pulling import PullTab
 from spincache_nb.widgets.removing import ClearTab
-from spincache_nb.widgets.session import Session
+from spincache_nb.widgets.session import Session, cache_of
 from spincache_nb.widgets.worker import Reader
 
-TITLES = ("Pull", "Apps", "Sharing", "Clear")
+TITLES = ("Explore", "Pull", "Apps", "Sharing", "Clear")
 VARIABLE = "SPINCACHE_DASHBOARD"
 """Environment variable in which the dashboard's notebook finds which cache and projects are meant."""
 
@@ -51,8 +52,10 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     Attributes
     ----------
+    explorer : Explorer
+        The treemap in the first tab; what is selected there is selected in all tabs.
     pulling, apps, sharing, removing
-        The tabs, with their buttons and fields under names of their own.
+        The other tabs, with their buttons and fields under names of their own.
     tabs : ipywidgets.Tab
         Shows one of them.
     head, alert : ipywidgets.HTML
@@ -64,16 +67,23 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def __init__(self, cache: Cache, projects: Sequence[str], options: Mapping[str, Any]) -> None:
         self.session = session = Session(cache, projects, options)
         self.head, self.alert = widgets.HTML(), session.alerts.line
+        self.explorer = Explorer(cache=cache)
         self.pulling = PullTab(session)
         self.removing = ClearTab(session)
         self.apps = AppsTab(session, self._remove)
         self.sharing = SharingTab(session)
-        boxes = [tab.box for tab in (self.pulling, self.apps, self.sharing, self.removing)]
+        boxes = [
+            self.explorer,
+            *(tab.box for tab in (self.pulling, self.apps, self.sharing, self.removing)),
+        ]
         self.tabs = widgets.Tab(boxes, titles=TITLES, selected_index=0)
         super().__init__([parts.style(), self.head, self.alert, self.tabs])
         self.add_class(parts.PANEL_CLASS)
         self.tabs.observe(self._turned, names="selected_index")
-        session.on_frames.append(self._show_head)
+        session.on_frames += [self._show_head, self._explore]
+        session.on_selection.append(self._mark)
+        self.explorer.observe(lambda _change: session.select(self.explorer.apps), names="selection")
+        self.explorer.on_figure.append(self._open_figure)
         self._show_head()
         session.refresh()
 
@@ -97,13 +107,33 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """
         return self.session.wait(timeout)
 
+    def turn(self, tab: str) -> None:
+        """Turn to a tab by its title."""
+        self.tabs.selected_index = TITLES.index(tab)
+
     def close(self) -> None:
         """Stop all work and take the panel away."""
         self.session.close()
         super().close()
 
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return parts.with_picture(super()._repr_mimebundle_(**options), self.explorer.png)
+
+    def _explore(self) -> None:
+        if self.session.frames is not None:
+            self.explorer.load(self.session.frames)
+
+    def _mark(self) -> None:
+        """Let the explorer show what another tab selected."""
+        if list(self.session.selected) != self.explorer.apps:
+            self.explorer.selection = list(self.session.selected)
+
+    def _open_figure(self, name: str) -> None:
+        if name == "apps":
+            self.turn("Apps")
+
     def _remove(self) -> None:
-        self.tabs.selected_index = TITLES.index("Clear")
+        self.turn("Clear")
         self.removing.plan_removal()
 
     def _turned(self, change: Any) -> None:
@@ -290,15 +320,6 @@ def panel(
     if jobs is not None:
         options["jobs"] = jobs
     return Panel(cache_of(cache), [os.fspath(project) for project in projects], options)
-
-
-def cache_of(cache: object) -> Cache:
-    """Give the cache that is meant: itself, or the one at a path, or this user's own."""
-    if isinstance(cache, Cache):
-        return cache
-    if cache is None or isinstance(cache, str | os.PathLike):
-        return Cache(cache)
-    raise TypeError(f"expected a Cache, a path, a fleet or nothing, got {type(cache).__name__}")
 
 
 # The panel as a page of its own, served by Voila ------------------------------------------------

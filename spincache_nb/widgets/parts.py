@@ -65,3 +65,13 @@ def choice(label: str) -> Any:
 def row(*children: Any) -> Any:
     """Put widgets side by side, their middles on one line."""
     return widgets.HBox(children, layout={"align_items": "center"})
+
+
+def with_picture(bundle: Any, draw: Callable[[], bytes | None]) -> Any:
+    """Add a static picture to what a widget shows, for places where no widget can live."""
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    picture = draw() if data else None
+    if picture is None:
+        return bundle
+    found = {**data, "image/png": picture}
+    return (found, *bundle[1:]) if isinstance(bundle, tuple) else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -173,3 +174,12 @@ class Session:
         """Stop all work."""
         self.worker.close()
         self.reader.close()
+
+
+def cache_of(cache: object) -> Cache:
+    """Give the cache that is meant: itself, or the one at a path, or this user's own."""
+    if isinstance(cache, Cache):
+        return cache
+    if cache is None or isinstance(cache, str | os.PathLike):
+        return Cache(cache)
+    raise TypeError(f"expected a Cache, a path, a fleet or nothing, got {type(cache).__name__}")

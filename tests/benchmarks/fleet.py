@@ -1,11 +1,9 @@
-"""Speed and memory of the fleet's engines, by hand: ``python -m tests.benchmarks.fleet 10e6 FOLDER``.
+"""Speed and memory of the fleet's analyses, by hand: ``python -m tests.benchmarks.fleet 10e6 FOLDER``.
 
-Writes a made-up fleet (seed 1) of about so many rows of uses, and as many of layers, into the folder,
-unless it is there, and runs every analysis with every engine in a process of its own that has done
-nothing else. Rows per second are those of the table that an analysis reads; ``seconds`` are by the clock
-and without the check of keys, which every analysis needs once (``check_seconds``). Where others use the
-machine too, seconds of processor compare better. Memory is the most that the process ever held (VmHWM);
-for Dask, two workers with a thread each do the work, and the figures of all three processes are added up.
+Writes a made-up fleet (seed 1) of about so many needs into the folder, unless it is there, and runs every
+analysis in a process of its own that has done nothing else; beside it SQL written by hand for that question
+alone, on the same files. Where others use the machine too, seconds of processor compare better. Memory is the
+most that the process ever held (VmHWM), without what it held when the fleet was open.
 """
 
 from __future__ import annotations
@@ -30,15 +28,53 @@ ROWS_PER_HOST = 50_000
 APPS_PER_HOST = 640
 SIZE = 2**20
 
-ANALYSES: dict[str, tuple[str, Callable[[fleet.Fleet], Any]]] = {
-    "sharing": ("uses", lambda opened: opened.sharing(top=1000)),
-    "sharing of all": ("uses", lambda opened: opened.sharing()),
-    "version_savings": ("layers", lambda opened: opened.version_savings()),
-    "overview": ("uses", lambda opened: [opened.summary(), opened.host_overlap(), opened.prewarm()]),
-    "pairs": ("uses", lambda opened: [opened.host_pairs(), opened.shared_bytes()]),
-    "unreferenced": ("uses", lambda opened: opened.unreferenced()),
+ANALYSES: dict[str, Callable[[fleet.Fleet], Any]] = {
+    "sharing": lambda opened: opened.sharing(top=1000, names=False),
+    "sharing of all": lambda opened: opened.sharing(),
+    "version_savings": lambda opened: opened.version_savings(),
+    "summary": lambda opened: opened.summary(),
+    "host_overlap": lambda opened: opened.host_overlap(),
+    "prewarm": lambda opened: opened.prewarm(),
+    "host_pairs": lambda opened: opened.host_pairs(),
+    "shared_bytes": lambda opened: opened.shared_bytes(),
+    "unreferenced": lambda opened: opened.unreferenced(),
+    "versions": lambda opened: opened.versions(),
 }
-"""The table that each reads, and what it does."""
+_BLOBS = "FROM '{files}' WHERE record = 'blob' AND use_count > 0"
+BY_HAND = {
+    "sharing": f"""
+        WITH top AS (SELECT digest, sum(stored_bytes * use_count) - sum(stored_bytes) AS saved {_BLOBS}
+                     GROUP BY digest ORDER BY 2 DESC LIMIT 1000)
+        SELECT digest, any_value(saved), count(DISTINCT host), count(DISTINCT l) FROM '{{files}}' AS n
+        SEMI JOIN top USING (digest) JOIN top USING (digest) JOIN (
+            SELECT host AS h, reference AS r, layers_digest AS l FROM '{{files}}' WHERE record = 'app'
+        ) AS app ON h = n.host AND r = n.reference WHERE record = 'need' AND area IS NOT NULL GROUP BY digest
+    """,
+    "summary": f"""
+        SELECT sum(l), sum(s), sum(c), count(*), sum(m) FROM (
+            SELECT sum(stored_bytes * use_count) AS l, sum(stored_bytes) AS s, count(*) AS c,
+                   max(stored_bytes) AS m
+            {_BLOBS} GROUP BY digest, area)
+    """,
+    "host_overlap": f"""
+        SELECT f, sum(m), sum(CASE WHEN c = 1 THEN m END) FROM (
+            SELECT min(host) AS f, count(*) AS c, max(stored_bytes) AS m {_BLOBS} GROUP BY digest, area)
+        GROUP BY f
+    """,
+    "prewarm": f"""
+        SELECT c, count(*), sum(m), sum(s) FROM (
+            SELECT count(*) AS c, max(stored_bytes) AS m, sum(stored_bytes) AS s
+            {_BLOBS} GROUP BY digest, area)
+        GROUP BY c
+    """,
+    "unreferenced": """
+        WITH idle AS (SELECT * FROM '{files}' WHERE standing = 'unreferenced')
+        SELECT idle.host, digest, area, stored_bytes, modified_at, c FROM idle LEFT JOIN (
+            SELECT digest, count(DISTINCT host) AS c FROM '{files}' SEMI JOIN idle USING (digest)
+            WHERE record = 'blob' AND use_count > 0 GROUP BY digest) USING (digest)
+    """,
+}
+"""What somebody would write who asks for just that."""
 
 
 def plan_for(rows: int) -> FleetPlan:
@@ -89,28 +125,6 @@ def measured(work: Callable[[], Any], processes: list[str]) -> tuple[Any, float,
 
 
 @contextlib.contextmanager
-def two_workers() -> Iterator[tuple[Any, list[str]]]:
-    """A client of two worker processes, and the processes."""
-    import logging
-
-    from distributed import Client, LocalCluster
-
-    logging.getLogger("distributed").setLevel(logging.ERROR)
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            dashboard_address=None,
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-            local_directory=scratch,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client, ["self", *(str(worker.pid) for worker in cluster.workers.values())]
-
-
-@contextlib.contextmanager
 def watched(folder: Path) -> Iterator[list[int]]:
     """Look every tenth of a second how large a folder is: the one number is the most it was."""
     most, done = [0], threading.Event()
@@ -129,60 +143,50 @@ def watched(folder: Path) -> Iterator[list[int]]:
         thread.join()
 
 
-def run(engine: str, analysis: str, folder: str, memory_limit: str | None) -> dict[str, Any]:
+def run(what: str, folder: str, memory_limit: str | None, *, by_hand: bool) -> dict[str, Any]:
     """Measure one analysis in this process."""
-    table, work = ANALYSES[analysis]
     with contextlib.ExitStack() as stack:
-        client, processes = stack.enter_context(two_workers()) if engine == "dask" else (None, ["self"])
         spill = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         most = stack.enter_context(watched(spill))
-        opened = stack.enter_context(
-            fleet.open(folder, engine=engine, client=client, memory_limit=memory_limit, spill_folder=spill)  # type: ignore[arg-type]
-        )
-        rows = opened._catalog.dataset.row_count(table)
-        before = sum(map(peak_bytes, processes))
-        _, check, check_busy = measured(opened._catalog.check_keys, processes)
-        found, seconds, busy = measured(lambda: work(opened), processes)
-        peak = sum(map(peak_bytes, processes))
+        opened = stack.enter_context(fleet.open(folder, memory_limit=memory_limit, spill_folder=spill))
+        work: Callable[[], Any] = lambda: ANALYSES[what](opened)  # noqa: E731
+        if by_hand:
+            query = BY_HAND[what].replace("{files}", f"{folder}/host=*/day=*/*.parquet")
+            work = lambda: opened._engine.run(query)  # noqa: E731
+        rows, before = opened.row_count, peak_bytes()
+        found, seconds, busy = measured(work, ["self"])
         return {
-            "engine": engine,
-            "what": analysis,
+            "what": what + (" by hand" if by_hand else ""),
             "rows": rows,
             "seconds": seconds,
             "cpu_seconds": busy,
-            "million_rows_per_second": round(rows / seconds / 1e6, 2),
-            "check_seconds": check,
-            "check_cpu_seconds": check_busy,
-            "peak_mib": round(peak / SIZE),
-            "bytes_per_row": round(peak / rows, 1),
-            "bytes_per_row_beyond_start": round((peak - before) / rows, 1),
+            "peak_mib": round(peak_bytes() / SIZE),
+            "bytes_per_row": round((peak_bytes() - before) / rows, 1),
             "spilled_mib": round(most[0] / SIZE),
             "result_rows": len(found),
         }
 
 
 def main() -> None:
-    """Measure, one process per engine and analysis."""
+    """Measure, one process per analysis."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", type=lambda text: int(float(text)))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--engines", default="duckdb,pandas,dask")
     parser.add_argument("--analyses", default=",".join(ANALYSES))
     parser.add_argument("--memory-limit", help="of DuckDB, such as 1GB")
-    parser.add_argument("--one", action="store_true", help="in this process")
+    parser.add_argument("--one", choices=("fleet", "hand"), help="in this process")
     args = parser.parse_args()
     if args.one:
-        found = run(args.engines, args.analyses, str(args.folder), args.memory_limit)
+        found = run(args.analyses, str(args.folder), args.memory_limit, by_hand=args.one == "hand")
         sys.stdout.write(json.dumps(found) + "\n")
         return
     sys.stdout.write(prepare(args.rows, args.folder) + "\n")
     sys.stdout.flush()
-    command = [sys.executable, "-m", "tests.benchmarks.fleet", str(args.rows), str(args.folder), "--one"]
-    limit = ["--memory-limit", args.memory_limit] if args.memory_limit else []
+    command = [sys.executable, "-m", "tests.benchmarks.fleet", str(args.rows), str(args.folder)]
+    command += ["--memory-limit", args.memory_limit] if args.memory_limit else []
     for analysis in args.analyses.split(","):
-        for engine in args.engines.split(","):
-            one = ["--engines", engine, "--analyses", analysis, *limit]
-            subprocess.run([*command, *one], check=True)
+        for one in ("fleet", "hand") if analysis in BY_HAND else ("fleet",):
+            subprocess.run([*command, "--one", one, "--analyses", analysis], check=True)
 
 
 if __name__ == "__main__":

@@ -38,9 +38,10 @@ class Driver:
         return self.page.locator(".spincache-panel")
 
     def wait_open(self) -> None:
-        """Wait until the panel is there and has read the cache."""
-        self.panel.get_by_label("Reference").wait_for()
+        """Wait until the panel is there and has read the cache; turn to the tab that pulls."""
+        self.panel.locator(".sc-figure").first.wait_for()
         self.head("on disk")
+        self.tab("Pull")
 
     def head(self, text: str) -> None:
         """Wait until the head of the panel says something."""

@@ -20,7 +20,7 @@ def test_snapshot_writes_once_and_says_where(tmp_path: Path, capsys: pytest.Capt
     words = ("snapshot", tmp_path / "fleet", "--host", "node-17", "--cache-dir", tmp_path / "cache")
     status, out, err = run(capsys, *words)
     assert (status, err) == (0, "")
-    assert out.startswith("wrote a snapshot of 0 rows")
+    assert out.startswith("wrote a snapshot of 1 rows")
     assert "host node-17" in out
     status, out, err = run(capsys, *words)
     assert (status, err) == (0, "")

@@ -11,7 +11,7 @@ import httpx
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.registry import RegistryClient
+from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 
 QUICK = RetryPolicy(first_wait=0.001, longest_wait=0.005)
@@ -19,13 +19,13 @@ SHORT = Timeouts(connect=2.0, read=2.0)
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-def quick_client(**options: Any) -> RegistryClient:
+def quick_client(**options: Any) -> Registry:
     """A client whose waits between attempts are a few milliseconds."""
     defaults: dict[str, Any] = {"retries": QUICK, "timeouts": SHORT}
-    return RegistryClient(**(defaults | options))
+    return Registry(**(defaults | options))
 
 
-def mock_client(handler: Handler, **options: Any) -> RegistryClient:
+def mock_client(handler: Handler, **options: Any) -> Registry:
     """A client whose requests a function answers."""
     return quick_client(transport=httpx.MockTransport(handler), **options)
 

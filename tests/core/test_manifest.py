@@ -277,6 +277,17 @@ def test_parse_manifest_prefers_a_manifest_to_an_index() -> None:
     assert isinstance(read(document(manifests=[entry(A, "linux")])), Manifest)
 
 
+@pytest.mark.parametrize(
+    ("data", "held"),
+    [("e30=", b"{}"), ("e30", None), ("W10=", None), ("", None), (7, None), ("é", None), (None, None)],
+)
+def test_parse_manifest_keeps_embedded_content_that_is_what_the_digest_names(data: Any, held: Any) -> None:
+    described = {**CONFIG, "digest": str(Digest.of(b"{}")), "size": 2, "data": data}
+    manifest = read(document(config=described))
+    assert isinstance(manifest, Manifest)
+    assert manifest.config.data == held
+
+
 def test_choose_manifest_takes_the_first_of_the_platform() -> None:
     entries = [entry(A), entry(B, "linux", "arm64"), entry(C, "linux"), entry(D, "linux")]
     index = read({"schemaVersion": 2, "manifests": entries})
@@ -298,6 +309,7 @@ def test_choose_manifest_says_what_is_offered(entries: list[Any]) -> None:
     for item in index.manifests:
         if item.platform:
             assert f"{item.platform.os}/{item.platform.architecture}" in caught.value.found
+        assert f"@{item.digest}" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
 
@@ -20,10 +21,6 @@ WINDOWS = {
     "LOCALAPPDATA": r"C:\Users\ann\AppData\Local",
     "APPDATA": r"C:\Users\ann\AppData\Roaming",
 }
-
-
-def same(found: Path | None, expected: str | None) -> bool:
-    return (str(found) if found is not None else None) == expected
 
 
 @pytest.mark.parametrize(
@@ -148,25 +145,69 @@ def test_cache_root_goes_by_the_variable_where_windows_cannot_be_asked(
 
 
 @pytest.mark.parametrize(
-    ("system", "environ", "expected"),
+    ("look_up", "system", "environ", "expected"),
     [
-        ("linux", HOME, "/home/ann/.local/state/spincache-nb"),
-        ("linux", {**HOME, "XDG_STATE_HOME": "/s"}, "/s/spincache-nb"),
-        ("linux", {**HOME, "XDG_STATE_HOME": "s"}, "/home/ann/.local/state/spincache-nb"),
-        ("linux", {**HOME, "SPINCACHE_STATE_DIR": "/own"}, "/own"),
-        ("linux", {**HOME, "SPINCACHE_STATE_DIR": ""}, "/home/ann/.local/state/spincache-nb"),
-        ("linux", {"SPINCACHE_STATE_DIR": "/own"}, "/own"),
-        ("linux", {}, None),
-        ("darwin", MAC, "/Users/ann/Library/Application Support/spincache-nb"),
-        ("darwin", {**MAC, "XDG_STATE_HOME": "/s"}, "/s/spincache-nb"),
-        ("win32", WINDOWS, r"C:\Users\ann\AppData\Local\spincache-nb"),
-        ("win32", {}, None),
+        (paths.state_dir, "linux", HOME, "/home/ann/.local/state/spincache-nb"),
+        (paths.state_dir, "linux", {**HOME, "XDG_STATE_HOME": "/s"}, "/s/spincache-nb"),
+        (paths.state_dir, "linux", {**HOME, "XDG_STATE_HOME": "s"}, "/home/ann/.local/state/spincache-nb"),
+        (paths.state_dir, "linux", {**HOME, "SPINCACHE_STATE_DIR": "/own"}, "/own"),
+        (
+            paths.state_dir,
+            "linux",
+            {**HOME, "SPINCACHE_STATE_DIR": ""},
+            "/home/ann/.local/state/spincache-nb",
+        ),
+        (paths.state_dir, "linux", {"SPINCACHE_STATE_DIR": "/own"}, "/own"),
+        (paths.state_dir, "linux", {}, None),
+        (paths.state_dir, "darwin", MAC, "/Users/ann/Library/Application Support/spincache-nb"),
+        (paths.state_dir, "darwin", {**MAC, "XDG_STATE_HOME": "/s"}, "/s/spincache-nb"),
+        (paths.state_dir, "win32", WINDOWS, r"C:\Users\ann\AppData\Local\spincache-nb"),
+        (paths.state_dir, "win32", {}, None),
+        (paths.spin_auth_file, "linux", HOME, "/home/ann/.config/fermyon/registry-auth.json"),
+        (paths.spin_auth_file, "linux", {**HOME, "XDG_CONFIG_HOME": "/c"}, "/c/fermyon/registry-auth.json"),
+        (
+            paths.spin_auth_file,
+            "linux",
+            {**HOME, "XDG_CONFIG_HOME": "c"},
+            "/home/ann/.config/fermyon/registry-auth.json",
+        ),
+        (paths.spin_auth_file, "linux", {}, None),
+        (
+            paths.spin_auth_file,
+            "darwin",
+            {**MAC, "XDG_CONFIG_HOME": "/c"},
+            "/Users/ann/Library/Application Support/fermyon/registry-auth.json",
+        ),
+        (paths.spin_auth_file, "darwin", {}, None),
+        (paths.spin_auth_file, "win32", WINDOWS, r"C:\Users\ann\AppData\Roaming\fermyon\registry-auth.json"),
+        (paths.spin_auth_file, "win32", {}, None),
+        (paths.docker_config_file, "linux", HOME, "/home/ann/.docker/config.json"),
+        (paths.docker_config_file, "linux", {**HOME, "DOCKER_CONFIG": "/d"}, "/d/config.json"),
+        (paths.docker_config_file, "linux", {**HOME, "DOCKER_CONFIG": "d"}, "d/config.json"),
+        (paths.docker_config_file, "linux", {**HOME, "DOCKER_CONFIG": ""}, "/home/ann/.docker/config.json"),
+        (paths.docker_config_file, "linux", {}, None),
+        (paths.docker_config_file, "darwin", MAC, "/Users/ann/.docker/config.json"),
+        (paths.docker_config_file, "win32", WINDOWS, r"C:\Users\ann\.docker\config.json"),
+        (paths.docker_config_file, "win32", {**WINDOWS, "DOCKER_CONFIG": r"D:\d"}, r"D:\d\config.json"),
+        (paths.wasm_pkg_config_file, "linux", HOME, "/home/ann/.config/wasm-pkg/config.toml"),
+        (paths.wasm_pkg_config_file, "linux", {**HOME, "XDG_CONFIG_HOME": "/c"}, "/c/wasm-pkg/config.toml"),
+        (
+            paths.wasm_pkg_config_file,
+            "linux",
+            {**HOME, "XDG_CONFIG_HOME": "c"},
+            "/home/ann/.config/wasm-pkg/config.toml",
+        ),
+        (paths.wasm_pkg_config_file, "darwin", {**MAC, "XDG_CONFIG_HOME": "/c"}, "/c/wasm-pkg/config.toml"),
+        (paths.wasm_pkg_config_file, "darwin", MAC, "/Users/ann/.config/wasm-pkg/config.toml"),
+        (paths.wasm_pkg_config_file, "win32", WINDOWS, r"C:\Users\ann\AppData\Roaming\wasm-pkg\config.toml"),
+        (paths.wasm_pkg_config_file, "linux", {}, None),
     ],
 )
-def test_state_dir_is_apart_from_spins_cache(
-    system: str, environ: dict[str, str], expected: str | None
+def test_files_are_where_their_owners_have_them(
+    look_up: Callable[..., Path | None], system: str, environ: dict[str, str], expected: str | None
 ) -> None:
-    assert same(paths.state_dir(system=system, environ=environ), expected)
+    found = look_up(system=system, environ=environ)
+    assert (None if found is None else str(found)) == expected
 
 
 def test_state_dir_agrees_with_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,48 +218,6 @@ def test_state_dir_agrees_with_platformdirs(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("XDG_STATE_HOME")
     assert str(paths.state_dir(system="linux")) == Unix("spincache-nb", appauthor=False).user_state_dir
     assert str(paths.state_dir(system="darwin")) == MacOS("spincache-nb", appauthor=False).user_state_dir
-
-
-@pytest.mark.parametrize(
-    ("system", "environ", "expected"),
-    [
-        ("linux", HOME, "/home/ann/.config/fermyon/registry-auth.json"),
-        ("linux", {**HOME, "XDG_CONFIG_HOME": "/c"}, "/c/fermyon/registry-auth.json"),
-        ("linux", {**HOME, "XDG_CONFIG_HOME": "c"}, "/home/ann/.config/fermyon/registry-auth.json"),
-        ("linux", {}, None),
-        (
-            "darwin",
-            {**MAC, "XDG_CONFIG_HOME": "/c"},
-            "/Users/ann/Library/Application Support/fermyon/registry-auth.json",
-        ),
-        ("darwin", {}, None),
-        ("win32", WINDOWS, r"C:\Users\ann\AppData\Roaming\fermyon\registry-auth.json"),
-        ("win32", {}, None),
-    ],
-)
-def test_spin_auth_file_is_where_spin_logs_in(
-    system: str, environ: dict[str, str], expected: str | None
-) -> None:
-    assert same(paths.spin_auth_file(system=system, environ=environ), expected)
-
-
-@pytest.mark.parametrize(
-    ("system", "environ", "expected"),
-    [
-        ("linux", HOME, "/home/ann/.docker/config.json"),
-        ("linux", {**HOME, "DOCKER_CONFIG": "/d"}, "/d/config.json"),
-        ("linux", {**HOME, "DOCKER_CONFIG": "d"}, "d/config.json"),
-        ("linux", {**HOME, "DOCKER_CONFIG": ""}, "/home/ann/.docker/config.json"),
-        ("linux", {}, None),
-        ("darwin", MAC, "/Users/ann/.docker/config.json"),
-        ("win32", WINDOWS, r"C:\Users\ann\.docker\config.json"),
-        ("win32", {**WINDOWS, "DOCKER_CONFIG": r"D:\d"}, r"D:\d\config.json"),
-    ],
-)
-def test_docker_config_file_follows_docker(
-    system: str, environ: dict[str, str], expected: str | None
-) -> None:
-    assert same(paths.docker_config_file(system=system, environ=environ), expected)
 
 
 AUTH = "containers/auth.json"
@@ -261,24 +260,6 @@ def test_podman_auth_files_without_a_runtime_directory_has_one_per_user(
         Path(f"/run/containers/{os.getuid()}/auth.json"),
         isolated_home / ".config" / "containers" / "auth.json",
     )
-
-
-@pytest.mark.parametrize(
-    ("system", "environ", "expected"),
-    [
-        ("linux", HOME, "/home/ann/.config/wasm-pkg/config.toml"),
-        ("linux", {**HOME, "XDG_CONFIG_HOME": "/c"}, "/c/wasm-pkg/config.toml"),
-        ("linux", {**HOME, "XDG_CONFIG_HOME": "c"}, "/home/ann/.config/wasm-pkg/config.toml"),
-        ("darwin", {**MAC, "XDG_CONFIG_HOME": "/c"}, "/c/wasm-pkg/config.toml"),
-        ("darwin", MAC, "/Users/ann/.config/wasm-pkg/config.toml"),
-        ("win32", WINDOWS, r"C:\Users\ann\AppData\Roaming\wasm-pkg\config.toml"),
-        ("linux", {}, None),
-    ],
-)
-def test_wasm_pkg_config_file_is_where_the_package_tools_look(
-    system: str, environ: dict[str, str], expected: str | None
-) -> None:
-    assert same(paths.wasm_pkg_config_file(system=system, environ=environ), expected)
 
 
 def test_looking_a_path_up_creates_nothing(isolated_home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.core.archive import ArchiveLimits
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import History
+from spincache_nb.core.plans import PullFailure, PullPlan
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import plan_pull, pull
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import (
     AccessDeniedError,
     ArchiveError,
@@ -36,6 +38,7 @@ from spincache_nb.errors import (
     SizeMismatchError,
     SpinCacheError,
 )
+from spincache_nb.upkeep import check_cache
 from tests.support.artifact import DATA, WASM, Artifact, sha256
 from tests.support.artifacts import archive_style, five_kinds, new_style, package
 from tests.support.behaviours import Behaviour, Call, error, wait_until
@@ -306,6 +309,36 @@ def test_pull_of_several_checks_every_reference_first(hostile: HostileServer, ca
     assert hostile.requests_for("*") == []
 
 
+def test_failures_of_several_are_kept_beside_the_others_where_the_caller_says_so(
+    hostile: HostileServer, cache: Cache
+) -> None:
+    one, two = new_style("demo/batch", "v1"), new_style("demo/batch", "v2", version="2.0.0")
+    broken_document, broken_blob = new_style("demo/document"), archive_style("demo/blob")
+    hostile.serve(one, two, broken_document, broken_blob)
+    hostile.always(f"*/blobs/{broken_document.layers[-1]['digest']}", WrongBytes())
+    hostile.always(f"*/blobs/{broken_blob.layers[-2]['digest']}", error(404))
+    hostile.always("*/demo/document/blobs/*", WrongBytes())
+    names = [f"{hostile.name}/{name}" for name in ("demo/batch:v1", "demo/batch:none", "demo/document:v1")]
+    names += ["me:s3cret@Not a reference", f"{hostile.name}/demo/blob:v1", f"{hostile.name}/demo/batch:v2"]
+    plans = plan_pull(cache, names, on_error="keep")
+    assert [type(plan) for plan in plans] == [
+        *(PullPlan, PullFailure, PullPlan, PullFailure, PullPlan, PullPlan)
+    ]
+    results = pull(cache, names, on_error="keep")
+    kinds = [type(one.error) if isinstance(one, PullFailure) else None for one in results]
+    assert kinds == [*(None, NotFoundError, DigestMismatchError, InvalidReferenceError, NotFoundError, None)]
+    for artifact in (one, two):
+        tree = our_tree(artifact, f"{hostile.name}/demo/batch:{artifact.tag}")
+        assert tree.items() <= read_tree(cache.path).items()
+    assert {path.name for path in (cache.path / "manifests" / hostile.name / "demo").iterdir()} == {"batch"}
+    page, text = results._repr_html_(), str(results)  # type: ignore[attr-defined]
+    assert page.count("failed") >= 4
+    assert f"{hostile.name}/demo/blob:v1: failed: " in text
+    assert "s3cret" not in page + text
+    with pytest.raises(NotFoundError):
+        pull(cache, names[:2])
+
+
 def test_pull_of_none_does_nothing(cache: Cache) -> None:
     assert pull(cache, []) == []
     assert not cache.path.exists()
@@ -323,13 +356,24 @@ def test_pull_of_499_layers(plain_registry: RegistryServer, cache: Cache) -> Non
 # Credentials and TLS --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_pull_with_basic_credentials(basic_registry: RegistryServer, cache: Cache, kind: str) -> None:
-    artifact = five_kinds()[kind]
-    basic_registry.push(artifact)
-    reference = basic_registry.reference(artifact)
-    user, password = next(iter(basic_registry.users.items()))
-    pull(cache, reference, auth=(user, password))
+@pytest.mark.parametrize("kind", ["basic_registry", "token_registry"])
+def test_pull_with_credentials(request: pytest.FixtureRequest, cache: Cache, kind: str) -> None:
+    registry: RegistryServer = request.getfixturevalue(kind)
+    artifact = archive_style()
+    registry.push(artifact)
+    reference = registry.reference(artifact)
+    pull(cache, reference, auth=next(iter(registry.users.items())))
+    assert_same_tree(our_tree(artifact, reference), cache.path)
+
+
+def test_pull_over_tls_with_a_private_authority(tls_registry: RegistryServer, cache: Cache) -> None:
+    artifact = new_style()
+    tls_registry.push(artifact)
+    reference = tls_registry.reference(artifact)
+    with pytest.raises(ConnectionFailedError):
+        pull(cache, reference, insecure=False)
+    assert nothing_written(cache)
+    pull(cache, reference, insecure=False, ca=tls_registry.ca_file)
     assert_same_tree(our_tree(artifact, reference), cache.path)
 
 
@@ -352,30 +396,6 @@ def test_pull_shows_one_registrys_password_to_no_other(hostile: HostileServer, c
     assert hostile.requests_for("*") == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_pull_with_a_token_service(token_registry: RegistryServer, cache: Cache, kind: str) -> None:
-    artifact = five_kinds()[kind]
-    token_registry.push(artifact)
-    reference = token_registry.reference(artifact)
-    user, password = next(iter(token_registry.users.items()))
-    pull(cache, reference, auth=(user, password))
-    assert_same_tree(our_tree(artifact, reference), cache.path)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_pull_over_tls_with_a_private_authority(
-    tls_registry: RegistryServer, cache: Cache, kind: str
-) -> None:
-    artifact = five_kinds()[kind]
-    tls_registry.push(artifact)
-    reference = tls_registry.reference(artifact)
-    with pytest.raises(ConnectionFailedError):
-        pull(cache, reference, insecure=False)
-    assert nothing_written(cache)
-    pull(cache, reference, insecure=False, ca=tls_registry.ca_file)
-    assert_same_tree(our_tree(artifact, reference), cache.path)
-
-
 # Each one clear error, nothing written --------------------------------------------------------
 
 
@@ -386,20 +406,16 @@ def serve(hostile: HostileServer, artifact: Artifact) -> str:
 
 def failing(cache: Cache, reference: str, kind: type[SpinCacheError], **options: object) -> SpinCacheError:
     with pytest.raises(kind) as caught:
-        pull(cache, reference, **options)  # type: ignore[arg-type]
+        pull(cache, reference, **options)  # type: ignore[call-overload]
     assert "\n" not in str(caught.value)
     assert nothing_written(cache)
     assert leftovers(cache) == []
     return caught.value
 
 
-def test_pull_of_a_tag_that_is_not_there(plain_registry: RegistryServer, cache: Cache) -> None:
+def test_pull_of_what_is_not_there(plain_registry: RegistryServer, cache: Cache, closed_port: int) -> None:
     plain_registry.push(new_style())
-    failure = failing(cache, f"{plain_registry.name}/demo/new:nope", NotFoundError)
-    assert "nope" in str(failure)
-
-
-def test_pull_from_a_closed_port(cache: Cache, closed_port: int) -> None:
+    assert "nope" in str(failing(cache, f"{plain_registry.name}/demo/new:nope", NotFoundError))
     failing(cache, f"127.0.0.1:{closed_port}/demo/new:v1", ConnectionFailedError)
 
 
@@ -414,6 +430,21 @@ def test_pull_refuses_a_huge_manifest(hostile: HostileServer, cache: Cache) -> N
     failing(cache, f"{hostile.name}/demo/new:v1", LimitError)
     assert hostile.body_bytes < 20 << 20
     assert time.monotonic() - started < 20
+
+
+def test_pull_takes_a_larger_manifest_where_the_caller_says_so(hostile: HostileServer, cache: Cache) -> None:
+    artifact = new_style("demo/wide")
+    document = artifact.document | {"annotations": {"notes": "x" * (9 << 20)}}
+    reference = serve(hostile, replace(artifact, manifest=json.dumps(document).encode()))
+    for act in (plan_pull, pull):
+        with pytest.raises(LimitError, match="manifest_limit"):
+            act(cache, reference)
+    assert plan_pull(cache, reference, manifest_limit=10 << 20) == plan_pull(
+        cache, reference, manifest_limit=20 << 20
+    )
+    pull(cache, reference, manifest_limit=10 << 20)
+    assert [row.reference for row in check_cache(cache)] == []
+    assert cache.cached_tag(reference).read_manifest() == json.dumps(document).encode()
 
 
 def test_pull_of_which_nothing_could_be_stored_leaves_no_folder(hostile: HostileServer, cache: Cache) -> None:
@@ -436,8 +467,6 @@ def test_pull_refuses_a_locked_app_that_spin_cannot_load(hostile: HostileServer,
     document = artifact.document
     content = b'{"spin_lock_version": 7}'
     document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
-    import json
-
     changed = replace(
         artifact, manifest=json.dumps(document).encode(), blobs={**artifact.blobs, sha256(content): content}
     )
@@ -631,6 +660,41 @@ def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, 
     assert output == "interrupted\n"
     assert leftovers(cache) == []
     assert not (cache.path / "manifests").exists()
+
+
+# What it takes ---------------------------------------------------------------------------------
+
+NEEDED = (
+    *("addresses", "cache", "digest", "documents", "download", "fetching", "files", "incoming", "journal"),
+    *("layout", "locked_app", "paths", "plans", "progress", "pull", "reference", "refusals", "registry"),
+    *("removing", "routes", "scan", "settings", "sockets", "web", "writing"),
+)
+HEAVY = (
+    *("pandas", "numpy", "matplotlib", "ipywidgets", "anywidget", "tqdm", "jinja2", "pyarrow", "duckdb"),
+    *("tomllib", "truststore", "gzip", "tarfile", "zipfile", "asyncio", "tenacity"),
+)
+
+
+def test_repeat_pull_loads_only_what_it_needs(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = archive_style()
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    pull(cache, reference)
+    code = f"""
+        import sys
+        from spincache_nb.cli import main
+        status = main(["pull", {reference!r}, "--cache-dir", {str(cache.path.parent)!r}, "--quiet", "--json"])
+        print(status, *sys.modules)
+    """
+    run = [sys.executable, "-c", textwrap.dedent(code)]
+    output = subprocess.run(run, capture_output=True, text=True, check=True, timeout=60).stdout
+    status, *modules = output.splitlines()[-1].split()
+    assert status == "0"
+    own = {name.removeprefix("spincache_nb.") for name in modules if name.startswith("spincache_nb.")}
+    rooms = {name.partition(".")[0] for name in own}
+    assert rooms <= {"core", "cli", "errors", "show"}
+    assert {name for name in own if name.startswith("core.")} <= {f"core.{name}" for name in NEEDED}
+    assert set(HEAVY).isdisjoint(modules)
 
 
 # Telling --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import plan_pull, pull
-from spincache_nb.core.registry import RegistryClient
+from spincache_nb.core.registry import Registry
 from spincache_nb.errors import NotFoundError, SizeMismatchError
 from spincache_nb.project.sources import pull_sources
 from tests.support.artifact import sha512
@@ -21,12 +21,12 @@ from tests.support.trees import assert_same_tree
 
 pytestmark = pytest.mark.slow
 KINDS = sorted(five_kinds())
-Registry = GoRegistry | RegistryServer
+AnyRegistry = GoRegistry | RegistryServer
 
 
 @pytest.fixture(params=["crane_registry", "distribution_registry"])
-def registry(request: pytest.FixtureRequest) -> Registry:
-    server: Registry = request.getfixturevalue(request.param)
+def registry(request: pytest.FixtureRequest) -> AnyRegistry:
+    server: AnyRegistry = request.getfixturevalue(request.param)
     return server
 
 
@@ -36,7 +36,7 @@ def cache(tmp_path: Path) -> Cache:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pull_leaves_what_spin_leaves(registry: Registry, cache: Cache, kind: str) -> None:
+def test_pull_leaves_what_spin_leaves(registry: AnyRegistry, cache: Cache, kind: str) -> None:
     artifact = five_kinds()[kind]
     registry.push(artifact)
     reference = registry.reference(artifact)
@@ -47,7 +47,7 @@ def test_pull_leaves_what_spin_leaves(registry: Registry, cache: Cache, kind: st
     assert pull(cache, reference).wire_bytes == len(artifact.manifest)
 
 
-def test_pull_by_digest_and_through_an_index(registry: Registry, cache: Cache) -> None:
+def test_pull_by_digest_and_through_an_index(registry: AnyRegistry, cache: Cache) -> None:
     index = image_index()
     registry.push(index)
     for options in ({}, {"tag": False, "digest": True}):
@@ -58,17 +58,17 @@ def test_pull_by_digest_and_through_an_index(registry: Registry, cache: Cache) -
         folder.unlink()
 
 
-def test_tags_are_all_listed(registry: Registry) -> None:
+def test_tags_are_all_listed(registry: AnyRegistry) -> None:
     tags = [f"v{number}" for number in range(7)]
     registry.push(*(package("second/tags", tag) for tag in tags))
-    with RegistryClient() as client:
+    with Registry() as client:
         assert sorted(client.tags(f"{registry.name}/second/tags")) == tags
         assert client.request_count == (4 if isinstance(registry, RegistryServer) else 1)  # two to a page
         with pytest.raises(NotFoundError):
             list(client.tags(f"{registry.name}/second/none"))
 
 
-def test_size_that_is_a_lie_is_refused(registry: Registry, cache: Cache) -> None:
+def test_size_that_is_a_lie_is_refused(registry: AnyRegistry, cache: Cache) -> None:
     artifact = new_style("second/liar")
     liar = with_layer_field(artifact, "size", artifact.layers[0]["size"] + 1)
     registry.push(liar)
@@ -93,7 +93,7 @@ def test_manifest_by_sha512(crane_registry: GoRegistry, cache: Cache) -> None:
         pull(cache, f"{crane_registry.name}/{artifact.repository}@sha512:{'0' * 128}")
 
 
-def test_packages_of_a_project(registry: Registry, cache: Cache, tmp_path: Path) -> None:
+def test_packages_of_a_project(registry: AnyRegistry, cache: Cache, tmp_path: Path) -> None:
     versions = {
         text: package("second/tools", text, seed=text) for text in ("1.0.0", "1.3.0", "2.0.0", "latest")
     }

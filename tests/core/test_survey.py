@@ -336,7 +336,7 @@ def test_survey_skips_a_broken_manifest_and_goes_on(name: str, hostile: HostileS
 
 
 def test_survey_skips_a_manifest_beyond_the_limit(hostile: HostileServer) -> None:
-    document = {**VERSIONS[0].document, "annotations": {"x": "y" * (5 << 20)}}
+    document = {**VERSIONS[0].document, "annotations": {"x": "y" * (9 << 20)}}
     large = replace(VERSIONS[0], tag="large", manifest=canonical(document))
     hostile.serve(large, VERSIONS[1])
     found = survey(f"{hostile.name}/{REPOSITORY}")
@@ -421,7 +421,7 @@ def test_survey_raises_what_every_tag_would_meet(hostile: HostileServer, closed_
 def test_survey_stops_at_a_limit_of_requests_and_keeps_what_it_has(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spincache_nb.core.registry.RegistryClient", quick_client)
+    monkeypatch.setattr("spincache_nb.core.registry.Registry", quick_client)
     hostile.serve(*VERSIONS)
     refused = f"GET */manifests/{VERSIONS[3].digest}"
     hostile.always(refused, later(429))

@@ -20,7 +20,6 @@ KINDS = (
     tarfile.DIRTYPE,
     tarfile.SYMTYPE,
     tarfile.LNKTYPE,
-    tarfile.FIFOTYPE,
     tarfile.CONTTYPE,
 )
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
@@ -126,6 +125,15 @@ def test_reader_reads_what_gnu_tar_writes(tmp_path: Path) -> None:
         assert found == ({"a.txt": files["a.txt"]} if kind in ("v7", "ustar") else files), kind
 
 
+def test_reader_refuses_empty_pax_values() -> None:
+    info = tarfile.TarInfo("x")
+    info.type, body = tarfile.XHDTYPE, b"8 path=\n"
+    info.size = len(body)
+    end = written([("a", tarfile.REGTYPE, b"")], tarfile.GNU_FORMAT)
+    with pytest.raises(ArchiveError):
+        read_here(info.tobuf(tarfile.GNU_FORMAT) + body + bytes(504) + end)
+
+
 @pytest.mark.parametrize("cut", [1, 100, 511, 513, 600, 1000])
 def test_reader_says_so_when_a_tar_breaks_off(cut: int) -> None:
     data = written([("a", tarfile.REGTYPE, b"x" * 700), ("b", tarfile.REGTYPE, b"y")], tarfile.GNU_FORMAT)
@@ -151,11 +159,15 @@ def test_reader_refuses_extended_headers_without_end() -> None:
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 5
     one = info.tobuf(tarfile.GNU_FORMAT) + b"name\0" + bytes(507)
     end = written([("a", tarfile.REGTYPE, b"")], tarfile.GNU_FORMAT)
-    assert read_here(one * 16 + end) == [("name", b"")]
+    assert read_here(one + end) == [("name", b"")]
+    for broken in (one * 2 + end, one):
+        with pytest.raises(ArchiveError):
+            read_here(broken)
+    info.type = tarfile.XGLTYPE
+    everywhere = info.tobuf(tarfile.GNU_FORMAT) + b"6 a=b\n" + bytes(506)
+    assert read_here(everywhere * 16 + end) == [("a", b"")]
     with pytest.raises(LimitError):
-        read_here(one * 17 + end)
-    with pytest.raises(ArchiveError):
-        read_here(one)
+        read_here(everywhere * 17 + end)
 
 
 def test_reader_reads_the_size_that_a_pax_header_says() -> None:

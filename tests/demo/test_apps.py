@@ -1,4 +1,4 @@
-"""The artifacts: pinned digests, and the shape that Spin and wkg give to what they push."""
+"""The demo's artifacts: pinned digests, their layout, and the shape that Spin and wkg give them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
+import subprocess
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spincache_nb import demo
-from spincache_nb.demo.model import App, Component, Trigger
-from spincache_nb.demo.publish import push_app
+from spincache_nb.errors import SpinCacheError
+from tests.support.isolation import need
 
 Json = dict[str, Any]
 
@@ -29,10 +32,10 @@ PINNED = {
     "demo/hello:1.0.1": "sha256:ce123eb0bbfd61b1a3bc1b43f10c1dc5118bbb2b80f02392bff032bc7f95532b",
     "demo/hello:1.1.0": "sha256:962aab0c737966d7553482e423c6d03de57f9ff4759a1d2434d23de15259cab5",
     "demo/site:1.0.0": "sha256:e6cd2fbf52b776ceb183baaedd8b24bde3c4fd5532af81fc9cd09e8b78e27d31",
-    "demo/site:1.1.0": "sha256:77ec988608541c0ba590ffbbc6a950a99dc48f82b4200c78df0403b36504cdb8",
+    "demo/site:1.1.0": "sha256:9a2b30aae5732d352f44a27c794edfd6a42431d321c9afabd41bc3e5361898d4",
     "demo/site:1.2.0": "sha256:ad1016d2ad05842044cc8a59b2ef15271f84c8d68f1defddf4215dbec1bed88a",
     "demo/docs:1.0.0": "sha256:ca2248626065b42d8e1b8cd95a62b266f43198647be3ea47a2119b507362bf24",
-    "demo/docs:1.1.0": "sha256:adb4b7017021ec3c6e0a0369fed57b06229c8c6861e6fa71c8ccc572d33e4cd4",
+    "demo/docs:1.1.0": "sha256:c392ef9af2298787c1ad9e939f0e75a000cd8040091c42a471e10376a045a022",
     "demo/docs:1.2.0": "sha256:0a3e8ae9ab9fe730714600eeb1f33ce6ffc84ac14798369fa92366ab7a921a63",
     "demo/playground:0.1.0": "sha256:af445cfcc6df661eca374d997c2cdaa51564bc310e7cdbc5c99e8c69e70956a3",
     "demo/playground:0.2.0": "sha256:42a8aa3fbf12ab0fc8adeb298eb26f72a937911718e1f3f32a6140ef7f8f990b",
@@ -44,11 +47,13 @@ PINNED = {
     "demo/redact:0.2.0": "sha256:0beefba76aefeac47841023f686439a33699796e51c0697516256aa9f9b24e12",
     "demo/redact:0.2.1": "sha256:4754a3c6fbe5da0ee839c46a4247906e4e316c97a323da1933141af9fa9aff93",
 }
+
+
 NEW_STYLE = [name for name in PINNED if "/greet:" not in name and "/redact:" not in name]
 OLD_STYLE = [name for name in PINNED if "/redact:" in name]
 PACKAGES = [name for name in PINNED if "/greet:" in name]
 
-# The wasm of every version, by the names in payloads/.
+# The wasm of every version, by the names of the payloads.
 WASM_OF = {
     "demo/hello:1.0.0": ["hello-js/1.0.0"],
     "demo/hello:1.0.1": ["hello-js/1.0.0-rebuild"],
@@ -105,42 +110,56 @@ def decode_inline(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
 
 
-def test_artifacts_have_the_pinned_digests() -> None:
-    assert {f"{a.repository}:{a.tag}": sha256(a.manifest) for a in demo.artifacts()} == PINNED
-
-
-def test_artifacts_come_repository_by_repository_oldest_first() -> None:
-    assert [f"{a.repository}:{a.tag}" for a in demo.artifacts()] == list(PINNED)
-
-
-def test_artifacts_are_built_once() -> None:
+def test_artifacts_have_the_pinned_digests_in_order_and_are_read_once() -> None:
+    found = [(f"{a.repository}:{a.tag}", sha256(a.manifest)) for a in demo.artifacts()]
+    assert found == list(PINNED.items())
     assert demo.artifacts() is demo.artifacts()
 
 
 @pytest.mark.parametrize("name", PINNED)
 def test_manifest_describes_exactly_its_blobs(name: str) -> None:
-    found = artifact(name)
-    described = [manifest(name)["config"], *manifest(name)["layers"]]
+    found, parsed = artifact(name), manifest(name)
+    described = [parsed["config"], *parsed["layers"]]
     actual = [found.config, *found.layers]
     assert [d["digest"] for d in described] == [sha256(blob.data) for blob in actual]
-    assert [d["size"] for d in described] == [len(blob.data) for blob in actual]
+    assert [d["size"] for d in described] == [blob.size for blob in actual]
     assert [d["mediaType"] for d in described] == [blob.media_type for blob in actual]
-    assert found.blobs == {sha256(blob.data): blob.data for blob in actual}
-
-
-@pytest.mark.parametrize("name", PINNED)
-def test_manifest_is_canonical_json(name: str) -> None:
-    text = json.dumps(manifest(name), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert artifact(name).manifest == text.encode()
+    assert found.blobs == {blob.digest: blob.data for blob in actual}
+    canonical = json.dumps(parsed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert found.manifest == canonical.encode()
+    shown = repr(found) + repr(found.config) + repr(found.layers)
+    assert demo.CANARY not in shown
+    assert len(shown) < 2000
 
 
 @pytest.mark.parametrize("name", PINNED)
 def test_artifact_runs_the_payload_it_says(name: str) -> None:
-    sums = (demo.data_fixtures() / "payloads" / "SHA256SUMS").read_text(encoding="ascii")
-    digests = {file: digest for digest, file in (line.split("  ") for line in sums.splitlines())}
     kinds = {WASM, "application/wasm"}
-    found = [layer["digest"] for layer in manifest(name)["layers"] if layer["mediaType"] in kinds]
-    assert found == [f"sha256:{digests[payload + '.wasm']}" for payload in WASM_OF[name]]
+    found = [layer.data for layer in artifact(name).layers if layer.media_type in kinds]
+    assert found == [demo.payload(f"{payload}.wasm").read_bytes() for payload in WASM_OF[name]]
+
+
+def test_payload_knows_what_there_is() -> None:
+    assert demo.payload("hello-js/hello.wit").read_text().startswith("package local:hello")
+    for name in ("none", "../README.md"):
+        with pytest.raises(SpinCacheError):
+            demo.payload(name)
+
+
+def test_layout_is_read_by_another_program(tmp_path: Path) -> None:
+    skopeo = need("skopeo")
+    layout = shutil.copytree(demo.data_fixtures() / "registry", tmp_path / "registry")
+    for name in ("demo/docs:1.0.0", "demo/greet:1.0.0"):
+        command = [
+            skopeo,
+            "copy",
+            "-q",
+            "--insecure-policy",
+            f"oci:{layout}:{name}",
+            f"dir:{tmp_path / 'out'}",
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+        assert (tmp_path / "out" / "manifest.json").read_bytes() == artifact(name).manifest
 
 
 @pytest.mark.parametrize("repository", dict.fromkeys(name.partition(":")[0] for name in PINNED))
@@ -153,27 +172,27 @@ def test_versions_all_differ_in_the_content_they_ship(repository: str) -> None:
     assert len(shipped) == 3
 
 
+def test_site_changes_its_pages_first_and_its_style_later() -> None:
+    first, second, last = (artifact(f"demo/site:1.{n}.0").blobs.keys() for n in range(3))
+    sizes = {digest: len(data) for digest, data in artifact("demo/site:1.1.0").blobs.items()}
+    assert sum(sizes[digest] for digest in first & second) > 0.98 * sum(sizes.values())
+    assert sum(sizes[digest] for digest in second & last) < 0.05 * sum(sizes.values())
+
+
 @pytest.mark.parametrize("name", NEW_STYLE)
-def test_new_style_puts_the_locked_app_last_and_its_digest_in_a_label(name: str) -> None:
-    found = artifact(name)
+def test_new_style_is_what_spin_pushes(name: str) -> None:
+    """The locked app last, its digest in a label; annotations as Spin makes them up."""
+    found, parsed = artifact(name), manifest(name)
     assert [layer.media_type for layer in found.layers].count(APPLICATION) == 1
     assert found.layers[-1].media_type == APPLICATION
     assert found.config.media_type == "application/vnd.oci.image.config.v1+json"
-    label = sha256(found.layers[-1].data)
     assert found.config.data.decode() == (
         '{"architecture":"wasm","os":"wasip1","config":{"Labels":'
-        f'{{"com.fermyon.spin.lockedAppDigest":"{label}"}}}},'
+        f'{{"com.fermyon.spin.lockedAppDigest":"{found.layers[-1].digest}"}}}},'
         '"rootfs":{"type":"layers","diff_ids":[]}}'
     )
-
-
-@pytest.mark.parametrize("name", NEW_STYLE)
-def test_new_style_manifest_has_the_annotations_spin_infers(name: str) -> None:
-    parsed = manifest(name)
-    metadata = locked_app(name)["metadata"]
     assert parsed.keys() == {"annotations", "config", "layers", "schemaVersion"}
-    assert parsed["schemaVersion"] == 2
-    annotations = parsed["annotations"]
+    annotations, metadata = parsed["annotations"], locked_app(name)["metadata"]
     assert annotations.pop("org.opencontainers.image.created").endswith("+00:00")
     assert annotations == {
         "org.opencontainers.image.authors": ", ".join(metadata["authors"]),
@@ -215,34 +234,6 @@ def test_files_up_to_128_bytes_are_inlined_and_no_others(name: str) -> None:
             assert ("inline" in file) == (len(data) <= 128)
 
 
-def test_inlining_includes_128_bytes_and_excludes_129() -> None:
-    component = Component(id="c", wasm=b"\0asm", files={"at": b"x" * 128, "over": b"y" * 129})
-    trigger = Trigger(type="http", component="c", config={"route": "/"})
-    app = App(name="n", version="1", description="", triggers=(trigger,), components=(component,))
-    pushed = push_app(app, repository="demo/n", created="2026-01-01T00:00:00+00:00")
-    assert [layer.data for layer in pushed.layers[:-1]] == [b"\0asm", b"y" * 129]
-    (locked,) = json.loads(pushed.layers[-1].data)["components"]
-    assert "inline" in locked["source"]  # wasm too, though its layer is pushed all the same
-    assert [("inline" in file) for file in locked["files"]] == [True, False]
-
-
-@pytest.mark.parametrize(("count", "archived"), [(498, False), (499, True)])
-def test_push_app_archives_from_500_layers_on(count: int, archived: bool) -> None:
-    files = {f"{n:03}": n.to_bytes(2, "big") * 100 for n in range(count)}
-    component = Component(id="c", wasm=b"\0asm", files=files)
-    app = App(name="n", version="1", description="", triggers=(), components=(component,))
-    pushed = push_app(app, repository="demo/n", created="2026-01-01T00:00:00+00:00")
-    assert len(pushed.layers) == (3 if archived else 500)
-    assert [layer.media_type for layer in pushed.layers].count(ARCHIVE) == archived
-
-
-def test_push_app_pushes_equal_layers_once() -> None:
-    twins = tuple(Component(id=name, wasm=b"\0asm", files={"f": b"f" * 200}) for name in "ab")
-    app = App(name="n", version="1", description="", triggers=(), components=twins)
-    pushed = push_app(app, repository="demo/n", created="2026-01-01T00:00:00+00:00")
-    assert [layer.media_type for layer in pushed.layers] == [WASM, DATA, APPLICATION]
-
-
 @pytest.mark.parametrize(
     ("name", "pages"), [("demo/docs:1.0.0", 512), ("demo/docs:1.1.0", 512), ("demo/docs:1.2.0", 520)]
 )
@@ -256,23 +247,16 @@ def test_docs_is_an_archive_of_over_500_files(name: str, pages: int) -> None:
     assert sorted(file["path"] for file in component["files"]) == sorted(found)
 
 
-def test_docs_archive_holds_the_same_style_sheet_as_a_layer_of_site() -> None:
-    sheet = members("demo/docs:1.1.0")["assets/bootstrap.min.css"]
-    assert sha256(sheet) in artifact("demo/site:1.1.0").blobs
-
-
-def test_docs_drops_and_adds_files() -> None:
-    first, last = members("demo/docs:1.0.0"), members("demo/docs:1.2.0")
+def test_docs_changes_from_version_to_version() -> None:
+    first, second, last = (members(f"demo/docs:1.{n}.0") for n in range(3))
     assert sorted(first.keys() - last.keys()) == ["drafts/dozens.html"]
     assert len(last.keys() - first.keys()) == 8
-
-
-def test_docs_repeats_most_members_in_the_next_version() -> None:
-    first, second = members("demo/docs:1.0.0"), members("demo/docs:1.1.0")
     changed = {path for path in first if second[path] != first[path]}
     primes = {path for path in changed if path.startswith("numbers/")}
     assert len(primes) == 97  # the primes up to 512
-    assert changed - primes == {"assets/bootstrap.min.css", "index.html", "version.txt"}
+    assert changed - primes == {"index.html", "version.txt"}
+    sheet = sha256(second["assets/bootstrap.min.css"])
+    assert sheet in artifact("demo/site:1.1.0").blobs  # as a layer of its own
 
 
 def test_locked_app_is_written_in_the_order_of_spins_struct() -> None:
@@ -320,11 +304,6 @@ def test_old_style_has_the_locked_app_as_config_and_inlines_nothing(name: str) -
     assert all(file.keys() == {"digest", "path"} for file in component["files"])
 
 
-def test_old_style_third_version_differs_in_its_assets_only() -> None:
-    second, third = manifest("demo/redact:0.2.0")["layers"], manifest("demo/redact:0.2.1")["layers"]
-    assert [a == b for a, b in zip(second, third, strict=True)] == [True, False, True, False]
-
-
 @pytest.mark.parametrize("name", PACKAGES)
 def test_package_is_what_wkg_publishes(name: str) -> None:
     parsed = manifest(name)
@@ -345,6 +324,11 @@ def test_package_is_what_wkg_publishes(name: str) -> None:
     }
 
 
+def test_old_style_third_version_differs_in_its_assets_only() -> None:
+    second, third = manifest("demo/redact:0.2.0")["layers"], manifest("demo/redact:0.2.1")["layers"]
+    assert [a == b for a, b in zip(second, third, strict=True)] == [True, False, True, False]
+
+
 def test_playground_shares_a_wasm_with_hello() -> None:
     shared = artifact("demo/playground:0.1.0").blobs.keys() & artifact("demo/hello:1.0.0").blobs.keys()
     assert shared == {"sha256:d87e0b4abc62b4d1b0a8fbe640f51b2f4a06b9261f2a6f27569ee80c89ef69f1"}
@@ -362,11 +346,3 @@ def test_secrets_in_the_demo_apps_all_start_with_the_canary() -> None:
     assert f":{demo.CANARY}-address@" in playground["metadata"]["triggers"]["redis"]["address"]
     assert old["variables"]["license_key"] == {"default": f"{demo.CANARY}-old-variable", "secret": True}
     assert old["components"][0]["env"]["AUDIT_KEY"] == f"{demo.CANARY}-old-env"
-
-
-@pytest.mark.parametrize("name", PINNED)
-def test_artifact_repr_shows_no_content(name: str) -> None:
-    found = artifact(name)
-    text = repr(found) + repr(found.config) + repr(found.layers)
-    assert demo.CANARY not in text
-    assert len(text) < 2000

@@ -1,7 +1,8 @@
-"""Where the fixtures and notebooks are found, and what the fixtures are."""
+"""Where the fixtures and notebooks are found, what the fixtures are, and copies of the notebooks."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,6 @@ from spincache_nb.errors import SpinCacheError
 def make(path: Path) -> Path:
     path.mkdir(parents=True)
     return path
-
-
-def test_data_fixtures_holds_payloads_and_assets() -> None:
-    root = demo.data_fixtures()
-    assert root.is_absolute()
-    assert (root / "payloads" / "hello-js" / "1.0.0.wasm").stat().st_size == 1070563
-    assert (root / "assets" / "docs.json").is_file()
 
 
 @pytest.mark.parametrize("name", ["data-fixtures", "notebooks"])
@@ -59,10 +53,9 @@ def test_data_fixtures_stay_small_and_plainly_named() -> None:
 def test_every_payload_has_its_licence() -> None:
     root = demo.data_fixtures()
     licences = [path.name for path in (root / "licenses").iterdir()]
-    for payload in (path for path in (root / "payloads").iterdir() if path.is_dir()):
-        if payload.name == "archives":  # of Bootstrap's style sheet and generated pages
-            continue
-        assert [name for name in licences if name.startswith(payload.name)], payload.name
+    names = (root / "payloads" / "SHA256SUMS").read_text(encoding="ascii").split()[1::2]
+    for payload in {name.partition("/")[0] for name in names} - {"archives"}:  # of Bootstrap and our pages
+        assert [name for name in licences if name.startswith(payload)], payload
     assert all(name.endswith(".LICENSE") for name in licences)
 
 
@@ -71,3 +64,80 @@ def test_readme_lists_every_app_and_version() -> None:
     rows = [[cell.strip() for cell in line.split("|")] for line in lines if line.startswith("| `demo/")]
     listed = [(row[1].strip("`"), row[2]) for row in rows]
     assert listed == [(artifact.repository, artifact.tag) for artifact in demo.artifacts()]
+
+
+# Copies of the notebooks ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "source"
+    (folder / "pictures").mkdir(parents=True)
+    (folder / ".ipynb_checkpoints").mkdir()
+    (folder / ".ipynb_checkpoints" / "a.ipynb").write_text("old")
+    (folder / "a.ipynb").write_text("A")
+    (folder / "b.ipynb").write_text("B")
+    (folder / "pictures" / "p.png").write_text("P")
+    monkeypatch.setattr(shipped, "notebooks", lambda: folder)
+    return folder
+
+
+def outcome(folder: Path) -> dict[str, str]:
+    return {one.path.relative_to(folder).as_posix(): one.what for one in shipped.copy_notebooks(folder)}
+
+
+def test_copy_notebooks_copies_all_but_checkpoints(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mine" / "deep"
+    assert outcome(target) == {"a.ipynb": "new", "b.ipynb": "new", "pictures/p.png": "new"}
+    assert (target / "pictures" / "p.png").read_text() == "P"
+    assert outcome(target) == {"a.ipynb": "same", "b.ipynb": "same", "pictures/p.png": "same"}
+    assert sorted(path.name for path in target.iterdir()) == [
+        *(".spincache-notebooks.json", "a.ipynb", "b.ipynb", "pictures"),
+    ]
+
+
+def test_copy_notebooks_never_overwrites_what_was_changed(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mine"
+    shipped.copy_notebooks(target)
+    (target / "a.ipynb").write_text("my work")
+    (source / "a.ipynb").write_text("A, newer")
+    (source / "b.ipynb").write_text("B, newer")
+    assert outcome(target) == {"a.ipynb": "kept", "b.ipynb": "updated", "pictures/p.png": "same"}
+    assert (target / "a.ipynb").read_text() == "my work"
+    assert (target / "b.ipynb").read_text() == "B, newer"
+    assert outcome(target)["a.ipynb"] == "kept"
+    (target / "a.ipynb").unlink()
+    assert outcome(target)["a.ipynb"] == "new"
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{", '{"a.ipynb": 7}'])
+def test_copy_notebooks_without_a_legible_record_overwrites_nothing(
+    source: Path, tmp_path: Path, record: str
+) -> None:
+    target = tmp_path / "mine"
+    target.mkdir()
+    (target / ".spincache-notebooks.json").write_text(record)
+    (target / "a.ipynb").write_text("somebody's")
+    assert outcome(target)["a.ipynb"] == "kept"
+    assert (target / "a.ipynb").read_text() == "somebody's"
+    assert "b.ipynb" in json.loads((target / ".spincache-notebooks.json").read_text())
+
+
+def test_copy_notebooks_follows_no_link(source: Path, tmp_path: Path) -> None:
+    target, outside = tmp_path / "mine", tmp_path / "outside"
+    target.mkdir()
+    outside.write_text("A")
+    (target / "a.ipynb").symlink_to(outside)
+    (target / "b.ipynb").symlink_to(tmp_path / "nowhere")
+    assert outcome(target)["b.ipynb"] == "kept"
+    (source / "a.ipynb").write_text("A, newer")
+    shipped.copy_notebooks(target)
+    assert outside.read_text() == "A"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_copy_notebooks_says_where_it_cannot_write(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpinCacheError) as caught:
+        shipped.copy_notebooks(tmp_path / "file")
+    assert caught.value.where.startswith(str(tmp_path / "file"))

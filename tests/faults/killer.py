@@ -57,12 +57,9 @@ def main(plan: dict[str, Any]) -> None:
 
 def preload() -> None:
     """Import here, once, what each child would import; importing starts no thread."""
-    import tenacity
+    from spincache_nb.core import archive, pull, registry, routes
 
-    from spincache_nb.core import archive, pull, registry
-    from spincache_nb.core.transport import routes
-
-    assert all((tenacity, archive, pull, registry, routes))
+    assert all((archive, pull, registry, routes))
     gc.freeze()  # a child then shares these pages instead of copying them
 
 

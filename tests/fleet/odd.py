@@ -15,8 +15,10 @@ from tests.analysis.worlds import App, World
 from tests.fleet.fleets import write_hosts
 
 PLAN = FleetPlan(hosts=7, apps_per_host=22, files_per_app=8, repositories=24, versions=5)
+ALIKE = [f"sha256:{'11' * 16}{last * 32}" for last in "abc"]
+"""Digests that begin alike."""
 A, B, C, D, E = (f"sha256:{place}{'0' * 62}" for place in ("a1", "b2", "c3", "d4", "e5"))
-SIZES = {A: 1000, B: 200, C: 30, D: 4, E: 0}
+SIZES = {A: 1000, B: 200, C: 30, D: 4, E: 0, ALIKE[0]: 7, ALIKE[1]: 70, ALIKE[2]: 700}
 MANIFEST, OTHER = "sha256:" + "7" * 64, "sha256:" + "8" * 64
 NOTHING = World([], {}, set())
 
@@ -40,13 +42,16 @@ def odd(folder: Path) -> None:
     write_hosts(folder, {"several days": earlier.frames()}, day=date(2026, 3, 1))
     write_hosts(folder, {"several days": world(two).frames()}, day=date(2026, 3, 3))
     write_hosts(folder, {"several days": earlier.frames()}, day=date(2026, 3, 5))
-    next(folder.glob("host=several%20days/day=2026-03-05/_complete.json")).unlink()
+    cut = next(folder.glob("host=several%20days/day=2026-03-05/*.parquet"))
+    cut.write_bytes(cut.read_bytes()[:-9])
     hosts = {
         "no apps": World([], SIZES, {(A, "wasm"), (D, "data")}),
         "no apps but a project": World([], SIZES, {(A, "wasm"), (B, "wasm")}, {"p": {A: "spin.toml"}}),
         "nothing": NOTHING,
         "nulls": world(one, replace(two, manifest=None), untagged),
         "same name": world(app("1.0.0", (A, "wasm"), (D, "data"), manifest=OTHER)),
+        "alike": world(app("1.3.0", *((digest, "data") for digest in ALIKE))),
+        "alike too": world(app("1.4.0", (ALIKE[0], "data"), (ALIKE[2], "wasm"))),
         "two areas": world(app("1.2.0", (A, "wasm"), (A, "data"), (A, "application"))),
     }
     write_hosts(folder, {host: one.frames() for host, one in hosts.items()})

@@ -20,7 +20,7 @@ pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import demo, fleet
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.registry.client import RegistryClient, ServedDocument
+from spincache_nb.core.registry import Registry, ServedDocument
 from spincache_nb.errors import (
     AccessDeniedError,
     ConnectionFailedError,
@@ -30,9 +30,9 @@ from spincache_nb.errors import (
     StatusError,
 )
 from spincache_nb.fleet import crawling
-from spincache_nb.fleet.journal import Journal
-from spincache_nb.fleet.pace import Pace
+from spincache_nb.fleet.crawling import Parts
 from spincache_nb.fleet.place import Place
+from spincache_nb.fleet.throttle import Throttle
 from tests.fleet.fleets import Rows
 from tests.support.artifacts import new_style, package
 from tests.support.behaviours import Call, Reply, later
@@ -64,19 +64,12 @@ class Slow:
 
 
 @pytest.mark.parametrize("rows_per_part", [10, 10_000], ids=["in parts", "in one part"])
-@pytest.mark.parametrize("engine", ["pandas", "duckdb", "dask"])
-def test_crawl_of_the_demo_registry_says_what_brute_force_says(engine, rows_per_part, tmp_path: Path) -> None:
-    if engine == "dask":
-        pytest.importorskip("dask.dataframe", reason="the extra dask is not installed")
+def test_crawl_of_the_demo_registry_says_what_brute_force_says(rows_per_part, tmp_path: Path) -> None:
     with demo.registry() as registry:
         taken = fleet.crawl(registry.host, None, tmp_path, rows_per_part=rows_per_part, day=DAY)
         host = registry.host
     rows = Rows(tmp_path)
-    assert (rows.apps["part"].max() > 0) == (rows_per_part == 10)
-    rows.hosts = [host]
-    for frame in (rows.apps, rows.uses, rows.layers, rows.members, rows.blobs, rows.breakdown, rows.problems):
-        frame["host"] = frame["host"].str.replace("%3A", ":")
-    with fleet.open(tmp_path, engine=engine) as opened:
+    with fleet.open(tmp_path) as opened:
         assert (opened.kind, opened.hosts, taken.host) == ("registry", [host], host)
         line, expected = opened.summary().to_dict("records")[0], rows.summary()
         assert {key: line[key] for key in expected} == pytest.approx(expected)
@@ -175,7 +168,7 @@ def test_crawl_that_may_read_nothing_is_an_error(hostile: HostileServer, tmp_pat
 
 
 def test_crawl_of_no_registry_is_an_error(closed_port: int, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(crawling, "Pace", lambda *a, **k: Pace(*a, **k, attempts=2))
+    monkeypatch.setattr(crawling, "Throttle", lambda *a, **k: Throttle(*a, **k, attempts=2))
     with pytest.raises(ConnectionFailedError):
         fleet.crawl(f"127.0.0.1:{closed_port}", ["demo/app"], tmp_path)
     with pytest.raises(InvalidReferenceError):
@@ -218,15 +211,15 @@ def test_crawl_makes_no_more_requests_a_second_than_it_may(hostile: HostileServe
     assert time.monotonic() - started >= len(ARTIFACTS) / 20
 
 
-def test_pace_slows_down_after_a_limit_and_recovers_slowly() -> None:
-    from spincache_nb.core.transport.retrying import RetryableError
+def test_throttle_slows_down_after_a_limit_and_recovers_slowly() -> None:
+    from spincache_nb.core.refusals import RetryableError
 
-    pace = Pace(clock=time.monotonic)
+    throttle = Throttle(clock=time.monotonic)
     answers = [429, 429, 200, 200, 200]
     intervals = []
 
     def request() -> int:
-        intervals.append(pace.interval)
+        intervals.append(throttle.interval)
         status = answers.pop(0)
         if status == 429:
             try:
@@ -235,13 +228,13 @@ def test_pace_slows_down_after_a_limit_and_recovers_slowly() -> None:
                 raise exc.error from None
         return status
 
-    assert [pace.ask(request) for _ in range(3)] == [200, 200, 200]
+    assert [throttle.ask(request) for _ in range(3)] == [200, 200, 200]
     assert intervals[:3] == [0.0, 0.05, 0.1]
     assert intervals[2] > intervals[3] > intervals[4] > 0.09
 
 
-def test_pace_gives_up_after_so_many_attempts_and_at_once_where_it_is_no_use() -> None:
-    from spincache_nb.core.transport.retrying import RetryableError
+def test_throttle_gives_up_after_so_many_attempts_and_at_once_where_it_is_no_use() -> None:
+    from spincache_nb.core.refusals import RetryableError
 
     made = 0
 
@@ -259,7 +252,7 @@ def test_pace_gives_up_after_so_many_attempts_and_at_once_where_it_is_no_use() -
     for passing, expected in ((True, 3), (False, 1)):
         made = 0
         with pytest.raises(StatusError):
-            Pace(attempts=3).ask(lambda passing=passing: failing(passing))
+            Throttle(attempts=3).ask(lambda passing=passing: failing(passing))
         assert made == expected
 
 
@@ -267,7 +260,7 @@ def test_pace_gives_up_after_so_many_attempts_and_at_once_where_it_is_no_use() -
 
 
 def test_crawl_goes_on_where_it_was_stopped(hostile: HostileServer, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(crawling, "Pace", lambda *a, **k: Pace(*a, **k, attempts=1))
+    monkeypatch.setattr(crawling, "Throttle", lambda *a, **k: Throttle(*a, **k, attempts=1))
     hostile.serve(*ARTIFACTS, SAME)
     hostile.on("*/manifests/v6", later(503))
     hostile.on("*/manifests/v7", Slow(1.0))  # by then the refusal of v6 has stopped the rest
@@ -320,13 +313,13 @@ def test_crawl_can_be_stopped_by_its_caller(hostile: HostileServer, tmp_path: Pa
 
 
 def test_crawl_takes_no_damaged_part_for_done(hostile: HostileServer, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(crawling, "Pace", lambda *a, **k: Pace(*a, **k, attempts=1))
+    monkeypatch.setattr(crawling, "Throttle", lambda *a, **k: Throttle(*a, **k, attempts=1))
     hostile.serve(*ARTIFACTS)
     hostile.on("*/manifests/v7", later(503))
     with pytest.raises(StatusError):
         fleet.crawl(hostile.name, ["demo/app"], tmp_path, jobs=1, rows_per_part=10)
-    uses = sorted(tmp_path.rglob("uses-1-*"))[0]
-    uses.write_bytes(uses.read_bytes()[:-4])
+    part = sorted(tmp_path.rglob("_crawl-*"))[0]
+    part.write_bytes(part.read_bytes()[:-4])
     fleet.crawl(hostile.name, ["demo/app"], tmp_path, jobs=1, rows_per_part=10)
     with fleet.open(tmp_path) as opened:
         assert opened.summary()["app_count"].tolist() == [len(ARTIFACTS)]
@@ -355,7 +348,7 @@ def test_crawl_that_is_killed_asks_for_nothing_again_that_was_written(
     assert process.wait() == -9
     time.sleep(0.2)  # what was under way has come in
     before = manifests_asked(hostile)
-    kept = Journal(Place(tmp_path), hostile.name, datetime.now(UTC).date()).references()
+    kept = Parts(Place(tmp_path), hostile.name, datetime.now(UTC).date()).done
     with pytest.raises(SpinCacheError, match=r"not finished|no file at all"):
         fleet.open(tmp_path)
     assert fleet.crawl(hostile.name, ["demo/app", "demo/other"], tmp_path, rows_per_part=9).written
@@ -376,10 +369,16 @@ def test_crawl_writes_now_and_then_however_little_there_is(
     """A slow registry: a kill would lose some seconds of work, not a part's worth."""
     monkeypatch.setattr(crawling, "_UNSAVED_SECONDS", 0.0)
     monkeypatch.setattr(crawling, "_UNSAVED_SHARE", 0.0)
+    written: list[str] = []
+    write = Place.write
+    monkeypatch.setattr(
+        Place, "write", lambda self, content, name: (written.append(name), write(self, content, name))
+    )
     hostile.serve(*ARTIFACTS)
     hostile.always("*/manifests/*", Slow())
     fleet.crawl(hostile.name, ["demo/app"], tmp_path, jobs=1)
-    assert len(list(tmp_path.rglob("apps-*.parquet"))) >= len(ARTIFACTS) // 2
+    assert len(written) >= len(ARTIFACTS) // 2
+    assert len(list(tmp_path.rglob("*.p*"))) == 1, "in the end there is one file"
     with fleet.open(tmp_path) as opened:
         assert opened.summary()["app_count"].tolist() == [len(ARTIFACTS)]
 
@@ -397,26 +396,25 @@ def test_crawl_that_is_interrupted_waits_for_no_retry(hostile: HostileServer, tm
     with pytest.raises(KeyboardInterrupt):
         fleet.crawl(hostile.name, ["demo/app"], tmp_path, jobs=2, progress=interrupt)
     assert time.monotonic() - started < 10
-    kept = Journal(Place(tmp_path), hostile.name, datetime.now(UTC).date()).references()
+    kept = Parts(Place(tmp_path), hostile.name, datetime.now(UTC).date()).done
     assert len(kept) >= 3, "what had come in was to be kept"
 
 
-def test_crawl_removes_entries_after_a_damaged_one(
-    hostile: HostileServer, tmp_path: Path, monkeypatch
-) -> None:
-    """Else a later crawl that is stopped as well would take them for its own, and count apps twice."""
-    monkeypatch.setattr(crawling, "Pace", lambda *a, **k: Pace(*a, **k, attempts=1))
+def test_crawl_removes_a_damaged_part(hostile: HostileServer, tmp_path: Path, monkeypatch) -> None:
+    """Else a later crawl, for which it can be read again, would count its apps twice."""
+    monkeypatch.setattr(crawling, "Throttle", lambda *a, **k: Throttle(*a, **k, attempts=1))
     hostile.serve(*ARTIFACTS)
     hostile.on("*/manifests/v7", later(503))
     with pytest.raises(StatusError):
         fleet.crawl(hostile.name, ["demo/app"], tmp_path, jobs=1, rows_per_part=6)
-    entries = sorted(tmp_path.rglob("_crawl-*.json"))
+    entries = sorted(tmp_path.rglob("_crawl-*"))
     assert len(entries) >= 3
-    entries[0].write_bytes(b"{")
-    hostile.on("*/manifests/v2", later(503))
+    content = entries[0].read_bytes()
+    entries[0].write_bytes(content[:-4])
+    hostile.on("*/manifests/v7", later(503))
     with pytest.raises(StatusError):
         fleet.crawl(hostile.name, ["demo/app"], tmp_path, jobs=1, rows_per_part=1_000)
-    assert len(list(tmp_path.rglob("_crawl-*.json"))) == 1
+    assert not entries[0].exists()
     fleet.crawl(hostile.name, ["demo/app"], tmp_path)
     with fleet.open(tmp_path) as opened:
         assert opened.summary()["app_count"].tolist() == [len(ARTIFACTS)]
@@ -427,7 +425,7 @@ def test_crawl_lists_a_real_registry_page_by_page(
     plain_registry: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """docker-registry says with a link where its next page of repositories is."""
-    monkeypatch.setattr("spincache_nb.core.registry.catalog._PER_PAGE", 2)
+    monkeypatch.setattr("spincache_nb.core.registry._PER_PAGE", 2)
     pushed = set()
     for number in range(7):
         artifact = new_style(f"crawl/app{number}", "v1", version=f"{number}.0.0")
@@ -442,11 +440,8 @@ def test_crawl_lists_a_real_registry_page_by_page(
     with fleet.open(tmp_path) as opened:
         found = set(opened.versions()["repository"])
     assert {name for name, _ in pushed} <= found
-    manifests = pd.concat([pd.read_parquet(path) for path in tmp_path.rglob("apps-*.parquet")])
-    stored = {
-        (f"{row.registry}/{row.repository}", f"sha256:{row.manifest_digest[-32:].hex()}")
-        for row in manifests.itertuples()
-    }
+    apps = Rows(tmp_path).apps
+    stored = {(f"{row.registry}/{row.repository}", row.manifest_digest) for row in apps.itertuples()}
     assert pushed <= stored
 
 
@@ -473,12 +468,10 @@ def test_crawl_of_many_manifests_holds_few_of_them(tmp_path: Path, monkeypatch: 
         content = manifest(int(reference.tag[1:]))
         return ServedDocument(content, Digest.of(content), "")
 
-    monkeypatch.setattr(RegistryClient, "fetch_manifest", fetch)
+    monkeypatch.setattr(Registry, "fetch_manifest", fetch)
     peaks = {}
     for count in (500, 3_000):
-        monkeypatch.setattr(
-            RegistryClient, "tags", lambda self, _, count=count: (f"v{n}" for n in range(count))
-        )
+        monkeypatch.setattr(Registry, "tags", lambda self, _, count=count: (f"v{n}" for n in range(count)))
         tracemalloc.start()
         fleet.crawl("r.example", ["org/app"], tmp_path / str(count), rows_per_part=2_000)
         peaks[count] = tracemalloc.get_traced_memory()[1]

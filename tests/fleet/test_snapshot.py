@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ import pyarrow.parquet as pq
 
 import spincache_nb as sc
 from spincache_nb import demo, fleet
-from spincache_nb.errors import FormatError, MissingExtraError, SpinCacheError
-from spincache_nb.fleet.marker import MARKER, parse_marker
+from spincache_nb.errors import MissingExtraError, SpinCacheError
+from spincache_nb.fleet import table
 from spincache_nb.fleet.place import Place
-from spincache_nb.fleet.tables import TABLES
+from spincache_nb.fleet.snapshots import publish, records_of
 from tests.analysis.worlds import two_versions
 from tests.fleet.fleets import write_hosts
 
@@ -44,26 +45,35 @@ def files_of(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def names_in(folder: Path) -> set[str]:
-    """Names in a folder."""
-    return {path.name for path in folder.iterdir()}
-
-
-def test_snapshot_writes_one_file_per_table_and_a_marker(cache, tmp_path: Path) -> None:
+def test_snapshot_is_one_parquet_file_of_the_columns_that_are_told(cache, tmp_path: Path) -> None:
     taken = fleet.snapshot(cache, tmp_path, host="node 1/a", at=AT)
-    folder = tmp_path / "host=node%201%2Fa" / "day=2026-03-02"
-    names = sorted(path.name for path in folder.iterdir())
-    assert [name.partition("-")[0] for name in names] == sorted([MARKER, *TABLES])
-    marker = json.loads((folder / MARKER).read_bytes())
-    assert (marker["kind"], marker["host"], marker["day"]) == ("cache", "node 1/a", "2026-03-02")
-    for table, (name, count, size) in marker["parts"][0].items():
-        found = pq.ParquetFile(folder / name)
-        assert found.metadata.num_rows == count
-        assert (folder / name).stat().st_size == size
-        assert found.schema_arrow.names == list(TABLES[table])
-    assert taken.written
-    assert taken.row_count == sum(count for _, count, _ in marker["parts"][0].values())
-    assert (taken.host, taken.day) == ("node 1/a", date(2026, 3, 2))
+    (path,) = (tmp_path / "host=node%201%2Fa" / "day=2026-03-02").iterdir()
+    assert path.name.startswith("20260302T233000.000000Z-")
+    found = pq.ParquetFile(path)
+    assert (found.metadata.num_rows, path.stat().st_size) == (taken.row_count, taken.size_bytes)
+    assert found.metadata.metadata[table.FORMAT_KEY] == b"2"
+    schema = table.arrow_types()
+    assert found.schema_arrow.names == list(schema)
+    assert [field.type for field in found.schema_arrow] == list(schema.values())
+    rows = found.read().to_pylist()
+    assert {row["record"] for row in rows} == set(table.RECORDS) - {"problem"}
+    assert {(row["host"], row["taken_at"], row["source"]) for row in rows} == {("node 1/a", AT, "cache")}
+    assert (taken.written, taken.host, taken.day) == (True, "node 1/a", date(2026, 3, 2))
+
+
+def test_snapshot_is_read_by_plain_sql(cache, tmp_path: Path) -> None:
+    """With nothing but DuckDB, and with the views that a fleet gives."""
+    duckdb = pytest.importorskip("duckdb")
+    fleet.snapshot(cache, tmp_path, host="a", at=AT)
+    plain = f"SELECT sum(stored_bytes) FROM '{tmp_path}/host=*/day=*/*.parquet' WHERE use_count > 0"
+    with fleet.open(tmp_path) as opened:
+        stored = int(opened.summary()["stored_bytes"].iloc[0])
+        views = opened.views()
+    with duckdb.connect() as connection:
+        assert connection.sql(plain).fetchall() == [(stored,)]
+        for name, text in views.items():
+            connection.execute(f"CREATE VIEW {name} AS {text}")
+        assert connection.sql("SELECT count(*) FROM manifests").fetchall() == [(18,)]
 
 
 def test_snapshot_of_the_same_cache_writes_nothing(cache, tmp_path: Path) -> None:
@@ -76,78 +86,101 @@ def test_snapshot_of_the_same_cache_writes_nothing(cache, tmp_path: Path) -> Non
 
 
 def test_snapshot_of_another_state_takes_the_place_of_the_first(cache, tmp_path: Path) -> None:
-    folder = tmp_path / "host=a" / "day=2026-03-02"
-    fleet.snapshot(cache, tmp_path, host="a", at=AT)
-    full = names_in(folder)
     empty = sc.Cache(tmp_path / "no-cache")
-    fleet.snapshot(empty, tmp_path, host="a", at=AT)
-    assert len(names_in(folder)) == len(TABLES) + 1
-    with fleet.open(tmp_path) as opened:
-        assert opened.summary()["app_count"].tolist() == [0]
-    fleet.snapshot(cache, tmp_path, host="a", at=AT)
-    assert names_in(folder) == full
+    for number, (one, apps) in enumerate([(cache, 18), (empty, 0)]):
+        assert fleet.snapshot(one, tmp_path / "t", host="a", at=AT).written
+        with fleet.open(tmp_path / "t") as opened:
+            assert opened.summary()["app_count"].tolist() == [apps], number
+
+
+def test_older_moment_never_takes_the_place_of_a_newer_one(cache, tmp_path: Path) -> None:
+    empty = sc.Cache(tmp_path / "no-cache")
+    fleet.snapshot(cache, tmp_path / "t", host="a", at=AT)
+    late = fleet.snapshot(empty, tmp_path / "t", host="a", at=AT.replace(minute=1))
+    assert not late.written
+    with fleet.open(tmp_path / "t") as opened:
+        assert opened.summary()["app_count"].tolist() == [18]
+
+
+def test_replaced_file_stays_for_a_while_and_then_goes(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    frames = two_versions().frames()
+    for number, minutes in enumerate((30, 20, 5, 0)):
+        records = records_of(replace(frames, apps=frames.need("apps").head(number)))
+        moment = now - timedelta(minutes=minutes)
+        publish(
+            Place(tmp_path), table.whole(records, source="cache", host="a", day=now.date(), moment=moment)
+        )
+    left = sorted(path.name[:15] for path in tmp_path.rglob("*.parquet"))
+    kept = [now - timedelta(minutes=minutes) for minutes in (20, 5, 0)]
+    assert left == [f"{moment:%Y%m%dT%H%M%S}" for moment in kept], "the first was replaced long ago"
 
 
 def test_snapshot_mends_a_damaged_one(cache, tmp_path: Path) -> None:
-    folder = tmp_path / "host=a" / "day=2026-03-02"
     fleet.snapshot(cache, tmp_path, host="a", at=AT)
-    (uses,) = folder.glob("uses-*")
-    whole = uses.read_bytes()
-    uses.write_bytes(whole[:-9])
-    assert fleet.snapshot(cache, tmp_path, host="a", at=AT).written
-    assert uses.read_bytes() == whole
+    (path,) = tmp_path.rglob("*.parquet")
+    path.write_bytes(path.read_bytes()[:-9])
+    assert fleet.snapshot(cache, tmp_path, host="a", at=AT.replace(minute=31)).written
+    with fleet.open(tmp_path) as opened:
+        assert opened.summary()["app_count"].tolist() == [18]
 
 
-@pytest.mark.parametrize("stop_after", range(len(TABLES) + 1))
-def test_snapshot_that_is_stopped_counts_for_nothing(
-    stop_after: int, cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_snapshot_that_is_stopped_or_finds_no_room_leaves_the_one_before(
+    cache, tmp_path: Path, monkeypatch
 ) -> None:
-    """Stopped after any number of files: the marker is the last one."""
-    written: list[str] = []
-    write, replace = Place.write, Place.replace
+    fleet.snapshot(cache, tmp_path / "t", host="a", at=AT)
+    before = files_of(tmp_path)
+    for fault, raised in (
+        (OSError(28, "No space left on device"), SpinCacheError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ):
 
-    def counted(method):
-        def stopping(self: Place, content: bytes, *names: str) -> None:
-            if len(written) == stop_after:
-                raise KeyboardInterrupt
-            method(self, content, *names)
-            written.append(names[-1])
+        def fail(self, target, fault=fault):
+            raise fault
 
-        return stopping
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", fail)
+            late = AT.replace(minute=59)
+            with pytest.raises(raised):
+                fleet.snapshot(sc.Cache(tmp_path / "no-cache"), tmp_path / "t", host="a", at=late)
+        assert files_of(tmp_path) == before
 
-    monkeypatch.setattr(Place, "write", counted(write))
-    monkeypatch.setattr(Place, "replace", counted(replace))
-    with pytest.raises(KeyboardInterrupt):
-        fleet.snapshot(cache, tmp_path, host="a", at=AT)
-    assert MARKER not in written
-    with pytest.raises(SpinCacheError) as caught:
-        fleet.open(tmp_path)
-    nothing = caught.value.found == "no file at all"
-    assert nothing if stop_after == 0 else "not finished, host=a/day=2026-03-02" in caught.value.found
-    monkeypatch.undo()
-    assert fleet.snapshot(cache, tmp_path, host="a", at=AT).written
+
+def test_many_snapshots_of_one_host_at_once_leave_the_newest(tmp_path: Path) -> None:
+    frames = two_versions().frames()
+
+    def write(second: int) -> None:
+        moment = AT.replace(second=second)
+        records = records_of(replace(frames, apps=frames.need("apps").head(second % 4)))
+        publish(Place(tmp_path), table.whole(records, source="cache", host="a", day=AT.date(), moment=moment))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(12)))
     with fleet.open(tmp_path) as opened:
-        assert opened.summary()["app_count"].tolist() == [18]
+        assert opened.snapshots()["taken_at"].tolist() == [AT.replace(second=11)]
+        assert opened.summary()["app_count"].tolist() == [3]
+        assert opened.skipped == ()
 
 
-def test_an_interrupted_snapshot_leaves_the_one_before(cache, tmp_path: Path, monkeypatch) -> None:
-    fleet.snapshot(cache, tmp_path, host="a", at=AT)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Place, "replace", full)
-    with pytest.raises(OSError, match="No space"):
-        fleet.snapshot(sc.Cache(tmp_path / "no-cache"), tmp_path, host="a", at=AT)
+def test_impossible_size_becomes_a_problem(tmp_path: Path) -> None:
+    world = two_versions()
+    wasm = world.apps[0].layers[0][0]
+    frames = world.frames()
+    layers = frames.need("layers")
+    layers.loc[layers["digest"] == wasm, "declared_bytes"] = 2**63 - 1
+    write_hosts(tmp_path, {"a": frames, "b": two_versions().frames()})
     with fleet.open(tmp_path) as opened:
-        assert opened.summary()["app_count"].tolist() == [18]
+        assert opened.hosts == ["a", "b"]
+        found = opened.problems()
+        assert found.loc[found["kind"] == "size out of range", "host"].tolist() == ["a"] * 3
+        opened.version_savings()
 
 
 # What is written, and what is not -----------------------------------------------------------------
 
 
 def everything_in(folder: Path) -> bytes:
-    """Names, markers, and every value of every column, uncompressed."""
+    """Names, and every value of every column, uncompressed."""
     parts = []
     for path in folder.rglob("*"):
         parts.append(str(path.relative_to(folder)).encode())
@@ -216,7 +249,7 @@ def test_host_without_a_name_is_a_hash_of_machine_and_cache(cache, tmp_path: Pat
         fleet.snapshot(cache, tmp_path, host=" ")
 
 
-# Markers ------------------------------------------------------------------------------------------
+# Days --------------------------------------------------------------------------------------------
 
 
 def test_open_takes_the_latest_day_of_each_host(cache, tmp_path: Path) -> None:
@@ -236,50 +269,10 @@ def test_open_takes_the_latest_day_of_each_host(cache, tmp_path: Path) -> None:
         fleet.open(tmp_path / "t", day="2026-02-28")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 1}', b'{"format": 99}'])
-def test_marker_that_cannot_be_read_is_skipped_and_told(cache, tmp_path: Path, content: bytes) -> None:
-    fleet.snapshot(cache, tmp_path, host="a", at=AT.replace(day=1))
-    fleet.snapshot(cache, tmp_path, host="a", at=AT)
-    (tmp_path / "host=a" / "day=2026-03-02" / MARKER).write_bytes(content)
-    with fleet.open(tmp_path) as opened:
-        assert opened.summary()["app_count"].tolist() == [18]
-        assert [skipped.path.split("/")[-2] for skipped in opened.skipped] == ["day=2026-03-02"]
-        assert "1 skipped" in repr(opened)
-
-
-def test_marker_names_no_file_outside_its_folder() -> None:
-    part = {table: ["../../x.parquet", 1, 1] for table in TABLES}
-    document = {"format": 1, "kind": "cache", "host": "a", "day": "2026-03-02", "parts": [part]}
-    document["taken_at"] = "2026-03-02T00:00:00+00:00"
-    with pytest.raises(FormatError):
-        parse_marker(json.dumps(document).encode(), where="m")
-
-
-def test_marker_of_another_host_is_skipped(cache, tmp_path: Path) -> None:
-    fleet.snapshot(cache, tmp_path, host="a", at=AT)
-    (tmp_path / "host=a").rename(tmp_path / "host=b")
-    with pytest.raises(SpinCacheError, match="none that can be read"):
-        fleet.open(tmp_path)
-
-
-def test_files_that_no_marker_names_are_not_read(cache, tmp_path: Path) -> None:
-    fleet.snapshot(cache, tmp_path, host="a", at=AT)
-    folder = tmp_path / "host=a" / "day=2026-03-02"
-    (uses,) = folder.glob("uses-*")
-    (folder / "uses-9-left.parquet").write_bytes(uses.read_bytes())
-    (tmp_path / "host=a" / "day=never").mkdir()
-    (tmp_path / "README").write_text("not ours")
-    with fleet.open(tmp_path) as opened:
-        before = opened.summary()
-    (folder / "uses-9-left.parquet").unlink()
-    with fleet.open(tmp_path) as opened:
-        assert opened.summary().equals(before)
-
-
 def test_extras_that_are_absent_are_one_clear_error(tmp_path: Path) -> None:
     code = """
 import sys
-for name in ("pyarrow", "duckdb", "fsspec", "dask", "distributed"):
+for name in ("pyarrow", "duckdb", "fsspec"):
     sys.modules[name] = None
 import spincache_nb as sc
 from spincache_nb.errors import MissingExtraError
@@ -301,15 +294,3 @@ for call in (
     assert len(lines) == 3
     assert all('pip install "spincache-nb[fleet]"' in line and "package fsspec" in line for line in lines)
     assert issubclass(MissingExtraError, SpinCacheError)
-
-
-def test_dask_that_is_absent_is_one_clear_error(cache, tmp_path: Path, monkeypatch) -> None:
-    fleet.snapshot(cache, tmp_path, host="a")
-    for name in [*sys.modules]:
-        if name.partition(".")[0] in ("dask", "distributed"):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "dask", None)
-    with pytest.raises(MissingExtraError) as caught:
-        fleet.open(tmp_path, engine="dask")
-    assert caught.value.remedy == 'pip install "spincache-nb[dask]"'
-    assert caught.value.expected == "the package dask"

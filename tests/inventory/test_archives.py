@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.core.archive import ArchiveLimits
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.inventory import InventoryLimits, take_inventory
 from tests.inventory.reading import (
     SITE_V1,
@@ -18,8 +18,9 @@ from tests.inventory.reading import (
     vias,
 )
 from tests.support import archives, caches, odd_artifacts
-from tests.support.artifact import filler, wasm_module
-from tests.support.caches import PAGES, TINY, blob, folder, pulled, without
+from tests.support.artifact import ARCHIVE, WASM, filler, wasm_module
+from tests.support.artifacts import Component
+from tests.support.caches import PAGES, TINY, WEB, blob, folder, pulled, without
 from tests.support.trees import union, write_tree
 
 
@@ -101,7 +102,21 @@ def test_archive_that_cannot_be_listed_is_one_problem(tmp_path: Path, damage: st
     cache = laid_out(tmp_path, tree)
     limits = InventoryLimits(archive=ArchiveLimits(total_bytes=1 << 20))
     inventory = take_inventory(cache, limits=limits)
-    assert problems(inventory) == [(blob("data", layers[damage]), "damaged archive", "ghcr.io/org/bad:v1")]
+    kind = "cut archive" if damage == "cut off" else "damaged archive"
+    assert problems(inventory) == [(blob("data", layers[damage]), kind, "ghcr.io/org/bad:v1")]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_file_that_the_archive_lacks_was_not_pushed(tmp_path: Path, whole: bool) -> None:
+    """What the archive holds can be unpacked again; what it does not hold, nobody can bring back."""
+    pages = PAGES if whole else {name: data for name, data in PAGES.items() if name != "page-1.html"}
+    component = Component("site", WEB, dict(PAGES))
+    layers = [(WASM, WEB), (ARCHIVE, archives.mount_archive(pages))]
+    artifact = odd_artifacts.with_layers("org/site", component, layers)
+    lost = blob("data", PAGES["page-1.html"])
+    tree = pulled(artifact) | {blob("data", data): data for data in PAGES.values()}
+    kind = "missing archive member" if whole else "file not pushed"
+    assert problems(taken(tmp_path, without(tree, lost))) == [(lost, kind, SITE_V1)]
 
 
 def test_truncated_archive_is_one_problem(tmp_path: Path) -> None:

@@ -57,9 +57,10 @@ def test_unreferenced_blob_is_no_problem(tmp_path: Path) -> None:
     assert standings(inventory)[blob("wasm", WEB)] == "unreferenced"
 
 
-def test_what_systems_leave_is_no_problem(tmp_path: Path) -> None:
-    inventory = taken(tmp_path, {"wasm/.DS_Store": b"x", "manifests/desktop.ini": b"x", "Thumbs.db": b"x"})
-    assert problems(inventory) == []
+def test_what_systems_leave_is_told_once(tmp_path: Path) -> None:
+    left = ["Thumbs.db", "manifests/desktop.ini", "wasm/.DS_Store"]
+    inventory = taken(tmp_path, dict.fromkeys(left, b"x"))
+    assert problems(inventory) == [(path, "system file", None) for path in left]
     assert standings(inventory) == {"wasm/.DS_Store": "misnamed"}
 
 

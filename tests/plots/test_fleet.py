@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from spincache_nb import plots
 from spincache_nb.fleet import schemas
-from spincache_nb.fleet.schemas import typed
+from spincache_nb.frames.schemas import from_columns
 
 MIB = 2**20
 PLOTS = {
@@ -27,13 +27,13 @@ def frame(schema, **columns):
     rest = {
         name: (["x"] if dtype in ("string", "category") else [0]) * count for name, dtype in schema.items()
     }
-    return typed(schema, rest | columns)
+    return from_columns(schema, rest | columns)
 
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_plots_of_nothing_say_so(name):
     schema, text = PLOTS[name]
-    ax = getattr(plots, name)(typed(schema, {column: [] for column in schema}), ax=axes())
+    ax = getattr(plots, name)(from_columns(schema, {column: [] for column in schema}), ax=axes())
     assert [one.get_text() for one in ax.texts] == [text]
 
 
@@ -53,7 +53,7 @@ def test_host_overlap_draws_every_pair_twice_and_no_host_with_itself():
     ax = plots.host_overlap(table, ax=axes())
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert sorted(names) == ["a", "b", r"c\$"]
-    cells = ax.images[0].get_array()
+    cells = ax.collections[0].get_array()
     place = {name: number for number, name in enumerate(names)}
     assert cells[place["a"], place["b"]] == cells[place["b"], place["a"]] == 5
     assert cells[place["b"], place[r"c\$"]] == 2

@@ -18,7 +18,7 @@ ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
 def record(
     digest: Digest = ONE, requirement: str = "^1", registry: str | None = "r.example"
 ) -> PackageRecord:
-    return PackageRecord(AT, "acme:tools", requirement, registry, "1.2.3", digest)
+    return PackageRecord(AT, "acme:tools", requirement, registry, "1.2.3", str(digest))
 
 
 @pytest.fixture

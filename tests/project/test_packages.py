@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,10 @@ from tests.support.registry_server import RegistryServer
 WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
 
 
-def client(config: PackageConfig | None = None, **options: Any) -> PackageClient:
-    return PackageClient(**({"config": config, "retries": QUICK, "timeouts": SHORT} | options))
+@contextmanager
+def client(config: PackageConfig | None = None, **options: Any) -> Iterator[PackageClient]:
+    with closing(PackageClient(**({"config": config, "retries": QUICK, "timeouts": SHORT} | options))) as one:
+        yield one
 
 
 def config(text: str) -> PackageConfig:
@@ -63,7 +67,8 @@ def resolve(
     server: HostileServer, requirement: str = "*", name: str = "acme:tools", **options: Any
 ) -> Release:
     with client(config(""), **options) as one:
-        return one.resolve(name, requirement, server.name)
+        release: Release = one.resolve(name, requirement, server.name)
+        return release
 
 
 # Finding a package ---------------------------------------------------------------------------------
@@ -85,6 +90,28 @@ def test_resolve_takes_the_newest_version_that_satisfies(hostile: HostileServer)
     }
 
 
+@pytest.mark.parametrize(
+    ("requirement", "version"),
+    [
+        ("=1.0.0+b1", "1.0.0+b1"),
+        ("=1.0.0", "1.0.0+b2"),
+        ("=1.0.0+b9", "1.0.0+b2"),
+        ("^1.0, <1.0.1", "1.0.0+b2"),
+    ],
+)
+def test_resolve_finds_build_metadata_under_a_tag_with_an_underscore(
+    hostile: HostileServer, requirement: str, version: str
+) -> None:
+    """yoshuawuyts/wasm.directory#424: a tag holds no plus sign."""
+    hostile.serve(*(tools(tag) for tag in ("1.0.0", "1.0.0_b1", "1.0.0_b2", "1.0.0__b3")))
+    found = resolve(hostile, requirement)
+    assert (found.version, found.origin) == (
+        version,
+        f"{hostile.name}/acme/tools:{version.replace('+', '_')}",
+    )
+    assert str(found.digest) == sha256(content(tools(version.replace("+", "_"))))
+
+
 def test_resolve_says_where_what_and_how_large(hostile: HostileServer) -> None:
     one = tools("1.2.0")
     hostile.serve(one)
@@ -94,7 +121,7 @@ def test_resolve_says_where_what_and_how_large(hostile: HostileServer) -> None:
         assert release.origin == f"{hostile.name}/acme/tools:1.2.0"
         assert (str(release.digest), release.size) == (sha256(content(one)), len(content(one)))
         assert b"".join(release.open()) == content(one)
-        assert own.request_count == len(hostile.requests) == 4
+        assert len(hostile.requests) == 4
         wait_until(lambda: own.wire_bytes == hostile.body_bytes)
     assert hostile.lines == [
         f"GET {WELL_KNOWN}",
@@ -468,7 +495,6 @@ def test_resolve_takes_packages_from_a_configured_directory(tmp_path: Path) -> N
         assert str(release.digest) == sha256(b"1.1.0.wasm")
         assert release.origin == str(tmp_path / "acme" / "tools" / "1.1.0.wasm")
         assert b"".join(release.open()) == b"1.1.0.wasm"
-        assert one.request_count == 0
         with pytest.raises(PackageError, match="2 others, the newest 1"):
             one.resolve("acme:tools", "3")
         with pytest.raises(PackageError, match="No such file"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import threading
 import time
@@ -32,9 +31,8 @@ from spincache_nb.errors import (
     StatusError,
 )
 from spincache_nb.project.package_record import PackageLog
-from spincache_nb.project.places import project_digests
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
-from tests.support.artifact import Artifact, sha256, wasm_module
+from tests.support.artifact import WKG_WASM, Artifact, canonical, descriptor, sha256, wasm_module
 from tests.support.artifacts import package
 from tests.support.behaviours import Call, Redirect, Reply, error, json_reply
 from tests.support.faults import Cut, Drip, Hold, Stall, Truncated, WrongBytes
@@ -158,6 +156,7 @@ def test_pull_sources_fetches_everything_that_is_named(
     assert result.total_bytes == result.fetch_bytes == sum(len(data) for data in {row[5] for row in ROWS})
     assert (result.reused_bytes, result.unknown_count, result.name) == (0, 0, "demo")
     assert result.wire_bytes == hostile.body_bytes
+    assert History().read() == ()
 
 
 def test_second_pull_fetches_no_content(hostile: HostileServer, cache: Cache, project: Path) -> None:
@@ -190,37 +189,10 @@ def test_plan_sources_agrees_with_the_pull_and_writes_nothing(
     assert after.total_bytes == plan.total_bytes + sum(map(len, (A, B, C, D, E, F)))
 
 
-def test_pull_sources_reads_version_1(hostile: HostileServer, cache: Cache, project: Path) -> None:
-    (project / "spin.toml").write_text(
-        f"""
-        spin_version = "1"
-        name = "old"
-        trigger = {{ type = "http" }}
-        [[component]]
-        id = "a"
-        source = {offer(hostile, A)}
-        [component.trigger]
-        route = "/"
-        """
-    )
-    assert rows(pull_sources(cache, project)) == [("a", None, None, None, "url", sha256(A), None)]
-    assert_same_tree(stored(A), cache.path)
-
-
 def test_pull_sources_of_a_project_without_any_does_nothing(cache: Cache, project: Path) -> None:
     result = pull_sources(cache, one_source(project, "'local.wasm'"))
     assert (result.sources, result.total_bytes, result.wire_bytes) == ((), 0, 0)
     assert not cache.path.exists()
-
-
-@pytest.mark.parametrize("named", ["folder", "file", "text"])
-def test_pull_sources_takes_a_file_or_its_folder(
-    hostile: HostileServer, cache: Cache, project: Path, named: str
-) -> None:
-    path = one_source(project, offer(hostile, A))
-    given = {"folder": project, "file": path, "text": str(project)}[named]
-    assert sc.pull_sources(cache, given).path == str(given)
-    assert_same_tree(stored(A), cache.path)
 
 
 def test_pull_sources_spells_names_for_windows(hostile: HostileServer, tmp_path: Path, project: Path) -> None:
@@ -245,98 +217,67 @@ def test_good_file_is_neither_fetched_nor_replaced(
     assert path.stat().st_mtime > time.time() - 60  # young, so that a prune beside us leaves it alone
 
 
+WASM_A, DATA_A = f"wasm/{sha256(A)}", f"data/{sha256(A)}"
+
+
 @pytest.mark.parametrize(
-    "damaged", [b"", A[:-1], A[:-1] + b"?", A + b"?"], ids=["empty", "cut", "bit", "long"]
+    ("before", "requests", "after"),
+    [
+        *(({WASM_A: bad}, 1, {WASM_A: A}) for bad in (b"", A[:-1], A[:-1] + b"?", A + b"?")),
+        ({DATA_A: A}, 0, {DATA_A: A}),
+        ({DATA_A: A, WASM_A: b"damaged"}, 0, {DATA_A: A, WASM_A: A}),
+        ({DATA_A: b"bad", WASM_A: b"damaged"}, 1, {DATA_A: b"bad", WASM_A: A}),
+    ],
+    ids=["empty", "cut", "bit", "long", "in data", "hides a good one", "both damaged"],
 )
-def test_damaged_file_is_fetched_again(
-    hostile: HostileServer, cache: Cache, project: Path, damaged: bytes
-) -> None:
-    write_tree(cache.path, {f"wasm/{sha256(A)}": damaged})
-    path = one_source(project, offer(hostile, A))
-    assert not plan_sources(cache, path).sources[0].stored
-    pull_sources(cache, path)
-    assert_same_tree(stored(A), cache.path)
-
-
-def test_damaged_package_of_the_right_size_is_fetched_again(
-    hostile: HostileServer, cache: Cache, project: Path
+@pytest.mark.parametrize("kind", ["url", "package"])
+def test_what_is_stored_is_hashed_and_only_what_is_not_good_is_fetched(
+    hostile: HostileServer,
+    cache: Cache,
+    project: Path,
+    before: dict[str, bytes],
+    requests: int,
+    after: dict[str, bytes],
+    kind: str,
 ) -> None:
     """Spin streams packages onto their final names, so that a good size proves nothing."""
-    data = content(PACKAGES[0])
-    hostile.serve(PACKAGES[0])
-    write_tree(cache.path, {f"wasm/{sha256(data)}": data[:-1] + b"?"})
-    pull_sources(
-        cache,
-        one_source(project, f"{{ package = 'acme:tools', version = '1.0.0', registry = '{hostile.name}' }}"),
+    layer = descriptor(WKG_WASM, A)
+    packed = tools("1.0.0")
+    hostile.serve(
+        replace(
+            packed,
+            manifest=canonical(packed.document | {"layers": [layer]}),
+            blobs={**packed.blobs, sha256(A): A},
+        )
     )
-    assert_same_tree(stored(data), cache.path)
-
-
-def test_file_in_data_counts_as_stored(hostile: HostileServer, cache: Cache, project: Path) -> None:
-    write_tree(cache.path, {f"data/{sha256(A)}": A})
-    result = pull_sources(cache, one_source(project, offer(hostile, A)))
-    assert (source_requests(hostile), result.fetch_bytes) == (0, 0)
-    assert_same_tree({f"data/{sha256(A)}": A}, cache.path)
-
-
-def test_damaged_file_that_hides_a_good_one_is_copied(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
-    write_tree(cache.path, {f"data/{sha256(A)}": A, f"wasm/{sha256(A)}": b"damaged"})
-    pull_sources(cache, one_source(project, offer(hostile, A)))
-    assert source_requests(hostile) == 0
-    assert_same_tree({f"data/{sha256(A)}": A, f"wasm/{sha256(A)}": A}, cache.path)
-
-
-def test_two_damaged_files_are_fetched_again(hostile: HostileServer, cache: Cache, project: Path) -> None:
-    write_tree(cache.path, {f"data/{sha256(A)}": b"bad", f"wasm/{sha256(A)}": b"damaged"})
-    pull_sources(cache, one_source(project, offer(hostile, A)))
-    assert_same_tree({f"data/{sha256(A)}": b"bad", f"wasm/{sha256(A)}": A}, cache.path)
-
-
-class StoredBeside:
-    """Another Spin that stores the content while it is being sent."""
-
-    def __init__(self, path: Path, data: bytes) -> None:
-        self.path, self.data = path, data
-
-    def store(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_bytes(self.data)
-
-    def answer(self, call: Call) -> bool:
-        self.store()
-        return call.honest().answer(call)
-
-
-def test_who_comes_second_leaves_the_good_file(hostile: HostileServer, cache: Cache, project: Path) -> None:
-    target = cache.path / f"wasm/{sha256(A)}"
-    path = one_source(project, offer(hostile, A))
-    hostile.on("*.wasm", StoredBeside(target, A))
-    result = pull_sources(cache, path)
-    assert result.sources[0].size == len(A)
-    assert_same_tree(stored(A), cache.path)
-    hostile.on("*.wasm", StoredBeside(target, b"damaged"))
-    target.unlink()
+    named = f"{{ package = 'acme:tools', version = '1.0.0', registry = '{hostile.name}' }}"
+    path = one_source(project, offer(hostile, A) if kind == "url" else named)
+    write_tree(cache.path, before)
+    assert plan_sources(cache, path).sources[0].stored == (before == after)
     pull_sources(cache, path)
-    assert_same_tree(stored(A), cache.path)
+    assert source_requests(hostile) + len(hostile.requests_for("*/blobs/*")) == requests
+    assert_same_tree(after, cache.path)
 
 
-def test_file_of_another_that_came_first_keeps_its_inode(
-    hostile: HostileServer, cache: Cache, project: Path
+@pytest.mark.parametrize("data", [A, b"damaged"], ids=["good", "damaged"])
+def test_who_comes_second_leaves_a_good_file(
+    hostile: HostileServer, cache: Cache, project: Path, data: bytes
 ) -> None:
-    target = cache.path / f"wasm/{sha256(A)}"
+    """Another Spin stores the content while it is being sent."""
+    target = cache.path / WASM_A
     inodes: list[int] = []
 
-    class Beside(StoredBeside):
-        def store(self) -> None:
-            super().store()
-            inodes.append(self.path.stat().st_ino)
+    class StoredBeside:
+        def answer(self, call: Call) -> bool:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            inodes.append(target.stat().st_ino)
+            return call.honest().answer(call)
 
-    path = one_source(project, offer(hostile, A))
-    hostile.on("*.wasm", Beside(target, A))
-    pull_sources(cache, path)
-    assert inodes == [target.stat().st_ino]
+    hostile.on("*.wasm", StoredBeside())
+    assert pull_sources(cache, one_source(project, offer(hostile, A))).sources[0].size == len(A)
+    assert_same_tree(stored(A), cache.path)
+    assert ([target.stat().st_ino] == inodes) == (data == A)
 
 
 # Content that is not what it should be -------------------------------------------------------------
@@ -346,21 +287,13 @@ def test_file_of_another_that_came_first_keeps_its_inode(
 def test_wrong_content_is_not_stored(hostile: HostileServer, cache: Cache, project: Path, fault: Any) -> None:
     path = one_source(project, offer(hostile, A))
     hostile.always("*.wasm", fault)
-    with pytest.raises(DigestMismatchError) as caught:
-        pull_sources(cache, path)
-    assert caught.value.where.startswith(f"{path}, component web, source: {hostile.url}/")
-    assert caught.value.expected == sha256(A)
-    assert read_tree(cache.path) == {}
-
-
-def test_wrong_content_leaves_a_damaged_file_as_it_was(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
-    write_tree(cache.path, {f"wasm/{sha256(A)}": b"damaged"})
-    hostile.always("*.wasm", WrongBytes())
-    with pytest.raises(DigestMismatchError):
-        pull_sources(cache, one_source(project, offer(hostile, A)))
-    assert read_tree(cache.path) == {f"wasm/{sha256(A)}": b"damaged"}
+    for before in ({}, {WASM_A: b"damaged"}):
+        write_tree(cache.path, before)
+        with pytest.raises(DigestMismatchError) as caught:
+            pull_sources(cache, path)
+        assert caught.value.where.startswith(f"{path}, component web, source: {hostile.url}/")
+        assert caught.value.expected == sha256(A)
+        assert read_tree(cache.path) == before
 
 
 def test_content_that_breaks_off_is_taken_up(hostile: HostileServer, cache: Cache, project: Path) -> None:
@@ -386,23 +319,6 @@ def test_refusal_names_file_component_and_address(
     assert not cache.path.exists() or read_tree(cache.path) == {}
 
 
-def test_nobody_there_is_one_error(closed_port: int, cache: Cache, project: Path) -> None:
-    source = f'{{ url = "http://127.0.0.1:{closed_port}/a.wasm", digest = "{sha256(A)}" }}'
-    with pytest.raises(ConnectionFailedError, match="component web, source"):
-        pull_sources(cache, one_source(project, source))
-
-
-def test_redirects_are_followed(
-    hostile: HostileServer, start_hostile: Any, cache: Cache, project: Path
-) -> None:
-    other = start_hostile(host="127.0.0.2")
-    other.content("/there", A)
-    path = one_source(project, offer(hostile, A))
-    hostile.always("*.wasm", Redirect(f"{other.url}/there", 302))
-    pull_sources(cache, path)
-    assert_same_tree(stored(A), cache.path)
-
-
 def test_of_several_addresses_the_first_that_delivers_counts(
     hostile: HostileServer, cache: Cache, project: Path
 ) -> None:
@@ -419,22 +335,6 @@ def test_of_several_addresses_the_first_that_delivers_counts(
     next(cache.path.rglob("*sha256*")).unlink()
     with pytest.raises(NotFoundError, match="component a"):
         pull_sources(cache, path)
-
-
-def test_one_missing_source_fails_the_pull_and_keeps_what_is_whole(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
-    path = write(
-        project,
-        "[component.a]",
-        f"source = {offer(hostile, A)}",
-        "[component.b]",
-        f"source = {offer(hostile, B)}",
-    )
-    hostile.always(f"/{sha256(B)[7:15]}.wasm", error(404))
-    with pytest.raises(NotFoundError, match="component b"):
-        pull_sources(cache, path, jobs=1)
-    assert read_tree(cache.path) == stored(A)
 
 
 # Bad input -----------------------------------------------------------------------------------------
@@ -466,12 +366,28 @@ def test_bad_input_names_file_component_and_key_before_anything_is_asked(
     assert not cache.path.exists()
 
 
-@pytest.mark.parametrize("address", ["", "a.wasm", "ftp://127.0.0.1/a", "http:///a", "file:///etc/passwd"])
-def test_address_that_is_none_names_file_and_component(cache: Cache, project: Path, address: str) -> None:
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        *(
+            (bad, PackageError)
+            for bad in ("", "a.wasm", "ftp://127.0.0.1/a", "http:///a", "file:///etc/passwd")
+        ),
+        *(
+            (f"http://{bad}/a", PackageError)
+            for bad in ("xn--a-.test", "xn--zzzzzz99999.test", "\u3002", "a b")
+        ),
+        ("http://127.0.0.1:1/a", ConnectionFailedError),
+    ],
+)
+def test_address_that_cannot_be_asked_is_one_error(
+    cache: Cache, project: Path, address: str, kind: type[SpinCacheError]
+) -> None:
     path = one_source(project, f'{{ url = "{address}", digest = "{sha256(A)}" }}')
-    with pytest.raises(PackageError) as caught:
+    with pytest.raises(kind) as caught:
         pull_sources(cache, path)
-    assert caught.value.where == f"{path}, component web, source"
+    assert caught.value.where.startswith(f"{path}, component web, source")
+    assert not cache.path.exists()
 
 
 def test_no_project_is_one_error(cache: Cache, project: Path) -> None:
@@ -482,20 +398,6 @@ def test_no_project_is_one_error(cache: Cache, project: Path) -> None:
     (project / ".spin" / "target-environments.lock").write_text("{}")
     with pytest.raises(SpinManifestError, match="environment lock"):
         pull_sources(cache, project)
-
-
-def test_package_that_is_not_found_names_file_and_component(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
-    hostile.serve(*PACKAGES)
-    source = "{ package = 'acme:tools', version = '9.0.0', registry = '%s' }" % hostile.name  # noqa: UP031
-    path = one_source(project, source)
-    for function in (plan_sources, pull_sources):
-        with pytest.raises(PackageError) as caught:
-            function(cache, path)
-        assert caught.value.where == f"{path}, component web, source: package acme:tools"
-        assert caught.value.expected == "a version that satisfies =9.0.0"
-    assert not cache.path.exists()
 
 
 def test_package_without_a_registry_and_broken_configuration(
@@ -670,15 +572,6 @@ def test_progress_adds_up_to_the_result(hostile: HostileServer, cache: Cache, pr
     assert done == {source.digest: source.size for source in result.distinct() if not source.stored}
 
 
-def test_progress_prints_plain_lines(
-    hostile: HostileServer, cache: Cache, project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pull_sources(cache, one_source(project, offer(hostile, A)), progress=True)
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.splitlines()[-1] == f"fetched {sha256(A)} {len(A)} bytes"
-
-
 def test_result_shows_itself_without_letting_html_in(
     hostile: HostileServer, cache: Cache, project: Path
 ) -> None:
@@ -694,40 +587,7 @@ def test_result_shows_itself_without_letting_html_in(
     assert "<script>" not in replace(plan, path="<script>", sources=(evil,))._repr_html_()
 
 
-def test_history_of_pulls_says_nothing_of_sources(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
-    hostile.serve(*PACKAGES)
-    pull_sources(cache, everything(project, hostile))
-    assert History().read() == ()
-
-
 # Who needs what ------------------------------------------------------------------------------------
-
-
-def test_project_digests_reads_both_files(hostile: HostileServer, project: Path) -> None:
-    path = write(project, "[component.a]", f"source = {offer(hostile, A)}")
-    (project / ".spin").mkdir()
-    lock = {"spinframework.dev": {"package": {"a:b@1.0.0": sha256(A), "a:c@1.0.0": sha256(B)}}}
-    (project / ".spin" / "target-environments.lock").write_text(json.dumps(lock))
-    for given in (path, project):
-        assert {str(digest): by for digest, by in project_digests(given).items()} == {
-            sha256(A): "spin.toml",
-            sha256(B): "environment lock",
-        }
-
-
-@pytest.mark.parametrize("file", ["spin.toml", ".spin/target-environments.lock"])
-def test_project_digests_refuses_what_it_cannot_read_whole(project: Path, file: str) -> None:
-    write(project)
-    (project / ".spin").mkdir()
-    (project / ".spin" / "target-environments.lock").write_text("{}")
-    assert project_digests(project) == {}
-    bad = "component.a.source = 1" if file == "spin.toml" else '{"a": 1}'
-    with (project / file).open("w") as opened:
-        opened.write(f"spin_manifest_version = 2\n{bad}" if file == "spin.toml" else bad)
-    with pytest.raises(SpinManifestError):
-        project_digests(project)
 
 
 def test_frames_know_what_a_project_keeps_alive(hostile: HostileServer, cache: Cache, project: Path) -> None:
@@ -743,7 +603,6 @@ def test_frames_know_what_a_project_keeps_alive(hostile: HostileServer, cache: C
     rows_of = sc.analysis.breakdown(sc.analysis.load(cache, projects=[path])).set_index("kind")
     assert rows_of.loc["unreferenced", "stored_bytes"] == len(b"idle")
     assert rows_of.loc["projects", "stored_bytes"] == uses["stored_bytes"].sum()
-    assert {str(digest) for digest in project_digests(path)} == needed
 
 
 def test_packages_are_unknown_until_they_were_looked_up_here(
@@ -773,34 +632,7 @@ def test_prune_with_the_project_leaves_its_sources(
         os.utime(file, (old, old))
     before = read_tree(cache.path)
     assert sc.plan_prune(cache, projects=[path]).freed_bytes == 0
-    assert sc.plan_prune(cache).freed_bytes == sum(map(len, before.values()))
-
-
-def test_one_frame_over_the_default_cache_and_the_one_of_cache_dir(
-    hostile: HostileServer, tmp_path: Path, project: Path
-) -> None:
-    """``spin registry push`` loads sources into the default cache, whatever --cache-dir says."""
-    from tests.support.artifacts import new_style
-
-    app = new_style()
-    hostile.serve(app)
-    default, own = Cache(), Cache(tmp_path / "own")
-    reference = f"{hostile.name}/{app.repository}:{app.tag}"
-    sc.pull(own, reference)
-    path = one_source(project, offer(hostile, A))
-    pull_sources(default, path)
-    uses = sc.frames.uses([default, own], projects=[path])
-    assert uses.columns[0] == "cache"
-    of_project = uses[uses["user"] == str(path)]
-    assert list(zip(of_project["cache"], of_project["digest"], strict=True)) == [
-        (str(default.path), sha256(A))
-    ]
-    of_app = uses[uses["user"] == reference]
-    assert set(of_app["cache"]) == {str(own.path)}
-    assert len(of_app) > 1
-    blobs = sc.frames.blobs([default, own], projects=[path])
-    assert set(blobs["standing"]) == {"referenced"}
-    assert set(blobs["cache"]) == {str(default.path), str(own.path)}
+    assert sc.plan_prune(cache, even_if_unknown=True).freed_bytes == sum(map(len, before.values()))
 
 
 # Real registries -----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from spincache_nb.project.spin_toml import (
     SpinManifest,
     parse_environment_lock,
     parse_spin_manifest,
+    public_address,
 )
 
 A, B, C, D, E, F, G, H = (f"sha256:{letter * 64}" for letter in "abcdef01")
@@ -155,6 +156,50 @@ def test_parse_spin_manifest_keeps_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:s3cret@h.test:8443/a?k=s3cret#s3cret", "https://h.test:8443/a"),
+        ("HTTPS://s3cret@h.test/a", "HTTPS://h.test/a"),
+        ("http://me:s3cret/x@h.test/a", "http://…@h.test/a"),
+        ("http://me:s3cret?x@h.test/a", "http://…@h.test/a"),
+        ("http://me:s3cret#x@h.test/a", "http://…@h.test/a"),
+        ("http://me:s3cret@s3cret@h.test/a", "http://h.test/a"),
+        ("http://me:s3cret\\@h.test/a", "http://…@h.test/a"),
+        ("http://me%3As3cret/@h.test/a", "http://…@h.test/a"),
+        ("http://me:s3cret%40h.test/a", "http://…"),
+        ("http:///me:s3cret@h.test/a", "http://…@h.test/a"),
+        ("http:/me:s3cret@h.test/a", "an address without http:// or https://"),
+        ("http:me:s3cret@h.test/a", "an address without http:// or https://"),
+        ("//me:s3cret@h.test/a", "an address without http:// or https://"),
+        (" http://me:s3cret@h.test/a", "an address without http:// or https://"),
+        ("me:s3cret@h.test/a", "an address without http:// or https://"),
+        ("ftp://me:s3cret@h.test/a", "an address without http:// or https://"),
+        ("https://cdn.test/npm/pkg@1.2.3/a.wasm", "https://cdn.test/npm/pkg@1.2.3/a.wasm"),
+        ("https://cdn.test/@scope/a.wasm?x=@y", "https://cdn.test/@scope/a.wasm"),
+        ("https://[::1]:80/a\n", "https://[::1]:80/a\\n"),
+    ],
+)
+def test_address_of_a_source_shows_no_password_however_it_is_spelled(url: str, shown: str) -> None:
+    assert public_address(url) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "source = { package = 'http://me:s3cret@h', version = '1.0.0' }",
+        "source = { package = 'a:b', version = 'http://me:s3cret@h' }",
+        "source = 'x'\ndependencies = { 'a:b' = 'http://me:s3cret@h' }",
+        "source = 'x'\ndependencies = { 'a:b' = { component = 'http://me:s3cret@h' } }",
+        "source = { url = 1, digest = 'http://me:s3cret@h' }",
+        "source = { url = 'u', digest = 'http://me:s3cret@h' }",
+    ],
+)
+def test_address_in_another_place_is_repeated_in_no_fault(text: str) -> None:
+    (fault,) = component(text).faults
+    assert "s3cret" not in str(fault)
+
+
+@pytest.mark.parametrize(
     "data",
     [
         b"",
@@ -168,6 +213,7 @@ def test_parse_spin_manifest_keeps_no_secret() -> None:
         b"\xff",
         b"a = " + b"[" * 100_000,
         b"a = " + b"9" * 5000,
+        b"spin_manifest_version = 0x" + b"9" * 5000,
         b"a = 1\na = 2",
     ],
 )

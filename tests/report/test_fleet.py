@@ -105,7 +105,7 @@ def test_report_of_no_apps_and_of_a_registry(tmp_path: Path) -> None:
 
 def test_report_tells_of_snapshots_that_are_left_out(tmp_path: Path) -> None:
     demo.write_fleet(tmp_path, PLAN)
-    (marker,) = tmp_path.glob("host=ci-1/day=*/_complete.json")
+    (marker,) = tmp_path.glob("host=ci-1/day=*/*.parquet")
     marker.write_bytes(b"{}")
     with fleet.open(tmp_path) as opened:
         text = Page(report.render(opened)).text

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import gzip
-import json
 import shutil
 import tarfile
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from spincache_nb import Cache, History, plan_pull, pull
-from spincache_nb.core.archive import ArchiveLimits, list_members
+from spincache_nb.core.archive import list_members
+from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import (
     ArchiveError,
     LimitError,
     ManifestError,
-    ProtocolError,
     SizeMismatchError,
     SpinCacheError,
 )
-from tests.core.clients import quick_client, ref
 from tests.faults import judge
 from tests.faults.places import small_app
 from tests.support.artifact import IMAGE_CONFIG, OCI_INDEX, WASM, Artifact, compact, descriptor, sha256
 from tests.support.artifacts import assemble
-from tests.support.behaviours import Reply
 from tests.support.faults import Stream
 from tests.support.hostile import HostileServer
 
@@ -134,38 +131,6 @@ def test_index_in_an_index(hostile: HostileServer, tmp_path: Path) -> None:
     with pytest.raises(ManifestError):
         plan_pull(Cache(tmp_path), f"{hostile.name}/demo/index:v4")
     assert len(hostile.requests_for("*/manifests/*")) == 2
-
-
-def test_tags_without_end(hostile: HostileServer) -> None:
-    """Pages that always have a next one end at the limit; pages in a circle at once."""
-    from spincache_nb.core.settings import Limits
-
-    def page(call: object) -> Reply:
-        number = int(call.request.query.get("last", ["0"])[0])  # type: ignore[attr-defined]
-        link = f'</v2/a/b/tags/list?last={number + 1}>; rel="next"'
-        return Reply(200, json.dumps({"tags": [f"v{number}"]}).encode(), (("Link", link),))
-
-    class Pages:
-        def answer(self, call: object) -> bool:
-            return page(call).answer(call)  # type: ignore[arg-type]
-
-    hostile.always("*/tags/list", Pages())
-    with quick_client(limits=Limits(tag_pages=20)) as client, pytest.raises(LimitError):
-        list(client.tags(ref(f"{hostile.name}/a/b:c")))
-    assert len(hostile.requests_for("*/tags/list")) == 20
-
-
-def test_tags_of_another_host_are_not_asked_for(
-    hostile: HostileServer, start_hostile: Callable[..., HostileServer]
-) -> None:
-    other = start_hostile("127.0.0.2")
-    body = json.dumps({"tags": ["v1"]}).encode()
-    hostile.always(
-        "*/tags/list", Reply(200, body, (("Link", f'<{other.url}/v2/a/b/tags/list?x>; rel="next"'),))
-    )
-    with quick_client(auth=("ann", "x")) as client, pytest.raises(ProtocolError):
-        list(client.tags(ref(f"{hostile.name}/a/b:c")))
-    assert other.requests == []
 
 
 # Archives -------------------------------------------------------------------------------------

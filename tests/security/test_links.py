@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from spincache_nb import Cache, History, export, plan_clear, plan_prune, plan_remove, pull, repair
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import HistoryWarning
+from spincache_nb.core.reference import Reference
 from spincache_nb.errors import SpinCacheError
 from tests.faults import judge
 from tests.faults.places import small_app
 from tests.support.hostile import HostileServer
-from tests.support.trees import read_tree
+from tests.support.trees import read_tree, write_tree
 
 OFF = History(enabled=False)
 
@@ -215,3 +221,78 @@ def test_export_reads_no_blob_through_a_link(tmp_path: Path, outside: Path, refe
     with pytest.raises(SpinCacheError):
         export(cache, reference, tmp_path / "app.tar", history=history)
     assert not (tmp_path / "app.tar").exists()
+
+
+# Folders swapped while they are written in --------------------------------------------------------
+
+
+SWAPPER = """
+import contextlib, itertools, os, sys
+folder, target = sys.argv[1:]
+print(flush=True)
+for count in itertools.count():
+    with contextlib.suppress(OSError):
+        os.rename(folder, f"{folder}.aside{count}")
+    with contextlib.suppress(OSError):
+        os.symlink(target, folder)
+        os.unlink(folder)
+    with contextlib.suppress(OSError):
+        os.rename(f"{folder}.aside{count}", folder)
+    if count % 100 == 0:
+        print(count, flush=True)
+"""
+"""Swaps a folder for a link to another one and back, as fast as it can."""
+
+
+@contextlib.contextmanager
+def swapping(folder: Path, target: Path) -> Iterator[None]:
+    command = [sys.executable, "-c", SWAPPER, str(folder), str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
+            counts = process.stdout.read().split()
+    assert int(counts[-1]) >= 200
+
+
+def write_everything(cache: Cache, number: int) -> None:
+    content = f"content {number}".encode()
+    digest = Digest.of(content)
+    reference = Reference.parse("ghcr.io/org/app:v1")
+    steps: list[Callable[[], object]] = [
+        lambda: cache.write_tag(reference, locked_app=content, manifest=content),
+        lambda: cache.write_locked_app(cache.cached_tag(reference), content),
+        lambda: cache.put_blob("data", digest, [content]),
+        lambda: cache.put_unnamed([content + b"!"]),
+        lambda: cache.touch_blob("data", digest),
+        lambda: cache.remove_stale(reference, older_than=0),
+    ]
+    for step in steps:
+        with contextlib.suppress(SpinCacheError):
+            step()
+
+
+@pytest.mark.parametrize("place", ["data", "manifests/ghcr.io/org/app/v1", "manifests/ghcr.io"])
+def test_writes_never_leave_through_a_folder_that_is_swapped_for_a_link(tmp_path: Path, place: str) -> None:
+    """Whoever may write in a shared cache must not make others write outside of it."""
+    cache = Cache(tmp_path / "cache")
+    cache.write_tag(Reference.parse("ghcr.io/org/app:v1"), locked_app=b"{}", manifest=b"{}")
+    cache.put_unnamed([b"one"])
+    names = [f"sha256:{hashlib.sha256(f'content {n}'.encode()).hexdigest()}" for n in range(150)]
+    names += ["config.json", "manifest.json", "org/app/v1/config.json", ".spincache-1-old"]
+    outside = write_tree(tmp_path / "outside", dict.fromkeys(names, b"theirs"))
+    for path in outside.rglob("*"):
+        os.utime(path, (1000, 1000))
+    before = states(outside)
+    with swapping(cache.path / place, outside):
+        for number in range(150):
+            write_everything(cache, number)
+    assert states(outside) == before
+    assert set(read_tree(outside).values()) == {b"theirs"}
+
+
+def states(folder: Path) -> dict[Path, FileState | None]:
+    return {path: FileState.at(path) for path in [folder, *folder.rglob("*")]}

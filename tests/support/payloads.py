@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-FOLDER = Path(__file__).parents[2] / "data-fixtures" / "payloads"
+from spincache_nb.demo import payload as payload
 
 WASM_PAYLOADS = (
     "hello-js/1.0.0.wasm",
@@ -17,8 +15,3 @@ WASM_PAYLOADS = (
     "redact/1.11.0.wasm",
     "redact/1.12.0.wasm",
 )
-
-
-def payload(name: str) -> Path:
-    """Path of a payload, such as ``hello-js/1.0.0.wasm``."""
-    return FOLDER / name

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.core.cache import Cache
+from spincache_nb.core.files import FileState
 from spincache_nb.errors import CacheError, NotACacheError
-from spincache_nb.upkeep import plan_clear, plan_prune, plan_remove
-from tests.support.caches import archive_mode, bare_hex_name, blob, pulled, temporary_name, web
+from spincache_nb.upkeep import check_cache, is_damage, plan_clear, plan_prune, plan_remove
+from tests.support.caches import archive_mode, bare_hex_name, blob, folder, pulled, temporary_name, web
 from tests.support.trees import read_tree, union, write_tree
-from tests.upkeep.worlds import disk_bytes, execute_exactly, laid_out, left
+from tests.upkeep.worlds import disk_bytes, execute_exactly, laid_out, left, paths
 
 TREE = union(pulled(web()), pulled(archive_mode()))
 
@@ -48,20 +49,63 @@ def test_plan_clear_touches_nothing(tmp_path: Path) -> None:
     assert read_tree(cache.path) == TREE
 
 
-@pytest.mark.parametrize(
-    "name", [".DS_Store", "Thumbs.db", "desktop.ini", "wasm/.DS_Store", "manifests/.DS_Store"]
-)
-def test_plan_clear_takes_what_systems_leave_in_any_folder(tmp_path: Path, name: str) -> None:
-    cache = laid_out(tmp_path, {**TREE, name: b"finder"})
-    execute_exactly(plan_clear(cache))
-    assert not cache.path.exists()
+LEFT_FILES = [
+    ".DS_Store",
+    "._index",
+    ".localized",
+    ".nfs000000000001",
+    ".nobackup",
+    "CACHEDIR.TAG",
+    "Thumbs.db",
+    "desktop.ini",
+    ".stfolder",
+]
+LEFT_FOLDERS = [
+    ".Trash-0",
+    ".Trash-1000",
+    ".fseventsd",
+    ".snapshot",
+    ".stfolder",
+    "@eaDir",
+    "lost+found",
+]
 
 
-def test_plan_clear_takes_an_empty_lost_and_found(tmp_path: Path) -> None:
-    cache = laid_out(tmp_path, TREE)
-    (cache.path / "lost+found").mkdir()
-    execute_exactly(plan_clear(cache))
-    assert not cache.path.exists()
+@pytest.mark.parametrize("place", ["", "wasm", "data", "manifests", "manifests/ghcr.io", "TAG"])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_systems_leave_is_told_and_never_touched_and_blocks_nothing(
+    tmp_path: Path, place: str, kind: str
+) -> None:
+    place = place.replace("TAG", folder(web()))
+    names = [f"{place}/{name}".lstrip("/") for name in (LEFT_FILES if kind == "file" else LEFT_FOLDERS)]
+    cache = laid_out(tmp_path, {**TREE, blob("data", b"stray"): b"stray"})
+    for name in names:
+        path = cache.path / name
+        if kind == "file":
+            path.write_bytes(b"left")
+        else:
+            path.mkdir()
+            (path / "manifest.json").write_bytes(b"left, too")
+            (path / "empty").mkdir(mode=0)
+    before = {path: FileState.at(path) for name in names for path in [*(cache.path / name).rglob("*")]}
+    told = [row for row in check_cache(cache) if row.kind == "system file"]
+    assert {row.path for row in told} == set(names)
+    assert not any(is_damage(row.kind) for row in check_cache(cache))
+    plans = (plan_prune, lambda cache: plan_remove(cache, "ghcr.io/org/web:v1"), plan_clear)
+    for plan in plans:
+        execute_exactly(plan(cache), stays=True)
+        assert all((cache.path / name).exists() for name in names)
+        assert {path: FileState.at(path) for path in before} == before
+    kept = {name.partition("/")[0] for name in names}
+    assert {path.name for path in cache.path.iterdir()} == kept
+    assert len(left(cache)) == len(names)
+
+
+def test_tags_may_be_called_as_files_that_systems_leave(tmp_path: Path) -> None:
+    artifact = web(tag="CACHEDIR.TAG")
+    cache = laid_out(tmp_path, pulled(artifact))
+    assert [tag.tag for tag in cache.scan().tags] == ["CACHEDIR.TAG"]
+    assert paths(plan_prune(cache)) == []
 
 
 # What is refused --------------------------------------------------------------------------------
@@ -186,7 +230,7 @@ def test_execute_leaves_no_moment_with_half_a_cache(tmp_path: Path, monkeypatch:
 def test_execute_removes_manifests_first_where_it_cannot_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = laid_out(tmp_path, {**TREE, ".DS_Store": b"finder"})
+    cache = laid_out(tmp_path, TREE)
 
     def refuse(self: Path, target: Path) -> Path:
         raise OSError(16, "Device or resource busy")
@@ -205,9 +249,9 @@ def test_execute_removes_manifests_first_where_it_cannot_rename(
     assert order == sorted(order, key=["manifests", "wasm", "data"].index)
     documents = [path.name for path in removed if path.name.endswith(".json")]
     assert documents == ["manifest.json", "config.json"] * 2
-    assert left(cache) == {".DS_Store"}
+    assert left(cache) == set()
     assert result.freed_bytes == sum(len(data) for data in TREE.values())
-    assert [skipped.item.path for skipped in result.skipped] == ["."]
+    assert result.skipped == ()
 
 
 def test_plan_clear_takes_what_a_killed_clear_left(tmp_path: Path) -> None:

@@ -139,6 +139,21 @@ def test_examine_misses_the_helper_that_a_store_names(isolated_home: Path) -> No
     assert finding.remedy == "install docker-credential-elsewhere, or log in again"
 
 
+def test_examine_notes_logins_that_a_store_goes_before(
+    isolated_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, **_: f"/usr/bin/{name}")
+    text = json.dumps({"auths": {"ghcr.io": {"auth": SECRET}}, "credsStore": "desktop"})
+    write(isolated_home / ".docker" / "config.json", text)
+    finding = of_store("Docker")
+    assert (finding.state, finding.value) == (
+        "note", "1 registry, helpers: desktop, and logins in the file beside it"
+    )  # fmt: skip
+    assert "Spin takes the logins in the file" in finding.remedy
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", text.replace("credsStore", "other"))
+    assert of_store("Docker DOCKER_AUTH_CONFIG").value == "1 registry"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="modes of Unix")
 def test_examine_notes_secrets_that_others_can_read(isolated_home: Path) -> None:
     path = isolated_home / ".config" / "fermyon" / "registry-auth.json"

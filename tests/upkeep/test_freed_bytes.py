@@ -100,7 +100,7 @@ def test_plan_remove_frees_just_what_the_others_do_not_need(world: World) -> Non
         assert {kept.path for kept in plan.kept} == {
             path for path in world.trees(chosen=True) if path in others and not path.startswith("manifests/")
         }
-        again = plan_prune(cache)
+        again = plan_prune(cache, even_if_unknown=True)
         assert {item.path for item in again.items} == set(strays) - set(others)
 
 
@@ -112,7 +112,7 @@ def test_plan_prune_leaves_just_what_the_apps_need(world: World) -> None:
         path: data for path, data in world.trees(chosen=True).items() if not path.startswith("manifests/")
     }
     with cache_of(union(lost, needed, world.stray_tree())) as cache:
-        plan = plan_prune(cache)
+        plan = plan_prune(cache, even_if_unknown=True)
         assert plan.freed_bytes == disk_bytes(cache) - sum(map(len, needed.values()))
         execute_exactly(plan)
         assert left(cache) == set(needed)

@@ -126,7 +126,7 @@ def test_plan_prune_keeps_interfaces_of_a_target_environment_if_its_project_is_g
     lock = f'{{"spinframework.dev": {{"package": {{"fermyon:spin@2.0.0": "{digest}"}}}}}}'
     write_tree(project, {"spin.toml": TOML, ".spin/target-environments.lock": lock.encode()})
     assert paths(plan_prune(cache, projects=[project])) == []
-    assert paths(plan_prune(cache)) == [path]
+    assert paths(plan_prune(cache, even_if_unknown=True)) == [path]
 
 
 TOML = b'spin_manifest_version = 2\n[application]\nname = "p"\n'
@@ -173,11 +173,11 @@ def test_plan_prune_keeps_the_young_and_says_so(tmp_path: Path) -> None:
     cache = laid_out(tmp_path, {young: b"young", old: b"old"})
     make_older(cache.path / young, 3500)
     make_older(cache.path / old, 3700)
-    plan = plan_prune(cache)
+    plan = plan_prune(cache, even_if_unknown=True)
     assert paths(plan) == [old]
     assert [(kept.path, kept.users) for kept in plan.kept] == [(young, ())]
     assert "young" in plan.kept[0].reason
-    assert paths(plan_prune(cache, grace_seconds=3400)) == sorted([young, old])
+    assert paths(plan_prune(cache, grace_seconds=3400, even_if_unknown=True)) == sorted([young, old])
 
 
 def test_plan_prune_keeps_a_download_that_goes_on(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_plan_prune_keeps_a_download_that_goes_on(tmp_path: Path) -> None:
 
 def test_plan_prune_keeps_what_is_dated_in_the_future(tmp_path: Path) -> None:
     cache = laid_out(tmp_path, {blob("data", b"later"): b"later"}, age=-86400)
-    plan = plan_prune(cache, grace_seconds=0)
+    plan = plan_prune(cache, grace_seconds=0, even_if_unknown=True)
     assert paths(plan) == []
     assert "in the future" in plan.kept[0].reason
 

@@ -32,7 +32,7 @@ def test_panel_of_a_fleet_draws_every_plot_it_offers(opened) -> None:
     try:
         assert panel.wait(60)
         assert isinstance(panel, widgets.FleetPanel)
-        assert text(panel.head) == "Fleet of Spin caches4 hosts, pandas"
+        assert text(panel.head) == "Fleet of Spin caches4 hosts, duckdb"
         titles = list(panel.choice.options)
         assert titles[:2] == ["What one cache for all would save", "What each pair of hosts has in common"]
         assert any(title.startswith("What each version of ghcr.io/") for title in titles)

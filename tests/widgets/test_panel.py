@@ -79,7 +79,7 @@ def pulled(panel: Panel, demo: Workspace, *names: str) -> None:
 
 def test_panel_is_there_at_once_and_creates_nothing(cache: Cache, make: Make) -> None:
     panel = make(cache)
-    assert panel.tabs.titles == ("Pull", "Apps", "Sharing", "Clear")
+    assert panel.tabs.titles == ("Explore", "Pull", "Apps", "Sharing", "Clear")
     assert "0 apps, 0 B on disk" in text(panel.head)
     assert not cache.path.parent.exists()
     assert panel._repr_mimebundle_()["text/plain"] == repr(panel), "ipywidgets cuts what is long"
@@ -213,17 +213,18 @@ def test_a_fault_of_our_own_is_told_by_type_and_line(
 
 def test_an_error_stands_above_its_own_tab_only(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
-    alert, tabs = panel.alert, panel.tabs
+    alert = panel.alert
+    panel.turn("Pull")
     panel.pulling.reference.value = demo.reference("demo/none:1")
     run(panel, panel.pulling.pull)
     assert "404 Not Found" in text(alert)
-    for elsewhere in (1, 2, 3):
-        tabs.selected_index = elsewhere
+    for elsewhere in ("Apps", "Sharing", "Clear", "Explore"):
+        panel.turn(elsewhere)
         assert text(alert) == ""
-    tabs.selected_index = 0
+    panel.turn("Pull")
     assert "404 Not Found" in text(alert), "the field still holds what was not found"
     pulled(panel, demo, "greet:1.0.0")
-    tabs.selected_index = 2
+    panel.turn("Sharing")
     assert panel.wait(60)
     assert text(alert) == ""
 
@@ -236,15 +237,16 @@ def test_an_error_of_work_out_of_sight_is_shown_at_once(
     go = threading.Event()
     hostile.always("*/manifests/*", Hold(go))
     panel = make(cache)
+    panel.turn("Pull")
     panel.pulling.reference.value = f"{hostile.name}/demo/none:1"
     panel.pulling.pull.click()
-    panel.tabs.selected_index = 1
+    panel.turn("Apps")
     go.set()
     assert panel.wait(60)
     assert "404 Not Found" in text(panel.alert)
-    panel.tabs.selected_index = 3
+    panel.turn("Sharing")
     assert text(panel.alert) == ""
-    panel.tabs.selected_index = 0
+    panel.turn("Pull")
     assert "404 Not Found" in text(panel.alert)
 
 
@@ -258,7 +260,7 @@ def test_a_cache_that_cannot_be_read_is_told_in_every_tab(
     with monkeypatch.context() as patch:
         patch.setattr("spincache_nb.widgets.session.frames_of.load", fail)
         run(panel, panel.apps.refresh)
-    for tab in range(4):
+    for tab in range(5):
         panel.tabs.selected_index = tab
         assert panel.wait(60)
         assert text(panel.alert) == "registry: Permission denied"
@@ -274,7 +276,7 @@ def test_a_plot_that_cannot_be_drawn_leaves_no_other_in_its_place(
 
     panel = make(cache)
     pulled(panel, demo, "greet:1.0.0")
-    panel.tabs.selected_index = 2
+    panel.turn("Sharing")
     assert panel.wait(60)
     with monkeypatch.context() as patch:
         patch.setattr("spincache_nb.widgets.pictures.svg.following", fail)
@@ -429,7 +431,7 @@ def test_sharing_is_drawn_when_looked_at_and_again_when_the_cache_changed(
     pulled(panel, demo, "hello:1.0.0", "hello:1.0.1")
     sharing = panel.sharing.gallery
     assert sharing.picture.value == ""
-    panel.tabs.selected_index = 2
+    panel.turn("Sharing")
     assert panel.wait(60)
     first = sharing.picture.value
     assert '<svg role="img" aria-label="Where the bytes on disk go. 2 apps would need ' in first
@@ -456,6 +458,39 @@ def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace)
     (cache.path / "wasm" / "odd").write_bytes(b"x")
     run(panel, panel.sharing.refresh)
     assert "1 problem (see frames.problems)" in text(panel.head)
+
+
+def test_a_selection_is_the_same_in_explorer_and_apps(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0", "hello:1.0.1", "greet:1.0.0")
+    first, second, other = (
+        demo.reference(f"demo/{n}") for n in ("hello:1.0.0", "hello:1.0.1", "greet:1.0.0")
+    )
+    panel.explorer.selection = [first.rpartition(":")[0]]
+    assert panel.wait(10)
+    assert panel.session.selected == (first, second)
+    assert panel.apps.apps.selected == {first, second}
+    assert not panel.apps.remove.disabled
+    ticks = {row.reference: row.tick for row in panel.apps.table.rows()}
+    assert [ticks[one].value for one in (first, second, other)] == [True, True, False]
+    ticks[other].value = True
+    assert panel.wait(10)
+    assert panel.explorer.selection == sorted([first, second, other])
+    panel.explorer.selection = []
+    assert panel.wait(10)
+    assert panel.apps.apps.selected == set()
+    panel.explorer.on_figure[0]("apps")
+    assert panel.tabs.get_title(panel.tabs.selected_index) == "Apps"
+
+
+def test_what_is_gone_is_no_longer_selected(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
+    panel.explorer.selection = [demo.reference("demo/greet:1.0.0")]
+    run(panel, panel.removing.remove)
+    run(panel, panel.removing.go)
+    assert (panel.explorer.selection, panel.session.selected) == ([], ())
+    assert "1 app, " in text(panel.head)
 
 
 # Clear ------------------------------------------------------------------------------------------
@@ -488,7 +523,7 @@ def test_remove_prune_and_clear_after_a_yes(cache: Cache, make: Make, demo: Work
     panel.apps.table.filter.value = "hello"
     panel.apps.table.all.click()
     run(panel, panel.apps.remove)
-    assert panel.tabs.selected_index == 3
+    assert panel.tabs.get_title(panel.tabs.selected_index) == "Clear"
     assert text(clear.question).startswith("Remove 1 app: ")
     assert clear.go.description == "Yes, remove"
     assert "goes beyond what Spin promises" in text(clear.shown)
@@ -543,7 +578,7 @@ def test_what_comes_from_outside_is_no_mark_up(make: Make, tmp_path: Path) -> No
     (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1").mkdir(parents=True)
     (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1" / "manifest.json").write_text("{}")
     panel = make(Cache(place))
-    panel.tabs.selected_index = 2
+    panel.turn("Sharing")
     assert panel.wait(60)
     everything = [panel.head, panel.apps.freed, panel.sharing.gallery.picture, panel.sharing.gallery.summary]
     for row in panel.apps.table.rows():

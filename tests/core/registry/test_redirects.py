@@ -79,7 +79,6 @@ def test_fragment_and_user_of_a_redirect_are_dropped() -> None:
     [
         "https://s.example/blob",
         "https://r.example:444/blob",
-        "http://localhost/blob",
         "https://r.example./blob",
     ],
 )
@@ -133,6 +132,18 @@ def test_challenge_of_the_storage_is_answered_by_nobody() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_redirect_to_another_registry_is_named_with_what_to_do() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "r.example":
+            return httpx.Response(307, headers={"Location": f"https://new.example:5000{request.url.path}"})
+        return httpx.Response(401, headers={"WWW-Authenticate": "Basic realm=x"})
+
+    with pytest.raises(AccessDeniedError) as caught:
+        fetch(httpx.MockTransport(handler), auth=("ann", "secret"))
+    assert "new.example:5000, to which the registry redirects" in caught.value.found
+    assert "name that registry in the reference: new.example:5000/..." in caught.value.remedy
+
+
 def test_broken_storage_is_asked_for_through_the_registry_again(start_hostile: Start) -> None:
     registry, storage = start_hostile(), start_hostile("127.0.0.2")
     number = iter(range(10))
@@ -182,7 +193,7 @@ def test_endless_chain_is_cut() -> None:
     with mock_client(handler) as client:
         with pytest.raises(ProtocolError):
             list(client.stream_blob(REFERENCE, BLOB))
-        assert client.request_count == 9
+        assert client.request_count == 11
     with mock_client(handler, limits=Limits(redirects=2)) as client:
         with pytest.raises(ProtocolError):
             list(client.stream_blob(REFERENCE, BLOB))
@@ -203,15 +214,17 @@ def test_loopback_does_not_lead_into_the_clear() -> None:
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize(
-    ("insecure", "target"),
-    [(True, "http://s.example/x"), (None, "http://127.0.0.1:1/x"), (False, "http://localhost/x")],
-)
-def test_plain_http_is_followed_where_it_was_asked_for_or_never_leaves(
-    insecure: bool | None, target: str
-) -> None:
-    _, transport = redirecting(target)
-    assert fetch(transport, insecure=insecure) == DATA
+def test_plain_http_is_followed_where_it_was_asked_for() -> None:
+    _, transport = redirecting("http://s.example/x")
+    assert fetch(transport, insecure=True) == DATA
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:1/x", "http://localhost/x", "http://[::1]/x"])
+def test_registry_elsewhere_may_not_lead_to_plain_http_on_this_machine(target: str) -> None:
+    seen, transport = redirecting(target)
+    with pytest.raises(InsecureTransportError, match=r"owner of r\.example"):
+        fetch(transport)
+    assert len(seen) == 1
 
 
 def test_tls_registry_may_lead_to_loopback(

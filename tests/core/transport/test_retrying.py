@@ -1,27 +1,21 @@
-"""When something is tried again, after how long, and when no more."""
+"""When something is tried again, after how long, and when no more; and that whoever waits can be stopped."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spincache_nb.core.refusals import RetryableError, parse_http_date, parse_retry_after
 from spincache_nb.core.settings import RetryPolicy
-from spincache_nb.core.transport.halting import Halt
-from spincache_nb.core.transport.retrying import (
-    Retrier,
-    RetryableError,
-    parse_http_date,
-    parse_retry_after,
-)
+from spincache_nb.core.web import Halt, Web
 from spincache_nb.errors import ConnectionFailedError, PullCancelled, StatusError
 from tests.core.clients import quick_client, ref
 from tests.support import behaviours
@@ -29,6 +23,7 @@ from tests.support.hostile import HostileServer
 
 ERROR = ConnectionFailedError("test", "an answer", "none", "try again")
 NOW = "Wed, 21 Oct 2015 07:28:00 GMT"
+POLICY = RetryPolicy()
 
 
 class Sleeper(Halt):
@@ -42,32 +37,47 @@ class Sleeper(Halt):
         self.slept.append(seconds)
 
 
-def failing(times: int, **kind: object) -> tuple[Callable[[], str], list[int]]:
-    calls: list[int] = []
+class Failing:
+    """Fails some times, then goes well."""
 
-    def operation() -> str:
-        calls.append(len(calls))
-        if len(calls) <= times:
-            raise RetryableError(ERROR, **kind)  # type: ignore[arg-type]
+    def __init__(self, times: int, **kind: object) -> None:
+        self.times = times
+        self.kind = kind
+        self.calls = 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self.times:
+            raise RetryableError(ERROR, **self.kind)  # type: ignore[arg-type]
         return "done"
 
-    return operation, calls
+
+def waits(operation: Callable[[], object], policy: RetryPolicy = POLICY, **options: int) -> list[float]:
+    """Run an operation; say how long it was waited."""
+    web, sleeper = Web(retries=policy), Sleeper()
+    web.halt = sleeper
+    web.run(operation, **options)
+    return sleeper.slept
 
 
 @pytest.mark.parametrize("times", [0, 1, 5])
 def test_run_tries_again_until_it_goes_well(times: int) -> None:
-    operation, calls = failing(times)
-    assert Retrier(RetryPolicy(), Sleeper()).run(operation) == "done"
-    assert len(calls) == times + 1
+    operation = Failing(times)
+    assert len(waits(operation)) == times
+    assert operation.calls == times + 1
 
 
-@pytest.mark.parametrize(("kind", "attempts"), [({}, 6), ({"hopeless": True}, 3)])
-def test_run_gives_up_with_the_last_error(kind: dict[str, bool], attempts: int) -> None:
-    operation, calls = failing(100, **kind)
+@pytest.mark.parametrize(
+    ("kind", "options", "attempts"), [({}, {}, 6), ({"hopeless": True}, {}, 3), ({}, {"attempts": 2}, 2)]
+)
+def test_run_gives_up_with_the_last_error(
+    kind: dict[str, bool], options: dict[str, int], attempts: int
+) -> None:
+    operation = Failing(100, **kind)
     with pytest.raises(ConnectionFailedError) as caught:
-        Retrier(RetryPolicy(), Sleeper()).run(operation)
+        waits(operation, **options)
     assert caught.value is ERROR
-    assert len(calls) == attempts
+    assert operation.calls == attempts
 
 
 def test_run_leaves_other_errors_alone() -> None:
@@ -80,47 +90,35 @@ def test_run_leaves_other_errors_alone() -> None:
         raise RetryableError(ERROR)
 
     with pytest.raises(StatusError):
-        Retrier(RetryPolicy(), Sleeper()).run(operation)
+        waits(operation)
     assert len(calls) == 2
 
 
 def test_run_waits_twice_as_long_each_time_less_a_random_part() -> None:
-    sleeper = Sleeper()
     policy = RetryPolicy(attempts=9, first_wait=1.0, longest_wait=16.0, total=1e9)
-    with pytest.raises(ConnectionFailedError):
-        Retrier(policy, sleeper).run(failing(100)[0])
+    slept = waits(Failing(8), policy)
     longest = [1, 2, 4, 8, 16, 16, 16, 16]
-    assert len(sleeper.slept) == len(longest)
-    assert all(most / 2 <= slept <= most for slept, most in zip(sleeper.slept, longest, strict=True))
-    assert len(set(sleeper.slept[4:])) > 1
+    assert all(most / 2 <= seconds <= most for seconds, most in zip(slept, longest, strict=True))
+    assert len(set(slept[4:])) > 1
+    assert len({waits(Failing(1))[0] for _ in range(20)}) > 10  # clients that failed together spread
 
 
-def test_run_spreads_clients_that_failed_together() -> None:
-    waits = set()
-    for _ in range(20):
-        sleeper = Sleeper()
-        Retrier(RetryPolicy(), sleeper).run(failing(1)[0])
-        waits |= set(sleeper.slept)
-    assert len(waits) > 10
-
-
-def test_run_waits_as_long_as_the_server_asks_but_no_longer_than_allowed() -> None:
-    sleeper = Sleeper()
-    Retrier(RetryPolicy(longest_retry_after=60, total=1e9), sleeper).run(failing(1, retry_after=7)[0])
-    Retrier(RetryPolicy(longest_retry_after=60, total=1e9), sleeper).run(failing(1, retry_after=86400)[0])
-    assert 7 <= sleeper.slept[0] < 8
-    assert 60 <= sleeper.slept[1] < 61
+@pytest.mark.parametrize(("retry_after", "least", "most"), [(0, 0, 1), (7, 7, 8), (86400, 60, 61)])
+def test_run_waits_as_long_as_the_server_asks_but_no_longer_than_allowed(
+    retry_after: float, least: float, most: float
+) -> None:
+    policy = RetryPolicy(longest_retry_after=60, total=1e9)
+    assert least <= waits(Failing(1, retry_after=retry_after), policy)[0] < most
 
 
 def test_run_starts_no_attempt_after_the_total_time() -> None:
-    operation, calls = failing(100)
+    operation = Failing(100)
+    web = Web(retries=RetryPolicy(attempts=1000, first_wait=0.1, longest_wait=0.1, total=0.5))
     started = time.monotonic()
     with pytest.raises(ConnectionFailedError):
-        Retrier(RetryPolicy(attempts=1000, first_wait=0.1, longest_wait=0.1, total=0.5), Halt()).run(
-            operation
-        )
+        web.run(operation)
     assert time.monotonic() - started < 1.0
-    assert 3 < len(calls) < 15
+    assert 3 < operation.calls < 15
 
 
 def test_run_is_stopped_in_the_middle_of_a_wait() -> None:
@@ -129,30 +127,24 @@ def test_run_is_stopped_in_the_middle_of_a_wait() -> None:
     timer.start()
     started = time.monotonic()
     with pytest.raises(PullCancelled):
-        Retrier(RetryPolicy(first_wait=50, longest_wait=50), Halt(cancel)).run(failing(1)[0])
+        Web(retries=replace(POLICY, first_wait=50, longest_wait=50), cancel=cancel).run(Failing(1))
     assert time.monotonic() - started < 1.0
     timer.join()
 
 
+def test_halt_sleeps_no_longer_than_asked() -> None:
+    started = time.monotonic()
+    Halt().sleep(0.05)
+    Halt(threading.Event()).sleep(0.05)
+    assert 0.1 <= time.monotonic() - started < 0.5
+
+
 def test_run_says_that_it_tries_again(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="spincache_nb"):
-        Retrier(RetryPolicy(), Sleeper()).run(failing(1)[0])
+        waits(Failing(1))
     [message] = caplog.messages
     assert message.startswith("trying again in 0.")
     assert "expected an answer, got none" in message
-
-
-def test_tenacity_is_loaded_only_when_something_failed() -> None:
-    code = """if True:
-        import sys
-        from spincache_nb.core.transport.halting import Halt
-        from spincache_nb.core.transport.retrying import Retrier, RetryableError
-        from spincache_nb.core.settings import RetryPolicy
-        Retrier(RetryPolicy(), Halt()).run(lambda: None)
-        print("tenacity" in sys.modules)
-    """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"
 
 
 # Retry-After ---------------------------------------------------------------------------------------
@@ -189,29 +181,30 @@ def test_parse_http_date_never_fails(text: str) -> None:
     assert value is None or value >= 0
 
 
-def seconds_to_fetch(server: HostileServer, **options: object) -> float:
+LONG_AGO = dt.datetime(2015, 10, 21, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "policy", "least", "most"),
+    [
+        (429, 1, None, 1.0, 1.6),
+        (503, 1, None, 1.0, 1.6),
+        (503, LONG_AGO, None, 0.0, 0.5),
+        (429, 86400, RetryPolicy(first_wait=0.001, longest_wait=0.001, longest_retry_after=0.2), 0.2, 0.8),
+    ],
+)
+def test_retry_after_of_a_server_is_obeyed_within_bounds(
+    hostile: HostileServer,
+    status: int,
+    retry_after: int | dt.datetime,
+    policy: RetryPolicy | None,
+    least: float,
+    most: float,
+) -> None:
+    hostile.content("/v2/app/manifests/v1", b"{}")
+    hostile.on("*/manifests/*", behaviours.later(status, retry_after=retry_after))
     started = time.monotonic()
-    with quick_client(**options) as client:
-        client.fetch_manifest(ref(f"{server.name}/app:v1"))
-    assert len(server.requests) == 2
-    return time.monotonic() - started
-
-
-@pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_of_a_server_is_obeyed(hostile: HostileServer, status: int) -> None:
-    hostile.content("/v2/app/manifests/v1", b"{}")
-    hostile.on("*/manifests/*", behaviours.later(status, retry_after=1))
-    assert 1.0 <= seconds_to_fetch(hostile) < 1.6
-
-
-def test_retry_after_in_the_past_is_no_wait(hostile: HostileServer) -> None:
-    hostile.content("/v2/app/manifests/v1", b"{}")
-    hostile.on("*/manifests/*", behaviours.later(503, retry_after=dt.datetime(2015, 10, 21, tzinfo=dt.UTC)))
-    assert seconds_to_fetch(hostile) < 0.5
-
-
-def test_retry_after_is_capped(hostile: HostileServer) -> None:
-    hostile.content("/v2/app/manifests/v1", b"{}")
-    hostile.on("*/manifests/*", behaviours.later(429, retry_after=86400))
-    policy = RetryPolicy(first_wait=0.001, longest_wait=0.001, longest_retry_after=0.2)
-    assert 0.2 <= seconds_to_fetch(hostile, retries=policy) < 0.8
+    with quick_client(**({"retries": policy} if policy else {})) as client:
+        client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
+    assert least <= time.monotonic() - started < most
+    assert len(hostile.requests) == 2

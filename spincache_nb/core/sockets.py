@@ -1,0 +1,505 @@
+"""The fast path of HTTP: an httpx transport over plain sockets, with a pool of connections.
+
+Why not httpx's own: it reads 64 KiB at a time and copies each piece several times. Here a piece goes from
+the kernel into the bytes object that the caller gets, up to 1 MiB at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
+
+import httpx
+
+from spincache_nb.core.addresses import Origin, Proxy, origin_of
+from spincache_nb.core.refusals import SilentCloseError, TlsSpokenError
+
+FIRST_READ_BYTES = 64 << 10
+LARGEST_READ_BYTES = 1 << 20
+MOST_LINE_BYTES = 128 << 10
+MOST_HEAD_BYTES = 1 << 20
+MOST_INTERIM_HEADS = 20
+_MOST_CHUNK_LINE_BYTES = 4 << 10
+_SLICE_SECONDS = 0.25
+_SHORT_CONNECT_SECONDS = 3.0
+_MOST_ADDRESSES = 8
+_REPEATABLE = ("GET", "HEAD")
+_NO_ANSWER = (SilentCloseError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?:[ \t][^\n]*)?\r?\n")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
+_UNSENDABLE = re.compile(rb"[\r\n\0]")
+Check = Callable[[], None]
+Fields = list[tuple[bytes, bytes]]
+_Reader: TypeAlias = "io.BufferedReader[Wire]"
+
+
+# Sockets -----------------------------------------------------------------------------------------
+
+
+class Sockets:
+    """All sockets of a transport, so that one call can end what waits on them; and idle connections."""
+
+    def __init__(self, idle: int) -> None:
+        self._idle = idle
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._waiting: dict[Route, list[Connection]] = {}
+        self._cut = self._closed = False
+
+    def add(self, sock: socket.socket) -> None:
+        """Know one more; it is cut at once if all others were."""
+        with self._lock:
+            self._open.add(sock)
+            if self._cut:
+                cut(sock)
+
+    def secure(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+        """Put TLS around one, before its handshake; the new socket takes its place."""
+        with self._lock:
+            self._open.discard(sock)
+            if self._cut:
+                sock.close()
+                raise ConnectionAbortedError("cut")
+            secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            self._open.add(secure)
+            return secure
+
+    def discard(self, sock: socket.socket) -> None:
+        """Close one and forget it."""
+        with self._lock:
+            self._open.discard(sock)
+        with contextlib.suppress(OSError):
+            sock.close()
+
+    def take(self, route: Route) -> Connection | None:
+        """Take an idle connection that is still good, the latest first, closing those that are not."""
+        while True:
+            with self._lock:
+                connections = self._waiting.get(route)
+                connection = connections.pop() if connections else None
+            if connection is None or connection.wire.is_quiet():
+                return connection
+            connection.wire.shut()
+
+    def give(self, connection: Connection) -> None:
+        """Keep a connection for later, unless there are enough or no later is to come."""
+        with self._lock:
+            connections = self._waiting.setdefault(connection.route, [])
+            if len(connections) < self._idle and not self._closed:
+                connections.append(connection)
+                return
+        connection.wire.shut()
+
+    def close(self, *, cut_all: bool = False) -> None:
+        """Close what is idle, for good; cut all else, too: what waits in other threads ends now."""
+        with self._lock:
+            self._closed = True
+            waiting = [connection for connections in self._waiting.values() for connection in connections]
+            self._waiting.clear()
+            if cut_all:
+                self._cut = True
+                for sock in self._open:
+                    cut(sock)
+        for connection in waiting:
+            connection.wire.shut()
+
+
+def cut(sock: socket.socket) -> None:
+    """Shut a socket down while another thread may be reading from it."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def _open_socket(host: str, port: int, *, timeout: float, sockets: Sockets, check: Check) -> socket.socket:
+    """Connect to the first of a host's addresses that answers."""
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
+    error = OSError(f"no address for {host}")
+    for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
+        check()
+        sock = socket.socket(family, kind, protocol)
+        sockets.add(sock)
+        try:
+            sock.settimeout(timeout if number == len(addresses) else min(timeout, _SHORT_CONNECT_SECONDS))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except OSError as exc:
+            error = exc
+            sockets.discard(sock)
+        except BaseException:
+            sockets.discard(sock)
+            raise
+    check()
+    raise error
+
+
+class Wire(io.RawIOBase):
+    """The bytes of a connected socket, with a deadline, and which another thread can cut; for one reader."""
+
+    def __init__(self, sock: socket.socket, sockets: Sockets, check: Check) -> None:
+        sock.settimeout(_SLICE_SECONDS)
+        self.socket = sock
+        self._secure = isinstance(sock, ssl.SSLSocket)
+        self._sockets = sockets
+        self._check = check
+        self._deadline = 0.0
+        self._resting = False
+        self.reader: _Reader = io.BufferedReader(self, FIRST_READ_BYTES)
+
+    def allow(self, seconds: float) -> None:
+        """Set the time for everything that is read from now on, until this is called again."""
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
+        """Read what there is; wait for it until the deadline."""
+        while not self._resting:
+            self._go_on()
+            with contextlib.suppress(TimeoutError):
+                count = self.socket.recv_into(buffer)
+                return count + self._rest_into(buffer[count:]) if count and self._secure else count
+        return None
+
+    def send(self, data: bytes) -> None:
+        """Send a head, or the short body of a request, until the deadline."""
+        left = memoryview(data)
+        while left:
+            self._go_on()
+            with contextlib.suppress(TimeoutError):
+                left = left[self.socket.send(left) :]
+
+    def _go_on(self) -> None:
+        """Raise if somebody stopped the pull, or time is up, even while bytes come that lead nowhere."""
+        self._check()
+        if time.monotonic() >= self._deadline:
+            raise TimeoutError("the deadline passed")
+
+    def _rest_into(self, buffer: memoryview) -> int:
+        """Read what else is there already: TLS gives no more than one record, 16 KiB, at a time."""
+        filled = 0
+        self.socket.settimeout(0.0)
+        with contextlib.suppress(OSError):  # nothing there yet; what else is wrong, the next read tells
+            while filled < len(buffer) and (count := self.socket.recv_into(buffer[filled:])):
+                filled += count
+        self.socket.settimeout(_SLICE_SECONDS)
+        return filled
+
+    def is_quiet(self) -> bool:
+        """Whether nothing came since the last answer: not the end, nor anything nobody asked for."""
+        self._resting = True
+        try:
+            pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
+            return not pending and not self.reader.peek(1) and not _readable(self.socket)
+        except (OSError, ValueError):
+            return False
+        finally:
+            self._resting = False
+
+    def shut(self) -> None:
+        """Close the socket."""
+        self._sockets.discard(self.socket)
+
+
+def _readable(sock: socket.socket) -> bool:
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([sock], [], [], 0)[0])
+
+
+# Heads (RFC 9112) --------------------------------------------------------------------------------
+
+
+class Head(NamedTuple):
+    """The head of an answer, and how its body is framed: by length, in chunks, or to the end."""
+
+    status: int
+    fields: Fields
+    length: int | None
+    chunked: bool
+    lasting: bool
+
+
+def read_head(reader: _Reader, method: str) -> Head:
+    """Read the head that counts; interim ones, such as 100 and Early Hints, come before it."""
+    left = MOST_HEAD_BYTES
+    for _ in range(MOST_INTERIM_HEADS):
+        match = _STATUS_LINE.fullmatch(line := _line(reader, left))
+        if match is None:
+            raise _not_http(line)
+        fields, left = _read_fields(reader, left - len(line))
+        status = int(match[2])
+        if status >= 200:
+            return _framed(status, fields, method, persistent=match[1] != b"0")
+        if status == 101:
+            break  # it answers what is never asked
+    raise httpx.RemoteProtocolError("interim answers only")
+
+
+def _line(reader: _Reader, left: int, most: int = MOST_LINE_BYTES) -> bytes:
+    most = min(left, most)
+    line = reader.readline(most + 1)
+    if len(line) > most:
+        raise httpx.RemoteProtocolError("a head that is too long")
+    return line
+
+
+def _not_http(line: bytes) -> httpx.TransportError:
+    if not line:
+        return SilentCloseError("a connection closed without an answer")
+    if line[:2] in (b"\x15\x03", b"\x16\x03"):
+        return TlsSpokenError("an answer in TLS")
+    return httpx.RemoteProtocolError("an answer that is not HTTP")
+
+
+def _read_fields(reader: _Reader, left: int) -> tuple[Fields, int]:
+    """Read the lines of a head or trailer up to the blank one; and say how many bytes may still come."""
+    fields: Fields = []
+    while (line := _line(reader, left)) not in (b"\r\n", b"\n"):
+        left -= len(line)
+        if not line.endswith(b"\n"):
+            raise httpx.RemoteProtocolError("an answer that ended early")
+        value = line.strip(b" \t\r\n").replace(b"\r", b" ")
+        if line[:1] in b" \t":
+            if fields:  # a folded line goes on with the value before it
+                fields[-1] = (fields[-1][0], fields[-1][1] + b" " + value)
+            continue
+        name, colon, value = value.partition(b":")
+        if colon:
+            fields.append((name.rstrip(), value.lstrip(b" \t")))
+    return fields, left
+
+
+def _framed(status: int, fields: Fields, method: str, *, persistent: bool) -> Head:
+    values = {b"transfer-encoding": b"", b"content-length": b"", b"connection": b""}
+    for name, value in fields:
+        if (lower := name.lower()) in values:
+            values[lower] += (b"," if values[lower] else b"") + value
+    options = [option.strip() for option in values[b"connection"].lower().split(b",")]
+    lasting = b"close" not in options if persistent else b"keep-alive" in options
+    if method == "HEAD" or status in (204, 304):
+        return Head(status, fields, 0, False, lasting)
+    if coding := values[b"transfer-encoding"].lower():
+        if coding != b"chunked":
+            raise httpx.RemoteProtocolError("a transfer encoding other than chunked")
+        return Head(status, fields, None, True, lasting)
+    lengths = {length.strip() for length in values[b"content-length"].split(b",")}
+    if len(lengths) > 1:
+        raise httpx.RemoteProtocolError("two lengths for one answer")
+    length = lengths.pop()
+    if not re.fullmatch(rb"\d{1,19}", length):
+        return Head(status, fields, None, False, False)
+    return Head(status, fields, int(length), False, lasting)
+
+
+# Connections -------------------------------------------------------------------------------------
+
+
+class Route(NamedTuple):
+    """Whom a connection leads to, and through which proxy; one of TLS is only passed on by it (CONNECT)."""
+
+    origin: Origin
+    proxy: Proxy | None
+
+
+class Connection:
+    """One connection; used by one thread at a time."""
+
+    def __init__(self, route: Route, wire: Wire) -> None:
+        self.route = route
+        self.wire = wire
+
+    def ask(self, request: httpx.Request, timeout: float) -> Head:
+        """Send a request and read the head of its answer; after a failure, the connection is closed."""
+        target, fields = request.url.raw_path, list(request.headers.raw)
+        if self.route.proxy is not None and request.url.scheme == "http":
+            target = b"http://" + request.url.netloc + target
+            fields += _proxy_login(self.route.proxy)
+        try:
+            self.wire.allow(timeout)
+            self.wire.send(_request(request.method, target, fields) + request.read())
+            return read_head(self.wire.reader, request.method)
+        except BaseException as exc:
+            self.wire.shut()
+            if isinstance(exc, ConnectionError):
+                raise SilentCloseError(str(exc)) from exc
+            raise
+
+
+def _proxy_login(proxy: Proxy) -> Fields:
+    return [(b"Proxy-Authorization", proxy.authorization.encode("ascii"))] if proxy.authorization else []
+
+
+def _request(method: str, target: bytes, fields: Fields) -> bytes:
+    lines = [b"%s %s HTTP/1.1" % (method.encode("ascii"), target), *(b"%s: %s" % field for field in fields)]
+    if any(map(_UNSENDABLE.search, lines)):
+        raise httpx.LocalProtocolError("a header that holds the end of a line")
+    return b"\r\n".join([*lines, b"", b""])
+
+
+class Body(httpx.SyncByteStream):
+    """The body of an answer, piece by piece, as it comes."""
+
+    def __init__(self, connection: Connection, head: Head, sockets: Sockets, timeout: float) -> None:
+        self._connection: Connection | None = connection
+        self._head = head
+        self._sockets = sockets
+        self._timeout = timeout
+        self._left = head.length  # of the body; of the chunk, where there are chunks
+        self._whole = head.length == 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._connection is None:
+            return
+        wire, size = self._connection.wire, FIRST_READ_BYTES
+        try:
+            while not self._whole:
+                wire.allow(self._timeout)
+                if self._head.chunked and not self._left:
+                    self._begin_chunk(wire.reader)
+                    continue
+                piece = wire.reader.read1(size if self._left is None else min(self._left, size))
+                if len(piece) == size:  # the network is fast; for a slow one a large buffer would only cost
+                    size = LARGEST_READ_BYTES
+                if self._left is not None:
+                    if not piece:
+                        raise httpx.RemoteProtocolError(f"an answer that ended {self._left} bytes early")
+                    self._left -= len(piece)
+                    self._whole = not self._head.chunked and self._left == 0
+                elif not piece:
+                    self._whole = True
+                    return
+                yield piece
+        except TimeoutError as exc:
+            raise httpx.ReadTimeout(str(exc)) from exc
+        except OSError as exc:
+            raise httpx.ReadError(str(exc)) from exc
+
+    def _begin_chunk(self, reader: _Reader) -> None:
+        """Read the end of one chunk and the size of the next; the last is followed by a trailer."""
+        if self._left == 0 and _line(reader, 2) not in (b"\r\n", b"\n"):
+            raise httpx.RemoteProtocolError("a chunk longer than it says")
+        match = _CHUNK_SIZE.fullmatch(_line(reader, _MOST_CHUNK_LINE_BYTES))
+        if match is None:
+            raise httpx.RemoteProtocolError("a chunk without a size")
+        self._left = int(match[1], 16)
+        if self._left == 0:
+            _read_fields(reader, MOST_HEAD_BYTES)
+            self._whole = True
+
+    def close(self) -> None:
+        """Give the connection back if its answer was read to the end, else close it."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._whole and self._head.lasting:
+            self._sockets.give(connection)
+        else:
+            connection.wire.shut()
+
+
+class SocketTransport(httpx.BaseTransport):
+    """HTTP/1.1 to a server, or through an ``http`` proxy."""
+
+    def __init__(self, *, context: Callable[[], ssl.SSLContext], idle: int, check: Check) -> None:
+        self._context = context
+        self._check = check
+        self._sockets = Sockets(idle)
+
+    def handle_request(self, request: httpx.Request, proxy: Proxy | None = None) -> httpx.Response:
+        """Ask a server, through a proxy if there is one."""
+        timeouts = request.extensions["timeout"]
+        try:
+            connection, head = self._ask(Route(origin_of(request.url), proxy), request, timeouts)
+        except TimeoutError as exc:
+            raise httpx.ReadTimeout(str(exc)) from exc
+        except OSError as exc:
+            raise httpx.ReadError(str(exc)) from exc
+        body = Body(connection, head, self._sockets, timeouts["read"])
+        return httpx.Response(head.status, headers=head.fields, stream=body)
+
+    def _ask(
+        self, route: Route, request: httpx.Request, timeouts: dict[str, float]
+    ) -> tuple[Connection, Head]:
+        kept = self._sockets.take(route)
+        if kept is not None:
+            try:
+                return kept, kept.ask(request, timeouts["read"])
+            except _NO_ANSWER:  # closed while it waited: no failure, open another
+                self._check()
+                if request.method not in _REPEATABLE:
+                    raise
+        connection = self._connect(route, timeouts["connect"])
+        return connection, connection.ask(request, timeouts["read"])
+
+    def _connect(self, route: Route, timeout: float) -> Connection:
+        (scheme, host, port), proxy = route
+        context = self._context() if scheme == "https" else None
+        try:
+            end = (host, port) if proxy is None else (proxy.host, proxy.port)
+            sock = _open_socket(*end, timeout=timeout, sockets=self._sockets, check=self._check)
+        except (OSError, ValueError) as exc:
+            error = _not_connected(exc)
+            raise (proxy_error(error, proxy) if proxy is not None else error) from exc
+        try:
+            if context is not None and proxy is not None:
+                self._tunnel(Wire(sock, self._sockets, self._check), proxy, host, port, timeout)
+            if context is not None:
+                sock = self._start_tls(sock, context, host, timeout)
+        except httpx.ProxyError:
+            raise
+        except (OSError, httpx.TransportError, ValueError) as exc:
+            raise _not_connected(exc) from exc
+        return Connection(route, Wire(sock, self._sockets, self._check))
+
+    def _start_tls(
+        self, sock: socket.socket, context: ssl.SSLContext, host: str, timeout: float
+    ) -> socket.socket:
+        sock.settimeout(timeout)
+        secure = self._sockets.secure(sock, context, host)
+        try:
+            secure.do_handshake()
+        except BaseException:
+            self._sockets.discard(secure)
+            raise
+        return secure
+
+    def _tunnel(self, wire: Wire, proxy: Proxy, host: str, port: int, timeout: float) -> None:
+        target = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii")
+        wire.allow(timeout)
+        try:
+            wire.send(_request("CONNECT", target, [(b"Host", target), *_proxy_login(proxy)]))
+            status = read_head(wire.reader, "CONNECT").status
+            if not 200 <= status < 300:
+                raise httpx.ProxyError(f"{status} from {proxy.name}")
+        except BaseException:
+            wire.shut()
+            raise
+
+    def close(self, *, cut_all: bool = False) -> None:
+        """Close what is idle, and leave alone what is being read; or end everything, in whatever thread."""
+        self._sockets.close(cut_all=cut_all)
+
+
+def _not_connected(exc: Exception) -> httpx.TransportError:
+    if isinstance(exc, TimeoutError):
+        return httpx.ConnectTimeout(str(exc))
+    if not isinstance(exc, OSError) and isinstance(exc, ValueError):  # a name with a label of 64 letters
+        return httpx.ConnectError("a name that no server can have")
+    return httpx.ConnectError(str(exc))
+
+
+def proxy_error(exc: httpx.TransportError, proxy: Proxy) -> httpx.ProxyError:
+    """Say that it is the proxy that could not be reached."""
+    return httpx.ProxyError(f"no connection to {proxy.name} ({exc})")

@@ -1,0 +1,120 @@
+"""The explorer as a person and as Python use it: JupyterLab and Voila in a real browser."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import jupyter
+from tests.support.made_up import many_apps
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ConsoleMessage, Locator, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CELL = "import spincache_nb as sc; explorer = sc.explore({folder!r}); explorer"
+SERVICE = "ghcr.io/shop/shop-service-0"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("explorer")
+    many_apps(place / "cache", 24)
+    (place / "notebooks").mkdir()
+    return place
+
+
+@pytest.fixture
+def complaints(page: Page) -> Iterator[list[str]]:
+    found: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error" and message.location["url"].startswith("http://127.0.0.1:"):
+            found.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    yield found
+    assert found == []
+
+
+def cell(page: Page, name: str) -> Locator:
+    """A rectangle by how its name begins."""
+    return page.locator(f'.sc-cell[aria-label^="{name}"]')
+
+
+def crumbs(page: Page) -> str:
+    return page.locator(".sc-path").inner_text()
+
+
+def wait_for_crumbs(page: Page, text: str) -> None:
+    deadline = time.monotonic() + 20
+    while text not in crumbs(page) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert text in crumbs(page)
+
+
+def test_mouse_keyboard_and_python_go_the_same_way(page: Page, folder: Path, complaints: list[str]) -> None:
+    more = (
+        "print('chosen', explorer.selection, int(explorer.frame().stored_bytes.sum()) > 0)",
+        f"explorer.selection = ['{SERVICE}:1.2.0']; explorer.at = '{SERVICE}'",
+    )
+    jupyter.write_notebook(
+        folder / "notebooks" / "lab.ipynb", CELL.format(folder=str(folder / "cache")), *more
+    )
+    with jupyter.running_lab(folder / "notebooks", folder / "home") as address:
+        jupyter.run_all_cells(page, address, "lab.ipynb")
+        wait_for_crumbs(page, "shop/shop-service-0")
+        marked = page.locator(".sc-cell.sc-marked")
+        marked.first.wait_for()
+        assert "1.2.0" in marked.all_inner_texts()[-1] + marked.all_inner_texts()[0], (
+            "Python's choice is marked"
+        )
+        page.locator(".sc-path").get_by_role("button", name="ghcr.io").click()
+        wait_for_crumbs(page, "ghcr.io")
+        cell(page, "shop/shop-service-0:").click()
+        wait_for_crumbs(page, "shop/shop-service-0")
+        assert "removing all of them frees it" in page.locator(".sc-said").inner_text()
+        first = page.locator(".sc-cell").first
+        first.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Space")
+        page.locator(".sc-cell[aria-pressed=true]").first.wait_for()
+        page.keyboard.press("Enter")
+        wait_for_crumbs(page, "1.")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.get_by_text("As a table").click()
+        page.get_by_role("cell", name="repository").first.wait_for()
+        jupyter.screenshot(page, "explorer-lab")
+        page.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        page.get_by_text(re.compile(rf"chosen \['{SERVICE}:1.\d.0'\] True")).wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_figures_and_columns_in_a_page(page: Page, folder: Path, complaints: list[str], theme: str) -> None:
+    name = f"page-{theme}"
+    (folder / name).mkdir()
+    jupyter.write_notebook(folder / name / "voila.ipynb", CELL.format(folder=str(folder / "cache")))
+    with jupyter.running_voila(folder / name, folder / "home") as address:
+        page.goto(f"{address}/voila/render/voila.ipynb?theme={theme}")
+        page.locator(".sc-figure-freed").click()
+        wait_for_crumbs(page, "needed by nothing")
+        page.locator(".sc-figure-saved").click()
+        page.locator(".sc-column").first.click()
+        page.locator(".sc-column.sc-marked").wait_for()
+        page.get_by_role("button", name="Map", exact=True).click()
+        page.locator(".sc-cell.sc-marked").first.wait_for()
+        jupyter.screenshot(page, f"explorer-{theme}")
+        page.set_viewport_size({"width": 400, "height": 800})
+        deadline = time.monotonic() + 10
+        while page.locator(".sc-stage").bounding_box()["width"] > 400 and time.monotonic() < deadline:  # type: ignore[index]
+            time.sleep(0.05)
+        jupyter.screenshot(page, f"explorer-{theme}-400")
