@@ -228,8 +228,9 @@ def pull(
     -----
     A tag is written last, its locked app before its manifest, after every blob the manifest names
     was checked to be there. After an error, a cancel or a kill, blobs that were complete stay (the
-    next pull reuses them), and no tag names what is not there. Two things differ from Spin: a
-    pull by digest alone is filed under the digest, and ``manifest.json`` is kept as served.
+    next pull reuses them), and no tag names what is not there. Three things differ from Spin: a
+    pull by digest alone is filed under the digest, ``manifest.json`` is kept as served, and bytes
+    that are needed both as wasm and as data get a copy in both areas.
     """
     from spincache_nb.core.registry import Registry
 
