@@ -14,7 +14,7 @@ import traitlets
 
 from spincache_nb import analysis
 from spincache_nb import frames as frames_of
-from spincache_nb.analysis.inputs import rows
+from spincache_nb.show import rows
 from spincache_nb.analysis.tree import IDLE, MORE, ROOT, SEPARATOR, STATES, Place, Tree
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
