@@ -47,21 +47,7 @@ PAGE = httpx.URL("https://r.example/v2/org/app/tags/list?n=2")
 
 @dataclass(frozen=True)
 class Target:
-    """One reader.
-
-    Parameters
-    ----------
-    name
-        What to call it.
-    run
-        Reads the bytes, and looks at what came of them.
-    form
-        ``json``, ``text``, ``toml`` or ``tar``: how cases are best made.
-    seeds
-        Valid and nearly valid input.
-    words
-        What the grammar is made of.
-    """
+    """One reader."""
 
     name: str
     run: Callable[[bytes], None]
