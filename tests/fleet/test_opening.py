@@ -43,6 +43,7 @@ EVERY = {
     "host_overlap": schemas.HOST_OVERLAP_SCHEMA,
     "host_pairs": schemas.HOST_PAIRS_SCHEMA,
     "prewarm": schemas.PREWARM_SCHEMA,
+    "prewarm_images": schemas.PREWARM_IMAGES_SCHEMA,
     "versions": schemas.VERSIONS_SCHEMA,
     "problems": schemas.PROBLEMS_SCHEMA,
     "snapshots": schemas.SNAPSHOTS_SCHEMA,
