@@ -117,7 +117,8 @@ def report(args: argparse.Namespace, output: Output) -> int:
     _write(text, args.file if args.file is not None else _PAGE if form == "html" else "-", output)
     if args.data is not None:
         written = report.write_frames(material, args.data)
-        output.note(f"wrote {len(written)} tables into {args.data}")
+        kind = "Parquet" if written[0].suffix == ".parquet" else "CSV"
+        output.note(f"wrote {len(written)} tables as {kind} into {args.data}")
     missed = report.shortfalls(
         material.summary,
         least_dedup=args.fail_under_dedup,
@@ -148,6 +149,8 @@ def _fleet_material(args: argparse.Namespace) -> FleetMaterial:
 
 
 def _write(text: str, target: str, output: Output) -> None:
+    from spincache_nb.report import save
+
     if target == "-":
         for line in text.splitlines():
             output.line(line)
@@ -155,8 +158,7 @@ def _write(text: str, target: str, output: Output) -> None:
     path = Path(target).absolute()
     if path.is_dir():
         raise UsageError(f"expected a file to write, but {target} is a folder")
-    path.write_text(text, encoding="utf-8", newline="\n")
-    output.path(path)
+    output.path(save(text, path))
 
 
 # ---------------------------------------------------------------- snapshots of hosts and registries

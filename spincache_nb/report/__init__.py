@@ -16,6 +16,8 @@ from typing import Literal, get_args
 import pandas as pd
 
 from spincache_nb.analysis.inputs import Source, rows
+from spincache_nb.core.writing import replacing
+from spincache_nb.errors import CacheWriteError
 from spincache_nb.fleet import Fleet
 from spincache_nb.report.figures import Plot, plots_of
 from spincache_nb.report.forms import DataFormat, to_html, to_json, to_markdown, write_frames
@@ -94,8 +96,8 @@ def write(
 
     Raises
     ------
-    OSError
-        If something cannot be written.
+    CacheError
+        If something cannot be written; `NoSpaceError` on a full disk. A report that was there stays.
     ValueError
         If there is no such form, or frames or a fleet are given where a cache is needed.
     SpinManifestError
@@ -113,10 +115,19 @@ def write(
     chosen = form_of(path, format)
     material = _gathered(source, projects, history, inside)
     text = _FORMS[chosen](material, title=title or _title_of(material))
-    target = Path(path).absolute()
-    target.write_text(text, encoding="utf-8", newline="\n")
+    target = save(text, path)
     if data is not None:
         write_frames(material, data)
+    return target
+
+
+def save(text: str, path: str | os.PathLike[str]) -> Path:
+    """Write a report's text; what was there stays until the new file is whole."""
+    target = Path(path).absolute()
+    if not target.parent.is_dir():
+        raise CacheWriteError(str(target), "a folder to write into", "none", "make it first")
+    with replacing(target) as new:
+        new.write(text.encode("utf-8"))
     return target
 
 

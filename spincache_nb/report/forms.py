@@ -15,6 +15,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from spincache_nb import __version__, show
+from spincache_nb.core.writing import replacing
 from spincache_nb.errors import MissingExtraError, printable
 from spincache_nb.report import content, fleet_content, svg
 from spincache_nb.report.content import Fact, Listing, Reading, Section
@@ -192,7 +193,8 @@ def write_frames(
     """Write every frame behind a report into a file of its own, and give the files in that order.
 
     Parquet if pyarrow is installed unless told otherwise. CSV is UTF-8, comma-separated, a missing value an
-    empty field; values are as they are, so a spreadsheet that takes text for formulas is no place for it.
+    empty field. Values are as they are: open a CSV with names that begin with ``=``, ``+``, ``-`` or ``@`` in
+    a spreadsheet, and it takes them for formulas; Parquet has no such trouble.
     """
     installed = find_spec("pyarrow") is not None
     if data_format == "parquet" and not installed:
@@ -204,11 +206,14 @@ def write_frames(
     target.mkdir(parents=True, exist_ok=True)
     written = []
     for name, frame in material.tables():
-        path = target / f"{name}.{chosen}"
-        if chosen == "parquet":
-            _encodable(frame).to_parquet(path, engine="pyarrow", index=False)
-        else:
-            frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8", errors="backslashreplace")
+        path = (target / f"{name}.{chosen}").absolute()
+        with replacing(path) as new, new.stream() as stream:
+            if chosen == "parquet":
+                _encodable(frame).to_parquet(stream, engine="pyarrow", index=False)
+            else:
+                frame.to_csv(
+                    stream, index=False, lineterminator="\n", encoding="utf-8", errors="backslashreplace"
+                )
         written.append(path)
     return written
 

@@ -31,6 +31,8 @@ _COLOUR = re.compile(r"(?<=: )#[0-9a-f]{6}\b")
 _VARIABLE = re.compile(r"var\((--p-([0-9a-f]{6})-([0-9a-f]{6})),")
 _IDENTIFIER = re.compile(r'(\bid="|\bxlink:href="#|url\(#)([^")]+)')
 _NOT_DRAWN = re.compile(r"\A.*?(?=<svg\b)|<metadata>.*?</metadata>\n?|<!--.*?-->\n?", re.DOTALL)
+_SHEET = re.compile(r'<defs>\s*<style type="text/css">\*\{([^}]*)\}</style>\s*</defs>\s*')
+_INLINE = re.compile(r' style="([^"]*)"')
 _STYLE = MappingProxyType({"svg.hashsalt": "spincache-nb", "font.size": 10.0, "axes.titlesize": "small"})
 _TEXT = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "hatch.color")
 _GROUND = ("axes.facecolor", "figure.facecolor", "savefig.facecolor")
@@ -84,12 +86,21 @@ def _element(written: str, colours: tuple[str, str] | None, *, name: str, label:
         lambda match: f"{match[1]}{name}-{numbers.setdefault(match[2], len(numbers))}",
         _NOT_DRAWN.sub("", written),
     )
-    start = f'<svg role="img" aria-label="{escape(label, quote=True)}" '
+    start = f'<svg role="img" aria-label="{escape(label, quote=True)}"'
+    if sheet := _SHEET.search(drawn):
+        start += _attributes(sheet)
+        drawn = _SHEET.sub("", drawn, count=1)
     if colours is not None:
         drawn = _COLOUR.sub(lambda match: _followed(match[0], *colours), drawn)
         if (black := _followed(_BLACK, *colours)) != _BLACK:  # which matplotlib does not write
-            start += f'style="fill: {black}" '
-    return drawn.replace("<svg ", start, 1)
+            start += f' fill="{black}"'
+    return _INLINE.sub(_attributes, drawn).replace("<svg", start, 1)
+
+
+def _attributes(declared: re.Match[str]) -> str:
+    """Say as attributes what a style says: a page whose policy forbids styles keeps its colours."""
+    named = (one.partition(":") for one in declared[1].split(";") if ":" in one)
+    return "".join(f' {name.strip()}="{value.strip()}"' for name, _, value in named)
 
 
 def variables(svgs: Iterable[str]) -> tuple[str, str]:

@@ -224,3 +224,23 @@ def test_output_is_escaped_where_the_encoding_lacks_a_letter(tmp_path: Path) -> 
     done = run_python([*MODULE, *words], env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
     assert done.returncode == 0
     assert "ghcr.io/org/app:Zo\\xeb" in done.stdout
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", ["path", "apps", "problems --json", "frobnicate"])
+def test_a_closed_stream_is_as_the_null_device(closed: str, words: str, tmp_path: Path) -> None:
+    program = f'"{sys.executable}" -m spincache_nb {words} --cache-dir "{tmp_path}" {closed}'
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == (2 if words == "frobnicate" else 0)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_question_without_an_input_is_wrong_usage(tmp_path: Path) -> None:
+    stray = tmp_path / "registry" / "data" / f"sha256:{'0' * 64}"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    program = f'"{sys.executable}" -m spincache_nb clear --cache-dir "{tmp_path}" <&-'
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "--yes goes on without asking" in done.stderr
+    assert stray.exists()

@@ -162,7 +162,8 @@ def test_report_of_an_empty_cache_misses_a_ratio(tmp_path: Path, run: Run) -> No
 def test_report_writes_the_tables(cache: Path, run: Run, tmp_path: Path) -> None:
     status, _, err = run("--cache-dir", cache, "--data", tmp_path / "data", "--inside")
     assert status == 0
-    assert err == f"wrote {len(list((tmp_path / 'data').iterdir()))} tables into {tmp_path / 'data'}\n"
+    count = len(list((tmp_path / "data").iterdir()))
+    assert err == f"wrote {count} tables as Parquet into {tmp_path / 'data'}\n"
     apps = pd.read_parquet(tmp_path / "data" / "apps.parquet")
     assert apps["tag"].tolist() == ["1.0.0", "2.0.0"]
     assert (tmp_path / "data" / "rebuilds.parquet").exists()

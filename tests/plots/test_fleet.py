@@ -53,7 +53,7 @@ def test_host_overlap_draws_every_pair_twice_and_no_host_with_itself():
     ax = plots.host_overlap(table, ax=axes())
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert sorted(names) == ["a", "b", r"c\$"]
-    cells = ax.images[0].get_array()
+    cells = ax.collections[0].get_array()
     place = {name: number for number, name in enumerate(names)}
     assert cells[place["a"], place["b"]] == cells[place["b"], place["a"]] == 5
     assert cells[place["b"], place[r"c\$"]] == 2

@@ -18,7 +18,7 @@ UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20}
 def cells_of(ax):
     """(row label, column label) -> bytes of every cell that is not blank."""
     (bar,) = [axes for axes in ax.figure.axes if axes is not ax]
-    values = ax.images[0].get_array()
+    values = ax.collections[0].get_array()
     left = [tick.get_text() for tick in ax.get_yticklabels()]
     below = [tick.get_text() for tick in ax.get_xticklabels()]
     filled = zip(*np.nonzero(~np.ma.getmaskarray(values)), strict=True)
@@ -64,7 +64,7 @@ def test_shared_bytes_of_a_source_draws_what_it_draws_of_the_frame(count):
     titles = {ax.get_title(loc="left") or ax.get_title() for ax in drawn}
     assert len(titles) == 1
     assert (f"+{count - 60} more" in titles.pop()) == (count > 60)
-    assert drawn[0].images[0].get_array().tolist() == drawn[1].images[0].get_array().tolist()
+    assert drawn[0].collections[0].get_array().tolist() == drawn[1].collections[0].get_array().tolist()
 
 
 def test_shared_bytes_writes_numbers_where_there_is_room():

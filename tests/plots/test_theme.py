@@ -116,7 +116,7 @@ def test_every_text_can_be_read_on_a_dark_ground():
         figures = draw_all(cache_of(12).frames(), versions_of(12).frames(), history_of(5), "org/web")
     for figure in figures:
         for text in figure.findobj(Text):
-            on_a_cell = text.axes is not None and text in text.axes.texts and text.axes.images
+            on_a_cell = text.axes is not None and text in text.axes.texts and text.axes.collections
             if text.get_text() and text.get_visible() and not on_a_cell:
                 assert style.luminance(to_rgb(text.get_color())) > 0.5, text.get_text()
 
@@ -124,7 +124,7 @@ def test_every_text_can_be_read_on_a_dark_ground():
 def test_numbers_in_cells_contrast_with_their_cell():
     figure = Figure()
     ax = plots.upgrade_matrix(versions_of(8).frames(), "org/web", ax=figure.add_subplot())
-    image = ax.images[0]
+    image = ax.collections[0]
     for text in ax.texts:
         column, row = text.get_position()
         cell = image.to_rgba(image.get_array()[row : row + 1, column])[0][:3]

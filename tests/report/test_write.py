@@ -1,5 +1,6 @@
 """The page about a cache."""
 
+import errno
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
-from spincache_nb import analysis, report
+from spincache_nb import analysis, demo, report
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.journal import History
 from spincache_nb.core.pull import pull
+from spincache_nb.errors import CacheWriteError, NoSpaceError
 from tests.support.artifacts import new_style, package
 from tests.support.hostile import HostileServer
 from tests.support.procs import run_python
@@ -175,3 +177,45 @@ def test_plots_of_have_names_for_files(cache: Cache) -> None:
     names = [plot.name for plot in report.plots_of(analysis.load(cache))]
     assert names == ["breakdown", "sharing", "shared-bytes", "versions-demo-app"]
     assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in names)
+
+
+@pytest.mark.parametrize("name", ["page.html", "page.md", "page.json"])
+def test_a_full_disk_leaves_the_report_that_was_there(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report is written beside the old one and takes its name when it is whole."""
+    page = tmp_path / name
+    report.write(Cache(tmp_path / "none"), page)
+    before = page.read_bytes()
+    monkeypatch.setattr("os.write", full_disk)
+    with pytest.raises(NoSpaceError) as caught:
+        report.write(Cache(tmp_path / "none"), page, title="Another")
+    assert caught.value.where == str(page)
+    assert page.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [page]
+
+
+@pytest.mark.parametrize("place", ["none", "file"])
+def test_a_folder_that_is_none_is_one_of_our_errors(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CacheWriteError) as caught:
+        report.write(Cache(tmp_path / "cache"), tmp_path / place / "page.html")
+    assert caught.value.expected == "a folder to write into"
+
+
+def full_disk(*_arguments: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_page_needs_no_style_of_its_own_for_its_plots(inside: bool, tmp_path: Path) -> None:
+    """Under a server's policy such as ``style-src 'self'`` plots keep their colours."""
+    with demo.Workspace() as workspace:
+        workspace.pull_all()
+        page = report.render(workspace.cache, inside=inside)
+    drawings = re.findall(r"<svg\b.*?</svg>", page, re.DOTALL)
+    assert len(drawings) >= 4
+    for drawing in drawings:
+        assert not re.search(r"<style|\bstyle=|<image|data:", drawing)
+        assert 'fill="var(--p-' in drawing
+    assert "data:" not in page
