@@ -40,7 +40,12 @@ strings, kept as attributes and handed to ``Exception``, so that every error pic
 
 from __future__ import annotations
 
+import re
+
 _LONGEST_PART = 500
+SCHEME = re.compile(r"\s*[A-Za-z][\w+.-]*://")
+_AT = re.compile("[@\ufe6b\uff20]|%40")
+_DIGEST_AT_END = re.compile(r"@(?:sha\d+|md5):[0-9a-fA-F]*\s*\Z")
 
 
 def printable(text: str) -> str:
@@ -61,6 +66,23 @@ def quoted(value: object) -> str:
         return "a number of more than 150 digits"
     text = repr(value[: _LONGEST_PART + 1] if isinstance(value, str) else value)
     return text if len(text) <= _LONGEST_PART else text[:_LONGEST_PART] + "..."
+
+
+def without_user(text: str) -> str:
+    """A reference or URL as it may be shown: without the user and password before its host."""
+    scheme = match[0] if (match := SCHEME.match(text)) else ""
+    rest = text[len(scheme) :]
+    digest = _DIGEST_AT_END.search(rest)
+    if digest is not None and scheme and "/" not in rest[: digest.start()]:
+        digest = None  # nothing before the @ is a repository
+    end = digest.start() if digest is not None else len(rest)
+    marks = [match.span() for match in _AT.finditer(rest, 0, end)]
+    if not marks:
+        return text
+    start, after = marks[-1]
+    if after == len(rest) and not scheme and ":" not in rest[:start]:
+        return text  # no user and password: a reference whose digest is missing
+    return f"{scheme}...@{rest[after:]}"
 
 
 class SpinCacheError(Exception):

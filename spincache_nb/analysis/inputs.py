@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 import pandas as pd
 
 from spincache_nb.core.reference import Reference
-from spincache_nb.errors import InvalidReferenceError, NotInCacheError
+from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames.bundle import Frames, load
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def resolve_references(apps: pd.DataFrame, references: Sequence[str | Reference]
         text = str(reference)
         name = text if text in known else _cached_name(text)
         if name not in known:
-            raise NotInCacheError(text, "a cached app", "none of that name", "see frames.apps(cache)")
+            raise NotInCacheError(
+                without_user(text), "a cached app", "none of that name", "see frames.apps(cache)"
+            )
         found[name] = None
     return list(found)
 

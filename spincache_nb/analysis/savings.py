@@ -12,7 +12,7 @@ from spincache_nb.analysis.remote import RemoteVersions
 from spincache_nb.analysis.replay import Rules, check_rules, replay_savings, replay_upgrades
 from spincache_nb.analysis.schemas import MANIFESTS_SCHEMA, MEMBERS_SCHEMA
 from spincache_nb.core.reference import Reference
-from spincache_nb.errors import InvalidReferenceError, NotInCacheError
+from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import build
 
@@ -136,7 +136,9 @@ def references_of(frames: Frames, repository: str) -> list[str]:
     candidates = {repository, _full_name(repository)} & found.keys() or bare.get(repository, set())
     if len(candidates) != 1:
         what = f"{sorted(candidates)}" if candidates else "none of that name"
-        raise NotInCacheError(repository, "one cached repository", what, "see frames.apps(cache)")
+        raise NotInCacheError(
+            without_user(repository), "one cached repository", what, "see frames.apps(cache)"
+        )
     return sorted(found[candidates.pop()])
 
 

@@ -38,6 +38,24 @@ _PAGE = "dedup.html"
 _SECONDS_BETWEEN_NOTES = 5.0
 
 
+_STORAGE = option(
+    "--storage-option",
+    action="append",
+    default=[],
+    metavar="KEY=VALUE",
+    help="handed to fsspec, such as endpoint_url=http://127.0.0.1:9000; may be repeated",
+)
+
+
+def _storage(args: argparse.Namespace) -> dict[str, str] | None:
+    """What fsspec is handed, of the options given."""
+    pairs = [text.partition("=") for text in args.storage_option]
+    for key, equals, _ in pairs:
+        if not key or not equals:
+            raise UsageError("--storage-option: expected KEY=VALUE, got something else")
+    return {key: value for key, _, value in pairs} or None
+
+
 def _form(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="Markdown instead of HTML: words and tables")
@@ -96,6 +114,7 @@ them is missed; standard error says which.""",
         help="also write the tables into DIR, a file each: Parquet, or CSV where pyarrow is not installed",
     ),
     option("--fleet", metavar="TARGET", help="about the snapshots in this folder or at this address instead"),
+    _STORAGE,
     _thresholds,
     PROJECTS,
     CACHE_DIR,
@@ -144,7 +163,7 @@ def _fleet_material(args: argparse.Namespace) -> FleetMaterial:
         raise UsageError(f"--fleet: a report about snapshots takes no {name}")
     if not args.fleet:
         raise UsageError("--fleet: expected a folder or an address, got nothing")
-    with fleet.open(args.fleet) as opened:
+    with fleet.open(args.fleet, storage_options=_storage(args)) as opened:
         return report.gather_fleet(opened)
 
 
@@ -179,6 +198,9 @@ No content, variable or path of this machine is written. Without --host a hash
 of this machine's name stands for it, which whoever knows the name can guess;
 with --salt-file a keyed hash does.
 
+With --layout or --containerd, what an image store holds instead: Spin apps in an OCI
+image layout, or in containerd's own folder. It is only read.
+
 Needs: pip install "spincache-nb[fleet]\"""",
     _TARGET,
     option("--host", metavar="NAME", help="what to call this host"),
@@ -187,19 +209,34 @@ Needs: pip install "spincache-nb[fleet]\"""",
         metavar="FILE",
         help="a secret of yours, with which the host's name is hashed; its first line counts",
     ),
+    option("--layout", metavar="DIR", help="the Spin apps of this OCI image layout instead of a cache"),
+    option("--containerd", metavar="DIR", help="those in containerd's folder, such as /var/lib/containerd"),
+    option("--textfile", metavar="FILE", help="also write the sums into FILE, for Prometheus"),
+    _STORAGE,
     PROJECTS,
     CACHE_DIR,
     JSON,
-    examples=("snapshot /mnt/fleet --host node-17", "snapshot s3://bucket/fleet --salt-file /etc/fleet.salt"),
+    examples=(
+        "snapshot /mnt/fleet --host node-17",
+        "snapshot s3://bucket/fleet --salt-file /etc/fleet.salt",
+        "snapshot s3://bucket/fleet --containerd /var/lib/containerd --textfile /metrics/spincache.prom",
+    ),
 )
 def snapshot(args: argparse.Namespace, output: Output) -> int:
     """Write the snapshot and say where."""
-    from spincache_nb.fleet import snapshot
+    from spincache_nb.fleet import snapshot, snapshot_images
 
     if args.host is not None and not args.host.strip():
         raise UsageError("--host: expected a name, got nothing")
     salt = _salt(args.salt_file) if args.salt_file is not None else None
-    taken = snapshot(cache_of(args), args.target, host=args.host, salt=salt, projects=args.projects)
+    common = {"host": args.host, "salt": salt, "textfile": args.textfile, "storage_options": _storage(args)}
+    store = args.layout or args.containerd
+    if store is None:
+        taken = snapshot(cache_of(args), args.target, projects=args.projects, **common)
+    elif args.projects or args.cache_dir or (args.layout and args.containerd):
+        raise UsageError("--layout and --containerd name what to look at: expected one of them, and no cache")
+    else:
+        taken = snapshot_images(store, args.target, **common)
     _show_written(taken, "snapshot", "host", output)
     return DONE
 
@@ -242,6 +279,7 @@ Needs: pip install "spincache-nb[fleet]\"""",
     option(
         "--per-second", type=rate, metavar="N", help="most requests in a second (default: no limit of ours)"
     ),
+    _STORAGE,
     option("--anew", action="store_true", help="begin today's anew, do not go on with one of another day"),
     QUIET,
     threads("requests at a time (default: 4)"),
@@ -263,6 +301,7 @@ def crawl(args: argparse.Namespace, output: Output) -> int:
         per_second=args.per_second,
         resume=not args.anew,
         progress=None if args.quiet else _told_now_and_then(output),
+        storage_options=_storage(args),
         **registry_options(args),
     )
     _show_written(taken, "crawl", "registry", output)

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from spincache_nb.errors import DigestMismatchError, InvalidDigestError, quoted
+from spincache_nb.errors import DigestMismatchError, InvalidDigestError, quoted, without_user
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -70,7 +70,7 @@ class Digest(NamedTuple):
             raise InvalidDigestError(
                 where,
                 "a digest such as sha256:<64 lower-case hex digits>",
-                quoted(text),
+                quoted(without_user(text) if isinstance(text, str) else text),
                 "check where the digest comes from",
             )
         algorithm, encoded = text.split(":")

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
@@ -91,17 +90,21 @@ def registry_offer(source: Source, reference: Reference, layer: Descriptor) -> O
     return Offer(name, f"{name}, layer {layer.digest}", lambda: source.stream_blob(reference, layer))
 
 
-@dataclass(slots=True)
 class Wanted:
-    """A blob to be brought into one area of the cache or both."""
+    """A blob to be brought into one area of the cache or both, and who offers it."""
 
-    digest: Digest
-    size: int | None = None
-    areas: set[Area] = field(default_factory=set)
-    offers: list[Offer] = field(default_factory=list)
-    is_archive: bool = False
-    may_be_elsewhere: bool = True
-    is_dropped: bool = False
+    __slots__ = ("areas", "digest", "is_archive", "is_dropped", "may_be_elsewhere", "offers", "size")
+
+    def __init__(
+        self, digest: Digest, size: int | None, areas: Iterable[Area] = (), offers: Iterable[Offer] = ()
+    ) -> None:
+        self.digest = digest
+        self.size = size
+        self.areas = set(areas)
+        self.offers = list(offers)
+        self.is_archive = False
+        self.may_be_elsewhere = True
+        self.is_dropped = False
 
 
 class _DroppedError(Exception):

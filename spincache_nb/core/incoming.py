@@ -7,7 +7,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,25 +39,21 @@ _YOUNG_SECONDS = 60.0
 """What was touched or written so long ago is still young for a prune."""
 
 
-@dataclass(slots=True)
 class IncomingApp:
-    """An app or package on its way into the cache."""
+    """A reference on its way into the cache."""
 
-    resolved: Resolved
-    plan: PullPlan
-    document: bytes = b""
-    locked_app: LockedApp | None = None
-    waiting: int = 0
-    result: PullResult | None = None
-    failure: SpinCacheError | None = None
-    layers: list[tuple[Descriptor, Area, bool]] = field(init=False)
-    """What Spin looks for, in which area, and whether in no other."""
-
-    def __post_init__(self) -> None:
-        content = [(layer, layer.area) for layer in self.resolved.manifest.content_layers]
+    def __init__(self, resolved: Resolved, plan: PullPlan) -> None:
+        self.resolved = resolved
+        self.plan = plan
+        self.document = b""
+        self.locked_app: LockedApp | None = None
+        self.waiting = 0
+        self.result: PullResult | None = None
+        self.failure: SpinCacheError | None = None
+        content = [(layer, layer.area) for layer in resolved.manifest.content_layers]
         in_areas = Counter(digest for digest, _ in {(layer.digest, area) for layer, area in content})
-        is_package = self.resolved.manifest.kind == "package"
-        self.layers = [
+        is_package = resolved.manifest.kind == "package"
+        self.layers = [  # what Spin looks for, in which area, and whether in no other
             (layer, area, is_package or in_areas[layer.digest] > 1)  # wasm and data: each gets its own copy
             for layer, area in content
         ]
@@ -274,11 +269,9 @@ class Pull:
         for layer, area, _ in app.layers:
             if layer.role == "archive":
                 offer = registry_offer(self.source, app.resolved.reference, layer)
-                archive = Wanted(layer.digest, layer.size, {area}, [offer], is_archive=True)
-                if self.cache.is_whole(layer.digest):
-                    self.fetching.unpack(layer.digest)
-                else:
-                    self.fetching.fetch(archive)
+                if not self.cache.is_whole(layer.digest):
+                    self.fetching.fetch(Wanted(layer.digest, layer.size, {area}, [offer]))
+                self.fetching.unpack(layer.digest)
         for digest in self._absent_content(app):
             _log.warning("%s names %s, which no layer holds", app.plan.reference, digest)
 
@@ -288,7 +281,7 @@ class Pull:
         for area, digest in sorted(app.named_content()):
             found = self.cache.blob_size(area, digest) is not None
             found = found or (area == "wasm" and self.cache.blob_size("data", digest) is not None)
-            if not found and not self.fetching.copy(Wanted(digest), area):
+            if not found and not self.fetching.copy(Wanted(digest, None), area):
                 absent.append(digest)
         return absent
 

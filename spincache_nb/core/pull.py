@@ -21,9 +21,9 @@ from spincache_nb.core.plans import (
     decide,
 )
 from spincache_nb.core.progress import Progress
-from spincache_nb.core.reference import Reference, without_user
+from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
-from spincache_nb.errors import CredentialsError, InvalidReferenceError, printable
+from spincache_nb.errors import CredentialsError, InvalidReferenceError, printable, without_user
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
@@ -228,8 +228,9 @@ def pull(
     -----
     A tag is written last, its locked app before its manifest, after every blob the manifest names
     was checked to be there. After an error, a cancel or a kill, blobs that were complete stay (the
-    next pull reuses them), and no tag names what is not there. Two things differ from Spin: a
-    pull by digest alone is filed under the digest, and ``manifest.json`` is kept as served.
+    next pull reuses them), and no tag names what is not there. Three things differ from Spin: a
+    pull by digest alone is filed under the digest, ``manifest.json`` is kept as served, and bytes
+    that are needed both as wasm and as data get a copy in both areas.
     """
     from spincache_nb.core.registry import Registry
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.errors import InvalidDigestError, InvalidReferenceError, quoted
+from spincache_nb.errors import SCHEME, InvalidDigestError, InvalidReferenceError, quoted, without_user
 
 DOCKER_HUB = "docker.io"
 DEFAULT_TAG = "latest"
@@ -30,9 +30,6 @@ _OTHER_WORD = re.compile(
     "[\u200c\u200d\u24b6-\u24e9\U0001f130-\U0001f149\U0001f150-\U0001f169\U0001f170-\U0001f189]"
 )
 _LONGEST_SHOWN = 1000
-_SCHEME = re.compile(r"\s*[A-Za-z][\w+.-]*://")
-_AT = re.compile("[@\ufe6b\uff20]|%40")
-_DIGEST_AT_END = re.compile(r"@(?:sha\d+|md5):[0-9a-fA-F]*\s*\Z")
 _EXAMPLE = "a reference such as ghcr.io/org/app:v1"
 
 
@@ -173,23 +170,6 @@ def _is_a_host(registry: str) -> bool:
     return True
 
 
-def without_user(text: str) -> str:
-    """A reference or URL as it may be shown: without the user and password before its host."""
-    scheme = match[0] if (match := _SCHEME.match(text)) else ""
-    rest = text[len(scheme) :]
-    digest = _DIGEST_AT_END.search(rest)
-    if digest is not None and scheme and "/" not in rest[: digest.start()]:
-        digest = None  # nothing before the @ is a repository
-    end = digest.start() if digest is not None else len(rest)
-    marks = [match.span() for match in _AT.finditer(rest, 0, end)]
-    if not marks:
-        return text
-    start, after = marks[-1]
-    if after == len(rest) and not scheme and ":" not in rest[:start]:
-        return text  # no user and password: a reference whose digest is missing
-    return f"{scheme}...@{rest[after:]}"
-
-
 def _refusal(text: object) -> InvalidReferenceError:
     if not isinstance(text, str):
         return InvalidReferenceError("reference", _EXAMPLE, f"a {type(text).__name__}", "give a string")
@@ -198,7 +178,7 @@ def _refusal(text: object) -> InvalidReferenceError:
     shown = without_user(text)
     meant = _meant(shown)
     write = f"write {meant}" if meant else "write [registry/]repository[:tag][@digest]"
-    if scheme := _SCHEME.match(text):
+    if scheme := SCHEME.match(text):
         plain = " and insecure=True" if meant and scheme[0].strip().lower() == "http://" else ""
         remedy = f"leave out the scheme ({scheme[0].strip()}): {write}{plain}"
     elif shown != text:
@@ -214,7 +194,7 @@ def _refusal(text: object) -> InvalidReferenceError:
 
 def _meant(shown: str) -> str | None:
     """The reference that was probably meant by a URL or by upper case."""
-    bare = _SCHEME.sub("", shown.strip(), count=1).removeprefix("...@")
+    bare = SCHEME.sub("", shown.strip(), count=1).removeprefix("...@")
     bare = re.split(r"[?#]", bare, maxsplit=1)[0].rstrip("/")
     name, at, digest = bare.partition("@")
     above, slash, last = name.rpartition("/")

@@ -18,9 +18,21 @@ from __future__ import annotations
 
 from spincache_nb.fleet.crawling import crawl
 from spincache_nb.fleet.dataset import Skipped
+from spincache_nb.fleet.images import snapshot_images
 from spincache_nb.fleet.opened import Fleet
 from spincache_nb.fleet.opened import open_fleet as open
 from spincache_nb.fleet.retention import Retention, compact, expire
 from spincache_nb.fleet.snapshots import Snapshot, snapshot
 
-__all__ = ["Fleet", "Retention", "Skipped", "Snapshot", "compact", "crawl", "expire", "open", "snapshot"]
+__all__ = [
+    "Fleet",
+    "Retention",
+    "Skipped",
+    "Snapshot",
+    "compact",
+    "crawl",
+    "expire",
+    "open",
+    "snapshot",
+    "snapshot_images",
+]

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, date, datetime
@@ -32,11 +31,11 @@ from spincache_nb.errors import (
 )
 from spincache_nb.fleet.dataset import CRAWL_PART
 from spincache_nb.fleet.engines import literal
+from spincache_nb.fleet.manifests import Buffer
 from spincache_nb.fleet.place import Entry, Place, load
 from spincache_nb.fleet.retention import write_sorted
-from spincache_nb.fleet.snapshots import Snapshot, layers_digest
+from spincache_nb.fleet.snapshots import Snapshot
 from spincache_nb.fleet.table import (
-    MOST_BYTES,
     check,
     file_name,
     folder_name,
@@ -47,7 +46,6 @@ from spincache_nb.fleet.table import (
     whole,
 )
 from spincache_nb.fleet.throttle import Throttle, passing
-from spincache_nb.frames.times import nanoseconds
 
 if TYPE_CHECKING:
     from spincache_nb.core.credentials import Credentials
@@ -61,7 +59,6 @@ _WAITING_PER_JOB = 4
 _UNSAVED_SECONDS = 10.0
 _UNSAVED_SHARE = 0.02
 """What a crawl that is killed has to ask for again: ten seconds of work, or two hundredths of all of it."""
-_IMAGE = "org.opencontainers.image."
 _OF_ONE = (StatusError, ProtocolError, FormatError, ContentError, LimitError)
 _KINDS: tuple[tuple[type[SpinCacheError], str], ...] = (
     (NotFoundError, "missing manifest"),
@@ -193,80 +190,6 @@ def _unfinished(place: Place, registry: str) -> date | None:
             is_part = CRAWL_PART.fullmatch(name.rpartition("/")[2])
             (begun if is_part else done).add(found[1])
     return max(begun - done, default=None)
-
-
-class Buffer:
-    """Manifests on their way into one part: columns of its apps, needs and problems."""
-
-    def __init__(self) -> None:
-        self.apps: dict[str, list[Any]] = defaultdict(list)
-        self.needs: dict[str, list[Any]] = defaultdict(list)
-        self.problems: list[tuple[str, str]] = []
-
-    def __len__(self) -> int:
-        return len(self.needs["digest"]) + len(self.problems)
-
-    def add(self, found: Resolved) -> None:
-        """Take a manifest in."""
-        name, manifest = found.reference.cached_name, found.manifest
-        parts = [
-            (None, "config", manifest.config),
-            *((n, one.role, one) for n, one in enumerate(manifest.layers)),
-        ]
-        if any(one.size > MOST_BYTES for _, _, one in parts):
-            self.problems.append(("size out of range", name))
-            return
-        digests = [str(one.digest) for _, _, one in parts]
-        last = {digest: place for place, digest in enumerate(digests)}
-        needs = self.needs
-        for place, (position, role, one) in enumerate(parts):
-            counts = last[digests[place]] == place
-            needs["position"].append(position)
-            needs["role"].append(role)
-            needs["media_type"].append(one.media_type)
-            needs["declared_bytes"].append(one.size)
-            needs["area"].append("registry" if counts else None)
-            needs["stored_bytes"].append(one.size if counts else None)
-            needs["via"].append(("config" if role == "config" else "layer") if counts else None)
-        needs["digest"] += digests
-        needs["reference"] += [name] * len(parts)
-        self._add_app(found, name, sum(parts[place][2].size for place in last.values()), digests[1:])
-
-    def _add_app(self, found: Resolved, name: str, size: int, layers: list[str]) -> None:
-        said, reference = found.manifest.annotations, found.reference
-        line = {
-            "reference": name,
-            "registry": reference.registry,
-            "repository": reference.repository,
-            "tag": reference.tag,
-            "kind": found.manifest.kind,
-            "name": said.get(f"{_IMAGE}title"),
-            "version": said.get(f"{_IMAGE}version"),
-            "created_at": nanoseconds(said.get(f"{_IMAGE}created")),
-            "manifest_digest": str(found.digest),
-            "layers_digest": layers_digest(list(enumerate(layers))),
-            "layer_count": len(layers),
-            "declared_bytes": size,
-            "stored_bytes": size,
-        }
-        for column, value in line.items():
-            self.apps[column].append(value)
-
-    def records(self) -> list[Any]:
-        """The rows of the part."""
-        pa = load("pyarrow")
-        created = pa.array(self.apps["created_at"], pa.int64())
-        micros = load("pyarrow.compute").divide(created, 1000).cast(pa.timestamp("us", "UTC"))
-        problems = {
-            "kind": [kind for kind, _ in self.problems],
-            "reference": [name for _, name in self.problems],
-        }
-        needs = {**self.needs, "kind": ["app"] * len(self.needs["digest"])}
-        return [
-            rows_of("app", {**self.apps, "created_at": micros}, len(self.apps["reference"])),
-            rows_of("need", needs, len(self.needs["digest"])),
-            rows_of("problem", problems, len(self.problems)),
-        ]
 
 
 class Parts:
@@ -410,14 +333,14 @@ class _Crawl:
         self._throttle.stop()
         for future in [future for future in running if not future.cancel()]:
             with contextlib.suppress(SpinCacheError):
-                self._buffer.add(future.result())
+                self._add(future.result())
 
     def _take_in(self, running: dict[Future[Resolved], Reference]) -> None:
         finished, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in finished:
             reference = running.pop(future)
             try:
-                self._buffer.add(future.result())
+                self._add(future.result())
             except SpinCacheError as exc:
                 self._note(reference.cached_name, exc)
             self._count += 1
@@ -427,6 +350,9 @@ class _Crawl:
             self._saved_at = time.monotonic()
         if self._progress is not None:
             self._progress(self._count)
+
+    def _add(self, found: Resolved) -> None:
+        self._buffer.add(found.reference, found.manifest, str(found.digest))
 
     def _is_due(self) -> bool:
         """Whether to write a part: memory is bounded, and so is what a kill would lose."""

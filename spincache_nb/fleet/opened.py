@@ -21,6 +21,8 @@ from spincache_nb.fleet.savings import TURNS, full_name, in_turn, savings
 from spincache_nb.fleet.schemas import frame_of
 from spincache_nb.frames.schemas import Schema
 
+_BYTES_A_ROW = 45
+_LEAST_MIB = 1024
 _ATTEMPTS = 5
 """How often a query is begun again when files that it reads go or turn out to be damaged."""
 
@@ -46,7 +48,9 @@ class Fleet:
 
     def _made(self, dataset: Dataset) -> Engine:
         if self._chosen_engine in (None, "duckdb"):
-            return DuckDBEngine(dataset, **self._settings)
+            rows = sum(one.facts.row_count for one in dataset.chosen)
+            limit = self._settings["memory_limit"] or f"{max(_LEAST_MIB, rows * _BYTES_A_ROW >> 20)}MiB"
+            return DuckDBEngine(dataset, **{**self._settings, "memory_limit": limit})
         return SparkEngine(dataset, self._chosen_engine)
 
     @property
@@ -236,11 +240,11 @@ class Fleet:
             shared_cache_saved_bytes  Int64    ``stored_bytes - distinct_bytes``
             ========================  =======  =============================================
         """
-        of_chosen = "" if top is None else queries.OF_CHOSEN
+        of_top = "" if top is None else queries.OF_TOP
         query = queries.SHARING.format(
-            limit="" if top is None else f"LIMIT {int(top)}",
-            of_chosen=of_chosen,
-            names=queries.NAMES.format(of_chosen=of_chosen) if names else queries.NO_NAMES,
+            top="" if top is None else queries.TOP.format(top=int(top)),
+            of_top=of_top,
+            names=queries.NAMES.format(of_top=of_top) if names else queries.NO_NAMES,
         )
         return self._frame(query, schemas.FLEET_SHARING_SCHEMA)
 
@@ -475,7 +479,7 @@ def open_fleet(
     kind
         ``cache`` or ``registry``, if the dataset holds both.
     memory_limit
-        Such as ``4GB``, for DuckDB; 80 % of the memory unless given.
+        Such as ``4GB``, for DuckDB; 45 bytes a row unless given, and a gigabyte at least.
     threads
         For DuckDB; as many as there are processors unless given.
     spill_folder

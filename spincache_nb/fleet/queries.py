@@ -71,42 +71,48 @@ FROM sums CROSS JOIN others
 """
 
 SHARING = """
-WITH chosen AS (
-    SELECT digest,
-           CASE WHEN min(area) = max(area) THEN min(area) ELSE min(area) || '+' || max(area) END AS areas,
-           sum(stored_bytes) AS stored, sum(stored_bytes * use_count) AS needed,
+WITH {top} chosen AS (
+    SELECT digest, sum(stored_bytes) AS stored, sum(stored_bytes * use_count) AS needed,
            max(CASE WHEN area = 'wasm' THEN 0 ELSE stored_bytes END)
            + max(CASE WHEN area = 'wasm' THEN stored_bytes ELSE 0 END) AS size,
+           max(CASE WHEN area = 'wasm' THEN 1 ELSE 0 END)
+           + max(CASE WHEN area = 'data' THEN 2 ELSE 0 END) AS areas,
            count(*) AS hosts, sum(use_count) AS users, sum(app_count) AS apps
-    FROM blobs WHERE use_count > 0 GROUP BY digest
-    ORDER BY sum(stored_bytes * use_count) - sum(stored_bytes) DESC, digest {limit}
+    FROM blobs WHERE use_count > 0 {of_top} GROUP BY digest
 ), in_two_areas AS (
     SELECT digest, count(*) AS users, count(CASE WHEN kind = 'app' THEN 1 END) AS apps,
            count(DISTINCT host) AS hosts
     FROM (
         SELECT DISTINCT digest, host, reference, kind FROM needs
-        WHERE area IS NOT NULL AND digest IN (SELECT digest FROM chosen WHERE areas LIKE '%+%')
+        WHERE area IS NOT NULL AND digest IN (SELECT digest FROM chosen WHERE areas = 3)
     ) AS once GROUP BY digest
+), numbered AS (
+    SELECT digest, row_number() OVER (ORDER BY needed) AS number FROM chosen
 ), manifest_counts AS (
-    SELECT digest, count(*) AS manifests FROM (
-        SELECT DISTINCT digest, manifest FROM needs JOIN (
-            SELECT host, reference, manifest FROM manifests
-        ) AS numbered USING (host, reference)
-        WHERE area IS NOT NULL AND kind = 'app' {of_chosen}
-    ) AS pairs GROUP BY digest
+    SELECT number, count(*) AS manifests FROM (
+        SELECT DISTINCT number, manifest
+        FROM needs JOIN numbered USING (digest) JOIN manifests USING (host, reference)
+        WHERE area IS NOT NULL AND needs.kind = 'app'
+    ) AS pairs GROUP BY number
 ), {names}
-SELECT digest, areas, CAST(stored AS BIGINT) AS stored_bytes,
+SELECT digest, CAST(stored AS BIGINT) AS stored_bytes,
+       CASE areas WHEN 1 THEN 'wasm' WHEN 2 THEN 'data' WHEN 3 THEN 'data+wasm' ELSE 'registry' END AS areas,
        CAST(coalesce(in_two_areas.users, chosen.users) AS BIGINT) AS user_count,
        CAST(coalesce(in_two_areas.apps, chosen.apps) AS BIGINT) AS app_count,
        coalesce(manifests, 0) AS manifest_count, names, name_count, CAST(needed AS BIGINT) AS needed_bytes,
        CAST(needed - stored AS BIGINT) AS saved_bytes,
        coalesce(in_two_areas.hosts, chosen.hosts) AS host_count,
        size AS distinct_bytes, CAST(stored - size AS BIGINT) AS shared_cache_saved_bytes
-FROM chosen LEFT JOIN in_two_areas USING (digest) LEFT JOIN manifest_counts USING (digest)
-LEFT JOIN called USING (digest)
+FROM chosen JOIN numbered USING (digest) LEFT JOIN manifest_counts USING (number)
+LEFT JOIN in_two_areas USING (digest) LEFT JOIN called USING (digest)
 ORDER BY needed - stored DESC, digest
 """
-OF_CHOSEN = "AND digest IN (SELECT digest FROM chosen)"
+TOP = """
+top AS (
+    SELECT digest FROM blobs WHERE use_count > 0 GROUP BY digest
+    ORDER BY sum(stored_bytes * (use_count - 1)) DESC, digest LIMIT {top}
+),"""
+OF_TOP = "AND digest IN (SELECT digest FROM top)"
 NAMES = """
 called AS (
     SELECT digest, name_count, string_agg(name, ', ' ORDER BY name)
@@ -116,7 +122,7 @@ called AS (
                row_number() OVER (PARTITION BY digest ORDER BY name) AS place
         FROM (
             SELECT DISTINCT digest, name FROM snapshots
-            WHERE record IN ('blob', 'name') AND name IS NOT NULL {of_chosen}
+            WHERE record IN ('blob', 'name') AND name IS NOT NULL {of_top}
         ) AS once
     ) AS listed WHERE place <= 3 GROUP BY digest, name_count
 )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from spincache_nb.analysis.savings import members_of
 from spincache_nb.analysis.shared import names_by_digest
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
-from spincache_nb.fleet.place import Entry, Place
+from spincache_nb.fleet.place import Entry, Place, load
 from spincache_nb.fleet.table import (
     CLOCKS_DIFFER,
     MOST_BYTES,
@@ -47,7 +48,7 @@ GRACE = timedelta(minutes=10)
 """How long a file that was replaced stays for those who read it."""
 _HASH_DIGITS = 16
 _BELOW_REGISTRY = ("wasm/", "data/", "manifests/")
-_TOO_LARGE = "size out of range"
+TOO_LARGE = "size out of range"
 _Ints = npt.NDArray[np.int64]
 
 
@@ -87,6 +88,7 @@ def snapshot(
     salt: str | bytes | None = None,
     projects: Projects = (),
     at: datetime | None = None,
+    textfile: str | os.PathLike[str] | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Snapshot:
     """Write what a cache holds as a Parquet file, one snapshot per host and day.
@@ -107,6 +109,9 @@ def snapshot(
         numbered; their paths are not written.
     at
         When; now unless given.
+    textfile
+        Also write the sums into this file, in the text format of Prometheus: bytes stored, needed, saved and
+        unreferenced, apps, problems, and when.
     storage_options
         Handed to fsspec, credentials for example.
 
@@ -132,26 +137,28 @@ def snapshot(
     """
     place = Place(target, storage_options)
     moment = (at or datetime.now(UTC)).astimezone(UTC)
-    name = host_name(cache, host, salt)
+    name = host_name(cache.path, host, salt)
     frames = load_frames(cache, projects=projects)
-    return publish(
-        place, whole(records_of(frames), source="cache", host=name, day=moment.date(), moment=moment)
-    )
+    table = whole(records_of(frames), source="cache", host=name, day=moment.date(), moment=moment)
+    return publish(place, table, textfile)
 
 
-def host_name(cache: Cache, host: str | None, salt: str | bytes | None) -> str:
+def host_name(path: Path, host: str | None, salt: str | bytes | None) -> str:
     """What a host is called in a dataset: its name, or a hash of it."""
     if host is not None and not host.strip():
         raise ValueError("a host's name must not be empty; leave it out for a hash")
     if host is not None and salt is None:
         return host
-    told = host if host is not None else f"{platform.node()}\n{cache.path.absolute()}"
+    told = host if host is not None else f"{platform.node()}\n{path.absolute()}"
     secret = salt.encode() if isinstance(salt, str) else salt or b""
     return "h-" + hmac.new(secret, told.encode(), hashlib.sha256).hexdigest()[:_HASH_DIGITS]
 
 
-def publish(place: Place, table: Any) -> Snapshot:
+def publish(place: Place, table: Any, textfile: str | os.PathLike[str] | None = None) -> Snapshot:
     """Write a snapshot's table unless the same or a newer one is there, and clean up after those before."""
+    if textfile is not None:
+        path = Path(textfile).absolute()
+        Place(path.parent).write(metrics(table).encode(), path.name)
     first = table.slice(0, 1).to_pylist()[0]
     host, day, moment = first["host"], first["day"], first["taken_at"]
     now = max(moment, datetime.now(UTC))
@@ -181,6 +188,37 @@ def _stands(place: Place, file: File, entries: Mapping[str, Entry], content: str
     except (SpinCacheError, OSError):
         return False
     return True
+
+
+def metrics(table: Any) -> str:
+    """What a snapshot's table sums up to, in the text format of Prometheus."""
+    first, pc = table.slice(0, 1).to_pylist()[0], load("pyarrow.compute")
+
+    def total(column: Any) -> int:
+        return int(pc.sum(column).as_py() or 0)
+
+    def count(record: str) -> int:
+        return total(pc.equal(table["record"], record))
+
+    blobs = table.filter(pc.equal(table["record"], "blob"))
+    needed = total(pc.multiply(blobs["stored_bytes"], blobs["use_count"]))
+    used = total(blobs.filter(pc.greater(blobs["use_count"], 0))["stored_bytes"])
+    idle = blobs.filter(pc.equal(blobs["standing"], "unreferenced"))
+    values = {
+        "stored_bytes": (total(blobs["stored_bytes"]), "Bytes of stored blobs."),
+        "needed_bytes": (needed, "Bytes that apps would need, each on its own."),
+        "saved_bytes": (needed - used, "Bytes that sharing saves."),
+        "unreferenced_bytes": (total(idle["stored_bytes"]), "Bytes that nothing needs."),
+        "problems": (count("problem"), "Things that are wrong."),
+        "apps": (count("app"), "Cached apps."),
+        "snapshot_timestamp_seconds": (first["taken_at"].timestamp(), "When this was taken."),
+    }
+    host = first["host"].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    lines = []
+    for name, (value, said) in values.items():
+        lines += [f"# HELP spincache_{name} {said}", f"# TYPE spincache_{name} gauge"]
+        lines.append(f'spincache_{name}{{host="{host}"}} {value}')
+    return "\n".join(lines) + "\n"
 
 
 def _newest_first(entries: Mapping[str, Entry]) -> list[File]:
@@ -397,6 +435,6 @@ def _problems(problems: pd.DataFrame, too_large: list[str]) -> Any:
         (kind, reference, path if path and path.startswith(_BELOW_REGISTRY) else None)
         for kind, reference, path in rows(problems, "kind", "reference", "path")
     ]
-    found += [(_TOO_LARGE, reference, None) for reference in too_large]
+    found += [(TOO_LARGE, reference, None) for reference in too_large]
     columns = {name: [line[at] for line in found] for at, name in enumerate(("kind", "reference", "path"))}
     return rows_of("problem", columns, len(found))

@@ -7,9 +7,10 @@ import binascii
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from spincache_nb.core import paths
 from spincache_nb.core.credentials import Credentials
@@ -26,8 +27,8 @@ _KEYS = ("default_registry", "namespace_registries", "package_registry_overrides
 _REMEDY = "correct the file; Spin does not load packages with it either"
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_LEGACY = {"ociRegistry": ("oci", "registry"), "ociNamespacePrefix": ("oci", "namespacePrefix")}
-_LEGACY_URL = "wargUrl"
+_OCI_KEYS = {"ociRegistry": "registry", "ociNamespacePrefix": "namespacePrefix"}
+_TEXTS = ("preferredProtocol", *_OCI_KEYS, "wargUrl")
 Table = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -37,56 +38,40 @@ def is_host(text: str) -> bool:
     return _HOST.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryMetadata:
-    """Which protocol a registry prefers, and its settings for each."""
+class RegistryMetadata(NamedTuple):
+    """Which protocol a registry prefers, and its settings for OCI."""
 
-    preferred: str | None = None
-    protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
-    legacy: Mapping[tuple[str, str], str] = field(default_factory=dict, hash=False)
-
-    @property
-    def preferred_protocol(self) -> str | None:
-        """The protocol to use: the preferred one, else the only one that has settings."""
-        if self.preferred is not None:
-            return self.preferred
-        if len(self.protocols) == 1:
-            return next(iter(self.protocols))
-        flat = {("oci", "registry"), ("warg", "url")} & set(self.legacy)
-        return next(iter(flat))[0] if not self.protocols and len(flat) == 1 else None
+    preferred_protocol: str | None = None
+    settings: Table = MappingProxyType({})
 
     def oci(self, *, where: str) -> tuple[str | None, str]:
         """Host of the OCI registry, if it is another one, and what stands before each namespace there."""
-        table = dict(self.protocols.get("oci", {}))
-        table.update({key: value for (protocol, key), value in self.legacy.items() if protocol == "oci"})
-        registry, prefix = table.get("registry"), table.get("namespacePrefix")
+        registry, prefix = self.settings.get("registry"), self.settings.get("namespacePrefix")
         if not isinstance(registry, str | None) or not isinstance(prefix, str | None):
-            raise PackageError(
-                where,
-                "registry and namespacePrefix as text",
-                "something else",
-                "its operator must correct it",
-            )
+            expected = "registry and namespacePrefix as text"
+            raise PackageError(where, expected, "something else", "its operator must correct it")
         return registry, prefix or ""
 
 
-def parse_metadata(document: Mapping[str, Any], *, where: str, error: type[FormatError]) -> RegistryMetadata:
-    """Read metadata."""
-    protocols: dict[str, Mapping[str, Any]] = {}
-    legacy: dict[tuple[str, str], str] = {}
-    texts = {"preferredProtocol": None, **_LEGACY, _LEGACY_URL: ("warg", "url")}
+def parse_metadata(document: Table, *, where: str, error: type[FormatError]) -> RegistryMetadata:
+    """Read metadata; of several protocols none is preferred unless it is said."""
+    tables: dict[str, Table] = {}
+    flat: dict[str, str] = {}
     for key, value in document.items():
-        if key in texts:
+        found = f"a {type(value).__name__}"
+        if key in _TEXTS:
             if not isinstance(value, str | None):
-                raise error(f"{where}, {key}", "text", f"a {type(value).__name__}", "correct it")
-            place = texts[key]
-            if place is not None and value is not None:
-                legacy[place] = value
+                raise error(f"{where}, {key}", "text", found, "correct it")
+            flat |= {key: value} if value is not None else {}
         elif isinstance(value, Mapping):
-            protocols[key] = value
+            tables[key] = value
         else:
-            raise error(f"{where}, {key}", "a table of settings", f"a {type(value).__name__}", "correct it")
-    return RegistryMetadata(document.get("preferredProtocol"), protocols, legacy)
+            raise error(f"{where}, {key}", "a table of settings", found, "correct it")
+    older = {"ociRegistry": "oci", "wargUrl": "warg"}
+    named = list(tables) or [protocol for key, protocol in older.items() if key in flat]
+    preferred = flat.get("preferredProtocol", named[0] if len(named) == 1 else None)
+    settings = {**tables.get("oci", {}), **{_OCI_KEYS[key]: flat[key] for key in _OCI_KEYS if key in flat}}
+    return RegistryMetadata(preferred, settings)
 
 
 def check_protocol(host: str, configured: str | None, metadata: RegistryMetadata) -> None:
@@ -97,32 +82,28 @@ def check_protocol(host: str, configured: str | None, metadata: RegistryMetadata
     if protocol == "local":
         found, remedy = "the protocol 'local' in its metadata", "only your own configuration may name it"
     elif protocol == "warg":
-        found, remedy = (
-            "the protocol 'warg'",
-            "warg was given up; the registry must offer its packages by OCI",
-        )
+        found = "the protocol 'warg'"
+        remedy = "warg was given up; the registry must offer its packages by OCI"
     else:
         found, remedy = f"the protocol {protocol!r}", "the wasm package tools do not know it either"
     raise PackageError(f"registry {host}", "packages by the OCI protocol", found, remedy)
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryMapping:
+class RegistryMapping(NamedTuple):
     """Which registry serves a namespace or a package."""
 
     registry: str
     metadata: RegistryMetadata | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrySettings:
+class RegistrySettings(NamedTuple):
     """What is configured for one registry."""
 
     backend: str | None = None
     credentials: Credentials | None = None
     plain: bool | None = None
     root: Path | None = None
-    fault: PackageConfigError | None = field(default=None, compare=False)
+    fault: PackageConfigError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +112,20 @@ class PackageConfig:
 
     where: str = "wasm-pkg/config.toml"
     default_registry: str | None = None
-    namespaces: Mapping[str, RegistryMapping] = field(default_factory=dict, hash=False)
-    packages: Mapping[str, RegistryMapping] = field(default_factory=dict, hash=False)
-    registries: Mapping[str, RegistrySettings] = field(default_factory=dict, hash=False)
+    namespaces: Mapping[str, RegistryMapping] = field(default_factory=dict)
+    packages: Mapping[str, RegistryMapping] = field(default_factory=dict)
+    registries: Mapping[str, RegistrySettings] = field(default_factory=dict)
 
-    def with_override(self, package: str, registry: str) -> PackageConfig:
-        """The same with a registry of its own for one package, as ``registry`` in a spin.toml sets it."""
-        return replace(self, packages={**self.packages, package: RegistryMapping(registry)})
+    def find(self, package: str, registry: str | None = None) -> tuple[str | None, RegistryMetadata | None]:
+        """Registry of a package, and its metadata if they are configured.
 
-    def registry_of(self, package: str) -> str | None:
-        """Registry of a package: its own, its namespace's, the default one, a well-known one, or None."""
+        It is the one of the spin.toml, the package's own, its namespace's, the default one, a well-known one.
+        """
         namespace = package.partition(":")[0]
-        mapping = self.packages.get(package) or self.namespaces.get(namespace)
-        return mapping.registry if mapping else self.default_registry or FALLBACKS.get(namespace)
-
-    def metadata_of(self, package: str) -> RegistryMetadata | None:
-        """Metadata that are configured for a package, or None if its registry is to be asked."""
-        namespace = package.partition(":")[0]
-        for mapping in (self.packages.get(package), self.namespaces.get(namespace)):
-            if mapping is not None and mapping.metadata is not None:
-                return mapping.metadata
-        return None
+        own = RegistryMapping(registry) if registry is not None else self.packages.get(package)
+        mappings = [one for one in (own, self.namespaces.get(namespace)) if one is not None]
+        host = mappings[0].registry if mappings else self.default_registry or FALLBACKS.get(namespace)
+        return host, next((one.metadata for one in mappings if one.metadata is not None), None)
 
     def settings_of(self, registry: str) -> RegistrySettings:
         """Settings of a registry; none where nothing is configured."""

@@ -154,13 +154,12 @@ class PackageClient:
 
     def _packages(self, package: str, registry: str | None) -> _OciPackages | _LocalPackages:
         """Who has a package."""
-        config, host = self._registry_of(package, registry)
-        settings = config.settings_of(host)
+        config, host, metadata = self._registry_of(package, registry)
+        settings, note = config.settings_of(host), ""
         if settings.backend == "local":
             if settings.root is None:
                 raise PackageError(config.where, f"local.root for registry {host}", "none", "set it")
             return _LocalPackages(settings.root)
-        metadata, note = config.metadata_of(package), ""
         if metadata is None:
             with self._lock:
                 once = self._metadata.setdefault(host, _Once())
@@ -175,18 +174,16 @@ class PackageClient:
             )
         return self._place(host, oci_host, prefix, note)
 
-    def _registry_of(self, package: str, registry: str | None) -> tuple[PackageConfig, str]:
+    def _registry_of(
+        self, package: str, registry: str | None
+    ) -> tuple[PackageConfig, str, RegistryMetadata | None]:
         if not is_package(package):
             raise PackageError(package, "a package such as namespace:name", "other text", "correct the name")
         config = self._config.get(read_package_config)
-        if registry is not None:
-            if not is_host(registry):
-                found = repr(registry) if "@" not in registry else "one with a user name"
-                raise PackageError(
-                    f"package {package}", "a registry as host or host:port", found, "correct it"
-                )
-            config = config.with_override(package, registry.lower())
-        host = config.registry_of(package)
+        if registry is not None and not is_host(registry):
+            found = repr(registry) if "@" not in registry else "one with a user name"
+            raise PackageError(f"package {package}", "a registry as host or host:port", found, "correct it")
+        host, metadata = config.find(package, registry.lower() if registry is not None else None)
         if host is None:
             raise PackageError(
                 f"package {package}",
@@ -194,7 +191,7 @@ class PackageClient:
                 f"none in {config.where}",
                 "set default_registry or namespace_registries there, or registry in the spin.toml",
             )
-        return config, host
+        return config, host, metadata
 
     def _place(self, host: str, oci_host: str, prefix: str, note: str) -> _OciPackages:
         with self._lock:

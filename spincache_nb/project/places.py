@@ -12,7 +12,7 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.files import read_bounded
 from spincache_nb.core.layout import shown
 from spincache_nb.errors import SpinCacheError, SpinManifestError
-from spincache_nb.project.package_record import PackageKey, PackageLog
+from spincache_nb.project.package_record import PackageKey
 from spincache_nb.project.spin_toml import (
     EnvironmentLock,
     SpinManifest,
@@ -60,21 +60,6 @@ def find_project(path: str | os.PathLike[str]) -> ProjectFiles:
             found.name, f"a project: a {SPIN_TOML}, or a folder with one", "none", "name the project's folder"
         )
     return found
-
-
-def project_digests(path: str | os.PathLike[str]) -> dict[Digest, Naming]:
-    """Say which blobs in ``wasm/`` a project names by their digests."""
-    project = find_project(path)
-    manifest, lock = project.read_manifest(), project.read_lock()
-    for document in (manifest, lock):
-        if document is not None and document.faults:
-            raise SpinManifestError(
-                project.name, "a project that can be read whole", str(document.faults[0]), "correct the file"
-            )
-    named: dict[Digest, Naming] = {}
-    for digest, by in named_digests(manifest, lock, PackageLog().known()):
-        named.setdefault(digest, by)
-    return named
 
 
 def named_digests(

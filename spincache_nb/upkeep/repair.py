@@ -368,7 +368,7 @@ class _Repair:
             if (use.area, use.digest) in self.wrong and use.user in apps:
                 lost.append(((use.area, use.digest), apps[use.user]))
         for place, app in lost:
-            one = wanted.setdefault(place, Wanted(place[1], areas={place[0]}))
+            one = wanted.setdefault(place, Wanted(place[1], None, {place[0]}))
             holders = archives.setdefault(place, set())
             reference = _reference(app)
             for layer in app.manifest.layers if app.manifest is not None else ():

@@ -662,6 +662,41 @@ def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, 
     assert not (cache.path / "manifests").exists()
 
 
+# What it takes ---------------------------------------------------------------------------------
+
+NEEDED = (
+    *("addresses", "cache", "digest", "documents", "download", "fetching", "files", "incoming", "journal"),
+    *("layout", "locked_app", "paths", "plans", "progress", "pull", "reference", "refusals", "registry"),
+    *("removing", "routes", "scan", "settings", "sockets", "web", "writing"),
+)
+HEAVY = (
+    *("pandas", "numpy", "matplotlib", "ipywidgets", "anywidget", "tqdm", "jinja2", "pyarrow", "duckdb"),
+    *("tomllib", "truststore", "gzip", "tarfile", "zipfile", "asyncio", "tenacity"),
+)
+
+
+def test_repeat_pull_loads_only_what_it_needs(plain_registry: RegistryServer, cache: Cache) -> None:
+    artifact = archive_style()
+    plain_registry.push(artifact)
+    reference = plain_registry.reference(artifact)
+    pull(cache, reference)
+    code = f"""
+        import sys
+        from spincache_nb.cli import main
+        status = main(["pull", {reference!r}, "--cache-dir", {str(cache.path.parent)!r}, "--quiet", "--json"])
+        print(status, *sys.modules)
+    """
+    run = [sys.executable, "-c", textwrap.dedent(code)]
+    output = subprocess.run(run, capture_output=True, text=True, check=True, timeout=60).stdout
+    status, *modules = output.splitlines()[-1].split()
+    assert status == "0"
+    own = {name.removeprefix("spincache_nb.") for name in modules if name.startswith("spincache_nb.")}
+    rooms = {name.partition(".")[0] for name in own}
+    assert rooms <= {"core", "cli", "errors", "show"}
+    assert {name for name in own if name.startswith("core.")} <= {f"core.{name}" for name in NEEDED}
+    assert set(HEAVY).isdisjoint(modules)
+
+
 # Telling --------------------------------------------------------------------------------------
 
 

@@ -10,10 +10,9 @@ import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import plan_pull, pull
-from spincache_nb.core.registry import Registry
 from spincache_nb.errors import AccessDeniedError, DigestMismatchError, SizeMismatchError, StatusError
 from tests.support.artifact import Artifact, sha512
-from tests.support.artifacts import five_kinds, new_style, package
+from tests.support.artifacts import five_kinds, new_style
 from tests.support.behaviours import Content, Reply
 from tests.support.hostile import HostileServer
 from tests.support.odd_artifacts import with_layer_field
@@ -102,18 +101,6 @@ def test_wrong_size_in_a_descriptor_is_refused_without_waiting(
     assert not (cache.path / "manifests").exists()
 
 
-def test_tags_in_pages_lead_to_every_version(hostile: HostileServer, cache: Cache) -> None:
-    tags = [f"v{number}" for number in range(5)]
-    artifacts = [package("quirks/pages", tag, seed=tag) for tag in tags]
-    hostile.serve(*artifacts, tags=False)
-    hostile.tag_pages("quirks/pages", [tags[:2], tags[2:4], tags[4:]])
-    with Registry() as client:
-        found = list(client.tags(f"{hostile.name}/quirks/pages"))
-    assert found == tags
-    results = pull(cache, [f"{hostile.name}/quirks/pages:{tag}" for tag in found])
-    assert [result.manifest_digest for result in results] == [artifact.digest for artifact in artifacts]
-
-
 # Podman's credentials ------------------------------------------------------------------------------
 
 
@@ -152,31 +139,3 @@ def test_pull_with_what_podman_login_left(
         monkeypatch.setenv("REGISTRY_AUTH_FILE", str(paths[place]))
     pull(cache, reference)
     assert_same_tree(our_tree(artifact, reference), cache.path)
-
-
-@pytest.mark.registry
-def test_podman_credentials_of_a_part_of_a_registry(
-    basic_registry: RegistryServer, cache: Cache, isolated_home: Path
-) -> None:
-    inside, outside = new_style("quirks/team/app"), new_style("quirks/other/app")
-    basic_registry.push(inside, outside)
-    path = isolated_home / ".config" / "containers" / "auth.json"
-    podman_login(path, f"{basic_registry.name}/quirks/team")
-    pull(cache, basic_registry.reference(inside))
-    with pytest.raises(AccessDeniedError):
-        pull(cache, basic_registry.reference(outside))
-
-
-@pytest.mark.registry
-def test_podman_comes_after_docker(basic_registry: RegistryServer, cache: Cache, isolated_home: Path) -> None:
-    artifact = new_style("quirks/order")
-    basic_registry.push(artifact)
-    podman_login(isolated_home / ".config" / "containers" / "auth.json", basic_registry.name, "reader:wrong")
-    podman_login(isolated_home / ".docker" / "config.json", basic_registry.name)
-    pull(cache, basic_registry.reference(artifact))
-    podman_login(isolated_home / ".docker" / "config.json", basic_registry.name, "reader:wrong")
-    podman_login(isolated_home / ".config" / "containers" / "auth.json", basic_registry.name)
-    with pytest.raises(AccessDeniedError) as caught:
-        pull(cache, basic_registry.reference(artifact))
-    assert ".docker" in str(caught.value)
-    assert "wrong" not in str(caught.value)

@@ -58,7 +58,7 @@ auth = "cGluZzpwb25n"
     ],
 )
 def test_registry_of_prefers_package_then_namespace_then_default(package_name: str, registry: str) -> None:
-    assert config(EVERYTHING).registry_of(package_name) == registry
+    assert config(EVERYTHING).find(package_name)[0] == registry
 
 
 @pytest.mark.parametrize(
@@ -66,23 +66,20 @@ def test_registry_of_prefers_package_then_namespace_then_default(package_name: s
     [("wasi:http", "wasi.dev"), ("ba:x", "bytecodealliance.org"), ("acme:tools", None)],
 )
 def test_registry_of_falls_back_to_two_well_known_namespaces(package_name: str, registry: str | None) -> None:
-    assert config("").registry_of(package_name) == registry
+    assert config("").find(package_name)[0] == registry
 
 
-def test_with_override_comes_before_everything() -> None:
-    assert (
-        config(EVERYTHING).with_override("acme:special", "x.example").registry_of("acme:special")
-        == "x.example"
-    )
+def test_registry_of_a_spin_toml_comes_before_everything() -> None:
+    assert config(EVERYTHING).find("acme:special", "x.example")[0] == "x.example"
 
 
 def test_metadata_of_a_namespace_holds_for_a_package_with_a_registry_of_its_own() -> None:
     found = config(EVERYTHING)
     for name in ("mapped:any", "mapped:own"):
-        metadata = found.metadata_of(name)
+        metadata = found.find(name)[1]
         assert metadata is not None
         assert metadata.oci(where="test") == ("ghcr.io", "")
-    assert found.metadata_of("acme:tools") is None
+    assert found.find("acme:tools")[1] is None
 
 
 def test_settings_of_a_registry_are_read_and_hide_secrets() -> None:
@@ -151,7 +148,7 @@ def test_parse_package_config_names_file_and_key_and_no_value(text: str, key: st
 
 def test_fault_in_the_settings_of_a_registry_is_none_of_another() -> None:
     found = config("default_registry = 'g'\n[registry.h.oci]\nprotocol = 'ftp'")
-    assert found.registry_of("acme:tools") == "g"
+    assert found.find("acme:tools")[0] == "g"
     assert found.settings_of("g").plain is None
 
 
@@ -269,7 +266,7 @@ def as_toml(value: Any) -> str:
 )
 def test_configuration_of_any_shape_is_read_or_refused(key: str, value: Any) -> None:
     with contextlib.suppress(PackageConfigError):
-        config(f"{key} = {as_toml(value)}").registry_of("acme:tools")
+        config(f"{key} = {as_toml(value)}").find("acme:tools")[0]
 
 
 @given(st.binary(max_size=100))

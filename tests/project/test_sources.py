@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import threading
 import time
@@ -32,7 +31,6 @@ from spincache_nb.errors import (
     StatusError,
 )
 from spincache_nb.project.package_record import PackageLog
-from spincache_nb.project.places import project_digests
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
 from tests.support.artifact import WKG_WASM, Artifact, canonical, descriptor, sha256, wasm_module
 from tests.support.artifacts import package
@@ -592,31 +590,6 @@ def test_result_shows_itself_without_letting_html_in(
 # Who needs what ------------------------------------------------------------------------------------
 
 
-def test_project_digests_reads_both_files(hostile: HostileServer, project: Path) -> None:
-    path = write(project, "[component.a]", f"source = {offer(hostile, A)}")
-    (project / ".spin").mkdir()
-    lock = {"spinframework.dev": {"package": {"a:b@1.0.0": sha256(A), "a:c@1.0.0": sha256(B)}}}
-    (project / ".spin" / "target-environments.lock").write_text(json.dumps(lock))
-    for given in (path, project):
-        assert {str(digest): by for digest, by in project_digests(given).items()} == {
-            sha256(A): "spin.toml",
-            sha256(B): "environment lock",
-        }
-
-
-@pytest.mark.parametrize("file", ["spin.toml", ".spin/target-environments.lock"])
-def test_project_digests_refuses_what_it_cannot_read_whole(project: Path, file: str) -> None:
-    write(project)
-    (project / ".spin").mkdir()
-    (project / ".spin" / "target-environments.lock").write_text("{}")
-    assert project_digests(project) == {}
-    bad = "component.a.source = 1" if file == "spin.toml" else '{"a": 1}'
-    with (project / file).open("w") as opened:
-        opened.write(f"spin_manifest_version = 2\n{bad}" if file == "spin.toml" else bad)
-    with pytest.raises(SpinManifestError):
-        project_digests(project)
-
-
 def test_frames_know_what_a_project_keeps_alive(hostile: HostileServer, cache: Cache, project: Path) -> None:
     hostile.serve(*PACKAGES)
     path = everything(project, hostile)
@@ -630,7 +603,6 @@ def test_frames_know_what_a_project_keeps_alive(hostile: HostileServer, cache: C
     rows_of = sc.analysis.breakdown(sc.analysis.load(cache, projects=[path])).set_index("kind")
     assert rows_of.loc["unreferenced", "stored_bytes"] == len(b"idle")
     assert rows_of.loc["projects", "stored_bytes"] == uses["stored_bytes"].sum()
-    assert {str(digest) for digest in project_digests(path)} == needed
 
 
 def test_packages_are_unknown_until_they_were_looked_up_here(

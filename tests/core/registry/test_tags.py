@@ -1,19 +1,30 @@
-"""Lists of tags, page after page."""
+"""Lists of tags, page after page; and what a tag means, without fetching its manifest."""
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from typing import Any
 
 import httpx
 import pytest
 
+from spincache_nb.core.digest import Digest
 from spincache_nb.core.registry import next_target
 from spincache_nb.core.settings import Limits
-from spincache_nb.errors import LimitError, NotFoundError, ProtocolError
+from spincache_nb.errors import (
+    AccessDeniedError,
+    LimitError,
+    NotFoundError,
+    ProtocolError,
+    StatusError,
+)
 from tests.core.clients import errors_page, mock_client, quick_client, ref
 from tests.support import behaviours, faults
+from tests.support.artifacts import new_style
+from tests.support.behaviours import Reply, error, later
 from tests.support.hostile import HostileServer
+from tests.support.registry_server import RegistryServer
 
 PAGE = httpx.URL("https://r.example/v2/org/app/tags/list?n=1000")
 LIST = "/v2/org/app/tags/list"
@@ -65,15 +76,22 @@ def test_tags_tries_a_page_again(hostile: HostileServer) -> None:
     assert tags_of(hostile) == ["v1", "v2"]
 
 
-@pytest.mark.parametrize("link", [f"<{LIST}?n=1000>", f"<{LIST}?last=1&n=2>"])
-def test_tags_sees_a_circle(hostile: HostileServer, link: str) -> None:
+@pytest.mark.parametrize(
+    "link",
+    [
+        f"<{LIST}?n=1000>",
+        f"<{LIST}?last=1&n=2>",
+        *(f"<{to}>" for to in ("https://evil.example/x", "//evil.example/x", "ftp://r/x")),
+    ],
+)
+def test_tags_follows_no_link_in_a_circle_nor_to_elsewhere(hostile: HostileServer, link: str) -> None:
     hostile.tag_pages("org/app", [["v1"], ["v2"]], last_link=f'{link}; rel="next"')
     with pytest.raises(ProtocolError):
-        tags_of(hostile)
+        tags_of(hostile, auth=("ann", "secret"))
     assert len(hostile.requests) == 2
 
 
-def test_tags_of_an_endless_list_end() -> None:
+def test_tags_without_end_end(hostile: HostileServer) -> None:
     number = itertools.count()
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -83,31 +101,16 @@ def test_tags_of_an_endless_list_end() -> None:
         with pytest.raises(LimitError):
             list(client.tags("r.example/org/app"))
         assert client.request_count == 5
-
-
-def test_tags_of_a_page_without_end_end(hostile: HostileServer) -> None:
     hostile.always("*", faults.Stream(50 << 20))
     with pytest.raises(LimitError):
         tags_of(hostile)
 
 
-@pytest.mark.parametrize(
-    "target", ["https://evil.example/v2/x", "//evil.example/x", "http://r.example/x", "ftp://r.example/x"]
-)
-def test_tags_does_not_follow_a_link_to_elsewhere(target: str) -> None:
-    handler = lambda request: page(["v1"], Link=f'<{target}>; rel="next"')  # noqa: E731
-    with mock_client(handler, auth=("ann", "secret")) as client:
-        with pytest.raises(ProtocolError):
-            list(client.tags("r.example/org/app"))
-        assert client.request_count == 1
-
-
 def test_tags_of_a_missing_repository_are_not_found() -> None:
     handler = lambda request: httpx.Response(404, content=errors_page("NAME_UNKNOWN"))  # noqa: E731
-    with mock_client(handler) as client, pytest.raises(NotFoundError) as caught:
+    with mock_client(handler) as client, pytest.raises(NotFoundError, match="NAME_UNKNOWN") as caught:
         list(client.tags("r.example/org/app"))
     assert "repository org/app" in caught.value.expected
-    assert "NAME_UNKNOWN" in caught.value.found
 
 
 @pytest.mark.parametrize(
@@ -173,3 +176,80 @@ def test_tags_uses_the_token_of_the_repository() -> None:
     with mock_client(handler) as client:
         assert list(client.tags("r.example/org/app")) == ["v1"]
     assert seen == [None, "Bearer repository:org/app:pull,metadata_read"]
+
+
+# By HEAD -------------------------------------------------------------------------------------------
+
+DIGEST = "sha256:" + hashlib.sha256(b"x").hexdigest()
+APP = new_style("heads/app", "v1")
+
+
+def test_fetch_manifest_digest_asks_by_head_for_the_types_that_a_pull_takes() -> None:
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, headers={"Docker-Content-Digest": DIGEST, "Content-Length": "99999999"})
+
+    with mock_client(handler) as client:
+        assert client.fetch_manifest_digest(ref("r.example/org/app:v1")) == Digest.parse(DIGEST)
+        assert client.wire_bytes == 0
+    [request] = seen
+    assert (request.method, str(request.url)) == ("HEAD", "https://r.example/v2/org/app/manifests/v1")
+    assert request.headers["Accept"].startswith("application/vnd.oci.image.manifest.v1+json, ")
+
+
+def test_fetch_manifest_digest_is_what_the_manifest_then_is(plain_registry: RegistryServer) -> None:
+    plain_registry.push(APP)
+    reference = ref(plain_registry.reference(APP))
+    with quick_client() as client:
+        digest = client.fetch_manifest_digest(reference)
+        assert digest == client.fetch_manifest(reference).digest
+        assert str(digest) == APP.digest
+
+
+def test_fetch_manifest_digest_logs_in(basic_registry: RegistryServer) -> None:
+    basic_registry.push(APP)
+    reference = ref(basic_registry.reference(APP))
+    with quick_client(auth=("reader", basic_registry.users["reader"])) as client:
+        assert str(client.fetch_manifest_digest(reference)) == APP.digest
+    with quick_client() as client, pytest.raises(AccessDeniedError):
+        client.fetch_manifest_digest(reference)
+
+
+def test_fetch_manifest_digest_keeps_the_connection(hostile: HostileServer) -> None:
+    hostile.serve(APP)
+    with quick_client() as client:
+        for _ in range(3):
+            client.fetch_manifest_digest(ref(f"{hostile.name}/heads/app:v1"))
+    assert hostile.connections == 1
+    assert len(hostile.requests_for("HEAD */manifests/v1")) == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Reply(200), None),
+        (error(404), NotFoundError),
+        (error(405), StatusError),
+        (Reply(200, headers=(("Docker-Content-Digest", "sha256:abc"),)), ProtocolError),
+    ],
+)
+def test_fetch_manifest_digest_takes_no_answer_for_an_answer(
+    reply: Reply, expected: type[Exception] | None, hostile: HostileServer
+) -> None:
+    hostile.always("HEAD */manifests/*", reply)
+    with quick_client() as client:
+        if expected is None:
+            assert client.fetch_manifest_digest(ref(f"{hostile.name}/heads/app:v1")) is None
+        else:
+            with pytest.raises(expected):
+                client.fetch_manifest_digest(ref(f"{hostile.name}/heads/app:v1"))
+
+
+def test_fetch_manifest_digest_tries_again(hostile: HostileServer) -> None:
+    hostile.serve(APP)
+    hostile.on("HEAD */manifests/*", later(503), later(429))
+    with quick_client() as client:
+        assert str(client.fetch_manifest_digest(ref(f"{hostile.name}/heads/app:v1"))) == APP.digest
+    assert len(hostile.requests) == 3

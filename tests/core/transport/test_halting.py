@@ -9,14 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import Timeouts
 from spincache_nb.core.web import Halt
 from spincache_nb.errors import PullCancelled, SpinCacheError
-from tests.core.clients import blob_of, mock_client, ref
+from tests.core.clients import blob_of, ref
 from tests.support import behaviours, faults
 from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
@@ -78,60 +77,39 @@ def assert_stops(client: Registry, cancel: threading.Event, stop: Any, *workers:
 
 
 @STOPS
-def test_stop_ends_reads_that_wait(hostile: HostileServer, stop: Any) -> None:
-    hostile.content(PATH, DATA)
-    hostile.always(PATH, faults.Stall(after=100_000))
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize(
+    ("behaviour", "received"),
+    [
+        (faults.Stall(after=100_000), 100_000),
+        (faults.Stall(), 0),
+        (faults.Drip(size=100, pause=0.05), 200),
+        (behaviours.later(503, retry_after=50), 0),
+    ],
+    ids=repr,
+)
+def test_stop_ends_whatever_waits(
+    hostile: HostileServer,
+    hostile_tls: HostileServer,
+    ca_file: Path,
+    behaviour: behaviours.Behaviour,
+    received: int,
+    secure: bool,
+    stop: Any,
+) -> None:
+    """A body that stalls or drips, a head that does not come, a wait between attempts."""
+    server = hostile_tls if secure else hostile
+    server.content(PATH, DATA)
+    server.always(PATH, behaviour)
     cancel = threading.Event()
-    client = Registry(cancel=cancel, timeouts=PATIENT)
-    workers = [Worker(client, hostile.name) for _ in range(4)]
-    behaviours.wait_until(lambda: all(worker.received == 100_000 for worker in workers))
+    options: dict[str, Any] = {"insecure": False, "ca": ca_file} if secure else {}
+    client = Registry(cancel=cancel, timeouts=PATIENT, **options)
+    workers = [Worker(client, server.name) for _ in range(2)]
+    behaviours.wait_until(lambda: len(server.requests) == 2)
+    behaviours.wait_until(lambda: all(worker.received >= received for worker in workers))
+    time.sleep(0.1)
     assert_stops(client, cancel, stop, *workers)
-    assert len(hostile.requests) == 4
-
-
-@STOPS
-def test_stop_ends_the_wait_for_a_head(hostile: HostileServer, stop: Any) -> None:
-    hostile.always(PATH, faults.Stall())
-    cancel = threading.Event()
-    client = Registry(cancel=cancel, timeouts=PATIENT)
-    worker = Worker(client, hostile.name)
-    behaviours.wait_until(lambda: len(hostile.requests) == 1)
-    time.sleep(0.05)
-    assert_stops(client, cancel, stop, worker)
-
-
-@STOPS
-def test_stop_ends_a_wait_between_attempts(hostile: HostileServer, stop: Any) -> None:
-    hostile.always(PATH, behaviours.later(503, retry_after=50))
-    cancel = threading.Event()
-    client = Registry(cancel=cancel)
-    worker = Worker(client, hostile.name)
-    behaviours.wait_until(lambda: client.wire_bytes > 0)
-    time.sleep(0.3)
-    assert_stops(client, cancel, stop, worker)
-    assert len(hostile.requests) == 1
-
-
-@STOPS
-def test_stop_ends_reads_over_tls(hostile_tls: HostileServer, ca_file: Path, stop: Any) -> None:
-    hostile_tls.content(PATH, DATA)
-    hostile_tls.always(PATH, faults.Stall(after=100_000))
-    cancel = threading.Event()
-    client = Registry(insecure=False, ca=ca_file, cancel=cancel, timeouts=PATIENT)
-    worker = Worker(client, hostile_tls.name)
-    behaviours.wait_until(lambda: worker.received == 100_000)
-    assert_stops(client, cancel, stop, worker)
-
-
-@STOPS
-def test_stop_ends_a_dripping_body(hostile: HostileServer, stop: Any) -> None:
-    hostile.content(PATH, DATA)
-    hostile.always(PATH, faults.Drip(size=100, pause=0.05))
-    cancel = threading.Event()
-    client = Registry(cancel=cancel, timeouts=PATIENT)
-    worker = Worker(client, hostile.name)
-    behaviours.wait_until(lambda: worker.received > 200)
-    assert_stops(client, cancel, stop, worker)
+    assert len(server.requests) == 2
 
 
 def test_close_ends_a_handshake_that_never_ends() -> None:
@@ -164,28 +142,18 @@ def test_close_ends_a_connection_that_does_not_come_about() -> None:
                 one.close()
 
 
-def test_close_is_for_good_and_may_come_twice(hostile: HostileServer) -> None:
-    client = Registry()
-    client.close()
-    client.close()
-    with pytest.raises(PullCancelled):
-        client.fetch_manifest(ref(f"{hostile.name}/org/app:v1"))
-    assert hostile.connections == 0
-
-
-def test_cancel_before_the_start_asks_nothing() -> None:
+def test_client_that_was_stopped_asks_nothing(hostile: HostileServer) -> None:
     cancel = threading.Event()
-    cancel.set()
-    with mock_client(lambda request: httpx.Response(200), cancel=cancel) as client:
-        with pytest.raises(PullCancelled):
-            client.fetch_manifest(ref("r.example/org/app:v1"))
-        assert client.request_count == 0
-
-
-def test_close_leaves_the_callers_event_alone() -> None:
-    cancel = threading.Event()
-    Registry(cancel=cancel).close()
+    closed, cancelled = Registry(cancel=cancel), Registry(cancel=cancel)
+    for _ in range(2):
+        closed.close()  # for good, and twice is no fault
     assert not cancel.is_set()
+    cancel.set()
+    for client in (closed, cancelled):
+        with pytest.raises(PullCancelled):
+            client.fetch_manifest(ref(f"{hostile.name}/org/app:v1"))
+        assert client.request_count == 0
+    assert hostile.connections == 0
 
 
 def test_close_frees_all_connections(hostile: HostileServer) -> None:

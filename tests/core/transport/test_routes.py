@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -344,18 +345,18 @@ def test_proxy_that_refuses_is_named(
     assert len(tunnel.asked) == 1
 
 
-def test_proxy_that_is_not_there_is_an_error(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed_port}")
-    with pytest.raises(ConnectionFailedError) as caught:
-        fetch()
-    assert "refused" in caught.value.found
-    assert f"127.0.0.1:{closed_port}" in str(caught.value)
-
-
-def test_proxy_setting_that_is_nonsense_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "gopher://p.example")
-    with pytest.raises(ConnectionFailedError, match="HTTPS_PROXY"):
-        fetch()
+def test_proxy_that_is_no_help_is_one_clear_error(
+    hostile: HostileServer, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile.always("*", behaviours.Reply(407))
+    for proxy, insecure, words in (
+        (f"http://127.0.0.1:{closed_port}", None, f"127.0.0.1:{closed_port} .*refused"),
+        ("gopher://p.example", None, "HTTPS_PROXY"),
+        (hostile.url, True, "407"),
+    ):
+        monkeypatch.setenv("HTTPS_PROXY" if insecure is None else "HTTP_PROXY", proxy)
+        with pytest.raises((ConnectionFailedError, StatusError), match=words):
+            fetch(insecure=insecure)
 
 
 def test_socks_proxy_is_used_for_https(
@@ -437,16 +438,6 @@ def test_https_proxy_speaks_tls_itself(
     assert [request.line for request in proxy.requests] == [f"GET http://r.example{PATH}"]
 
 
-def test_proxy_that_wants_a_password_for_plain_http_says_so(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hostile.always("*", behaviours.Reply(407))
-    monkeypatch.setenv("HTTP_PROXY", hostile.url)
-    with pytest.raises(StatusError) as caught:
-        fetch(insecure=True)
-    assert caught.value.status == 407
-
-
 # Whom it trusts ------------------------------------------------------------------------------------
 
 CONTENT = b"{}"
@@ -469,9 +460,48 @@ def test_unknown_authority_is_refused_with_what_to_do(hostile_tls: HostileServer
     assert hostile_tls.requests == []
 
 
-def test_ca_adds_an_authority(hostile_tls: HostileServer, ca_file: Path) -> None:
-    assert fetch_tls(hostile_tls, ca=ca_file) == CONTENT
-    assert fetch_tls(hostile_tls, ca=str(ca_file)) == CONTENT
+@pytest.mark.parametrize("way", ["ca", "ca as text", "file", "folder", "ca and another file", "another file"])
+def test_authority_can_be_added(
+    hostile_tls: HostileServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
+) -> None:
+    if "file" in way:
+        path = ca_file if way == "file" else tmp_path / "other.pem"
+        trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        context = Tls().context()
+        assert (len(context.get_ca_certs()), context.check_hostname) == (1, True)  # and none of the system's
+    if way == "folder":
+        command = ["openssl", "x509", "-subject_hash", "-noout", "-in", str(ca_file)]
+        named = subprocess.run(command, capture_output=True, text=True, check=True)
+        (tmp_path / f"{named.stdout.strip()}.0").write_bytes(ca_file.read_bytes())
+        monkeypatch.setenv("SSL_CERT_DIR", f"/nonexistent:{tmp_path}")
+    if way == "another file":
+        with pytest.raises(ConnectionFailedError, match="certificate"):
+            fetch_tls(hostile_tls)
+        return
+    options = {"ca": str(ca_file) if "text" in way else ca_file} if way.startswith("ca") else {}
+    assert fetch_tls(hostile_tls, **options) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "version", "words"),
+    [
+        ("elsewhere.example", -1, None, "the name that the certificate is for"),
+        ("127.0.0.1", 1, None, "expired"),
+        ("127.0.0.1", -1, ssl.TLSVersion.TLSv1_1, "which TLS versions it speaks"),
+    ],
+)
+def test_certificate_of_another_name_or_time_and_old_tls_are_refused(
+    start_hostile: Start, private_ca: trustme.CA, ca_file: Path, name: str, age: int, version: Any, words: str
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    until = dt.datetime.now(dt.UTC) - dt.timedelta(days=age)
+    private_ca.issue_cert(name, not_after=until).configure_cert(context)
+    if version is not None:
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+            context.maximum_version = version
+    with pytest.raises(ConnectionFailedError, match=words):
+        fetch_tls(start_hostile(tls=context), ca=ca_file)
 
 
 @pytest.mark.parametrize("ca_given", [True, False])
@@ -519,46 +549,6 @@ def lax_authority(name: str) -> tuple[bytes, bytes]:
     return authority.public_bytes(pem), key + server.public_bytes(pem)
 
 
-def test_ssl_cert_file_is_honoured(
-    hostile_tls: HostileServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
-    assert fetch_tls(hostile_tls) == CONTENT
-
-
-def test_ssl_cert_dir_is_honoured(
-    hostile_tls: HostileServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    named = subprocess.run(
-        ["openssl", "x509", "-subject_hash", "-noout", "-in", str(ca_file)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    (tmp_path / f"{named.stdout.strip()}.0").write_bytes(ca_file.read_bytes())
-    monkeypatch.setenv("SSL_CERT_DIR", f"/nonexistent:{tmp_path}")
-    assert fetch_tls(hostile_tls) == CONTENT
-
-
-def test_ca_is_added_to_ssl_cert_file(
-    hostile_tls: HostileServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    other = tmp_path / "other.pem"
-    trustme.CA().cert_pem.write_to_path(str(other))
-    monkeypatch.setenv("SSL_CERT_FILE", str(other))
-    with pytest.raises(ConnectionFailedError):
-        fetch_tls(hostile_tls)
-    assert fetch_tls(hostile_tls, ca=ca_file) == CONTENT
-
-
-def test_ssl_cert_file_replaces_the_systems_store(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
-    context = Tls().context()
-    assert len(context.get_ca_certs()) == 1
-    assert context.verify_mode == ssl.CERT_REQUIRED
-    assert context.check_hostname
-
-
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
 def test_certificate_file_that_is_none_is_named(
     hostile_tls: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
@@ -575,40 +565,11 @@ def test_certificate_file_that_is_none_is_named(
     assert caught.value.where == f"SSL_CERT_FILE {path}"
 
 
-def test_certificate_for_another_name_is_refused(
-    start_hostile: Start, private_ca: trustme.CA, ca_file: Path
-) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    private_ca.issue_cert("elsewhere.example").configure_cert(context)
-    with pytest.raises(ConnectionFailedError) as caught:
-        fetch_tls(start_hostile(tls=context), ca=ca_file, host="localhost")
-    assert "the name that the certificate is for" in caught.value.remedy
-
-
-def test_certificate_that_has_expired_is_refused(
-    start_hostile: Start, private_ca: trustme.CA, ca_file: Path
-) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-    private_ca.issue_cert("127.0.0.1", not_after=yesterday).configure_cert(context)
-    with pytest.raises(ConnectionFailedError, match="expired"):
-        fetch_tls(start_hostile(tls=context), ca=ca_file)
-
-
 def test_plain_server_that_waits_for_more_of_a_handshake_is_explained(hostile: HostileServer) -> None:
     with pytest.raises(ConnectionFailedError) as caught:
         fetch_tls(hostile, timeouts=Timeouts(connect=0.2))
     assert "insecure=True" in caught.value.remedy
     assert hostile.connections == 3
-
-
-def test_old_tls_is_refused(start_hostile: Start, private_ca: trustme.CA, ca_file: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    private_ca.issue_cert("127.0.0.1").configure_cert(context)
-    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises(ConnectionFailedError):
-        fetch_tls(start_hostile(tls=context), ca=ca_file)
 
 
 def test_tls_connection_is_kept_for_the_next_request(hostile_tls: HostileServer, ca_file: Path) -> None:
@@ -641,33 +602,18 @@ def test_plain_http_loads_no_certificates(hostile: HostileServer, monkeypatch: p
     assert fetch_tls(hostile, insecure=None, ca="/does/not/exist.pem") == CONTENT
 
 
-@pytest.mark.parametrize("platform", ["darwin", "win32"])
-def test_other_systems_judge_by_truststore(
-    monkeypatch: pytest.MonkeyPatch, platform: str, ca_file: Path
+@pytest.mark.parametrize("platform", ["darwin", "win32", "linux"])
+def test_truststore_judges_on_other_systems_and_where_there_is_no_file(
+    hostile_tls: HostileServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
     import truststore
 
+    nothing = ssl.DefaultVerifyPaths(None, None, "", "", "", "")  # type: ignore[arg-type]
+    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: nothing)
     monkeypatch.setattr("sys.platform", platform)
     context = Tls(ca_file).context()
-    monkeypatch.undo()
+    monkeypatch.setattr("sys.platform", "linux")
     assert type(context) is truststore.SSLContext
-
-
-def test_linux_without_a_file_of_authorities_asks_truststore(monkeypatch: pytest.MonkeyPatch) -> None:
-    import truststore
-
-    nothing = ssl.DefaultVerifyPaths(None, None, "", "", "", "")  # type: ignore[arg-type]
-    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: nothing)
-    assert type(Tls().context()) is truststore.SSLContext
-
-
-def test_truststore_speaks_through_this_transport(
-    hostile_tls: HostileServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What macOS and Windows use, as far as it can be tried here."""
-    nothing = ssl.DefaultVerifyPaths(None, None, "", "", "", "")  # type: ignore[arg-type]
-    monkeypatch.setattr("spincache_nb.core.routes.sys.platform", "darwin")
-    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: nothing)
     assert fetch_tls(hostile_tls, ca=ca_file) == CONTENT
     with pytest.raises(ConnectionFailedError, match="ca="):
         fetch_tls(hostile_tls)

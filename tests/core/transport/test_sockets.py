@@ -511,6 +511,15 @@ def test_name_that_nothing_can_have_is_one_clear_error(monkeypatch: pytest.Monke
         client.fetch_manifest(ref(f"{'a' * 64}.example/org/app:v1"))
 
 
+def test_refused_connection_is_one_clear_error(closed_port: int) -> None:
+    with quick_client() as client:
+        with pytest.raises(ConnectionFailedError) as caught:
+            client.fetch_manifest(ref(f"127.0.0.1:{closed_port}/app:v1"))
+        assert client.request_count == 3
+    assert caught.value.found == "connection refused"
+    assert f"127.0.0.1:{closed_port}" in caught.value.remedy
+
+
 def test_connect_timeout_is_one_clear_error() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

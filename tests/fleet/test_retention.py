@@ -1,0 +1,104 @@
+"""Old snapshots go, and days of many small files become few files that say the same."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+pytest.importorskip("duckdb", reason="the extra fleet is not installed")
+
+from spincache_nb import fleet
+from spincache_nb.demo import FleetPlan, write_fleet
+from spincache_nb.fleet import retention
+
+PLAN = FleetPlan(hosts=4, apps_per_host=8, files_per_app=5, repositories=8, versions=3)
+TODAY = datetime.now(UTC).date()
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Four hosts on three days; two of them, and a foreign file, on the first only as well."""
+    for days, seed in ((9, 1), (3, 2), (1, 3)):
+        write_fleet(tmp_path, PLAN, day=TODAY - timedelta(days=days), seed=seed)
+    for path in [*tmp_path.glob("host=ci-1/day=*/*"), *tmp_path.glob("host=dev-2/day=*/*")]:
+        if (TODAY - timedelta(days=9)).isoformat() not in str(path):
+            path.unlink()
+            path.parent.rmdir()
+    (tmp_path / "host=ci-1" / "notes.txt").write_text("mine")
+    return tmp_path
+
+
+def test_expire_removes_days_long_ago_and_nothing_else(dataset: Path) -> None:
+    before = files(dataset)
+    told = fleet.expire(dataset, keep_days=5, dry_run=True)
+    assert files(dataset) == before
+    done = fleet.expire(dataset, keep_days=5)
+    old = (TODAY - timedelta(days=9)).isoformat()
+    assert set(done.removed) == set(told.removed) == {name for name in before if old in name}
+    assert done.removed_bytes > 0
+    assert (told.dry_run, done.dry_run) == (True, False)
+    assert files(dataset) == before - set(done.removed)
+    with fleet.open(dataset) as opened:
+        assert opened.hosts == ["batch-3", "edge-0"]
+    with pytest.raises(ValueError, match="keep_days"):
+        fleet.expire(dataset, keep_days=-1)
+
+
+def test_compact_makes_few_files_that_say_the_same(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told() -> list[pd.DataFrame]:
+        frames = []
+        for days in (0, 2, 8):
+            with fleet.open(dataset, day=TODAY - timedelta(days=days)) as opened:
+                assert opened.skipped == ()
+                frames += [
+                    opened.sharing(),
+                    opened.host_overlap(),
+                    opened.version_savings(),
+                    opened.versions(),
+                ]
+        return frames
+
+    expected, before = told(), files(dataset)
+    planned = fleet.compact(dataset, dry_run=True)
+    assert files(dataset) == before
+    done = fleet.compact(dataset)
+    assert planned.removed == done.removed
+    assert len(done.removed) == 4, "of each host the newest stays"
+    assert len(done.written) == 2
+    assert files(dataset) == (before - set(done.removed)) | set(done.written)
+    for one, other in zip(told(), expected, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    again = fleet.compact(dataset)
+    assert (again.removed, again.written) == ((), ())
+    gone = fleet.expire(dataset, keep_days=5)
+    assert [name for name in gone.removed if name.startswith("compacted/")] == [done.written[0]]
+    assert set(retention.COMPACTED.findall("\n".join(done.written))) == {
+        (TODAY - timedelta(days=days)).isoformat() for days in (9, 3)
+    }
+
+
+def test_compact_that_is_stopped_loses_nothing_and_counts_nothing_twice(dataset: Path, monkeypatch) -> None:
+    day = TODAY - timedelta(days=2)
+    with fleet.open(dataset, day=day) as opened:
+        expected = opened.sharing()
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retention.Place, "remove", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fleet.compact(dataset)
+    assert list(dataset.glob("compacted/day=*/*.parquet"))
+    with fleet.open(dataset, day=day) as opened:
+        pd.testing.assert_frame_equal(opened.sharing(), expected)
+    fleet.compact(dataset)
+    with fleet.open(dataset, day=day) as opened:
+        pd.testing.assert_frame_equal(opened.sharing(), expected)
