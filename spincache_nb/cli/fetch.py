@@ -13,6 +13,7 @@ from spincache_nb.cli.options import (
     DURABLE,
     JOBS,
     JSON,
+    MANIFEST_LIMIT,
     QUIET,
     cache_of,
     command,
@@ -52,6 +53,7 @@ of them share is to be fetched by the first only.""",
     CACHE_DIR,
     JSON,
     JOBS,
+    MANIFEST_LIMIT,
     registry,
     examples=("plan ghcr.io/org/app:v2", "plan ghcr.io/org/app:v2 --json | jq '.[0].fetch_bytes'"),
 )
@@ -145,6 +147,7 @@ Credentials are those of `spin registry login`, then Docker's, then Podman's."""
     CACHE_DIR,
     JSON,
     JOBS,
+    MANIFEST_LIMIT,
     registry,
     examples=(
         "pull ghcr.io/org/app:v1 ghcr.io/org/app:v2",

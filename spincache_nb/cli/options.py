@@ -161,6 +161,12 @@ EVEN_IF_UNKNOWN = option(
     action="store_true",
     help="also where no manifest or project says who needs what, as in a container of containerd-shim-spin",
 )
+MANIFEST_LIMIT = option(
+    "--manifest-limit",
+    type=size_in_bytes,
+    metavar="SIZE",
+    help="how large a manifest or config may be (default: 8MiB)",
+)
 DURABLE = option("--durable", action="store_true", help="wait until the disk has every file (slower)")
 QUIET = option("--quiet", action="store_true", help="no progress")
 
@@ -224,6 +230,8 @@ def registry_options(args: argparse.Namespace) -> dict[str, Any]:
         given["ca"] = args.ca
     if getattr(args, "jobs", None) is not None:
         given["jobs"] = args.jobs
+    if getattr(args, "manifest_limit", None) is not None:
+        given["manifest_limit"] = args.manifest_limit
     if args.password_stdin or args.username is not None:
         given["auth"] = _login(args)
     return given

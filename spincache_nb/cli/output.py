@@ -21,6 +21,7 @@ _NARROWEST = 40
 _IN_A_SHELL = (
     ("insecure=True", "--insecure"),
     ("insecure=False", "--https"),
+    ("manifest_limit=", "--manifest-limit"),
     ("ca=<PEM file>", "--ca FILE"),
     ("ca= ", "--ca "),
     ("pass auth=(user, password)", "give --username and --password-stdin"),

@@ -25,7 +25,7 @@ from spincache_nb.errors import (
 
 _TRANSIENT = frozenset((408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529))
 _TRY_LATER = "try again; if it goes on, the registry or the network is at fault"
-_USE_TLS = "the server speaks TLS: ask with insecure=False (--https)"
+_USE_TLS = "the server speaks TLS: ask with insecure=False"
 _CHECK_PROXY = "check HTTPS_PROXY and NO_PROXY, or the system's settings"
 _PLAIN_HTTP = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 _TLS_EXPECTED = (

@@ -42,7 +42,7 @@ _REL_NEXT = re.compile(
 )
 _WRONG_API = "the registry does not follow the OCI distribution spec"
 _NO_CATALOG = "the registry does not follow the Docker registry API; name the repositories"
-_RAISE = "raise it with manifest_limit= (--manifest-limit)"
+_RAISE = "raise it with manifest_limit="
 
 
 class ServedDocument(NamedTuple):

@@ -44,6 +44,13 @@ _Reader: TypeAlias = "io.BufferedReader[Wire]"
 # Sockets -----------------------------------------------------------------------------------------
 
 
+class Route(NamedTuple):
+    """Whom a connection leads to, and through which proxy; one of TLS is only passed on by it (CONNECT)."""
+
+    origin: Origin
+    proxy: Proxy | None
+
+
 class Sockets:
     """All sockets of a transport, so that one call can end what waits on them; and idle connections."""
 
@@ -51,7 +58,7 @@ class Sockets:
         self._idle = idle
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._waiting: dict[Route, list[Connection]] = {}
+        self._waiting: dict[Route, list[Wire]] = {}
         self._cut = self._closed = False
 
     def add(self, sock: socket.socket) -> None:
@@ -79,37 +86,37 @@ class Sockets:
         with contextlib.suppress(OSError):
             sock.close()
 
-    def take(self, route: Route) -> Connection | None:
+    def take(self, route: Route) -> Wire | None:
         """Take an idle connection that is still good, the latest first, closing those that are not."""
         while True:
             with self._lock:
-                connections = self._waiting.get(route)
-                connection = connections.pop() if connections else None
-            if connection is None or connection.wire.is_quiet():
-                return connection
-            connection.wire.shut()
+                wires = self._waiting.get(route)
+                wire = wires.pop() if wires else None
+            if wire is None or wire.is_quiet():
+                return wire
+            wire.shut()
 
-    def give(self, connection: Connection) -> None:
+    def give(self, wire: Wire, route: Route) -> None:
         """Keep a connection for later, unless there are enough or no later is to come."""
         with self._lock:
-            connections = self._waiting.setdefault(connection.route, [])
-            if len(connections) < self._idle and not self._closed:
-                connections.append(connection)
+            wires = self._waiting.setdefault(route, [])
+            if len(wires) < self._idle and not self._closed:
+                wires.append(wire)
                 return
-        connection.wire.shut()
+        wire.shut()
 
     def close(self, *, cut_all: bool = False) -> None:
         """Close what is idle, for good; cut all else, too: what waits in other threads ends now."""
         with self._lock:
             self._closed = True
-            waiting = [connection for connections in self._waiting.values() for connection in connections]
+            waiting = [wire for wires in self._waiting.values() for wire in wires]
             self._waiting.clear()
             if cut_all:
                 self._cut = True
                 for sock in self._open:
                     cut(sock)
-        for connection in waiting:
-            connection.wire.shut()
+        for wire in waiting:
+            wire.shut()
 
 
 def cut(sock: socket.socket) -> None:
@@ -193,6 +200,24 @@ class Wire(io.RawIOBase):
                 filled += count
         self.socket.settimeout(_SLICE_SECONDS)
         return filled
+
+    def ask(self, method: str, target: bytes, fields: Fields, body: bytes, seconds: float) -> Head:
+        """Send a request and read the head of its answer; after a failure, the connection is closed."""
+        self.allow(seconds)
+        lines = [
+            b"%s %s HTTP/1.1" % (method.encode("ascii"), target),
+            *(b"%s: %s" % field for field in fields),
+        ]
+        try:
+            if any(map(_UNSENDABLE.search, lines)):
+                raise httpx.LocalProtocolError("a header that holds the end of a line")
+            self.send(b"\r\n".join([*lines, b"", body]))
+            return read_head(self.reader, method)
+        except BaseException as exc:
+            self.shut()
+            if isinstance(exc, ConnectionError):
+                raise SilentCloseError(str(exc)) from exc
+            raise
 
     def is_quiet(self) -> bool:
         """Whether nothing came since the last answer: not the end, nor anything nobody asked for."""
@@ -306,53 +331,16 @@ def _framed(status: int, fields: Fields, method: str, *, persistent: bool) -> He
 # Connections -------------------------------------------------------------------------------------
 
 
-class Route(NamedTuple):
-    """Whom a connection leads to, and through which proxy; one of TLS is only passed on by it (CONNECT)."""
-
-    origin: Origin
-    proxy: Proxy | None
-
-
-class Connection:
-    """One connection; used by one thread at a time."""
-
-    def __init__(self, route: Route, wire: Wire) -> None:
-        self.route = route
-        self.wire = wire
-
-    def ask(self, request: httpx.Request, timeout: float) -> Head:
-        """Send a request and read the head of its answer; after a failure, the connection is closed."""
-        target, fields = request.url.raw_path, list(request.headers.raw)
-        if self.route.proxy is not None and request.url.scheme == "http":
-            target = b"http://" + request.url.netloc + target
-            fields += _proxy_login(self.route.proxy)
-        try:
-            self.wire.allow(timeout)
-            self.wire.send(_request(request.method, target, fields) + request.read())
-            return read_head(self.wire.reader, request.method)
-        except BaseException as exc:
-            self.wire.shut()
-            if isinstance(exc, ConnectionError):
-                raise SilentCloseError(str(exc)) from exc
-            raise
-
-
 def _proxy_login(proxy: Proxy) -> Fields:
     return [(b"Proxy-Authorization", proxy.authorization.encode("ascii"))] if proxy.authorization else []
-
-
-def _request(method: str, target: bytes, fields: Fields) -> bytes:
-    lines = [b"%s %s HTTP/1.1" % (method.encode("ascii"), target), *(b"%s: %s" % field for field in fields)]
-    if any(map(_UNSENDABLE.search, lines)):
-        raise httpx.LocalProtocolError("a header that holds the end of a line")
-    return b"\r\n".join([*lines, b"", b""])
 
 
 class Body(httpx.SyncByteStream):
     """The body of an answer, piece by piece, as it comes."""
 
-    def __init__(self, connection: Connection, head: Head, sockets: Sockets, timeout: float) -> None:
-        self._connection: Connection | None = connection
+    def __init__(self, wire: Wire, route: Route, head: Head, sockets: Sockets, timeout: float) -> None:
+        self._wire: Wire | None = wire
+        self._route = route
         self._head = head
         self._sockets = sockets
         self._timeout = timeout
@@ -360,11 +348,9 @@ class Body(httpx.SyncByteStream):
         self._whole = head.length == 0
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._connection is None:
-            return
-        wire, size = self._connection.wire, FIRST_READ_BYTES
+        wire, size = self._wire, FIRST_READ_BYTES
         try:
-            while not self._whole:
+            while wire is not None and not self._whole:
                 wire.allow(self._timeout)
                 if self._head.chunked and not self._left:
                     self._begin_chunk(wire.reader)
@@ -400,13 +386,11 @@ class Body(httpx.SyncByteStream):
 
     def close(self) -> None:
         """Give the connection back if its answer was read to the end, else close it."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if self._whole and self._head.lasting:
-            self._sockets.give(connection)
-        else:
-            connection.wire.shut()
+        wire, self._wire = self._wire, None
+        if wire is not None and self._whole and self._head.lasting:
+            self._sockets.give(wire, self._route)
+        elif wire is not None:
+            wire.shut()
 
 
 class SocketTransport(httpx.BaseTransport):
@@ -419,31 +403,34 @@ class SocketTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request, proxy: Proxy | None = None) -> httpx.Response:
         """Ask a server, through a proxy if there is one."""
-        timeouts = request.extensions["timeout"]
+        route, timeouts = Route(origin_of(request.url), proxy), request.extensions["timeout"]
         try:
-            connection, head = self._ask(Route(origin_of(request.url), proxy), request, timeouts)
+            wire, head = self._ask(route, request, timeouts)
         except TimeoutError as exc:
             raise httpx.ReadTimeout(str(exc)) from exc
         except OSError as exc:
             raise httpx.ReadError(str(exc)) from exc
-        body = Body(connection, head, self._sockets, timeouts["read"])
+        body = Body(wire, route, head, self._sockets, timeouts["read"])
         return httpx.Response(head.status, headers=head.fields, stream=body)
 
-    def _ask(
-        self, route: Route, request: httpx.Request, timeouts: dict[str, float]
-    ) -> tuple[Connection, Head]:
+    def _ask(self, route: Route, request: httpx.Request, timeouts: dict[str, float]) -> tuple[Wire, Head]:
+        target, fields = request.url.raw_path, list(request.headers.raw)
+        if route.proxy is not None and request.url.scheme == "http":
+            target = b"http://" + request.url.netloc + target
+            fields += _proxy_login(route.proxy)
+        asked = request.method, target, fields, request.read(), timeouts["read"]
         kept = self._sockets.take(route)
         if kept is not None:
             try:
-                return kept, kept.ask(request, timeouts["read"])
+                return kept, kept.ask(*asked)
             except _NO_ANSWER:  # closed while it waited: no failure, open another
                 self._check()
                 if request.method not in _REPEATABLE:
                     raise
-        connection = self._connect(route, timeouts["connect"])
-        return connection, connection.ask(request, timeouts["read"])
+        wire = self._connect(route, timeouts["connect"])
+        return wire, wire.ask(*asked)
 
-    def _connect(self, route: Route, timeout: float) -> Connection:
+    def _connect(self, route: Route, timeout: float) -> Wire:
         (scheme, host, port), proxy = route
         context = self._context() if scheme == "https" else None
         try:
@@ -461,7 +448,7 @@ class SocketTransport(httpx.BaseTransport):
             raise
         except (OSError, httpx.TransportError, ValueError) as exc:
             raise _not_connected(exc) from exc
-        return Connection(route, Wire(sock, self._sockets, self._check))
+        return Wire(sock, self._sockets, self._check)
 
     def _start_tls(
         self, sock: socket.socket, context: ssl.SSLContext, host: str, timeout: float
@@ -477,15 +464,11 @@ class SocketTransport(httpx.BaseTransport):
 
     def _tunnel(self, wire: Wire, proxy: Proxy, host: str, port: int, timeout: float) -> None:
         target = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii")
-        wire.allow(timeout)
-        try:
-            wire.send(_request("CONNECT", target, [(b"Host", target), *_proxy_login(proxy)]))
-            status = read_head(wire.reader, "CONNECT").status
-            if not 200 <= status < 300:
-                raise httpx.ProxyError(f"{status} from {proxy.name}")
-        except BaseException:
+        fields = [(b"Host", target), *_proxy_login(proxy)]
+        status = wire.ask("CONNECT", target, fields, b"", timeout).status
+        if not 200 <= status < 300:
             wire.shut()
-            raise
+            raise httpx.ProxyError(f"{status} from {proxy.name}")
 
     def close(self, *, cut_all: bool = False) -> None:
         """Close what is idle, and leave alone what is being read; or end everything, in whatever thread."""

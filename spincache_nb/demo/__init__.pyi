@@ -3,13 +3,12 @@ from .apps import Artifact as Artifact
 from .apps import Blob as Blob
 from .apps import artifacts as artifacts
 from .apps import payload as payload
-from .fleet import write_fleet as write_fleet
-from .fleet_world import FleetPlan as FleetPlan
 from .generations import GENERATIONS as GENERATIONS
 from .generations import RecordedCache as RecordedCache
 from .generations import RecordedFile as RecordedFile
 from .generations import recorded as recorded
 from .generations import recorded_caches as recorded_caches
+from .hosts import write_fleet as write_fleet
 from .server import ADDRESS as ADDRESS
 from .server import PREFERRED_PORT as PREFERRED_PORT
 from .server import DemoRegistry as DemoRegistry

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from spincache_nb.fleet.dataset import Chosen, Dataset
 from spincache_nb.fleet.place import load
-from spincache_nb.fleet.queries import VIEWS
+from spincache_nb.fleet.queries import VIEWS, query
 from spincache_nb.fleet.table import COLUMNS, MOST_BYTES
 
 _SQL_TYPES = {"string": "VARCHAR", "int": "BIGINT", "time": "TIMESTAMPTZ", "date": "DATE"}
@@ -36,7 +36,7 @@ class Engine(Protocol):
     name: str
     faults: tuple[type[BaseException], ...]
 
-    def run(self, query: str, turns: Any = None) -> Any:
+    def run(self, text: str, turns: Any = None) -> Any:
         """Give what a query gives as an Arrow table; ``turns`` is a table of that name for it."""
 
     def close(self) -> None:
@@ -115,16 +115,16 @@ class DuckDBEngine:
             if not dataset.place.local:
                 self._connection.register_filesystem(dataset.place.fs)
             self._connection.execute(f"CREATE VIEW snapshots AS {snapshots_sql(dataset)}")
-            for view, text in VIEWS.items():
-                self._connection.execute(f"CREATE VIEW {view} AS {text}")
+            for view in VIEWS:
+                self._connection.execute(f"CREATE VIEW {view} AS {query(view)}")
             self._closing = stack.pop_all()
 
-    def run(self, query: str, turns: Any = None) -> Any:
+    def run(self, text: str, turns: Any = None) -> Any:
         with self._connection.cursor() as cursor:
             cursor.execute("SET TimeZone = 'UTC'; SET parquet_metadata_cache = true")
             if turns is not None:
                 cursor.register("turns", turns)
-            return cursor.sql(query).to_arrow_table()
+            return cursor.sql(text).to_arrow_table()
 
     def close(self) -> None:
         self._closing.close()
@@ -160,8 +160,8 @@ class SparkEngine:
         self._session = session.newSession()
         self._session.conf.set("spark.sql.session.timeZone", "UTC")
         self._frame(dataset).createOrReplaceTempView("snapshots")
-        for view, text in VIEWS.items():
-            self._session.sql(self.translated(text)).createOrReplaceTempView(view)
+        for view in VIEWS:
+            self._session.sql(self.translated(query(view))).createOrReplaceTempView(view)
 
     def _frame(self, dataset: Dataset) -> Any:
         functions = load("pyspark.sql.functions", extra="spark")
@@ -184,18 +184,18 @@ class SparkEngine:
             whole = frame if whole is None else whole.unionByName(frame)
         return whole
 
-    def translated(self, query: str) -> str:
+    def translated(self, text: str) -> str:
         """A query in Spark's dialect."""
-        (text,) = self._glot.transpile(query, read="duckdb", write="spark")
-        return str(text)
+        (found,) = self._glot.transpile(text, read="duckdb", write="spark")
+        return str(found)
 
-    def run(self, query: str, turns: Any = None) -> Any:
+    def run(self, text: str, turns: Any = None) -> Any:
         if turns is None:
-            return self._session.sql(self.translated(query)).toArrow()
+            return self._session.sql(self.translated(text)).toArrow()
         name = f"turns_{uuid.uuid4().hex}"
         self._session.createDataFrame(turns).createOrReplaceTempView(name)
         try:
-            return self._session.sql(self.translated(re.sub(r"\bturns\b", name, query))).toArrow()
+            return self._session.sql(self.translated(re.sub(r"\bturns\b", name, text))).toArrow()
         finally:
             self._session.catalog.dropTempView(name)
 

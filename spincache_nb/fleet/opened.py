@@ -13,16 +13,18 @@ import pandas as pd
 
 from spincache_nb.analysis.replay import Rules, check_rules
 from spincache_nb.errors import SpinCacheError
-from spincache_nb.fleet import queries, schemas
+from spincache_nb.fleet import schemas
 from spincache_nb.fleet.dataset import Dataset, Kind, Since, Skipped, choose
 from spincache_nb.fleet.engines import DuckDBEngine, Engine, SparkEngine, faulty_files, snapshots_sql
 from spincache_nb.fleet.place import Place, load
-from spincache_nb.fleet.savings import TURNS, full_name, in_turn, savings
+from spincache_nb.fleet.queries import VIEWS, query
+from spincache_nb.fleet.savings import TURNS, full_name, in_turn, savings, warmest
 from spincache_nb.fleet.schemas import frame_of
 from spincache_nb.frames.schemas import Schema
 
 _BYTES_A_ROW = 45
 _LEAST_MIB = 1024
+_CANDIDATES = 400
 _ATTEMPTS = 5
 """How often a query is begun again when files that it reads go or turn out to be damaged."""
 
@@ -111,13 +113,13 @@ class Fleet:
                 str(self._place), "an open fleet", "one that was closed", "open it again: fleet.open()"
             )
 
-    def _run(self, query: str, turns: Any = None) -> Any:
+    def _run(self, text: str, turns: Any = None) -> Any:
         """Run a query; where a file is gone or damaged, choose again and run it anew."""
         for attempt in range(_ATTEMPTS):
             self._check_open()
             engine = self._engine
             try:
-                return engine.run(query, turns)
+                return engine.run(text, turns)
             except engine.faults as exc:
                 self._check_open()
                 if attempt + 1 == _ATTEMPTS or not self._chosen_anew(engine):
@@ -146,8 +148,8 @@ class Fleet:
             self._replaced.append(failed)
             return True
 
-    def _frame(self, query: str, schema: Schema) -> pd.DataFrame:
-        return frame_of(self._run(query), schema)
+    def _frame(self, text: str, schema: Schema) -> pd.DataFrame:
+        return frame_of(self._run(text), schema)
 
     def views(self) -> dict[str, str]:
         """The views that all analyses read, as SQL for DuckDB.
@@ -159,7 +161,7 @@ class Fleet:
             ``apps``, ``needs``, ``blobs`` and ``manifests`` over it. The columns are described in
             `spincache_nb.fleet.table`.
         """
-        return {"snapshots": snapshots_sql(self._dataset), **queries.VIEWS}
+        return {"snapshots": snapshots_sql(self._dataset), **{name: query(name) for name in VIEWS}}
 
     def snapshots(self) -> pd.DataFrame:
         """List the snapshots that are read.
@@ -214,7 +216,7 @@ class Fleet:
 
             Of registries, whose disks nobody sees, ``disk_bytes`` and ``unreferenced_bytes`` are missing.
         """
-        return self._frame(queries.SUMMARY, schemas.FLEET_SUMMARY_SCHEMA)
+        return self._frame(query("summary"), schemas.FLEET_SUMMARY_SCHEMA)
 
     def sharing(self, *, top: int | None = None, names: bool = True) -> pd.DataFrame:
         """Say for each referenced digest who needs it, what it is called and what sharing it saves.
@@ -240,13 +242,14 @@ class Fleet:
             shared_cache_saved_bytes  Int64    ``stored_bytes - distinct_bytes``
             ========================  =======  =============================================
         """
-        of_top = "" if top is None else queries.OF_TOP
-        query = queries.SHARING.format(
-            top="" if top is None else queries.TOP.format(top=int(top)),
+        of_top = "" if top is None else query("of_top")
+        text = query(
+            "sharing",
+            top="" if top is None else query("top", top=int(top)),
             of_top=of_top,
-            names=queries.NAMES.format(of_top=of_top) if names else queries.NO_NAMES,
+            names=query("names", of_top=of_top) if names else query("no_names"),
         )
-        return self._frame(query, schemas.FLEET_SHARING_SCHEMA)
+        return self._frame(text, schemas.FLEET_SHARING_SCHEMA)
 
     def shared_bytes(self, *, top: int = 20) -> pd.DataFrame:
         """Say for each pair of apps how many bytes both need.
@@ -261,7 +264,7 @@ class Fleet:
         pandas.DataFrame
             The columns of `analysis.shared_bytes`, a blob counted once however many hosts have it.
         """
-        return self._frame(queries.SHARED_BYTES.format(top=int(top)), schemas.FLEET_SHARED_BYTES_SCHEMA)
+        return self._frame(query("shared_bytes", top=int(top)), schemas.FLEET_SHARED_BYTES_SCHEMA)
 
     def version_savings(self, repository: str | None = None, *, rules: Rules = "spin") -> pd.DataFrame:
         """Pull all versions of a repository one after the other into an empty cache; or of each one.
@@ -288,19 +291,20 @@ class Fleet:
             If the rules are none of those.
         """
         check_rules(rules)
-        versions = self._run(queries.LISTED_VERSIONS).to_pandas()
+        versions = self._run(query("listed_versions")).to_pandas()
         if repository is not None:
             versions = versions[versions["repository"] == full_name(repository, set(versions["repository"]))]
         versions = in_turn(versions)
         pa = load("pyarrow")
         columns = {name: pa.array(versions[name], kind) for name, kind in TURNS.items()}
         spin = rules == "spin"
-        query = queries.FETCHED.format(
-            documents="" if spin else queries.DOCUMENTS,
-            join_documents="" if spin else queries.JOIN_DOCUMENTS,
-            reused=queries.REUSED[rules],
+        text = query(
+            "fetched",
+            documents="" if spin else query("documents"),
+            join_documents="" if spin else query("join_documents"),
+            reused=query(f"reused_{rules}"),
         )
-        return savings(versions, self._run(query, pa.table(columns)).to_pandas())
+        return savings(versions, self._run(text, pa.table(columns)).to_pandas())
 
     def versions(self) -> pd.DataFrame:
         """Say on how many hosts each version still sits.
@@ -324,7 +328,7 @@ class Fleet:
             last_pulled_at   datetime64[ns, UTC]  and last
             ===============  ===================  ==================================
         """
-        return self._frame(queries.VERSIONS, schemas.VERSIONS_SCHEMA)
+        return self._frame(query("versions"), schemas.VERSIONS_SCHEMA)
 
     def unreferenced(self) -> pd.DataFrame:
         """List the blobs that nothing on their host needs.
@@ -345,7 +349,7 @@ class Fleet:
             used_by_hosts  Int64                hosts where something needs this digest
             =============  ===================  ========================================
         """
-        return self._frame(queries.UNREFERENCED, schemas.UNREFERENCED_SCHEMA)
+        return self._frame(query("unreferenced"), schemas.UNREFERENCED_SCHEMA)
 
     def host_overlap(self) -> pd.DataFrame:
         """Say for each host what others have too, and what a cache shared by all would save.
@@ -370,7 +374,7 @@ class Fleet:
             cumulative_distinct_bytes  Int64     stored by the hosts so far in one cache
             =========================  ========  =======================================
         """
-        return self._frame(queries.HOST_OVERLAP, schemas.HOST_OVERLAP_SCHEMA)
+        return self._frame(query("host_overlap"), schemas.HOST_OVERLAP_SCHEMA)
 
     def host_pairs(self, *, top: int = 20) -> pd.DataFrame:
         """Say for each pair of hosts how many bytes both store.
@@ -393,7 +397,7 @@ class Fleet:
             shared_bytes  Int64     bytes of the blobs both have
             ============  ========  =================================
         """
-        return self._frame(queries.HOST_PAIRS.format(top=int(top)), schemas.HOST_PAIRS_SCHEMA)
+        return self._frame(query("host_pairs", top=int(top)), schemas.HOST_PAIRS_SCHEMA)
 
     def prewarm(self) -> pd.DataFrame:
         """Say what an image would save that brings all blobs along which at least so many hosts need.
@@ -415,7 +419,7 @@ class Fleet:
             saved_share     Float64  part of what all hosts store, missing if that is 0
             ==============  =======  ====================================================
         """
-        return self._frame(queries.PREWARM, schemas.PREWARM_SCHEMA)
+        return self._frame(query("prewarm"), schemas.PREWARM_SCHEMA)
 
     def breakdown(self) -> pd.DataFrame:
         """Split the bytes on each host's disk by kind, so that every byte is in exactly one row.
@@ -435,7 +439,32 @@ class Fleet:
             share         Float64   part of the host's total, missing if that is 0
             ============  ========  ==========================================
         """
-        return self._frame(queries.BREAKDOWN, schemas.FLEET_BREAKDOWN_SCHEMA)
+        return self._frame(query("breakdown"), schemas.FLEET_BREAKDOWN_SCHEMA)
+
+    def prewarm_images(self, *, top: int = 20) -> pd.DataFrame:
+        """Say which apps an image should bring along: each the one that saves most beyond those before it.
+
+        Parameters
+        ----------
+        top
+            How many apps, of the 400 that are on most hosts.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per app, in the order to choose them.
+
+            ===========  =======  ===============================================================
+            column       dtype    meaning
+            ===========  =======  ===============================================================
+            reference    string   the app
+            host_count   Int64    hosts that have it
+            image_bytes  Int64    blobs of this app and of those before, each once
+            saved_bytes  Int64    what all hosts need not fetch if they begin with these blobs
+            ===========  =======  ===============================================================
+        """
+        wanted = self._run(query("warmest", candidates=_CANDIDATES)).to_pandas()
+        return frame_of(warmest(wanted, top), schemas.PREWARM_IMAGES_SCHEMA)
 
     def problems(self) -> pd.DataFrame:
         """List what is wrong with the caches, as their snapshots say.
@@ -446,7 +475,7 @@ class Fleet:
             One row per row of ``frames.problems``: ``host``, ``kind``, ``reference`` and ``path``. For a
             registry: what could not be read of it.
         """
-        return self._frame(queries.PROBLEMS, schemas.PROBLEMS_SCHEMA)
+        return self._frame(query("problems"), schemas.PROBLEMS_SCHEMA)
 
 
 def open_fleet(

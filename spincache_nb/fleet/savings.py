@@ -83,3 +83,25 @@ def savings(versions: pd.DataFrame, sums: pd.DataFrame) -> pd.DataFrame:
         "archive_known_bytes": pa.array(np.where(archive > 0, known, 0), mask=unknown),
     }
     return frame_of(pa.table(columns), schemas.FLEET_VERSION_SAVINGS_SCHEMA)
+
+
+def warmest(wanted: pd.DataFrame, top: int) -> Any:
+    """Choose apps one by one, each for what its blobs save that those chosen before do not bring already."""
+    blob = pd.factorize(wanted["digest"] + " " + wanted["area"])[0]
+    left = wanted.assign(blob=blob)[["reference", "hosts", "blob", "size", "total"]]
+    chosen: list[tuple[str, int, int, int]] = []
+    image = saved = 0
+    while len(left) and len(chosen) < top:
+        gains = left.groupby(["reference", "hosts"])[["size", "total"]].sum().reset_index()
+        best = gains.sort_values(["total", "reference"], ascending=[False, True]).iloc[0]
+        if best["total"] == 0:
+            break
+        image, saved = image + int(best["size"]), saved + int(best["total"])
+        chosen.append((best["reference"], int(best["hosts"]), image, saved))
+        left = left[~left["blob"].isin(left.loc[left["reference"] == best["reference"], "blob"])]
+    pa = load("pyarrow")
+    names = ("reference", "host_count", "image_bytes", "saved_bytes")
+    kinds = (pa.string(), pa.int64(), pa.int64(), pa.int64())
+    return pa.table(
+        {name: pa.array([line[at] for line in chosen], kinds[at]) for at, name in enumerate(names)}
+    )

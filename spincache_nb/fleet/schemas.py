@@ -59,6 +59,9 @@ PREWARM_SCHEMA: Schema = MappingProxyType(
         **{"image_bytes": COUNT, "saved_bytes": COUNT, "saved_share": RATIO},
     }
 )
+PREWARM_IMAGES_SCHEMA: Schema = MappingProxyType(
+    {"reference": TEXT, **dict.fromkeys(("host_count", "image_bytes", "saved_bytes"), COUNT)}
+)
 VERSIONS_SCHEMA: Schema = MappingProxyType(
     {
         **{"reference": TEXT, "repository": FEW, "tag": TEXT, "host_count": COUNT, "manifest_count": COUNT},

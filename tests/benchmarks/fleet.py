@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from spincache_nb import fleet
-from spincache_nb.demo.fleet import FleetPlan, write_fleet
+from tests.support.made_up_fleet import FleetPlan, write_fleet
 
 ROWS_PER_HOST = 50_000
 APPS_PER_HOST = 640

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spincache_nb import demo
 from tests.browser.driver import Driver
 from tests.support import jupyter
+from tests.support.made_up_fleet import FleetPlan, write_fleet
 
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Page
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PLAN = demo.FleetPlan(hosts=12, apps_per_host=14, files_per_app=8, repositories=14, versions=5)
+PLAN = FleetPlan(hosts=12, apps_per_host=14, files_per_app=8, repositories=14, versions=5)
 CELL = "import spincache_nb as sc; sc.widgets.panel(sc.fleet.open({target!r}))"
 GROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(33, 33, 33)"}
 ANALYSES = ("What each pair of hosts has in common", "What a warm image would save")
@@ -26,7 +26,7 @@ ANALYSES = ("What each pair of hosts has in common", "What a warm image would sa
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("fleet")
-    demo.write_fleet(folder / "snapshots", PLAN)
+    write_fleet(folder / "snapshots", PLAN)
     (folder / "notebooks").mkdir()
     jupyter.write_notebook(
         folder / "notebooks" / "fleet.ipynb", CELL.format(target=str(folder / "snapshots"))

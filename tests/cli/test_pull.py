@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,24 @@ def test_what_a_registry_says_cannot_move_the_cursor(
     err = capsys.readouterr().err
     assert "\x1b" not in err
     assert err.count("\n") == 1
+
+
+def test_manifest_limit_can_be_raised_where_the_error_says_so(
+    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = replace(V1, tag="large", manifest=V1.manifest + b" " * (9 << 20))
+    registry.serve(large)
+    words = ["plan", reference(registry, large), "--cache-dir", str(tmp_path)]
+    assert main(words) == 3
+    assert "raise it with --manifest-limit" in capsys.readouterr().err
+    assert main([*words, "--manifest-limit", "10MiB"]) == 0
+
+
+def test_plain_request_to_a_server_of_tls_leads_to_https(
+    hostile_tls: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", reference(hostile_tls, V1), "--cache-dir", str(tmp_path)]) == 3
+    assert "ask with --https" in capsys.readouterr().err
 
 
 def test_ca_trusts_a_private_authority_and_https_is_asked_for_on_loopback_too(

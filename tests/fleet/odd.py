@@ -10,9 +10,9 @@ import pandas as pd
 
 from spincache_nb import demo, fleet
 from spincache_nb.core.cache import Cache
-from spincache_nb.demo import FleetPlan, write_fleet
 from tests.analysis.worlds import App, World
 from tests.fleet.fleets import write_hosts
+from tests.support.made_up_fleet import FleetPlan, write_fleet
 
 PLAN = FleetPlan(hosts=7, apps_per_host=22, files_per_app=8, repositories=24, versions=5)
 ALIKE = [f"sha256:{'11' * 16}{last * 32}" for last in "abc"]

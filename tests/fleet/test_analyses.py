@@ -196,3 +196,22 @@ def test_breakdown_and_problems_are_what_snapshots_say(opened, rows: Rows) -> No
     shares = table.groupby("host", observed=True)["share"].sum()
     assert shares.tolist() == pytest.approx([1.0] * rows.breakdown["host"].nunique())
     assert len(opened.problems()) == len(rows.problems)
+
+
+def test_prewarm_images_begin_with_what_saves_most(opened, rows: Rows) -> None:
+    table = opened.prewarm_images(top=5)
+    once: dict[tuple[str, str], list[int]] = {}
+    for sizes in rows.blobs_by_host().values():
+        for blob, size in sizes.items():
+            once.setdefault(blob, []).append(size)
+    apps = {
+        reference: set(zip(found["digest"], found["area"], strict=True))
+        for reference, found in rows.uses[rows.uses["kind"] == "app"].groupby("reference")
+    }
+    brought: set[tuple[str, str]] = set()
+    for line in table.itertuples():
+        gains = {name: sum(sum(once[blob]) for blob in blobs - brought) for name, blobs in apps.items()}
+        assert line.reference == min(apps, key=lambda name: (-gains[name], name))
+        brought |= apps[line.reference]
+        assert line.saved_bytes == sum(sum(once[blob]) for blob in brought)
+        assert line.image_bytes == sum(max(once[blob]) for blob in brought)

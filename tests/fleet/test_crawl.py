@@ -37,6 +37,7 @@ from tests.fleet.fleets import Rows
 from tests.support.artifacts import new_style, package
 from tests.support.behaviours import Call, Reply, later
 from tests.support.hostile import HostileServer
+from tests.support.made_up_fleet import FleetPlan, write_fleet
 from tests.support.registry_server import RegistryServer
 
 DAY = date(2026, 3, 2)
@@ -125,7 +126,7 @@ def test_crawl_counts_a_manifest_with_two_tags_once(hostile: HostileServer, tmp_
 def test_crawl_and_snapshots_in_one_dataset_are_told_apart(hostile: HostileServer, tmp_path: Path) -> None:
     hostile.serve(*ARTIFACTS)
     fleet.crawl(hostile.name, ["demo/app"], tmp_path)
-    demo.write_fleet(tmp_path, demo.FleetPlan(hosts=2, apps_per_host=4, files_per_app=3, repositories=4))
+    write_fleet(tmp_path, FleetPlan(hosts=2, apps_per_host=4, files_per_app=3, repositories=4))
     with pytest.raises(ValueError, match="kind="):
         fleet.open(tmp_path)
     with fleet.open(tmp_path, kind="registry") as opened:

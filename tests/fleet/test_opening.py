@@ -22,7 +22,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 from spincache_nb import fleet
 from spincache_nb.analysis.schemas import SUMMARY_SCHEMA
-from spincache_nb.demo import FleetPlan, write_fleet
 from spincache_nb.errors import NotInCacheError, SpinCacheError
 from spincache_nb.fleet import schemas, table
 from spincache_nb.fleet.place import Place
@@ -30,6 +29,7 @@ from spincache_nb.fleet.snapshots import publish, records_of
 from spincache_nb.frames import Frames
 from tests.analysis.worlds import World, two_versions
 from tests.fleet.fleets import write_hosts
+from tests.support.made_up_fleet import FleetPlan, write_fleet
 
 PLAN_DAY = date(2026, 3, 2)
 PLAN = FleetPlan(hosts=3, apps_per_host=10, files_per_app=6, repositories=10, versions=3)
@@ -43,6 +43,7 @@ EVERY = {
     "host_overlap": schemas.HOST_OVERLAP_SCHEMA,
     "host_pairs": schemas.HOST_PAIRS_SCHEMA,
     "prewarm": schemas.PREWARM_SCHEMA,
+    "prewarm_images": schemas.PREWARM_IMAGES_SCHEMA,
     "versions": schemas.VERSIONS_SCHEMA,
     "problems": schemas.PROBLEMS_SCHEMA,
     "snapshots": schemas.SNAPSHOTS_SCHEMA,

@@ -24,6 +24,7 @@ from spincache_nb.fleet.place import Place
 from spincache_nb.fleet.snapshots import publish, records_of
 from tests.analysis.worlds import two_versions
 from tests.fleet.fleets import write_hosts
+from tests.support.made_up_fleet import FleetPlan, write_fleet
 
 AT = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
 
@@ -222,8 +223,8 @@ def test_projects_are_numbered_and_count_as_users(tmp_path: Path) -> None:
 
 def test_snapshot_of_a_big_cache_is_a_few_megabytes(tmp_path: Path) -> None:
     """400 apps of 100 layers: 40,000 rows of uses, 20,000 different blobs."""
-    plan = demo.FleetPlan(hosts=1, apps_per_host=500, files_per_app=85, repositories=2_000, versions=9)
-    (taken,) = demo.write_fleet(tmp_path, plan)
+    plan = FleetPlan(hosts=1, apps_per_host=500, files_per_app=85, repositories=2_000, versions=9)
+    (taken,) = write_fleet(tmp_path, plan)
     with fleet.open(tmp_path) as opened:
         assert opened.row_count > 60_000
     assert taken.size_bytes < 4 << 20

@@ -16,14 +16,15 @@ from spincache_nb.frames.schemas import HISTORY_SCHEMA, empty
 from tests.analysis.worlds import two_versions
 from tests.fleet.fleets import write_hosts
 from tests.report.test_write import EVIL, Page
+from tests.support.made_up_fleet import FleetPlan, write_fleet
 
-PLAN = demo.FleetPlan(hosts=5, apps_per_host=12, files_per_app=6, repositories=10, versions=4)
+PLAN = FleetPlan(hosts=5, apps_per_host=12, files_per_app=6, repositories=10, versions=4)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("fleet")
-    demo.write_fleet(path, PLAN)
+    write_fleet(path, PLAN)
     return path
 
 
@@ -104,7 +105,7 @@ def test_report_of_no_apps_and_of_a_registry(tmp_path: Path) -> None:
 
 
 def test_report_tells_of_snapshots_that_are_left_out(tmp_path: Path) -> None:
-    demo.write_fleet(tmp_path, PLAN)
+    write_fleet(tmp_path, PLAN)
     (marker,) = tmp_path.glob("host=ci-1/day=*/*.parquet")
     marker.write_bytes(b"{}")
     with fleet.open(tmp_path) as opened:

@@ -12,13 +12,14 @@ pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import Cache, demo, fleet, widgets
 from spincache_nb.widgets.panel import Panel
+from tests.support.made_up_fleet import FleetPlan, write_fleet
 
-PLAN = demo.FleetPlan(hosts=4, apps_per_host=10, files_per_app=6, repositories=10, versions=4)
+PLAN = FleetPlan(hosts=4, apps_per_host=10, files_per_app=6, repositories=10, versions=4)
 
 
 @pytest.fixture
 def opened(tmp_path: Path):
-    demo.write_fleet(tmp_path, PLAN)
+    write_fleet(tmp_path, PLAN)
     with fleet.open(tmp_path) as found:
         yield found
 

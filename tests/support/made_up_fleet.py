@@ -9,28 +9,123 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from spincache_nb.demo.fleet_world import (
-    APPLICATION,
-    ARCHIVE,
-    CONFIG_BYTES,
-    DATA,
-    DAY_NS,
-    START_NS,
-    WASM,
-    FleetPlan,
-    World,
-)
+import numpy as np
+import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from spincache_nb.fleet import Snapshot
 
-    from spincache_nb.fleet import Snapshot
+Ints = npt.NDArray[np.int64]
 
-    Ints = npt.NDArray[np.int64]
+DAY_NS = 86_400 * 10**9
+START_NS = 1_735_689_600 * 10**9
+"""2025-01-01, UTC."""
+WASM, DATA, ARCHIVE, APPLICATION = range(4)
+CONFIG_BYTES = 312
+_TEAMS = ("shop", "docs", "auth", "media", "search", "mail", "billing", "maps", "chat", "ops")
+_THINGS = ("api", "site", "worker", "gate", "feed", "admin", "hooks", "edge")
+_RUNTIMES = 24
+
+
+@dataclass(frozen=True)
+class FleetPlan:
+    """How large a made-up fleet is; files and apps are about so many."""
+
+    hosts: int = 40
+    apps_per_host: int = 60
+    files_per_app: int = 30
+    repositories: int = 150
+    versions: int = 8
+    changed_share: float = 0.08
+
+
+class World:
+    """All repositories, versions and blobs that hosts choose from."""
+
+    def __init__(self, plan: FleetPlan, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.blob_count = _RUNTIMES
+        layers: list[Ints] = []
+        members: list[Ints] = []
+        repository: list[int] = []
+        kinds: list[tuple[Ints, int]] = [(np.arange(_RUNTIMES), WASM)]
+        for number in range(plan.repositories):
+            for listed, unpacked, new in self._versions(plan):
+                layers.append(listed)
+                members.append(unpacked)
+                repository.append(number)
+                kinds += new
+        self.layers, self.layer_at = _joined(layers)
+        self.members, self.member_at = _joined(members)
+        self.repository = np.array(repository)
+        self.position = np.arange(len(repository)) - np.searchsorted(self.repository, self.repository)
+        self.kind = np.full(self.blob_count, DATA, dtype=np.int8)
+        for blobs, kind in kinds:
+            self.kind[blobs] = kind
+        self.digests = _digests(rng.bytes(32 * self.blob_count))
+        scale = np.array([13.2, 9.2, 12.5, 8.0])[self.kind]
+        self.sizes = np.exp(rng.normal(scale, 1.1)).astype(np.int64) + 1
+        self._describe(plan)
+
+    def _versions(self, plan: FleetPlan) -> Iterator[tuple[Ints, Ints, list[tuple[Ints, int]]]]:
+        """Layers, archive members and new blobs of each version of one repository."""
+        rng = self.rng
+        runtime = np.array([min(_RUNTIMES, int(rng.zipf(1.6))) - 1])
+        archive = rng.random() < 0.08
+        files = self._new(max(3, int(plan.files_per_app * rng.lognormal(0, 0.5))))
+        component = self._new(1)
+        for version in range(max(1, int(rng.poisson(plan.versions)))):
+            if version:
+                changed = rng.random(len(files)) < plan.changed_share
+                files = files.copy()
+                files[changed] = self._new(int(changed.sum()))
+                component = self._new(1) if rng.random() < 0.7 else component
+            application = self._new(1)
+            new = [(component, WASM), (application, APPLICATION)]
+            if archive:
+                packed = self._new(1)
+                new.append((packed, ARCHIVE))
+                yield np.concatenate([runtime, component, packed, application]), files, new
+            else:
+                yield np.concatenate([runtime, component, files, application]), files[:0], new
+
+    def _new(self, count: int) -> Ints:
+        found = np.arange(self.blob_count, self.blob_count + count)
+        self.blob_count += count
+        return found
+
+    def _describe(self, plan: FleetPlan) -> None:
+        """Names, times and totals of the versions."""
+        names = [
+            f"{_TEAMS[number % len(_TEAMS)]}/{_THINGS[number // len(_TEAMS) % len(_THINGS)]}-{number}"
+            for number in range(plan.repositories)
+        ]
+        count = len(self.repository)
+        born = self.rng.integers(0, 300, plan.repositories)[self.repository]
+        self.created = START_NS + (born + self.position * 14) * DAY_NS
+        self.created += self.rng.integers(0, DAY_NS, count)
+        self.repositories = np.array(names, dtype=object)[self.repository]
+        self.tags = np.array([f"1.{place}.0" for place in self.position], dtype=object)
+        self.declared = np.add.reduceat(self.sizes[self.layers], self.layer_at[:-1]) + CONFIG_BYTES
+        self.manifests = _digests(self.rng.bytes(32 * count))
+        self.fingerprints = _digests(self.rng.bytes(32 * count))
+
+
+def _digests(content: bytes) -> npt.NDArray[Any]:
+    """Every 32 bytes as a digest."""
+    text = content.hex()
+    found = np.empty(len(content) // 32, dtype=object)
+    found[:] = [f"sha256:{text[start : start + 64]}" for start in range(0, len(text), 64)]
+    return found
+
+
+def _joined(lists: list[Ints]) -> tuple[Ints, Ints]:
+    """Lists one after the other, and where each begins."""
+    return np.concatenate(lists), np.concatenate([[0], np.cumsum([len(one) for one in lists])])
+
 
 _ROLES = ("edge", "ci", "dev", "batch")
 
@@ -42,29 +137,7 @@ def write_fleet(
     seed: int = 1,
     day: date = date(2026, 3, 2),
 ) -> list[Snapshot]:
-    """Write a made-up fleet as `fleet.snapshot` would write it.
-
-    Parameters
-    ----------
-    target
-        Folder of the dataset.
-    plan
-        How large.
-    seed
-        Another one gives another fleet.
-    day
-        When all snapshots were taken.
-
-    Returns
-    -------
-    list of Snapshot
-        One per host.
-
-    Raises
-    ------
-    MissingExtraError
-        If ``spincache-nb[fleet]`` is not installed.
-    """
+    """Write a made-up fleet as `fleet.snapshot` would write it."""
     from spincache_nb.fleet.place import Place
     from spincache_nb.fleet.snapshots import publish
     from spincache_nb.fleet.table import whole
@@ -81,8 +154,6 @@ class _Hosts:
     """The rows of one host after the other."""
 
     def __init__(self, plan: FleetPlan, seed: int) -> None:
-        import numpy as np
-
         self._plan = plan
         self._rng = np.random.default_rng(seed)
         self._world = World(plan, self._rng)
@@ -100,8 +171,6 @@ class _Hosts:
 
     def _choose(self, role: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
         """Versions that a host holds, and whether it has them under the tag ``latest``."""
-        import numpy as np
-
         rng, world = self._rng, self._world
         weights = self._popular * np.where(np.arange(self._plan.repositories) % len(_ROLES) == role, 9.0, 1.0)
         wanted = max(1, round(self._plan.apps_per_host / 2.2))
@@ -118,8 +187,6 @@ class _Hosts:
         return np.concatenate([versions, newest]), latest
 
     def _tables(self, versions: Ints, latest: npt.NDArray[np.bool_], gone: Ints) -> list[Any]:
-        import numpy as np
-
         from spincache_nb.fleet.table import rows_of
 
         world = self._world
@@ -146,8 +213,6 @@ class _Hosts:
         ]
 
     def _apps(self, versions: Ints, tags: Any, references: Any, use_app: Ints, used: Ints) -> Any:
-        import numpy as np
-
         from spincache_nb.fleet.table import rows_of
 
         world, count = self._world, len(versions)
@@ -175,8 +240,6 @@ class _Hosts:
         return rows_of("app", columns, count)
 
     def _layers(self, references: Any, app: Ints, layer: Ints, position: Ints) -> Any:
-        import numpy as np
-
         from spincache_nb.fleet.table import rows_of
 
         world, kind = self._world, self._world.kind[layer]
@@ -222,8 +285,6 @@ class _Hosts:
         return rows_of("need", {**columns, "declared_bytes": [CONFIG_BYTES] * count}, count)
 
     def _blobs(self, used: Ints, held: Ints, left: Ints) -> Any:
-        import numpy as np
-
         from spincache_nb.fleet.table import rows_of
 
         world = self._world
@@ -246,8 +307,6 @@ class _Hosts:
         return rows_of("blob", columns, len(blobs))
 
     def _breakdown(self, app: Ints, used: Ints, left: Ints, count: int) -> Any:
-        import numpy as np
-
         from spincache_nb.fleet.table import rows_of
 
         world = self._world
@@ -275,8 +334,6 @@ def _where(there: npt.NDArray[np.bool_], values: Ints) -> list[int | None]:
 
 def _gathered(values: Ints, starts: Ints, chosen: Ints) -> tuple[Ints, Ints, Ints]:
     """Values of some lists: number of the list in `chosen`, value, and place in the list."""
-    import numpy as np
-
     counts = starts[chosen + 1] - starts[chosen]
     place = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     return (
