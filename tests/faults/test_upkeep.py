@@ -127,11 +127,8 @@ def test_file_that_nobody_may_change(
 
     def refused(function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(first: Any, *arguments: Any, **options: Any) -> Any:
-            names = {
-                os.path.basename(os.fspath(one))
-                for one in (first, *arguments[:1])
-                if isinstance(one, str | Path)
-            }
+            paths = [one for one in (first, *arguments[:1]) if isinstance(one, str | Path)]
+            names = {Path(one).name for one in paths}
             if name in names:
                 raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
             return function(first, *arguments, **options)
