@@ -281,7 +281,7 @@ place = sys.argv[1]
 for call in (
     lambda: sc.fleet.snapshot(sc.Cache(place), place),
     lambda: sc.fleet.open(place),
-    lambda: sc.write_fleet(place),
+    lambda: sc.demo.write_fleet(place),
 ):
     try:
         call()
