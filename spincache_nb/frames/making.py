@@ -30,7 +30,7 @@ from spincache_nb.frames.schemas import (
 from spincache_nb.frames.sources import Found
 from spincache_nb.frames.toolchains import Made, how_made
 from spincache_nb.inventory import CachedApp, Inventory, unnamed_members
-from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, STANDINGS, VIAS, WASM, Integers
+from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, STANDINGS, VIAS, WASM, Integers, UseColumns
 
 _IMAGE = "org.opencontainers.image."
 
@@ -120,11 +120,12 @@ def _text(digest: Digest | None) -> str | None:
 def _declared(inventory: Inventory) -> Iterator[int | None]:
     """What config and layers of each app take, each digest once."""
     layers, apps = inventory.contents.layers, inventory.apps
-    count = len(layers.digest_texts)
+    digests = inventory.contents.digests
+    count = len(digests)
     keys, first = np.unique(layers.owners() * count + layers.digests, return_index=True)
     sums = _sums(keys // max(count, 1), layers.sizes[first], len(apps))
     configs = {str(app.config.digest) for app in apps if app.config}
-    number = {text: place for place, text in enumerate(layers.digest_texts) if text in configs}
+    number = {text: place for place, text in enumerate(digests) if text in configs}
     own = [number.get(str(app.config.digest), -1) if app.config else -1 for app in apps]
     is_layer = np.isin(np.arange(len(apps)) * count + np.asarray(own, np.int64), keys).tolist()
     for app, total, code, among in zip(apps, sums, own, is_layer, strict=True):
@@ -153,7 +154,13 @@ def layers_of(found: Found) -> pd.DataFrame:
         {
             "reference": picked(zip(names, owners, strict=True)),
             "position": _joined(np.arange(len(one)) - one for one in first),
-            "digest": picked(((one.digest_texts, one.digests) for one in columns), in_order=True),
+            "digest": picked(
+                (
+                    (inventory.contents.digests, inventory.contents.layers.digests)
+                    for inventory in found.inventories
+                ),
+                in_order=True,
+            ),
             "media_type": picked((one.media_types, one.types) for one in columns),
             "role": picked((some, one.types) for some, one in zip(roles, columns, strict=True)),
             "declared_bytes": _joined(one.sizes for one in columns),
@@ -275,51 +282,31 @@ def _dependencies(app: CachedApp) -> Iterator[tuple[str | None, str | None, Depe
 def uses_of(found: Found) -> pd.DataFrame:
     """Make the frame of uses; the rows of users in the order of their names."""
     columns = [_uses_by_name(inventory) for inventory in found.inventories]
+    blobs = [inventory.blobs for inventory in found.inventories]
+    contents = [inventory.contents for inventory in found.inventories]
+    both = list(zip(contents, columns, strict=True))
+    stored = list(zip(blobs, columns, strict=True))
     return found.frame(
         USES_SCHEMA,
-        _each(found, (len(blobs) for _, blobs, _ in columns)),
+        _each(found, (len(uses.users) for uses in columns)),
         {
-            "user": picked(
-                (inventory.contents.users, users)
-                for inventory, (users, _, _) in zip(found.inventories, columns, strict=True)
-            ),
-            "digest": picked(
-                map(_digests_used, found.inventories, (blobs for _, blobs, _ in columns)), in_order=True
-            ),
-            "area": picked(
-                (AREAS_IN_ORDER, inventory.blobs.areas[blobs])
-                for inventory, (_, blobs, _) in zip(found.inventories, columns, strict=True)
-            ),
-            "stored_bytes": _joined(
-                inventory.blobs.sizes[blobs]
-                for inventory, (_, blobs, _) in zip(found.inventories, columns, strict=True)
-            ),
-            "via": picked((VIAS, vias) for _, _, vias in columns),
+            "user": picked((one.users, uses.users) for one, uses in both),
+            "digest": picked(((one.digests, uses.digests) for one, uses in both), in_order=True),
+            "area": picked((AREAS_IN_ORDER, one.areas[uses.blobs]) for one, uses in stored),
+            "stored_bytes": _joined(one.sizes[uses.blobs] for one, uses in stored),
+            "via": picked((VIAS, uses.vias) for uses in columns),
         },
     )
 
 
-def _uses_by_name(inventory: Inventory) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+def _uses_by_name(inventory: Inventory) -> UseColumns:
     names, uses = inventory.contents.users, inventory.contents.uses
     if not inventory.projects:  # apps are in order
-        return uses.users, uses.blobs, uses.vias
+        return uses
     rank = np.empty(len(names), np.intp)
     rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
     order = np.argsort(rank[uses.users], kind="stable")
-    return uses.users[order], uses.blobs[order], uses.vias[order]
-
-
-def _digests_used(inventory: Inventory, rows: npt.NDArray[Any]) -> tuple[Sequence[str], npt.NDArray[Any]]:
-    """Digests in order, and of each row of uses which it is."""
-    blobs = inventory.blobs
-    used = np.zeros(len(blobs), bool)
-    used[rows] = True
-    places = np.flatnonzero(used).tolist()
-    texts = sorted({blobs.digests[place] or "" for place in places})
-    number = dict(zip(texts, range(len(texts)), strict=True))
-    codes = np.zeros(len(blobs), np.int32)
-    codes[places] = [number[blobs.digests[place] or ""] for place in places]
-    return texts, codes[rows]
+    return UseColumns(uses.users[order], uses.digests[order], uses.blobs[order], uses.vias[order])
 
 
 def blobs_of(found: Found) -> pd.DataFrame:

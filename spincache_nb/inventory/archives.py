@@ -7,7 +7,7 @@ one looks cut at its end. Nothing of it is kept on disk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from spincache_nb.core.archive import breaks_off, list_members
@@ -25,68 +25,82 @@ Archives = Mapping[str, Sequence[tuple[int, int]]]
 """Of each stored archive, by digest, the apps that have it and the size that each declares."""
 
 
-def follow_archives(
-    archives: Archives,
-    used: Collection[int],
-    stored: StoredBlobs,
-    faults: Faults,
-    names: Sequence[int],
-    *,
-    limits: ArchiveLimits,
-) -> Iterator[tuple[int, str]]:
-    """Say which apps need which blobs in ``data/`` as members of an archive; `names` numbers their names."""
-    found = stored.found[DATA]
-    remaining = {text for text, row in found.items() if row not in used and text.startswith("sha256")}
-    for archive in sorted(archives):
-        users = archives[archive]
-        row = stored.find(DATA, archive)
+class Members:
+    """What stored archives hold; each is listed once, when it is first asked about."""
+
+    def __init__(self, stored: StoredBlobs, limits: ArchiveLimits) -> None:
+        self.stored = stored
+        self.limits = limits
+        self._known: dict[str, dict[Digest, int] | SpinCacheError] = {}
+
+    def of(self, archive: str) -> dict[Digest, int]:
+        """Sizes of an archive's members by digest; none of one that is not stored."""
+        if archive not in self._known:
+            self._known[archive] = self._list(archive)
+        found = self._known[archive]
+        if isinstance(found, SpinCacheError):
+            raise found
+        return found
+
+    def _list(self, archive: str) -> dict[Digest, int] | SpinCacheError:
+        row = self.stored.find(DATA, archive)
         if row is None:
-            continue
-        where = stored.path(row)
-        if stored.sizes[row] == users[0][1] and _breaks_off(stored.location(row), where, limits):
-            faults.cut_archive(where, users=[names[app] for app, _ in users])
-        if not remaining:
-            continue
+            return {}
         try:
-            sizes = _members(stored.location(row), where, limits)
+            return _listed(self.stored.location(row), self.stored.path(row), self.limits)
         except SpinCacheError as exc:
-            if stored.sizes[row] == users[0][1]:
-                faults.bad_archive(where, exc, users=[names[app] for app, _ in users])
-            continue
-        for digest, size in sizes.items():
-            _check_size(str(digest), size, stored, faults, names[users[0][0]])
-            if str(digest) in remaining and str(digest) in found:
-                yield from ((app, str(digest)) for app, _ in users)
+            return exc
 
+    def hold(self, archives: Iterable[str], digest: str) -> bool:
+        """Whether one of some archives holds a file; also if one cannot be listed, so that nobody knows."""
+        try:
+            return any(parsed(digest) in self.of(archive) for archive in archives)
+        except SpinCacheError:
+            return True
 
-def _members(location: str, where: str, limits: ArchiveLimits | None = None) -> dict[Digest, int]:
-    with open_regular(Path(location)) as stream:
-        unpacked = list_members(stream, where=where, limits=limits)
-    return {member.digest: member.size for member in unpacked.members}
-
-
-def _breaks_off(location: str, where: str, limits: ArchiveLimits) -> bool:
-    try:
-        with open_regular(Path(location)) as stream:
-            return breaks_off(stream, where=where, limits=limits)
-    except (SpinCacheError, OSError):
+    def breaks_off(self, archive: str) -> bool:
+        """Whether a stored archive is cut at its end."""
+        row = self.stored.find(DATA, archive)
+        try:
+            if row is not None:
+                with open_regular(Path(self.stored.location(row))) as stream:
+                    return breaks_off(stream, where=self.stored.path(row), limits=self.limits)
+        except (SpinCacheError, OSError):
+            pass
         return False
 
 
-def hold(
-    archives: Archives, apps: Collection[int], digest: str, stored: StoredBlobs, limits: ArchiveLimits
-) -> bool:
-    """Whether an archive of some apps holds a file; also if one cannot be listed, so that nobody knows."""
-    for archive, users in archives.items():
+def follow_archives(
+    archives: Archives, used: Collection[int], members: Members, faults: Faults, names: Sequence[int]
+) -> Iterator[tuple[int, str]]:
+    """Say which apps need which blobs in ``data/`` as members of an archive; `names` numbers their names."""
+    stored = members.stored
+    found = stored.found[DATA]
+    remaining = {text for text, row in found.items() if row not in used and text.startswith("sha256")}
+    for archive in sorted(archives):
+        users = [names[app] for app, _ in archives[archive]]
         row = stored.find(DATA, archive)
-        if row is None or not {app for app, _ in users}.intersection(apps):
+        if row is None:
             continue
+        is_whole = stored.sizes[row] == archives[archive][0][1]
+        if is_whole and members.breaks_off(archive):
+            faults.cut_archive(stored.path(row), users=users)
         try:
-            if parsed(digest) in _members(stored.location(row), stored.path(row), limits):
-                return True
-        except SpinCacheError:
-            return True
-    return False
+            sizes = members.of(archive) if remaining else {}
+        except SpinCacheError as exc:
+            if is_whole:
+                faults.bad_archive(stored.path(row), exc, users=users)
+            continue
+        for digest, size in sizes.items():
+            _check_size(str(digest), size, stored, faults, users[0])
+            if str(digest) in remaining and str(digest) in found:
+                yield from ((app, str(digest)) for app, _ in archives[archive])
+
+
+def _listed(location: str, where: str, limits: ArchiveLimits | None = None) -> dict[Digest, int]:
+    with open_regular(Path(location)) as stream:
+        unpacked = list_members(stream, where=where, limits=limits)
+    return {member.digest: member.size for member in unpacked.members}
 
 
 def _check_size(digest: str, size: int, stored: StoredBlobs, faults: Faults, user: int) -> None:
@@ -112,7 +126,7 @@ def unnamed_members(
     kind = list(layers.media_types).index(ARCHIVE)
     users: dict[str, dict[int, None]] = {}
     for row in (layers.types == kind).nonzero()[0].tolist():
-        text = layers.digest_texts[layers.digests[row]]
+        text = inventory.contents.digests[layers.digests[row]]
         if text in in_data:
             users.setdefault(text, {})[int(owners[row])] = None
     held: dict[int, set[str]] = {}
@@ -130,6 +144,6 @@ def unnamed_members(
 def _held(location: str, archive: str) -> set[str]:
     """Digests of an archive's members; none if it cannot be listed."""
     try:
-        return {str(digest) for digest in _members(location, f"data/{archive}")}
+        return {str(digest) for digest in _listed(location, f"data/{archive}")}
     except SpinCacheError:
         return set()

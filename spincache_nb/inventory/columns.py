@@ -35,14 +35,6 @@ class Numbers(dict[str, int]):
         return self[text]
 
 
-class Digests(Numbers):
-    """Digests by number; a text that is none raises `InvalidDigestError`."""
-
-    def __missing__(self, text: str) -> int:
-        Digest.parse(text)
-        return super().__missing__(text)
-
-
 class CachedLayer(NamedTuple):
     """A layer of a cached app's manifest."""
 
@@ -88,37 +80,43 @@ class Missing(NamedTuple):
     elsewhere: bool
 
 
+class Needed(NamedTuple):
+    """Who needs what: rows of an app (or another user), a place, and a number of `VIAS`."""
+
+    users: Integers
+    places: Integers
+    vias: Integers
+
+    @classmethod
+    def of(cls, users: Integers, places: Integers, via: int | Integers) -> Needed:
+        """Rows that have one `via`, or one each."""
+        vias = np.broadcast_to(np.asarray(via, np.int64), users.shape)
+        return cls(users, places, vias)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Needed]) -> Needed:
+        """The rows of several, one after the other."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def only(self, chosen: Flags | Integers) -> Needed:
+        """Some of the rows."""
+        return Needed(*(column[chosen] for column in self))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerColumns:
-    """Layers of all manifests; those of app ``i`` are the rows from ``starts[i]`` to ``starts[i + 1]``."""
+    """Layers of all manifests, digests and types by number; app ``i`` has those from ``starts[i]`` on."""
 
     starts: Integers
     digests: Codes
     types: Codes
     sizes: Integers
     stored: Flags
-    digest_texts: Sequence[str]
     media_types: Sequence[str]
 
     def owners(self) -> Integers:
         """Number of the app of each row."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-
-    def of(self, app: int) -> list[CachedLayer]:
-        """The layers of one app as values."""
-        rows = slice(self.starts[app], self.starts[app + 1])
-        found: dict[int, Digest] = {}
-        layers = []
-        columns = (self.digests, self.types, self.sizes, self.stored)
-        for place, (code, kind, size, stored) in enumerate(
-            zip(*(c[rows].tolist() for c in columns), strict=True)
-        ):
-            if code not in found:
-                found[code] = parsed(self.digest_texts[code])
-            layers.append(
-                CachedLayer(place, Descriptor(self.media_types[kind], found[code], size, {}), stored)
-            )
-        return layers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,6 +158,7 @@ class UseColumns:
     """Who needs which stored blob, sorted by user, digest and area; rows of a user are together."""
 
     users: Codes
+    digests: Codes
     blobs: Codes
     vias: npt.NDArray[np.int8]
 
@@ -215,8 +214,3 @@ def parsed(text: str) -> Digest:
 def numbers_of(values: Sequence[Any]) -> Integers:
     """A column of integers."""
     return np.fromiter(values, np.int64, len(values))
-
-
-def first_of_each(keys: Integers) -> Integers:
-    """Places of the first row of each key, in the order of the keys."""
-    return np.unique(keys, return_index=True)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ from spincache_nb.errors import (
     NotInCacheError,
     SpinCacheError,
 )
-from spincache_nb.inventory.columns import DATA, Digests, Numbers, parsed
+from spincache_nb.inventory.columns import DATA, Numbers, parsed
+from spincache_nb.inventory.digests import Packed
 from spincache_nb.inventory.model import ConfigKind, InventoryLimits
 from spincache_nb.inventory.stored import StoredBlobs
 
@@ -48,27 +50,9 @@ _ATTEMPTS = 3
 _CONFIGS = {"image config": "the image config", "package config": "a package's config"}
 
 
-class Layers:
-    """Columns of layers, manifest by manifest, and the numbers of what they name."""
-
-    def __init__(self) -> None:
-        self.digest_numbers = Digests()
-        self.type_numbers = Numbers()
-        self.counts: list[int] = []
-        self.digests, self.types, self.sizes = array("i"), array("i"), array("q")
-
-    def add(self, manifest: ManifestFacts | None) -> None:
-        """Add the layers of the next app."""
-        self.counts.append(len(manifest.sizes) if manifest is not None else 0)
-        if manifest is not None:
-            self.digests.extend(manifest.digests)
-            self.types.extend(manifest.types)
-            self.sizes.extend(manifest.sizes)
-
-
 @dataclass(frozen=True, slots=True)
 class ManifestFacts:
-    """What a manifest says; its layers as lists of numbers."""
+    """What a manifest says; its layers as columns, their types by number."""
 
     config: Descriptor
     application: Descriptor | None
@@ -76,9 +60,9 @@ class ManifestFacts:
     annotations: Mapping[str, str]
     media_type: str | None
     artifact_type: str | None
-    digests: list[int]
-    types: list[int]
-    sizes: list[int]
+    digests: Packed
+    types: array[int]
+    sizes: array[int]
 
     @property
     def tag_document(self) -> Descriptor:
@@ -126,16 +110,20 @@ class Documents:
 def read_documents(
     tag: CachedTag,
     stored: StoredBlobs,
-    layers: Layers,
+    types: Numbers,
     *,
     limits: InventoryLimits,
     known_digests: Iterable[Digest] = (),
+    check_sizes: bool = False,
 ) -> Documents:
-    """Read both documents of a cached tag; again, if one that seems damaged changed meanwhile."""
+    """Read both documents of a cached tag; again, if one that seems damaged changed meanwhile.
+
+    Whether a digest of the manifest has two sizes is only looked at if `check_sizes`.
+    """
     paths = tag.manifest_path, tag.locked_app_path
     for _ in range(_ATTEMPTS):
         before = [FileState.at(path) for path in paths]
-        found = _Reader(tag, paths, stored, limits, layers).read(known_digests)
+        found = _Reader(tag, paths, stored, limits, types, check_sizes=check_sizes).read(known_digests)
         after = [FileState.at(path) for path in paths]
         found.gone = not any(after)
         if not found.faults or after == before:
@@ -152,10 +140,13 @@ class _Reader:
         paths: tuple[Path, Path],
         stored: StoredBlobs,
         limits: InventoryLimits,
-        layers: Layers,
+        types: Numbers,
+        *,
+        check_sizes: bool,
     ) -> None:
         self.manifest_path, self.locked_app_path = paths
-        self.layers = layers
+        self.types = types
+        self.check_sizes = check_sizes
         self.stored = stored
         self.limits = limits
         self.found = Documents(tag)
@@ -220,16 +211,14 @@ class _Reader:
     def manifest_facts(self, content: bytes) -> ManifestFacts | None:
         """Read a manifest; None if it is an index. What is not as it should be `parse_manifest` explains."""
         written = decode_manifest(content, where="manifest.json")
-        if written.config is not None and written.layers is not None:
-            try:
-                facts = _facts(written, written.config, written.layers, self.layers)
-            except InvalidDigestError:
-                facts = None
-            if facts is not None:
-                return facts
+        if written.config is not None and written.layers is not None and not self.check_sizes:
+            with suppress(InvalidDigestError):
+                return _facts(written, written.config, written.layers, self.types)
         document = parse_manifest(content, where="manifest.json")
-        assert isinstance(document, Index), "a manifest with a fault raises"
-        return None
+        if isinstance(document, Index):
+            return None
+        assert written.config is not None
+        return _facts(written, written.config, written.layers or [], self.types)
 
     def expects_app(self) -> bool:
         return self.found.manifest is not None and self.found.manifest.kind == "app"
@@ -333,16 +322,11 @@ class _Reader:
 
 
 def _facts(
-    written: WrittenManifest, config: WrittenDescriptor, layers: Sequence[WrittenDescriptor], known: Layers
-) -> ManifestFacts | None:
-    """Number the layers of a manifest; None if a digest of it has two sizes."""
-    sizes = [layer.size for layer in layers]
+    written: WrittenManifest, config: WrittenDescriptor, layers: Sequence[WrittenDescriptor], number: Numbers
+) -> ManifestFacts:
+    Digest.parse(config.digest)
+    digests = Packed.of([layer.digest for layer in layers])
     types = [layer.mediaType for layer in layers]
-    digests = list(map(known.digest_numbers.__getitem__, [layer.digest for layer in layers]))
-    sized = dict(zip(digests, sizes, strict=True))
-    own = known.digest_numbers[config.digest]
-    if list(map(sized.__getitem__, digests)) != sizes or sized.get(own, config.size) != config.size:
-        return None
     application = config if config.mediaType == LOCKED_APP else None
     if LOCKED_APP in types:
         application = layers[len(types) - 1 - types[::-1].index(LOCKED_APP)]
@@ -354,8 +338,8 @@ def _facts(
         written.mediaType or None,
         written.artifactType,
         digests,
-        list(map(known.type_numbers.__getitem__, types)),
-        sizes,
+        array("i", list(map(number.__getitem__, types))),
+        array("q", [layer.size for layer in layers]),
     )
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -19,8 +22,10 @@ from spincache_nb.inventory.columns import (
     BlobColumns,
     CachedLayer,
     FileColumns,
+    Integers,
     LayerColumns,
     MissingColumns,
+    Needed,
     Use,
     UseColumns,
     parsed,
@@ -43,14 +48,40 @@ class InventoryLimits:
     archive: ArchiveLimits = field(default_factory=ArchiveLimits)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Contents:
-    """Columns of an inventory, and the users that they number: apps, then projects."""
+    """Columns of an inventory, and what they number: users (apps, then projects), and digests in order."""
 
     users: Sequence[str]
+    digests: Sequence[str]
     layers: LayerColumns
     blobs: BlobColumns
-    uses: UseColumns
+    rows: Integers
+    needed: Needed
+
+    @cached_property
+    def uses(self) -> UseColumns:
+        """Who needs which stored blob; not every frame has to know, and to sort them takes a while."""
+        needed = self.needed
+        needed = needed.only(np.unique(needed.users * len(self.rows) + needed.places, return_index=True)[1])
+        blobs = self.rows[needed.places]
+        users, places, vias = needed.only(blobs >= 0)
+        codes = (places >> 1).astype(np.int32)
+        return UseColumns(
+            users.astype(np.int32), codes, blobs[blobs >= 0].astype(np.int32), vias.astype(np.int8)
+        )
+
+    def layers_of(self, app: int) -> list[CachedLayer]:
+        """The layers of one app, as values."""
+        columns = self.layers
+        rows = slice(columns.starts[app], columns.starts[app + 1])
+        codes = columns.digests[rows].tolist()
+        digests = {code: parsed(self.digests[code]) for code in set(codes)}
+        each = (columns.types[rows].tolist(), columns.sizes[rows].tolist(), columns.stored[rows].tolist())
+        return [
+            CachedLayer(place, Descriptor(columns.media_types[kind], digests[code], size), stored)
+            for place, (code, kind, size, stored) in enumerate(zip(codes, *each, strict=True))
+        ]
 
     def uses_of(self, user: int) -> list[Use]:
         """What one user needs, as values."""
@@ -59,7 +90,7 @@ class Contents:
     def use(self, row: int) -> Use:
         """One row of uses as a value."""
         at = int(self.uses.blobs[row])
-        digest = parsed(self.blobs.digests[at] or "")
+        digest = parsed(self.digests[self.uses.digests[row]])
         return Use(self.users[self.uses.users[row]], self.blobs.blob(at), digest, VIAS[self.uses.vias[row]])
 
 
@@ -93,7 +124,7 @@ class CachedApp:
     @property
     def layers(self) -> list[CachedLayer]:
         """The manifest's layers, and which are stored; made at each access."""
-        return self.contents.layers.of(self.number)
+        return self.contents.layers_of(self.number)
 
     @property
     def manifest(self) -> Manifest | None:

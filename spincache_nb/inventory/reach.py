@@ -6,125 +6,150 @@ area, as one number: twice the number of the digest, and one more in ``wasm/``.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from spincache_nb.core.documents import Role, role_of
-from spincache_nb.core.settings import ArchiveLimits
-from spincache_nb.inventory.archives import hold
-from spincache_nb.inventory.columns import DATA, VIAS, WASM, Flags, Integers, MissingColumns, numbers_of
-from spincache_nb.inventory.documents import Documents, Layers
+from spincache_nb.inventory.archives import Members
+from spincache_nb.inventory.columns import (
+    DATA,
+    VIAS,
+    WASM,
+    Flags,
+    Integers,
+    MissingColumns,
+    Needed,
+    Numbers,
+    numbers_of,
+)
+from spincache_nb.inventory.digests import Packed, numbered
+from spincache_nb.inventory.documents import Documents
 from spincache_nb.inventory.problems import Faults
 from spincache_nb.inventory.stored import StoredBlobs
 
 LAYER, MEMBER, CONTENT = VIAS.index("layer"), VIAS.index("archive member"), VIAS.index("content ref")
 
 
-class Needed(NamedTuple):
-    """Who needs what: rows of an app (or another user), a place, and a number of `VIAS`."""
+class Named:
+    """Everything in the documents that names digests, numbered together with the blobs that are stored."""
 
-    users: Integers
-    places: Integers
-    vias: Integers
+    def __init__(self, documents: Sequence[Documents], types: Numbers, stored: StoredBlobs) -> None:
+        manifests = [(app, one.manifest) for app, one in enumerate(documents) if one.manifest is not None]
+        self.counts = np.zeros(len(documents), np.int64)
+        self.counts[[app for app, _ in manifests]] = [len(one.sizes) for _, one in manifests]
+        self.owners = np.repeat(np.arange(len(documents)), self.counts)
+        self.sizes = _joined([one.sizes for _, one in manifests], np.int64)
+        self.types = _joined([one.types for _, one in manifests], np.int32)
+        self.media_types = list(types)
+        self.with_manifest = numbers_of([app for app, _ in manifests])
+        self.config_sizes = numbers_of([one.config.size for _, one in manifests])
+        layers = Packed.joined([one.digests for _, one in manifests])
+        configs = Packed.of([str(one.config.digest) for _, one in manifests])
+        documents_of_tags = Packed.of([str(one.tag_document.digest) for _, one in manifests])
+        binaries, mounted, recovered = _content(documents, stored)
+        blobs = [(row, text) for row, text in enumerate(stored.digests) if text is not None]
+        columns = [[text for _, text in some] for some in (binaries, mounted, recovered, blobs)]
+        packed = [layers, configs, documents_of_tags, *map(Packed.of, columns)]
+        self.texts, codes = numbered(packed)
+        self.layers, self.configs, self.tag_documents = codes[:3]
+        self.binaries, self.mounted, self.recovered = (
+            (numbers_of([app for app, _ in some]), found)
+            for some, found in zip((binaries, mounted, recovered), codes[3:6], strict=True)
+        )
+        self.rows = np.full(2 * len(self.texts), -1, np.int64)
+        rows = numbers_of([row for row, _ in blobs])
+        self.rows[2 * codes[6] + np.asarray(stored.areas, np.int64)[rows]] = rows
 
-    @classmethod
-    def of(cls, users: Integers, places: Integers, via: int | Integers) -> Needed:
-        """Rows that have one `via`, or one each."""
-        vias = np.broadcast_to(np.asarray(via, np.int64), users.shape)
-        return cls(users, places, vias)
+    def with_two_sizes(self) -> list[int]:
+        """Apps whose manifest gives a digest two sizes."""
+        users = np.concatenate([self.owners, self.with_manifest])
+        codes = np.concatenate([self.layers, self.configs])
+        sizes = np.concatenate([self.sizes, self.config_sizes])
+        size_of = np.zeros(len(self.texts), np.int64)
+        size_of[codes] = sizes
+        if np.array_equal(size_of[codes], sizes):
+            return []
+        order = np.lexsort([sizes, codes, users])
+        users, codes, sizes = users[order], codes[order], sizes[order]
+        clash = (users[1:] == users[:-1]) & (codes[1:] == codes[:-1]) & (sizes[1:] != sizes[:-1])
+        found: list[int] = np.unique(users[1:][clash]).tolist()
+        return found
 
-    @classmethod
-    def joined(cls, parts: Sequence[Needed]) -> Needed:
-        """The rows of several, one after the other."""
-        return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def only(self, chosen: Flags | Integers) -> Needed:
-        """Some of the rows."""
-        return Needed(*(column[chosen] for column in self))
+_Content = list[tuple[int, str]]
+
+
+def _content(documents: Sequence[Documents], stored: StoredBlobs) -> tuple[_Content, _Content, _Content]:
+    """Binaries and mounted files that locked apps name, and locked apps that were found in ``data/``.
+
+    Mounted files that are inline are needed nowhere, but may be in an archive.
+    """
+    binaries: _Content = []
+    mounted: _Content = []
+    recovered: _Content = []
+    for app, found in enumerate(documents):
+        if found.recovered is not None:
+            recovered.append((app, str(stored.digest(found.recovered))))
+        if found.locked_app is not None:
+            refs = {ref.digest for ref in found.locked_app.binaries() if ref.digest is not None}
+            binaries += [(app, str(digest)) for digest in refs]
+            for component in found.locked_app.components:
+                files = [file.content for file in component.files]
+                mounted += [
+                    (app if ref.inline_bytes is None else ~app, str(ref.digest))
+                    for ref in files
+                    if ref.digest
+                ]
+    return binaries, mounted, recovered
+
+
+def _joined(columns: Sequence[array[int]], dtype: type[np.integer[Any]]) -> Integers:
+    return np.concatenate([np.empty(0, dtype), *(np.asarray(one, dtype) for one in columns)]).astype(np.int64)
 
 
 class Reach:
     """What apps need; an app is a number, its place in `documents`."""
 
     def __init__(
-        self, documents: Sequence[Documents], layers: Layers, stored: StoredBlobs, names: Sequence[int]
+        self, documents: Sequence[Documents], named: Named, stored: StoredBlobs, names: Sequence[int]
     ) -> None:
         self.documents = documents
-        self.known = layers
+        self.named = named
         self.stored = stored
         self.names = numbers_of(names)
-        apps = len(documents)
-        self.owners = np.repeat(np.arange(apps), layers.counts)
-        self.codes = np.asarray(layers.digests, np.int64)
-        self.sizes = np.asarray(layers.sizes, np.int64)
-        self.is_application = self._has_role("application")
-        self.is_archive = self._has_role("archive")
-        package = np.array([one.kind == "package" for one in documents], bool)
-        self.of_package: Flags = (package & (numbers_of(layers.counts) == 1))[self.owners]
-        self.wanted = 2 * self.codes + np.where(self._has_role("wasm") | self.of_package, WASM, DATA)
-        self.wanted[self.is_application] = 2 * self.codes[self.is_application] + DATA
-        self.has_archive = np.zeros(apps, bool)
+        self.owners, self.codes, self.sizes = named.owners, named.layers, named.sizes
+        self.texts, self.rows = named.texts, named.rows
+        self.is_application, self.is_archive = self._has_role("application"), self._has_role("archive")
+        package = np.array([one.kind == "package" for one in documents], bool) & (named.counts == 1)
+        self.of_package: Flags = package[self.owners]
+        in_wasm = (self._has_role("wasm") | self.of_package) & ~self.is_application
+        self.wanted = 2 * self.codes + np.where(in_wasm, WASM, DATA)
+        self.has_archive = np.zeros(len(documents), bool)
         self.has_archive[self.owners[self.is_archive]] = True
-        self.wasm = self._binaries()
-        self.files, self.inline = self._mounted()
-        self.recovered = self._recovered()
-        self.texts = list(layers.digest_numbers)
-        self.rows = self.stored_sizes = np.empty(0, np.int64)
-        self._place()
+        users, codes = named.binaries
+        self.wasm = Needed.of(users, 2 * codes + WASM, CONTENT)
+        users, codes = named.mounted
+        inline, users = users < 0, np.where(users < 0, ~users, users)
+        vias = np.where(self.has_archive[users], MEMBER, CONTENT)
+        needed = ~inline | (vias == MEMBER)
+        self.files = Needed.of(users, 2 * codes + DATA, vias).only(needed)
+        self.inline: Flags = inline[needed]
+        self._measure()
         self._look()
         self._settle()
 
     def _has_role(self, role: Role) -> Flags:
-        of_type = np.array([role_of(name) == role for name in self.known.type_numbers], bool)
-        flags: Flags = of_type[np.asarray(self.known.types)]
+        of_type = np.array([role_of(name) == role for name in self.named.media_types], bool)
+        flags: Flags = of_type[self.named.types]
         return flags
-
-    # Content that the locked apps name -------------------------------------------------------
-
-    def _binaries(self) -> Needed:
-        users, codes = [], []
-        number = self.known.digest_numbers
-        for app, found in enumerate(self.documents):
-            named = (
-                {str(ref.digest) for ref in found.locked_app.binaries() if ref.digest}
-                if found.locked_app
-                else ()
-            )
-            users += [app] * len(named)
-            codes += [number[text] for text in named]
-        return Needed.of(numbers_of(users), 2 * numbers_of(codes) + WASM, CONTENT)
-
-    def _mounted(self) -> tuple[Needed, Flags]:
-        """Mounted files; those that are inline are needed nowhere, but may be in an archive."""
-        users, codes, inline = [], [], []
-        number = self.known.digest_numbers
-        for app, found in enumerate(self.documents):
-            for component in found.locked_app.components if found.locked_app is not None else ():
-                for file in component.files:
-                    if file.content.digest is not None:
-                        users.append(app)
-                        codes.append(number[str(file.content.digest)])
-                        inline.append(file.content.inline)
-        owners = numbers_of(users)
-        vias = np.where(self.has_archive[owners], MEMBER, CONTENT)
-        files = Needed.of(owners, 2 * numbers_of(codes) + DATA, vias)
-        flags = np.array(inline, bool)
-        needed = ~flags | (vias == MEMBER)
-        return files.only(needed), flags[needed]
-
-    def _recovered(self) -> Needed:
-        """Locked apps that were found in ``data/``: all that is known of such an app, if no layer is it."""
-        found = [(app, one.recovered) for app, one in enumerate(self.documents) if one.recovered is not None]
-        codes = [self.known.digest_numbers[str(self.stored.digest(row))] for _, row in found]
-        return Needed.of(numbers_of([app for app, _ in found]), 2 * numbers_of(codes) + DATA, CONTENT)
 
     # What is stored --------------------------------------------------------------------------
 
-    def _place(self) -> None:
-        """Find the row of each place, and how large it is; -1 for none."""
-        self.rows = self.stored.rows_of(self.texts)
+    def _measure(self) -> None:
+        """Say how large the blob of each place is; -1 for none."""
         self.stored_sizes = np.append(np.asarray(self.stored.sizes, np.int64), -1)[self.rows]
 
     def _look(self) -> None:
@@ -140,9 +165,10 @@ class Reach:
 
     def _look_at(self, places: Integers) -> None:
         for place in np.unique(places).tolist():
-            self.stored.look_again(place & 1, self.texts[place >> 1])
+            row = self.stored.look_again(place & 1, self.texts[place >> 1])
+            self.rows[place] = row if row is not None else -1
         if len(places):
-            self._place()
+            self._measure()
 
     def _settle(self) -> None:
         """Say which layer is which blob, and what is lost."""
@@ -150,11 +176,12 @@ class Reach:
         self.used = np.where(missing & ~self.is_application, self.wanted ^ 1, self.wanted)
         self.found: Flags = self.rows[self.used] >= 0
         content = ~self.is_application
-        keys = self.owners * (len(self.texts) + 1) + self.codes
+        lost = np.flatnonzero(content & missing)
+        keys = self.owners[lost] * (len(self.texts) + 1) + self.codes[lost]
         binaries = self.wasm.users * (len(self.texts) + 1) + (self.wasm.places >> 1)
-        astray = self.of_package | ((self.wanted & 1 == DATA) & ~np.isin(keys, binaries))
-        lost = content & missing & (~self.found | astray)
-        absent = keys[content & ~self.found]
+        absent = keys[~self.found[lost]]
+        astray = (self.wanted[lost] & 1 == DATA) & ~np.isin(keys, binaries)
+        lost = lost[~self.found[lost] | self.of_package[lost] | astray]
         lost_wasm = (self.rows[self.wasm.places] < 0) & (self.rows[self.wasm.places ^ 1] < 0)
         lost_wasm &= ~np.isin(binaries, absent)
         files = self.files.users * (len(self.texts) + 1) + (self.files.places >> 1)
@@ -169,22 +196,20 @@ class Reach:
     def needs(self) -> Needed:
         """What apps need and the cache holds; where something is named twice, the first counts."""
         layers = Needed.of(self.owners[self.found], self.used[self.found], LAYER)
+        recovered = Needed.of(self.named.recovered[0], 2 * self.named.recovered[1] + DATA, CONTENT)
         places = np.where(self.rows[self.wasm.places] < 0, self.wasm.places ^ 1, self.wasm.places)
         wasm = self.wasm._replace(places=places).only(self.rows[places] >= 0)
         files = self.files.only(self.rows[self.files.places] >= 0)
-        return Needed.joined([layers, self.recovered, wasm, files])
+        return Needed.joined([layers, recovered, wasm, files])
 
     def stored_flags(self) -> Flags:
         """Whether each layer is stored; of the locked app, whether ``config.json`` is it."""
         data, wasm = 2 * self.codes + DATA, 2 * self.codes + WASM
         flags: Flags = (self.stored_sizes[data] == self.sizes) | (self.stored_sizes[wasm] == self.sizes)
-        own = [
-            self.known.digest_numbers[str(one.manifest.tag_document.digest)]
-            if one.manifest is not None and one.current
-            else -1
-            for one in self.documents
-        ]
-        of_tag = numbers_of(own)[self.owners] == self.codes
+        own = np.full(len(self.documents), -1, np.int64)
+        current = np.array([one.current for one in self.documents], bool)[self.named.with_manifest]
+        own[self.named.with_manifest[current]] = self.named.tag_documents[current]
+        of_tag = own[self.owners] == self.codes
         return np.where(self.is_application, of_tag, flags)
 
     def archives(self) -> dict[str, list[tuple[int, int]]]:
@@ -205,7 +230,7 @@ class Reach:
 
     # Faults ----------------------------------------------------------------------------------
 
-    def report(self, faults: Faults, limits: ArchiveLimits) -> None:
+    def report(self, faults: Faults, members: Members) -> None:
         """Report blobs of another size than declared, and missing ones, each once for all apps."""
         wrong = np.flatnonzero(
             self.found & ~self.is_application & (self.stored_sizes[self.used] != self.sizes)
@@ -216,9 +241,9 @@ class Reach:
             path = self.stored.path(int(self.rows[place]))
             users = self.names[self.owners[wrong[rows]]]
             faults.wrong_size(path, int(self.sizes[first]), int(self.stored_sizes[place]), users=users)
-        self._report_lost(faults, limits)
+        self._report_lost(faults, members)
 
-    def _report_lost(self, faults: Faults, limits: ArchiveLimits) -> None:
+    def _report_lost(self, faults: Faults, members: Members) -> None:
         elsewhere = self.rows[self.lost.places ^ 1] >= 0
         stale = np.array([one.is_stale for one in self.documents], bool)
         whole = np.ones(len(self.documents), bool)
@@ -228,16 +253,19 @@ class Reach:
         said = (vias == LAYER) | ~stale[users]
         said &= elsewhere | (vias != MEMBER) | whole[users]
         said_rows = np.flatnonzero(said)
-        archives = self.archives() if bool((vias[said_rows] == MEMBER).any()) else {}
+        archives: dict[int, list[str]] = {}
+        for archive, apps in self.archives().items() if bool((vias[said_rows] == MEMBER).any()) else ():
+            for app, _ in apps:
+                archives.setdefault(app, []).append(archive)
         for rows in _groups((places * len(VIAS) + np.where(elsewhere, len(VIAS) - 1, vias))[said_rows]):
             chosen = said_rows[rows]
             place = int(places[chosen[0]])
             path = self.stored.path_of(place & 1, self.texts[place >> 1])
             names = self.names[users[chosen]]
-            text, apps = self.texts[place >> 1], users[chosen].tolist()
+            of_users = {one for app in users[chosen].tolist() for one in archives.get(app, ())}
             if elsewhere[chosen[0]]:
                 faults.elsewhere(path, users=names)
-            elif vias[chosen[0]] == MEMBER and not hold(archives, apps, text, self.stored, limits):
+            elif vias[chosen[0]] == MEMBER and not members.hold(of_users, self.texts[place >> 1]):
                 faults.not_pushed(path, users=names)
             else:
                 faults.lost(path, VIAS[vias[chosen[0]]], users=names)

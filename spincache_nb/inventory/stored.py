@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from array import array
-from collections.abc import Sequence
-from itertools import repeat
 from operator import attrgetter
 
 import numpy as np
@@ -38,6 +36,7 @@ class StoredBlobs:
         self.scan = scan
         self.folders: dict[Area, str] = {area: os.path.join(cache.path, area, "") for area in AREAS_IN_ORDER}  # noqa: PTH118
         self.names: list[str] = []
+        self.digests: list[str | None] = []  # by which look-ups find a row
         self.areas: list[int] = []
         self.sizes, self.times = array("q"), array("q")
         self.odd: dict[int, StoredBlob] = {}
@@ -50,6 +49,7 @@ class StoredBlobs:
             rows = range(len(self.names), len(self.names) + len(part))
             self.found[area].update(zip(part.digests, rows, strict=True))
             self.names += part.names
+            self.digests += part.digests
             self.areas += [area] * len(part)
             self.sizes += part.sizes
             self.times += part.times
@@ -59,6 +59,7 @@ class StoredBlobs:
     def _add_odd(self, blob: StoredBlob) -> None:
         row, area = len(self.names), AREAS_IN_ORDER.index(blob.area)
         self.names.append(blob.name)
+        self.digests.append(None)
         self.areas.append(area)
         self.sizes.append(blob.stored_bytes)
         self.times.append(blob.modified_ns if abs(blob.modified_ns) < 1 << 63 else _NO_TIME)
@@ -66,8 +67,17 @@ class StoredBlobs:
         if blob.digest is not None:
             known = self.found[area].get(str(blob.digest))
             if known is None or blob.name == file_name(blob.digest, windows=self.cache.windows_names):
-                self.found[area][str(blob.digest)] = row
+                self._set(area, str(blob.digest), row)
                 self.hidden += [known] if known is not None else []
+
+    def _set(self, area: int, digest: str, row: int | None) -> None:
+        """Let look-ups find a row from now on, or nothing."""
+        before = self.found[area].pop(digest, None)
+        if before is not None:
+            self.digests[before] = None
+        if row is not None:
+            self.found[area][digest] = row
+            self.digests[row] = digest
 
     # Looking up ------------------------------------------------------------------------------
 
@@ -86,7 +96,7 @@ class StoredBlobs:
         if (area, digest) in self._looked:
             return self.found[area].get(digest)
         self._looked.add((area, digest))
-        row = self.found[area].pop(digest, None)
+        row = self.found[area].get(digest)
         folder = self.folders[AREAS_IN_ORDER[area]]
         for windows in (self.cache.windows_names, not self.cache.windows_names):
             name = file_name(parsed(digest), windows=windows)
@@ -117,11 +127,12 @@ class StoredBlobs:
         if row in self.odd:
             blob = self.odd[row]
             self.odd[row] = blob._replace(stored_bytes=info.st_size, modified_ns=info.st_mtime_ns)
-        self.found[area][digest] = row
+        self._set(area, digest, row)
         return row
 
     def _append(self, area: int, name: str) -> None:
         self.names.append(name)
+        self.digests.append(None)
         self.areas.append(area)
         self.sizes.append(-1)
         self.times.append(0)
@@ -131,18 +142,9 @@ class StoredBlobs:
         area = self.areas[row]
         self.areas[row] = -1
         self.changed[f"{AREAS_IN_ORDER[area]}/{self.names[row]}"] = None
-        digest = str(self.digest(row))
-        if self.found[area].get(digest) == row:
-            del self.found[area][digest]
-
-    def rows_of(self, digests: Sequence[str]) -> Integers:
-        """Rows of digests by place, twice the number of a digest and one more in ``wasm/``; -1 for none."""
-        rows = np.empty(2 * len(digests), np.int64)
-        for area in (DATA, WASM):
-            rows[area::2] = np.fromiter(
-                map(self.found[area].get, digests, repeat(-1)), np.int64, len(digests)
-            )
-        return rows
+        digest = self.digests[row]
+        if digest is not None:
+            self._set(area, digest, None)
 
     def is_gone(self, row: int) -> bool:
         """Whether a file has vanished since the walk; then it is no longer counted."""
@@ -177,27 +179,29 @@ class StoredBlobs:
 
     # In the end ------------------------------------------------------------------------------
 
-    def order(self) -> list[int]:
-        """Rows that are still there, by area and name."""
-        rows = [row for row, area in enumerate(self.areas) if area >= 0] if -1 in self.areas else None
-        by_name = self.names.__getitem__
-        ordered = sorted(range(len(self.names)) if rows is None else rows, key=by_name)
-        return [row for area in (DATA, WASM) for row in ordered if self.areas[row] == area]
+    def order(self, rows: Integers) -> Integers:
+        """Rows that are still there, by area and name; `rows` has those that are found by area and digest."""
+        areas = np.asarray(self.areas, np.int8)
+        parts = []
+        for area in (DATA, WASM):
+            found = rows[area::2]
+            found = found[found >= 0]
+            named_alike = len(found) == np.count_nonzero(areas == area)
+            if self.odd or not named_alike:  # else they are in order already
+                found = np.array(sorted(np.flatnonzero(areas == area), key=self.names.__getitem__), np.int64)
+            parts.append(found)
+        return np.concatenate(parts)
 
-    def columns(self, order: Sequence[int], standings: Sequence[int]) -> BlobColumns:
+    def columns(self, rows: Integers, standings: Integers) -> BlobColumns:
         """All blobs in an order; `standings` are by row as rows are now."""
-        digests: list[str | None] = [None] * len(self.names)
-        for found in self.found:
-            for text, row in found.items():
-                digests[row] = text
-        rows = np.asarray(order, np.int64)
+        order = rows.tolist()
         return BlobColumns(
             [self.names[row] for row in order],
-            [digests[row] for row in order],
+            [self.digests[row] for row in order],
             np.asarray(self.areas, np.int8)[rows],
             np.asarray(self.sizes, np.int64)[rows],
             np.asarray(self.times, np.int64)[rows],
-            np.asarray(standings, np.int8)[rows],
+            standings[rows].astype(np.int8),
             self.folders,
             {place: self.odd[row] for place, row in enumerate(order) if row in self.odd} if self.odd else {},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import file_name, is_left_by_system
 from spincache_nb.core.scan import CachedTag, Problem
-from spincache_nb.inventory.archives import follow_archives
+from spincache_nb.inventory.archives import Members, follow_archives
 from spincache_nb.inventory.columns import (
     DATA,
     MISNAMED,
@@ -22,14 +23,15 @@ from spincache_nb.inventory.columns import (
     UNREFERENCED,
     Integers,
     LayerColumns,
-    UseColumns,
+    Needed,
+    Numbers,
     numbers_of,
 )
-from spincache_nb.inventory.documents import Documents, Layers, read_documents
+from spincache_nb.inventory.documents import Documents, read_documents
 from spincache_nb.inventory.model import CachedApp, Contents, Inventory, InventoryLimits, Project
 from spincache_nb.inventory.problems import Faults
 from spincache_nb.inventory.projects import ProjectNeeds, locked_apps_beside, read_projects
-from spincache_nb.inventory.reach import MEMBER, Needed, Reach
+from spincache_nb.inventory.reach import MEMBER, Named, Reach
 from spincache_nb.inventory.stored import StoredBlobs
 
 _ODD_NAMES = {
@@ -72,25 +74,28 @@ class _Taking:
         self.scan = cache.scan()
         self.stored = StoredBlobs(cache, self.scan)
         self.faults = Faults(cache.path, self.scan.problems)
-        self.layers = Layers()
+        self.types = Numbers()
 
     def run(self, projects: Sequence[str | os.PathLike[str]]) -> Inventory:
         self.documents = list(self.read_tags())
+        projects = [*projects, *(locked_apps_beside(self.cache.path) if not self.documents else ())]
+        found = list(read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes))
+        named = self.named()
         references = list(dict.fromkeys(one.tag.reference for one in self.documents))
         number = {reference: place for place, reference in enumerate(references)}
         self.names = [number[one.tag.reference] for one in self.documents]
         for one, name in zip(self.documents, self.names, strict=True):
             self.report_documents(one, name)
-        reach = Reach(self.documents, self.layers, self.stored, self.names)
-        reach.report(self.faults, self.limits.archive)
-        needed = self.with_members(reach)
-        projects = [*projects, *(locked_apps_beside(self.cache.path) if not self.documents else ())]
-        found = list(read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes))
+        reach = Reach(self.documents, named, self.stored, self.names)
+        members = Members(self.stored, self.limits.archive)
+        reach.report(self.faults, members)
+        needed = self.with_members(reach, members)
         users = [*references, *(one.place.name for one in found)]
-        uses = self.uses(needed, found, len(references))
-        standings = self.judge(uses, len(references))
+        needed = self.everyone(reach, needed, found, len(references))
+        standings = self.judge(reach, needed, len(references))
         self.check_scanned()
-        contents, apps = self.contents(reach, uses, standings, users)
+        apps = self.chosen()
+        contents = self.contents(reach, needed, standings, users, apps)
         return Inventory(
             cache=self.cache,
             apps=tuple(_app(self.documents[one], place, contents) for place, one in enumerate(apps)),
@@ -107,10 +112,28 @@ class _Taking:
         known = known_digests(self.history, self.cache)
         for tag in self.scan.tags:
             digests = known.get(tag.reference, ())
-            one = read_documents(tag, self.stored, self.layers, limits=self.limits, known_digests=digests)
+            one = read_documents(tag, self.stored, self.types, limits=self.limits, known_digests=digests)
             if not one.gone:
-                self.layers.add(one.manifest)
                 yield one
+
+    def named(self) -> Named:
+        """Number all digests; a manifest that gives one of them two sizes is damaged."""
+        known = known_digests(self.history, self.cache)
+        while True:
+            named = Named(self.documents, self.types, self.stored)
+            wrong = named.with_two_sizes()
+            if not wrong:
+                return named
+            for app in wrong:
+                tag = self.documents[app].tag
+                self.documents[app] = read_documents(
+                    tag,
+                    self.stored,
+                    self.types,
+                    limits=self.limits,
+                    known_digests=known.get(tag.reference, ()),
+                    check_sizes=True,
+                )
 
     def report_documents(self, documents: Documents, name: int) -> None:
         for fault in documents.faults:
@@ -152,7 +175,7 @@ class _Taking:
 
     # Uses ------------------------------------------------------------------------------------
 
-    def with_members(self, reach: Reach) -> Needed:
+    def with_members(self, reach: Reach, members: Members) -> Needed:
         """What apps need, with members of their archives that nobody names."""
         needed = reach.needs()
         archives = reach.archives()
@@ -160,64 +183,48 @@ class _Taking:
             return needed
         in_data = needed.places[needed.places & 1 == DATA]
         used = set(reach.rows[in_data].tolist())
-        number = self.layers.digest_numbers
-        members = [
+        number = {text: code for code, text in enumerate(reach.texts)}
+        found = [
             (app, 2 * number[digest] + DATA)
-            for app, digest in follow_archives(
-                archives, used, self.stored, self.faults, self.names, limits=self.limits.archive
-            )
+            for app, digest in follow_archives(archives, used, members, self.faults, self.names)
         ]
-        more = Needed.of(numbers_of([a for a, _ in members]), numbers_of([p for _, p in members]), MEMBER)
+        more = Needed.of(numbers_of([app for app, _ in found]), numbers_of([p for _, p in found]), MEMBER)
         return Needed.joined([needed, more])
 
-    def uses(self, needed: Needed, projects: Sequence[ProjectNeeds], apps: int) -> UseColumns:
-        """Rows of uses, sorted; a blob is its row in `stored`."""
+    def everyone(self, reach: Reach, needed: Needed, projects: Sequence[ProjectNeeds], apps: int) -> Needed:
+        """Rows of apps by the numbers of their names, and of projects; what counts first is first."""
         if len(set(self.names)) < len(self.names):  # of two folders of one app, the one that is shown counts
             rank = np.empty(len(self.names), np.int64)
             shown = self.chosen()
             rank[[*shown, *sorted({*range(len(self.names))} - {*shown})]] = np.arange(len(self.names))
-            order = np.argsort(rank[needed.users], kind="stable")
-            needed = needed.only(order)
-        number = self.layers.digest_numbers
+            needed = needed.only(np.argsort(rank[needed.users], kind="stable"))
         parts = [needed._replace(users=numbers_of(self.names)[needed.users])]
         for user, project in enumerate(projects, apps):
-            places = numbers_of([2 * number[digest] + area for area, digest, _ in project.uses])
+            places = [2 * bisect_left(reach.texts, digest) + area for area, digest, _ in project.uses]
             vias = numbers_of([via for _, _, via in project.uses])
-            parts.append(Needed.of(np.full(len(places), user), places, vias))
-        rows = Needed.joined(parts)
-        texts = list(number)
-        self.order = np.array(sorted(range(len(texts)), key=texts.__getitem__), np.int64)
-        self.ranks = np.empty(len(texts), np.int64)
-        self.ranks[self.order] = np.arange(len(texts))
-        places = 2 * self.ranks[rows.places >> 1] + (rows.places & 1)
-        first = np.unique(rows.users * (2 * len(texts)) + places, return_index=True)[1]
-        rows = rows.only(first)
-        blobs = self.stored.rows_of(texts)[rows.places]
-        kept = blobs >= 0
-        return UseColumns(
-            rows.users[kept].astype(np.int32), blobs[kept].astype(np.int32), rows.vias[kept].astype(np.int8)
-        )
+            parts.append(Needed.of(np.full(len(places), user), numbers_of(places), vias))
+        return Needed.joined(parts)
 
     # Blobs -----------------------------------------------------------------------------------
 
-    def judge(self, uses: UseColumns, apps: int) -> list[int]:
+    def judge(self, reach: Reach, needed: Needed, apps: int) -> Integers:
         """Say of each blob whether it is needed; only those that are odd are looked at one by one."""
         stored = self.stored
-        needed = np.zeros(len(stored.names), bool)
-        needed[uses.blobs] = True
-        standings = np.where(needed, REFERENCED, UNREFERENCED)
+        blobs = reach.rows[needed.places]
+        standings = np.full(len(stored.names), UNREFERENCED)
+        standings[blobs[blobs >= 0]] = REFERENCED
         faulty = self.faults.scanned_paths()
         empty = np.flatnonzero(np.asarray(stored.sizes) == 0).tolist()
         odd = [row for row in dict.fromkeys([*stored.odd, *stored.hidden, *empty]) if stored.areas[row] >= 0]
         if odd:
-            of_apps = uses.users < apps
-            blobs, users = uses.blobs[of_apps], uses.users[of_apps].astype(np.int64)
+            of_apps = needed.users < apps
+            blobs, users = blobs[of_apps], needed.users[of_apps]
             by_blob = np.argsort(blobs, kind="stable")
-            starts = np.searchsorted(blobs[by_blob], odd)
-            ends = np.searchsorted(blobs[by_blob], odd, side="right")
-            for row, start, end in zip(odd, starts.tolist(), ends.tolist(), strict=True):
+            starts = np.searchsorted(blobs[by_blob], odd).tolist()
+            ends = np.searchsorted(blobs[by_blob], odd, side="right").tolist()
+            for row, start, end in zip(odd, starts, ends, strict=True):
                 standings[row] = self.judge_odd(row, users[by_blob[start:end]], int(standings[row]), faulty)
-        return list(standings)
+        return standings
 
     def judge_odd(self, row: int, users: Integers, standing: int, faulty: set[str]) -> int:
         stored = self.stored
@@ -259,32 +266,28 @@ class _Taking:
     # In the end ------------------------------------------------------------------------------
 
     def contents(
-        self, reach: Reach, uses: UseColumns, standings: list[int], users: Sequence[str]
-    ) -> tuple[Contents, list[int]]:
-        """All columns, sorted, and which of the documents are shown."""
-        apps = self.chosen()
-        order = self.stored.order()
-        standings += [UNREFERENCED] * (len(self.stored.names) - len(standings))
-        row_of = np.full(len(self.stored.names), -1, np.int64)
+        self, reach: Reach, needed: Needed, standings: Integers, users: Sequence[str], apps: Sequence[int]
+    ) -> Contents:
+        """All columns, sorted."""
+        stored = self.stored
+        order = stored.order(reach.rows)
+        row_of = np.full(len(stored.names), -1, np.int64)
         row_of[order] = np.arange(len(order))
-        blobs = row_of[uses.blobs]
-        there = blobs >= 0
-        uses = UseColumns(uses.users[there], blobs[there].astype(np.int32), uses.vias[there])
-        layers = self.layer_columns(reach, apps)
-        return Contents(users, layers, self.stored.columns(order, standings), uses), apps
+        more = np.full(len(stored.names) - len(standings), UNREFERENCED)
+        blobs = stored.columns(order, np.append(standings, more))
+        rows = np.append(row_of, -1)[reach.rows]  # -1: no blob, also of one that has vanished
+        return Contents(users, reach.texts, self.layer_columns(reach, apps), blobs, rows, needed)
 
     def layer_columns(self, reach: Reach, apps: Sequence[int]) -> LayerColumns:
-        known = self.layers
-        shown = np.isin(reach.owners, apps) if len(apps) < len(self.documents) else slice(None)
-        texts = list(known.digest_numbers)
+        named = reach.named
+        shown = np.isin(named.owners, apps) if len(apps) < len(self.documents) else slice(None)
         return LayerColumns(
-            np.append(0, np.cumsum([known.counts[one] for one in apps], dtype=np.int64)),
-            self.ranks[reach.codes[shown]].astype(np.int32),
-            np.asarray(known.types, np.int32)[shown],
-            reach.sizes[shown],
+            np.append(0, np.cumsum(named.counts[apps])),
+            named.layers[shown].astype(np.int32),
+            named.types[shown].astype(np.int32),
+            named.sizes[shown],
             reach.stored_flags()[shown],
-            [texts[place] for place in self.order.tolist()],
-            list(known.type_numbers),
+            named.media_types,
         )
 
 
