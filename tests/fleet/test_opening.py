@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -119,14 +120,15 @@ def test_open_takes_duckdb_unless_it_gets_a_session(folder: Path) -> None:
             fleet.open(folder, engine=engine)
 
 
-def test_spills_below_a_memory_limit_and_says_the_same(tmp_path: Path, monkeypatch) -> None:
+def test_spills_below_a_memory_limit_and_says_the_same(tmp_path: Path) -> None:
     plan = FleetPlan(hosts=8, apps_per_host=400, files_per_app=60, repositories=4_000, versions=6)
     write_fleet(tmp_path / "fleet", plan)
     spilled, most, done = tmp_path / "spill", [0], threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.01):
-            most[0] = max([most[0], *(path.stat().st_size for path in spilled.rglob("*.tmp"))])
+        while not done.wait(0.005):
+            with contextlib.suppress(FileNotFoundError):
+                most[0] = max([most[0], *(path.stat().st_size for path in spilled.rglob("*.tmp"))])
 
     with fleet.open(tmp_path / "fleet") as free:
         expected = free.sharing()
