@@ -116,6 +116,10 @@ TOKENS = (
 )
 REDIRECTS = (b"https://u:p@s.example/blob?sig=x#f", b"/relative", b"//[::1]:5000/x", b"http://127.0.0.1:80/")
 RETRY_AFTERS = (b"120", b"Wed, 21 Oct 2026 07:28:00 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT", b"-1")
+HEADS = (
+    b"200 OK\r\nContent-Length: 3\r\nX: a\r\n  b\r\n\r\nabc",
+    b"100 Continue\r\n\r\nHTTP/1.1 206 Partial Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+)
 HISTORY_LINES = (
     _json(
         {

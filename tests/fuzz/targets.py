@@ -17,7 +17,7 @@ from types import FrameType
 
 import httpx
 
-from spincache_nb.core.addresses import check_plain, origin_of, parse_url, public_url
+from spincache_nb.core.addresses import Proxy, check_plain, origin_of, parse_url, public_url
 from spincache_nb.core.archive import list_members
 from spincache_nb.core.auth import parse_challenges, parse_token, realm_of, scopes_of
 from spincache_nb.core.credentials import Wanted, as_credentials, choose
@@ -28,7 +28,9 @@ from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import parse_retry_after
 from spincache_nb.core.registry import next_target, parse_page
+from spincache_nb.core.routes import is_exempt
 from spincache_nb.core.settings import ArchiveLimits
+from spincache_nb.core.sockets import read_head
 from spincache_nb.errors import FormatError, SpinCacheError
 from spincache_nb.project.spin_toml import parse_environment_lock, parse_spin_manifest
 from tests.fuzz import seeds
@@ -180,6 +182,29 @@ def retry_after(data: bytes) -> None:
     assert wait is None or wait >= 0
 
 
+def answer_head(data: bytes) -> None:
+    """A head is read within bounds, or is none; nothing but httpx's own errors is raised."""
+    reader = io.BufferedReader(io.BytesIO(b"HTTP/1.1 " + data))  # type: ignore[arg-type]
+    with contextlib.suppress(httpx.TransportError):
+        head = read_head(reader, "GET")  # type: ignore[arg-type]
+        assert 200 <= head.status < 1000
+        assert head.length is None or not head.chunked
+        assert not any(b"\n" in name + value or b"\r" in name + value for name, value in head.fields)
+        httpx.Response(head.status, headers=head.fields)
+
+
+def shown_address(data: bytes) -> None:
+    """No password is shown, however badly an address is written; and NO_PROXY is any text."""
+    for address in (f"https://ann:s3cret{text(data)}@r.example/x", f"https://ann:s3cret@{text(data)}"):
+        assert "s3cret" not in public_url(address)
+        with contextlib.suppress(SpinCacheError):
+            assert "s3cret" not in public_url(parse_url(address, where="fuzz"))
+        with contextlib.suppress(SpinCacheError):
+            assert "s3cret" not in repr(Proxy.parse(address))
+    is_exempt("r.example", "443", text(data))
+    is_exempt("fd00::1", "443", text(data))
+
+
 def history_line(data: bytes) -> None:
     """A line is a pull, which writes and reads back, or nothing; it never raises."""
     try:
@@ -225,6 +250,14 @@ TARGETS = (
         "redirect", redirect, "text", seeds.REDIRECTS, ("https:", "//", "/", "..", "@", "[::1]", "%", "?")
     ),
     Target("retry-after", retry_after, "text", seeds.RETRY_AFTERS, ("GMT", "Jan", "2026", ":", "1", " ")),
+    Target(
+        "answer head",
+        answer_head,
+        "text",
+        seeds.HEADS,
+        ("\r\n", ":", " ", "200", "Content-Length", "chunked"),
+    ),
+    Target("shown address", shown_address, "text", seeds.REDIRECTS, ("@", ":", "/", "#", "?", "\\", "[")),
     Target("history line", history_line, "json", seeds.HISTORY_LINES, _PULL),
     Target("credentials", credentials, "json", seeds.STORES, _STORE),
 )
