@@ -227,7 +227,7 @@ Needs: pip install "spincache-nb[fleet]\"""",
     examples=(
         "snapshot /mnt/fleet --host node-17",
         "snapshot s3://bucket/fleet --salt-file /etc/fleet.salt",
-        "snapshot s3://bucket/fleet --containerd /var/lib/containerd --textfile /metrics/spincache.prom",
+        "snapshot s3://bucket/fleet --containerd /var/lib/containerd",
     ),
 )
 def snapshot(args: argparse.Namespace, output: Output) -> int:
