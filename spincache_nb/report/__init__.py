@@ -15,14 +15,14 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Source, rows
 from spincache_nb.core.writing import replacing
 from spincache_nb.errors import CacheWriteError
 from spincache_nb.fleet import Fleet
+from spincache_nb.frames import Caches, Frames
 from spincache_nb.report.figures import Plot, plots_of
 from spincache_nb.report.forms import DataFormat, to_html, to_json, to_markdown, write_frames
 from spincache_nb.report.material import AnyMaterial, FleetMaterial, Material, gather, gather_fleet
-from spincache_nb.show import size_text
+from spincache_nb.show import rows, size_text
 
 __all__ = [
     "DataFormat",
@@ -55,7 +55,7 @@ _FORMS = {"html": to_html, "markdown": to_markdown, "json": to_json}
 
 
 def write(
-    source: Source | Fleet,
+    source: Caches | Frames | Fleet,
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
@@ -132,7 +132,7 @@ def save(text: str, path: str | os.PathLike[str]) -> Path:
 
 
 def render(
-    source: Source | Fleet | AnyMaterial,
+    source: Caches | Frames | Fleet | AnyMaterial,
     *,
     title: str | None = None,
     format: Format = "html",
@@ -172,7 +172,7 @@ def _title_of(material: AnyMaterial) -> str:
 
 
 def _gathered(
-    source: Source | Fleet,
+    source: Caches | Frames | Fleet,
     projects: Sequence[str | os.PathLike[str]],
     history: pd.DataFrame | None,
     inside: bool,

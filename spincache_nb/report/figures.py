@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
-from spincache_nb.analysis.repositories import versioned_repositories
+from spincache_nb.analysis.versions import versioned_repositories
 from spincache_nb.frames import Frames
 from spincache_nb.report import svg
 
