@@ -1,15 +1,15 @@
 """DataFrames to DataFrames: what is shared, what a version costs, where the bytes are.
 
-Each function takes a *source*: a `Cache`, of which it loads the frames it needs, or a `Frames`
-bundle of frames that are loaded already. What computes is pure and exact, by set arithmetic on
-integers.
+The first parameter is always `cache`: this user's cache unless given, a `Cache`, a path, several of
+these, loaded frames (``frames.load``, or what ``frames.uses`` and the like return), or a fleet where the
+docstring says so. What computes is pure and exact, by set arithmetic on integers.
 """
 
 from __future__ import annotations
 
 from spincache_nb.analysis.comparison import compare
-from spincache_nb.analysis.disk_use import breakdown, breakdown_members
-from spincache_nb.analysis.inputs import Source
+from spincache_nb.analysis.disk import breakdown, breakdown_members, summary
+from spincache_nb.analysis.inputs import Source as Source
 from spincache_nb.analysis.inside import (
     ALL_GRAINS,
     GRAINS,
@@ -17,7 +17,6 @@ from spincache_nb.analysis.inside import (
     cache_grains,
     chunk_sweep,
     grains,
-    module_uses,
     producers,
     rebuilds,
     section_map,
@@ -26,22 +25,18 @@ from spincache_nb.analysis.inside import (
     verdict,
     why_changed,
 )
-from spincache_nb.analysis.needs import sharing_names, why
-from spincache_nb.analysis.over_time import tags_over_time, timeline
+from spincache_nb.analysis.pulls import tags_over_time, timeline
 from spincache_nb.analysis.remote import RemoteVersions, remote_savings, remote_versions
-from spincache_nb.analysis.removal import freed_by, reclaimable
-from spincache_nb.analysis.replay import replay_savings, replay_upgrades
-from spincache_nb.analysis.savings import upgrade_matrix, version_savings
-from spincache_nb.analysis.shared import shared_bytes, sharing, sharing_sets, summary
-from spincache_nb.analysis.superseded import superseded, superseded_references
-from spincache_nb.frames import Frames, load
+from spincache_nb.analysis.removal import freed_by, reclaimable, superseded, superseded_references
+from spincache_nb.analysis.shared import shared_bytes, sharing, sharing_names, sharing_sets, why
+from spincache_nb.analysis.versions import upgrade_matrix, version_savings
+from spincache_nb.frames import Frames as Frames
+from spincache_nb.frames import load as load
 
 __all__ = [
     "ALL_GRAINS",
     "GRAINS",
-    "Frames",
     "RemoteVersions",
-    "Source",
     "Verdict",
     "breakdown",
     "breakdown_members",
@@ -50,15 +45,11 @@ __all__ = [
     "compare",
     "freed_by",
     "grains",
-    "load",
-    "module_uses",
     "producers",
     "rebuilds",
     "reclaimable",
     "remote_savings",
     "remote_versions",
-    "replay_savings",
-    "replay_upgrades",
     "section_map",
     "section_maps",
     "shared_bytes",
@@ -73,6 +64,7 @@ __all__ = [
     "timeline",
     "upgrade_matrix",
     "verdict",
+    "verdicts",
     "version_savings",
     "why",
     "why_changed",

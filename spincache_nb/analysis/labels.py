@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
+from spincache_nb.core.tags import reference_key
 from spincache_nb.show import short_digests
 
 _DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]{64,128})")
@@ -29,6 +30,11 @@ def short_references(references: Iterable[str]) -> dict[str, str]:
     return short
 
 
+def sorted_names(names: Iterable[str]) -> list[str]:
+    """Sort references and paths: by repository, then tags in their order."""
+    return sorted(names, key=reference_key)
+
+
 def _segments(name: str, digests: dict[str, str]) -> list[str]:
     short = _DIGEST.sub(lambda match: digests[match[0]], name)
     return re.split(r"[/\\]", short)
@@ -43,8 +49,8 @@ def without_repeats(names: Sequence[str]) -> list[str]:
     ]
 
 
-def some_of(names: Collection[str] | Sequence[str], *, shown: int = 3) -> str:
-    """Name the first few of many: ``a, b, c +2``."""
+def some_of(names: Iterable[str], *, shown: int = 3, of: int | None = None) -> str:
+    """Name the first few of many: ``a, b, c +2``; `of` says how many there are, if these are not all."""
     listed = list(names)
-    more = f" +{len(listed) - shown}" if len(listed) > shown else ""
-    return ", ".join(listed[:shown]) + more
+    more = (len(listed) if of is None else of) - shown
+    return ", ".join(listed[:shown]) + (f" +{more}" if more > 0 else "")

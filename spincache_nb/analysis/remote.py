@@ -21,6 +21,7 @@ from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
 from spincache_nb.core.survey import survey
+from spincache_nb.core.tags import reference_key
 from spincache_nb.frames.schemas import build
 
 if TYPE_CHECKING:
@@ -38,35 +39,17 @@ class RemoteVersions:
     repository
         ``registry/repository``.
     tags
-        One row per tag that is an app or package, in the registry's order.
-
-        ===============  ===================  ===================================================
-        column           dtype                meaning
-        ===============  ===================  ===================================================
-        reference        string               ``registry/repository:tag``
-        tag              string               the tag
-        kind             category             ``app`` or ``package``
-        created_at       datetime64[ns, UTC]  by the manifest's annotations
-        manifest_digest  string               of the manifest a pull would take now
-        index_digest     string               of the index that led there, if one did
-        layer_count      Int64                layers, duplicates included
-        declared_bytes   Int64                config and layers by the manifest, each digest once
-        ===============  ===================  ===================================================
+        One row per tag that is an app or package, in the order of tags: ``reference``, ``tag``, ``kind``
+        (``app`` or ``package``), ``created_at`` (by the annotations), ``manifest_digest`` (of the manifest a
+        pull would take now), ``index_digest`` (of the index that led there, if one did), ``layer_count``,
+        ``declared_bytes`` (config and layers, each digest once).
     problems
-        One row per other tag.
-
-        =========  ========  =====================================================================
-        column     dtype     meaning
-        =========  ========  =====================================================================
-        reference  string    ``registry/repository:tag``
-        kind       category  ``neither app nor package`` (a signature, an SBOM, an image),
-                             ``name of an attachment`` (the tag says that it is one; it was not
-                             asked for), ``damaged manifest``, ``too large``, ``not served``,
-                             ``not there`` (any more), ``not a tag``
-        detail     string    what was found
-        =========  ========  =====================================================================
+        One row per other tag: ``reference``, ``kind`` and ``detail``. The kinds: ``neither app nor package``
+        (a signature, an SBOM, an image), ``name of an attachment`` (the tag says that it is one; it was not
+        asked for), ``damaged manifest``, ``too large``, ``not served``, ``not there`` (any more), or
+        ``not a tag``.
     manifests
-        What `replay_savings` and `replay_upgrades` take.
+        What the replays take: one row per manifest and config or layer.
     request_count, wire_bytes
         What finding this out took.
     """
@@ -158,11 +141,12 @@ def remote_versions(
         cancel=cancel,
         manifests=manifests,
     )
+    served = sorted(found.found, key=lambda one: reference_key(one.reference.cached_name))
     return RemoteVersions(
         found.repository,
-        build(REMOTE_TAGS_SCHEMA, [_tag(one) for one in found.found]),
+        build(REMOTE_TAGS_SCHEMA, [_tag(one) for one in served]),
         build(REMOTE_PROBLEMS_SCHEMA, [(one.reference, one.kind, one.detail) for one in found.skipped]),
-        build(MANIFESTS_SCHEMA, [line for one in found.found for line in _manifest(one)]),
+        build(MANIFESTS_SCHEMA, [line for one in served for line in _manifest(one)]),
         found.request_count,
         found.wire_bytes,
     )
@@ -214,8 +198,7 @@ def remote_savings(
         ``spin`` for what Spin fetches, ``spincache`` for what this toolkit fetches; see
         `spincache_nb.analysis.replay`.
     order
-        Tags in the order to pull them; those not named are left out. None for semantic versions
-        first, then by time of creation, then by tag.
+        As for `version_savings`, tags only.
     tags, insecure, ca, auth, jobs, progress, cancel, manifests
         How to ask, as for `remote_versions`.
 

@@ -1,4 +1,4 @@
-"""What removing apps frees: exactly, for a set of apps, and for each app alone."""
+"""What removing apps frees: exactly for a set of apps, for each alone, and for old versions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from spincache_nb.analysis.disk_use import DOCUMENTS, NEEDED, DiskFile, disk_files, names_of_files
-from spincache_nb.analysis.inputs import Source, app_references, bundle, resolve_references, rows
-from spincache_nb.analysis.schemas import FREED_SCHEMA, RECLAIMABLE_SCHEMA
+from spincache_nb.analysis.disk import DOCUMENTS, NEEDED, NOBODY, DiskFile, disk_files, names_of_files
+from spincache_nb.analysis.inputs import Source, apps_among, bundle, over, resolve_references
+from spincache_nb.analysis.labels import sorted_names
+from spincache_nb.analysis.schemas import FREED_SCHEMA, RECLAIMABLE_SCHEMA, SUPERSEDED_SCHEMA
+from spincache_nb.analysis.versions import versions_of
 from spincache_nb.core.reference import Reference
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import build
+from spincache_nb.frames.sources import Projects
+from spincache_nb.show import rows
+
+_NEEDED = (*NEEDED, "unnamed")
 
 
-def freed_by(source: Source, references: str | Reference | Sequence[str | Reference]) -> pd.DataFrame:
+@FREED_SCHEMA.describes
+def freed_by(
+    cache: Source, references: str | Reference | Sequence[str | Reference], *, projects: Projects = ()
+) -> pd.DataFrame:
     """List exactly the files that removing a set of apps frees.
 
     That is not the sum of the single figures: a blob that only two apps need is freed by removing
@@ -23,11 +32,13 @@ def freed_by(source: Source, references: str | Reference | Sequence[str | Refere
 
     Parameters
     ----------
-    source
-        A cache, or loaded frames: disk, blobs, uses, layers, apps, unnamed. Projects count as users if the
-        frames know of them.
+    cache
+        A cache or its path, or loaded frames: disk, blobs, uses, layers, apps, unnamed; None for this
+        user's cache.
     references
         The apps to remove, all at once.
+    projects
+        ``spin.toml`` files, or folders that hold one, of projects that use the cache too.
 
     Returns
     -------
@@ -37,15 +48,7 @@ def freed_by(source: Source, references: str | Reference | Sequence[str | Refere
         several names (hard links) is freed by the last of them to go: its bytes stand at one of its
         names if all go, and at none if one stays.
 
-        ============  ========  ==============================================
-        column        dtype     meaning
-        ============  ========  ==============================================
-        path          string    relative to ``registry``
-        kind          category  ``blob`` or ``document``
-        area          category  ``wasm``, ``data`` or ``manifests``
-        digest        string    of the blob, missing for a document
-        stored_bytes  Int64     bytes on disk
-        ============  ========  ==============================================
+        {columns}
 
     Raises
     ------
@@ -60,7 +63,7 @@ def freed_by(source: Source, references: str | Reference | Sequence[str | Refere
     know of no such blob.
     """
     named = [references] if isinstance(references, (str, Reference)) else references
-    frames = bundle(source, *NEEDED, "unnamed")
+    frames = bundle(cache, *_NEEDED, projects=projects)
     chosen = frozenset(resolve_references(frames.need("apps"), named))
     lines = []
     for file, users, keepers in disk_users(frames):
@@ -71,12 +74,15 @@ def freed_by(source: Source, references: str | Reference | Sequence[str | Refere
     return build(FREED_SCHEMA, sorted(lines))
 
 
-def reclaimable(source: Source) -> pd.DataFrame:
+@RECLAIMABLE_SCHEMA.describes
+def reclaimable(cache: Source = None, *, projects: Projects = ()) -> pd.DataFrame:
     """Say for each app what removing it alone frees.
 
     Parameters
     ----------
-    source
+    cache
+        As for `freed_by`; of several caches, the apps of each.
+    projects
         As for `freed_by`.
 
     Returns
@@ -84,39 +90,107 @@ def reclaimable(source: Source) -> pd.DataFrame:
     pandas.DataFrame
         One row per app, most freed bytes first, then by reference.
 
-        ============  ======  ====================================================
-        column        dtype   meaning
-        ============  ======  ====================================================
-        reference     string  the app
-        stored_bytes  Int64   bytes on disk of its blobs and its two documents
-        freed_bytes   Int64   bytes of them that go with the app
-        kept_bytes    Int64   bytes of them that stay, as others need them
-        ============  ======  ====================================================
+        {columns}
     """
-    frames = bundle(source, *NEEDED, "unnamed")
-    stored = dict.fromkeys(sorted(app_references(frames.need("apps"))), 0)
+    return over(cache, RECLAIMABLE_SCHEMA, _NEEDED, _reclaimable, projects=projects)
+
+
+def _reclaimable(frames: Frames) -> pd.DataFrame:
+    stored = dict.fromkeys(sorted_names(apps_among(frames)), 0)
     freed = dict(stored)
     for file, _, keepers in disk_users(frames):
-        for user in keepers & stored.keys():
-            stored[user] += file.stored_bytes
-            freed[user] += file.stored_bytes if len(keepers) == 1 else 0
-    order = sorted(stored, key=lambda reference: (-freed[reference], reference))
+        for user in keepers:
+            if user in stored:
+                stored[user] += file.stored_bytes
+                freed[user] += file.stored_bytes if len(keepers) == 1 else 0
+    order = sorted(stored, key=lambda reference: -freed[reference])
     return build(
         RECLAIMABLE_SCHEMA,
         ((name, stored[name], freed[name], stored[name] - freed[name]) for name in order),
     )
 
 
+@SUPERSEDED_SCHEMA.describes
+def superseded(cache: Source = None, *, keep: int = 1, projects: Projects = ()) -> pd.DataFrame:
+    """Say for each repository what removing all versions but the last few frees.
+
+    Parameters
+    ----------
+    cache
+        As for `reclaimable`.
+    keep
+        How many versions of each repository stay, the last in order.
+    projects
+        As for `freed_by`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per repository with more versions than that whose manifests can be read, most freed bytes
+        first, then by name. Of several repositories together more is freed than the sum, if old
+        versions of one share with old versions of another; `freed_by` says exactly how much.
+
+        {columns}
+
+    Raises
+    ------
+    ValueError
+        If `keep` is below 1.
+    """
+    _check_keep(keep)
+    return over(
+        cache, SUPERSEDED_SCHEMA, _NEEDED, lambda frames: _superseded(frames, keep), projects=projects
+    )
+
+
+def _superseded(frames: Frames, keep: int) -> pd.DataFrame:
+    versions = {name: found for name, found in versions_of(frames).items() if len(found) > keep}
+    repository_of = {old: name for name, found in versions.items() for old in found[:-keep]}
+    freed = dict.fromkeys(versions, 0)
+    for file, _, keepers in disk_users(frames):
+        repositories = {repository_of.get(user) for user in keepers}
+        if len(repositories) == 1 and (repository := repositories.pop()) is not None:
+            freed[repository] += file.stored_bytes
+    lines = [(name, found[-1], len(found) - keep, freed[name]) for name, found in versions.items()]
+    return build(SUPERSEDED_SCHEMA, sorted(lines, key=lambda line: (-line[3], line[0])))
+
+
+def superseded_references(cache: Source = None, *, keep: int = 1) -> list[str]:
+    """Name the versions of all repositories that `superseded` would remove.
+
+    Parameters
+    ----------
+    cache
+        A cache or its path, or loaded frames: apps; None for this user's cache.
+    keep
+        As for `superseded`.
+
+    Returns
+    -------
+    list of str
+        References, repository by repository.
+    """
+    _check_keep(keep)
+    versions = versions_of(bundle(cache, "apps"))
+    return [reference for references in versions.values() for reference in references[:-keep]]
+
+
+def _check_keep(keep: int) -> None:
+    if keep < 1:
+        raise ValueError(f"keep at least 1 version of each repository, not {keep}")
+
+
 class Held(NamedTuple):
-    """A file under ``registry`` and what holds it."""
+    """A file under ``registry``, by one of its names, and what holds it.
+
+    `users` must go before this name of it goes: a blob's users, and the apps whose archives hold it
+    without naming it; or a document's app. `keepers` must go before its bytes are freed: the same for
+    all its names, with an empty name for one that no removal of apps takes away.
+    """
 
     file: DiskFile
     users: frozenset[str]
     keepers: frozenset[str]
-
-
-NOBODY = ""
-"""In place of a user, for a name that no removal of apps takes away."""
 
 
 def disk_users(frames: Frames) -> list[Held]:
@@ -126,7 +200,7 @@ def disk_users(frames: Frames) -> list[Held]:
     files = disk_files(frames)
     users = {file.path: _holders(file, owners, archives) for file in files}
     linked = {
-        first: frozenset().union(*(users[name.path] or {NOBODY} for name in names))
+        first: frozenset().union(*(users[name.path] or {""} for name in names))
         for first, names in names_of_files(files).items()
     }
     return [Held(file, users[file.path], linked.get(file.first_name, users[file.path])) for file in files]
@@ -135,21 +209,19 @@ def disk_users(frames: Frames) -> list[Held]:
 def _holders(
     file: DiskFile, owners: Mapping[str, str], archives: Mapping[str, frozenset[str]]
 ) -> frozenset[str]:
-    nobody: frozenset[str] = frozenset()
     if file.users:
-        return file.users | archives.get(file.digest or "", nobody) if file.area == "data" else file.users
+        return file.users | archives.get(file.digest or "", NOBODY) if file.area == "data" else file.users
     folder, _, name = file.path.rpartition("/")
     owner = owners.get(folder) if name in DOCUMENTS else None
-    return nobody if owner is None else frozenset({owner})
+    return NOBODY if owner is None else frozenset({owner})
 
 
 def _holding_archives(frames: Frames) -> dict[str, frozenset[str]]:
     """Map blobs to the apps whose archives hold them although the apps do not name them."""
     found: dict[str, set[str]] = {}
-    for reference, digest in (
-        rows(frames.need("unnamed"), "reference", "digest") if frames.holds("unnamed") else ()
-    ):
-        found.setdefault(digest, set()).add(reference)
+    if frames.holds("unnamed"):
+        for reference, digest in rows(frames.need("unnamed"), "reference", "digest"):
+            found.setdefault(digest, set()).add(reference)
     return {digest: frozenset(references) for digest, references in found.items()}
 
 

@@ -18,19 +18,35 @@ Sizes are the declared ones. Config and layers count, each digest once; the mani
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.schemas import UPGRADE_MATRIX_SCHEMA, VERSION_SAVINGS_SCHEMA
-from spincache_nb.analysis.versions import choose_order, in_order
+from spincache_nb.core.tags import tag_key
 from spincache_nb.frames.schemas import build
+from spincache_nb.show import rows
 
 Rules: TypeAlias = Literal["spin", "spincache"]
-_AREA = {"wasm": "wasm", "data": "data", "archive": "data", "other": "data"}
+Row: TypeAlias = tuple[object, ...]
+_CONTENT = frozenset({"wasm", "data", "archive", "other"})
+"""Roles of layers that are stored as blobs."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One manifest: size and roles of its config and layers by digest ("" if that is not known)."""
+
+    reference: str
+    tag: str | None
+    created_at: pd.Timestamp | None
+    parts: Mapping[str, tuple[int, frozenset[str]]]
+    document: str | None
+    """Digest of what becomes ``config.json``: the last application layer, or else the config."""
+    members: Mapping[str, int] | None
+    """Size of each archive member by digest; None if the members are not known."""
 
 
 class Cost(NamedTuple):
@@ -40,23 +56,6 @@ class Cost(NamedTuple):
     reused: int
     archive_fetch: int
     archive_known: int | None
-
-    @property
-    def fetch(self) -> int:
-        """Bytes that come over the network."""
-        return self.total - self.reused
-
-
-@dataclass(frozen=True)
-class Version:
-    """One manifest."""
-
-    reference: str
-    tag: str | None
-    created_at: pd.Timestamp | None
-    parts: Mapping[str, tuple[int, frozenset[str]]]
-    document: str | None
-    members: Mapping[str, int] | None
 
 
 @dataclass
@@ -84,7 +83,7 @@ class Store:
 
     def pull(self, version: Version) -> None:
         """Store what a version needs."""
-        self.blobs.update(d for d, (_, roles) in version.parts.items() if roles & _AREA.keys())
+        self.blobs.update(digest for digest, (_, roles) in version.parts.items() if roles & _CONTENT)
         self.blobs.update(version.members or {})
         if version.document is not None:
             self.documents[version.reference] = version.document
@@ -95,23 +94,7 @@ class Store:
             return "config" not in roles and digest in self.blobs
         if digest == version.document or "config" in roles:
             return version.document is not None and self.documents.get(version.reference) == version.document
-        return bool(roles & _AREA.keys()) and digest in self.blobs
-
-
-def read_versions(manifests: pd.DataFrame, members: pd.DataFrame | None = None) -> dict[str, Version]:
-    """Read versions from frames."""
-    unpacked: dict[str, dict[str, int]] = {}
-    if members is not None:
-        for reference, digest, size in rows(members, "reference", "digest", "size_bytes"):
-            unpacked.setdefault(reference, {})[digest] = size or 0
-    described: dict[str, list[_Part]] = {}
-    columns = ("reference", "tag", "created_at", "position", "digest", "role", "declared_bytes")
-    for reference, *values in rows(manifests, *columns):
-        described.setdefault(reference, []).append(_Part(*values))
-    return {
-        reference: _version(reference, parts, unpacked.get(reference))
-        for reference, parts in described.items()
-    }
+        return bool(roles & _CONTENT) and digest in self.blobs
 
 
 class _Part(NamedTuple):
@@ -125,17 +108,55 @@ class _Part(NamedTuple):
     size: int | None
 
 
+def read_versions(manifests: pd.DataFrame, members: pd.DataFrame | None = None) -> dict[str, Version]:
+    """Read versions from frames of ``MANIFESTS_SCHEMA`` and, if members are known, ``MEMBERS_SCHEMA``."""
+    unpacked: dict[str, dict[str, int]] = {}
+    if members is not None:
+        for reference, digest, size in rows(members, "reference", "digest", "size_bytes"):
+            unpacked.setdefault(reference, {})[digest] = size or 0
+    described: dict[str, list[_Part]] = {}
+    columns = ("reference", "tag", "created_at", "position", "digest", "role", "declared_bytes")
+    for reference, *values in rows(manifests, *columns):
+        described.setdefault(reference, []).append(_Part(*values))
+    return {name: _version(name, parts, unpacked.get(name)) for name, parts in described.items()}
+
+
 def _version(reference: str, parts: Sequence[_Part], members: Mapping[str, int] | None) -> Version:
     distinct: dict[str, tuple[int, frozenset[str]]] = {}
     for part in parts:
         size, roles = distinct.get(part.digest or "", (0, frozenset[str]()))
         distinct[part.digest or ""] = (max(size, part.size or 0), roles | {part.role})
     configs = [part for part in parts if part.role == "config"]
-    applications = sorted(
-        (part for part in parts if part.role == "application"), key=lambda part: part.position or 0
-    )
+    applications = [part for part in parts if part.role == "application"]
+    applications.sort(key=lambda part: part.position or 0)
     document = next((part.digest or "" for part in [*applications[::-1], *configs]), None)
     return Version(reference, parts[0].tag, parts[0].created_at, distinct, document, members)
+
+
+def savings_rows(
+    versions: Mapping[str, Version], *, rules: Rules = "spin", order: Sequence[str] | None = None
+) -> list[Row]:
+    """Pull versions one after the other into an empty cache: rows of ``VERSION_SAVINGS_SCHEMA``."""
+    store = Store(rules)
+    totals = fetched = 0
+    lines: list[Row] = []
+    for position, reference in enumerate(_ordered(versions, order)):
+        version = versions[reference]
+        cost = store.cost(version)
+        store.pull(version)
+        fetch = cost.total - cost.reused
+        totals += cost.total
+        fetched += fetch
+        share = cost.reused / cost.total if cost.total else None
+        lines.append(
+            (
+                *(position, reference, version.tag, version.created_at),
+                *(cost.total, cost.reused, fetch, share),
+                *(totals, fetched, totals - fetched),
+                *(cost.archive_fetch, cost.archive_known),
+            )
+        )
+    return lines
 
 
 def replay_savings(
@@ -145,49 +166,10 @@ def replay_savings(
     rules: Rules = "spin",
     order: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Pull versions one after the other into an empty cache and say what each costs.
-
-    Parameters
-    ----------
-    manifests, members
-        As for `read_versions`.
-    rules
-        ``spin`` or ``spincache``; see the module.
-    order
-        Tags or references in the order to pull them; those not named are left out. None for
-        semantic versions first, then by time of creation, then by tag.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of `version_savings`, one row per pull.
-
-    Raises
-    ------
-    ValueError
-        If the rules are none of those, or the order names a version that is not there.
-    """
+    """Say what each version costs, one pulled after the other, from frames; see `version_savings`."""
     check_rules(rules)
     versions = read_versions(manifests, members)
-    store = Store(rules)
-    totals = fetched = 0
-    lines = []
-    for position, reference in enumerate(ordered(versions, order)):
-        version = versions[reference]
-        cost = store.cost(version)
-        store.pull(version)
-        totals += cost.total
-        fetched += cost.fetch
-        share = cost.reused / cost.total if cost.total else None
-        lines.append(
-            (
-                *(position, reference, version.tag, version.created_at),
-                *(cost.total, cost.reused, cost.fetch, share),
-                *(totals, fetched, totals - fetched),
-                *(cost.archive_fetch, cost.archive_known),
-            )
-        )
-    return build(VERSION_SAVINGS_SCHEMA, lines)
+    return build(VERSION_SAVINGS_SCHEMA, savings_rows(versions, rules=rules, order=order))
 
 
 def replay_upgrades(
@@ -197,33 +179,17 @@ def replay_upgrades(
     rules: Rules = "spin",
     order: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Say what pulling any version costs where only one other was pulled before.
-
-    Parameters
-    ----------
-    manifests, members, rules, order
-        As for `replay_savings`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of `upgrade_matrix`, one row per ordered pair.
-
-    Raises
-    ------
-    ValueError
-        As for `replay_savings`.
-    """
+    """Say what any version costs where one other was pulled before, from frames; see `upgrade_matrix`."""
     check_rules(rules)
     versions = read_versions(manifests, members)
-    chosen = list(dict.fromkeys(ordered(versions, order)))
+    chosen = list(dict.fromkeys(_ordered(versions, order)))
     lines = []
     for start in chosen:
         store = Store(rules)
         store.pull(versions[start])
         for end in chosen:
             cost = store.cost(versions[end])
-            lines.append((start, end, cost.fetch, cost.reused))
+            lines.append((start, end, cost.total - cost.reused, cost.reused))
     return build(UPGRADE_MATRIX_SCHEMA, lines)
 
 
@@ -233,8 +199,23 @@ def check_rules(rules: str) -> None:
         raise ValueError(f"rules are one of {', '.join(get_args(Rules))}, not {rules!r}")
 
 
-def ordered(versions: Mapping[str, Version], order: Sequence[str] | None) -> list[str]:
-    """Give the references of versions in the order asked for, or in their own."""
-    if order is not None:
-        return choose_order([(v.reference, v.tag) for v in versions.values()], order)
-    return in_order([(v.reference, v.tag, v.created_at) for v in versions.values()])
+def in_order(versions: Iterable[tuple[str, str | None, pd.Timestamp | None]]) -> list[str]:
+    """Put versions (reference, tag, time of creation) of one repository in the order of `tag_key`."""
+
+    def place(version: tuple[str, str | None, pd.Timestamp | None]) -> tuple[bytes, str]:
+        reference, tag, created_at = version
+        return tag_key(tag, None if created_at is None else created_at.value), reference
+
+    return [version[0] for version in sorted(versions, key=place)]
+
+
+def _ordered(versions: Mapping[str, Version], order: Sequence[str] | None) -> list[str]:
+    """Give references in the order asked for by tag or reference, or else in their own."""
+    if order is None:
+        return in_order((one.reference, one.tag, one.created_at) for one in versions.values())
+    by_name = {one.tag: one.reference for one in versions.values() if one.tag is not None}
+    by_name.update({reference: reference for reference in versions})
+    unknown = [name for name in order if name not in by_name]
+    if unknown:
+        raise ValueError(f"no such version: {unknown[0]!r}; there are {sorted(by_name)[:10]}")
+    return [by_name[name] for name in order]

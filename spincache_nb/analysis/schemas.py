@@ -1,164 +1,392 @@
-"""Columns and dtypes of what the analyses return; built with `frames.schemas.build`."""
+"""Columns of what the analyses return: dtype and meaning, which the docstrings show from here."""
 
 from __future__ import annotations
 
-from types import MappingProxyType
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from typing import ParamSpec, TypeVar
 
-from spincache_nb.frames.schemas import COUNT, FEW, FLAG, RATIO, TEXT, TIME, Schema
+from spincache_nb.frames.schemas import COUNT, FEW, FLAG, RATIO, TEXT, TIME
 
-BREAKDOWN_SCHEMA: Schema = MappingProxyType(
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Schema(Mapping[str, str]):
+    """Columns of a frame: dtype by name, and what each means."""
+
+    def __init__(self, columns: Mapping[str, tuple[str, str]]) -> None:
+        self._dtypes = {name: dtype for name, (dtype, _) in columns.items()}
+        self.meanings = {name: meaning for name, (_, meaning) in columns.items()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._dtypes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._dtypes)
+
+    def __len__(self) -> int:
+        return len(self._dtypes)
+
+    def describes(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Put the table of columns in place of the line ``{columns}`` of a function's docstring."""
+        if function.__doc__:
+            head, _, tail = function.__doc__.partition("{columns}")
+            indent = head.rpartition("\n")[2]
+            function.__doc__ = head + f"\n{indent}".join(self._table(108 - len(indent))) + tail
+        return function
+
+    def _table(self, room: int) -> Iterator[str]:
+        name_width, dtype_width = (max(map(len, part)) for part in (["column", *self], self._dtypes.values()))
+        dtype_width = max(dtype_width, len("dtype"))
+        rest = room - name_width - dtype_width - 4
+        rule = f"{'=' * name_width}  {'=' * dtype_width}  {'=' * rest}"
+        yield from (rule, f"{'column':{name_width}}  {'dtype':{dtype_width}}  meaning", rule)
+        for name, dtype in self.items():
+            first, *more = textwrap.wrap(self.meanings[name], rest)
+            yield f"{name:{name_width}}  {dtype:{dtype_width}}  {first}"
+            yield from (" " * (name_width + dtype_width + 4) + line for line in more)
+        yield rule
+
+
+_USER_KIND = (FEW, "``app`` or ``project``")
+_USER = (FEW, "reference of an app, or path of a project")
+
+BREAKDOWN_SCHEMA = Schema(
     {
-        "row": COUNT,
-        "kind": FEW,
-        "label": TEXT,
-        "user_count": COUNT,
-        "file_count": COUNT,
-        "stored_bytes": COUNT,
-        "share": RATIO,
+        "row": (COUNT, "number of the row, from 0"),
+        "kind": (
+            FEW,
+            "``exclusive``, ``shared``, ``archive``, ``projects``, ``unreferenced``, ``temporary``, "
+            "``misnamed``, ``manifests`` or ``other``",
+        ),
+        "label": (TEXT, "short name of the row; the full list of users is in `breakdown_members`"),
+        "user_count": (COUNT, "apps and projects (or groups of apps) that need something of the row"),
+        "file_count": (COUNT, "files, further hard links and empty files included"),
+        "stored_bytes": (COUNT, "bytes on disk"),
+        "share": (RATIO, "part of the total, missing if the total is 0"),
     }
 )
-BREAKDOWN_MEMBERS_SCHEMA: Schema = MappingProxyType(
-    {"row": COUNT, "kind": FEW, "user": FEW, "user_kind": FEW, "stored_bytes": COUNT}
-)
-SHARING_SETS_SCHEMA: Schema = MappingProxyType(
+BREAKDOWN_MEMBERS_SCHEMA = Schema(
     {
-        "set": COUNT,
-        "user": FEW,
-        "user_kind": FEW,
-        "user_count": COUNT,
-        "blob_count": COUNT,
-        "stored_bytes": COUNT,
+        "row": (COUNT, "number of the row in `breakdown`"),
+        "kind": (FEW, "its kind"),
+        "user": _USER,
+        "user_kind": _USER_KIND,
+        "stored_bytes": (COUNT, "bytes of the row that this user needs"),
     }
 )
-SHARING_SCHEMA: Schema = MappingProxyType(
+SUMMARY_SCHEMA = Schema(
     {
-        "digest": TEXT,
-        "areas": FEW,
-        "stored_bytes": COUNT,
-        "user_count": COUNT,
-        "app_count": COUNT,
-        "manifest_count": COUNT,
-        "names": TEXT,
-        "name_count": COUNT,
-        "needed_bytes": COUNT,
-        "saved_bytes": COUNT,
+        "logical_bytes": (COUNT, "bytes all apps and projects would need, each on its own"),
+        "stored_bytes": (COUNT, "bytes of the stored blobs that something needs"),
+        "dedup_ratio": (RATIO, "``logical_bytes / stored_bytes``, missing if nothing is stored"),
+        "saved_bytes": (COUNT, "``logical_bytes - stored_bytes``; the sum over `sharing`"),
+        "problem_count": (COUNT, "rows of ``frames.problems``"),
+        "app_count": (COUNT, "cached tags"),
+        "blob_count": (COUNT, "stored blobs that something needs"),
+        "unreferenced_bytes": (COUNT, "bytes on disk of the blobs that nothing needs"),
+        "disk_bytes": (COUNT, "sizes of all regular files under ``registry``"),
     }
 )
-NEEDS_SCHEMA: Schema = MappingProxyType(
+SHARING_SCHEMA = Schema(
     {
-        "digest": FEW,
-        "user": FEW,
-        "user_kind": FEW,
-        "need": FEW,
-        "component": TEXT,
-        "name": TEXT,
-        "chain": TEXT,
+        "digest": (TEXT, "the digest"),
+        "areas": (FEW, "``wasm``, ``data`` or ``data+wasm``"),
+        "stored_bytes": (COUNT, "bytes stored"),
+        "user_count": (COUNT, "apps and projects that need it"),
+        "app_count": (COUNT, "apps that need it"),
+        "manifest_count": (
+            COUNT,
+            "distinct manifests that need it (two tags of one manifest are one); where a manifest's "
+            "digest is "
+            "not known, apps with the same layers are taken for one; missing without the frames apps "
+            "and layers",
+        ),
+        "names": (TEXT, "up to three names it goes by, then ``+n``; all in `sharing_names`"),
+        "name_count": (COUNT, "how many names it goes by"),
+        "needed_bytes": (COUNT, "bytes all users would need, each on its own"),
+        "saved_bytes": (COUNT, "``needed_bytes - stored_bytes``, never negative"),
     }
 )
-SHARED_BYTES_SCHEMA: Schema = MappingProxyType(
-    {"reference_a": FEW, "reference_b": FEW, "shared_bytes": COUNT}
-)
-SUMMARY_SCHEMA: Schema = MappingProxyType(
+SHARING_SETS_SCHEMA = Schema(
     {
-        "logical_bytes": COUNT,
-        "stored_bytes": COUNT,
-        "dedup_ratio": RATIO,
-        "saved_bytes": COUNT,
-        "problem_count": COUNT,
-        "app_count": COUNT,
-        "blob_count": COUNT,
-        "unreferenced_bytes": COUNT,
-        "disk_bytes": COUNT,
+        "set": (COUNT, "number of the set, from 0"),
+        "user": _USER,
+        "user_kind": _USER_KIND,
+        "user_count": (COUNT, "users in the set"),
+        "blob_count": (COUNT, "blobs that exactly these users need"),
+        "stored_bytes": (COUNT, "their bytes"),
     }
 )
-MANIFESTS_SCHEMA: Schema = MappingProxyType(
+SHARED_BYTES_SCHEMA = Schema(
     {
-        "reference": FEW,
-        "tag": TEXT,
-        "created_at": TIME,
-        "position": COUNT,
-        "digest": FEW,
-        "role": FEW,
-        "declared_bytes": COUNT,
+        "reference_a": (FEW, "an app"),
+        "reference_b": (FEW, "another app"),
+        "shared_bytes": (COUNT, "bytes of the blobs both need"),
     }
 )
-MEMBERS_SCHEMA: Schema = MappingProxyType({"reference": FEW, "digest": FEW, "size_bytes": COUNT})
-VERSION_SAVINGS_SCHEMA: Schema = MappingProxyType(
+NEEDS_SCHEMA = Schema(
     {
-        "position": COUNT,
-        "reference": TEXT,
-        "tag": TEXT,
-        "created_at": TIME,
-        "total_bytes": COUNT,
-        "reused_bytes": COUNT,
-        "fetch_bytes": COUNT,
-        "saved_share": RATIO,
-        "cumulative_total_bytes": COUNT,
-        "cumulative_fetch_bytes": COUNT,
-        "cumulative_saved_bytes": COUNT,
-        "archive_fetch_bytes": COUNT,
-        "archive_known_bytes": COUNT,
+        "digest": (FEW, "the digest"),
+        "user": _USER,
+        "user_kind": _USER_KIND,
+        "need": (
+            FEW,
+            "``component``, ``dependency``, ``file``, ``layer``, ``archive member``, ``content ref``, "
+            "``spin.toml`` or ``environment lock``",
+        ),
+        "component": (TEXT, "id of the component, for ``component``, ``dependency`` and ``file``"),
+        "name": (
+            TEXT,
+            "path of the file, name of the dependency, position and role of the layer, or what the need is",
+        ),
+        "chain": (TEXT, "all of it in one line"),
     }
 )
-UPGRADE_MATRIX_SCHEMA: Schema = MappingProxyType(
-    {"from": TEXT, "to": TEXT, "fetch_bytes": COUNT, "reused_bytes": COUNT}
-)
-REMOTE_TAGS_SCHEMA: Schema = MappingProxyType(
+FREED_SCHEMA = Schema(
     {
-        "reference": TEXT,
-        "tag": TEXT,
-        "kind": FEW,
-        "created_at": TIME,
-        "manifest_digest": TEXT,
-        "index_digest": TEXT,
-        "layer_count": COUNT,
-        "declared_bytes": COUNT,
+        "path": (TEXT, "relative to ``registry``"),
+        "kind": (FEW, "``blob`` or ``document``"),
+        "area": (FEW, "``wasm``, ``data`` or ``manifests``"),
+        "digest": (TEXT, "of the blob, missing for a document"),
+        "stored_bytes": (COUNT, "bytes on disk"),
     }
 )
-REMOTE_PROBLEMS_SCHEMA: Schema = MappingProxyType({"reference": TEXT, "kind": FEW, "detail": TEXT})
-FREED_SCHEMA: Schema = MappingProxyType(
-    {"path": TEXT, "kind": FEW, "area": FEW, "digest": TEXT, "stored_bytes": COUNT}
-)
-RECLAIMABLE_SCHEMA: Schema = MappingProxyType(
-    {"reference": TEXT, "stored_bytes": COUNT, "freed_bytes": COUNT, "kept_bytes": COUNT}
-)
-SUPERSEDED_SCHEMA: Schema = MappingProxyType(
-    {"repository": TEXT, "last": TEXT, "old_count": COUNT, "freed_bytes": COUNT}
-)
-COMPARE_SCHEMA: Schema = MappingProxyType(
+RECLAIMABLE_SCHEMA = Schema(
     {
-        "what": FEW,
-        "component": TEXT,
-        "name": TEXT,
-        "status": FEW,
-        "digest_a": TEXT,
-        "digest_b": TEXT,
-        "bytes_a": COUNT,
-        "bytes_b": COUNT,
+        "reference": (TEXT, "the app"),
+        "stored_bytes": (COUNT, "bytes on disk of its blobs and its two documents"),
+        "freed_bytes": (COUNT, "bytes of them that go with the app"),
+        "kept_bytes": (COUNT, "bytes of them that stay, as others need them"),
     }
 )
-TIMELINE_SCHEMA: Schema = MappingProxyType(
+SUPERSEDED_SCHEMA = Schema(
     {
-        "at": TIME,
-        "cache": TEXT,
-        "reference": TEXT,
-        "fetch_bytes": COUNT,
-        "reused_bytes": COUNT,
-        "saved_share": RATIO,
-        "cumulative_fetch_bytes": COUNT,
-        "cumulative_reused_bytes": COUNT,
-        "cumulative_wire_bytes": COUNT,
+        "repository": (TEXT, "``registry/repository``"),
+        "last": (TEXT, "the version that comes last in order, and stays"),
+        "old_count": (COUNT, "the versions that would go"),
+        "freed_bytes": (COUNT, "bytes that removing these frees, all at once"),
     }
 )
-TAGS_SCHEMA: Schema = MappingProxyType(
+COMPARE_SCHEMA = Schema(
     {
-        "cache": TEXT,
-        "reference": TEXT,
-        "meaning": COUNT,
-        "manifest_digest": TEXT,
-        "first_pulled_at": TIME,
-        "last_pulled_at": TIME,
-        "pull_count": COUNT,
-        "returned": FLAG,
+        "what": (FEW, "``layer`` or ``file``"),
+        "component": (TEXT, "id of the component that mounts the file"),
+        "name": (TEXT, "path of the file; what the layer goes by"),
+        "status": (FEW, "``same``, ``changed``, ``added`` or ``gone``"),
+        "digest_a": (TEXT, "missing if added"),
+        "digest_b": (TEXT, "missing if gone"),
+        "bytes_a": (COUNT, "declared bytes of the layer, bytes of the file; missing if added"),
+        "bytes_b": (COUNT, "likewise; missing if gone"),
+    }
+)
+MANIFESTS_SCHEMA = Schema(
+    {
+        "reference": (FEW, "the version"),
+        "tag": (FEW, "its tag, missing if filed under a digest"),
+        "created_at": (TIME, "when it was made, if it says so"),
+        "position": (COUNT, "of the layer, missing for the config"),
+        "digest": (FEW, "missing if not known"),
+        "role": (FEW, "``config``, or the layer's role"),
+        "declared_bytes": (COUNT, "by the descriptor"),
+    }
+)
+MEMBERS_SCHEMA = Schema(
+    {
+        "reference": (FEW, "the version"),
+        "digest": (FEW, "of a member of its archives"),
+        "size_bytes": (COUNT, "unpacked"),
+    }
+)
+VERSION_SAVINGS_SCHEMA = Schema(
+    {
+        "position": (COUNT, "place in the order, from 0"),
+        "reference": (TEXT, "the version"),
+        "tag": (TEXT, "its tag, missing if filed under a digest"),
+        "created_at": (TIME, "when it was made, if it says so"),
+        "total_bytes": (COUNT, "declared bytes of config and layers"),
+        "reused_bytes": (COUNT, "bytes that are there already"),
+        "fetch_bytes": (COUNT, "bytes fetched"),
+        "saved_share": (RATIO, "reused part of the total, missing if the total is 0"),
+        "cumulative_total_bytes": (COUNT, "sum of the totals so far"),
+        "cumulative_fetch_bytes": (COUNT, "sum of the bytes fetched so far"),
+        "cumulative_saved_bytes": (COUNT, "sum of the bytes reused so far"),
+        "archive_fetch_bytes": (COUNT, "fetched bytes that are archive layers"),
+        "archive_known_bytes": (
+            COUNT,
+            "bytes (unpacked) of members of these archives that were there already: an archive is fetched "
+            "whole; missing if the members are not known",
+        ),
+    }
+)
+UPGRADE_MATRIX_SCHEMA = Schema(
+    {
+        "from_version": (TEXT, "the version that is there"),
+        "to_version": (TEXT, "the version that is pulled"),
+        "fetch_bytes": (COUNT, "bytes fetched"),
+        "reused_bytes": (COUNT, "bytes that are there already"),
+    }
+)
+REMOTE_TAGS_SCHEMA = Schema(
+    {
+        "reference": (TEXT, "``registry/repository:tag``"),
+        "tag": (TEXT, "the tag"),
+        "kind": (FEW, "``app`` or ``package``"),
+        "created_at": (TIME, "by the manifest's annotations"),
+        "manifest_digest": (TEXT, "of the manifest a pull would take now"),
+        "index_digest": (TEXT, "of the index that led there, if one did"),
+        "layer_count": (COUNT, "layers, duplicates included"),
+        "declared_bytes": (COUNT, "config and layers by the manifest, each digest once"),
+    }
+)
+REMOTE_PROBLEMS_SCHEMA = Schema(
+    {
+        "reference": (TEXT, "``registry/repository:tag``"),
+        "kind": (
+            FEW,
+            "``neither app nor package`` (a signature, an SBOM, an image), ``name of an attachment`` "
+            "(the tag "
+            "says that it is one; it was not asked for), ``damaged manifest``, ``too large``, ``not "
+            "served``, "
+            "``not there`` (any more), ``not a tag``",
+        ),
+        "detail": (TEXT, "what was found"),
+    }
+)
+TIMELINE_SCHEMA = Schema(
+    {
+        "at": (TIME, "when the pull ended"),
+        "cache": (TEXT, "which cache"),
+        "reference": (TEXT, "what was pulled"),
+        "fetch_bytes": (COUNT, "bytes of config and layers fetched"),
+        "reused_bytes": (COUNT, "bytes of config and layers that were there"),
+        "saved_share": (RATIO, "reused part of both, missing if both are 0"),
+        "cumulative_fetch_bytes": (COUNT, "sum of the bytes fetched so far"),
+        "cumulative_reused_bytes": (COUNT, "sum of the bytes reused so far"),
+        "cumulative_wire_bytes": (COUNT, "sum of all bytes received so far"),
+    }
+)
+TAGS_SCHEMA = Schema(
+    {
+        "cache": (TEXT, "which cache"),
+        "reference": (TEXT, "the tag"),
+        "meaning": (COUNT, "number of the run, from 1"),
+        "manifest_digest": (TEXT, "what the tag meant then"),
+        "first_pulled_at": (TIME, "first pull of the run"),
+        "last_pulled_at": (TIME, "last pull of the run"),
+        "pull_count": (COUNT, "pulls in the run"),
+        "returned": (FLAG, "whether the tag had meant this before, and something else since"),
+    }
+)
+FINDINGS_SCHEMA = Schema(
+    {
+        "kind": (
+            FEW,
+            "``damage``, ``sharing``, ``idle``, ``superseded``, ``versions``, ``disk``, ``alone`` or "
+            "``empty``",
+        ),
+        "sentence": (TEXT, "the finding in one sentence, its figure in it"),
+        "figure_bytes": (COUNT, "the bytes it is about; missing if it is not about bytes"),
+        "subject": (
+            TEXT,
+            "the reference, repository or digest it is about; missing if it is the whole cache",
+        ),
+        "command": (TEXT, "the command that acts on it or shows more; missing if there is nothing to do"),
+    }
+)
+
+# ---------------------------------------------------------------- inside the files
+
+_MEASURED = {
+    "total_bytes": (COUNT, "bytes of the new version; for a whole cache, of all blobs"),
+    "reused_bytes": (COUNT, "of those, bytes that the old version has; for a whole cache, that repeat"),
+    "piece_count": (COUNT, "pieces they are cut into"),
+    "index_bytes": (COUNT, "what the sha256 digests of the pieces take"),
+    "reused_share": (RATIO, "reused part of the total, missing if the total is 0"),
+}
+GRAINS_SCHEMA = Schema({"grain": (FEW, "its name"), **_MEASURED})
+CHUNK_SWEEP_SCHEMA = Schema({"average_bytes": (COUNT, "average size of a chunk"), **_MEASURED})
+SECTION_MAP_SCHEMA = Schema(
+    {
+        "version": (FEW, "``old`` or ``new``"),
+        "path": (TEXT, "the module or component it is in, by the names around it; empty for the outermost"),
+        "depth": (COUNT, "number of components around that"),
+        "layer": (FEW, "``module``, ``component``; ``other`` if it is not WebAssembly"),
+        "section": (FEW, "such as ``code``, ``custom``, ``core module``; ``preamble``"),
+        "name": (TEXT, "name of a custom section, or of what is nested; missing if it has none"),
+        "offset": (COUNT, "where the section starts"),
+        "section_bytes": (COUNT, "its bytes, without those of what is nested in it"),
+        "shared_bytes": (
+            COUNT,
+            "of those, bytes that the other version has too (as sections, functions or data segments); "
+            "missing if there is no other",
+        ),
+    }
+)
+CHANGES_SCHEMA = Schema(
+    {
+        "path": (TEXT, "the module or component, by the names around it; empty for the outermost"),
+        "kind": (
+            FEW,
+            "``blob``, ``module``, ``component``, ``section``, ``custom section``, ``function``, "
+            "``data segment``, ``layout``",
+        ),
+        "name": (
+            TEXT,
+            "name of the module, section, custom section or function; functions that have none are "
+            "numbered. A "
+            "``layout`` is the ``order of sections``, the ``order of custom sections``, or the ``encoding``: "
+            "the same numbers, written with more or fewer bytes",
+        ),
+        "change": (FEW, "``changed``, ``added``, ``removed``"),
+        "old_bytes": (COUNT, "size in the old version, missing if added"),
+        "new_bytes": (COUNT, "size in the new version, missing if removed"),
+    }
+)
+MODULE_USES_SCHEMA = Schema(
+    {
+        "module_digest": (FEW, "sha256 of the module's bytes: its name, were it stored by itself"),
+        "layer": (FEW, "``module`` or ``component``"),
+        "name": (
+            TEXT,
+            "what the component around it calls it, else what it calls itself, else the language it was "
+            "written in; missing if nothing says",
+        ),
+        "module_bytes": (COUNT, "its size"),
+        "blob_digest": (FEW, "the blob it is in"),
+        "user": (FEW, "who uses the blob"),
+        "count": (COUNT, "how many times it is in the blob"),
+    }
+)
+SHARED_MODULES_SCHEMA = Schema(
+    {
+        "module_digest": (TEXT, "sha256 of the module's bytes"),
+        "layer": (FEW, "``module`` or ``component``"),
+        "names": (
+            TEXT,
+            "up to three names it goes by, the most frequent first, and how many more; missing if it "
+            "has none",
+        ),
+        "module_bytes": (COUNT, "its size"),
+        "blob_count": (COUNT, "different blobs that hold it"),
+        "user_count": (COUNT, "different users of those blobs"),
+        "users": (TEXT, "up to three of them, and how many more"),
+        "repeated_bytes": (COUNT, "its size for each blob beyond the first"),
+    }
+)
+REBUILDS_SCHEMA = Schema(
+    {
+        "repository": (TEXT, "``registry/repository``"),
+        "component": (TEXT, "id of the component"),
+        "from_version": (TEXT, "reference of the version before"),
+        "to_version": (TEXT, "reference of the version"),
+        "old_digest": (TEXT, "the binary before"),
+        "new_digest": (TEXT, "the binary"),
+        "verdict": (
+            FEW,
+            "as `Verdict` has it; ``not comparable`` also if one is not stored or malformed",
+        ),
+        "detail": (TEXT, "the verdict in words"),
     }
 )

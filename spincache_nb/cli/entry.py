@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from spincache_nb.cli import change, fetch, look, many, serve  # noqa: F401 - they declare the commands
+from spincache_nb.cli import change, fetch, look, many, serve, tree  # noqa: F401 - they declare the commands
 from spincache_nb.cli.options import COMMANDS, FAILED, INTERRUPTED, USAGE, Command, UsageError
 from spincache_nb.cli.output import PROGRAM, Output, in_a_shell, say
 from spincache_nb.errors import (
@@ -33,6 +33,7 @@ _ORDER = (
         "demo",
         "path",
         "doctor",
+        "tree",
         "apps",
         "layers",
         "blobs",

@@ -406,7 +406,7 @@ def savings(args: argparse.Namespace, output: Output) -> int:
 def _cached(args: argparse.Namespace, cache: Cache) -> dict[str, list[dict[str, Any]]]:
     """Replay what is in the cache."""
     from spincache_nb import analysis
-    from spincache_nb.analysis.repositories import versioned_repositories
+    from spincache_nb.analysis.versions import versioned_repositories
 
     frames = analysis.load(cache, "apps", "layers", "uses", "files")
     return {

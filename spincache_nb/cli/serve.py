@@ -169,7 +169,7 @@ def _show_cache(frames: Frames, output: Output) -> None:
 
 def _show_savings(frames: Frames, output: Output) -> None:
     from spincache_nb import analysis
-    from spincache_nb.analysis.repositories import versioned_repositories
+    from spincache_nb.analysis.versions import versioned_repositories
 
     output.line("\nWhat each version costs a machine with nothing but the versions before it")
     output.line("(`spincache-nb savings`):\n")

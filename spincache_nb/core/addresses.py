@@ -110,7 +110,7 @@ def public_url(url: httpx.URL | str) -> str:
     """
     text = str(url)
     match = _WELL_FORMED.fullmatch(text)
-    if match is None or (isinstance(url, str) and _may_hide_a_password(match)):
+    if match is None or _may_hide_a_password(match):
         scheme = _SCHEME.match(text)
         if scheme is not None or "@" in text:
             return (scheme[1] if scheme is not None else "") + "..."

@@ -197,7 +197,8 @@ class Authorizer:
         """With what the registry was asked, in the words of an error."""
         entry = self._entry(reference)
         if entry.sent is not None:
-            found_in = f"with the credentials of {entry.sent.source}"
+            notes = f" ({entry.search.notes[0]})" if entry.search is not None and entry.search.notes else ""
+            found_in = f"with the credentials of {entry.sent.source}{notes}"
             return Access(found_in, "check the user's rights and password, or log in again")
         remedy = f"log in (spin registry login {reference.host}) or pass auth=(user, password)"
         search = entry.search or CredentialSearch(None)

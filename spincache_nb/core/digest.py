@@ -103,6 +103,16 @@ class Digest(NamedTuple):
         """Start a hash of this digest's algorithm."""
         return hashlib.new(self.algorithm)
 
+    def matches(self, content: bytes) -> bool:
+        """Whether these are the bytes that the digest names.
+
+        Parameters
+        ----------
+        content
+            The bytes.
+        """
+        return Digest.of(content, self.algorithm) == self
+
     def check(self, computed: str, *, where: str) -> None:
         """Compare with the hex digits that some bytes hash to.
 

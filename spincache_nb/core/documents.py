@@ -142,7 +142,7 @@ class Descriptor:
 
     def matches(self, content: bytes) -> bool:
         """Whether these are the bytes that the descriptor names."""
-        return len(content) == self.size and Digest.of(content, self.digest.algorithm) == self.digest
+        return len(content) == self.size and self.digest.matches(content)
 
 
 @dataclass(frozen=True, slots=True)

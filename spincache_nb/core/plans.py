@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -21,6 +21,9 @@ from spincache_nb.core.documents import (
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import ManifestError, SpinCacheError
 
+if TYPE_CHECKING:
+    from spincache_nb.show import Cell
+
 ROWS_SHOWN = 12
 """Rows of a plan's table, unless told otherwise."""
 
@@ -28,38 +31,27 @@ ROWS_SHOWN = 12
 # Plans and results --------------------------------------------------------------------------
 
 
-class Planned(Protocol):
-    """A blob in a plan."""
-
-    @property
-    def digest(self) -> str: ...
-    @property
-    def size(self) -> int | None: ...
-    @property
-    def stored(self) -> bool: ...
-
-
-_Planned = TypeVar("_Planned", bound=Planned)
+_Planned = TypeVar("_Planned", bound=Any)  # with a digest, a size or None, and whether it is stored
+Form = tuple[str, str, tuple[str, ...], list[tuple[Any, ...]]]
 
 
 class Plan(Generic[_Planned]):
     """The sums of a plan or result, and its forms for people."""
 
     __slots__ = ()
-    _headings: ClassVar[tuple[str, ...]]
     _lacking: ClassVar[str] = "to fetch"
-
-    def _title(self) -> str:
-        raise NotImplementedError
-
-    def _summary(self) -> str:
-        raise NotImplementedError
-
-    def _rows(self) -> Iterable[tuple[Any, ...]]:
-        raise NotImplementedError
 
     def _each(self) -> Iterable[_Planned]:
         raise NotImplementedError
+
+    def _form(self) -> Form:
+        """Title, summary, headings and rows of its HTML."""
+        raise NotImplementedError
+
+    def _state(self, stored: bool) -> Cell:
+        from spincache_nb.show import Cell
+
+        return Cell("stored" if stored else self._lacking)
 
     @property
     def total_bytes(self) -> int:
@@ -89,12 +81,9 @@ class Plan(Generic[_Planned]):
         """The plan or result as HTML, escaped."""
         from spincache_nb.show import block, share_bar, table
 
-        return block(
-            self._title(),
-            self._summary(),
-            share_bar(self.reused_bytes, self.total_bytes),
-            table(self._headings, list(self._rows()), most=most),
-        )
+        title, summary, headings, rows = self._form()
+        bar = share_bar(self.reused_bytes, self.total_bytes)
+        return block(title, summary, bar, table(headings, rows, most=most))
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -141,24 +130,18 @@ class PullPlan(Plan[PlannedBlob]):
     config: PlannedBlob
     layers: tuple[PlannedBlob, ...]
 
-    _headings: ClassVar[tuple[str, ...]] = ("what", "digest", "size", "")
-
     def _each(self) -> Iterable[PlannedBlob]:
         return (self.config, *self.layers)
 
-    def _title(self) -> str:
-        return self.reference
-
-    def _summary(self) -> str:
-        return f"{self.kind}, {self._lacking} {share_text(self)}"
-
-    def _rows(self) -> Iterable[tuple[Any, ...]]:
+    def _form(self) -> Form:
         from spincache_nb.show import Cell, digest_cell, size_cell
 
-        for blob in (self.config, *self.layers):
-            what = "config" if blob is self.config else blob.role
-            state = "stored" if blob.stored else self._lacking
-            yield Cell(what), digest_cell(blob.digest), size_cell(blob.size), Cell(state)
+        rows = [
+            (Cell(what), digest_cell(blob.digest), size_cell(blob.size), self._state(blob.stored))
+            for what, blob in (("config", self.config), *((layer.role, layer) for layer in self.layers))
+        ]
+        summary = f"{self.kind}, {self._lacking} {share_text(self)}"
+        return self.reference, summary, ("what", "digest", "size", ""), rows
 
     def __str__(self) -> str:
         return (
@@ -185,8 +168,9 @@ class PullResult(PullPlan):
 
     _lacking: ClassVar[str] = "fetched"
 
-    def _summary(self) -> str:
-        return f"{PullPlan._summary(self)} in {self.seconds:.2f} s"
+    def _form(self) -> Form:
+        title, summary, headings, rows = PullPlan._form(self)
+        return title, f"{summary} in {self.seconds:.2f} s", headings, rows
 
     def __str__(self) -> str:
         return (
@@ -359,7 +343,7 @@ def stored_document(cache: Cache, reference: Reference, document: Descriptor) ->
         content = cache.cached_tag(reference).read_locked_app()
     except SpinCacheError:
         return None
-    return content if Digest.of(content, document.digest.algorithm) == document.digest else None
+    return content if document.digest.matches(content) else None
 
 
 def is_satisfied(cache: Cache, layer: Descriptor, area: Area, *, own_area_only: bool) -> bool:

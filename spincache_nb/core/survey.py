@@ -244,7 +244,7 @@ class _Lookup:
             alone = self._one_at_a_time.setdefault(digest, threading.Lock())
         with alone:
             content = self._known.get(digest) or self._recall(digest)
-            if content is not None and Digest.of(content, digest.algorithm) == digest:
+            if content is not None and digest.matches(content):
                 return _Known(content, digest)
             if digest in self._failures:
                 raise self._failures[digest]

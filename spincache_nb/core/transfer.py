@@ -396,7 +396,7 @@ def _documents(tag: CachedTag, manifest: Manifest) -> dict[Digest, bytes]:
     """Locked app and config of a manifest, each proven by its digest."""
     stored = tag.read_locked_app()
     document = manifest.tag_document.digest
-    if Digest.of(stored, document.algorithm) != document:
+    if not document.matches(stored):
         raise DigestMismatchError(
             f"{tag.reference}, config.json", str(document), "other bytes", "pull the app again"
         )
@@ -410,7 +410,7 @@ def _image_config(reference: str, manifest: Manifest) -> bytes:
     """The image config that Spin pushed: one of a handful of forms, proven by its digest."""
     wanted = manifest.config.digest
     for content in _pushed_image_configs(manifest.application):
-        if Digest.of(content, wanted.algorithm) == wanted:
+        if wanted.matches(content):
             return content
     raise NotInCacheError(
         f"{reference}, config {wanted}",

@@ -11,6 +11,7 @@ from typing import BinaryIO, Self
 
 from spincache_nb.core import removing
 from spincache_nb.core.files import Folder, Parts, refused_writes
+from spincache_nb.core.layout import shown
 from spincache_nb.errors import CacheError, CacheWriteError, NoSpaceError
 
 _ATTEMPTS = 20
@@ -103,11 +104,14 @@ class NewFile:
 
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[NewFile]:
-    """Write a file outside of the cache: it gets its name at the end of the block, unless that raises."""
+    """Write a file anywhere: it gets its name at the end of the block, unless the block raises."""
     try:
         with refused_writes(path), NewFile(path.parent, durable=durable) as new:
             yield new
             new.replace(path.name)
-    except (CacheWriteError, NoSpaceError) as exc:
-        remedy = "check permissions and the disk, or write to another place; what was there stays"
-        raise type(exc)(str(path), "to write the file", exc.found, remedy) from exc.__cause__
+    except NoSpaceError as exc:
+        remedy = "free some space, then try again; a file that was there is as it was"
+        raise NoSpaceError(shown(str(path)), "room on the disk", exc.found, remedy) from exc.__cause__
+    except CacheWriteError as exc:
+        remedy = "check permissions and the disk, or name another file"
+        raise CacheWriteError(shown(str(path)), "to write the file", exc.found, remedy) from exc.__cause__

@@ -19,11 +19,9 @@ import numpy.typing as npt
 import pandas as pd
 
 import spincache_nb
-from spincache_nb.analysis.disk_use import KINDS, disk_files
-from spincache_nb.analysis.inputs import rows
-from spincache_nb.analysis.needs import each_need
-from spincache_nb.analysis.savings import members_of
-from spincache_nb.analysis.shared import names_by_digest
+from spincache_nb.analysis.disk import KINDS, disk_files
+from spincache_nb.analysis.shared import each_need, names_by_digest
+from spincache_nb.analysis.versions import members_of
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet.place import Entry, Place, load
@@ -43,6 +41,7 @@ from spincache_nb.fleet.table import (
 )
 from spincache_nb.frames import Frames, Projects
 from spincache_nb.frames import load as load_frames
+from spincache_nb.show import rows
 
 GRACE = timedelta(minutes=10)
 """How long a file that was replaced stays for those who read it."""
@@ -419,8 +418,8 @@ def _disk(frames: Frames) -> Any:
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for file in disk_files(frames):
-        counts[file.share.kind] += 1
-        sizes[file.share.kind] += file.stored_bytes
+        counts[file.kind] += 1
+        sizes[file.kind] += file.stored_bytes
     kinds = [kind for kind in KINDS if kind in counts]
     columns = {
         "kind": kinds,

@@ -205,7 +205,7 @@ class _Reader:
         tag = self.found.tag
         candidates = [tag.digest] if tag.digest is not None else []
         self.found.manifest_digest = next(
-            (d for d in (*candidates, *known_digests) if Digest.of(content, d.algorithm) == d), None
+            (d for d in (*candidates, *known_digests) if d.matches(content)), None
         )
 
     def manifest_facts(self, content: bytes) -> ManifestFacts | None:
@@ -258,7 +258,7 @@ class _Reader:
 
     def is_named(self, content: bytes, manifest: ManifestFacts) -> bool:
         digest = manifest.tag_document.digest
-        return Digest.of(content, digest.algorithm) == digest
+        return digest.matches(content)
 
     def check_config(self, document: JsonObject) -> None:
         """Compare ``config.json`` with what one would expect beside the manifest."""

@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from spincache_nb import analysis
-from spincache_nb.analysis.disk_use import KINDS, LABELS
-from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.disk import KINDS, LABELS, NEEDED
+from spincache_nb.analysis.inputs import Group, bundle
 from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
 from spincache_nb.fleet import Fleet
-from spincache_nb.plots import style
+from spincache_nb.plots import style, titles
 from spincache_nb.plots.style import FrameOrSource, harmless
-from spincache_nb.show import share_text, size_text, unit_for
+from spincache_nb.show import count_text, rows, share_text, size_text, unit_for
 
 _HUES = {
     "exclusive": style.BLUE,
@@ -29,11 +29,12 @@ _HUES = {
     "temporary": style.PURPLE,
     "misnamed": style.YELLOW,
 }
-_IN_WORDS = {"exclusive": "needed by one app only", "shared": "shared by the apps named"}
-_MORE = {"exclusive": "+{} more, each needed by one app", "shared": "+{} more sets of apps"}
+_MORE = {"exclusive": "+{} more, each needed by one {}", "shared": "+{} more sets of {}"}
 _GREY = 0.7
 """Of the rows without a hue; far enough from every hue for colour-blind readers, on light and dark."""
 _MOST_TICKS = 40
+_MOST_LABELS = 30
+_FEW = 8
 
 
 class _Bar(NamedTuple):
@@ -59,25 +60,29 @@ def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
         A bar per row, in the order of the kinds, the largest of each kind first; they sum to the total.
-        Beyond 24 rows, the smallest of a kind are one bar that says how many they are. A fleet has a
-        bar per kind, all hosts together.
+        The smallest of a kind, those under 1 % and those beyond 24 rows, are one bar that says how many
+        they are. Of a cache of more than 30 apps, bars are those of repositories, and of more than 30
+        repositories those of registries. A fleet has a bar per kind, all hosts together.
 
     Raises
     ------
     ValueError
         If a frame is given that is no breakdown.
     """
+    by: Group = "app"
+    if isinstance(given, Fleet):
+        given = given.breakdown()
+    elif not isinstance(given, pd.DataFrame):
+        frames = bundle(given, *NEEDED)
+        by = style.group_of(frames, style.MOST_APPS)
+        given = analysis.breakdown(frames, by=by)
     schema = dict.fromkeys(("kind", "stored_bytes"), "")
-    table = style.frame_of(
-        given,
-        schema,
-        "analysis.breakdown",
-        lambda source: source.breakdown() if isinstance(source, Fleet) else analysis.breakdown(source),
-    )
+    table = style.frame_of(given, schema, "analysis.breakdown", lambda frame: frame)
     ax = style.axes_or_new(ax, style.figure_size("breakdown", len(table)))
     if not len(table):
         return style.say_empty(ax, "Nothing is stored in this cache.")
-    lines = _elided(_bars(table))
+    noun, nouns = style.NOUNS[by]
+    lines = _elided(_bars(table), noun, nouns)
     total = sum(line.size for line in lines)
     unit, divisor = unit_for(max(line.size for line in lines))
     sizes = [line.size / divisor for line in lines]
@@ -92,8 +97,9 @@ def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, max(max(sizes), 1 / divisor) * 1.28)
     ax.set_xlabel(f"{unit} on disk")
     kinds = {line.kind for line in lines}
-    handles = [Patch(color=_HUES[kind], label=text) for kind, text in _IN_WORDS.items() if kind in kinds]
-    style.title_and_legend(ax, f"{size_text(total)} on disk", handles)
+    words = {"exclusive": f"needed by one {noun} only", "shared": f"shared by the {nouns} named"}
+    handles = [Patch(color=_HUES[kind], label=text) for kind, text in words.items() if kind in kinds]
+    style.title_and_legend(ax, titles.breakdown(table, noun, nouns), handles)
     return ax
 
 
@@ -109,21 +115,28 @@ def _bars(table: pd.DataFrame) -> list[_Bar]:
     return sorted(found, key=lambda bar: (KINDS.index(bar.kind), -bar.size, bar.label))
 
 
-def _elided(lines: list[_Bar]) -> list[_Bar]:
-    """Let the smallest rows of a kind become one."""
+def _elided(lines: list[_Bar], noun: str, nouns: str) -> list[_Bar]:
+    """Let the smallest rows of a kind become one: those under 1 %, and those that there is no room for."""
     many = [number for number, line in enumerate(lines) if line.kind in _MORE]
     room = max(2, style.MOST_SHOWN["breakdown"] - (len(lines) - len(many)) - len(_MORE))
-    if len(many) <= room + len(_MORE):
+    least = sum(line.size for line in lines) / 100
+    large = [number for number in many if lines[number].size >= least]
+    if len(many) > _FEW and len(large) < len(many) - len(_MORE):
+        room = min(room, max(len(large), _FEW))
+    elif len(many) <= room + len(_MORE):
         return lines
     kept = set(sorted(many, key=lambda number: (-lines[number].size, lines[number].label))[:room])
     bars = []
     for kind in KINDS:
         here = [number for number, line in enumerate(lines) if line.kind == kind]
         shown = [number for number in here if kind not in _MORE or number in kept]
-        rest = [lines[number].size for number in here if number not in shown]
+        rest = [lines[number] for number in here if number not in shown]
         bars += [lines[number] for number in shown]
-        if rest:
-            bars.append(_Bar(kind, _MORE[kind].format(len(rest)), sum(rest), True))
+        if len(rest) == 1:
+            bars += rest
+        elif rest:
+            label = _MORE[kind].format(len(rest), noun if kind == "exclusive" else nouns)
+            bars.append(_Bar(kind, label, sum(line.size for line in rest), True))
     return bars
 
 
@@ -135,7 +148,7 @@ def version_savings(
     order: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw what each version of a repository costs: reused and fetched bytes, and the saving so far.
+    """Draw what versions cost: of one repository version by version, of many repository by repository.
 
     Parameters
     ----------
@@ -149,41 +162,84 @@ def version_savings(
     Returns
     -------
     matplotlib.axes.Axes
-        Stacked bars; the line, on a second axis to the right, is the part of all bytes so far that
-        did not have to be fetched.
+        Stacked bars of reused and fetched bytes, each labelled with the share that was reused. Of many
+        repositories, those that save under 4 % are told in one line below.
 
     Raises
     ------
     ValueError
-        If a frame is given that is none of these, or a source without a repository.
+        If a frame is given that is none of these.
     NotInCacheError
         If the cache holds no such repository.
     """
 
     def analyse(source: analysis.Source) -> pd.DataFrame:
-        if repository is None:
-            raise ValueError("name the repository whose versions to draw")
         return analysis.version_savings(source, repository, rules=rules, order=order)
 
     table = style.frame_of(given, VERSION_SAVINGS_SCHEMA, "analysis.version_savings", analyse)
+    if "repository" in table.columns and table["repository"].nunique() > 1:
+        return _repositories(table, ax)
     ax = style.axes_or_new(ax, style.figure_size("version_savings", len(table)))
     if not len(table):
         return style.say_empty(ax, "No versions to compare.")
-    total, fetched = (style.numbers(table, name) for name in ("total_bytes", "fetch_bytes"))
-    unknown = (table["total_bytes"].isna() | table["fetch_bytes"].isna()).to_numpy()
-    total[unknown] = fetched[unknown] = 0
+    total, fetched = _costs(table)
     unit, divisor = unit_for(float(total.max()))
     places = list(range(len(table)))
     width = 0.8 if len(table) < 80 else 1.0
     reused = (total - fetched) / divisor
     ax.bar(places, reused, width, color=style.REUSED, label="reused")
-    ax.bar(places, fetched / divisor, width, bottom=reused, color=style.FETCHED, label="fetched")
+    bars = ax.bar(places, fetched / divisor, width, bottom=reused, color=style.FETCHED, label="fetched")
+    if len(table) <= _MOST_LABELS:
+        shares = [share_text((t - f) / t) if t else "" for t, f in zip(total, fetched, strict=True)]
+        ax.bar_label(bars, shares, padding=2, fontsize="small", color=style.ink())
+    ax.set_ylim(0, max(float(total.max()) / divisor, 1 / divisor) * 1.08)
     ax.set_ylabel(f"{unit} per version")
     _version_ticks(ax, table)
-    line = _saving_line(ax, table, places)
-    handles = [handle for axes in (ax, line) for handle in axes.get_legend_handles_labels()[0]]
-    style.title_and_legend(ax, _savings_title(table, int(total.sum()), int(fetched.sum())), handles)
-    line.spines["top"].set_visible(False)
+    references = (reference or "" for (reference,) in rows(table, "reference"))
+    repositories = {re.sub("[:@][^/]*$", "", reference) for reference in references}
+    name = repositories.pop() if len(repositories) == 1 else ""
+    style.title_and_legend(ax, titles.versions(table, name))
+    return ax
+
+
+def _costs(table: pd.DataFrame) -> tuple[style.Numbers, style.Numbers]:
+    """Total and fetched bytes per version; where one is missing, as too large for a column, both are 0."""
+    total, fetched = (style.numbers(table, name) for name in ("total_bytes", "fetch_bytes"))
+    unknown = (table["total_bytes"].isna() | table["fetch_bytes"].isna()).to_numpy()
+    total[unknown] = fetched[unknown] = 0
+    return total, fetched
+
+
+def _repositories(table: pd.DataFrame, ax: Axes | None) -> Axes:
+    """Draw a bar per repository, those that save most first; flat ones are counted in one line."""
+    total, fetched = _costs(table)
+    summed = pd.DataFrame({"repository": table["repository"].astype(str), "total_bytes": total})
+    summed = summed.assign(fetch_bytes=fetched, versions=1).groupby("repository").sum().reset_index()
+    summed["saved"] = summed["total_bytes"] - summed["fetch_bytes"]
+    order = summed.sort_values(["saved", "repository"], ascending=[False, True], ignore_index=True)
+    worth = order["saved"] >= titles.FLAT * order["total_bytes"].clip(lower=1)
+    shown = order[worth].head(style.MOST_SHOWN["breakdown"])
+    flat, more = int((~worth).sum()), int(worth.sum()) - len(shown)
+    ax = style.axes_or_new(ax, style.figure_size("breakdown", len(shown) + 1))
+    unit, divisor = unit_for(float(order["total_bytes"].max()))
+    names = style.names_for(shown["repository"])
+    places = range(len(shown))
+    reused = shown["saved"].to_numpy() / divisor
+    new = shown["fetch_bytes"].to_numpy() / divisor
+    ax.barh(places, reused, color=style.REUSED, label="reused")
+    bars = ax.barh(places, new, left=reused, color=style.FETCHED, label="fetched")
+    labels = [
+        f"{share_text(saved / whole)} saved, {count_text(int(count), 'version')}"
+        for saved, whole, count in rows(shown, "saved", "total_bytes", "versions")
+    ]
+    ax.bar_label(bars, labels, padding=4, fontsize="small", color=style.ink())
+    ax.set_yticks(places, [names[name] for name in shown["repository"]])
+    ax.set_ylim(max(len(shown), 1) - 0.4, -0.6)
+    ax.set_xlim(0, max(float((reused + new).max()) if len(shown) else 0, 1 / divisor) * 1.4)
+    notes = [f"{flat} of {len(order)} repositories saved under 4 %"] if flat else []
+    notes += [f"+{more} more save less"] if more else []
+    ax.set_xlabel("; ".join([f"{unit}, all versions one after the other", *notes]))
+    style.title_and_legend(ax, titles.repositories(summed))
     return ax
 
 
@@ -207,32 +263,3 @@ def _version_ticks(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_xlabel(f"versions, in the order pulled{note}")
     spare = max(0, 4 - len(names)) / 2
     ax.set_xlim(-0.7 - spare, len(names) - 0.3 + spare)
-
-
-def _saving_line(ax: Axes, table: pd.DataFrame, places: Sequence[int]) -> Axes:
-    twin = ax.twinx()
-    shares = [
-        100 * (saved or 0) / total if total else 0.0
-        for saved, total in rows(table, "cumulative_saved_bytes", "cumulative_total_bytes")
-    ]
-    twin.plot(
-        places,
-        shares,
-        color=style.ink(),
-        linewidth=1.6,
-        marker="o" if len(places) <= 60 else None,
-        markersize=4,
-        markerfacecolor=style.paper(ax),
-        label="saved so far, per cent (right)",
-    )
-    twin.set_ylim(0, 105)
-    twin.set_ylabel("per cent saved so far")
-    return twin
-
-
-def _savings_title(table: pd.DataFrame, total: int, fetched: int) -> str:
-    share = share_text((total - fetched) / total if total else 0)
-    count = f"{len(table)} version" + ("s" if len(table) != 1 else "")
-    repositories = {re.sub("[:@][^/]*$", "", reference or "") for (reference,) in rows(table, "reference")}
-    of_what = f" of {harmless(repositories.pop())}" if len(repositories) == 1 else ""
-    return f"{count}{of_what}: {size_text(fetched)} fetched instead of {size_text(total)}, {share} saved"

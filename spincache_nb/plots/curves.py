@@ -12,11 +12,11 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator
 
 from spincache_nb import analysis
-from spincache_nb.analysis.over_time import Pulls
+from spincache_nb.analysis.pulls import Pulls
 from spincache_nb.analysis.schemas import TIMELINE_SCHEMA
 from spincache_nb.fleet import Fleet
 from spincache_nb.fleet.schemas import HOST_OVERLAP_SCHEMA, PREWARM_SCHEMA, VERSIONS_SCHEMA
-from spincache_nb.plots import style
+from spincache_nb.plots import style, titles
 from spincache_nb.plots.style import Numbers, numbers
 from spincache_nb.show import share_text, size_text, unit_for
 
@@ -67,7 +67,7 @@ def timeline(given: Pulls = None, *, ax: Axes | None = None) -> Axes:
     ax.set_ylabel(f"{unit}, added up")
     ax.set_ylim(bottom=0)
     _time_axis(ax, int(table["at"].isna().sum()))
-    style.title_and_legend(ax, _timeline_title(table))
+    style.title_and_legend(ax, titles.timeline(table))
     return ax
 
 
@@ -76,14 +76,6 @@ def _time_axis(ax: Axes, untimed: int) -> None:
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     ax.set_xlabel("time (UTC)" + (f"; +{untimed} more pulls without a time" if untimed else ""))
-
-
-def _timeline_title(table: pd.DataFrame) -> str:
-    fetched = numbers(table, "cumulative_fetch_bytes")[-1]
-    reused = numbers(table, "cumulative_reused_bytes")[-1]
-    share = share_text(reused / (fetched + reused) if fetched + reused else 0)
-    count = f"{len(table)} pull" + ("s" if len(table) != 1 else "")
-    return f"{count}: {size_text(fetched)} fetched, {size_text(reused)} reused ({share})"
 
 
 def _with_end(at: pd.Series[pd.Timestamp]) -> npt.NDArray[np.datetime64]:
@@ -186,7 +178,7 @@ def prewarm(given: pd.DataFrame | Fleet, *, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("per cent of all stored bytes\nthat hosts need not fetch")
     half = int(np.argmax(share >= 50)) if share[-1] >= 50 else len(share) - 1
     saved = share_text(share[half] / 100)
-    ax.set_title(f"An image of {size_text(image[half])} brings along {saved} of what hosts store", loc="left")
+    style.title(ax, f"An image of {size_text(image[half])} brings along {saved} of what hosts store")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

@@ -12,12 +12,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch, Rectangle
 
-from spincache_nb.analysis.inputs import rows
-from spincache_nb.analysis.inside.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
+from spincache_nb.analysis.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
 from spincache_nb.frames.schemas import Schema
-from spincache_nb.plots import style
+from spincache_nb.plots import style, titles
 from spincache_nb.plots.style import exact_share, harmless
-from spincache_nb.show import size_text, unit_for
+from spincache_nb.show import rows, size_text, unit_for
 
 _SECTION_HUES = {
     "code": style.BLUE,
@@ -80,7 +79,7 @@ def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(frame) - 0.4, -0.6)
     ax.set_xlim(0, float((total + index).max()) * 1.4)
     ax.set_xlabel(unit)
-    style.title_and_legend(ax, "What finer grains would re-use")
+    style.title_and_legend(ax, titles.grains(frame))
     return ax
 
 
@@ -123,13 +122,14 @@ def chunk_sweep(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.plot(sizes, net, marker="s", linestyle="--", color=style.VERMILION, label="less the index")
     ax.set_xscale("log", base=2)
     units = [unit_for(size) for size in sizes]
-    ax.set_xticks(sizes, [f"{size // unit[1]} {unit[0]}" for size, unit in zip(sizes, units, strict=True)])
+    names = [f"{size // unit[1]} {unit[0]}" for size, unit in zip(sizes, units, strict=True)]
+    ax.set_xticks(sizes, names)
     ax.minorticks_off()
     ax.set_ylim(min(0.0, *net), 105)
     ax.set_xlabel("average size of a chunk")
     ax.set_ylabel("per cent of the new version")
     ax.grid(axis="y", color=style.grey(ax, 0.15))
-    style.title_and_legend(ax, "Re-use by chunk size")
+    style.title_and_legend(ax, titles.chunks(names, net))
     return ax
 
 
@@ -175,7 +175,10 @@ def section_map(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     _name(ax, [(box, _SECTION_HUES.get(box.kind)) for box in boxes], total)
     present = {box.kind for box in boxes}
     handles = [Patch(color=hue, label=kind) for kind, hue in _SECTION_HUES.items() if kind in present]
-    style.title_and_legend(ax, f"{size_text(total)} by section", handles)
+    sizes = {
+        kind: sum(box.size for box in boxes if box.kind == kind) for kind in present & _SECTION_HUES.keys()
+    }
+    style.title_and_legend(ax, titles.sections(sizes, total), handles)
     return ax
 
 

@@ -13,13 +13,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import rows
-from spincache_nb.analysis.schemas import SHARING_SETS_SCHEMA
-from spincache_nb.plots import style
+from spincache_nb.analysis.inputs import Source, bundle
+from spincache_nb.analysis.schemas import SHARING_SCHEMA, SHARING_SETS_SCHEMA
+from spincache_nb.fleet import Fleet
+from spincache_nb.frames.bundle import Frames
+from spincache_nb.frames.schemas import USES_SCHEMA
+from spincache_nb.plots import style, titles
 from spincache_nb.plots.style import FrameOrSource, names_for
-from spincache_nb.show import size_text, unit_for
+from spincache_nb.show import count_text, rows, short_digest, size_text, unit_for
 
 MOST_COLUMNS = 24
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,13 @@ class _Sets:
 def sharing(
     given: FrameOrSource, *, min_users: int = 2, fig: Figure | SubFigure | None = None
 ) -> dict[str, Axes]:
-    """Draw which apps share how many bytes.
+    """Draw which apps share how many bytes, or which files save most.
 
     Parameters
     ----------
     given
-        What `analysis.sharing_sets` returns, or a cache, or loaded frames.
+        What `analysis.sharing` or `analysis.sharing_sets` returns, or ``frames.uses(cache)``, or a cache,
+        or loaded frames, or a fleet (its `Fleet.sharing`).
     min_users
         Users that a set must have to get a column; 1 adds what one app alone needs.
     fig
@@ -58,15 +63,24 @@ def sharing(
     -------
     dict of str to matplotlib.axes.Axes
         ``sets``: bytes that exactly the marked users need, largest first; ``members``: the marks;
-        ``users``: bytes of each user, shared and on its own. Beyond 24 sets, a
-        note says how many more there are; beyond 36 users, a last row does, and counts them per set.
+        ``users``: bytes of each user, shared and on its own. Sets under 1 % of what is shared, and those
+        beyond 24, are told in a note; users beyond 36 in a last row, which counts them per set. Of a cache
+        of more than 30 apps, repositories are drawn. Of what `analysis.sharing` or a fleet gives: ``files``,
+        a bar for each file that saves most, stored once and needed again.
 
     Raises
     ------
     ValueError
         If a frame is given that is none of these.
     """
-    table = style.frame_of(given, SHARING_SETS_SCHEMA, "analysis.sharing_sets", analysis.sharing_sets)
+    if isinstance(given, Fleet):
+        given = given.sharing(top=MOST_COLUMNS)
+    if isinstance(given, pd.DataFrame):
+        if set(SHARING_SCHEMA) <= set(given.columns):
+            return {"files": _draw_files(given, fig)}
+        if set(USES_SCHEMA) <= set(given.columns):
+            given = Frames(uses=given)
+    table = style.frame_of(given, SHARING_SETS_SCHEMA, "analysis.sharing_sets", _sets_of)
     sets = _read(table, min_users)
     width, height = style.figure_size("sharing", len(sets.users))
     fig = style.figure_or_new(fig, (width - 0.22 * max(0, 16 - len(sets.columns)), height))
@@ -84,12 +98,52 @@ def sharing(
     }
     _draw_members(members, sets)
     _draw_sets(panels["sets"], sets)
+    style.title(panels["sets"], titles.sets(table), room=0.6)
     _draw_users(panels["users"], sets)
     corner = fig.add_subplot(grid[0, 0])
     corner.set_axis_off()
     handles = panels["users"].get_legend_handles_labels()[0]
     corner.legend(handles=handles, loc="lower right", frameon=False, fontsize="small")
     return panels
+
+
+def _sets_of(source: Source) -> pd.DataFrame:
+    frames = bundle(source, "apps", "uses")
+    return analysis.sharing_sets(frames, by=style.group_of(frames))
+
+
+def _draw_files(table: pd.DataFrame, fig: Figure | SubFigure | None) -> Axes:
+    """Draw the files that save most: what is stored, and what is needed again and not stored again."""
+    order = table.sort_values(["saved_bytes", "digest"], ascending=[False, True], ignore_index=True)
+    saving = order[order["saved_bytes"].fillna(0) > 0]
+    worth = int((saving["saved_bytes"] >= saving["saved_bytes"].sum() / 100).sum())
+    shown = saving.head(min(max(worth, _FEW), MOST_COLUMNS))
+    size = style.figure_size("breakdown", len(shown))
+    ax = style.figure_or_new(fig, size).add_subplot()
+    if not len(shown):
+        return style.say_empty(ax, "No file is needed by more than one.")
+    stored, saved = (style.numbers(shown, name) for name in ("stored_bytes", "saved_bytes"))
+    unit, divisor = unit_for(float((stored + saved).max()))
+    places = range(len(shown))
+    ax.barh(places, stored / divisor, color=style.BLUE, label="stored")
+    light, label = style.grey(ax, 0.3), "needed again, not stored again"
+    bars = ax.barh(places, saved / divisor, left=stored / divisor, color=light, label=label)
+    labels = [
+        f"{size_text(one)}, {count_text(users, 'user')}"
+        for one, users in rows(shown, "stored_bytes", "user_count")
+    ]
+    ax.bar_label(bars, labels, padding=4, fontsize="small", color=style.ink())
+    names = [
+        style.harmless(name or short_digest(digest), longest=40)
+        for digest, name in rows(shown, "digest", "names")
+    ]
+    ax.set_yticks(places, names)
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    ax.set_xlim(0, float((stored + saved).max()) / divisor * 1.3)
+    more = len(saving) - len(shown)
+    ax.set_xlabel(unit + (f"; +{more} more files save less" if more else ""))
+    style.title_and_legend(ax, titles.files(table))
+    return ax
 
 
 def _read(table: pd.DataFrame, min_users: int) -> _Sets:
@@ -107,7 +161,9 @@ def _read(table: pd.DataFrame, min_users: int) -> _Sets:
     every = [(frozenset(names), sizes[number]) for number, names in members.items()]
     every = [column for column in every if len(column[0]) >= min_users]
     every.sort(key=lambda column: (-column[1], sorted(column[0])))
-    columns = every if len(every) <= MOST_COLUMNS + 1 else every[:MOST_COLUMNS]
+    least = sum(size for _, size in every) / 100
+    worth = every if len(every) <= _FEW else [column for column in every if column[1] >= least]
+    columns = worth if len(worth) <= MOST_COLUMNS + 1 else worth[:MOST_COLUMNS]
     more = every[len(columns) :]
     users = _worth_a_row(every, columns)
     named = {user for names, _ in every for user in names}
@@ -180,9 +236,8 @@ def _draw_sets(ax: Axes, sets: _Sets) -> None:
     upright = len(sizes) <= 8
     ax.bar_label(bars, texts, padding=3, fontsize="small", rotation=0 if upright else 90, color=style.ink())
     ax.set_ylim(0, max(max(heights), 1 / divisor) * (1.15 if upright else 1.6))
-    ax.set_ylabel(f"{unit} shared")
+    ax.set_ylabel(f"{unit} that exactly\nthose marked need")
     ax.tick_params(bottom=False, labelbottom=False)
-    ax.set_title("Bytes that exactly the apps marked below need", loc="left")
     ax.spines[["top", "right"]].set_visible(False)
 
 

@@ -10,16 +10,17 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.patches import Rectangle
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import bundle, rows
+from spincache_nb.analysis.inputs import bundle
 from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.fleet import Fleet
 from spincache_nb.fleet.schemas import HOST_PAIRS_SCHEMA
-from spincache_nb.plots import style
+from spincache_nb.plots import style, titles
 from spincache_nb.plots.style import FrameOrSource, harmless, names_for, version_names
-from spincache_nb.show import unit_for
+from spincache_nb.show import rows, unit_for
 
 _Square = npt.NDArray[np.float64]
 _MOST_NUMBERS = 12
@@ -38,8 +39,9 @@ def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        A square heat map; the diagonal and pairs that share nothing are blank. Of more than 60 apps,
-        those that share most are drawn.
+        A square heat map; the diagonal is grey, and pairs that share nothing are blank. Of a cache of
+        more than 30 apps, repositories are drawn (of more than 200 repositories, registries); of more
+        than 60 of them, those that share most.
 
     Raises
     ------
@@ -47,28 +49,34 @@ def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
         If a frame is given that is none of these.
     """
     most = style.MOST_SHOWN["shared_bytes"]
-    given = given if isinstance(given, pd.DataFrame) else bundle(given, "apps", "uses")
-    analyse = partial(analysis.shared_bytes, top=most)
-    table = style.frame_of(given, SHARED_BYTES_SCHEMA, "analysis.shared_bytes", analyse)
-    apps, square = _square_of(table, "reference_a", "reference_b", "shared_bytes")
-    count = len(apps) if isinstance(given, pd.DataFrame) else len(given.need("apps"))
+    nouns, count = "apps", 0
+    if not isinstance(given, pd.DataFrame):
+        frames = bundle(given, "apps", "uses")
+        by = style.group_of(frames)
+        nouns = style.NOUNS[by][1]
+        columns = ["registry"] if by == "registry" else ["registry", "repository"]
+        apps = frames.need("apps")
+        count = len(apps) if by == "app" else len(apps[columns].drop_duplicates())
+        given = analysis.shared_bytes(frames, top=most, by=by)
+    table = style.frame_of(given, SHARED_BYTES_SCHEMA, "analysis.shared_bytes", lambda frame: frame)
+    names, square = _square_of(table, "reference_a", "reference_b", "shared_bytes")
+    count = max(count, len(names))
     ax = style.axes_or_new(ax, style.figure_size("shared_bytes", count))
-    if not apps:
-        return style.say_empty(ax, "Fewer than two apps: nothing can be shared.")
-    ranked = sorted(range(len(apps)), key=lambda number: (-square[number].sum(), number))
+    if not names:
+        return style.say_empty(ax, f"Fewer than two {nouns}: nothing can be shared.")
+    ranked = sorted(range(len(names)), key=lambda number: (-square[number].sum(), number))
     kept = sorted(ranked[:most])
     cells = square[np.ix_(kept, kept)]
     if not cells.any():
-        known = len(apps) == count and not square.any()
-        those = "No two apps" if known else f"No two of the {len(kept)} apps that share most"
+        known = len(names) == count and not square.any()
+        those = f"No two {nouns}" if known else f"No two of the {len(kept)} {nouns} that share most"
         return style.say_empty(ax, f"{those} share any bytes.")
-    more = count - len(kept)
-    title = "Bytes both apps need" + (
-        f"\n{len(kept)} of {count} apps; +{more} more share less" if more else ""
+    short = names_for(names, longest=28)
+    _draw_pairs(ax, cells, [short[names[number]] for number in kept], titles.pairs(table, short, ""))
+    more = (
+        f"{len(kept)} of {count} {nouns}; +{count - len(kept)} more share less; " if count > len(kept) else ""
     )
-    names = names_for(apps, longest=28)
-    _draw_pairs(ax, cells, [names[apps[number]] for number in kept], title)
-    ax.set_xlabel("blank where nothing is shared")
+    ax.set_xlabel(f"{more}blank where nothing is shared")
     return ax
 
 
@@ -85,7 +93,7 @@ def host_overlap(given: pd.DataFrame | Fleet, *, ax: Axes | None = None) -> Axes
     Returns
     -------
     matplotlib.axes.Axes
-        A square heat map; the diagonal and pairs that have nothing in common are blank.
+        A square heat map; the diagonal is grey, and pairs that have nothing in common are blank.
 
     Raises
     ------
@@ -99,8 +107,9 @@ def host_overlap(given: pd.DataFrame | Fleet, *, ax: Axes | None = None) -> Axes
     ax = style.axes_or_new(ax, style.figure_size("host_overlap", len(hosts)))
     if not hosts:
         return style.say_empty(ax, "Fewer than two hosts: nothing can be shared.")
-    labels = [harmless(name, longest=28) for name in hosts]
-    _draw_pairs(ax, square, labels, "Bytes both hosts store")
+    names = {name: harmless(name, longest=28) for name in hosts}
+    finding = titles.pairs(table, names, "No two hosts have anything in common")
+    _draw_pairs(ax, square, list(names.values()), finding)
     return ax
 
 
@@ -154,14 +163,12 @@ def upgrade_matrix(
     for one, other, size in rows(table, start, end, "fetch_bytes"):
         if one in place and other in place:
             square[place[one], place[other]] = size
-    title = "Bytes fetched, version to version"
-    if len(shown) < len(versions):
-        more = len(versions) - len(shown)
-        title += f"\nthe last {len(shown)} of {len(versions)}; +{more} more before"
-    names = version_names(versions)
-    _draw_square(ax, np.ma.masked_invalid(square), [names[name] for name in shown], title)
+    names, cells = version_names(versions), np.ma.masked_invalid(square)
+    _draw_square(ax, cells, [names[name] for name in shown], titles.upgrades(cells))
     ax.set_ylabel("version that is there")
-    ax.set_xlabel("version that is pulled")
+    more = len(versions) - len(shown)
+    note = f"\nthe last {len(shown)} of {len(versions)}; +{more} more before" if more else ""
+    ax.set_xlabel(f"version that is pulled{note}")
     return ax
 
 
@@ -200,6 +207,9 @@ def _draw_pairs(ax: Axes, square: _Square, labels: Sequence[str], title: str) ->
     arranged = square[np.ix_(order, order)]
     blank = np.eye(len(arranged), dtype=bool) | (arranged == 0)
     _draw_square(ax, np.ma.masked_array(arranged, blank), [labels[number] for number in order], title)
+    for place in range(len(order)):
+        cell = (place - 0.5, place - 0.5)
+        ax.add_patch(Rectangle(cell, 1, 1, facecolor=style.grey(ax, 0.15), linewidth=0))
 
 
 def _draw_square(ax: Axes, cells: np.ma.MaskedArray, labels: Sequence[str], title: str) -> None:
@@ -209,12 +219,12 @@ def _draw_square(ax: Axes, cells: np.ma.MaskedArray, labels: Sequence[str], titl
     # Shapes, not an image: a page whose policy forbids data: addresses shows them all the same.
     edges = np.arange(len(labels) + 1) - 0.5
     top = max(most, 1) / divisor
-    image = ax.pcolormesh(edges, edges, cells / divisor, cmap=style.COLOUR_MAP, vmin=0, vmax=top)
+    image = ax.pcolormesh(edges, edges, cells / divisor, cmap=style.colour_map(ax), vmin=0, vmax=top)
     ax.set_aspect("equal")
     ax.set_xlim(-0.5, len(labels) - 0.5)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     _name_both_sides(ax, labels)
-    ax.set_title(title, loc="left")
+    style.title(ax, title)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, aspect=30)
     bar.set_label(unit)
     bar.outline.set_visible(False)

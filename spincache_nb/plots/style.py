@@ -7,6 +7,7 @@ from the background of the axes and the text colour of ``rcParams``, so plots fo
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -18,11 +19,12 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.colors import LinearSegmentedColormap, to_rgb, to_rgba
 from matplotlib.figure import Figure, SubFigure
 
-from spincache_nb.analysis.inputs import Source
+from spincache_nb.analysis.inputs import Group, Source
 from spincache_nb.analysis.labels import short_references
+from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import Schema
 
 FrameOrSource: TypeAlias = Union[pd.DataFrame, "Source"]
@@ -32,7 +34,15 @@ Numbers: TypeAlias = npt.NDArray[np.float64]
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"
 REUSED, FETCHED = BLUE, ORANGE
-COLOUR_MAP = "viridis"
+
+MOST_APPS = 30
+"""Up to so many, apps are drawn each by itself, and then repositories."""
+
+NOUNS = {
+    "app": ("app", "apps"),
+    "repository": ("repository", "repositories"),
+    "registry": ("registry", "registries"),
+}
 
 MOST_SHOWN = {
     "breakdown": 24,
@@ -43,6 +53,9 @@ MOST_SHOWN = {
     "host_overlap": 60,
 }
 """How many rows, apps, versions or hosts a plot names; it says how many more there are."""
+
+_ON_LIGHT = ("#e3eef7", "#9cc6e3", "#4393c3", "#0072B2", "#08304f")
+_ON_DARK = ("#12364f", "#1f6a96", "#4aa3da", "#a8d8f8", "#f2f9ff")
 
 _SQUARE = (5.0, 4.2, 0.15)
 _CURVE = (9.0, 4.4, 0.0)
@@ -72,6 +85,14 @@ def frame_of(given: Any, schema: Schema, maker: str, analyse: Callable[[Any], An
     if missing:
         raise ValueError(f"this plot draws what {maker}() gives; the frame has no {missing}")
     return given
+
+
+def group_of(frames: Frames, most: int = 200) -> Group:
+    """Choose what has a bar of its own: apps up to some thirty, then repositories, then registries."""
+    if not frames.holds("apps") or len(apps := frames.need("apps")) <= MOST_APPS:
+        return "app"
+    repositories = len(apps[["registry", "repository"]].drop_duplicates())
+    return "registry" if repositories > most and apps["registry"].nunique() > 1 else "repository"
 
 
 def numbers(frame: pd.DataFrame, column: str) -> Numbers:
@@ -137,10 +158,21 @@ def say_empty(ax: Axes, text: str) -> Axes:
     return ax
 
 
-def title_and_legend(ax: Axes, title: str, handles: Sequence[Any] | None = None) -> None:
-    """Put a title above the axes and a legend in one line between the two; open the frame."""
-    ax.set_title(title, loc="left", pad=26)
+def title(ax: Axes, finding: str, *, pad: float | None = None, room: float = 0.62) -> None:
+    """Write what a plot found as its largest text, in as many lines as the figure's width asks for."""
+    size = font_manager.FontProperties(size="large").get_size_in_points()
+    width = ax.figure.get_figure(root=True).get_figwidth() * room * ax.figure.bbox.width
+    letters = int(72 * width / ax.figure.get_figure(root=True).bbox.width / (0.53 * size))
+    whole = re.sub(r"(?<=\d) (?=[KMGTP]iB|B|%)", "\N{NO-BREAK SPACE}", finding)  # a number keeps its unit
+    lines = textwrap.wrap(whole, max(28, letters), break_long_words=False, break_on_hyphens=False)
+    text = "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
+    ax.set_title(text, loc="left", pad=pad, fontsize="large")
+
+
+def title_and_legend(ax: Axes, finding: str, handles: Sequence[Any] | None = None) -> None:
+    """Put a finding above the axes and a legend in one line between the two; open the frame."""
     handles = ax.get_legend_handles_labels()[0] if handles is None else handles
+    title(ax, finding, pad=26 if handles else None)
     if handles:
         ax.legend(
             handles=list(handles),
@@ -182,6 +214,18 @@ def luminance(colour: Colour) -> float:
     """Relative luminance of a colour (WCAG 2.2), from 0 to 1."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def colour_map(ax: Axes) -> LinearSegmentedColormap:
+    """From near the background to far from it: light to dark on white, dark to light on dark."""
+    on_light, on_dark = colour_maps()
+    return on_light if luminance(paper(ax)) > 0.18 else on_dark
+
+
+def colour_maps() -> tuple[LinearSegmentedColormap, LinearSegmentedColormap]:
+    """The maps on light and on dark."""
+    light, dark = (LinearSegmentedColormap.from_list("spincache", one) for one in (_ON_LIGHT, _ON_DARK))
+    return light, dark
 
 
 def ink_on(colour: Colour) -> str:

@@ -75,13 +75,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The version of a package that satisfies a requirement, and its content."""
+    """Content that somebody offers: the newest version of a package, or what an address names."""
 
-    package: str
-    version: str
+    package: str | None
+    version: str | None
     origin: str
     digest: Digest
-    size: int
+    size: int | None
     open: Callable[[], Iterator[bytes]] = field(repr=False, compare=False)
 
 

@@ -6,17 +6,18 @@ import copy
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
 from spincache_nb.core.fetching import Fetching, Offer, Options, Wanted, raise_failure
 from spincache_nb.core.layout import AREAS
-from spincache_nb.core.plans import Plan, share_text
+from spincache_nb.core.plans import Form, Plan, share_text
 from spincache_nb.core.progress import Progress, ProgressEvent
 from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import ContentError, PullCancelled, SpinCacheError, SpinManifestError
@@ -71,8 +72,6 @@ class SourcesPlan(Plan[PlannedSource]):
     name: str | None
     sources: tuple[PlannedSource, ...]
 
-    _headings: ClassVar[tuple[str, ...]] = ("what", "from", "digest", "size", "")
-
     @property
     def unknown_count(self) -> int:
         """Number of sources to be fetched whose size is not known before, each digest once."""
@@ -81,21 +80,21 @@ class SourcesPlan(Plan[PlannedSource]):
     def _each(self) -> Iterable[PlannedSource]:
         return self.sources
 
-    def _title(self) -> str:
-        return self.path
-
     def _unknown(self) -> str:
         return f" and {self.unknown_count} of unknown size" if self.unknown_count else ""
 
-    def _summary(self) -> str:
-        return f"to fetch {share_text(self, self._unknown())}"
-
-    def _rows(self) -> Iterable[tuple[Any, ...]]:
+    def _form(self) -> Form:
         from spincache_nb.show import Cell, digest_cell, size_cell
 
-        for one in self.sources:
-            state = Cell("stored" if one.stored else self._lacking)
-            yield Cell(one.what), Cell(one.origin), digest_cell(one.digest), size_cell(one.size), state
+        rows = [
+            (
+                *(Cell(one.what), Cell(one.origin), digest_cell(one.digest)),
+                *(size_cell(one.size), self._state(one.stored)),
+            )
+            for one in self.sources
+        ]
+        summary = f"{self._lacking} {share_text(self, self._unknown())}"
+        return self.path, summary, ("what", "from", "digest", "size", ""), rows
 
     def __str__(self) -> str:
         from spincache_nb.show import count_text
@@ -123,8 +122,9 @@ class SourcesResult(SourcesPlan):
 
     _lacking: ClassVar[str] = "fetched"
 
-    def _summary(self) -> str:
-        return f"fetched {share_text(self)} in {self.seconds:.2f} s"
+    def _form(self) -> Form:
+        title, summary, headings, rows = SourcesPlan._form(self)
+        return title, f"{summary} in {self.seconds:.2f} s", headings, rows
 
     def __str__(self) -> str:
         from spincache_nb.show import count_text
@@ -272,7 +272,8 @@ def pull_sources(
         fetching.watch((), and_blobs=True)
     now = datetime.now(UTC).replace(microsecond=0)
     PackageLog().append(
-        PackageRecord(now, *key, release.version, str(release.digest)) for key, release in releases.items()
+        PackageRecord(now, *key, str(release.version), str(release.digest))
+        for key, release in releases.items()
     )
     sizes = {str(digest): one.size for digest, one in missing.items()}
     sources = tuple(replace(one, size=sizes.get(one.digest, one.size)) for one in plan.sources)
@@ -335,22 +336,28 @@ class Project:
             place = next(source.place for source in self.manifest.packages if source.key == key)
             raise _located(exc, self.where(place)) from exc
 
-    def wanted(self, client: PackageClient, releases: Mapping[PackageKey, Release]) -> dict[Digest, Wanted]:
-        """The content of its sources, each once, and who offers it; packages not looked up are left out."""
-        found: dict[Digest, Wanted] = {}
+    def offers(
+        self, client: PackageClient, releases: Mapping[PackageKey, Release]
+    ) -> Iterator[tuple[Place, Release]]:
+        """What its sources are, in the order of the file; packages that were not looked up are left out."""
+        from spincache_nb.project.packages import Release
+
         for source in self.manifest.sources:
-            where = self.where(source.place)
             if isinstance(source, WebSource):
-                digest, size, origin = source.digest, None, source.address
-                opened = _opener(client, source.url, where)
+                opened = partial(client.stream_address, source.url, where=self.where(source.place))
+                yield source.place, Release(None, None, source.address, source.digest, None, opened)
             elif source.key in releases:
-                release = releases[source.key]
-                digest, size, origin, opened = release.digest, release.size, release.origin, release.open
-            else:
-                continue
-            one = found.setdefault(digest, Wanted(digest, size, {"wasm"}))
-            one.size = size if one.size is None else one.size
-            one.offers.append(Offer(origin, f"{where}: {origin}", _locating(opened, where)))
+                yield source.place, releases[source.key]
+
+    def wanted(self, offers: Iterable[tuple[Place, Release]]) -> dict[Digest, Wanted]:
+        """The content of its sources, each once, and who offers it."""
+        found: dict[Digest, Wanted] = {}
+        for place, release in offers:
+            where = self.where(place)
+            one = found.setdefault(release.digest, Wanted(release.digest, release.size, {"wasm"}))
+            one.size = release.size if one.size is None else one.size
+            opened = partial(_open_located, release, where)
+            one.offers.append(Offer(release.origin, f"{where}: {release.origin}", opened))
         return found
 
 
@@ -367,38 +374,29 @@ def _look_up(fetching: Fetching, client: PackageClient, project: Project) -> _Kn
     keys = project.package_keys()
     found = fetching.each(lambda key: project.resolve(client, key), keys)
     releases = dict(zip(keys, found, strict=True))
-    wanted = project.wanted(client, releases)
+    offers = list(project.offers(client, releases))
+    wanted = project.wanted(offers)
     sizes = fetching.each(lambda one: _stored_size(fetching, one), wanted.values())
     stored = dict(zip(wanted, sizes, strict=True))
     missing = {digest: one for digest, one in wanted.items() if stored[digest] is None}
-    return _Known(_plan(project, releases, stored), releases, missing)
+    rows = [_planned(place, release, stored[release.digest]) for place, release in offers]
+    return _Known(SourcesPlan(project.path, project.manifest.name, tuple(rows)), releases, missing)
 
 
-def _plan(
-    project: Project, releases: Mapping[PackageKey, Release], stored: Mapping[Digest, int | None]
-) -> SourcesPlan:
-    rows = []
-    for source in project.manifest.sources:
-        place = source.place
-        release = None if isinstance(source, WebSource) else releases[source.key]
-        digest = source.digest if isinstance(source, WebSource) else releases[source.key].digest
-        size = stored[digest]
-        rows.append(
-            PlannedSource(
-                component=place.component,
-                trigger=place.trigger,
-                dependency=place.dependency,
-                profile=place.profile,
-                kind="url" if release is None else "package",
-                origin=source.address if isinstance(source, WebSource) else releases[source.key].origin,
-                package=release.package if release is not None else None,
-                version=release.version if release is not None else None,
-                digest=str(digest),
-                size=size if size is not None or release is None else release.size,
-                stored=size is not None,
-            )
-        )
-    return SourcesPlan(project.path, project.manifest.name, tuple(rows))
+def _planned(place: Place, release: Release, size: int | None) -> PlannedSource:
+    return PlannedSource(
+        component=place.component,
+        trigger=place.trigger,
+        dependency=place.dependency,
+        profile=place.profile,
+        kind="url" if release.package is None else "package",
+        origin=release.origin,
+        package=release.package,
+        version=release.version,
+        digest=str(release.digest),
+        size=release.size if size is None else size,
+        stored=size is not None,
+    )
 
 
 def _stored_size(fetching: Fetching, wanted: Wanted) -> int | None:
@@ -425,31 +423,24 @@ def find_offers(
             raise
         except SpinCacheError as exc:
             failures[digest] = exc
-    wanted = {d: one for d, one in project.wanted(client, releases).items() if d in digests}
+    offers = [offer for offer in project.offers(client, releases) if offer[1].digest in digests]
+    wanted = project.wanted(offers)
     for digest in set(digests) - wanted.keys() - failures.keys():
         found = "no address in it, and no version of a package that it takes by now"
         failures[digest] = ContentError(project.path, f"a source of {digest}", found, "build it again")
     return wanted, failures
 
 
-def _opener(client: PackageClient, url: str, where: str) -> Callable[[], Iterator[bytes]]:
-    return lambda: client.stream_address(url, where=where)
-
-
-def _locating(opened: Callable[[], Iterator[bytes]], where: str) -> Callable[[], Iterator[bytes]]:
-    """The same stream; its errors say which part of the project they are about."""
-
-    def stream() -> Iterator[bytes]:
-        try:
-            yield from opened()
-        except PullCancelled:
+def _open_located(release: Release, where: str) -> Iterator[bytes]:
+    """The bytes of a release; errors say which part of the project they are about."""
+    try:
+        yield from release.open()
+    except PullCancelled:
+        raise
+    except SpinCacheError as exc:
+        if exc.where.startswith(where):
             raise
-        except SpinCacheError as exc:
-            if exc.where.startswith(where):
-                raise
-            raise _located(exc, where) from exc
-
-    return stream
+        raise _located(exc, where) from exc
 
 
 def _located(exc: SpinCacheError, where: str) -> SpinCacheError:

@@ -15,14 +15,14 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Source, rows
 from spincache_nb.core.writing import replacing
 from spincache_nb.errors import CacheWriteError
 from spincache_nb.fleet import Fleet
+from spincache_nb.frames import Caches, Frames
 from spincache_nb.report.figures import Plot, plots_of
 from spincache_nb.report.forms import DataFormat, to_html, to_json, to_markdown, write_frames
 from spincache_nb.report.material import AnyMaterial, FleetMaterial, Material, gather, gather_fleet
-from spincache_nb.show import size_text
+from spincache_nb.show import rows, size_text
 
 __all__ = [
     "DataFormat",
@@ -55,7 +55,7 @@ _FORMS = {"html": to_html, "markdown": to_markdown, "json": to_json}
 
 
 def write(
-    source: Source | Fleet,
+    source: Caches | Frames | Fleet,
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
@@ -132,7 +132,7 @@ def save(text: str, path: str | os.PathLike[str]) -> Path:
 
 
 def render(
-    source: Source | Fleet | AnyMaterial,
+    source: Caches | Frames | Fleet | AnyMaterial,
     *,
     title: str | None = None,
     format: Format = "html",
@@ -172,7 +172,7 @@ def _title_of(material: AnyMaterial) -> str:
 
 
 def _gathered(
-    source: Source | Fleet,
+    source: Caches | Frames | Fleet,
     projects: Sequence[str | os.PathLike[str]],
     history: pd.DataFrame | None,
     inside: bool,
@@ -185,25 +185,7 @@ def _gathered(
 
 
 def form_of(path: str | os.PathLike[str] | None, format: Format | None = None) -> Format:
-    """Say which form a report takes: the one asked for, else by the end of a file's name.
-
-    Parameters
-    ----------
-    path
-        Where the report goes.
-    format
-        The form asked for.
-
-    Raises
-    ------
-    ValueError
-        If there is no such form.
-
-    Examples
-    --------
-    >>> form_of("sharing.md"), form_of("sharing.md", "json"), form_of(None)
-    ('markdown', 'json', 'html')
-    """
+    """Say which form a report takes: the one asked for, else by the end of the file's name, else HTML."""
     if format is not None and format not in get_args(Format):
         raise ValueError(f"a report is one of {', '.join(get_args(Format))}, not {format!r}")
     return format or _SUFFIXES.get(Path(path or "").suffix.lower(), "html")
@@ -216,33 +198,7 @@ def shortfalls(
     most_unreferenced_bytes: int | None = None,
     no_problems: bool = False,
 ) -> list[str]:
-    """Say which thresholds a cache misses.
-
-    Parameters
-    ----------
-    summary
-        What `analysis.summary` gives.
-    least_dedup
-        Bytes needed over bytes stored, at least. A cache that stores nothing has no such ratio, and
-        misses every threshold.
-    most_unreferenced_bytes
-        Bytes that nothing needs, at most.
-    no_problems
-        Whether any problem is one too many.
-
-    Returns
-    -------
-    list of str
-        A sentence for each; none if all are met.
-
-    Examples
-    --------
-    >>> from spincache_nb.analysis.schemas import SUMMARY_SCHEMA
-    >>> from spincache_nb.frames.schemas import build
-    >>> summary = build(SUMMARY_SCHEMA, [(300, 200, 1.5, 100, 0, 2, 5, 4096, 9000)])
-    >>> shortfalls(summary, least_dedup=1.6, most_unreferenced_bytes=4096)
-    ['the dedup ratio is 1.5, under 1.6']
-    """
+    """Say in a sentence each which thresholds a cache misses, by what `analysis.summary` gives."""
     ratio, idle, problems = next(rows(summary, "dedup_ratio", "unreferenced_bytes", "problem_count"))
     found = []
     if least_dedup is not None and ratio is None:

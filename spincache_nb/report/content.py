@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import rows
 from spincache_nb.report import figures, sentences
 from spincache_nb.report.figures import Plot
 from spincache_nb.report.material import Material
-from spincache_nb.show import Column, Table, share_text, size_text
+from spincache_nb.show import Column, Table, rows, share_text, size_text
 
 MOST_ROWS = 15
 """Rows of a table that ranks; what comes after them is counted."""

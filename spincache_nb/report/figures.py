@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
-from spincache_nb.analysis.repositories import versioned_repositories
+from spincache_nb.analysis.versions import versioned_repositories
 from spincache_nb.frames import Frames
 from spincache_nb.report import svg
 
@@ -27,19 +27,7 @@ _GRAINS_SIZE = (9.0, 4.8)
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One plot, not drawn yet.
-
-    Parameters
-    ----------
-    name
-        For a file: small letters, digits and hyphens.
-    title
-        What it shows, in one sentence.
-    size
-        Width and height in inches.
-    draw
-        Draws on a figure of that size.
-    """
+    """One plot, not drawn yet."""
 
     name: str
     title: str
@@ -56,19 +44,7 @@ class Plot:
 
 
 def plots_of(frames: Frames) -> list[Plot]:
-    """Choose the plots for a cache.
-
-    Parameters
-    ----------
-    frames
-        All frames of one cache.
-
-    Returns
-    -------
-    list of Plot
-        Where the bytes go, what is shared, by whom and between which two; then what each version
-        costs, for up to six repositories with more than one version. None for an empty cache.
-    """
+    """Choose the plots for a cache."""
     apps = frames.need("apps")
     if not len(apps):
         return []

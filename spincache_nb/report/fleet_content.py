@@ -8,12 +8,11 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from spincache_nb import plots
-from spincache_nb.analysis.inputs import rows
 from spincache_nb.report import figures, sentences
 from spincache_nb.report.content import MOST_LISTED, TEXT_LENGTH, Fact, Reading, Section, listing
 from spincache_nb.report.figures import Plot
 from spincache_nb.report.material import FleetMaterial
-from spincache_nb.show import Column, count_text, share_text, size_text
+from spincache_nb.show import Column, count_text, rows, share_text, size_text
 
 _WIDE = {
     "shared-cache": (

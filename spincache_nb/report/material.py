@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import Source, rows
-from spincache_nb.analysis.repositories import versioned_repositories
 from spincache_nb.analysis.schemas import UPGRADE_MATRIX_SCHEMA, VERSION_SAVINGS_SCHEMA
+from spincache_nb.analysis.versions import versioned_repositories
 from spincache_nb.fleet import Fleet, Skipped
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, empty
+from spincache_nb.frames.sources import Caches
 from spincache_nb.plots.style import MOST_SHOWN
+from spincache_nb.show import rows
 
 MOST_PAIRED = 200
 """Apps whose pairs are listed: of more, there are too many pairs for a document."""
@@ -97,7 +98,7 @@ class Material:
 
 
 def gather(
-    source: Source,
+    source: Caches | Frames,
     *,
     projects: Sequence[str | os.PathLike[str]] = (),
     history: pd.DataFrame | None = None,

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import rows
 from spincache_nb.analysis.labels import short_references, some_of
 from spincache_nb.errors import printable
 from spincache_nb.report.material import Material
-from spincache_nb.show import count_text, share_text, size_text
+from spincache_nb.show import count_text, rows, share_text, size_text
 
 _LONGEST_NAME = 80
 _NEARLY_ALL = 0.9

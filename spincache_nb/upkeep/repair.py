@@ -267,13 +267,13 @@ class _Repair:
             if app.manifest_digest is not None or stored is None or all(layer.stored for layer in app.layers):
                 return None
             known = self.known_manifests(app, reference, failures)
-            return next((one for one in known if _names(one, stored)), None)
+            return next((one for one in known if one.manifest.tag_document.digest.matches(stored)), None)
         for resolved in self.known_manifests(app, reference, failures):
-            if stored is None or _names(resolved, stored):
+            if stored is None or resolved.manifest.tag_document.digest.matches(stored):
                 return resolved
         if reference.tag is not None and stored is not None:
             resolved = resolve(self.source.fetch_manifest, reference)
-            if _names(resolved, stored):
+            if resolved.manifest.tag_document.digest.matches(stored):
                 return resolved
         if failures:
             raise failures[0]
@@ -309,7 +309,7 @@ class _Repair:
             return False
         document = app.manifest.tag_document
         try:
-            if _is(app.tag.read_locked_app(), document):
+            if document.digest.matches(app.tag.read_locked_app()):
                 return False
         except SpinCacheError:
             pass  # it is not there, or cannot be read: all the more reason
@@ -330,7 +330,7 @@ class _Repair:
             content = read_bounded(self.cache.blob_path("data", document.digest), limit=LOCKED_APP_BYTES)
         except SpinCacheError:
             return None
-        return content if _is(content, document) else None
+        return content if document.digest.matches(content) else None
 
     # Blobs -----------------------------------------------------------------------------------
 
@@ -459,12 +459,3 @@ def _stored_document(app: CachedApp) -> bytes | None:
         return app.tag.read_locked_app()
     except SpinCacheError:
         return None
-
-
-def _names(resolved: Resolved, content: bytes) -> bool:
-    """Whether a manifest names just these bytes as its locked app."""
-    return _is(content, resolved.manifest.tag_document)
-
-
-def _is(content: bytes, descriptor: Descriptor) -> bool:
-    return Digest.of(content, descriptor.digest.algorithm) == descriptor.digest

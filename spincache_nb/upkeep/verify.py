@@ -350,7 +350,7 @@ def _is_named_by_manifest(one: Hashed, inventory: Inventory, *, needed: bool) ->
 def _is_manifest(app: CachedApp, digest: Digest) -> bool:
     """Whether the stored manifest of an app hashes to a digest."""
     try:
-        return Digest.of(app.tag.read_manifest(), digest.algorithm) == digest
+        return digest.matches(app.tag.read_manifest())
     except SpinCacheError:
         return False
 

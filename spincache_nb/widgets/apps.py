@@ -11,14 +11,19 @@ import ipywidgets as widgets
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import rows
-from spincache_nb.frames.bundle import Frames
-from spincache_nb.show import count_text, escaped, size_text, time_text
+from spincache_nb.analysis.versions import versions_of
+from spincache_nb.core.cache import Cache
+from spincache_nb.errors import SpinCacheError
+from spincache_nb.frames.bundle import Frames, load
+from spincache_nb.show import Column, Table, count_text, escaped, rows, shorten, size_text, time_text
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.session import Session
 
 ROWS_SHOWN = 12
 """Apps on a page."""
+
+LONGEST_NAME = 64
+"""Letters of a name in the table; a longer one loses its middle."""
 
 MOST_ROWS = 120
 """Rows that are kept for pages that may be turned back to."""
@@ -33,6 +38,29 @@ COLUMNS: tuple[tuple[Order, str, str], ...] = (
     ("pulled_at", "Last pulled (UTC)", "by when it was last pulled"),
 )
 
+MOST_LISTED = 60
+"""Parts of an app that are listed."""
+
+_COMPONENTS = (
+    Column("component", "Component"),
+    Column("source_bytes", "Binary", "size"),
+    Column("file_count", "Files", "count"),
+    Column("files_bytes", "Their size", "size"),
+)
+_USED = (
+    Column("digest", "Blob", "digest"),
+    Column("stored_bytes", "Size", "size"),
+    Column("via", "Needed as"),
+    Column("users", "Others who need it", "count"),
+)
+_CHANGED = (
+    Column("what", "What"),
+    Column("component", "Component"),
+    Column("name", "Name"),
+    Column("status", "Status"),
+    Column("bytes_a", "Before", "size"),
+    Column("bytes_b", "Now", "size"),
+)
 _ARROWS = {True: " \u25bc", False: " \u25b2"}
 _NONE = "Select apps to see what removing them frees."
 
@@ -134,7 +162,8 @@ class Row:
 
     def __init__(self, reference: str, on_tick: Callable[[str, bool], object]) -> None:
         self.reference = reference
-        self.tick = widgets.Checkbox(description=reference, tooltip=reference, indent=False)
+        name = shorten(reference, LONGEST_NAME)
+        self.tick = widgets.Checkbox(description=name, tooltip=reference, indent=False)
         self.cells = widgets.HTML().add_class("sc-cells")
         self.box: Any = widgets.HBox([self.tick, self.cells]).add_class("sc-row").add_class("sc-body")
         self.tick.observe(lambda change: on_tick(reference, bool(change["new"])), names="value")
@@ -252,15 +281,21 @@ def _cells(app: App) -> str:
 class AppsTab:
     """The list of apps, the figure for those that are chosen, and the way to remove them."""
 
-    def __init__(self, session: Session, on_remove: Callable[[], object]) -> None:
+    def __init__(
+        self, session: Session, on_remove: Callable[[], object], on_update: Callable[[], object]
+    ) -> None:
         self.session = session
         self.apps = AppList()
         self.table = AppTable(self.apps, session.guarded(self._chosen))
         self.freed = parts.line(_NONE)
         hint = "Show what would go, then ask"
         self.remove = parts.button("Remove selected\u2026", session.guarded(on_remove), hint=hint, wide=True)
+        self.update = parts.button("Update", session.guarded(on_update), hint="Pull the selected apps again")
+        self.open = parts.button("Open", session.guarded(self._open), hint="What is in the selected app")
         self.refresh = parts.button("Refresh", session.guarded(session.refresh), hint="Read the cache again")
-        self.box: Any = widgets.VBox([self.table.box, parts.row(self.remove, self.refresh, self.freed)])
+        self.opened = widgets.HTML().add_class("sc-scroll")
+        buttons = parts.row(self.open, self.update, self.remove, self.refresh, self.freed)
+        self.box: Any = widgets.VBox([self.table.box, buttons, self.opened])
         session.on_frames.append(self._load)
         session.on_selection.append(self._follow)
         session.on_busy.append(lambda is_busy: self._enable())
@@ -275,9 +310,21 @@ class AppsTab:
 
     def _enable(self) -> None:
         self.remove.disabled = self.session.worker.is_busy or not self.apps.selected
+        self.update.disabled = self.remove.disabled
+        self.open.disabled = len(self.apps.selected) != 1
+
+    def _open(self) -> None:
+        (reference,) = self.apps.selected
+        cache = self.session.cache
+        self.opened.value = "Reading."
+        self.session.read("opened", lambda: opened_html(cache, reference), self._show_opened)
+
+    def _show_opened(self, html: str) -> None:
+        self.opened.value = html
 
     def _load(self) -> None:
         if self.session.frames is not None:
+            self.opened.value = ""
             self.apps.replace(apps_of(self.session.frames))
             self.table.show()
             self._chosen()
@@ -292,6 +339,47 @@ class AppsTab:
             return
         parts.say(self.freed, f"{count_text(len(chosen), 'app')} selected: counting.")
         self.session.read("freed", lambda: freed_text(frames, chosen), partial(parts.say, self.freed))
+
+
+def opened_html(cache: Cache, reference: str) -> str:
+    """Show what is in an app, who else needs each part, and what changed since the version before."""
+    frames = load(cache, "apps", "layers", "uses", "components", "files", "dependencies", toolchains=False)
+    found = [f"<h4>{escaped(reference)}</h4>"]
+    mine = frames.need("components")
+    found.append(Table(mine[mine["reference"] == reference], _COMPONENTS, most=MOST_LISTED).html())
+    uses = frames.need("uses")
+    others = uses.groupby("digest", observed=True)["user"].nunique()
+    used = uses[uses["user"] == reference].drop_duplicates("digest")
+    used = used.assign(users=used["digest"].astype(str).map(others).astype("Int64") - 1)
+    used = used.sort_values(["stored_bytes", "digest"], ascending=[False, True])
+    found.append(Table(used, _USED, most=MOST_LISTED).html())
+    versions = next((names for names in versions_of(frames).values() if reference in names), [reference])
+    place = versions.index(reference)
+    if not place:
+        return "".join([*found, "<p>No version before it is in the cache.</p>"])
+    before = versions[place - 1]
+    table = analysis.compare(frames, before, reference)
+    table = table[table["status"] != "same"]
+    found.append(f"<h4>Since {escaped(before)}</h4>")
+    found.append(Table(table, _CHANGED, most=MOST_LISTED).html() or "<p>Nothing changed.</p>")
+    return "".join([*found, why_html(cache, table)])
+
+
+def why_html(cache: Cache, table: pd.DataFrame) -> str:
+    """Say of the largest binary that changed which of its parts did."""
+    changed = table[(table["status"] == "changed") & table["digest_a"].notna() & table["digest_b"].notna()]
+    for old, new, name in rows(
+        changed.sort_values("bytes_b", ascending=False), "digest_a", "digest_b", "name"
+    ):
+        try:
+            parts_of = analysis.why_changed(old, new, cache=cache)
+        except (SpinCacheError, OSError):
+            continue  # no WebAssembly, or not stored: the next one may be
+        if len(parts_of):
+            heading = f"<h4>Why {escaped(name or 'it')} changed</h4>"
+            columns = [Column(column, column.replace("_", " ")) for column in list(parts_of.columns)[:6]]
+            return heading + Table(parts_of, columns, most=20).html()
+    return ""
 
 
 def freed_text(frames: Frames, references: list[str]) -> str:

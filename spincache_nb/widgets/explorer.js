@@ -257,7 +257,8 @@ function render({ model, el }) {
     const sharing = model.get("tab") === "sharing";
     stage.setAttribute("aria-label", sharing ? "What is shared" : "What each version costs");
     const bars = columns.map((one) => {
-      const on = one.ids.length > 0 && one.ids.every((id) => marked.has(id));
+      const same = !sharing || one.ids.length === marked.size;
+      const on = one.ids.length > 0 && same && one.ids.every((id) => marked.has(id));
       const names = { class: `sc-column${on ? " sc-marked" : ""}`, "aria-pressed": String(on) };
       const fresh = make("span", { class: sharing ? "sc-is-shared" : "sc-is-fetched" });
       const kept = make("span", { class: "sc-is-reused" });

@@ -14,15 +14,14 @@ import traitlets
 
 from spincache_nb import analysis
 from spincache_nb import frames as frames_of
-from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.tree import IDLE, MORE, ROOT, SEPARATOR, STATES, Place, Tree
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import FILES_SCHEMA, empty
-from spincache_nb.show import count_text, share_text, size_text
+from spincache_nb.show import count_text, rows, share_text, size_text
 from spincache_nb.widgets import parts as parts_of
-from spincache_nb.widgets.tree import IDLE, MORE, ROOT, SEPARATOR, STATES, Place, Tree
 
 FRAMES = ("disk", "blobs", "uses", "layers", "apps", "problems")
 """Frames that the explorer draws on."""

@@ -18,6 +18,7 @@ from spincache_nb.show import count_text, error_text, escaped, size_text
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.apps import AppsTab
 from spincache_nb.widgets.explorer import Explorer
+from spincache_nb.widgets.health import HealthTab
 from spincache_nb.widgets.pictures import (
     Gallery,
     Picture,
@@ -27,14 +28,15 @@ from spincache_nb.widgets.pictures import (
     summary_text,
 )
 from spincache_nb.widgets.pulling import PullTab
-from spincache_nb.widgets.removing import ClearTab
+from spincache_nb.widgets.removing import CleanTab
 from spincache_nb.widgets.session import Session, cache_of
 from spincache_nb.widgets.worker import Reader
 
-TITLES = ("Explore", "Pull", "Apps", "Sharing", "Clear")
+TITLES = ("Explore", "Pull", "Apps", "Sharing", "Clean up", "Health")
 VARIABLE = "SPINCACHE_DASHBOARD"
 """Environment variable in which the dashboard's notebook finds which cache and projects are meant."""
 
+_FIGURES = {"apps": "Apps", "problems": "Health"}
 _ONLY_READ = "Snapshots can only be looked at. To pull, remove or clear: panel(Cache()), on the host itself."
 
 
@@ -54,7 +56,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     ----------
     explorer : Explorer
         The treemap in the first tab; what is selected there is selected in all tabs.
-    pulling, apps, sharing, removing
+    pulling, apps, sharing, removing, health
         The other tabs, with their buttons and fields under names of their own.
     tabs : ipywidgets.Tab
         Shows one of them.
@@ -69,12 +71,13 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.head, self.alert = widgets.HTML(), session.alerts.line
         self.explorer = Explorer(cache=cache)
         self.pulling = PullTab(session)
-        self.removing = ClearTab(session)
-        self.apps = AppsTab(session, self._remove)
+        self.removing = CleanTab(session)
+        self.apps = AppsTab(session, self._remove, self._update)
         self.sharing = SharingTab(session)
+        self.health = HealthTab(session)
         boxes = [
             self.explorer,
-            *(tab.box for tab in (self.pulling, self.apps, self.sharing, self.removing)),
+            *(tab.box for tab in (self.pulling, self.apps, self.sharing, self.removing, self.health)),
         ]
         self.tabs = widgets.Tab(boxes, titles=TITLES, selected_index=0)
         super().__init__([parts.style(), self.head, self.alert, self.tabs])
@@ -121,7 +124,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     def _explore(self) -> None:
         if self.session.frames is not None:
-            self.explorer.load(self.session.frames)
+            self.explorer.load(self.session.frames, damaged=self.health.damaged)
 
     def _mark(self) -> None:
         """Let the explorer show what another tab selected."""
@@ -129,12 +132,18 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.explorer.selection = list(self.session.selected)
 
     def _open_figure(self, name: str) -> None:
-        if name == "apps":
-            self.turn("Apps")
+        if name in _FIGURES:
+            self.turn(_FIGURES[name])
 
     def _remove(self) -> None:
-        self.turn("Clear")
+        self.turn("Clean up")
         self.removing.plan_removal()
+
+    def _update(self) -> None:
+        """Pull the apps that are selected again: a tag may mean another manifest by now."""
+        self.turn("Pull")
+        self.pulling.reference.value = " ".join(self.session.selected)
+        self.pulling.pull.click()
 
     def _turned(self, change: Any) -> None:
         self.session.alerts.turn(change["new"])
@@ -236,7 +245,7 @@ def head_text(frames: Frames) -> str:
     size = size_text(int(frames.need("disk")["stored_bytes"].sum()))
     problems = len(frames.need("problems"))
     text = f"{count_text(len(frames.need('apps')), 'app')}, {size} on disk"
-    return f"{text}, {count_text(problems, 'problem')} (see frames.problems)" if problems else text
+    return f"{text}, {count_text(problems, 'problem')} (see Health)" if problems else text
 
 
 @overload

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
-from spincache_nb.analysis.repositories import versioned_repositories
+from spincache_nb.analysis.versions import versioned_repositories
 from spincache_nb.fleet import Fleet
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.plots.style import MOST_SHOWN
@@ -144,21 +144,19 @@ def figure_for(plot: str, count: int) -> Figure:
 
 
 def _breakdown(frames: Frames) -> Figure:
-    table = analysis.breakdown(frames)
-    figure = figure_for("breakdown", len(table))
-    plots.breakdown(table, ax=figure.add_subplot())
+    figure = figure_for("breakdown", min(2 * len(frames.need("apps")), MOST_SHOWN["breakdown"]))
+    plots.breakdown(frames, ax=figure.add_subplot())
     return figure
 
 
 def _sharing(frames: Frames) -> Figure:
-    sets = analysis.sharing_sets(frames)
-    figure = figure_for("sharing", sets[sets["user_count"] > 1]["user"].nunique())
-    plots.sharing(sets, fig=figure)
+    figure = figure_for("sharing", min(len(frames.need("apps")), MOST_SHOWN["sharing"]))
+    plots.sharing(frames, fig=figure)
     return figure
 
 
 def _pairs(frames: Frames) -> Figure:
-    figure = figure_for("shared_bytes", len(frames.need("apps")))
+    figure = figure_for("shared_bytes", min(len(frames.need("apps")), MOST_SHOWN["shared_bytes"]))
     plots.shared_bytes(frames, ax=figure.add_subplot())
     return figure
 

@@ -143,10 +143,10 @@ class Bars:
         parts.shown(self.box, False)
         self._show_running(())
 
-    def begin(self, name: str) -> None:
+    def begin(self, name: str, text: str = "asking for the manifest") -> None:
         """Show the bar over everything, empty."""
         self.overall.bar.bar_style = "info"
-        self.overall.show(name, 0.0, "asking for the manifest")
+        self.overall.show(name, 0.0, text)
         self._show_running(())
         parts.shown(self.box, True)
 

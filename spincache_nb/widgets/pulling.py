@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from spincache_nb.core.plans import PullPlan
+from spincache_nb import analysis
+from spincache_nb.core.plans import PullFailure, PullPlan
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import plan_pull, pull
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, printable
+from spincache_nb.frames.bundle import Frames
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
-from spincache_nb.show import count_text, more_text, size_text
+from spincache_nb.show import count_text, escaped, more_text, rows, size_text
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.progress import Bars, Progress
 from spincache_nb.widgets.session import Session
@@ -87,7 +90,10 @@ def _read_references(typed: str) -> Request:
 LAYERS_SHOWN = 200
 """Layers of one app that a plan lists."""
 
-Plans = list[PullPlan] | SourcesPlan
+Plans = list[PullPlan | PullFailure] | SourcesPlan
+
+MOST_OFFERED = 200
+"""Repositories that the field offers."""
 
 
 class PullTab:
@@ -96,10 +102,10 @@ class PullTab:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.request = Request()
-        self.reference = widgets.Textarea(
+        self.reference = widgets.Combobox(
             description="Reference",
             placeholder="ghcr.io/org/app:v1",
-            rows=2,
+            ensure_option=False,
             continuous_update=True,
             layout={"width": "100%", "max_width": "720px"},
             style={"description_width": parts.LABEL_WIDTH},
@@ -117,15 +123,24 @@ class PullTab:
         self.cancel = parts.button(
             "Cancel", session.guarded(self._cancel), hint="Stop; what was complete is kept"
         )
+        self.list = parts.button(
+            "Tags", session.guarded(self._list_tags), hint="List the versions of a repository"
+        )
+        self.tags = widgets.Select(
+            description="Version", rows=8, layout={"width": "100%", "max_width": "720px"}
+        )
         self.state = parts.line()
         self.bars = Bars()
         self.shown = widgets.HTML().add_class("sc-scroll")
-        buttons = widgets.HBox(
-            [self.plan, self.pull, self.cancel, self.state], layout={"align_items": "center"}
-        )
-        self.box: Any = widgets.VBox([self.reference, self.understood, buttons, self.bars.box, self.shown])
+        buttons = parts.row(self.list, self.plan, self.pull, self.cancel, self.state)
+        shown = [self.reference, self.understood, self.tags, buttons, self.bars.box, self.shown]
+        self.box: Any = widgets.VBox(shown)
+        parts.shown(self.tags, False)
         self._busy_here = self._is_pulling = False
         self.reference.observe(session.guarded(self._read), names="value")
+        self.reference.on_msg(self._heard)
+        self.tags.observe(session.guarded(self._picked), names="value")
+        session.on_frames.append(self._offer)
         session.on_busy.append(self._set_busy)
         self._set_busy(False)
 
@@ -133,10 +148,24 @@ class PullTab:
 
     def _read(self) -> None:
         self.request = read_request(self.reference.value)
+        self.session.alerts.forget(self.session.alerts.tab)
         parts.say(self.understood, self.request.message, style="wrong" if self.request.is_wrong else "dim")
         self._set_busy(self.session.worker.is_busy)
 
+    def _offer(self) -> None:
+        """Offer the repositories that are in the cache."""
+        if self.session.frames is not None:
+            apps = self.session.frames.need("apps")
+            names = apps["registry"].astype(str) + "/" + apps["repository"].astype(str)
+            self.reference.options = sorted(set(names))[:MOST_OFFERED]
+
+    def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
+        """Enter in the field pulls."""
+        if isinstance(content, dict) and content.get("event") == "submit" and not self.pull.disabled:
+            self.session.guarded(self._pull)()
+
     def _set_busy(self, is_busy: bool) -> None:
+        self.list.disabled = is_busy or len(self.request.references) != 1
         self.plan.disabled = self.pull.disabled = is_busy or not self.request.is_ready
         self.cancel.disabled = not (is_busy and self._busy_here)
 
@@ -163,6 +192,36 @@ class PullTab:
             self.session.worker.abandon()
             parts.say(self.state, "Stopped.")
 
+    # The versions of a repository ------------------------------------------------------------
+
+    def _list_tags(self) -> None:
+        (reference,) = self.request.references
+        repository = f"{reference.registry}/{reference.repository}"
+        self._is_pulling = False
+        frames, options = self.session.frames, self.session.options
+
+        def job(cancel: Event) -> list[tuple[str, str]]:
+            return versions_of(analysis.remote_versions(repository, cancel=cancel, **options), frames)
+
+        self._begin(job, self._listed, "Asking for the versions.")
+
+    def _listed(self, outcome: Outcome[list[tuple[str, str]]]) -> None:
+        found = outcome.value
+        if found:
+            self.tags.options = [("choose a version", ""), *found]
+            self.tags.value = ""
+        parts.shown(self.tags, bool(found))
+        said = (
+            "No version."
+            if found is None or not found
+            else f"{count_text(len(found), 'version')}, newest first."
+        )
+        self._conclude("Stopped." if outcome.is_cancelled else said)
+
+    def _picked(self) -> None:
+        if self.tags.value:
+            self.reference.value = self.tags.value
+
     # Planning --------------------------------------------------------------------------------
 
     def _plan(self) -> None:
@@ -175,7 +234,11 @@ class PullTab:
     def _plans(self, request: Request) -> Plans:
         if request.project is not None:
             return plan_sources(self.session.cache, request.project, **self.session.options)
-        return plan_pull(self.session.cache, list(request.references), **self.session.options)
+        if len(request.references) == 1:
+            return [plan_pull(self.session.cache, request.references[0], **self.session.options)]
+        return list(
+            plan_pull(self.session.cache, list(request.references), on_error="keep", **self.session.options)
+        )
 
     def _planned(self, outcome: Outcome[Plans]) -> None:
         if outcome.value is None or outcome.is_cancelled:
@@ -187,8 +250,12 @@ class PullTab:
         self._conclude(f"Planned: {said}.")
 
     def _list(self, plans: Plans) -> None:
-        each = [plans] if isinstance(plans, SourcesPlan) else plans
-        self.shown.value = "".join(plan.html(most=LAYERS_SHOWN) for plan in each)
+        each, failed = _parted(plans)
+        rows = "".join(
+            f"<li><b>{escaped(one.reference)}</b>: {escaped(str(one.error))}</li>" for one in failed
+        )
+        wrong = f'<ul class="sc-wrong">{rows}</ul>' if rows else ""
+        self.shown.value = wrong + "".join(plan.html(most=LAYERS_SHOWN) for plan in each)
 
     # Pulling ---------------------------------------------------------------------------------
 
@@ -209,8 +276,10 @@ class PullTab:
         cache, options = self.session.cache, self.session.options
         if request.project is not None:
             return pull_sources(cache, request.project, progress=progress, cancel=cancel, **options)
-        results = pull(cache, list(request.references), progress=progress, cancel=cancel, **options)
-        return list(results)
+        options = {**options, "progress": progress, "cancel": cancel}
+        if len(request.references) == 1:
+            return [pull(cache, request.references[0], **options)]
+        return list(pull(cache, list(request.references), on_error="keep", **options))
 
     def _pulled(self, outcome: Outcome[Plans]) -> None:
         if outcome.value is not None:
@@ -218,9 +287,10 @@ class PullTab:
             kept = f"{size_text(fetch)} fetched, {size_text(total - fetch)} reused"
             self.bars.end("success", kept, full=True)
             self._list(outcome.value)
-            count = 1 if isinstance(outcome.value, SourcesPlan) else len(outcome.value)
+            each, failed = _parted(outcome.value)
             noun = "project" if isinstance(outcome.value, SourcesPlan) else "reference"
-            self._conclude(f"Done: {count_text(count, noun)} in the cache.")
+            wrong = f", {len(failed)} failed" if failed else ""
+            self._conclude(f"Done: {count_text(len(each), noun)} in the cache{wrong}.")
         elif outcome.is_cancelled:
             self.bars.end("warning", "stopped")
             self._conclude("Stopped. What was complete is kept; Pull goes on from there.")
@@ -230,7 +300,30 @@ class PullTab:
         self.session.refresh()
 
 
+def _parted(plans: Plans) -> tuple[list[PullPlan | SourcesPlan], list[PullFailure]]:
+    """Tell what was planned or pulled from what could not be."""
+    each = [plans] if isinstance(plans, SourcesPlan) else plans
+    failed = [one for one in each if isinstance(one, PullFailure)]
+    return [one for one in each if not isinstance(one, PullFailure)], failed
+
+
 def _bytes(plans: Plans) -> tuple[int, int]:
     """Bytes that are fetched, and all bytes, with what is shared counted as `plan_pull` does."""
-    each = [plans] if isinstance(plans, SourcesPlan) else plans
+    each, _ = _parted(plans)
     return sum(plan.fetch_bytes for plan in each), sum(plan.total_bytes for plan in each)
+
+
+def versions_of(found: analysis.RemoteVersions, frames: Frames | None) -> list[tuple[str, str]]:
+    """Describe the versions in a registry, newest first: what each costs beside what is stored."""
+    stored = set() if frames is None else set(frames.need("blobs")["digest"].dropna())
+    total: Counter[str] = Counter()
+    missing: Counter[str] = Counter()
+    seen: set[tuple[str, str]] = set()
+    for reference, digest, size in rows(found.manifests, "reference", "digest", "declared_bytes"):
+        if (reference, digest) not in seen:
+            seen.add((reference, digest))
+            total[reference] += size or 0
+            missing[reference] += 0 if digest in stored else size or 0
+    named = [(one, tag or one.rpartition("@")[2]) for one, tag in rows(found.tags, "reference", "tag")]
+    costs = {one: f"costs {size_text(missing[one])} of {size_text(total[one])}" for one in total}
+    return [(f"{tag}: {costs.get(one, 'unknown')}", one) for one, tag in named[::-1]]

@@ -1,32 +1,37 @@
-"""The tab that removes: each plan is shown first, and carried out only when that is said once more."""
+"""The tab that cleans up: each plan is shown first, and carried out only when that is said once more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
 
-from spincache_nb.show import count_text, escaped, size_text
+from spincache_nb import analysis
+from spincache_nb.frames.bundle import Frames
+from spincache_nb.show import count_text, escaped, more_text, size_text
 from spincache_nb.upkeep import RemovalPlan, RemovalResult, plan_clear, plan_prune, plan_remove
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.session import Session
 from spincache_nb.widgets.worker import Outcome
 
 ITEMS_SHOWN = 100
-"""Files that a plan lists."""
+"""Files that a plan lists, and repositories."""
+
+VERSIONS_SHOWN, VERSION_LETTERS = 12, 24
 
 _GO = {"remove": "Yes, remove", "prune": "Yes, prune", "clear": "Yes, clear all"}
 _MINUTE = 60.0
 
 
-class ClearTab:
-    """Three things that can be removed, the plan of the one that was asked for, and the question."""
+class CleanTab:
+    """What can be removed, the plan of the one that was asked for, and the question."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.plan: RemovalPlan | None = None
+        self.old: list[str] = []
 
         def button(name: str, action: Callable[[], object], hint: str, **options: Any) -> Any:
             return parts.button(name, session.guarded(action), hint=hint, **options)
@@ -38,6 +43,18 @@ class ClearTab:
         self.clear = button("Clear all", self._clear, "Plan to remove the whole cache")
         self.go = button("Yes", self._execute, "Do it", style="danger", wide=True)
         self.keep = button("Keep", self._keep, "Remove nothing")
+        self.older = button(
+            "Remove older", self._older, "Plan to remove all versions but the newest", wide=True
+        )
+        self.newest = widgets.BoundedIntText(
+            value=1,
+            min=1,
+            max=10_000,
+            description="Keep the newest",
+            layout={"width": "200px"},
+            style={"description_width": "initial"},
+        )
+        self.frees = parts.line()
         self.chosen = parts.line(style="dim")
         self.minutes = widgets.BoundedFloatText(
             value=60.0,
@@ -50,8 +67,10 @@ class ClearTab:
         self.state = parts.line()
         self.shown = widgets.HTML().add_class("sc-scroll")
         self.question = widgets.HTML().add_class("sc-ask")
-        self.ask = parts.row(self.question, self.keep, self.go)
+        self.promise = parts.line(style="dim")
+        self.ask = widgets.VBox([parts.row(self.question, self.keep, self.go), self.promise])
         choices = [
+            parts.row(self.older, self.newest, _dim("of each repository"), self.frees),
             parts.row(
                 self.remove, _dim("the apps selected under Apps, and what only they need"), self.chosen
             ),
@@ -59,7 +78,9 @@ class ClearTab:
             parts.row(self.clear, _dim("the whole cache; Spin fetches again what it needs")),
         ]
         self.box: Any = widgets.VBox([*choices, self.state, self.ask, self.shown])
+        session.on_frames.append(self._count_older)
         session.on_busy.append(lambda is_busy: self._enable())
+        self.newest.observe(session.guarded(self._newest_changed), names="value")
         session.on_selection.append(self._selection_changed)
         self.minutes.observe(lambda _change: self._withdraw("prune"), names="value")
         self._withdraw()
@@ -70,6 +91,7 @@ class ClearTab:
         self.remove.disabled = is_busy or not self.session.selected
         for one in (self.prune, self.clear, self.go, self.keep):
             one.disabled = is_busy
+        self.older.disabled = is_busy or not self.old
 
     def _selection_changed(self) -> None:
         parts.say(self.chosen, f"{len(self.session.selected)} selected", style="dim")
@@ -80,6 +102,26 @@ class ClearTab:
         """Plan to remove the apps that are selected."""
         session = self.session
         self._begin(partial(plan_remove, session.cache, session.selected, projects=session.projects))
+
+    def _count_older(self) -> None:
+        """Say what keeping so many versions would free, as the number changes."""
+        frames, keep = self.session.frames, self.newest.value
+        if frames is not None:
+            self.session.read("older", lambda: _older(frames, keep), self._take_older)
+
+    def _newest_changed(self) -> None:
+        self._withdraw("remove")
+        self._count_older()
+
+    def _take_older(self, found: tuple[list[str], int]) -> None:
+        self.old, freed = found
+        text = f"{count_text(len(self.old), 'app')} would go and free {size_text(freed)}"
+        parts.say(self.frees, text if self.old else "no repository has more versions")
+        self._enable()
+
+    def _older(self) -> None:
+        session = self.session
+        self._begin(partial(plan_remove, session.cache, self.old, projects=session.projects))
 
     def _prune(self) -> None:
         session, grace = self.session, self.minutes.value * _MINUTE
@@ -99,12 +141,14 @@ class ClearTab:
         if plan is None:
             parts.say(self.state, "Nothing was removed.")
             return
-        self.shown.value = plan.html(most=ITEMS_SHOWN)
+        files = f"<details><summary>The files</summary>{plan.html(most=ITEMS_SHOWN)}</details>"
+        self.shown.value = by_repository(plan.references) + (files if plan.items else "")
         parts.say(self.state, "" if plan.items else "There is nothing to remove.")
         if plan.items:
             self.plan = plan
             self.question.value = f'<div role="status"><b>{escaped(question_text(plan))}</b></div>'
             self.go.description = _GO[plan.kind]
+            parts.say(self.promise, plan.notice, style="dim")
             self.session.when_free(lambda: parts.shown(self.ask, self.plan is not None))
 
     def _withdraw(self, kind: str | None = None) -> None:
@@ -134,6 +178,25 @@ class ClearTab:
             self.shown.value = result._repr_html_() if result.skipped or result.failed else ""
             parts.say(self.state, f"Done: {result.summary().partition(': ')[2]}.")
         self.session.refresh()
+
+
+def by_repository(references: Sequence[str]) -> str:
+    """List apps by repository: the versions of each in one line."""
+    versions: dict[str, list[str]] = {}
+    for reference in references:
+        repository, _, version = reference.partition("@") if "@" in reference else reference.rpartition(":")
+        versions.setdefault(repository, []).append(version[:VERSION_LETTERS])
+    lines = []
+    for repository, named in sorted(versions.items())[:ITEMS_SHOWN]:
+        more = more_text(len(named), VERSIONS_SHOWN)
+        said = ", ".join(named[:VERSIONS_SHOWN]) + (f" {more}" if more else "")
+        lines.append(f"<li><b>{escaped(repository)}</b>: {escaped(said)}</li>")
+    return f"<ul>{''.join(lines)}</ul>{more_text(len(versions), ITEMS_SHOWN)}" if versions else ""
+
+
+def _older(frames: Frames, keep: int) -> tuple[list[str], int]:
+    old = analysis.superseded_references(frames, keep=keep)
+    return old, int(analysis.freed_by(frames, old)["stored_bytes"].sum()) if old else 0
 
 
 def question_text(plan: RemovalPlan) -> str:

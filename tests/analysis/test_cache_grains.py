@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from spincache_nb.analysis.inside import GRAINS, cache_grains, grains
-from spincache_nb.analysis.inside.ledger import PieceLedger
-from spincache_nb.analysis.inside.lineage import predecessors
+from spincache_nb.analysis.inside.reuse import PieceCount, lineage
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.frames import Frames
@@ -117,7 +116,13 @@ def frames(apps, components, files=()) -> Frames:
     app_rows = []
     for tag in apps:
         row = dict.fromkeys(APPS_SCHEMA)
-        row |= {"reference": f"r.io/a:{tag}", "registry": "r.io", "repository": "a", "tag": tag}
+        row |= {
+            "reference": f"r.io/a:{tag}",
+            "registry": "r.io",
+            "repository": "a",
+            "tag": tag,
+            "layer_count": 1,
+        }
         app_rows.append(tuple(row.values()))
     component_rows = []
     for tag, component, digest in components:
@@ -137,7 +142,7 @@ def frames(apps, components, files=()) -> Frames:
 
 
 def test_predecessors_follow_versions_in_their_order():
-    found = predecessors(
+    found = lineage(
         frames(
             ["1.10.0", "1.9.0", "1.2.0"],
             [
@@ -159,14 +164,14 @@ def test_predecessors_follow_versions_in_their_order():
 
 def test_predecessors_of_versions_that_return_have_no_circle():
     components = [("1.0.0", "c", "A"), ("1.0.1", "c", "B"), ("1.0.2", "c", "A"), ("1.0.3", "c", "C")]
-    found = predecessors(frames([tag for tag, _, _ in components], components))
+    found = lineage(frames([tag for tag, _, _ in components], components))
     assert found == {"B": "A", "C": "A"}
 
 
 def test_ledger_counts_distinct_pieces_over_many_merges():
     rng = random.Random(3)
     known = [rng.randbytes(32) for _ in range(1000)]
-    ledger = PieceLedger()
+    ledger = PieceCount()
     ledger_total = 0
     seen: set[int] = set()
     for _ in range(600):
@@ -180,6 +185,6 @@ def test_ledger_counts_distinct_pieces_over_many_merges():
 
 
 def test_ledger_tells_digests_apart_that_end_in_zeros():
-    ledger = PieceLedger()
+    ledger = PieceCount()
     ledger.add(([b"a" + bytes(31), b"a\x01" + bytes(30), bytes(32)], [1, 2, 4]))
     assert ledger.distinct_bytes() == 7

@@ -5,7 +5,7 @@ import os
 from hypothesis import given
 
 from spincache_nb import analysis
-from spincache_nb.analysis.disk_use import KINDS, NEEDED
+from spincache_nb.analysis.disk import KINDS, NEEDED
 from tests.analysis.worlds import SOME, two_versions, worlds
 from tests.support.caches import INDEX, WEB, blob, folder, pulled, web
 from tests.upkeep.worlds import laid_out

@@ -6,7 +6,6 @@ import io
 import random
 import sys
 import tarfile
-import warnings
 from itertools import pairwise
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb.analysis.inside import ALL_GRAINS, GRAINS, chunk_sweep, grains
-from spincache_nb.analysis.inside.patches import make_patch
+from spincache_nb.analysis.inside.pieces import chunk_cuts, make_patch
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import MissingExtraError, NotInCacheError, WasmFormatError
 from tests.support.payloads import payload
@@ -22,7 +21,7 @@ from tests.wasm.builders import active, body, code, component, custom, data, mod
 from tests.wasm.generated import binaries
 
 # Measured by independent scripts: per cent of the new version's bytes that the old one has.
-# Columns: section, nested modules, function, chunks of 4, 16 and 64 KiB.
+# Columns: section, nested modules, function, pieces of 4, 16 and 64 KiB.
 MEASURED = {
     ("hello-js/1.0.0", "hello-js/1.0.1"): (2.8, 77.9, 77.9, 95.0, 88.2, 86.5),
     ("web-tree-sitter/0.26.8", "web-tree-sitter/0.26.9"): (5.8, 5.8, 88.6, 67.7, 43.3, 0),
@@ -57,15 +56,14 @@ def per_cent(frame):
 
 @pytest.mark.parametrize("pair", MEASURED, ids=lambda pair: pair[1])
 def test_grains_agrees_with_independent_measurements(pair):
-    pytest.importorskip("fastcdc")
-    section, nested_modules, function, *chunks = MEASURED[pair]
+    section, nested_modules, function, *pieces = MEASURED[pair]
     found = per_cent(grains(payload(f"{pair[0]}.wasm"), payload(f"{pair[1]}.wasm")))
     assert found["blob"] == 0
     assert found["section"] == pytest.approx(section, abs=0.1)
     assert found["module"] == pytest.approx(nested_modules, abs=0.1)
     assert found["nested section"] == pytest.approx(nested_modules, abs=0.1)
     assert found["function"] == pytest.approx(function, abs=0.1)
-    for kib, expected in zip((4, 16, 64), chunks, strict=True):
+    for kib, expected in zip((4, 16, 64), pieces, strict=True):
         assert found[f"chunk {kib} KiB"] == pytest.approx(expected, abs=3)
 
 
@@ -77,8 +75,7 @@ def test_grains_of_the_same_bytes_reuses_everything_at_every_grain():
 
 
 def test_grains_gives_the_documented_rows_in_order():
-    for module_name in ("fastcdc", "zstandard"):
-        pytest.importorskip(module_name)
+    pytest.importorskip("zstandard")
     frame = grains(module(), module(custom("x")))
     assert frame["grain"].tolist() == list(GRAINS)
     assert frame["grain"].tolist() == [
@@ -180,11 +177,11 @@ def test_grains_of_a_digest_needs_a_cache_that_holds_it(tmp_path):
 
 
 def test_grains_maps_large_files_instead_of_reading_them(tmp_path, monkeypatch):
-    from spincache_nb.analysis.inside import sources
+    from spincache_nb.analysis.inside import blobs
 
     old, new = (payload(f"redact/{version}.wasm") for version in ("1.11.0", "1.12.0"))
     expected = grains(old, new)
-    monkeypatch.setattr(sources, "_MAPPED_FROM_BYTES", 1)
+    monkeypatch.setattr(blobs, "_MAPPED_FROM_BYTES", 1)
     assert grains(old, new).equals(expected)
 
 
@@ -201,58 +198,23 @@ def test_grains_refuses_names_of_grains_that_there_are_not():
         grains(b"", b"", only=["sentence"])
 
 
-def without(monkeypatch, *names):
-    from spincache_nb.analysis.inside import chunks
-
-    chunks.load_chunker.cache_clear()
-    for name in names:
-        monkeypatch.setitem(sys.modules, name, None)
-
-
-def test_grains_without_the_extra_leaves_rows_out_with_one_warning(monkeypatch):
-    without(monkeypatch, "fastcdc", "zstandard")
+def test_grains_without_the_extra_leaves_the_patch_out_with_one_warning(monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.warns(UserWarning, match=r"spincache-nb\[grains\]") as caught:
         frame = grains(module(), module())
     assert len(caught) == 1
-    assert frame["grain"].tolist() == ["blob", "section", "module", "nested section", "function"]
+    assert frame["grain"].tolist() == list(GRAINS[:-1])
 
 
-@pytest.mark.parametrize(("grain", "package"), [("chunk 4 KiB", "fastcdc"), ("patch", "zstandard")])
-def test_grains_asked_for_without_the_extra_say_how_to_install(monkeypatch, grain, package):
-    without(monkeypatch, package)
+def test_a_patch_asked_for_without_the_extra_says_how_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(MissingExtraError) as caught:
-        grains(b"a", b"b", only=[grain])
+        grains(b"a", b"b", only=["patch"])
     assert "spincache-nb[grains]" in caught.value.remedy
-
-
-def test_grains_without_compiled_chunks_warns_and_counts_the_same(monkeypatch, capsys):
-    pytest.importorskip("fastcdc")
-    old, new = (payload(f"redact/{version}.wasm") for version in ("1.11.0", "1.12.0"))
-    expected = grains(old, new, only=["chunk 4 KiB"])
-    without(monkeypatch, "fastcdc.fastcdc_cy")
-    monkeypatch.delitem(sys.modules, "fastcdc")
-    with pytest.warns(UserWarning, match="compiled"):
-        frame = grains(old, new, only=["chunk 4 KiB"])
-    assert frame.equals(expected)
-    assert capsys.readouterr().out == ""
-    without(monkeypatch)
-
-
-def test_chunk_grains_use_compiled_code():
-    pytest.importorskip("fastcdc")
-    from spincache_nb.analysis.inside.chunks import load_chunker
-
-    load_chunker.cache_clear()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert load_chunker().__name__ == "fastcdc_cy"
 
 
 @pytest.mark.parametrize("kib", [4, 8, 16, 64])
 def test_chunks_cover_every_byte_within_their_bounds(kib):
-    pytest.importorskip("fastcdc")
-    from spincache_nb.analysis.inside.chunks import chunk_cuts
-
     content = random.Random(kib).randbytes(3 << 20)
     offsets = chunk_cuts(memoryview(content), kib << 10).tolist()
     sizes = [b - a for a, b in pairwise(offsets)]
@@ -262,8 +224,16 @@ def test_chunks_cover_every_byte_within_their_bounds(kib):
     assert (kib << 10) / 2 < len(content) / len(sizes) < (kib << 10) * 2
 
 
+def test_chunks_are_those_of_other_implementations():
+    """The first cuts that the package fastcdc 1.7 finds."""
+    content = payload("redact/1.12.0.wasm").read_bytes()
+    assert chunk_cuts(memoryview(content), 4096).tolist()[:6] == [0, 4104, 7720, 11253, 14299, 16860]
+    assert chunk_cuts(memoryview(content), 1 << 15).tolist()[:4] == [0, 29130, 82833, 118408]
+    zeros = chunk_cuts(memoryview(bytes(100_000)), 4096).tolist()
+    assert {b - a for a, b in pairwise(zeros[:-1])} == {4 * 4096}
+
+
 def test_chunks_find_what_an_insertion_moved():
-    pytest.importorskip("fastcdc")
     content = random.Random(1).randbytes(1 << 20)
     moved = content[:1000] + b"inserted" + content[1000:]
     row = by_grain(grains(content, moved, only=["chunk 4 KiB"]))["chunk 4 KiB"]
@@ -318,7 +288,6 @@ def test_grains_of_gzip_that_is_no_archive_is_one_piece():
 
 
 def test_chunk_sweep_is_grains_at_more_sizes():
-    pytest.importorskip("fastcdc")
     old, new = (payload(f"web-tree-sitter/0.26.{patch}.wasm") for patch in (8, 9))
     sweep = chunk_sweep(old, new, sizes_kib=[4, 16, 256])
     rows = by_grain(grains(old, new, only=["chunk 4 KiB", "chunk 16 KiB"]))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb import analysis
-from spincache_nb.analysis.needs import NEEDED
+from spincache_nb.analysis.shared import NEEDED
 from spincache_nb.errors import InvalidDigestError
 from tests.analysis.worlds import DIGESTS, SOME, digest_of, two_versions, worlds
 from tests.support.artifact import compact, sha256, wasm_module

@@ -9,6 +9,7 @@ import pytest
 
 import spincache_nb as sc
 from spincache_nb import analysis
+from spincache_nb.frames import load
 from spincache_nb.upkeep import plan_remove
 
 
@@ -64,7 +65,7 @@ def test_version_savings_by_spins_rules_fetch_config_and_locked_app_on_every_pul
 
 def test_freed_by_is_what_is_left_unneeded_on_disk(pulled):
     cache = pulled
-    apps = analysis.load(cache, "apps").apps["reference"].tolist()
+    apps = load(cache, "apps").apps["reference"].tolist()
     every = analysis.freed_by(cache, apps)
     assert dict(zip(every["path"], every["stored_bytes"], strict=True)) == tree(cache)
     single = analysis.reclaimable(cache)
@@ -72,7 +73,7 @@ def test_freed_by_is_what_is_left_unneeded_on_disk(pulled):
 
 
 def test_freed_by_agrees_with_the_plan_of_a_removal(pulled):
-    frames = analysis.load(pulled)
+    frames = load(pulled)
     apps = frames.apps["reference"].tolist()
     random_ = random.Random(3)
     for count in (1, 2, 3, 6, 12, 18):
@@ -83,7 +84,7 @@ def test_freed_by_agrees_with_the_plan_of_a_removal(pulled):
 
 def test_why_explains_every_stored_blob_of_a_real_cache(pulled):
     cache = pulled
-    frames = analysis.load(cache)
+    frames = load(cache)
     for digest in frames.blobs["digest"]:
         assert len(analysis.why(frames, digest)), digest
     names = analysis.sharing(frames)

@@ -9,7 +9,7 @@ import pytest
 
 import spincache_nb as sc
 from spincache_nb import analysis
-from spincache_nb.analysis.inside.schemas import REBUILDS_SCHEMA
+from spincache_nb.analysis.schemas import REBUILDS_SCHEMA
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.journal import History
 from spincache_nb.core.pull import pull
@@ -43,7 +43,9 @@ def cache(hostile: HostileServer, tmp_path: Path) -> Cache:
 def test_rebuilds_judges_each_binary_that_took_the_place_of_another(cache: Cache, hostile) -> None:
     table = analysis.rebuilds(cache)
     place = f"{hostile.name}/org/app"
-    assert list(table[["component", "from", "to", "verdict"]].itertuples(index=False, name=None)) == [
+    assert list(
+        table[["component", "from_version", "to_version", "verdict"]].itertuples(index=False, name=None)
+    ) == [
         ("core", f"{place}:1.0.0", f"{place}:1.1.0", "same code and data"),
         ("odd", f"{place}:1.0.0", f"{place}:1.1.0", "not comparable"),
         ("core", f"{place}:1.1.0", f"{place}:1.2.0", "other code"),
@@ -70,7 +72,7 @@ def test_rebuilds_of_the_demo_tells_new_seeds_from_new_code() -> None:
     with sc.demo.Workspace() as demo:
         demo.pull_all()
         table = analysis.rebuilds(demo.cache)
-    found = {(row.component, row.to.rpartition(":")[2]): row.verdict for row in table.itertuples()}
+    found = {(row.component, row.to_version.rpartition(":")[2]): row.verdict for row in table.itertuples()}
     assert found == {
         ("hello", "1.0.1"): "same code",
         ("hello", "1.1.0"): "same code",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import re
 
 import pandas as pd
 import pytest
@@ -272,10 +271,3 @@ def test_timeline_of_a_cache_is_that_of_its_own_record():
         assert [name.rpartition(":")[2] for name in table["reference"]] == ["1.0.0", "1.1.0"]
         assert analysis.tags_over_time(demo.cache)["pull_count"].tolist() == [1, 1]
         assert len(analysis.timeline()) == 0
-
-
-def test_remote_versions_docstring_lists_the_columns_of_both_frames():
-    listed = re.findall(
-        r"^ +(\w+) +(string|category|Int64|datetime64\[ns, UTC\])  ", analysis.RemoteVersions.__doc__, re.M
-    )
-    assert listed == [*schemas.REMOTE_TAGS_SCHEMA.items(), *schemas.REMOTE_PROBLEMS_SCHEMA.items()]

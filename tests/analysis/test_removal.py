@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb import analysis
-from spincache_nb.analysis.disk_use import NEEDED
+from spincache_nb.analysis.disk import NEEDED
 from spincache_nb.errors import NotInCacheError
+from spincache_nb.frames import load
 from spincache_nb.upkeep import plan_remove
 from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
 from tests.support.artifacts import Component, new_style
@@ -135,7 +136,7 @@ def test_freed_by_keeps_what_an_archive_of_another_app_holds_without_naming_it(t
     cache = laid_out(tmp_path, union(site, pulled(unnamed_members())))
     name, other = "ghcr.io/org/site:v1", "ghcr.io/org/unnamed:v1"
     plan = plan_remove(cache, name)
-    for source in (cache, analysis.load(cache), analysis.load(cache, *NEEDED, "unnamed")):
+    for source in (cache, load(cache), load(cache, *NEEDED, "unnamed")):
         freed = analysis.freed_by(source, name)
         assert set(freed["path"]) == {item.path for item in plan.items}
         assert freed["stored_bytes"].sum() == plan.freed_bytes

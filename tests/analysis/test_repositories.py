@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from spincache_nb.analysis.repositories import versioned_repositories
+from spincache_nb.analysis.versions import versioned_repositories
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import APPS_SCHEMA, build
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb import analysis
-from spincache_nb.analysis.savings import NEEDED, manifests_of
+from spincache_nb.analysis.replay import replay_savings
+from spincache_nb.analysis.versions import NEEDED, manifests_of
 from spincache_nb.errors import NotInCacheError
 from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
 
@@ -148,7 +149,7 @@ def test_replay_savings_without_members_says_that_they_are_not_known():
     world = _archived()
     frames = world.frames()
     manifests = manifests_of(frames, [app.reference for app in world.apps])
-    table = analysis.replay_savings(manifests)
+    table = replay_savings(manifests)
     assert table["archive_known_bytes"].isna().tolist() == [True, True, False]
     assert table["fetch_bytes"].tolist() == [60, 80, 130]
 

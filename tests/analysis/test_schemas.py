@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pandas as pd
 import pytest
 
 from spincache_nb import analysis
 from spincache_nb.analysis import inputs, schemas
+from spincache_nb.core.cache import Cache
+from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, empty
 from tests.analysis.worlds import World, two_versions
 
@@ -69,31 +72,70 @@ def test_frames_need_says_which_frame_is_missing():
         analysis.breakdown(two_versions().frames("blobs", "uses", "layers", "apps"))
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("timeline", "tags_over_time")])
-def test_every_analysis_needs_no_more_frames_than_its_docstring_says(name):
-    text = getattr(analysis, name).__doc__ + analysis.breakdown.__doc__ * (name == "breakdown_members")
-    text += analysis.version_savings.__doc__ * (name == "upgrade_matrix")
-    text += analysis.freed_by.__doc__ * (name == "reclaimable")
-    named = re.search(r"A cache, or loaded frames: ([a-z, ]+)\.", text)[1].split(", ")
-    EVERY[name][1](two_versions().frames(*named))
+def test_frames_of_several_caches_are_analysed_one_by_one():
+    frames = two_versions().frames("apps", "uses")
+    for frame in (frames.apps, frames.uses):
+        frame.insert(0, "cache", ["one"] * len(frame))
+    both = Frames(
+        **{
+            name: pd.concat([frame, frame.assign(cache="two")], ignore_index=True)
+            for name, frame in (("apps", frames.apps), ("uses", frames.uses))
+        }
+    )
+    table = analysis.shared_bytes(both)
+    assert dtypes(table) == {"cache": "category", **schemas.SHARED_BYTES_SCHEMA}
+    once = analysis.shared_bytes(frames)
+    for name in ("one", "two"):
+        rest = table[table["cache"] == name].drop(columns="cache").reset_index(drop=True)
+        pd.testing.assert_frame_equal(rest, once)
 
 
-def test_frames_need_refuses_frames_of_several_caches():
-    frames = two_versions().frames()
-    frames.apps.insert(0, "cache", ["one", "two", "two"])
-    with pytest.raises(ValueError, match="several caches"):
-        analysis.shared_bytes(frames)
-
-
-def test_a_cache_is_walked_once_for_the_frames_that_are_needed(monkeypatch):
+def test_a_cache_is_walked_once_for_the_frames_that_are_needed(monkeypatch, tmp_path):
     asked = []
 
-    def give(cache, *names, toolchains):
-        asked.append((cache, names))
+    def give(cache, *names, projects, toolchains):
+        asked.append((cache.path, names, projects))
         assert not toolchains
         return two_versions().frames(*names)
 
     monkeypatch.setattr(inputs, "load", give)
-    marker = object()
-    assert len(analysis.shared_bytes(marker)) == 3
-    assert asked == [(marker, ("apps", "uses"))]
+    cache = Cache(tmp_path)
+    assert len(analysis.shared_bytes(cache, projects=["site"])) == 3
+    assert asked == [(cache.path, ("apps", "uses"), ["site"])]
+    pd.testing.assert_frame_equal(analysis.summary([cache, tmp_path, str(tmp_path)]), analysis.summary(cache))
+
+
+@pytest.mark.parametrize("given", [7, [7], [None], b"bytes", pd.DataFrame({"a": [1]}), {}])
+def test_what_is_no_cache_is_one_type_error(given):
+    with pytest.raises(TypeError, match="expected a "):
+        analysis.sharing(given)
+
+
+@pytest.mark.parametrize("name", OF_ANY_CACHE)
+def test_no_argument_means_this_users_cache(name):
+    function = getattr(analysis, name)
+    table = function(None, "sha256:" + "0" * 64) if name == "why" else function()
+    assert dtypes(table) == dict(EVERY[name][0])
+
+
+def test_single_frames_are_recognised_by_their_columns():
+    frames = two_versions().frames()
+    for function in (analysis.shared_bytes, analysis.sharing_sets):
+        pd.testing.assert_frame_equal(function([frames.uses, frames.apps]), function(frames))
+    of_uses, whole = analysis.sharing(frames.uses), analysis.sharing(frames)
+    same = ["digest", "areas", "stored_bytes", "user_count", "app_count", "needed_bytes", "saved_bytes"]
+    pd.testing.assert_frame_equal(of_uses[same], whole[same])
+    assert of_uses["manifest_count"].isna().all()
+    with pytest.raises(ValueError, match="needs the frame"):
+        analysis.breakdown(frames.uses)
+
+
+def test_version_savings_of_all_repositories_are_those_of_each():
+    frames = two_versions().frames()
+    table = analysis.version_savings(frames)
+    assert list(dict.fromkeys(table["repository"])) == ["ghcr.io/org/api", WEB]
+    for repository, rows in table.groupby("repository", observed=True):
+        one = rows.drop(columns="repository").reset_index(drop=True)
+        pd.testing.assert_frame_equal(one, analysis.version_savings(frames, repository))
+    with pytest.raises(ValueError, match="order"):
+        analysis.version_savings(frames, order=["1.0.0"])

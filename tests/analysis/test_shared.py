@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb import analysis
-from spincache_nb.analysis.needs import NEEDED
+from spincache_nb.analysis.shared import NEEDED
+from spincache_nb.core.tags import reference_key
 from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
 
 
@@ -124,7 +125,7 @@ def test_shared_bytes_equals_the_intersection_of_every_pair(world):
     }
     expected = {
         (a, b): sum(world.sizes[digest] for digest, _ in owned[a] & owned[b])
-        for a, b in combinations(sorted(owned), 2)
+        for a, b in combinations(sorted(owned, key=reference_key), 2)
     }
     assert {tuple(row[:2]): row[2] for row in table.itertuples(index=False)} == expected
 
@@ -143,7 +144,7 @@ def test_shared_bytes_of_the_top_apps_has_the_pairs_of_those_that_share_most(wor
     table = analysis.shared_bytes(frames, top=top)
     got = {(line.reference_a, line.reference_b): line.shared_bytes for line in table.itertuples()}
     assert got == {pair: size for pair, size in pairs.items() if chosen.issuperset(pair)}
-    assert list(got) == sorted(got)
+    assert list(got) == sorted(got, key=lambda pair: [reference_key(name) for name in pair])
 
 
 def test_shared_bytes_refuses_a_negative_number_of_apps():

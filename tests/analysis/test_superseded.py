@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from spincache_nb import analysis
-from spincache_nb.analysis.disk_use import NEEDED
+from spincache_nb.analysis.disk import NEEDED
 from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
 
 ORDER = ["1.0.0", "1.1.0", "2.0.0-rc.1", "2.0.0", "v3"]  # "latest" comes after all of these

@@ -78,7 +78,7 @@ def test_mouse_keyboard_and_python_go_the_same_way(page: Page, folder: Path, com
         )
         page.locator(".sc-path").get_by_role("button", name="ghcr.io").click()
         wait_for_crumbs(page, "ghcr.io")
-        cell(page, "shop/shop-service-0:").click()
+        cell(page, "shop/shop-service-0:").click(position={"x": 12, "y": 8})
         wait_for_crumbs(page, "shop/shop-service-0")
         assert "removing all of them frees it" in page.locator(".sc-said").inner_text()
         first = page.locator(".sc-cell").first
@@ -89,7 +89,9 @@ def test_mouse_keyboard_and_python_go_the_same_way(page: Page, folder: Path, com
         page.keyboard.press("Enter")
         wait_for_crumbs(page, "1.")
         page.keyboard.press("Escape")
+        page.wait_for_function("document.querySelectorAll('.sc-path button').length === 3")
         page.keyboard.press("Escape")
+        page.wait_for_function("document.querySelectorAll('.sc-path button').length === 2")
         page.get_by_text("As a table").click()
         page.get_by_role("cell", name="repository").first.wait_for()
         jupyter.screenshot(page, "explorer-lab")

@@ -71,7 +71,7 @@ def test_a_panel_from_the_plan_to_the_empty_cache(page: Page, address: str, fold
         set_theme(page, "JupyterLab Light")
         assert light == colours(panel) == {"ink": "rgb(28, 36, 48)", "ground": "rgb(255, 255, 255)"}
         assert dark == {"ink": "rgb(228, 233, 239)", "ground": "rgb(33, 33, 33)"}
-        panel.tab("Clear")
+        panel.tab("Clean up")
         panel.click("Remove selected")
         panel.says("Remove 1 app: ")
         panel.click("Keep")

@@ -79,7 +79,7 @@ def test_plan_then_pull_to_the_end(open_panel: Open, registry: demo.DemoRegistry
     panel.want("not A reference")
     panel.says("repository names are lower case")
     assert panel.button("Pull").is_disabled()
-    panel.want("\n".join(wanted))
+    panel.want(" ".join(wanted))
     panel.says("2 references: ")
     panel.click("Plan")
     panel.says("Planned: ")
@@ -185,7 +185,7 @@ def test_select_and_remove(open_panel: Open, registry: demo.DemoRegistry) -> Non
 def test_keep_at_the_prompt(open_panel: Open, registry: demo.DemoRegistry) -> None:
     panel, cache = open_panel("keep", f"{registry.host}/demo/hello:1.0.0")
     before = sorted(file.path for file in cache.scan().files)
-    panel.tab("Clear")
+    panel.tab("Clean up")
     assert panel.button("Remove selected").is_disabled()
     for ask in ("Clear all", "Prune"):
         panel.panel.get_by_label("Keep files younger").fill("0")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import judge, killer
+from tests.faults import judge, killed_upkeep, killer
 from tests.faults.table import record
 from tests.support.artifact import Artifact, filler, text_file, wasm_module
 from tests.support.artifacts import Component, new_style
@@ -66,6 +66,49 @@ def test_a_killed_pull_damages_nothing(plain_registry: RegistryServer, tmp_path:
         survived=sum(report["recovered"] and not report["faults_after"] for report in reports),
         lost=sum(report["lost"] for report in reports),
     )
+
+
+OUTCOMES = {
+    "repair": "what was whole stays whole; the next repair goes on",
+    "remove": "no tag names what is gone; prune takes the rest",
+    "export": "the old file or the whole new one",
+    "report": "the old page or the whole new one",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", OUTCOMES)
+def test_killed_upkeep_damages_nothing(
+    plain_registry: RegistryServer, tmp_path: Path, operation: str
+) -> None:
+    plain_registry.push(version(1), version(2))
+    plan = {
+        "operation": operation,
+        "references": [plain_registry.reference(version(1)), plain_registry.reference(version(2))],
+        "folder": str(tmp_path / "work"),
+        "trials": 20,
+        "seed": 20261129,
+    }
+    run = subprocess.run(
+        [sys.executable, killed_upkeep.__file__, json.dumps(plan)],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env={**os.environ, "PYTHONPATH": str(Path(killer.__file__).parents[2])},
+    )
+    assert run.returncode == 0, run.stderr
+    reports = [json.loads(line) for line in run.stdout.splitlines()]
+    assert sum(report["killed"] for report in reports) > 10
+    bad = [r for r in reports if r.get("faults") or r["faults_after"] or not (r["recovered"] and r["output"])]
+    assert bad == []
+    record(
+        f"`kill -9` at a random moment of {operation}",
+        OUTCOMES[operation],
+        tried=len(reports),
+        survived=len(reports) - len(bad),
+        lost=sum(report["lost"] for report in reports),
+    )
+    assert sum(report["lost"] for report in reports) == 0
 
 
 def test_the_judge_of_caches_sees_faults(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from spincache_nb.analysis.replay import Rules, replay_savings
 from spincache_nb.analysis.schemas import MANIFESTS_SCHEMA, MEMBERS_SCHEMA
+from spincache_nb.core.tags import reference_key
 from spincache_nb.fleet.place import Place
 from spincache_nb.fleet.snapshots import publish, records_of
 from spincache_nb.fleet.table import whole
@@ -148,7 +149,7 @@ class Rows:
             sizes[row.digest, row.area] = max(sizes.get((row.digest, row.area), 0), row.stored_bytes)
         return {
             (a, b): sum(min(needs[a][blob], needs[b][blob]) for blob in set(needs[a]) & set(needs[b]))
-            for a, b in combinations(sorted(needs), 2)
+            for a, b in combinations(sorted(needs, key=reference_key), 2)
         }
 
     def prewarm(self) -> dict[int, tuple[int, int, int]]:

@@ -36,6 +36,19 @@ def _tar(kind: int, *names: str) -> bytes:
     return raw.getvalue()
 
 
+def _layout(name: str) -> bytes:
+    """The tar of an OCI image layout that names one manifest."""
+    index = {"manifests": [{"digest": D, "annotations": {"org.opencontainers.image.ref.name": name}}]}
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        content = _json(index)
+        info = tarfile.TarInfo("index.json")
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return raw.getvalue()
+
+
+LAYOUTS = (_layout("r.example/org/app:v1"), _layout("v1"), _layout("other"))
 REFERENCES = (
     b"ghcr.io/org/app:v1",
     b"busybox",
@@ -116,6 +129,10 @@ TOKENS = (
 )
 REDIRECTS = (b"https://u:p@s.example/blob?sig=x#f", b"/relative", b"//[::1]:5000/x", b"http://127.0.0.1:80/")
 RETRY_AFTERS = (b"120", b"Wed, 21 Oct 2026 07:28:00 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT", b"-1")
+HEADS = (
+    b"200 OK\r\nContent-Length: 3\r\nX: a\r\n  b\r\n\r\nabc",
+    b"100 Continue\r\n\r\nHTTP/1.1 206 Partial Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+)
 HISTORY_LINES = (
     _json(
         {

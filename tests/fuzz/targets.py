@@ -11,13 +11,14 @@ import io
 import json
 import resource
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 
 import httpx
 
-from spincache_nb.core.addresses import check_plain, origin_of, parse_url, public_url
+from spincache_nb.core.addresses import Proxy, check_plain, origin_of, parse_url, public_url
 from spincache_nb.core.archive import list_members
 from spincache_nb.core.auth import parse_challenges, parse_token, realm_of, scopes_of
 from spincache_nb.core.credentials import Wanted, as_credentials, choose
@@ -28,7 +29,10 @@ from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import parse_retry_after
 from spincache_nb.core.registry import next_target, parse_page
+from spincache_nb.core.routes import is_exempt
 from spincache_nb.core.settings import ArchiveLimits
+from spincache_nb.core.sockets import read_head
+from spincache_nb.core.transfer import Layout
 from spincache_nb.errors import FormatError, SpinCacheError
 from spincache_nb.project.spin_toml import parse_environment_lock, parse_spin_manifest
 from tests.fuzz import seeds
@@ -45,21 +49,7 @@ PAGE = httpx.URL("https://r.example/v2/org/app/tags/list?n=2")
 
 @dataclass(frozen=True)
 class Target:
-    """One reader.
-
-    Parameters
-    ----------
-    name
-        What to call it.
-    run
-        Reads the bytes, and looks at what came of them.
-    form
-        ``json``, ``text``, ``toml`` or ``tar``: how cases are best made.
-    seeds
-        Valid and nearly valid input.
-    words
-        What the grammar is made of.
-    """
+    """One reader."""
 
     name: str
     run: Callable[[bytes], None]
@@ -80,6 +70,20 @@ def reference(data: bytes) -> None:
     parts = [parsed.registry, *parsed.repository.split("/"), parsed.filed_under]
     assert not {"", ".", ".."} & set(parts)
     assert all("/" not in part and "\0" not in part for part in parts)
+
+
+def password(data: bytes) -> None:
+    """Whatever a password is mixed with, no error shows it."""
+    mixed = text(data)
+    for given in (f"https://ann:hunter2{mixed}@r.example/a", f"ann:{mixed}hunter2@r.example/a:{mixed}"):
+        try:
+            Reference.parse(given)
+        except SpinCacheError as exc:
+            said = str(exc) + repr(exc) + repr(exc.__cause__)
+        else:
+            said = ""
+        assert "hunter2" not in said
+    Reference.parse(mixed)
 
 
 def digest(data: bytes) -> None:
@@ -131,6 +135,15 @@ def archive(data: bytes) -> None:
     assert sum(member.size for member in unpacked.members) <= ARCHIVE_LIMITS.total_bytes
 
 
+def layout(data: bytes) -> None:
+    """A tar that is taken for an OCI image layout names whole references."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        for found in Layout(file.name, names={"v1": "r.example/a:v1"}).references:
+            assert Reference.parse(str(found)) == found
+
+
 def challenge(data: bytes) -> None:
     """A challenge leads to a scope for one repository, and to no realm in the clear."""
     registry = httpx.URL("https://r.example")
@@ -180,6 +193,29 @@ def retry_after(data: bytes) -> None:
     assert wait is None or wait >= 0
 
 
+def answer_head(data: bytes) -> None:
+    """A head is read within bounds, or is none; nothing but httpx's own errors is raised."""
+    reader = io.BufferedReader(io.BytesIO(b"HTTP/1.1 " + data))  # type: ignore[arg-type]
+    with contextlib.suppress(httpx.TransportError):
+        head = read_head(reader, "GET")  # type: ignore[arg-type]
+        assert 200 <= head.status < 1000
+        assert head.length is None or not head.chunked
+        assert not any(b"\n" in name + value or b"\r" in name + value for name, value in head.fields)
+        httpx.Response(head.status, headers=head.fields)
+
+
+def shown_address(data: bytes) -> None:
+    """No password is shown, however badly an address is written; and NO_PROXY is any text."""
+    for address in (f"https://ann:s3cret{text(data)}@r.example/x", f"https://ann:s3cret@{text(data)}"):
+        assert "s3cret" not in public_url(address)
+        with contextlib.suppress(SpinCacheError):
+            assert "s3cret" not in public_url(parse_url(address, where="fuzz"))
+        with contextlib.suppress(SpinCacheError):
+            assert "s3cret" not in repr(Proxy.parse(address))
+    is_exempt("r.example", "443", text(data))
+    is_exempt("fd00::1", "443", text(data))
+
+
 def history_line(data: bytes) -> None:
     """A line is a pull, which writes and reads back, or nothing; it never raises."""
     try:
@@ -211,12 +247,20 @@ _TOML += ("dependencies", "url", "digest", "package", "version", "trigger", ".",
 
 TARGETS = (
     Target("reference", reference, "text", seeds.REFERENCES, (":", "/", "@", ".", "-", "_", "sha256:", "a")),
+    Target(
+        "password",
+        password,
+        "text",
+        seeds.REFERENCES,
+        ("@", "/", "?", "#", " ", ":", "://", "%40", "@sha256:"),
+    ),
     Target("digest", digest, "text", seeds.DIGESTS, ("sha256:", "sha512:", "0" * 64, "A", "\n")),
     Target("manifest", manifest, "json", seeds.MANIFESTS, _OCI),
     Target("locked app", locked_app, "json", seeds.LOCKED_APPS, (*_JSON, "trigger_dependencies", "metadata")),
     Target("spin.toml", spin_toml, "text", seeds.SPIN_TOMLS, _TOML),
     Target("environment lock", environment_lock, "json", seeds.LOCKS, ("package", "r.example", "a:b@1.0.0")),
     Target("archive", archive, "tar", seeds.ARCHIVES),
+    Target("layout", layout, "tar", seeds.LAYOUTS),
     Target("challenge", challenge, "text", seeds.CHALLENGES, _WORDS),
     Target("link", link, "text", seeds.LINKS, _LINK),
     Target("tag page", tag_page, "json", seeds.TAG_PAGES, ("name", "tags")),
@@ -225,6 +269,14 @@ TARGETS = (
         "redirect", redirect, "text", seeds.REDIRECTS, ("https:", "//", "/", "..", "@", "[::1]", "%", "?")
     ),
     Target("retry-after", retry_after, "text", seeds.RETRY_AFTERS, ("GMT", "Jan", "2026", ":", "1", " ")),
+    Target(
+        "answer head",
+        answer_head,
+        "text",
+        seeds.HEADS,
+        ("\r\n", ":", " ", "200", "Content-Length", "chunked"),
+    ),
+    Target("shown address", shown_address, "text", seeds.REDIRECTS, ("@", ":", "/", "#", "?", "\\", "[")),
     Target("history line", history_line, "json", seeds.HISTORY_LINES, _PULL),
     Target("credentials", credentials, "json", seeds.STORES, _STORE),
 )

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from spincache_nb import analysis, plots
 from spincache_nb.analysis.schemas import BREAKDOWN_SCHEMA, VERSION_SAVINGS_SCHEMA
 from spincache_nb.frames.schemas import build, empty
-from tests.analysis.worlds import two_versions
+from tests.analysis.worlds import App, World, digest_of, two_versions
 from tests.plots.samples import cache_of, versions_of
 
 MIB = 2**20
@@ -23,23 +23,41 @@ def test_breakdown_draws_one_bar_per_row_in_bytes():
     table = analysis.breakdown(two_versions().frames())
     ax = plots.breakdown(table, ax=Figure().add_subplot())
     assert bars_of(ax) == pytest.approx(dict(zip(table["label"], table["stored_bytes"], strict=True)))
-    assert ax.get_title(loc="left") == "1.9 KiB on disk"
+    assert ax.get_title(loc="left") == "Nothing needs 15 % of 1.9 KiB on disk: 300 B"
     texts = [text.get_text() for text in ax.texts]
     assert texts[2] == "1000 B  51 %"
 
 
-@pytest.mark.parametrize("count", [1, 3, 12, 60, 200])
-def test_breakdown_bars_sum_to_the_disk_with_any_number_of_apps(count):
+@pytest.mark.parametrize(("count", "by"), [(1, "app"), (12, "app"), (30, "app"), (60, "repository")])
+def test_breakdown_bars_sum_to_the_disk_with_any_number_of_apps(count, by):
     frames = cache_of(count).frames()
     ax = plots.breakdown(frames, ax=Figure().add_subplot())
     bars = bars_of(ax)
     assert sum(bars.values()) == pytest.approx(float(frames.disk["stored_bytes"].sum()))
     assert len(bars) <= 24
     more = [label for label in bars if label.startswith("+")]
-    table = analysis.breakdown(frames)
     counted = sum(int(label.split()[0]) for label in more)
-    assert len(bars) - len(more) + counted == len(table)
+    assert len(bars) - len(more) + counted == len(analysis.breakdown(frames, by=by))
     assert [bar.get_hatch() for bar in ax.containers[0]].count("///") == len(more)
+    words = [text.get_text() for text in ax.get_legend().texts]
+    assert f"needed by one {by} only" in words
+
+
+def test_breakdown_folds_what_is_under_one_per_cent():
+    rows = [(0, "exclusive", "only big", 1, 1, 10_000, 0.9)]
+    rows += [(n, "exclusive", f"only {n:02}", 1, 1, 20, 0.1) for n in range(1, 20)]
+    bars = bars_of(plots.breakdown(build(BREAKDOWN_SCHEMA, rows), ax=Figure().add_subplot()))
+    assert next(iter(bars)) == "only big"
+    assert list(bars)[-1] == "+12 more, each needed by one app"
+    assert sum(bars.values()) == pytest.approx(10_380)
+
+
+def test_breakdown_of_many_repositories_is_by_registry():
+    apps = [App(f"r{n % 2}.io", f"o/{n}", tag, [(digest_of(n), "wasm")]) for n in range(40) for tag in "12"]
+    sizes = {digest_of(n): 5_000 for n in range(40)}
+    frames = World(apps, sizes, {(digest, "wasm") for digest in sizes}).frames()
+    ax = plots.breakdown(frames, ax=Figure().add_subplot())
+    assert list(bars_of(ax))[:2] == ["only r0.io", "only r1.io"]
 
 
 def test_breakdown_sorts_by_kind_then_size_then_label():
@@ -79,14 +97,9 @@ def test_version_savings_stacks_reused_and_fetched_bytes(count):
     assert [bar.get_height() * MIB for bar in reused] == pytest.approx(table["reused_bytes"].tolist())
     assert [bar.get_height() * MIB for bar in fetched] == pytest.approx(table["fetch_bytes"].tolist())
     assert [bar.get_y() for bar in fetched] == [bar.get_height() for bar in reused]
-    (twin,) = [axes for axes in ax.figure.axes if axes is not ax]
-    expected = 100 * table["cumulative_saved_bytes"] / table["cumulative_total_bytes"]
-    assert list(twin.lines[0].get_ydata()) == pytest.approx(expected.tolist())
-    assert [text.get_text() for text in ax.get_legend().texts] == [
-        "reused",
-        "fetched",
-        "saved so far, per cent (right)",
-    ]
+    assert ax.figure.axes == [ax], "one axis"
+    assert [text.get_text() for text in ax.get_legend().texts] == ["reused", "fetched"]
+    assert len(ax.texts) == (count if count <= 30 else 0), "each bar says what was saved"
 
 
 @pytest.mark.parametrize(("count", "named"), [(3, 3), (40, 40), (41, 21), (200, 40)])
@@ -98,16 +111,24 @@ def test_version_savings_names_at_most_forty_versions(count, named):
     assert ("is named" in ax.get_xlabel()) == (named < count)
 
 
-def test_version_savings_says_the_sums_in_its_title():
-    ax = plots.version_savings(two_versions().frames(), "org/web", ax=Figure().add_subplot())
-    assert ax.get_title(loc="left") == (
-        "2 versions of ghcr.io/org/web: 1.2 KiB fetched instead of 2.2 KiB, 46 % saved"
-    )
-
-
-def test_version_savings_of_a_source_wants_a_repository():
-    with pytest.raises(ValueError, match="repository"):
-        plots.version_savings(two_versions().frames(), ax=Figure().add_subplot())
+def test_version_savings_without_a_repository_draws_all_of_them():
+    frames = cache_of(28).frames()
+    table = analysis.version_savings(frames)
+    for given in (frames, table):
+        ax = plots.version_savings(given, ax=Figure(figsize=(9, 5)).add_subplot())
+        reused, fetched = ax.containers
+        drawn = sum(bar.get_width() for bars in (reused, fetched) for bar in bars) * MIB
+        names = [tick.get_text() for tick in ax.get_yticklabels()]
+        chosen = table[[name.rpartition("/")[2] in names for name in table["repository"].astype(str)]]
+        assert drawn == pytest.approx(float(chosen["total_bytes"].sum()))
+        assert all(" saved, " in text.get_text() for text in ax.texts)
+    flat = table.assign(fetch_bytes=table["total_bytes"], reused_bytes=0)
+    ax = plots.version_savings(flat, ax=Figure(figsize=(9, 5)).add_subplot())
+    count = table["repository"].nunique()
+    assert ax.get_xlabel().endswith(f"{count} of {count} repositories saved under 4 %")
+    assert ax.get_title(loc="left") == f"Versions re-use next to nothing in {count} repositories"
+    one = plots.version_savings(versions_of(3).frames(), ax=Figure().add_subplot())
+    assert one.get_ylabel() == "MiB per version", "of one repository, version by version"
 
 
 def test_version_savings_of_nothing_says_so():

@@ -38,7 +38,8 @@ def test_timeline_takes_a_history_and_counts_pulls_without_a_time():
     at = pd.Timestamp("2024-01-01", tz="UTC")
     rows = [(at, "c", "r:1", None, MIB, 0, MIB, 1.0), (None, "c", "r:2", None, MIB, 2 * MIB, MIB, 1.0)]
     ax = plots.timeline(build(HISTORY_SCHEMA, rows), ax=Figure().add_subplot())
-    assert ax.get_title(loc="left") == "2 pulls: 2.0 MiB fetched, 2.0 MiB reused (50 %)"
+    title = ax.get_title(loc="left").replace("\n", " ")
+    assert title == "2 pulls: 2.0 MiB fetched, 2.0 MiB reused (50 %)"
     assert ax.get_xlabel() == "time (UTC); +1 more pulls without a time"
     assert list(ax.lines[0].get_ydata()) == [1, 1]
 

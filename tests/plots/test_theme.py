@@ -63,11 +63,30 @@ def test_reused_and_fetched_are_far_apart_for_colour_blind_readers(deficiency):
     assert np.linalg.norm(lab(style.REUSED, deficiency) - lab(style.FETCHED, deficiency)) > 40
 
 
+@pytest.mark.parametrize("ground", ["white", "#202020"])
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-def test_colour_map_grows_lighter_all_the_way(deficiency):
-    colours = mpl.colormaps[style.COLOUR_MAP](np.linspace(0, 1, 20))[:, :3]
-    lightness = [lab(colour, deficiency)[0] for colour in colours]
-    assert all(np.diff(lightness) > 0)
+def test_colour_map_goes_from_near_the_ground_to_far_from_it(deficiency, ground):
+    ax = Figure().add_subplot()
+    ax.set_facecolor(ground)
+    colours = style.colour_map(ax)(np.linspace(0, 1, 20))[:, :3]
+    apart = [abs(lab(colour, deficiency)[0] - lab(ground, deficiency)[0]) for colour in colours]
+    assert all(np.diff(apart) > 0)
+
+
+@pytest.mark.parametrize("count", [1, 30, 200])
+def test_titles_are_the_largest_text_and_never_cut(count):
+    figures = draw_all(
+        cache_of(min(count, 60)).frames(), versions_of(count).frames(), history_of(3), "org/web"
+    )
+    for figure in figures:
+        texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+        titles = [ax.title if ax.get_title() else ax._left_title for ax in figure.axes]
+        (title,) = [title for title in titles if title.get_text()] or [None]
+        if title is not None:
+            assert title.get_fontsize() >= max(text.get_fontsize() for text in texts)
+            box = title.get_window_extent()
+            assert box.x1 <= figure.bbox.x1 + 1
+            assert box.y1 <= figure.bbox.y1 + 1
 
 
 @pytest.mark.parametrize("ground", ["white", "black"])

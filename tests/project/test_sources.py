@@ -600,7 +600,7 @@ def test_frames_know_what_a_project_keeps_alive(hostile: HostileServer, cache: C
     assert set(uses["digest"]) == needed
     assert set(uses["user"]) == {str(path)}
     assert set(uses["via"]) == {"spin.toml"}
-    rows_of = sc.analysis.breakdown(sc.analysis.load(cache, projects=[path])).set_index("kind")
+    rows_of = sc.analysis.breakdown(sc.frames.load(cache, projects=[path])).set_index("kind")
     assert rows_of.loc["unreferenced", "stored_bytes"] == len(b"idle")
     assert rows_of.loc["projects", "stored_bytes"] == uses["stored_bytes"].sum()
 

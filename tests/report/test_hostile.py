@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from spincache_nb import analysis, frames, plots, report
+from spincache_nb import frames, plots, report
 from spincache_nb.core.cache import Cache
+from spincache_nb.frames import load
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, build
 from spincache_nb.report import Material
 from tests.report.hostile_cache import NAMES, SCRIPT, hostile_cache
@@ -53,7 +54,7 @@ def test_every_name_reaches_the_frames(cache: Cache) -> None:
 
 
 def test_every_frame_can_be_shown(cache: Cache) -> None:
-    loaded = analysis.load(cache)
+    loaded = load(cache)
     for name in ("apps", "layers", "uses", "components", "files", "blobs", "problems", "disk"):
         frame = loaded.need(name)
         assert str(frame)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from spincache_nb import analysis
 from spincache_nb.analysis import schemas
-from spincache_nb.analysis.inside.schemas import GRAINS_SCHEMA, REBUILDS_SCHEMA
+from spincache_nb.analysis.schemas import GRAINS_SCHEMA, REBUILDS_SCHEMA
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, build
 from spincache_nb.report import gather, render, sentences
 from tests.analysis.worlds import App, World, digest_of, two_versions

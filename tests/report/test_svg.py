@@ -25,7 +25,7 @@ def drawn(draw, size=(6, 4)) -> str:
 
 DRAWN = {
     *(hue.lower() for hue in HUES),
-    *(to_hex(mpl.colormaps[style.COLOUR_MAP](shade)) for shade in range(256)),
+    *(to_hex(colours(shade)) for colours in style.colour_maps() for shade in range(256)),
     *("#000004", "#fffffb"),
 }
 """Colours that are not those of text or ground: areas and cells."""

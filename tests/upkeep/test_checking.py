@@ -8,19 +8,25 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spincache_nb.core.cache import Cache
+from spincache_nb.core.journal import History
 from spincache_nb.core.progress import ProgressEvent
+from spincache_nb.core.pull import pull
 from spincache_nb.core.scan import Problem
 from spincache_nb.errors import PullCancelled, SpinManifestError
 from spincache_nb.upkeep import check_cache, is_damage, verify
 from spincache_nb.upkeep.verify import is_interface, is_whole_binary
 from tests.support import caches
-from tests.support.artifact import sha256, sha512, wasm_module
+from tests.support.artifact import APPLICATION, WASM, sha256, sha512, wasm_module
+from tests.support.artifacts import Component, locked_app
 from tests.support.caches import INDEX, PAGES, WEB, archive_mode, blob, pulled, sha512_app, web
+from tests.support.odd_artifacts import with_layers
+from tests.support.registry_server import RegistryServer
 from tests.support.trees import read_tree, union, write_tree
 from tests.upkeep.worlds import laid_out
 
@@ -472,3 +478,23 @@ def test_is_whole_binary_is_false_for_what_cannot_be_read(tmp_path: Path) -> Non
     assert not is_whole_binary(tmp_path / "nothing")
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     assert not is_whole_binary(tmp_path / "link")
+
+
+def test_the_last_of_two_application_layers_wins(plain_registry: RegistryServer, tmp_path: Path) -> None:
+    component = Component("web", WEB)
+    locked = [locked_app([component], {"name": "twice", "version": version}) for version in ("1", "2")]
+    artifact = with_layers(
+        "demo/twice", component, [(APPLICATION, locked[1]), (WASM, WEB), (APPLICATION, locked[0])]
+    )
+    artifact = replace(artifact, manifest=without_last_layer(artifact.manifest))
+    plain_registry.push(artifact)
+    cache = Cache(tmp_path)
+    result = pull(cache, plain_registry.reference(artifact), history=History(enabled=False))
+    assert cache.cached_tag(str(result.reference)).read_locked_app() == locked[0]
+    assert check_cache(cache) == ()
+
+
+def without_last_layer(manifest: bytes) -> bytes:
+    document = json.loads(manifest)
+    document["layers"].pop()
+    return json.dumps(document).encode()

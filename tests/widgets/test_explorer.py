@@ -14,12 +14,12 @@ import traitlets
 from hypothesis import given
 
 from spincache_nb import Cache, analysis, explore
+from spincache_nb.analysis.tree import FILES_SCHEMA, STATES, Tree
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import BLOBS_SCHEMA, build
 from spincache_nb.plots.treemap import squarified
 from spincache_nb.widgets import explorer as module
 from spincache_nb.widgets.explorer import FRAMES, Explorer
-from spincache_nb.widgets.tree import FILES_SCHEMA, STATES, Tree
 from tests.analysis.worlds import SOME, World, two_versions, worlds
 from tests.plots.samples import cache_of
 from tests.plots.test_theme import DEFICIENCIES, lab

@@ -15,6 +15,7 @@ import pytest
 from spincache_nb import Cache, analysis, plan_pull, widgets
 from spincache_nb.core.journal import History
 from spincache_nb.demo import Workspace
+from spincache_nb.show import size_text
 from spincache_nb.widgets.panel import Panel
 from tests.support.artifacts import Component, new_style, wasm_module
 from tests.support.faults import Hold, Stall
@@ -79,7 +80,7 @@ def pulled(panel: Panel, demo: Workspace, *names: str) -> None:
 
 def test_panel_is_there_at_once_and_creates_nothing(cache: Cache, make: Make) -> None:
     panel = make(cache)
-    assert panel.tabs.titles == ("Explore", "Pull", "Apps", "Sharing", "Clear")
+    assert panel.tabs.titles == ("Explore", "Pull", "Apps", "Sharing", "Clean up", "Health")
     assert "0 apps, 0 B on disk" in text(panel.head)
     assert not cache.path.parent.exists()
     assert panel._repr_mimebundle_()["text/plain"] == repr(panel), "ipywidgets cuts what is long"
@@ -131,11 +132,11 @@ def test_pull_of_several_is_shown_to_the_end(cache: Cache, make: Make, demo: Wor
 
 
 def test_cancel_stops_half_way_and_pull_goes_on(cache: Cache, make: Make, hostile: HostileServer) -> None:
-    components = [Component(f"part-{n}", wasm_module(f"part-{n}", 200_000 + n), {}) for n in range(3)]
+    components = [Component(f"part-{n}", wasm_module(f"part-{n}", 900_000 + n), {}) for n in range(3)]
     artifact = new_style("demo/slow", "v1", components=components)
     hostile.serve(artifact)
     for digest in (digest for digest, content in artifact.blobs.items() if len(content) > 100_000):
-        hostile.on(f"*/blobs/{digest}", Stall(50_000))
+        hostile.on(f"*/blobs/{digest}", Stall(600_000))
     panel = make(cache)
     tab = panel.pulling
     tab.reference.value = f"{hostile.name}/demo/slow:v1"
@@ -147,8 +148,8 @@ def test_cancel_stops_half_way_and_pull_goes_on(cache: Cache, make: Make, hostil
     while sum(visible(slot.box) and slot.bar.value > 0 for slot in tab.bars.slots) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert 0.2 < tab.bars.overall.bar.value < 0.3
-    assert text(tab.bars.overall.text).startswith("14")
+    assert 0.1 < tab.bars.overall.bar.value < 0.7
+    assert " of 2.6 MiB" in text(tab.bars.overall.text)
     run(panel, tab.cancel)
     assert text(tab.state) == "Stopped. What was complete is kept; Pull goes on from there."
     assert tab.bars.overall.bar.bar_style == "warning"
@@ -218,7 +219,7 @@ def test_an_error_stands_above_its_own_tab_only(cache: Cache, make: Make, demo: 
     panel.pulling.reference.value = demo.reference("demo/none:1")
     run(panel, panel.pulling.pull)
     assert "404 Not Found" in text(alert)
-    for elsewhere in ("Apps", "Sharing", "Clear", "Explore"):
+    for elsewhere in ("Apps", "Sharing", "Clean up", "Explore"):
         panel.turn(elsewhere)
         assert text(alert) == ""
     panel.turn("Pull")
@@ -260,7 +261,7 @@ def test_a_cache_that_cannot_be_read_is_told_in_every_tab(
     with monkeypatch.context() as patch:
         patch.setattr("spincache_nb.widgets.session.frames_of.load", fail)
         run(panel, panel.apps.refresh)
-    for tab in range(5):
+    for tab in range(6):
         panel.tabs.selected_index = tab
         assert panel.wait(60)
         assert text(panel.alert) == "registry: Permission denied"
@@ -457,7 +458,7 @@ def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace)
     assert "1 app, " in text(panel.head)
     (cache.path / "wasm" / "odd").write_bytes(b"x")
     run(panel, panel.sharing.refresh)
-    assert "1 problem (see frames.problems)" in text(panel.head)
+    assert "1 problem (see Health)" in text(panel.head)
 
 
 def test_a_selection_is_the_same_in_explorer_and_apps(cache: Cache, make: Make, demo: Workspace) -> None:
@@ -523,7 +524,7 @@ def test_remove_prune_and_clear_after_a_yes(cache: Cache, make: Make, demo: Work
     panel.apps.table.filter.value = "hello"
     panel.apps.table.all.click()
     run(panel, panel.apps.remove)
-    assert panel.tabs.get_title(panel.tabs.selected_index) == "Clear"
+    assert panel.tabs.get_title(panel.tabs.selected_index) == "Clean up"
     assert text(clear.question).startswith("Remove 1 app: ")
     assert clear.go.description == "Yes, remove"
     assert "goes beyond what Spin promises" in text(clear.shown)
@@ -606,3 +607,116 @@ def test_options_reach_the_registry(cache: Cache, make: Make, hostile: HostileSe
     assert text(panel.alert) == ""
     assert "pass" not in repr(panel)
     assert len(cache.scan().tags) == 1
+
+
+# Clean up, Health, versions, what is in an app ------------------------------------------------------
+
+
+def test_keep_the_newest_says_what_it_frees_and_asks(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0", "hello:1.0.1", "hello:1.1.0", "greet:1.0.0")
+    clean = panel.removing
+    hello = demo.reference("demo/hello")
+    old = [f"{hello}:1.0.0", f"{hello}:1.0.1"]
+    freed = int(analysis.freed_by(cache, old)["stored_bytes"].sum())
+    assert text(clean.frees) == f"2 apps would go and free {size_text(freed)}"
+    assert clean.older in clean.box.children[0].children
+    clean.newest.value = 2
+    assert panel.wait(60)
+    assert text(clean.frees).startswith("1 app would go")
+    clean.newest.value = 9
+    assert panel.wait(60)
+    assert text(clean.frees) == "no repository has more versions"
+    assert clean.older.disabled
+    clean.newest.value = 1
+    assert panel.wait(60)
+    run(panel, clean.older)
+    assert f"<b>{hello}</b>: 1.0.0, 1.0.1" in clean.shown.value
+    assert "<details>" in clean.shown.value, "the files are folded away"
+    assert "beyond what Spin promises" in text(clean.promise)
+    run(panel, clean.go)
+    assert text(clean.state).startswith("Done: removed ")
+    assert sorted(tag.reference for tag in cache.scan().tags) == [
+        demo.reference("demo/greet:1.0.0"),
+        f"{hello}:1.1.0",
+    ]
+
+
+def test_health_finds_and_repairs_what_is_damaged(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "greet:1.0.0")
+    health = panel.health
+    assert "No problem found" in text(health.badge)
+    blob = max((cache.path / "wasm").iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(blob.read_bytes())
+    content[-1] ^= 1
+    blob.write_bytes(content)
+    run(panel, health.verify)
+    assert text(health.state) == "Hashed: 1 problem."
+    assert "1 problem" in text(health.badge)
+    assert "damaged blob" in text(health.shown)
+    assert demo.reference("demo/greet:1.0.0") in text(health.shown)
+    assert health.damaged == [f"wasm/{blob.name}"]
+    states = panel.explorer.frame().set_index("path")["state"]
+    assert states[f"wasm/{blob.name}"] == "damaged"
+    run(panel, health.repair)
+    assert "No problem found" in text(health.badge)
+    assert health.damaged == []
+    run(panel, health.verify)
+    assert text(health.state) == "Hashed: no problem."
+
+
+def test_versions_in_a_registry_are_picked_from(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0")
+    tab = panel.pulling
+    assert demo.reference("demo/hello") in tab.reference.options
+    tab.reference.value = demo.reference("demo/hello")
+    run(panel, tab.list)
+    assert visible(tab.tags)
+    labels = [label for label, _ in tab.tags.options[1:]]
+    assert [label.partition(":")[0] for label in labels] == ["1.1.0", "1.0.1", "1.0.0"]
+    assert all(re.search(r": costs \d.* of 1\.\d MiB$", label) for label in labels)
+    tab.tags.value = demo.reference("demo/hello:1.1.0")
+    assert tab.reference.value == demo.reference("demo/hello:1.1.0")
+    tab.reference._handle_custom_msg({"event": "submit"}, [])  # Enter
+    assert panel.wait(60)
+    assert text(tab.state) == "Done: 1 reference in the cache."
+    assert len(cache.scan().tags) == 2
+
+
+def test_one_bad_reference_does_not_stop_the_others(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    good, bad = demo.reference("demo/greet:1.0.0"), demo.reference("demo/none:1")
+    panel.pulling.reference.value = f"{bad} {good}"
+    run(panel, panel.pulling.pull)
+    assert text(panel.pulling.state) == "Done: 1 reference in the cache, 1 failed."
+    assert "404 Not Found" in text(panel.pulling.shown)
+    assert [tag.reference for tag in cache.scan().tags] == [good]
+
+
+def test_an_app_is_opened_and_updated(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    pulled(panel, demo, "hello:1.0.0", "hello:1.0.1")
+    tab = panel.apps
+    assert tab.open.disabled
+    panel.explorer.selection = [demo.reference("demo/hello:1.0.1")]
+    assert panel.wait(10)
+    run(panel, tab.open)
+    shown = text(tab.opened)
+    assert text(panel.alert) == ""
+    assert "hello:1.0.1" in shown
+    assert f"Since {demo.reference('demo/hello:1.0.0')}" in shown
+    assert "Why " in shown
+    run(panel, tab.update)
+    assert text(panel.pulling.state) == "Done: 1 reference in the cache."
+
+
+def test_an_old_error_leaves_when_its_cause_does(cache: Cache, make: Make, demo: Workspace) -> None:
+    panel = make(cache)
+    panel.turn("Pull")
+    panel.pulling.reference.value = demo.reference("demo/none:1")
+    run(panel, panel.pulling.pull)
+    assert "404 Not Found" in text(panel.alert)
+    panel.pulling.reference.value = demo.reference("demo/greet:1.0.0")
+    assert text(panel.alert) == ""

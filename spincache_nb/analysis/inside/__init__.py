@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from spincache_nb.analysis.inside.changes import why_changed
-from spincache_nb.analysis.inside.modules import module_uses, producers, shared_modules
-from spincache_nb.analysis.inside.pair import chunk_sweep, grains
+from spincache_nb.analysis.inside.modules import producers, section_map, section_maps, shared_modules
 from spincache_nb.analysis.inside.pieces import ALL_GRAINS, GRAINS
-from spincache_nb.analysis.inside.rebuilds import rebuilds
-from spincache_nb.analysis.inside.section_maps import section_map, section_maps
-from spincache_nb.analysis.inside.store import cache_grains
-from spincache_nb.analysis.inside.verdicts import Verdict, verdict
+from spincache_nb.analysis.inside.reuse import cache_grains, chunk_sweep, grains
+from spincache_nb.analysis.inside.verdicts import Verdict, rebuilds, verdict
 
 __all__ = [
     "ALL_GRAINS",
@@ -18,7 +15,6 @@ __all__ = [
     "cache_grains",
     "chunk_sweep",
     "grains",
-    "module_uses",
     "producers",
     "rebuilds",
     "section_map",

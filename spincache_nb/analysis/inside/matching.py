@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-CUSTOM_SECTION: Final = "custom section"
 CONTAINERS: Final = frozenset({"module", "component"})
 
 _LARGEST_GROUP: Final = 10_000
@@ -15,7 +14,7 @@ _RUST_HASH: Final = re.compile(r"17h[0-9a-f]{16}E$")  # at the end of a mangled 
 
 
 class Part(NamedTuple):
-    """A part of a binary that may differ."""
+    """A part of a binary that may differ; `near` is the place of the last counterpart of one before it."""
 
     kind: str
     name: str

@@ -1,4 +1,4 @@
-"""Modules and components that several blobs hold: a libc, an adapter, a language runtime."""
+"""The modules and components inside blobs: what they are called, who shares them, where their bytes are."""
 
 from __future__ import annotations
 
@@ -6,77 +6,86 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import rows
-from spincache_nb.analysis.inside.pair import Row
-from spincache_nb.analysis.inside.schemas import MODULE_USES_SCHEMA, SHARED_MODULES_SCHEMA
-from spincache_nb.analysis.inside.sources import BlobFinder, BlobSource, OpenBlob, opened
-from spincache_nb.analysis.inside.trees import label
+from spincache_nb.analysis.inputs import Source, one_cache
+from spincache_nb.analysis.inside.blobs import BlobSource, OpenBlob, opened
+from spincache_nb.analysis.inside.pieces import pieces
 from spincache_nb.analysis.labels import some_of
+from spincache_nb.analysis.schemas import MODULE_USES_SCHEMA, SECTION_MAP_SCHEMA, SHARED_MODULES_SCHEMA
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import CacheError, LimitError, WasmFormatError
 from spincache_nb.frames import load
 from spincache_nb.frames.schemas import build
-from spincache_nb.wasm import Producers, Walk, producers_of, read_producers
+from spincache_nb.show import rows
+from spincache_nb.wasm import (
+    PREAMBLE_BYTES,
+    Binary,
+    Buffer,
+    Producers,
+    Section,
+    Walk,
+    WasmGrain,
+    producers_of,
+    read_module_name,
+    read_nested_names,
+    read_producers,
+)
 
 logger = logging.getLogger(__name__)
 
 _DEEPEST_COMPONENT: Final = 16
+_SEPARATOR: Final = " > "
+_LONGEST_PATH: Final = 300
+_SHARING_GRAIN: Final[WasmGrain] = "data segment"
 
-UsedBlobs: TypeAlias = Cache | Iterable[tuple[str, BlobSource]]
-"""A cache, or pairs of a user (an app's reference, a path) and a blob."""
-
-
-def module_uses(source: UsedBlobs) -> pd.DataFrame:
-    """List the core modules and components inside blobs, with who uses the blobs.
-
-    Parameters
-    ----------
-    source
-        A cache, or pairs of user and blob. Blobs are read one at a time. Blobs that are not
-        WebAssembly are left out; malformed and unreadable ones too, which is logged as a warning.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per module, blob and user, the outermost module or component included.
-
-        =============  ========  =====================================================================
-        column         dtype     meaning
-        =============  ========  =====================================================================
-        module_digest  category  sha256 of the module's bytes: its name, were it stored by itself
-        layer          category  ``module`` or ``component``
-        name           string    what the component around it calls it, else what it calls itself, else
-                                 the language it was written in; missing if nothing says
-        module_bytes   Int64     its size
-        blob_digest    category  the blob it is in
-        user           category  who uses the blob
-        count          Int64     how many times it is in the blob
-        =============  ========  =====================================================================
-    """
-    found: list[Row] = []
-    for digest, users, blob_source, finder in _used(source):
-        try:
-            with opened(blob_source, cache=finder) as blob:
-                if blob.walked is not None:
-                    name = digest or str(Digest("sha256", hashlib.sha256(blob.view).hexdigest()))
-                    found.extend(_rows(blob, blob.walked, name, users))
-        except (OSError, CacheError, WasmFormatError, LimitError) as exc:
-            logger.warning("%s is left out: %s", digest or "a blob", exc)
-    return build(MODULE_USES_SCHEMA, dict.fromkeys(found), sort=["module_digest", "blob_digest", "user"])
+_Row: TypeAlias = tuple[Any, ...]
 
 
-def shared_modules(source: UsedBlobs | pd.DataFrame) -> pd.DataFrame:
-    """Find modules and components that are in several different blobs.
+class Labels(NamedTuple):
+    """What to call the modules and components of a binary: by itself, and with the names around it."""
+
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+def label(data: Buffer, walked: Walk) -> Labels:
+    """Name every module and component of a binary."""
+    names = [""] * len(walked.binaries)
+    for binary in walked.binaries:
+        if binary.layer == "component":
+            for number, name in read_nested_names(data, walked, binary.number).items():
+                names[number] = name
+        elif not names[binary.number]:
+            names[binary.number] = read_module_name(data, walked, binary.number)
+    paths = [""] * len(walked.binaries)
+    counts: dict[tuple[int, str], int] = {}
+    for binary in walked.binaries[1:]:
+        place = counts.get((binary.parent, binary.layer), 0)
+        counts[binary.parent, binary.layer] = place + 1
+        own = names[binary.number] or f"{binary.layer} {place}"
+        around = paths[binary.parent]
+        path = f"{around}{_SEPARATOR}{own}" if around else own
+        paths[binary.number] = path if len(path) <= _LONGEST_PATH else "…" + path[-_LONGEST_PATH:]
+    return Labels(tuple(names), tuple(paths))
+
+
+# ---------------------------------------------------------------- shared modules
+
+
+@SHARED_MODULES_SCHEMA.describes
+def shared_modules(cache: Source | Iterable[tuple[str, BlobSource]] = None) -> pd.DataFrame:
+    """Find modules and components that are in several different blobs: a libc, an adapter, a runtime.
 
     Parameters
     ----------
-    source
-        As for `module_uses`, or the frame that it returns.
+    cache
+        This user's cache unless given; a cache or its path; or pairs of a user (an app's reference, a path)
+        and a blob. Blobs are read one at a time. Blobs that are not WebAssembly are left out; malformed and
+        unreadable ones too, which is logged as a warning.
 
     Returns
     -------
@@ -84,32 +93,89 @@ def shared_modules(source: UsedBlobs | pd.DataFrame) -> pd.DataFrame:
         One row per module in two blobs or more, those that repeat the most bytes first. What is
         nested in a shared component is shared as well, so rows can overlap.
 
-        ==============  ========  ====================================================================
-        column          dtype     meaning
-        ==============  ========  ====================================================================
-        module_digest   string    sha256 of the module's bytes
-        layer           category  ``module`` or ``component``
-        names           string    up to three names it goes by, the most frequent first, and how many
-                                  more; missing if it has none
-        module_bytes    Int64     its size
-        blob_count      Int64     different blobs that hold it
-        user_count      Int64     different users of those blobs
-        users           string    up to three of them, and how many more
-        repeated_bytes  Int64     its size for each blob beyond the first
-        ==============  ========  ====================================================================
+        {columns}
     """
-    uses = source if isinstance(source, pd.DataFrame) else module_uses(source)
     groups: dict[str, list[tuple[str, str | None, int, str, str]]] = {}
     columns = ("module_digest", "layer", "name", "module_bytes", "blob_digest", "user")
-    for digest, *use in rows(uses, *columns):
+    for digest, *use in rows(module_uses(cache), *columns):
         groups.setdefault(digest, []).append(tuple(use))
-    shared = [_shared(digest, group) for digest, group in groups.items()]
-    lines = [line for line in shared if line[4] > 1]
-    lines.sort(key=lambda line: (-line[7], line[0]))
+    lines = [_shared(digest, group) for digest, group in groups.items()]
+    lines = sorted((line for line in lines if line[4] > 1), key=lambda line: (-line[7], line[0]))
     return build(SHARED_MODULES_SCHEMA, lines)
 
 
-def producers(blob: BlobSource, *, cache: BlobFinder | None = None) -> Producers:
+def _shared(digest: str, uses: list[tuple[str, str | None, int, str, str]]) -> _Row:
+    frequent = Counter(name for name, _ in {(name, blob) for _, name, _, blob, _ in uses if name})
+    ordered = sorted(frequent, key=lambda name: (-frequent[name], name))
+    users = sorted({user for *_, user in uses})
+    layer, _, size, *_ = uses[0]
+    blobs = len({blob for _, _, _, blob, _ in uses})
+    shown = some_of(ordered) or None
+    return digest, layer, shown, size, blobs, len(users), some_of(users), size * (blobs - 1)
+
+
+@MODULE_USES_SCHEMA.describes
+def module_uses(cache: Source | Iterable[tuple[str, BlobSource]] = None) -> pd.DataFrame:
+    """List the core modules and components inside blobs, with who uses the blobs.
+
+    Parameters
+    ----------
+    cache
+        As for `shared_modules`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per module, blob and user, the outermost module or component included.
+
+        {columns}
+    """
+    found: list[_Row] = []
+    for digest, users, source, held in _used(cache):
+        try:
+            with opened(source, cache=held) as blob:
+                if blob.walked is not None:
+                    name = digest or f"sha256:{blob.digest.hex()}"
+                    found.extend(_modules(blob, blob.walked, name, users))
+        except (OSError, CacheError, WasmFormatError, LimitError) as exc:
+            logger.warning("%s is left out: %s", digest or "a blob", exc)
+    return build(MODULE_USES_SCHEMA, dict.fromkeys(found), sort=["module_digest", "blob_digest", "user"])
+
+
+def _used(cache: Any) -> Iterator[tuple[str | None, tuple[str, ...], BlobSource, Cache | None]]:
+    """Yield each blob once: digest if it is known, users, and where to read it."""
+    if isinstance(cache, Iterable) and not isinstance(cache, str):
+        yield from ((None, (user,), blob, None) for user, blob in cache)
+        return
+    held = one_cache(cache)
+    users: dict[str, set[str]] = {}
+    for user, digest in rows(load(held, "uses").need("uses"), "user", "digest"):
+        users.setdefault(digest, set()).add(user)
+    for digest in sorted(users):
+        yield digest, tuple(sorted(users[digest])), Digest.parse(digest), held
+
+
+def _modules(blob: OpenBlob, walked: Walk, blob_digest: str, users: tuple[str, ...]) -> Iterator[_Row]:
+    labels = label(blob.view, walked)
+    keys: Counter[tuple[str, str, str | None, int]] = Counter()
+    for binary in walked.binaries:
+        if binary.layer == "component" and binary.depth > _DEEPEST_COMPONENT:
+            continue  # hashing a nest of any depth level by level would cost its square
+        data = blob.view[binary.start : binary.end]
+        name = labels.names[binary.number] or _language(data, binary.layer)
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        keys[digest, binary.layer, name, len(data)] += 1
+    for (digest, layer, name, size), count in keys.items():
+        for user in users:
+            yield digest, layer, name, size, blob_digest, user, count
+
+
+def _language(data: memoryview, layer: str) -> str | None:
+    tools = read_producers(data).languages if layer == "module" else ()
+    return tools[0].name if tools else None
+
+
+def producers(blob: BlobSource, *, cache: Cache | None = None) -> Producers:
     """Read which languages and tools made a blob.
 
     Parameters
@@ -136,46 +202,104 @@ def producers(blob: BlobSource, *, cache: BlobFinder | None = None) -> Producers
         return Producers() if opening.walked is None else producers_of(opening.view, opening.walked)
 
 
-def _used(source: UsedBlobs) -> Iterator[tuple[str | None, tuple[str, ...], BlobSource, BlobFinder | None]]:
-    """Yield each blob once: digest if it is known, users, and where to read it."""
-    if not isinstance(source, Cache):
-        yield from ((None, (user,), blob, None) for user, blob in source)
-        return
-    users: dict[str, set[str]] = {}
-    for user, digest in rows(load(source, "uses").need("uses"), "user", "digest"):
-        users.setdefault(digest, set()).add(user)
-    for digest in sorted(users):
-        yield digest, tuple(sorted(users[digest])), Digest.parse(digest), source
+# ---------------------------------------------------------------- maps of sections
 
 
-def _rows(blob: OpenBlob, walked: Walk, blob_digest: str, users: tuple[str, ...]) -> Iterator[Row]:
-    labels = label(blob.view, walked)
-    keys: Counter[tuple[str, str, str | None, int]] = Counter()
-    for binary in walked.binaries:
-        if binary.layer == "component" and binary.depth > _DEEPEST_COMPONENT:
-            continue  # hashing a nest of any depth level by level would cost its square
-        data = blob.view[binary.start : binary.end]
-        name = labels.names[binary.number] or _language(data, binary.layer)
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        keys[digest, binary.layer, name, len(data)] += 1
-    for (digest, layer, name, size), count in keys.items():
-        for user in users:
-            yield digest, layer, name, size, blob_digest, user, count
+@SECTION_MAP_SCHEMA.describes
+def section_map(blob: BlobSource, *, cache: Cache | None = None) -> pd.DataFrame:
+    """Say which section holds each byte of a module or component.
+
+    Parameters
+    ----------
+    blob
+        Bytes, a path, or a digest (with `cache`).
+    cache
+        Where to look digests up.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per section, in the order of the bytes; ``version`` is ``new``. Each byte is counted in
+        exactly one row: a section that holds a module or component counts its own header only.
+
+        {columns}
+
+    Raises
+    ------
+    WasmFormatError
+        If the blob claims to be WebAssembly and is malformed.
+    NotInCacheError, LimitError, ValueError, OSError
+        As for `grains`.
+
+    Examples
+    --------
+    >>> frame = section_map(bytes.fromhex("0061736d01000000" "0003026869"))
+    >>> frame[["section", "section_bytes"]].values.tolist()
+    [['preamble', 8], ['custom', 5]]
+    """
+    with opened(blob, cache=cache) as opening:
+        return build(SECTION_MAP_SCHEMA, [("new", *row, None) for row in _sections(opening)])
 
 
-def _language(data: memoryview, layer: str) -> str | None:
-    tools = read_producers(data).languages if layer == "module" else ()
-    return tools[0].name if tools else None
+def section_maps(old: BlobSource, new: BlobSource, *, cache: Cache | None = None) -> pd.DataFrame:
+    """Say for two versions which section holds each byte, and which bytes they share.
+
+    Parameters
+    ----------
+    old, new
+        Each bytes, a path, or a digest (with `cache`).
+    cache
+        Where to look digests up.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of `section_map` of both, the old version first.
+
+    Raises
+    ------
+    WasmFormatError, NotInCacheError, LimitError, ValueError, OSError
+        As for `section_map`.
+    """
+    with opened(old, cache=cache) as before, opened(new, cache=cache) as after:
+        return build(SECTION_MAP_SCHEMA, [*_marked("old", before, after), *_marked("new", after, before)])
 
 
-def _shared(
-    digest: str, uses: list[tuple[str, str | None, int, str, str]]
-) -> tuple[str, str, str | None, int, int, int, str, int]:
-    names = Counter({(name, blob) for _, name, _, blob, _ in uses if name})
-    frequent = Counter(name for name, _ in names)
-    ordered = sorted(frequent, key=lambda name: (-frequent[name], name or ""))
-    users = sorted({user for *_, user in uses})
-    layer, _, size, *_ = uses[0]
-    blobs = len({blob for _, _, _, blob, _ in uses})
-    shown = some_of([name for name in ordered if name]) or None
-    return digest, layer, shown, size, blobs, len(users), some_of(users), size * (blobs - 1)
+def _marked(version: str, blob: OpenBlob, other: OpenBlob) -> list[_Row]:
+    known = set(pieces(other, _SHARING_GRAIN)[0])
+    lines = _sections(blob)
+    starts = [line[5] for line in lines]
+    shared: Counter[int] = Counter()
+    at = place = 0
+    for digest, size in zip(*pieces(blob, _SHARING_GRAIN), strict=True):
+        while place + 1 < len(starts) and starts[place + 1] <= at:
+            place += 1
+        if digest in known:
+            shared[place] += size
+        at += size
+    return [(version, *line, shared[place]) for place, line in enumerate(lines)]
+
+
+def _sections(blob: OpenBlob) -> list[_Row]:
+    if blob.walked is None:
+        return [("", 0, "other", "other", None, 0, len(blob.view))]
+    walked, labels = blob.walked, label(blob.view, blob.walked)
+    lines = [_preamble(walked.binaries[0], labels)]
+    for section in walked.sections:
+        lines.append(_section(section, walked, labels))
+        if section.nested >= 0:
+            lines.append(_preamble(walked.binaries[section.nested], labels))
+    return lines
+
+
+def _preamble(binary: Binary, labels: Labels) -> _Row:
+    path = labels.paths[binary.number]
+    return path, binary.depth, binary.layer, "preamble", None, binary.start, PREAMBLE_BYTES
+
+
+def _section(section: Section, walked: Walk, labels: Labels) -> _Row:
+    binary = walked.binaries[section.binary]
+    end = section.end if section.nested < 0 else section.body
+    name = section.name if section.nested < 0 else labels.names[section.nested]
+    path = labels.paths[binary.number]
+    return path, binary.depth, binary.layer, section.kind, name or None, section.start, end - section.start

@@ -1,22 +1,34 @@
-"""Grains by name, and the pieces of a blob at each: digests and sizes."""
+"""Grains by name, and the pieces of a blob at each: digests and sizes.
+
+Content-defined chunks end where a rolling hash of some 32 bytes says so, so an insertion moves the chunks
+after it without changing them (W. Xia et al., FastCDC, USENIX ATC 2016: a Gear hash, and two masks that
+draw the sizes towards their average). They are a quarter to four times their average size.
+
+A patch is what ``zstd --patch-from`` makes (``zstandard``, extra ``grains``): the old bytes are the
+dictionary and the window reaches over all of them. It is close to the least that any scheme has to
+transfer, but it needs the old version whole and one patch for each pair of versions.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import importlib
 import io
+import warnings
 from array import array
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
-from spincache_nb.analysis.inside.chunks import chunk_cuts
-from spincache_nb.analysis.inside.sources import OpenBlob
+import numpy as np
+import numpy.typing as npt
+
+from spincache_nb.analysis.inside.blobs import OpenBlob
 from spincache_nb.core.archive import list_members
-from spincache_nb.errors import ArchiveError
+from spincache_nb.errors import ArchiveError, MissingExtraError
 from spincache_nb.wasm import WASM_GRAINS, WasmGrain
-
-INDEX_BYTES_PER_PIECE: Final = 32
-"""A sha256 digest: what an index has to hold for each piece, at the least."""
 
 PATCH: Final = "patch"
 ARCHIVE_MEMBER: Final = "archive member"
@@ -39,38 +51,36 @@ ALL_GRAINS: Final = (*WASM_GRAINS, ARCHIVE_MEMBER, *CHUNK_BYTES, PATCH)
 - ``patch``: what a binary patch from the old version need not transfer.
 """
 
-_GZIP: Final = b"\x1f\x8b"
-
 Pieces: TypeAlias = tuple[list[bytes], list[int]]
 """Digests (sha256, 32 bytes each) and sizes of the pieces of a blob, in order."""
 
+_INSTALL: Final = 'pip install "spincache-nb[grains]"'
+
 
 def chosen_grains(only: Iterable[str] | None) -> tuple[str, ...]:
-    """Check names of grains."""
-    if only is None:
-        return GRAINS
-    wanted = set(only)
-    unknown = sorted(wanted.difference(ALL_GRAINS))
-    if unknown:
-        raise ValueError(f"no grain {unknown[0]!r}; there are: {', '.join(ALL_GRAINS)}")
-    return tuple(grain for grain in ALL_GRAINS if grain in wanted)
+    """Check names of grains and put them in order; without any, give those that can be had here.
 
-
-def same_bytes(one: OpenBlob, other: OpenBlob) -> bool:
-    """Say whether two blobs hold the same bytes."""
-    if len(one.view) != len(other.view):
-        return False
-    return hashlib.sha256(one.view).digest() == hashlib.sha256(other.view).digest()
-
-
-def is_archive(blob: OpenBlob) -> bool:
-    """Say whether a blob may be an archive layer: gzip, by its first bytes."""
-    return bytes(blob.view[:2]) == _GZIP
+    One that needs a package that is not installed is left out with a warning, or an error if it was
+    asked for by name.
+    """
+    if only is not None:
+        wanted = set(only)
+        if unknown := sorted(wanted.difference(ALL_GRAINS)):
+            raise ValueError(f"no grain {unknown[0]!r}; there are: {', '.join(ALL_GRAINS)}")
+        if PATCH in wanted:
+            _zstandard()
+        return tuple(grain for grain in ALL_GRAINS if grain in wanted)
+    try:
+        _zstandard()
+    except MissingExtraError:
+        warnings.warn(f"left out: {PATCH}; for it, {_INSTALL}", UserWarning, stacklevel=3)
+        return GRAINS[:-1]
+    return GRAINS
 
 
 def pieces(blob: OpenBlob, grain: str) -> Pieces:
-    """Cut a blob at a grain and hash each piece."""
-    if grain == ARCHIVE_MEMBER and is_archive(blob):
+    """Cut a blob at a grain and hash each piece; the pieces of an archive are the files it unpacks to."""
+    if grain == ARCHIVE_MEMBER and blob.is_archive:
         return _members(blob)
     if grain in CHUNK_BYTES:
         return hashed(blob.view, chunk_cuts(blob.view, CHUNK_BYTES[grain]))
@@ -82,12 +92,7 @@ def pieces(blob: OpenBlob, grain: str) -> Pieces:
 def hashed(view: memoryview, offsets: Sequence[int] | array[int]) -> Pieces:
     """Hash what lies between neighbouring offsets."""
     sha256 = hashlib.sha256
-    digests: list[bytes] = []
-    append = digests.append
-    start = offsets[0]
-    for end in offsets[1:]:
-        append(sha256(view[start:end]).digest())
-        start = end
+    digests = [sha256(view[start:end]).digest() for start, end in pairwise(offsets)]
     return digests, [end - start for start, end in pairwise(offsets)]
 
 
@@ -98,3 +103,132 @@ def _members(blob: OpenBlob) -> Pieces:
     except ArchiveError:
         return hashed(blob.view, blob.whole)
     return [bytes.fromhex(member.digest.encoded) for member in members], [m.size for m in members]
+
+
+# ---------------------------------------------------------------- content-defined chunks
+
+_BLOCK: Final = 1 << 20
+_WARM_UP: Final = 64  # bytes after which a hash that starts at a chunk is the one that never started anew
+_GEAR = np.frombuffer(
+    base64.b64decode(
+        b"eMCVXImJQCIUokgthyCEEvuKD1O5NkVH8bRjKYtzy0Q9QKdObmtgTdPFTgcYnfM6ygNgcnQqpjeO9aJRjjUGdSixSl174UpNJF"
+        b"noQfc2DEfhy0FHMH+7AeMdfGEfOgwrc4/EUDctqCHgrJVgoGeRQbBJrzwtps5AZhy8Zq0dXlTNd/orJNqFbsW9sF8p/Cxlq+EK"
+        b"OvPgNygOt4djEmAXE7vCYkOx9NhmNOj8N4bTnCyWQhQhqGhyYjf1DWV51QUoveshOzTtV3ODtVg/yt1QcV4iYnNwYApiKfVeLG"
+        b"YkUnvAeIt2HuVUS+UH+nXGX6MGJBC3MOEmhhx41WopLr7XKFqgkBS9Q+5841aLaSYB3Alu39ZOx7/BAlOtWSo05MApeFJsfadA"
+        b"eVCTuvZeHq+2aHZyU0ZmxxthfVhcFUeoGzCn3cksLI5DChTVaQrTckx0m2syT4ZC836n+A5Kvm7ganJTnGbLLUASnenqX6f0x3"
+        b"act71qOKD6DSwo4iCL1A5zL6ydBj7PjhYf5hAmjixRLAaM+xV2vGJeNVFVaUyG2woU+WhCqrOaNLL97SCBeXJR2LO0NyJ10V3k"
+        b"vyxrn89HXM0c+jBW294jCvXRE+fe7WT3sCAICHPgRv0dLR4ybLAX2DYAJTS/TSjgLilofMguNuuxfAggZ7R22zBBEIdjlnE/xC"
+        b"1IJe+II+FEQVJOg71Eo32ORPnqpj9cIdo88wxQOjK0XDmfEpVRh1+UQ6QshlHxj+pW3DQQIPWPMk0JqXN9edM0Ypy/z2SaWPY2"
+        b"iuksCnHZ5F/FFbwDMx0CRCuTwRYUNlA3nfbKGnm3Az8DGuZJ6tdSH1zdbRzOGCIGGqHnB3p1BRlTCuB8KU/0SbVwzEtV6v456M"
+        b"5CUoVr5TxyFrgAzOy+RlatoDzozpYjQH9UeJsICGtRZ6VmRn4eeFb4LB6RNcE7AkJKSdeUBFKaRYcttlV1dcFMKEIHhUcf/13J"
+        b"ddeN/zXtV0dOjPgRLkhQG16ZZg5ClQZrIrR5Fk1vZCJaMREdFtloXBIu4xMTJFeoSsF+3CH+KfpPgoOWcvPuqBwoHDs/bPvCOT"
+        b"9Jdm0upiJ6KhybeFPL4Bbr7ux9xuHHDT2/dVwzgyFS1uRtECJExn30D1llMOwCLGesqWTpsspZ89IhSlduYQ/oTrUjqgpzAk1j"
+        b"PC9s/BdxBW+sAQzSnloqTowV8Jm2QrMUfAxBlr0C/FatFWAvchyRr6F9y9vgIyvhkw4debJkdiQNRN2ojlhYpmVGGMRGdHSndx"
+        b"h+QCZWRr1jf9jb0jJKD3k8OXIrdyYoi28J9n9nESzIDVTj/yOmU6wuCZ4TFrwN/Qo3Qk0qx2ijVuQlQyOHkc4tfuroMg=="
+    ),
+    "<u4",
+)
+"""A random number below 2**31 for each byte: those of ronomon/deduplication and of the package fastcdc."""
+
+_Places = npt.NDArray[np.intp]
+
+
+def chunk_cuts(view: memoryview, average_bytes: int) -> array[int]:
+    """Give the offsets at which bytes are cut into chunks of an average size, a power of two from 1 KiB."""
+    least, most = average_bytes // 4, average_bytes * 4
+    middle = average_bytes - least - (least + 1) // 2  # up to here cuts are rarer, from here more frequent
+    bits = average_bytes.bit_length() - 1
+    masks = (1 << bits + 1) - 1, (1 << bits - 1) - 1
+    rare, frequent = _candidates(view, masks)
+    cuts = array("Q", [0])
+    start = 0
+    while start < len(view):
+        end = min(start + most, len(view))
+        start = (
+            _early_cut(view, start + least, end, masks[0])
+            or _first(rare, start + least + _WARM_UP, min(start + middle, end))
+            or _first(frequent, start + middle, end)
+            or end
+        )
+        cuts.append(start)
+    return cuts
+
+
+def _early_cut(view: memoryview, start: int, end: int, mask: int) -> int | None:
+    """Look for a cut where the hash, which starts anew with each chunk, has seen few bytes."""
+    pattern = 0
+    gear = _gear_numbers()
+    for place in range(start, min(start + _WARM_UP, end)):
+        pattern = (pattern >> 1) + gear[view[place]]
+        if not pattern & mask:
+            return place + 1
+    return None
+
+
+@cache
+def _gear_numbers() -> list[int]:
+    return [int(number) for number in _GEAR]
+
+
+def _first(places: _Places, low: int, high: int) -> int | None:
+    """Give the offset after the first of some places that is at least `low` and below `high`."""
+    found = int(np.searchsorted(places, low))
+    return int(places[found]) + 1 if found < len(places) and places[found] < high else None
+
+
+def _candidates(view: memoryview, masks: Iterable[int]) -> list[_Places]:
+    """Give for each mask the places where the rolling hash is zero under it."""
+    data = np.frombuffer(view, np.uint8)
+    gear = _GEAR.astype(np.uint64) << np.uint64(32)  # half of the bits for what shifts leave of each number
+    found: list[list[_Places]] = [[np.empty(0, np.intp)] for _ in masks]
+    for start in range(0, len(data), _BLOCK):
+        before = min(start, _WARM_UP - 1)
+        sums = gear[data[start - before : start + _BLOCK]]
+        for shift in (1, 2, 4, 8, 16, 32):  # the number of each byte, and half of that before, and so on
+            sums[shift:] += sums[:-shift] >> np.uint64(shift)
+        hashes = (sums[before:] >> np.uint64(32)).astype(np.uint32)
+        for places, mask in zip(found, masks, strict=True):
+            places.append(np.flatnonzero(hashes & np.uint32(mask) == 0) + start)
+    return [np.concatenate(places) for places in found]
+
+
+# ---------------------------------------------------------------- patches
+
+_LEVEL: Final = 9
+"""At this level the search tables can be made to cover the dictionary at 25 MB/s and more; level 19
+makes patches a tenth smaller and takes twenty times as long."""
+
+_SMALLEST_LOG, _LARGEST_TABLE_LOG, _LARGEST_WINDOW_LOG = 10, 26, 31
+
+
+def reused_by_patch(old: OpenBlob, new: OpenBlob) -> int:
+    """Count the bytes of a new version that a patch from an old one need not transfer."""
+    if old.same_as(new):
+        return len(new.view)
+    return max(0, len(new.view) - len(make_patch(old.view, new.view)))
+
+
+def make_patch(old: memoryview, new: memoryview) -> bytes:
+    """Make a zstd frame that needs the old bytes to unpack; it takes eight times their memory."""
+    zstandard = _zstandard()
+    window = (len(old) + len(new)).bit_length()
+    table = min(max(len(old).bit_length(), _SMALLEST_LOG), _LARGEST_TABLE_LOG)
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        _LEVEL,
+        source_size=len(new),
+        dict_size=len(old),
+        window_log=min(max(window, _SMALLEST_LOG), _LARGEST_WINDOW_LOG),
+        hash_log=table,
+        chain_log=table,
+    )
+    raw = zstandard.DICT_TYPE_RAWCONTENT
+    dictionary = zstandard.ZstdCompressionDict(bytes(old), dict_type=raw) if len(old) else None
+    compressor = zstandard.ZstdCompressor(dict_data=dictionary, compression_params=parameters)
+    return cast(bytes, compressor.compress(new))
+
+
+def _zstandard() -> Any:
+    try:
+        return importlib.import_module("zstandard")
+    except ImportError as exc:
+        raise MissingExtraError("grain patch", "the package zstandard", "none", _INSTALL) from exc

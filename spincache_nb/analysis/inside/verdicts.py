@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.inputs import Source, one_cache
+from spincache_nb.analysis.inside.changes import why_changed
+from spincache_nb.analysis.inside.matching import CONTAINERS
+from spincache_nb.analysis.schemas import REBUILDS_SCHEMA
+from spincache_nb.analysis.versions import versions_of
+from spincache_nb.core.cache import Cache
+from spincache_nb.errors import SpinCacheError
+from spincache_nb.frames import Frames, load
+from spincache_nb.frames.schemas import build
+from spincache_nb.show import rows
 
 VerdictKind: TypeAlias = Literal[
     "same bytes", "same code and data", "same code", "same functions", "other code", "not comparable"
 ]
 
-_CONTAINERS: Final = frozenset({"module", "component"})
 _DATA_SECTIONS: Final = frozenset({"data", "data count"})
 
 
@@ -86,7 +96,6 @@ def verdict(changes: pd.DataFrame) -> Verdict:
 
     Examples
     --------
-    >>> from spincache_nb.analysis.inside.changes import why_changed
     >>> module = bytes.fromhex("0061736d01000000")
     >>> str(verdict(why_changed(module, module + bytes.fromhex("0003026869"))))
     'rebuilt, the same code: only custom sections differ (hi)'
@@ -105,7 +114,7 @@ def verdict(changes: pd.DataFrame) -> Verdict:
             data_bytes += new_bytes or 0
         elif kind == "layout":
             declarations = declarations or name == "order of sections"
-        elif kind in _CONTAINERS:
+        elif kind in CONTAINERS:
             replaced = replaced or change != "changed"
         elif name in _DATA_SECTIONS:
             data = True
@@ -128,3 +137,54 @@ def _kind(count: int, other_code: bool, declarations: bool, data: bool) -> Verdi
 
 def _code_differs(changes: pd.DataFrame) -> bool:
     return bool(((changes["kind"] == "section") & (changes["name"] == "code")).any())
+
+
+@REBUILDS_SCHEMA.describes
+def rebuilds(cache: Source = None) -> pd.DataFrame:
+    """Give a verdict on each new binary of a component, from one version of an app to the next.
+
+    Parameters
+    ----------
+    cache
+        This user's cache unless given; a cache or its path. Two binaries at a time are in memory.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per component and pair of successive versions whose binaries differ, by repository,
+        version and component.
+
+        {columns}
+    """
+    held = one_cache(cache)
+    known: dict[tuple[str, str], tuple[str, str]] = {}
+    lines = []
+    for repository, component, before, after, old, new in _replaced(load(held, "apps", "components")):
+        if (old, new) not in known:
+            known[old, new] = _judged(old, new, held)
+        lines.append((repository, component, before, after, old, new, *known[old, new]))
+    return build(REBUILDS_SCHEMA, lines)
+
+
+def _judged(old: str, new: str, cache: Cache) -> tuple[str, str]:
+    try:
+        found = verdict(why_changed(old, new, cache=cache))
+    except (SpinCacheError, OSError) as exc:
+        return Verdict("not comparable").kind, str(exc)
+    return found.kind, str(found)
+
+
+def _replaced(frames: Frames) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """Yield repository, component, the two versions and the two digests."""
+    sources: dict[str, dict[str, str]] = {}
+    for reference, component, digest in rows(
+        frames.need("components"), "reference", "component", "source_digest"
+    ):
+        if digest is not None:
+            sources.setdefault(reference, {})[component] = digest
+    for name, listed in versions_of(frames).items():
+        for before, after in pairwise(listed):
+            for component, new in sorted(sources.get(after, {}).items()):
+                old = sources.get(before, {}).get(component)
+                if old is not None and old != new:
+                    yield name, component, before, after, old, new

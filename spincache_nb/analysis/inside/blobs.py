@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import mmap
 import os
 from array import array
@@ -10,28 +11,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias, Union
+from typing import Final, TypeAlias, Union
 
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import InvalidDigestError, NotInCacheError, printable
 from spincache_nb.wasm import Walk, WasmGrain, cuts, is_wasm, walk
 
 _MAPPED_FROM_BYTES: Final = 64 << 20
+_GZIP: Final = b"\x1f\x8b"
 
 BlobSource: TypeAlias = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", Digest]
 """Bytes, the path of a file, or a digest (with a cache to find it in)."""
 
 
-class BlobFinder(Protocol):
-    """What can say where a blob is: a `Cache`."""
-
-    def find_blob(self, digest: Digest) -> Path | None:
-        """Path of a blob in either area, or None."""
-
-
 @dataclass(frozen=True, eq=False)
 class OpenBlob:
-    """Bytes that are open for reading."""
+    """Bytes that are open for reading, and what to call them in an error."""
 
     view: memoryview
     where: str
@@ -41,19 +37,33 @@ class OpenBlob:
         """Its structure, or None if it is not WebAssembly."""
         return walk(self.view, where=self.where) if is_wasm(self.view) else None
 
-    def cuts(self, grain: WasmGrain) -> array[int]:
-        """Give the offsets where it is cut at a grain; what is not WebAssembly is one piece."""
-        return self.whole if self.walked is None else cuts(self.view, self.walked, grain)
+    @cached_property
+    def digest(self) -> bytes:
+        """The sha256 of all bytes."""
+        return hashlib.sha256(self.view).digest()
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it may be an archive layer: gzip, by its first bytes."""
+        return bytes(self.view[:2]) == _GZIP
 
     @property
     def whole(self) -> array[int]:
         """The offsets of one piece that is everything; of none, if there are no bytes."""
         return array("Q", [0, len(self.view)] if len(self.view) else [0])
 
+    def cuts(self, grain: WasmGrain) -> array[int]:
+        """Give the offsets where it is cut at a grain; what is not WebAssembly is one piece."""
+        return self.whole if self.walked is None else cuts(self.view, self.walked, grain)
+
+    def same_as(self, other: OpenBlob) -> bool:
+        """Say whether another blob holds the same bytes."""
+        return len(self.view) == len(other.view) and self.digest == other.digest
+
 
 @contextlib.contextmanager
-def opened(source: BlobSource, *, cache: BlobFinder | None = None) -> Iterator[OpenBlob]:
-    """Open a blob and close it at the end of the block."""
+def opened(source: BlobSource, *, cache: Cache | None = None) -> Iterator[OpenBlob]:
+    """Open a blob; files are read whole, large ones mapped into memory."""
     if isinstance(source, bytes | bytearray | memoryview):
         with memoryview(source).cast("B") as view:
             yield OpenBlob(view, "bytes")
@@ -74,8 +84,11 @@ def opened(source: BlobSource, *, cache: BlobFinder | None = None) -> Iterator[O
                 mapped.close()
 
 
-def _locate(source: str | os.PathLike[str] | Digest, cache: BlobFinder | None) -> tuple[Path, str]:
-    digest = _as_digest(source, cache)
+def _locate(source: str | os.PathLike[str] | Digest, cache: Cache | None) -> tuple[Path, str]:
+    digest = source if isinstance(source, Digest) else None
+    if isinstance(source, str) and cache is not None:
+        with contextlib.suppress(InvalidDigestError):
+            digest = Digest.parse(source)
     if digest is None:
         path = Path(os.fspath(source))  # type: ignore[arg-type]  # no digest, so a path
         return path, printable(str(path))
@@ -85,12 +98,3 @@ def _locate(source: str | os.PathLike[str] | Digest, cache: BlobFinder | None) -
     if found is None:
         raise NotInCacheError(str(digest), "a stored blob", "none", "pull the app that needs it")
     return found, str(digest)
-
-
-def _as_digest(source: str | os.PathLike[str] | Digest, cache: BlobFinder | None) -> Digest | None:
-    if isinstance(source, Digest):
-        return source
-    if isinstance(source, str) and cache is not None:
-        with contextlib.suppress(InvalidDigestError):
-            return Digest.parse(source)
-    return None

@@ -14,15 +14,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from spincache_nb.analysis.disk_use import DOCUMENTS
-from spincache_nb.analysis.inputs import rows
+from spincache_nb.analysis.disk import DOCUMENTS
 from spincache_nb.analysis.labels import short_references
 from spincache_nb.analysis.removal import disk_users
 from spincache_nb.core.layout import TEMPORARY_PREFIX
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import COUNT, FEW, TEXT, Schema, build
-from spincache_nb.show import count_text, short_digest
+from spincache_nb.show import count_text, rows, short_digest
 
 STATES = ("here", "shared", "idle", "damaged", "other")
 """Needed by one app or project only, by several, by nothing, not what it should be, none of these."""
