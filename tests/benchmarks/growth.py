@@ -1,7 +1,7 @@
 """How each operation grows with the number of apps, on each shape of cache: by an exponent of at most 1.1.
 
-``python -m tests.benchmarks growth``; asserted here. What is counted is work, the CPU seconds of a process, from
-250 to 8,000 apps of a dozen layers.
+``python -m tests.benchmarks growth``; asserted here. What is counted is work, the CPU seconds of a process,
+from 250 to 8,000 apps of a dozen layers.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ def main() -> None:
     """Measure, print, and fail where something grows too fast."""
     os.environ["SPINCACHE_HISTORY"] = "off"
     too_fast = []
-    print(
-        f"\n### growth, {APPS[0]} to {APPS[-1]} apps\n\n| shape | operation | exponent | seconds at the most |"
-    )
+    print(f"\n### growth, {APPS[0]} to {APPS[-1]} apps\n\n| shape | operation | exponent | most seconds |")
     print("|---|---|---|---|")
     for shape in SHAPES:
         measured: dict[str, list[float]] = {}
