@@ -37,24 +37,7 @@ Happening = Callable[[str], None]
 
 
 class Calls:
-    """Counts the calls below a folder.
-
-    Parameters
-    ----------
-    folder
-        The folder; what is elsewhere passes unseen.
-    at
-        Number of the call at which `happening` is called with the function's name, from 1; 0 for never.
-    happening
-        May raise. `close` is carried out all the same, as systems do.
-    names
-        Functions that count; all unless given.
-
-    Attributes
-    ----------
-    seen : list of str
-        Names of the calls so far.
-    """
+    """Counts the calls below a folder."""
 
     def __init__(
         self,

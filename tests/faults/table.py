@@ -19,19 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def record(kind: str, outcome: str, *, tried: int, survived: int, lost: int) -> None:
-    """Say what became of one kind of fault.
-
-    Parameters
-    ----------
-    kind
-        The fault, as a reader calls it.
-    outcome
-        What a user sees.
-    tried, survived
-        How often it happened, and after how many of these the cache was whole and the next pull went well.
-    lost
-        Bytes of blobs that were whole before and are not after.
-    """
+    """Say what became of one kind of fault."""
     assert survived == tried, f"{kind}: {survived} of {tried} survived"
     assert lost == 0, f"{kind}: {lost} bytes lost"
     name = os.environ.get(FILE_VARIABLE)

@@ -53,13 +53,7 @@ def interrupt(name: str) -> None:
 def try_at_each_call(
     older: Path, work: Path, reference: str, happening: Happening, names: frozenset[str] | None = None
 ) -> tuple[int, int, int, dict[str, int]]:
-    """Update a cache once for each call to the system, with one of them failing each time.
-
-    Returns
-    -------
-    tuple
-        How often it was tried, how often all was well in the end, bytes lost, and what was raised how often.
-    """
+    """Update a cache once for each call to the system, with one of them failing each time."""
     survived = lost = 0
     raised: dict[str, int] = {}
     at = 0

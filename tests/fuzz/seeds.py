@@ -36,6 +36,19 @@ def _tar(kind: int, *names: str) -> bytes:
     return raw.getvalue()
 
 
+def _layout(name: str) -> bytes:
+    """The tar of an OCI image layout that names one manifest."""
+    index = {"manifests": [{"digest": D, "annotations": {"org.opencontainers.image.ref.name": name}}]}
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        content = _json(index)
+        info = tarfile.TarInfo("index.json")
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return raw.getvalue()
+
+
+LAYOUTS = (_layout("r.example/org/app:v1"), _layout("v1"), _layout("other"))
 REFERENCES = (
     b"ghcr.io/org/app:v1",
     b"busybox",

@@ -11,6 +11,7 @@ import io
 import json
 import resource
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
@@ -31,6 +32,7 @@ from spincache_nb.core.registry import next_target, parse_page
 from spincache_nb.core.routes import is_exempt
 from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.core.sockets import read_head
+from spincache_nb.core.transfer import Layout
 from spincache_nb.errors import FormatError, SpinCacheError
 from spincache_nb.project.spin_toml import parse_environment_lock, parse_spin_manifest
 from tests.fuzz import seeds
@@ -47,21 +49,7 @@ PAGE = httpx.URL("https://r.example/v2/org/app/tags/list?n=2")
 
 @dataclass(frozen=True)
 class Target:
-    """One reader.
-
-    Parameters
-    ----------
-    name
-        What to call it.
-    run
-        Reads the bytes, and looks at what came of them.
-    form
-        ``json``, ``text``, ``toml`` or ``tar``: how cases are best made.
-    seeds
-        Valid and nearly valid input.
-    words
-        What the grammar is made of.
-    """
+    """One reader."""
 
     name: str
     run: Callable[[bytes], None]
@@ -82,6 +70,20 @@ def reference(data: bytes) -> None:
     parts = [parsed.registry, *parsed.repository.split("/"), parsed.filed_under]
     assert not {"", ".", ".."} & set(parts)
     assert all("/" not in part and "\0" not in part for part in parts)
+
+
+def password(data: bytes) -> None:
+    """Whatever a password is mixed with, no error shows it."""
+    mixed = text(data)
+    for given in (f"https://ann:hunter2{mixed}@r.example/a", f"ann:{mixed}hunter2@r.example/a:{mixed}"):
+        try:
+            Reference.parse(given)
+        except SpinCacheError as exc:
+            said = str(exc) + repr(exc) + repr(exc.__cause__)
+        else:
+            said = ""
+        assert "hunter2" not in said
+    Reference.parse(mixed)
 
 
 def digest(data: bytes) -> None:
@@ -131,6 +133,15 @@ def archive(data: bytes) -> None:
     unpacked = list_members(io.BytesIO(data), where="fuzz", limits=ARCHIVE_LIMITS)
     assert len(unpacked.members) + unpacked.skipped <= ARCHIVE_LIMITS.entries
     assert sum(member.size for member in unpacked.members) <= ARCHIVE_LIMITS.total_bytes
+
+
+def layout(data: bytes) -> None:
+    """A tar that is taken for an OCI image layout names whole references."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        for found in Layout(file.name, names={"v1": "r.example/a:v1"}).references:
+            assert Reference.parse(str(found)) == found
 
 
 def challenge(data: bytes) -> None:
@@ -236,12 +247,20 @@ _TOML += ("dependencies", "url", "digest", "package", "version", "trigger", ".",
 
 TARGETS = (
     Target("reference", reference, "text", seeds.REFERENCES, (":", "/", "@", ".", "-", "_", "sha256:", "a")),
+    Target(
+        "password",
+        password,
+        "text",
+        seeds.REFERENCES,
+        ("@", "/", "?", "#", " ", ":", "://", "%40", "@sha256:"),
+    ),
     Target("digest", digest, "text", seeds.DIGESTS, ("sha256:", "sha512:", "0" * 64, "A", "\n")),
     Target("manifest", manifest, "json", seeds.MANIFESTS, _OCI),
     Target("locked app", locked_app, "json", seeds.LOCKED_APPS, (*_JSON, "trigger_dependencies", "metadata")),
     Target("spin.toml", spin_toml, "text", seeds.SPIN_TOMLS, _TOML),
     Target("environment lock", environment_lock, "json", seeds.LOCKS, ("package", "r.example", "a:b@1.0.0")),
     Target("archive", archive, "tar", seeds.ARCHIVES),
+    Target("layout", layout, "tar", seeds.LAYOUTS),
     Target("challenge", challenge, "text", seeds.CHALLENGES, _WORDS),
     Target("link", link, "text", seeds.LINKS, _LINK),
     Target("tag page", tag_page, "json", seeds.TAG_PAGES, ("name", "tags")),

@@ -32,17 +32,7 @@ def tar(members: Iterable[tuple[tarfile.TarInfo, bytes]], *, tar_format: int = t
 def mount_archive(
     files: Mapping[str, bytes], *, prefix: str = "./", tar_format: int = tarfile.GNU_FORMAT
 ) -> bytes:
-    """Return the archive layer of one ``files`` mount: folders first, names relative to ``.``.
-
-    Parameters
-    ----------
-    files
-        Path below the mount to content.
-    prefix
-        What member names begin with.
-    tar_format
-        ``tarfile.GNU_FORMAT`` or ``tarfile.PAX_FORMAT``; they differ in how names over 100 bytes are written.
-    """
+    """Return the archive layer of one ``files`` mount: folders first, names relative to ``.``."""
     folders = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
     entries = [(member(prefix or ".", tarfile.DIRTYPE), b"")]
     entries += [(member(prefix + name, tarfile.DIRTYPE), b"") for name in sorted(folders)]
@@ -64,18 +54,6 @@ def with_links(files: Mapping[str, bytes], target: str) -> bytes:
     return compress(tar(entries))
 
 
-def with_devices(files: Mapping[str, bytes]) -> bytes:
-    """Return an archive of files, plus a FIFO, a character and a block device.
-
-    Spin's own tar crate writes an empty regular file for each of these, so an oracle tree is not to be
-    compared with this one.
-    """
-    entries = [(member("./" + name, size=len(data)), data) for name, data in files.items()]
-    kinds = {"fifo": tarfile.FIFOTYPE, "char": tarfile.CHRTYPE, "block": tarfile.BLKTYPE}
-    entries += [(member("./" + name, kind), b"") for name, kind in kinds.items()]
-    return compress(tar(entries))
-
-
 def climbing(data: bytes) -> bytes:
     """Return an archive whose members are named ``../up``, ``/absolute`` and ``a/../../up``."""
     names = ("../up", "/absolute", "a/../../up")
@@ -92,11 +70,3 @@ def bomb(unpacked_bytes: int) -> bytes:
         for start in range(0, padded + 1024, len(block)):
             stream.write(block[: min(len(block), padded + 1024 - start)])
     return out.getvalue()
-
-
-def many_members(count: int, size: int = 1) -> bytes:
-    """Return an archive of ``count`` files of different content."""
-    contents = (b"%0*d" % (size, number) for number in range(count))
-    return compress(
-        tar((member(f"./f{number}", size=len(data)), data) for number, data in enumerate(contents))
-    )

@@ -85,19 +85,7 @@ def descriptor(media_type: str, data: bytes, **more: Any) -> Json:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A manifest (or index), its blobs and the place it is pushed to.
-
-    Parameters
-    ----------
-    repository, tag
-        Where it is pushed. ``tag`` is ``None`` for something that is known by digest only.
-    manifest, media_type
-        The exact bytes of the manifest and the Content-Type they are pushed with.
-    blobs
-        Digest string to bytes: the config and every layer.
-    children
-        The manifests an index points at, pushed by digest first.
-    """
+    """A manifest (or index), its blobs and the place it is pushed to."""
 
     repository: str
     tag: str | None

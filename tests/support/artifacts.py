@@ -38,19 +38,7 @@ Layer = tuple[str, bytes]
 
 @dataclass(frozen=True)
 class Component:
-    """What one component of an app is made of.
-
-    Parameters
-    ----------
-    id
-        The component's id in the locked app.
-    wasm
-        Its bytes.
-    files
-        Path below ``/`` to content; written in the order given.
-    dependencies
-        Name (``ns:pkg/iface@ver``) to wasm, each pushed as a layer of its own (composition skipped).
-    """
+    """What one component of an app is made of."""
 
     id: str
     wasm: bytes
@@ -59,13 +47,7 @@ class Component:
 
 
 def default_components(seed: str = "one") -> tuple[Component, ...]:
-    """Return two components that share an asset, one with a dependency; nothing is small enough to inline.
-
-    Parameters
-    ----------
-    seed
-        Changes the first component's wasm and one asset; everything else stays the same.
-    """
+    """Return two components that share an asset, one with a dependency; nothing is small enough to inline."""
     shared = text_file("shared.js", 4000)
     hello = Component(
         "hello",
@@ -166,23 +148,7 @@ def new_style(
     os: str = "wasip1",
     annotated: bool = True,
 ) -> Artifact:
-    """Build an app as Spin v2.0 and later push it: image config, layers, the locked app as last layer.
-
-    Parameters
-    ----------
-    components
-        Default: ``default_components(version)``.
-    version
-        The app's version, in its metadata and annotations.
-    archive
-        Whether files go into one archive layer per component.
-    label
-        Whether the image config names the locked app's digest (v2.4 and later).
-    os
-        ``wasip1`` up to v4.0, ``Wasip1`` after.
-    annotated
-        Whether the manifest has the inferred annotations (v2.7 and later).
-    """
+    """Build an app as Spin v2.0 and later push it: image config, layers, the locked app as last layer."""
     name = repository.rsplit("/", 1)[-1]
     components = default_components(version) if components is None else components
     metadata = {"authors": ["Zoë <zoe@example.test>"], "description": f"A “test” app {name}", "name": name}
@@ -229,14 +195,7 @@ def archive_style(repository: str = "demo/archive", tag: str = "v1", *, version:
 def old_style(
     repository: str = "demo/old", tag: str = "v1", *, version: str = "1.0.0", inline: bool = False
 ) -> Artifact:
-    """Build an app as Spin v0.8 to v1.5 pushed it: the locked app is the manifest's config.
-
-    Parameters
-    ----------
-    inline
-        As v1.5: content of at most 128 bytes is inlined and still pushed as a layer. Without it, as v0.8,
-        nothing is inlined.
-    """
+    """Build an app as Spin v0.8 to v1.5 pushed it: the locked app is the manifest's config."""
     files = {"index.html": text_file(f"old {version}", 500), "tiny.txt": b"tiny"}
     components = [Component("old", wasm_module(f"old {version}", 2500), files)]
     metadata = {"description": "", "name": "old", "origin": "file:///home/zoe/old/spin.toml"}

@@ -15,17 +15,7 @@ from tests.support.wire import Headers, Request, Wire
 
 @dataclass(frozen=True)
 class Call:
-    """One request to be answered.
-
-    Parameters
-    ----------
-    request, wire
-        What came, and the connection to answer on.
-    content
-        What an honest server holds at this path; ``None`` where there is nothing.
-    stopping
-        Set when the server stops; every wait ends then.
-    """
+    """One request to be answered."""
 
     request: Request
     wire: Wire
@@ -48,17 +38,7 @@ class Behaviour(Protocol):
 
 @dataclass(frozen=True)
 class Reply:
-    """A plain answer.
-
-    Parameters
-    ----------
-    status, body, headers
-        What is sent. Content-Length is added unless the headers have one or Transfer-Encoding.
-    close
-        Whether to say ``Connection: close`` and do so.
-    hang_up
-        Whether to close without having said so: the client keeps a dead connection in its pool.
-    """
+    """A plain answer."""
 
     status: int = 200
     body: bytes = b""

@@ -169,18 +169,7 @@ def two_versions() -> Tree:
 
 
 def image_config_left(*, label: bool = True, stuck: bool = True, layer: bool = True) -> Tree:
-    """``config.json`` is the image config; an older Spin may have put the locked app's layer in ``data/``.
-
-    Parameters
-    ----------
-    label
-        Whether the image config names the locked app (v2.4 and later).
-    stuck
-        Whether the layer is in ``data/``.
-    layer
-        Whether the manifest names it by the type of an application layer; otherwise by an unknown one, so
-        that only the label leads to it.
-    """
+    """``config.json`` is the image config; an older Spin may have put the locked app's layer in ``data/``."""
     component = Component("web", WEB, {"index.html": INDEX})
     artifact = new_style("org/web", "v1", components=[component], label=label)
     application = artifact.application or b""

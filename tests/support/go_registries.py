@@ -56,15 +56,7 @@ class GoRegistry:
 
 
 def build(module: str, session: Path) -> Path:
-    """Build a program of a Go module, or skip the test with the reason why not.
-
-    Parameters
-    ----------
-    module
-        Path and version, as ``go install`` takes them.
-    session
-        A folder of the whole session, shared by its workers: one builds, the others wait.
-    """
+    """Build a program of a Go module, or skip the test with the reason why not."""
     go = shutil.which("go")
     if go is None:
         pytest.skip("Go is not installed")

@@ -25,28 +25,7 @@ from tests.support.wire import Request, Wire
 
 
 class HostileServer:
-    """Serves scripted answers and records every request; use it as a context manager.
-
-    Parameters
-    ----------
-    host
-        An address of loopback. ``127.0.0.2`` is another host than ``127.0.0.1`` to a client.
-    tls
-        Serve TLS with this context.
-    drop_every
-        Close every n-th connection as soon as it was accepted; 0 drops none.
-
-    Attributes
-    ----------
-    requests
-        Every request in order of arrival, as ``wire.Request``.
-    connections
-        How many connections were accepted, dropped ones included.
-    handshake_failures
-        Texts of TLS handshakes that failed.
-    most_concurrent
-        The largest number of requests that were being answered at one time.
-    """
+    """Serves scripted answers and records every request; use it as a context manager."""
 
     def __init__(
         self, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None, drop_every: int = 0
@@ -104,16 +83,7 @@ class HostileServer:
             self._contents[path] = Content(data, media_type)
 
     def on(self, pattern: str, *behaviours: Behaviour) -> None:
-        """Answer the next requests for a path with these behaviours, one each, before anything else.
-
-        Parameters
-        ----------
-        pattern
-            A path, percent-decoded and without query, or a shell pattern such as ``*/blobs/*``. Prefix a
-            method and a space to match it too: ``HEAD */manifests/*``.
-        behaviours
-            See ``tests.support.behaviours``.
-        """
+        """Answer the next requests for a path with these behaviours, one each, before anything else."""
         with self._lock:
             self._once += [(pattern, behaviour) for behaviour in behaviours]
 
@@ -130,15 +100,7 @@ class HostileServer:
             self.drop_every = 0
 
     def require(self, accepts: Callable[[Request], bool] | str, *challenges: str) -> None:
-        """Refuse requests below ``/v2/`` with 401 and these challenges unless they are accepted.
-
-        Parameters
-        ----------
-        accepts
-            A test of a request, or the exact Authorization value.
-        challenges
-            WWW-Authenticate values.
-        """
+        """Refuse requests below ``/v2/`` with 401 and these challenges unless they are accepted."""
         wanted = accepts
         self._accepts = wanted if callable(wanted) else lambda request: request.authorization == wanted
         self._denial = challenge(*challenges)
@@ -146,16 +108,7 @@ class HostileServer:
     def tag_pages(
         self, repository: str, pages: Sequence[Sequence[str]], *, last_link: str | None = None
     ) -> None:
-        """Answer ``tags/list`` in pages that are chained by Link headers (``?last=`` is the page's number).
-
-        Parameters
-        ----------
-        pages
-            The tags of each page.
-        last_link
-            A Link value for the last page, raw: ``</v2/r/tags/list>; rel="next"`` is an endless loop, an
-            absolute URL leads elsewhere.
-        """
+        """Answer ``tags/list`` in pages chained by Link headers (``?last=`` is the page's number)."""
         path = f"/v2/{repository}/tags/list"
         self.always(path, _TagPages(path, repository, tuple(map(tuple, pages)), last_link))
 

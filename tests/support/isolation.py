@@ -62,15 +62,7 @@ _SESSION = pytest.StashKey[_Session]()
 
 
 def need(*programs: str) -> str:
-    """Return the path of the first of some programs that is installed; skip the test if none is.
-
-    With ``SPINCACHE_REQUIRE_SERVERS=1`` in the environment, as in CI, a missing program is a failure.
-
-    Parameters
-    ----------
-    programs
-        Names by which one program goes, such as ``"chromium", "chromium-browser"``.
-    """
+    """Return the path of the first of some programs that is installed; skip the test if none is."""
     for program in programs:
         if found := shutil.which(program):
             return found

@@ -16,13 +16,7 @@ class OutsideLoopback(RuntimeError):
 
 
 class NetworkGuard:
-    """Patches ``socket`` for as long as a ``MonkeyPatch`` lasts.
-
-    Attributes
-    ----------
-    attempts
-        What was tried and refused, as text.
-    """
+    """Patches ``socket`` for as long as a ``MonkeyPatch`` lasts."""
 
     def __init__(self) -> None:
         self.attempts: list[str] = []

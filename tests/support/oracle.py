@@ -34,26 +34,7 @@ def spin_tree(
     platform: tuple[str, str] | None = None,
     release: Release = "main",
 ) -> Tree:
-    """Return what Spin leaves in an empty cache: ``manifest.json`` written again, digests as ``latest``.
-
-    Parameters
-    ----------
-    artifact
-        What the registry serves.
-    reference
-        What was asked for, with registry.
-    naming
-        ``windows`` turns colons in digests and in the registry's name into underscores.
-    platform
-        Operating system and architecture by Go's names; default: this machine's.
-    release
-        Which Spin writes ``manifest.json`` again: ``v4`` (v2.5 to v4.0.2) or ``main``.
-
-    Raises
-    ------
-    SpinRefuses
-        If Spin would give up: an index without a match, a config that is not UTF-8, an unknown digest.
-    """
+    """Return what Spin leaves in an empty cache: ``manifest.json`` written again, digests as ``latest``."""
     served = _chosen(artifact, platform)
     return _tree(served, reference, naming, reserialised(served.manifest, release), "latest")
 

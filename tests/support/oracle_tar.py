@@ -10,17 +10,7 @@ BLOCK = 512
 
 
 def regular_files(archive: bytes) -> dict[str, bytes]:
-    """Return path to content of the regular files that unpacking an archive leaves on disk.
-
-    As Spin's unpacking does: names are taken without ``.`` and a leading ``/``; members with ``..`` in
-    their names are left out; links, folders and devices add nothing; of two members with one name the
-    later counts.
-
-    Parameters
-    ----------
-    archive
-        A gzip stream. Bytes after the end of the first gzip member are ignored.
-    """
+    """Return path to content of the regular files that unpacking an archive leaves on disk."""
     inflated = zlib.decompressobj(wbits=31).decompress(archive)
     found: dict[str, bytes] = {}
     for name, kind, content in _members(inflated):

@@ -83,19 +83,7 @@ _run(NAME)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a function called in a subprocess ended.
-
-    Parameters
-    ----------
-    value
-        What it returned (JSON), if it did.
-    error
-        The text of its exception, or ``None``.
-    error_types
-        Names of the exception's class and its bases, nearest first.
-    stdout, stderr
-        What was printed.
-    """
+    """How a function called in a subprocess ended."""
 
     value: Any
     error: str | None
@@ -113,24 +101,7 @@ def run_python(
     timeout: float = 60,
     stdin: str | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run this interpreter with some arguments and collect its output as text.
-
-    Parameters
-    ----------
-    arguments
-        As on the command line: ``["-c", code]``, ``["-m", "spincache_nb.cli", "path"]``, ``[script, ...]``.
-    unprivileged
-        Give up root first. Without root there is nothing to give up, and permissions hold anyway. The child
-        gets an empty HOME of its own, owned by that user, in place of the test's.
-    env
-        Variables set on top of the isolated environment of the test.
-    cwd
-        Working directory; default: ``/``.
-    timeout
-        Seconds until the child is killed and ``subprocess.TimeoutExpired`` is raised.
-    stdin
-        Text for its standard input; default: none.
-    """
+    """Run this interpreter with some arguments and collect its output as text."""
     inherited = os.environ.get("PYTHONPATH")
     search = os.pathsep.join([str(ROOT), *([inherited] if inherited else [])])
     environment = {**os.environ, "PYTHONPATH": search}
@@ -167,22 +138,7 @@ def call(
     env: Mapping[str, str] | None = None,
     timeout: float = 60,
 ) -> Outcome:
-    """Call a function in a subprocess that cannot leave loopback; its source is sent, not the function.
-
-    Parameters
-    ----------
-    function
-        A plain ``def`` that does its own imports and uses nothing from around it.
-    arguments
-        JSON values. (A path goes as ``str(path)``.)
-    unprivileged, env, timeout
-        As in ``run_python``.
-
-    Raises
-    ------
-    AssertionError
-        If the subprocess did not come as far as calling the function.
-    """
+    """Call a function in a subprocess that cannot leave loopback; its source is sent, not the function."""
     source = textwrap.dedent(inspect.getsource(function))
     code = "\n".join([_GUARD, source, _CALL.replace("NAME", function.__name__)])
     options: dict[str, Any] = {"unprivileged": unprivileged, "env": env, "timeout": timeout}
@@ -196,17 +152,7 @@ def call(
 
 @contextmanager
 def open_folder(owner: int = NOBODY) -> Iterator[Path]:
-    """Give a new folder that every user can enter, and remove it afterwards.
-
-    pytest's own ``tmp_path`` is closed to other users, so that a test of permissions below it would fail
-    for the wrong reason.
-
-    Parameters
-    ----------
-    owner
-        User id that owns it, if the tests run as root; 0 makes a folder that the unprivileged user can read
-        but not write.
-    """
+    """Give a new folder that every user can enter, and remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="spincache-open-", dir="/tmp"))
     try:
         folder.chmod(0o755)

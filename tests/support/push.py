@@ -26,17 +26,7 @@ class PushFailed(Exception):
 
 
 class Pusher:
-    """Pushes artifacts to one registry, and reads back what is there.
-
-    Parameters
-    ----------
-    netloc
-        ``host:port``.
-    tls
-        The client's TLS context; ``None`` for plain HTTP.
-    authorization
-        Sent with every request.
-    """
+    """Pushes artifacts to one registry, and reads back what is there."""
 
     def __init__(
         self, netloc: str, *, tls: ssl.SSLContext | None = None, authorization: Authorization = None

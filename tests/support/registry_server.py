@@ -54,23 +54,7 @@ class AccessRecord:
 
 @dataclass
 class RegistryServer:
-    """A running docker-registry.
-
-    Attributes
-    ----------
-    name
-        ``127.0.0.1:port``, what a reference begins with.
-    tls
-        Whether it serves TLS, with a certificate of the tests' own authority.
-    ca_file
-        That authority's certificate (PEM), for TLS.
-    users
-        User to password; empty if anybody may do anything.
-    token_service
-        The Bearer token service, if there is one.
-    storage, log_file, access_log
-        Where it keeps its files and logs.
-    """
+    """A running docker-registry."""
 
     name: str
     storage: Path
@@ -159,23 +143,7 @@ def start_registry(
     binary: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[RegistryServer]:
-    """Run a docker-registry until the end of the ``with`` block.
-
-    Parameters
-    ----------
-    folder
-        An empty folder for its configuration, storage and logs.
-    auth
-        ``basic`` is htpasswd with ``USERS``; ``token`` starts a token service beside it.
-    ca
-        Serve TLS (the token service too) with a certificate of this authority.
-    algorithm
-        How the token service signs.
-    binary
-        Another release of it than Debian's.
-    settings
-        More of its configuration.
-    """
+    """Run a docker-registry until the end of the ``with`` block."""
     binary = binary or need("docker-registry")
     config: dict[str, Any] = {
         "version": 0.1,

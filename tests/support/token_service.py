@@ -39,22 +39,7 @@ def default_policy(user: str | None, repository: str) -> set[str]:
 
 @dataclass
 class TokenSettings:
-    """What a test may change about the answers.
-
-    Parameters
-    ----------
-    token_field
-        Under which name the token is given: ``token``, ``access_token`` or ``both``.
-    expires_in
-        The ``expires_in`` of the answer in seconds; ``None`` leaves it out (a client then assumes 60).
-    lifetime
-        Seconds until the ``exp`` in the JWT. docker-registry allows 60 seconds of leeway, so with -61 it
-        refuses every token.
-    statuses
-        Answer the next requests with these statuses, one each, before anything else.
-    body
-        Answer with this body instead of JSON, if given.
-    """
+    """What a test may change about the answers."""
 
     token_field: Literal["token", "access_token", "both"] = "both"
     expires_in: int | None = 300
@@ -124,30 +109,7 @@ class Signer:
 
 
 class TokenService:
-    """The service on loopback; use it as a context manager.
-
-    Parameters
-    ----------
-    users
-        User to password, for HTTP Basic and for ``grant_type=password``.
-    identity_tokens
-        Identity (refresh) token to user, for ``grant_type=refresh_token``.
-    service, issuer
-        The names that docker-registry is configured with.
-    algorithm
-        How tokens are signed.
-    policy
-        Who may do what.
-    tls
-        Serve TLS with this context.
-
-    Attributes
-    ----------
-    settings
-        ``TokenSettings``; replace or change at will, ``reset`` restores them.
-    requests
-        Every request so far, as ``TokenRequest``.
-    """
+    """The service on loopback; use it as a context manager."""
 
     def __init__(
         self,

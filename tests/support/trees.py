@@ -10,18 +10,7 @@ Tree = dict[str, bytes]
 
 
 def read_tree(folder: Path) -> Tree:
-    """Read every file below a folder.
-
-    Parameters
-    ----------
-    folder
-        The ``registry`` directory. One that does not exist reads as an empty tree.
-
-    Raises
-    ------
-    AssertionError
-        If anything in it is neither a folder nor a regular file: a cache holds no links and no sockets.
-    """
+    """Read every file below a folder."""
     tree: Tree = {}
     for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:
@@ -66,17 +55,7 @@ def differences(expected: Mapping[str, bytes], actual: Mapping[str, bytes]) -> l
 def assert_same_tree(
     expected: Mapping[str, bytes], actual: Mapping[str, bytes] | Path, *, allowed: Collection[str] = ()
 ) -> None:
-    """Assert that a directory holds exactly the expected files and bytes.
-
-    Parameters
-    ----------
-    expected
-        What an oracle or a hand wrote.
-    actual
-        A tree, or the ``registry`` directory to read.
-    allowed
-        Paths that may be there in addition (see ``oracle.allowed_additions``).
-    """
+    """Assert that a directory holds exactly the expected files and bytes."""
     found = read_tree(actual) if isinstance(actual, Path) else actual
     kept = {path: data for path, data in found.items() if path in expected or path not in allowed}
     lines = differences(expected, kept)

@@ -12,21 +12,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it arrived.
-
-    Parameters
-    ----------
-    method, target
-        Of the request line; the target is as sent, with its query.
-    headers
-        In order, names as sent.
-    body
-        By Content-Length or chunked.
-    connection
-        Number of the connection it came on, from 1.
-    at
-        Seconds of the monotonic clock.
-    """
+    """A request as it arrived."""
 
     method: str
     target: str
@@ -62,13 +48,7 @@ class Request:
 
 @dataclass
 class Wire:
-    """One accepted connection.
-
-    Attributes
-    ----------
-    body_bytes
-        Bytes of bodies that were handed to the kernel on this connection.
-    """
+    """One accepted connection."""
 
     sock: socket.socket
     number: int
