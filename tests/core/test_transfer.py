@@ -239,7 +239,7 @@ def index_of(digest: str, name: str | None = "ghcr.io/o/app:v1") -> bytes:
             DigestMismatchError,
         ),
         (
-            {"index.json": index_of("sha256:" + "0" * 64), "blobs/sha256/" + "0" * 64: bytes(9 << 20)},
+            {"index.json": index_of("sha256:" + "0" * 64), "blobs/sha256/" + "0" * 64: bytes(65 << 20)},
             LimitError,
         ),
     ],
