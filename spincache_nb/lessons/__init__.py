@@ -9,12 +9,14 @@ Nothing here writes into the cache it is given.
 
 from __future__ import annotations
 
-from spincache_nb.lessons.chains import Chain, Link, chain
-from spincache_nb.lessons.examples import example
-from spincache_nb.lessons.exercises import Exercise, HiddenAnswer, exercises
-from spincache_nb.lessons.ripples import ripple
-from spincache_nb.lessons.slips import WrongAnswerError
-from spincache_nb.lessons.spin import what_spin_checks
+from spincache_nb.lessons.questions import (
+    Exercise,
+    HiddenAnswer,
+    WrongAnswerError,
+    exercises,
+    what_spin_checks,
+)
+from spincache_nb.lessons.trees import Chain, Link, chain, example, ripple
 
 __all__ = [
     "Chain",

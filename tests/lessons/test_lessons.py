@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from spincache_nb import lessons
+from spincache_nb import analysis, lessons
 from spincache_nb.demo import Workspace
 from spincache_nb.errors import NotInCacheError
 from tests.support.trees import read_tree
@@ -202,6 +202,18 @@ def test_exercise_on_freed_bytes_is_of_this_cache(demo: Workspace) -> None:
     assert exercise.check(exercise.answer).startswith("Right.")
     assert isinstance(exercise.answer, int)
     assert exercise.answer > sum(path.stat().st_size for path in tree.path.iterdir())
+    as_the_hint_says = analysis.freed_by(demo.cache, reference)["stored_bytes"].sum()
+    assert exercise.check(as_the_hint_says).startswith("Right.")
+    with pytest.raises(AssertionError, match="too many"):
+        exercise.check(as_the_hint_says + 1)
+
+
+def test_exercises_are_checked_when_the_cache_is_gone() -> None:
+    with Workspace() as workspace:
+        workspace.pull("demo/site:1.0.0")
+        found = lessons.exercises(workspace.cache)
+    for exercise in found.values():
+        assert exercise.check(exercise.answer).startswith("Right.")
 
 
 def test_exercise_shows_its_question_alone(demo: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""The Merkle tree of an app: manifest, layers, members, each named by the digest of its bytes."""
+"""Trees of digests: how an app hangs together, and what one changed byte does to every name above it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from spincache_nb.analysis.schemas import Schema
 from spincache_nb.core.archive import list_members
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -14,7 +17,10 @@ from spincache_nb.core.documents import Descriptor, Manifest, parse_manifest
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import CachedTag
-from spincache_nb.errors import ManifestError, SpinCacheError
+from spincache_nb.errors import ManifestError, NotInCacheError, SpinCacheError
+from spincache_nb.frames import apps
+from spincache_nb.frames.schemas import build
+from spincache_nb.show import size_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,15 +116,20 @@ def chain(cache: Cache, reference: str | Reference) -> Chain:
         If its manifest cannot be read.
     """
     tag = cache.cached_tag(reference)
-    content = tag.read_manifest()
-    manifest = parse_manifest(content, where=tag.reference)
-    if not isinstance(manifest, Manifest):
-        raise ManifestError(tag.reference, "a manifest", "an index", "pull the app again")
+    content, manifest = _manifest_of(tag)
     names = _names_in(_locked_app(tag, manifest))
     config = Link(_config_words(manifest), str(manifest.config.digest), manifest.config.size)
     layers = tuple(_layer(cache, layer, names) for layer in manifest.layers)
     digest = Digest.of(content, tag.digest.algorithm if tag.digest else "sha256")
     return Chain(tag.reference, Link("manifest", str(digest), len(content), parts=(config, *layers)))
+
+
+def _manifest_of(tag: CachedTag) -> tuple[bytes, Manifest]:
+    content = tag.read_manifest()
+    manifest = parse_manifest(content, where=tag.reference)
+    if not isinstance(manifest, Manifest):
+        raise ManifestError(tag.reference, "a manifest", "an index", "pull the app again")
+    return content, manifest
 
 
 def _layer(cache: Cache, layer: Descriptor, names: Mapping[str, tuple[str, ...]]) -> Link:
@@ -170,7 +181,7 @@ def _config_words(manifest: Manifest) -> str:
 
 def _lines(link: Link, indent: str, *, last: bool) -> Iterator[str]:
     mark, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-    yield f"{indent}{mark}{link.what}  {_short(link.digest)}  {link.size} bytes{_suffix(_names(link))}"
+    yield f"{indent}{mark}{link.what}  {_short(link.digest)}  {size_text(link.size)}{_suffix(_names(link))}"
     parts = _elided(link).parts
     for position, part in enumerate(parts):
         if part.digest:
@@ -206,3 +217,123 @@ def _names(link: Link) -> str:
 
 def _suffix(names: str) -> str:
     return f"  {names}" if names else ""
+
+
+RIPPLE_SCHEMA = Schema(
+    {
+        "what": ("string", "the layer, the locked app, the manifest, the tag"),
+        "before": ("string", "its digest (of the tag: the tag)"),
+        "after": ("string", "the same once the byte is changed"),
+        "changed": ("boolean", "whether they differ"),
+    }
+)
+
+
+@RIPPLE_SCHEMA.describes
+def ripple(cache: Cache, reference: str | Reference, *, position: int = 0, offset: int = -1) -> pd.DataFrame:
+    """Change one byte of one layer in a copy in memory, and say what it does to every name above.
+
+    Parameters
+    ----------
+    cache
+        Where the app is; nothing in it is touched.
+    reference
+        The app, as in ``frames.apps``.
+    position
+        Which layer, from 0.
+    offset
+        Which byte of it; the last one unless given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per name, from the layer up.
+
+        {columns}
+
+    Raises
+    ------
+    NotInCacheError
+        If the cache has no such app or layer, or the layer has no bytes.
+    ManifestError
+        If its manifest cannot be read.
+    """
+    tag = cache.cached_tag(reference)
+    content, manifest = _manifest_of(tag)
+    layers = manifest.content_layers
+    if not -len(layers) <= position < len(layers):
+        raise NotInCacheError(tag.reference, f"a layer {position}", f"{len(layers)} layers", "count from 0")
+    layer = layers[position]
+    changed = _changed(cache, layer, offset)
+    names = {str(layer.digest): str(Digest.of(changed, layer.digest.algorithm))}
+    rows = [(f"layer {position}", str(layer.digest), names[str(layer.digest)])]
+    document = manifest.tag_document
+    if manifest.kind == "app":
+        locked = _renamed(tag.read_locked_app(), names)
+        names[str(document.digest)] = str(Digest.of(locked, document.digest.algorithm))
+        rows.append(("locked app", str(document.digest), names[str(document.digest)]))
+    rows.append(("manifest", str(Digest.of(content)), str(Digest.of(_renamed(content, names)))))
+    rows.append(("tag", tag.tag or str(tag.digest), tag.tag or str(tag.digest)))
+    return build(RIPPLE_SCHEMA, [(*row, row[1] != row[2]) for row in rows])
+
+
+def _renamed(document: bytes, names: Mapping[str, str]) -> bytes:
+    """The document with old digests replaced by new ones; everything else stays, byte for byte."""
+    for old, new in names.items():
+        document = document.replace(old.encode(), new.encode())
+    return document
+
+
+def _changed(cache: Cache, layer: Descriptor, offset: int) -> bytes:
+    with cache.open_blob(layer.digest) as stream:
+        content = bytearray(stream.read())
+    if not content:
+        raise NotInCacheError(str(layer.digest), "a byte to change", "an empty layer", "take another layer")
+    content[offset] ^= 1
+    return bytes(content)
+
+
+_MOST_LOOKED_AT = 50
+
+
+def example(cache: Cache) -> str:
+    """Pick an app whose tree can be shown and whose first component is there to be changed in a copy.
+
+    Parameters
+    ----------
+    cache
+        The reader's own, or the demo's.
+
+    Returns
+    -------
+    str
+        Its reference: of the first 50 apps the one with the most layers.
+
+    Raises
+    ------
+    ValueError
+        If the cache holds no such app.
+    """
+    table = apps(cache)
+    found: list[tuple[int, str]] = []
+    for reference in table.loc[table["kind"] == "app", "reference"].head(_MOST_LOOKED_AT):
+        layers = _shown_layers(cache, str(reference))
+        if layers:
+            found.append((layers, str(reference)))
+    if not found:
+        raise ValueError("there is no app in this cache that can be shown; pull one first")
+    return max(found, key=lambda pair: pair[0])[1]
+
+
+def _shown_layers(cache: Cache, reference: str) -> int:
+    """How many content layers an app has; 0 if it cannot be shown."""
+    try:
+        tag = cache.cached_tag(reference)
+        layers = _manifest_of(tag)[1].content_layers
+        tag.read_locked_app()
+        if not layers or layers[0].role != "wasm":
+            return 0
+        with cache.open_blob(layers[0].digest) as stream:
+            return len(layers) if stream.read(1) else 0
+    except SpinCacheError:
+        return 0
