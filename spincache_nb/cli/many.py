@@ -99,7 +99,7 @@ them is missed; standard error says which.""",
         "file",
         nargs="?",
         metavar="FILE",
-        help=f"where to write; what is there is replaced, - is standard output (default: {_PAGE}, for HTML)",
+        help=f"file or address (s3://...) to write, - for standard output (default: {_PAGE}, for HTML)",
     ),
     _form,
     option("--title", metavar="TEXT", help="heading of the report"),
@@ -133,7 +133,7 @@ def report(args: argparse.Namespace, output: Output) -> int:
     form = report.form_of(args.file, "markdown" if args.markdown else "json" if args.json else None)
     material = _material(args) if args.fleet is None else _fleet_material(args)
     text = report.render(material, title=args.title, format=form)
-    _write(text, args.file if args.file is not None else _PAGE if form == "html" else "-", output)
+    _write(text, args.file if args.file is not None else _PAGE if form == "html" else "-", args, output)
     if args.data is not None:
         written = report.write_frames(material, args.data)
         kind = "Parquet" if written[0].suffix == ".parquet" else "CSV"
@@ -167,12 +167,20 @@ def _fleet_material(args: argparse.Namespace) -> FleetMaterial:
         return report.gather_fleet(opened)
 
 
-def _write(text: str, target: str, output: Output) -> None:
+def _write(text: str, target: str, args: argparse.Namespace, output: Output) -> None:
     from spincache_nb.report import save
 
     if target == "-":
         for line in text.splitlines():
             output.line(line)
+        return
+    if "://" in target:
+        from spincache_nb.fleet.place import Place
+
+        folder, _, name = target.rpartition("/")
+        place = Place(folder, _storage(args))
+        place.write(text.encode(), name)
+        output.line(show.plain(f"{place}/{name}"))
         return
     path = Path(target).absolute()
     if path.is_dir():
@@ -219,7 +227,7 @@ Needs: pip install "spincache-nb[fleet]\"""",
     examples=(
         "snapshot /mnt/fleet --host node-17",
         "snapshot s3://bucket/fleet --salt-file /etc/fleet.salt",
-        "snapshot s3://bucket/fleet --containerd /var/lib/containerd --textfile /metrics/spincache.prom",
+        "snapshot s3://bucket/fleet --containerd /var/lib/containerd",
     ),
 )
 def snapshot(args: argparse.Namespace, output: Output) -> int:

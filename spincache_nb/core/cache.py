@@ -21,21 +21,16 @@ from spincache_nb.core.files import FileState, Folder, Parts, explained_reads, o
 from spincache_nb.core.journal import History
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import CachedTag, Glance, Scan, StoredBlob, glance, scan
+from spincache_nb.core.settings import MEMBER_BUFFER_BYTES, STALE_SECONDS
 from spincache_nb.core.writing import NewFile
 from spincache_nb.errors import (
     CacheError,
     CacheWriteError,
     NoSpaceError,
-    NotACacheError,
     NotInCacheError,
     SizeMismatchError,
 )
 from spincache_nb.show import size_text
-
-STALE_SECONDS = 3600
-"""Age from which an unfinished file of ours is taken for the leftover of a killed pull."""
-
-_MEMBER_BUFFER_BYTES = 1 << 20
 
 
 class NewBlob:
@@ -121,7 +116,7 @@ class Cache:
             self._path = paths.cache_root()
         else:
             folder = Path(root).expanduser().absolute()
-            _refuse_registry_itself(folder)
+            layout.refuse_registry_itself(folder)
             self._path = folder / layout.REGISTRY
         self.windows_names = os.name == "nt" if windows_names is None else windows_names
         self.history = history if history is not None else History()
@@ -410,7 +405,7 @@ class Cache:
                 hasher.update(chunk)
                 count += len(chunk)
                 buffered.append(bytes(chunk))
-                if count > _MEMBER_BUFFER_BYTES:
+                if count > MEMBER_BUFFER_BYTES:
                     new = new or files.enter_context(NewFile(self.path, (layout.DATA,), durable=durable))
                     _flush(new, buffered)
             digest = Digest("sha256", hasher.hexdigest())
@@ -552,29 +547,3 @@ def _flush(new: NewFile, buffered: list[bytes]) -> None:
 def _is_folder(path: Path) -> bool:
     """Whether a path is a directory, or a link to one; what cannot be looked at is none."""
     return os.path.isdir(path)  # noqa: PTH112 - a closed folder makes the methods of Path raise
-
-
-def _refuse_registry_itself(folder: Path) -> None:
-    parts = (layout.WASM, layout.DATA, layout.MANIFESTS)
-    try:
-        found = [part for part in parts if (folder / part).is_dir()]
-        nested = (folder / layout.REGISTRY).is_dir()
-        is_file = folder.exists() and not folder.is_dir()
-    except OSError as exc:
-        reason = exc.strerror or str(exc)
-        raise CacheError(
-            layout.shown(str(folder)), "a folder to look into", reason, "check its permissions"
-        ) from exc
-    if is_file:
-        raise NotACacheError(
-            layout.shown(str(folder)), "the directory that holds `registry`", "a file", "name a directory"
-        )
-    if nested or not found:
-        return
-    if folder.name == layout.REGISTRY or layout.MANIFESTS in found:
-        raise NotACacheError(
-            str(folder),
-            "the directory that holds `registry`",
-            "a `registry` directory itself",
-            f"you probably mean Cache({str(folder.parent)!r})",
-        )

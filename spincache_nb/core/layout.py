@@ -19,10 +19,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from itertools import repeat
+from pathlib import Path
 from typing import Literal
 
 from spincache_nb.core.digest import ENCODED_LENGTH, Digest
 from spincache_nb.core.reference import Reference
+from spincache_nb.errors import CacheError, NotACacheError
 
 REGISTRY = "registry"
 WASM = "wasm"
@@ -73,6 +77,10 @@ _SPIN_TEMPORARY = re.compile(r"download-sha256-[0-9a-f]{64}[0-9A-Za-z]{6}")
 _BARE_HEX = re.compile(r"[0-9a-f]{64}")
 _DIGEST_NAME = re.compile("|".join(f"{name}[:_][0-9a-f]{{{size}}}" for name, size in ENCODED_LENGTH.items()))
 _ALGORITHM_LENGTH = 6  # of each of them
+_SHA256_NAME = re.compile(r"sha256[:_][0-9a-f]{64}")
+_STARTS = ("sha256:", "sha256_")
+_SIGN = len("sha256")
+_LEFT = len("sh:")
 _UNDERSCORE_PORT = re.compile(r"(.+)_([0-9]{1,5})")
 
 
@@ -133,3 +141,48 @@ def shown(name: str) -> str:
         return name
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def usual_digests(names: Sequence[str]) -> Sequence[bool]:
+    """Of each name, whether it is a SHA-256 digest in the spelling that the first of them has."""
+    if _are_digests(names):
+        return [True] * len(names)
+    signs = [name[_SIGN] if _SHA256_NAME.fullmatch(name) else None for name in names]
+    usual = next(filter(None, signs), "")
+    return [sign == usual for sign in signs]
+
+
+def _are_digests(names: Sequence[str]) -> bool:
+    """Whether all names are SHA-256 digests in one spelling; asked of all at once, which is far quicker."""
+    start = names[0][: _SIGN + 1] if names else ""
+    if start not in _STARTS or set(map(len, names)) != {len(start) + 64}:
+        return not names
+    left = "".join([start, *names]).encode("utf-8", "replace").translate(None, b"0123456789abcdef")
+    return left == left[:_LEFT] * (len(names) + 1) and all(map(str.startswith, names, repeat(start)))
+
+
+def refuse_registry_itself(folder: Path) -> None:
+    """Refuse a folder that is a ``registry`` where the one that holds it is meant."""
+    parts = (WASM, DATA, MANIFESTS)
+    try:
+        found = [part for part in parts if (folder / part).is_dir()]
+        nested = (folder / REGISTRY).is_dir()
+        is_file = folder.exists() and not folder.is_dir()
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise CacheError(
+            shown(str(folder)), "a folder to look into", reason, "check its permissions"
+        ) from exc
+    if is_file:
+        raise NotACacheError(
+            shown(str(folder)), "the directory that holds `registry`", "a file", "name a directory"
+        )
+    if nested or not found:
+        return
+    if folder.name == REGISTRY or MANIFESTS in found:
+        raise NotACacheError(
+            str(folder),
+            "the directory that holds `registry`",
+            "a `registry` directory itself",
+            f"you probably mean Cache({str(folder.parent)!r})",
+        )

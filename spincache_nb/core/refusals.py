@@ -33,6 +33,11 @@ _TLS_EXPECTED = (
     b"plain HTTP request was sent to HTTPS port",  # nginx
     b"speaking plain HTTP to an SSL-enabled server port",  # Apache
 )
+_SILENCE = "silence until the time was up"
+_PASSING, _HOPELESS, _LASTING = "passing", "hopeless", "lasting"
+_Fault = tuple[str, str, str, str]
+"""What was expected, what was found, what to do, and whether another attempt could go well."""
+
 _CODES = frozenset((
     "BLOB_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "MANIFEST_UNKNOWN",
     "MANIFEST_UNVERIFIED", "NAME_INVALID", "NAME_UNKNOWN", "SIZE_INVALID", "TAG_INVALID", "UNAUTHORIZED",
@@ -83,54 +88,56 @@ def translate(
     exc: httpx.TransportError, url: httpx.URL, *, answered: bool = True
 ) -> RetryableError | ConnectionFailedError:
     """Say what went wrong between here and a server, which may have answered before."""
-    where = public_url(url)
+    expected, found, remedy, fate = _told(exc, url, answered)
+    error = ConnectionFailedError(public_url(url), expected, found, remedy)
+    return error if fate == _LASTING else RetryableError(error, hopeless=fate == _HOPELESS)
+
+
+def _told(exc: httpx.TransportError, url: httpx.URL, answered: bool) -> _Fault:
     if isinstance(exc, httpx.ProxyError):
-        error = ConnectionFailedError(where, "the proxy to pass it on", str(exc), _CHECK_PROXY)
-        return RetryableError(error, hopeless=True) if exc.__cause__ is not None else error
+        fate = _HOPELESS if exc.__cause__ is not None else _LASTING
+        return "the proxy to pass it on", str(exc), _CHECK_PROXY, fate
+    if isinstance(exc, httpx.ConnectTimeout):
+        secure = url.scheme == "https"
+        remedy = f"check the name and port {url.netloc.decode('ascii')}, and the network"
+        remedy += "; insecure=True asks for plain HTTP" if secure else ""
+        return "a TLS connection" if secure else "a connection", _SILENCE, remedy, _HOPELESS
     if isinstance(exc, httpx.TimeoutException):
-        return _silence(url, where, connecting=isinstance(exc, httpx.ConnectTimeout))
+        return "an answer", _SILENCE, _TRY_LATER, _PASSING
     if isinstance(exc, httpx.ConnectError):
-        return _unconnected(exc, url, where)
+        return _unconnected(exc, url)
     if isinstance(exc, httpx.LocalProtocolError):
-        return ConnectionFailedError(where, "a request that can be sent", str(exc), "this is a fault of ours")
+        return "a request that can be sent", str(exc), "this is a fault of ours", _LASTING
     if isinstance(exc, TlsSpokenError):
-        return ConnectionFailedError(where, "an answer in plain HTTP", "one in TLS", _USE_TLS)
+        return "an answer in plain HTTP", "one in TLS", _USE_TLS, _LASTING
     found = _text_of(exc) or "a connection that broke off"
     if isinstance(exc, SilentCloseError) and url.scheme == "http" and not answered:
-        remedy = f"{_TRY_LATER}; if {_USE_TLS}"
-        return RetryableError(ConnectionFailedError(where, "an answer", found, remedy), hopeless=True)
-    return RetryableError(ConnectionFailedError(where, "a whole answer", found, _TRY_LATER))
+        return "an answer", found, f"{_TRY_LATER}; if {_USE_TLS}", _HOPELESS
+    return "a whole answer", found, _TRY_LATER, _PASSING
 
 
-def _silence(url: httpx.URL, where: str, *, connecting: bool) -> RetryableError:
-    expected, remedy = "an answer", _TRY_LATER
-    if connecting:
-        expected = "a TLS connection" if url.scheme == "https" else "a connection"
-        remedy = f"check the name and port {url.netloc.decode('ascii')}, and the network"
-        remedy += "; insecure=True asks for plain HTTP" if url.scheme == "https" else ""
-    found = "silence until the time was up"
-    return RetryableError(ConnectionFailedError(where, expected, found, remedy), hopeless=connecting)
-
-
-def _unconnected(
-    exc: httpx.ConnectError, url: httpx.URL, where: str
-) -> RetryableError | ConnectionFailedError:
+def _unconnected(exc: httpx.ConnectError, url: httpx.URL) -> _Fault:
     chain = list(causes(exc))
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _untrusted(cause, where)
+            return _untrusted(getattr(cause, "verify_message", "") or str(cause))
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
-            return _no_tls(cause, where)
+            reason = str(getattr(cause, "reason", "") or cause)
+            remedy = "check that it is a web server; ask its owner which TLS versions it speaks"
+            if reason in _PLAIN_HTTP:
+                remedy = "the server seems to speak plain HTTP; insecure=True asks for that"
+            return "a TLS connection", reason.replace("_", " ").lower(), remedy, _LASTING
         if isinstance(cause, socket.gaierror):
-            return _unknown_host(cause, host_in(url), where)
+            fate = _HOPELESS if cause.errno == socket.EAI_AGAIN else _LASTING
+            remedy = "check the spelling, the network and the proxy settings"
+            return f"an address for {host_in(url)}", cause.strerror or "none", remedy, fate
     refused = any(isinstance(cause, ConnectionRefusedError) for cause in chain)
     found = "connection refused" if refused else _text_of(exc) or "none"
     remedy = f"check the name and port {url.netloc.decode('ascii')}, and that the registry runs"
-    return RetryableError(ConnectionFailedError(where, "a connection", found, remedy), hopeless=True)
+    return "a connection", found, remedy, _HOPELESS
 
 
-def _untrusted(cause: ssl.SSLCertVerificationError, where: str) -> ConnectionFailedError:
-    found = getattr(cause, "verify_message", "") or str(cause)
+def _untrusted(found: str) -> _Fault:
     remedy = (
         "ca=<PEM file> must hold its authority's certificate; insecure=True is plain HTTP, not blind trust"
     )
@@ -138,21 +145,7 @@ def _untrusted(cause: ssl.SSLCertVerificationError, where: str) -> ConnectionFai
         remedy = "use the name that the certificate is for"
     elif "expired" in found or "not yet valid" in found:
         remedy = "renew the server's certificate, or set this machine's clock"
-    return ConnectionFailedError(where, "a certificate that this machine trusts", found, remedy)
-
-
-def _no_tls(cause: ssl.SSLError, where: str) -> ConnectionFailedError:
-    reason = str(getattr(cause, "reason", "") or cause)
-    remedy = "check that it is a web server; ask its owner which TLS versions it speaks"
-    if reason in _PLAIN_HTTP:
-        remedy = "the server seems to speak plain HTTP; insecure=True asks for that"
-    return ConnectionFailedError(where, "a TLS connection", reason.replace("_", " ").lower(), remedy)
-
-
-def _unknown_host(cause: socket.gaierror, host: str, where: str) -> RetryableError | ConnectionFailedError:
-    remedy = "check the spelling, the network and the proxy settings"
-    error = ConnectionFailedError(where, f"an address for {host}", cause.strerror or "none", remedy)
-    return RetryableError(error, hopeless=True) if cause.errno == socket.EAI_AGAIN else error
+    return "a certificate that this machine trusts", found, remedy, _LASTING
 
 
 def causes(exc: BaseException | None) -> Iterator[BaseException]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress, count, islice, repeat
+from itertools import compress, count, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -33,6 +32,7 @@ from spincache_nb.core.layout import (
     is_snapshot,
     registry_of_segment,
     shown,
+    usual_digests,
 )
 from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES
 from spincache_nb.errors import CacheError, NotInCacheError, printable
@@ -52,11 +52,8 @@ _LOOK = "look at what it is; neither Spin nor this toolkit put it there"
 _EVERYBODY = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _KIND_AND_READABLE = stat.S_IFMT(0o177777) | _EVERYBODY
 _PLAIN = stat.S_IFREG | _EVERYBODY
-_PLAIN_NAME = re.compile(r"sha256[:_][0-9a-f]{64}")
-_STARTS = ("sha256:", "sha256_")
 _SIGN = len("sha256")
 _DIGITS = len("sha256:")
-_LEFT = len("sh:")
 
 
 # What a walk finds -----------------------------------------------------------------------------
@@ -455,7 +452,12 @@ class _Walk:
                 names.append(name)
             else:
                 odd.add(name)
-        return _plain(os.fspath(folder.path), area, names, sizes, times, odd), odd
+        alike = usual_digests(names)
+        if not all(alike):
+            odd.update(name for name, plain in zip(names, alike, strict=True) if not plain)
+            names = list(compress(names, alike))
+            sizes, times = (array("q", compress(column, alike)) for column in (sizes, times))
+        return PlainBlobs(area, os.fspath(folder.path), names, sizes, times), odd
 
     def odd_name(self, entry: os.DirEntry[str], area: Area) -> None:
         """Look closely at an entry of an area that is not what nearly all are."""
@@ -519,29 +521,6 @@ class _Walk:
                 modified_ns=modified_ns,
             )
         )
-
-
-def _plain(
-    folder: str, area: Area, names: list[str], sizes: array[int], times: array[int], odd: set[str]
-) -> PlainBlobs:
-    """Make columns of those whose names are SHA-256 digests in the usual spelling; name the others."""
-    if not _are_digests(names):
-        signs = [name[_SIGN] if _PLAIN_NAME.fullmatch(name) else None for name in names]
-        usual = next(filter(None, signs), "")
-        alike = [sign == usual for sign in signs]
-        odd.update(name for name, plain in zip(names, alike, strict=True) if not plain)
-        names = list(compress(names, alike))
-        sizes, times = (array("q", compress(column, alike)) for column in (sizes, times))
-    return PlainBlobs(area, folder, names, sizes, times)
-
-
-def _are_digests(names: Sequence[str]) -> bool:
-    """Whether all names are SHA-256 digests in one spelling; asked of all at once, which is far quicker."""
-    start = names[0][: _SIGN + 1] if names else ""
-    if start not in _STARTS or set(map(len, names)) != {len(start) + 64}:
-        return not names
-    left = "".join([start, *names]).encode("utf-8", "replace").translate(None, b"0123456789abcdef")
-    return left == left[:_LEFT] * (len(names) + 1) and all(map(str.startswith, names, repeat(start)))
 
 
 def _may_read(info: os.stat_result, folder: Folder, name: str) -> bool:

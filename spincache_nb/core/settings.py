@@ -32,6 +32,12 @@ LAYOUT_ENTRIES = 1_000_000
 """Limit of the entries of an OCI image layout in a tar file."""
 
 
+STALE_SECONDS = 3600
+"""Age from which an unfinished file of ours is taken for the leftover of a killed pull."""
+MEMBER_BUFFER_BYTES = MIB
+"""Archive members up to this size are hashed before anything is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much an answer may hold before it is refused."""

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import pandas as pd
 
 from spincache_nb.analysis.replay import Rules, check_rules
+from spincache_nb.analysis.shared import pairs_in_order
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet import schemas
 from spincache_nb.fleet.dataset import Dataset, Kind, Since, Skipped, choose
@@ -264,7 +265,8 @@ class Fleet:
         pandas.DataFrame
             The columns of `analysis.shared_bytes`, a blob counted once however many hosts have it.
         """
-        return self._frame(query("shared_bytes", top=int(top)), schemas.FLEET_SHARED_BYTES_SCHEMA)
+        pairs = self._frame(query("shared_bytes", top=int(top)), schemas.FLEET_SHARED_BYTES_SCHEMA)
+        return pairs_in_order(pairs)
 
     def version_savings(self, repository: str | None = None, *, rules: Rules = "spin") -> pd.DataFrame:
         """Pull all versions of a repository one after the other into an empty cache; or of each one.

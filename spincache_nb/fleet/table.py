@@ -94,6 +94,7 @@ _THERE_WITH = (
     ),
 )
 _SIZES = ("stored_bytes", "declared_bytes", "member_bytes", "use_count", "app_count", "file_count")
+_CHECKED = {*COMMON, *_SIZES, *(name for pair in _THERE_WITH for name in pair)}
 _FOOTER_BYTES = 16 * MIB
 _TAIL_BYTES = 64 << 10
 _ROW_GROUP = 1 << 20
@@ -289,7 +290,7 @@ def check(place: Place, name: str, entry: Entry, *, file: File | None = None, pa
     if not said.isdigit() or len(said) > 3 or int(said) > FORMAT:
         raise FormatError(where, f"format {FORMAT} or before", repr(said[:20])[1:], "update this toolkit")
     columns = _columns(where, found)
-    spans = {column: _span(where, found, column, index) for column, index in columns.items()}
+    spans = {name: _span(where, found, name, at) for name, at in columns.items() if name in _CHECKED}
     for column in COMMON:
         if spans[column].nulls:
             raise FormatError(where, f"a value in every row of {column}", "rows without one", _AGAIN)

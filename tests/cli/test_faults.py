@@ -9,7 +9,6 @@ import pytest
 
 from spincache_nb.cli.entry import line_of, status_of
 from spincache_nb.cli.options import UsageError
-from spincache_nb.core.reference import Reference
 from spincache_nb.errors import (
     AccessDeniedError,
     CacheWriteError,
@@ -78,10 +77,3 @@ def test_no_remedy_is_left_in_python() -> None:
     assert len(texts) >= 5
     left = [(name, text) for name, text in texts if python.search(line_of(SpinCacheError(text)))]
     assert left == []
-
-
-def test_remedies_that_name_python_are_known() -> None:
-    with pytest.raises(InvalidReferenceError) as caught:
-        Reference.parse("https://ghcr.io/a:1")
-    assert "--insecure" in line_of(caught.value)
-    assert "insecure=" not in line_of(caught.value)

@@ -9,6 +9,7 @@ pytest.importorskip("pyarrow", reason="the extra fleet is not installed")
 
 from spincache_nb import fleet
 from spincache_nb.cli import main
+from tests.fleet.test_images import layout
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -66,3 +67,44 @@ def test_snapshot_that_cannot_be_written_is_one_line(
     status, out, err = run(capsys, *words)
     assert (status, out) == (3, "")
     assert err.count("\n") == 1
+
+
+def test_snapshot_takes_an_image_store_and_leaves_sums(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = layout(tmp_path / "store")
+    metrics = tmp_path / "spincache.prom"
+    words = (
+        "snapshot",
+        tmp_path / "fleet",
+        "--layout",
+        tmp_path / "store",
+        "--host",
+        "a",
+        "--textfile",
+        metrics,
+    )
+    status, out, err = run(capsys, *words)
+    assert (status, err) == (0, "")
+    assert out.startswith("wrote a snapshot")
+    assert 'spincache_apps{host="a"} 3' in metrics.read_text()
+    with fleet.open(tmp_path / "fleet") as opened:
+        assert set(opened.versions()["reference"]) < set(names)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--layout", "a", "--containerd", "b"),
+        ("--layout", "a", "--cache-dir", "b"),
+        ("--storage-option", "endpoint"),
+        ("--storage-option", "=x"),
+    ],
+    ids=" ".join,
+)
+def test_snapshot_refuses_what_makes_no_sense(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(capsys, "snapshot", tmp_path / "fleet", *words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert not (tmp_path / "fleet").exists()

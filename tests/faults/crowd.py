@@ -107,7 +107,8 @@ def prune(folder: Path, done: Path) -> dict[str, Any]:
     count = removed = 0
     deadline = time.monotonic() + LONGEST_SECONDS
     while not done.exists() and time.monotonic() < deadline:
-        result = plan_prune(Cache(folder), grace_seconds=GRACE_SECONDS).execute()
+        plan = plan_prune(Cache(folder), grace_seconds=GRACE_SECONDS, even_if_unknown=True)  # no tag yet
+        result = plan.execute()
         count, removed = count + 1, removed + len(result.removed)
     return {"prunes": count, "removed": removed}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -54,6 +53,10 @@ def patient_pull(folder: Path, reference: str) -> PullResult:
     """Pull with the waits of a test, and with a password for whoever asks."""
     client = quick_client(auth=("ann", PASSWORD), timeouts=TIMES, retries=RETRIES)
     return pull_from(Cache(folder), client, [Reference.parse(reference)], Options(history=OFF))[0]
+
+
+def survived(kind: str, outcome: str, tried: int = 1) -> None:
+    record(kind, outcome, tried=tried, survived=tried, lost=0)
 
 
 @pytest.fixture
@@ -189,7 +192,7 @@ def test_registry_that(fault: Fault, server: HostileServer, older: Path, tmp_pat
         else:
             server.on(path_of(app, part), *fault.behaviours)
         assert suffer(work, server, app) in fault.raised, part
-    record(f"a registry that {fault.kind}", fault.outcome, tried=len(parts), survived=len(parts), lost=0)
+    survived(f"a registry that {fault.kind}", fault.outcome, len(parts))
 
 
 def test_registry_that_drops_every_third_connection(older: Path, start_hostile: Start) -> None:
@@ -198,19 +201,13 @@ def test_registry_that_drops_every_third_connection(older: Path, start_hostile: 
     server.serve(app)
     server.always("*", HangUp())  # so that there are many connections
     assert suffer(older, server, app) == "none"
-    record("a registry that drops every third connection", "it goes well", tried=1, survived=1, lost=0)
+    survived("a registry that drops every third connection", "it goes well")
 
 
 def test_wrong_range_after_a_break(server: HostileServer, older: Path) -> None:
     server.on(path_of(small_app(2), "wasm"), Cut(50), WrongRange())
     assert suffer(older, server, small_app(2)) == PROTOCOL
-    record(
-        "a registry that answers a range request with another range",
-        "one `ProtocolError`",
-        tried=1,
-        survived=1,
-        lost=0,
-    )
+    survived("a registry that answers a range request with another range", "one `ProtocolError`")
 
 
 # Tags that move --------------------------------------------------------------------------------
@@ -225,13 +222,7 @@ def test_tag_that_moves_between_plan_and_pull(hostile: HostileServer, tmp_path: 
     result = pull(Cache(tmp_path), reference, history=OFF)
     assert (plan.manifest_digest, result.manifest_digest) == (old.digest, new.digest)
     assert judge.faults_of(tmp_path) == []
-    record(
-        "a tag that moves between plan and pull",
-        "the new app; the result names its digest",
-        tried=1,
-        survived=1,
-        lost=0,
-    )
+    survived("a tag that moves between plan and pull", "the new app; the result names its digest")
 
 
 @dataclass
@@ -269,7 +260,7 @@ def test_tag_that_moves_in_the_middle_of_a_pull(hostile: HostileServer, tmp_path
     assert judge.faults_of(tmp_path) == []
     outcome = "one `NotFoundError`" if lost else "the app whose manifest was served"
     what = ", its old blobs gone" if lost else ""
-    record(f"a tag that moves in the middle of a pull{what}", outcome, tried=1, survived=1, lost=0)
+    survived(f"a tag that moves in the middle of a pull{what}", outcome)
 
 
 # Tokens and other hosts -----------------------------------------------------------------------
@@ -316,13 +307,7 @@ def test_token_that_expires_in_the_middle_of_a_pull(hostile: HostileServer, tmp_
     patient_pull(tmp_path, app.reference(hostile.name))
     assert judge.faults_of(tmp_path) == []
     assert 2 <= tokens.issued <= 5
-    record(
-        "a token that expires in the middle of a pull, twice",
-        "it goes well; one new token each",
-        tried=1,
-        survived=1,
-        lost=0,
-    )
+    survived("a token that expires in the middle of a pull, twice", "it goes well; one new token each")
 
 
 def test_token_service_that_fails(hostile: HostileServer, tmp_path: Path) -> None:
@@ -346,13 +331,7 @@ def test_token_service_that_fails(hostile: HostileServer, tmp_path: Path) -> Non
         assert type(caught.value).__name__ == expected, answer
         hostile.be_honest()
     assert judge.files(tmp_path) == []
-    record(
-        "a token service that fails or answers nonsense",
-        "one error that names it",
-        tried=len(answers),
-        survived=len(answers),
-        lost=0,
-    )
+    survived("a token service that fails or answers nonsense", "one error that names it", len(answers))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -370,12 +349,9 @@ def test_blobs_on_another_host_get_no_credentials(
     assert storage.requests
     assert storage.authorizations == []
     assert BASIC in server.authorizations
-    record(
+    survived(
         "blobs that are redirected to another host, which fails twice",
         "it goes well; no credentials go there",
-        tried=1,
-        survived=1,
-        lost=0,
     )
 
 
@@ -385,26 +361,4 @@ def test_other_host_that_refuses(server: HostileServer, start_hostile: Start, ol
     server.always("*/blobs/*", Redirect(lambda request: f"{storage.url}{request.target}"))
     assert suffer(older, server, small_app(2)) == "AccessDeniedError"
     assert storage.authorizations == []
-    record(
-        "blobs on another host that asks for a password",
-        "one `AccessDeniedError`; it gets none",
-        tried=1,
-        survived=1,
-        lost=0,
-    )
-
-
-def test_faults_are_written_as_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.faults import table
-
-    monkeypatch.setenv(table.FILE_VARIABLE, str(tmp_path / "f"))
-    record("a", "b", tried=2, survived=2, lost=0)
-    record("a", "b", tried=3, survived=3, lost=0)
-    rows = table.rows_of((tmp_path / "f").read_text().splitlines())
-    assert table.markdown(rows).splitlines()[-2:] == [
-        "| a | b | 5 | 5 | 0 |",
-        "| **all** | | **5** | **5** | **0** |",
-    ]
-    with pytest.raises(AssertionError, match="1 bytes lost"):
-        record("a", "b", tried=1, survived=1, lost=1)
-    assert json.loads((tmp_path / "f").read_text().splitlines()[0])["tried"] == 2
+    survived("blobs on another host that asks for a password", "one `AccessDeniedError`; it gets none")

@@ -26,8 +26,9 @@ from moto.server import ThreadedMotoServer
 from spincache_nb import Cache, demo, fleet
 from spincache_nb.errors import MissingExtraError, SpinCacheError
 from spincache_nb.fleet import place
+from tests.support.made_up_fleet import FleetPlan, write_fleet
 
-PLAN = demo.FleetPlan(hosts=3, apps_per_host=6, files_per_app=5, repositories=6, versions=3)
+PLAN = FleetPlan(hosts=3, apps_per_host=6, files_per_app=5, repositories=6, versions=3)
 pytestmark = [pytest.mark.filterwarnings("ignore")]
 
 
@@ -66,7 +67,7 @@ def copied(folder: Path, options: dict[str, object], target: str) -> str:
 
 
 def test_bucket_gives_what_a_folder_gives(options, tmp_path: Path) -> None:
-    demo.write_fleet(tmp_path, PLAN)
+    write_fleet(tmp_path, PLAN)
     target = copied(tmp_path, options, "s3://fleet/same")
     with fleet.open(tmp_path) as here, fleet.open(target, storage_options=options) as there:
         assert repr(there) == repr(here)
@@ -93,7 +94,7 @@ def test_snapshots_crawls_and_their_upkeep_go_to_a_bucket(options, tmp_path: Pat
 
 
 def test_reader_that_loses_an_object_chooses_again(options, tmp_path: Path) -> None:
-    demo.write_fleet(tmp_path, PLAN)
+    write_fleet(tmp_path, PLAN)
     target = copied(tmp_path, options, "s3://fleet/live")
     with fleet.open(target, storage_options=options) as opened:
         s3fs.S3FileSystem(**options).rm("fleet/live/host=ci-1", recursive=True)

@@ -160,6 +160,19 @@ def test_crawl_lists_what_it_cannot_have_and_goes_on(hostile: HostileServer, tmp
     }
 
 
+def test_crawl_goes_on_past_a_size_that_no_file_has(hostile: HostileServer, tmp_path: Path) -> None:
+    hostile.serve(*ARTIFACTS)
+    for tag, size in (("v2", 2**63 - 1), ("v3", 2**62), ("v4", 2**51)):
+        document = json.loads(ARTIFACTS[2].manifest)
+        document["layers"][0]["size"] = size
+        hostile.always(f"*/manifests/{tag}", Reply(200, json.dumps(document).encode()))
+    assert fleet.crawl(hostile.name, ["demo/app"], tmp_path).written
+    with fleet.open(tmp_path) as opened:
+        assert opened.summary()[["app_count", "problem_count"]].values.tolist() == [[5, 3]]
+        assert set(opened.problems()["kind"]) <= {"size out of range", "damaged manifest"}
+        opened.version_savings()
+
+
 def test_crawl_that_may_read_nothing_is_an_error(hostile: HostileServer, tmp_path: Path) -> None:
     hostile.serve(*ARTIFACTS)
     hostile.always("*", Reply(403))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -86,7 +87,7 @@ def test_every_frame_has_its_schema_also_when_empty(name: str, folder: Path, tmp
         assert frame.index.equals(pd.RangeIndex(len(frame)))
 
 
-@pytest.mark.parametrize("name", sorted(set(EVERY) - {"problems"}))
+@pytest.mark.parametrize("name", sorted(set(EVERY) - {"problems", "breakdown"}))
 def test_every_docstring_lists_the_columns_that_are_its_own(name: str) -> None:
     text = getattr(fleet.Fleet, name).__doc__
     listed = dict(
@@ -98,17 +99,9 @@ def test_every_docstring_lists_the_columns_that_are_its_own(name: str) -> None:
     )
     for column, dtype in listed.items():
         assert EVERY[name][column] == dtype
-    whole = name in (
-        "breakdown",
-        "unreferenced",
-        "host_overlap",
-        "host_pairs",
-        "prewarm",
-        "versions",
-        "snapshots",
-    )
+    whole = f"`analysis.{name}`" not in text
     assert not whole or set(listed) == set(EVERY[name])
-    assert whole or f"`analysis.{name}`" in text
+    assert whole == (name not in ("summary", "sharing", "shared_bytes", "version_savings"))
 
 
 def test_fleet_columns_begin_with_those_of_one_cache() -> None:
@@ -127,14 +120,15 @@ def test_open_takes_duckdb_unless_it_gets_a_session(folder: Path) -> None:
             fleet.open(folder, engine=engine)
 
 
-def test_spills_below_a_memory_limit_and_says_the_same(tmp_path: Path, monkeypatch) -> None:
+def test_spills_below_a_memory_limit_and_says_the_same(tmp_path: Path) -> None:
     plan = FleetPlan(hosts=8, apps_per_host=400, files_per_app=60, repositories=4_000, versions=6)
     write_fleet(tmp_path / "fleet", plan)
     spilled, most, done = tmp_path / "spill", [0], threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.01):
-            most[0] = max([most[0], *(path.stat().st_size for path in spilled.rglob("*.tmp"))])
+        while not done.wait(0.005):
+            with contextlib.suppress(FileNotFoundError):
+                most[0] = max([most[0], *(path.stat().st_size for path in spilled.rglob("*.tmp"))])
 
     with fleet.open(tmp_path / "fleet") as free:
         expected = free.sharing()

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import fleet
-from spincache_nb.demo import FleetPlan, write_fleet
 from spincache_nb.fleet import retention
+from tests.support.made_up_fleet import FleetPlan, write_fleet
 
 PLAN = FleetPlan(hosts=4, apps_per_host=8, files_per_app=5, repositories=8, versions=3)
 TODAY = datetime.now(UTC).date()

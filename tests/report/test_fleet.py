@@ -130,3 +130,19 @@ def test_command_writes_a_report_about_a_fleet(
     err = capsys.readouterr().err
     assert "`spincache-nb snapshot`" in err.splitlines()[-1]
     assert not (tmp_path / "g.html").exists()
+
+
+def test_command_writes_a_report_to_an_address(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import fsspec
+
+    monkeypatch.chdir(tmp_path)
+    memory = fsspec.filesystem("memory")
+    assert main(["report", "memory://pages/fleet.html", "--fleet", str(folder)]) == 0
+    assert capsys.readouterr().out == "memory://pages/fleet.html\n"
+    assert "A fleet of Spin registry caches" in Page(memory.cat_file("/pages/fleet.html").decode()).text
+    memory.rm("/pages", recursive=True)
+    assert main(["report", "nowhere://pages/fleet.html", "--fleet", str(folder)]) == 3
+    assert "an address that fsspec knows" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
