@@ -132,7 +132,7 @@ _GRAINS = (
     Column("index_bytes", "Index", "size"),
 )
 _REBUILDS = (
-    Column("to", "App", "code"),
+    Column("to_version", "App", "code"),
     Column("component", "Component"),
     Column("old_digest", "Before", "digest"),
     Column("new_digest", "Now", "digest"),

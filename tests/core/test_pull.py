@@ -671,7 +671,7 @@ NEEDED = (
 )
 HEAVY = (
     *("pandas", "numpy", "matplotlib", "ipywidgets", "anywidget", "tqdm", "jinja2", "pyarrow", "duckdb"),
-    *("tomllib", "truststore", "gzip", "tarfile", "zipfile", "asyncio", "tenacity"),
+    *("tomllib", "truststore", "gzip", "tarfile", "zipfile", "asyncio"),
 )
 
 
