@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from spincache_nb.analysis.comparison import compare
 from spincache_nb.analysis.disk import breakdown, breakdown_members, summary
+from spincache_nb.analysis.headlines import findings, headline
 from spincache_nb.analysis.inputs import Source as Source
 from spincache_nb.analysis.inside import (
     ALL_GRAINS,
@@ -43,8 +44,10 @@ __all__ = [
     "cache_grains",
     "chunk_sweep",
     "compare",
+    "findings",
     "freed_by",
     "grains",
+    "headline",
     "producers",
     "rebuilds",
     "reclaimable",

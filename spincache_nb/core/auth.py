@@ -231,7 +231,7 @@ class Authorizer:
     ) -> Authorization | None:
         """Meet the first challenge that can be met: by a token where there is one, else by a password."""
         credentials = self._find(reference, entry)
-        entry.offered, entry.challenge, entry.authorization = offered, None, None
+        entry.offered, entry.challenge = offered, None  # the old token stays until there is a new one
         schemes = {one.scheme for one in offered}
         if credentials is not None and credentials.registry_token and "bearer" in schemes:
             entry.sent = credentials
@@ -250,9 +250,11 @@ class Authorizer:
         if "basic" in schemes and credentials is not None and credentials.is_pair:
             entry.sent = credentials
             entry.authorization = Authorization(basic(credentials))
-        elif fault is not None:
+            return entry.authorization
+        entry.authorization = None
+        if fault is not None:
             raise fault
-        return entry.authorization
+        return None
 
     # Tokens --------------------------------------------------------------------------------------
 

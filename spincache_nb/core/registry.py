@@ -202,7 +202,7 @@ class Registry:
         used = self._authorizer.header_for(reference) if self._authorizer is not None else None
         ask = Ask(self._web.url(reference.host, target), headers, used, head=head)
         answer = self._web.send(ask)
-        for _ in range(1 if used is None else 2):  # what replaces an old token may be old by now, too
+        for _ in range(1 if used is None else 3):  # what replaces an old token may be old by now, too
             if answer.status not in (401, 403, 404) or not answer.at_home:
                 break
             header = self._way_in(reference, answer, ask.authorization)

@@ -423,7 +423,7 @@ class _Walk:
         names: list[str] = []
         sizes, times = array("q"), array("q")
         odd: set[str] = set()
-        linked: list[tuple[str, os.stat_result]] = []
+        others: list[tuple[str, os.stat_result]] = []
         with (
             Folder(self.root, (area,), linked_root=True) as folder,
             folder.listable() as place,
@@ -432,20 +432,18 @@ class _Walk:
             for entry in found:
                 try:
                     info = entry.stat(follow_symlinks=False)
-                    is_plain = info.st_mode & _KIND_AND_READABLE == _PLAIN or _may_read(
-                        info, folder, entry.name
-                    )
-                    if not is_plain or not info.st_size:
-                        odd.add(entry.name)
-                    elif info.st_nlink > 1:
-                        linked.append((entry.name, info))
-                    else:
+                    size = info.st_size
+                    if info.st_mode & _KIND_AND_READABLE == _PLAIN and info.st_nlink == 1 and size:
                         times.append(info.st_mtime_ns)  # the first, since it may not fit
-                        sizes.append(info.st_size)
+                        sizes.append(size)
                         names.append(entry.name)
+                    elif size and abs(info.st_mtime_ns) < 1 << 63 and _may_read(info, folder, entry.name):
+                        others.append((entry.name, info))
+                    else:
+                        odd.add(entry.name)
                 except (OSError, OverflowError):
                     odd.add(entry.name)
-        for name, info in sorted(linked):
+        for name, info in sorted(others):  # of a private mode, or with several names
             if self.first_name(f"{area}/{name}", info) == f"{area}/{name}":
                 times.append(info.st_mtime_ns)
                 sizes.append(info.st_size)

@@ -122,8 +122,16 @@ def _declared(inventory: Inventory) -> Iterator[int | None]:
     layers, apps = inventory.contents.layers, inventory.apps
     digests = inventory.contents.digests
     count = len(digests)
-    keys, first = np.unique(layers.owners() * count + layers.digests, return_index=True)
-    sums = _sums(keys // max(count, 1), layers.sizes[first], len(apps))
+    keys = layers.owners() * count + layers.digests
+    size_of = np.zeros(count, np.int64)
+    size_of[layers.digests] = layers.sizes
+    if np.array_equal(size_of[layers.digests], layers.sizes):  # as in all manifests that nobody altered
+        keys = np.unique(keys)
+        sizes = size_of[keys % max(count, 1)]
+    else:
+        keys, first = np.unique(keys, return_index=True)
+        sizes = layers.sizes[first]
+    sums = _sums(keys // max(count, 1), sizes, len(apps))
     configs = {str(app.config.digest) for app in apps if app.config}
     number = {text: place for place, text in enumerate(digests) if text in configs}
     own = [number.get(str(app.config.digest), -1) if app.config else -1 for app in apps]

@@ -210,7 +210,7 @@ def problems(cache: Caches = None, *, projects: Projects = ()) -> pd.DataFrame:
     ``damaged locked app``, ``stale locked app``, ``missing config``, ``damaged config``,
     ``stale config`` (of a package), ``config in the locked app's place``,
     ``locked app of an unknown version``, ``fault in the locked app``, ``neither app nor package``,
-    ``package without exactly one layer``.
+    ``package without exactly one layer``, ``impossible sizes``.
 
     Of names and places: ``temporary file``, ``name of an old Spin``, ``misnamed file``, ``foreign``,
     ``empty tag folder``, ``misplaced manifest``, ``link``, ``not a file``, ``file in a folder's place``,

@@ -98,6 +98,13 @@ class Needed(NamedTuple):
         """The rows of several, one after the other."""
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
+    def first_of_each(self) -> Needed:
+        """The first row of each user and place, sorted by these."""
+        width = int(self.places.max(initial=0)) + 1
+        keys = self.users * width + self.places
+        order = np.argsort(keys, kind="stable")
+        return self.only(order[np.append(True, np.diff(keys[order]) != 0)[: len(order)]])
+
     def only(self, chosen: Flags | Integers) -> Needed:
         """Some of the rows."""
         return Needed(*(column[chosen] for column in self))

@@ -62,8 +62,7 @@ class Contents:
     @cached_property
     def uses(self) -> UseColumns:
         """Who needs which stored blob; not every frame has to know, and to sort them takes a while."""
-        needed = self.needed
-        needed = needed.only(np.unique(needed.users * len(self.rows) + needed.places, return_index=True)[1])
+        needed = self.needed.first_of_each()
         blobs = self.rows[needed.places]
         users, places, vias = needed.only(blobs >= 0)
         codes = (places >> 1).astype(np.int32)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
-
-import numpy as np
+from typing import NamedTuple
 
 from spincache_nb.core.layout import AREAS, shown
 from spincache_nb.core.scan import Problem
 from spincache_nb.errors import SpinCacheError, printable
-from spincache_nb.inventory.columns import Integers
 
 MOST_FAULTS = 100
 """Faults reported of one document; what is beyond them is counted."""
@@ -33,12 +31,11 @@ _LOST = {
 }
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(NamedTuple):
     """A problem on its way, and the numbers of the apps that are concerned."""
 
-    problem: Problem
-    users: list[Sequence[int] | Integers] = field(default_factory=list)
+    problem: tuple[str, str, str, str]
+    users: list[Sequence[int]]
 
 
 class Faults:
@@ -46,7 +43,9 @@ class Faults:
 
     def __init__(self, root: Path, scanned: tuple[Problem, ...] = ()) -> None:
         self._prefix = len(os.path.join(root, ""))  # noqa: PTH118 - text, since there may be many
-        self._scanned = {problem.path: _Found(problem) for problem in scanned}
+        self._scanned = {
+            one.path: _Found((one.path, one.kind, one.detail, one.remedy), []) for one in scanned
+        }
         self._found: dict[tuple[str, ...], _Found] = {}
 
     def add(
@@ -56,17 +55,17 @@ class Faults:
         detail: str,
         remedy: str,
         *,
-        users: Sequence[int] | Integers = (),
+        users: Sequence[int] = (),
         one_of_many: bool = False,
     ) -> None:
         """Report a fault."""
         place = path if isinstance(path, str) else self.relative(path)
         found = self._scanned.get(place) or self._of_area(place) if self._scanned else None
-        if found is None or found.problem.kind == "empty tag folder":  # that explains no lack of a document
+        if found is None or found.problem[1] == "empty tag folder":  # that explains no lack of a document
             key = (place, kind, detail) if one_of_many else (place, kind)
             found = self._found.get(key)
             if found is None:
-                found = self._found[key] = _Found(Problem(place, kind, printable(detail), remedy))
+                found = self._found[key] = _Found((place, kind, printable(detail), remedy), [])
         if len(users):
             found.users.append(users)
 
@@ -75,7 +74,7 @@ class Faults:
         area, slash, _ = place.partition("/")
         return self._scanned.get(area) if slash and area in AREAS else None
 
-    def blame(self, path: str, users: Sequence[int] | Integers) -> None:
+    def blame(self, path: str, users: Sequence[int]) -> None:
         """Say whom a problem of the walk concerns."""
         if path in self._scanned and len(users):
             self._scanned[path].users.append(users)
@@ -94,16 +93,17 @@ class Faults:
 
     def problems(self, names: Sequence[str]) -> tuple[Problem, ...]:
         """All problems, sorted by path and kind."""
-        rows = [_with_users(found, names) for found in (*self._scanned.values(), *self._found.values())]
-        return tuple(sorted(rows, key=lambda row: (row.path, row.kind, row.detail)))
+        found = sorted((*self._scanned.values(), *self._found.values()), key=itemgetter(0))
+        rows = [_with_users(one, names) for one in found]
+        return tuple(rows)
 
     # What can be wrong -----------------------------------------------------------------------
 
-    def lost(self, path: str, via: str, *, users: Sequence[int] | Integers) -> None:
+    def lost(self, path: str, via: str, *, users: Sequence[int]) -> None:
         """A blob is not there: a layer, or content that no layer brings, or a member of a stored archive."""
         self.add(path, *_LOST[via], users=users)
 
-    def elsewhere(self, path: str, *, users: Sequence[int] | Integers) -> None:
+    def elsewhere(self, path: str, *, users: Sequence[int]) -> None:
         """A blob is in the other area only, where Spin does not look for it."""
         wanted, _, name = path.partition("/")
         other = "data" if wanted == "wasm" else "wasm"
@@ -111,7 +111,7 @@ class Faults:
         remedy = f"{_PULL} with this toolkit, which stores both; Spin takes it for fetched"
         self.add(path, "blob in the wrong area", detail, remedy, users=users)
 
-    def wrong_size(self, path: str, expected: int, found: int, *, users: Sequence[int] | Integers) -> None:
+    def wrong_size(self, path: str, expected: int, found: int, *, users: Sequence[int]) -> None:
         """A blob is shorter or longer than its descriptor says."""
         what = "it is truncated" if found < expected else "it is not what it was declared to be"
         detail = f"expected {expected} bytes, found {found}: {what}, and Spin uses it all the same"
@@ -123,7 +123,7 @@ class Faults:
         remedy = "remove it, then pull the app again with this toolkit, which unpacks the archive again"
         self.add(path, "damaged blob", detail, remedy, users=[user])
 
-    def empty(self, path: str, *, users: Integers) -> None:
+    def empty(self, path: str, *, users: Sequence[int]) -> None:
         """A blob is empty, and its name is not the digest of nothing."""
         detail = "it is empty, and its name is the digest of something"
         remedy = f"{_PULL} with this toolkit, which replaces it" if len(users) else "prune it"
@@ -143,12 +143,18 @@ class Faults:
         remedy = "whoever published the app pushes it again, with Spin v4.0.2 or one that ends the stream"
         self.add(path, "cut archive", detail, remedy, users=users)
 
-    def not_pushed(self, path: str, *, users: Sequence[int] | Integers) -> None:
+    def not_pushed(self, path: str, *, users: Sequence[int]) -> None:
         """A file that the locked app names is in no archive of the app."""
         detail = (
             "the locked app names it, and no layer or archive of the app holds it: it was pushed without it"
         )
         self.add(path, "file not pushed", detail, "whoever published the app pushes it again", users=users)
+
+    def impossible(self, path: Path, total: int, *, user: int) -> None:
+        """Sizes that no column of 64 bits can hold the sum of."""
+        detail = f"its layers are declared to be {total} bytes in all, more than any disk holds"
+        remedy = "whoever published the app must push it again; nothing here counts its declared size"
+        self.add(path, "impossible sizes", detail, remedy, users=[user])
 
     def sentences(
         self, path: Path | str, kind: str, faults: Iterable[str], remedy: str, *, users: Sequence[int] = ()
@@ -164,8 +170,9 @@ class Faults:
 
 def _with_users(found: _Found, names: Sequence[str]) -> Problem:
     if not found.users:
-        return found.problem
-    users = np.unique(np.concatenate([np.asarray(some, np.int64) for some in found.users])).tolist()
+        return Problem(*found.problem)
+    path, kind, detail, remedy = found.problem
+    users = {*found.users[0]} if len(found.users) == 1 else {user for some in found.users for user in some}
     others = len(users) - 1
     also = f"; it concerns {others} more {'app' if others == 1 else 'apps'}" if others else ""
-    return replace(found.problem, reference=names[users[0]], detail=found.problem.detail + also)
+    return Problem(path, kind, detail + also, remedy, names[min(users)])

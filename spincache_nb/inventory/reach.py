@@ -78,6 +78,19 @@ class Named:
         found: list[int] = np.unique(users[1:][clash]).tolist()
         return found
 
+    def impossible(self) -> Iterator[tuple[int, int]]:
+        """Apps whose declared sizes add up to more than 64 bits hold, and how much that is."""
+        if int(self.sizes.max(initial=0)) * len(self.sizes) < 1 << 62:
+            return
+        starts = np.append(0, np.cumsum(self.counts)).tolist()
+        for app, size in zip(self.with_manifest.tolist(), self.config_sizes.tolist(), strict=True):
+            rows = slice(starts[app], starts[app + 1])
+            total = size + sum(
+                dict(zip(self.layers[rows].tolist(), self.sizes[rows].tolist(), strict=True)).values()
+            )
+            if total >= 1 << 63:
+                yield app, total
+
 
 _Content = list[tuple[int, str]]
 
@@ -235,12 +248,13 @@ class Reach:
         wrong = np.flatnonzero(
             self.found & ~self.is_application & (self.stored_sizes[self.used] != self.sizes)
         )
-        for rows in _groups(self.rows[self.used[wrong]]):
-            first = wrong[rows[0]]
-            place = self.used[first]
-            path = self.stored.path(int(self.rows[place]))
-            users = self.names[self.owners[wrong[rows]]]
-            faults.wrong_size(path, int(self.sizes[first]), int(self.stored_sizes[place]), users=users)
+        places, sizes = self.used[wrong], self.sizes[wrong].tolist()
+        blobs, stored = self.rows[places].tolist(), self.stored_sizes[places].tolist()
+        users = self.names[self.owners[wrong]].tolist()
+        for rows in _groups(self.rows[places]):
+            first = rows[0]
+            path = self.stored.path(blobs[first])
+            faults.wrong_size(path, sizes[first], stored[first], users=[users[row] for row in rows])
         self._report_lost(faults, members)
 
     def _report_lost(self, faults: Faults, members: Members) -> None:
@@ -261,7 +275,7 @@ class Reach:
             chosen = said_rows[rows]
             place = int(places[chosen[0]])
             path = self.stored.path_of(place & 1, self.texts[place >> 1])
-            names = self.names[users[chosen]]
+            names = self.names[users[chosen]].tolist()
             of_users = {one for app in users[chosen].tolist() for one in archives.get(app, ())}
             if elsewhere[chosen[0]]:
                 faults.elsewhere(path, users=names)
@@ -271,9 +285,12 @@ class Reach:
                 faults.lost(path, VIAS[vias[chosen[0]]], users=names)
 
 
-def _groups(keys: Integers) -> Iterator[Integers]:
+def _groups(keys: Integers) -> Iterator[list[int]]:
     """Rows of each key, in the order in which the keys first occur."""
     order = np.argsort(keys, kind="stable")
-    ends = np.flatnonzero(np.diff(keys[order])) + 1
-    groups = np.split(order, ends) if len(keys) else []
-    yield from sorted(groups, key=lambda rows: int(rows[0]))
+    starts = np.flatnonzero(np.append(True, np.diff(keys[order]) != 0)[: len(keys)])
+    ends = np.append(starts[1:], len(keys))
+    rows = order.tolist()
+    by_first = np.argsort(order[starts])
+    for start, end in zip(starts[by_first].tolist(), ends[by_first].tolist(), strict=True):
+        yield rows[start:end]

@@ -43,6 +43,7 @@ class StoredBlobs:
         self.found: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self.hidden: list[int] = []  # rows of which a later one has this system's spelling of the name
         self.changed: dict[str, int | None] = {}  # sizes of files since the walk, by path; None: gone
+        self._is_link: dict[int, bool] = {}
         self._looked: set[tuple[int, str]] = set()
         for part in scan.plain:
             area = AREAS_IN_ORDER.index(part.area)
@@ -98,17 +99,30 @@ class StoredBlobs:
         self._looked.add((area, digest))
         row = self.found[area].get(digest)
         folder = self.folders[AREAS_IN_ORDER[area]]
+        if area not in self._is_link:
+            self._is_link[area] = os.path.islink(folder[:-1])  # noqa: PTH114 - as text
+        if row is not None and row not in self.odd and self._is_as_seen(row, folder + self.names[row]):
+            return row
         for windows in (self.cache.windows_names, not self.cache.windows_names):
             name = file_name(parsed(digest), windows=windows)
             try:
                 info = os.lstat(folder + name)
             except (OSError, ValueError):
                 continue
-            if stat.S_ISREG(info.st_mode) and not os.path.islink(folder[:-1]):  # noqa: PTH114 - as text
+            if stat.S_ISREG(info.st_mode) and not self._is_link[area]:
                 return self._note(area, digest, name, row, info)
         if row is not None:
             self.forget(row)
         return None
+
+    def _is_as_seen(self, row: int, path: str) -> bool:
+        """Whether a file is still of the size and time that the walk found; nearly all are."""
+        try:
+            info = os.lstat(path)
+        except OSError:
+            return False
+        is_file = stat.S_ISREG(info.st_mode)
+        return is_file and info.st_size == self.sizes[row] and info.st_mtime_ns == self.times[row]
 
     def _note(self, area: int, digest: str, name: str, row: int | None, info: os.stat_result) -> int:
         """Put down what a file is like by now."""

@@ -86,6 +86,8 @@ class _Taking:
         self.names = [number[one.tag.reference] for one in self.documents]
         for one, name in zip(self.documents, self.names, strict=True):
             self.report_documents(one, name)
+        for app, total in named.impossible():
+            self.faults.impossible(self.documents[app].tag.manifest_path, total, user=self.names[app])
         reach = Reach(self.documents, named, self.stored, self.names)
         members = Members(self.stored, self.limits.archive)
         reach.report(self.faults, members)
@@ -223,10 +225,12 @@ class _Taking:
             starts = np.searchsorted(blobs[by_blob], odd).tolist()
             ends = np.searchsorted(blobs[by_blob], odd, side="right").tolist()
             for row, start, end in zip(odd, starts, ends, strict=True):
-                standings[row] = self.judge_odd(row, users[by_blob[start:end]], int(standings[row]), faulty)
+                standings[row] = self.judge_odd(
+                    row, users[by_blob[start:end]].tolist(), int(standings[row]), faulty
+                )
         return standings
 
-    def judge_odd(self, row: int, users: Integers, standing: int, faulty: set[str]) -> int:
+    def judge_odd(self, row: int, users: Sequence[int], standing: int, faulty: set[str]) -> int:
         stored = self.stored
         path, digest = stored.path(row), stored.digest(row)
         if path in faulty:

@@ -1,6 +1,7 @@
-"""How each operation grows from 1x to 100x: the exponent of a log-log fit is at most 1.1.
+"""How each operation grows with the number of apps, on each shape of cache: by an exponent of at most 1.1.
 
-``python -m tests.benchmarks growth``; asserted here and drawn to a PNG whose path is printed.
+``python -m tests.benchmarks growth``; asserted here. What is counted is work, the CPU seconds of a process,
+from 250 to 8,000 apps of a dozen layers.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import spincache_nb as sc
-from tests.benchmarks.reads import many_apps, many_blobs
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.journal import History
+from spincache_nb.upkeep import plan_prune, plan_remove
+from tests.benchmarks.shapes import SHAPES, lay_out
 
 MOST = 1.1
-FACTORS = (1, 3, 10, 30, 100)
+APPS = (250, 500, 1000, 2000, 4000, 8000)
+LAYERS = 12
 
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
@@ -37,54 +42,38 @@ def best(work: Callable[[], object], times: int = 3) -> float:
     return max(min(found), 1e-6)
 
 
-def series() -> dict[str, tuple[list[int], list[float]]]:
-    """Seconds by size, for each operation."""
-    measured: dict[str, tuple[list[int], list[float]]] = {}
-
-    def note(name: str, size: int, seconds: float) -> None:
-        sizes, times = measured.setdefault(name, ([], []))
-        sizes.append(size)
-        times.append(seconds)
-
-    os.environ["SPINCACHE_HISTORY"] = "off"
-    for warmed in (sc.frames.load, sc.verify):  # the first of the sizes must not pay for imports
-        warmed(sc.Cache("/nowhere"))
-    for factor in FACTORS:
-        with tempfile.TemporaryDirectory() as name:
-            count = 500 * factor
-            cache = sc.Cache(many_blobs(Path(name) / "b", count))
-            note("blobs", count, best(lambda cache=cache: sc.frames.blobs(cache)))
-            note("verify", count, best(lambda cache=cache: sc.verify(cache)))
-            apps = 10 * factor
-            cache = sc.Cache(many_apps(Path(name) / "a", apps, 100))
-            names = ("apps", "layers", "uses")
-            note(", ".join(names), apps, best(lambda cache=cache, names=names: sc.frames.load(cache, *names)))
-            frames = sc.frames.load(cache)
-            note("breakdown", apps, best(lambda frames=frames: sc.analysis.breakdown(frames)))
-            note("sharing", apps, best(lambda frames=frames: sc.analysis.sharing(frames)))
-            note("summary", apps, best(lambda frames=frames: sc.analysis.summary(frames)))
-    return measured
+def operations(cache: Cache) -> dict[str, Callable[[], object]]:
+    """What is measured, by name."""
+    loaded = sc.frames.load(cache)
+    analysis = ("breakdown", "sharing", "sharing_sets", "shared_bytes", "summary", "version_savings")
+    frames = ("apps", "layers", "uses", "components", "files", "blobs", "problems", "disk")
+    first = loaded.need("apps")["reference"].iloc[0]
+    return {
+        **{name: lambda name=name: getattr(sc.frames, name)(cache) for name in frames},
+        **{name: lambda name=name: getattr(sc.analysis, name)(loaded) for name in analysis},
+        "plan_remove": lambda: plan_remove(cache, [first]),
+        "plan_prune": lambda: plan_prune(cache, keep_newest=1),
+    }
 
 
 def main() -> None:
-    """Measure, print, draw, and fail where something grows too fast."""
-    from matplotlib.figure import Figure
-
-    measured = series()
-    axes = (figure := Figure(figsize=(8, 5), layout="constrained")).add_subplot()
+    """Measure, print, and fail where something grows too fast."""
+    os.environ["SPINCACHE_HISTORY"] = "off"
     too_fast = []
-    print("\n### growth\n\n| operation | exponent | seconds at 1x | at 100x |\n|---|---|---|---|")
-    for name, (sizes, seconds) in measured.items():
-        slope = exponent(sizes, seconds)
-        print(f"| {name} | {slope:.2f} | {seconds[0]:.4f} | {seconds[-1]:.3f} |")
-        axes.loglog(sizes, seconds, "o-", label=f"{name}: {slope:.2f}")
-        if slope > MOST:
-            too_fast.append(f"{name} grows with exponent {slope:.2f}")
-    axes.set_xlabel("apps, or blobs")
-    axes.set_ylabel("CPU seconds")
-    axes.legend()
-    target = Path(tempfile.gettempdir()) / "spincache-growth.png"
-    figure.savefig(target)
-    print(f"\n{target}")
+    print(f"\n### growth, {APPS[0]} to {APPS[-1]} apps\n\n| shape | operation | exponent | most seconds |")
+    print("|---|---|---|---|")
+    for shape in SHAPES:
+        measured: dict[str, list[float]] = {}
+        for apps in APPS:
+            with tempfile.TemporaryDirectory() as name:
+                laid_out = lay_out(Path(name), shape, apps, LAYERS)
+                cache = Cache(laid_out.path.parent, history=History(enabled=False))
+                for operation, work in operations(cache).items():
+                    measured.setdefault(operation, []).append(best(work, 1 if apps > 1000 else 2))
+        for operation, seconds in measured.items():
+            slope = exponent([*APPS], seconds)
+            print(f"| {shape} | {operation} | {slope:.2f} | {seconds[-1]:.3f} |")
+            if slope > MOST:
+                too_fast.append(f"{operation} of {shape} grows with exponent {slope:.2f}")
     if too_fast:
         raise SystemExit("; ".join(too_fast))

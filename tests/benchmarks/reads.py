@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -15,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.measure import HEAD, Contestant, Run, compete, row
+from tests.benchmarks.shapes import lay_out
 
 _TIMED = """
 import sys, time
@@ -35,6 +35,16 @@ IMPORTS = (
     "import spincache_nb.core.pull, spincache_nb.core.registry",
 )
 """This package; the least of Python that speaks HTTPS; what speaks it here; all that a pull loads."""
+
+SIZES = (
+    ("alike", 2000, 500),
+    ("unlike", 2000, 500),
+    ("damaged", 2000, 500),
+    ("lost", 2000, 500),
+    ("components", 2000, 42),
+    ("archives", 500, 30),
+)
+"""Shapes of caches, apps, and layers of each; the first three have a million rows of layers."""
 
 FRAMES = "import spincache_nb as sc, spincache_nb.frames as f; f.load(sc.Cache('/nowhere'))"
 """Loads all that is needed, so that what is timed after it imports nothing."""
@@ -60,34 +70,6 @@ def many_blobs(root: Path, count: int) -> Path:
     for _ in range(count):
         content = source.randbytes(12)
         (area / f"sha256:{hashlib.sha256(content).hexdigest()}").write_bytes(content)
-    return root
-
-
-def many_apps(root: Path, apps: int, layers: int, *, distinct_share: float = 0.12) -> Path:
-    """A cache of manifests; about one layer in eight is found nowhere else."""
-    source = random.Random(apps * layers)
-    pool = [source.randbytes(32).hex() for _ in range(max(1, int(apps * layers * distinct_share)))]
-    area = root / "registry" / "data"
-    area.mkdir(parents=True)
-    for name in pool:
-        (area / f"sha256:{name}").write_bytes(b"x")
-    for number in range(apps):
-        folder = (
-            root / "registry" / "manifests" / "ghcr.io" / "org" / f"app{number // 10}" / f"v{number % 10}"
-        )
-        folder.mkdir(parents=True)
-        named = [
-            {
-                "mediaType": "application/vnd.wasm.content.layer.v1+data",
-                "digest": f"sha256:{source.choice(pool)}",
-                "size": 1,
-            }
-            for _ in range(layers)
-        ]
-        config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": "sha256:" + "0" * 64}
-        manifest = {"schemaVersion": 2, "config": {**config, "size": 2}, "layers": named}
-        (folder / "manifest.json").write_text(json.dumps(manifest, separators=(",", ":")))
-        (folder / "config.json").write_text('{"spin_lock_version":0,"triggers":[],"components":[]}')
     return root
 
 
@@ -135,25 +117,26 @@ def main(rounds: int) -> None:
             rounds,
         )  # fmt: skip
         shutil.rmtree(blobs)
-        manifests = str(many_apps(folder / "apps", 2000, 500))
         decode = (
             "for folder, _, names in os.walk(sys.argv[1] + '/registry/manifests'):\n"
             "    for name in names:\n"
             "        with open(folder + '/' + name, 'rb') as stream: loads(stream.read())"
         )
-        show(
-            "`apps`, `layers` and `uses` of 2,000 apps x 500 layers",
-            [
-                timed("spincache-nb", FRAMES,
-                      "f.load(sc.Cache(sys.argv[1]), 'apps', 'layers', 'uses')", manifests),
-                timed("of that the walk", SCAN,
-                      "sc.Cache(sys.argv[1]).scan()", manifests),
-                timed("read and json", "import os; from json import loads", decode, manifests),
-                timed("read and orjson", "import os; from orjson import loads", decode, manifests),
-            ],
-            max(3, rounds // 2),
-        )  # fmt: skip
-        shutil.rmtree(manifests)
+        for shape, apps, layers in SIZES:
+            manifests = os.fspath(lay_out(folder / shape, shape, apps, layers).path.parent)
+            load = "f.load(sc.Cache(sys.argv[1]), 'apps', 'layers', 'uses')"
+            show(
+                f"{shape}: {apps} apps x {layers} layers",
+                [
+                    timed("`apps`, `layers`, `uses`", FRAMES, load, manifests),
+                    timed("`layers`", FRAMES, "f.layers(sc.Cache(sys.argv[1]))", manifests),
+                    timed("of that the walk", SCAN, "sc.Cache(sys.argv[1]).scan()", manifests),
+                    timed("read and json", "import os; from json import loads", decode, manifests),
+                    timed("read and orjson", "import os; from orjson import loads", decode, manifests),
+                ],
+                max(3, rounds // 2),
+            )
+            shutil.rmtree(manifests)
         stored = str(big_blobs(folder / "stored"))
         hash_all = f"find {stored} -type f -print0 | xargs -0 openssl dgst -sha256 >/dev/null"
         ready = "import spincache_nb as sc; sc.verify(sc.Cache('/nowhere'))"
@@ -166,7 +149,7 @@ def main(rounds: int) -> None:
             ],
             rounds,
         )
-        print(f"\n`layers` holds {memory_per_row():.0f} bytes a row at 1,000,000 rows, 12 % distinct digests")
+        print(f"\n`layers` holds {memory_per_row():.0f} bytes a row at 1,000,000 rows of the shape unlike")
 
 
 def memory_per_row(frame: str = "layers", apps: int = 2000, layers: int = 500) -> float:
@@ -174,6 +157,5 @@ def memory_per_row(frame: str = "layers", apps: int = 2000, layers: int = 500) -
     import spincache_nb as sc
 
     with tempfile.TemporaryDirectory() as name:
-        root = many_apps(Path(name) / "c", apps, layers)
-        made = getattr(sc.frames, frame)(sc.Cache(root))
+        made = getattr(sc.frames, frame)(lay_out(Path(name), "unlike", apps, layers))
         return float(made.memory_usage(deep=True).sum() / len(made))

@@ -9,7 +9,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.reads import many_apps, show, timed
+from tests.benchmarks.reads import show, timed
+from tests.benchmarks.shapes import lay_out
 
 _READY = (
     "import spincache_nb as sc, spincache_nb.frames as f, spincache_nb.report; f.load(sc.Cache('/nowhere'))"
@@ -20,7 +21,7 @@ def main(rounds: int) -> None:
     """Print one table: the ratio is of a whole report to reading its frames, both after imports."""
     with tempfile.TemporaryDirectory() as name:
         os.environ["SPINCACHE_HISTORY"] = "off"
-        cache = str(many_apps(Path(name) / "apps", 60, 200))
+        cache = str(lay_out(Path(name) / "apps", "alike", 60, 200).path.parent)
         show(
             "report of 60 apps x 200 layers (ratio: to reading the frames alone)",
             [

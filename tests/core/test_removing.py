@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,16 @@ def test_remove_below_manages_deep_folders(tmp_path: Path, way: str) -> None:
 
 def test_remove_below_of_nothing(tmp_path: Path) -> None:
     assert remove_below(tmp_path, ("nothing",)) == []
+
+
+def test_nothing_else_deletes_in_a_cache() -> None:
+    """The history lies outside of the cache and looks after its own files."""
+    package = Path(files.__file__).parents[1]
+    deleting = re.compile(r"(?<!removing)\.(unlink|rmdir|rmtree|removedirs)\(|\bos\.remove\(")
+    found = {
+        path.name
+        for room in ("core", "inventory", "upkeep", "frames")
+        for path in (package / room).rglob("*.py")
+        if deleting.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"removing.py", "journal.py"}

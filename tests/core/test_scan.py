@@ -266,8 +266,11 @@ def test_look_at_blobs_tells_digests_of_one_spelling_from_other_names(
     assert plain.digests == [str(blob.digest) for blob in plain]
 
 
-def test_scan_keeps_times_that_no_column_can_hold(root: Path) -> None:
+@pytest.mark.parametrize("links", [1, 2])
+def test_scan_keeps_times_that_no_column_can_hold(root: Path, tmp_path: Path, links: int) -> None:
     blob = put(root / "data" / f"sha256:{HEX}")
+    if links == 2:
+        os.link(blob, tmp_path / "other")
     beyond = 10_000_000_000  # seconds: the year 2286
     os.utime(blob, (beyond, beyond))
     if blob.stat().st_mtime != beyond:

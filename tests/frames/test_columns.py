@@ -245,5 +245,8 @@ def test_apps_add_up_sizes_that_cannot_be(tmp_path: Path) -> None:
         )
         for name, layers in manifests.items()
     }
-    apps = frames.apps(Cache(write_tree(tmp_path / "registry", tree).parent))
+    cache = Cache(write_tree(tmp_path / "registry", tree).parent)
+    impossible = frames.problems(cache).query("kind == 'impossible sizes'")
+    assert impossible["path"].tolist() == ["manifests/ghcr.io/many/v1/manifest.json"]
+    apps = frames.apps(cache)
     assert [amount for (amount,) in rows(apps[["declared_bytes"]])] == [3 * (1 << 60) + 3 + 5, None]
