@@ -12,7 +12,7 @@ import sys
 from collections.abc import Collection, Generator, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from spincache_nb.core import layout, paths, removing
 from spincache_nb.core.digest import Digest, hash_stream
@@ -20,7 +20,6 @@ from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState, Folder, Parts, explained_reads, open_regular, read_chunks
 from spincache_nb.core.journal import History
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.scan import CachedTag, Glance, Scan, StoredBlob, glance, scan
 from spincache_nb.core.settings import MEMBER_BUFFER_BYTES, STALE_SECONDS
 from spincache_nb.core.writing import NewFile
 from spincache_nb.errors import (
@@ -31,6 +30,9 @@ from spincache_nb.errors import (
     SizeMismatchError,
 )
 from spincache_nb.show import size_text
+
+if TYPE_CHECKING:
+    from spincache_nb.core.scan import CachedTag, Glance, Scan, StoredBlob
 
 
 class NewBlob:
@@ -146,10 +148,14 @@ class Cache:
 
     def glance(self) -> Glance:
         """Take a first look: whether the cache is there, and how many apps and blobs it has, roughly."""
+        from spincache_nb.core.scan import glance  # which a pull has no use for
+
         return glance(self.path)
 
     def scan(self) -> Scan:
         """Walk the whole cache once."""
+        from spincache_nb.core.scan import scan
+
         return scan(self.path)
 
     def blob_path(self, area: Area, digest: Digest) -> Path:
@@ -167,6 +173,8 @@ class Cache:
         if state is None:
             return None
         name = layout.shown(os.path.basename(location))  # noqa: PTH119
+        from spincache_nb.core.scan import StoredBlob
+
         return StoredBlob(name, location, area, state.size, state.modified_ns, "digest", digest)
 
     def find_blob(self, digest: Digest) -> Path | None:
@@ -270,6 +278,8 @@ class Cache:
             )
         modified_ns = manifest.modified_ns if manifest is not None else None
         digest = wanted.digest if wanted.tag is None else None
+        from spincache_nb.core.scan import CachedTag
+
         return CachedTag(wanted.registry, wanted.repository, wanted.tag, digest, folder, modified_ns)
 
     def free_bytes(self) -> int:

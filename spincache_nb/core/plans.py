@@ -18,7 +18,10 @@ from spincache_nb.core.documents import (
     choose_manifest,
     parse_manifest,
 )
+from spincache_nb.core.files import read_bounded
+from spincache_nb.core.layout import LOCKED_APP_FILE
 from spincache_nb.core.reference import Reference
+from spincache_nb.core.settings import LOCKED_APP_BYTES
 from spincache_nb.errors import ManifestError, SpinCacheError
 
 if TYPE_CHECKING:
@@ -340,7 +343,7 @@ def _stored_digests(cache: Cache, one: Resolved) -> set[Digest]:
 def stored_document(cache: Cache, reference: Reference, document: Descriptor) -> bytes | None:
     """Bytes of the cached ``config.json``, if they are the document a manifest names."""
     try:
-        content = cache.cached_tag(reference).read_locked_app()
+        content = read_bounded(cache.tag_path(reference) / LOCKED_APP_FILE, limit=LOCKED_APP_BYTES)
     except SpinCacheError:
         return None
     return content if document.digest.matches(content) else None

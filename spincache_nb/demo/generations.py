@@ -27,19 +27,7 @@ GENERATIONS = ("v0.8", "v1.5", "v2.0", "v2.4", "v3.x", "v3.x-windows", "main")
 
 @dataclass(frozen=True)
 class RecordedFile:
-    """A file of a recorded cache.
-
-    Parameters
-    ----------
-    path
-        Below ``registry``, with ``/``.
-    data
-        Its bytes.
-    modified
-        When it was written, UTC.
-    mode
-        Its permissions on Unix.
-    """
+    """A file of a recorded cache: its path below ``registry``, bytes, time in UTC and mode on Unix."""
 
     path: str
     data: bytes = field(repr=False)

@@ -35,11 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Request(NamedTuple):
-    """A request that the registry answered.
-
-    ``method`` and ``path`` are as on the request line, the query included; ``status`` is the HTTP
-    status; ``bytes`` counts the body of the answer, 0 for HEAD.
-    """
+    """A request that the registry answered: its line, the status, and the bytes of the body (0 for HEAD)."""
 
     method: str
     path: str

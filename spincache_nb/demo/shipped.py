@@ -76,15 +76,8 @@ def _find(name: str, *, package: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class CopiedFile:
-    """A notebook or a picture of one, and what became of it.
-
-    Parameters
-    ----------
-    path
-        The copy.
-    what
-        ``new``; ``same`` as the one that comes with the package; ``updated``, since nobody had changed
-        the older copy; or ``kept``, since somebody had.
+    """A notebook or a picture of one: ``new``, ``same`` as the shipped one, ``updated``, or ``kept`` since
+    somebody changed it.
     """
 
     path: Path

@@ -120,6 +120,8 @@ class LayerColumns:
     sizes: Integers
     stored: Flags
     media_types: Sequence[str]
+    urls: Mapping[int, tuple[str, ...]]
+    """Further addresses, of the few rows that have any."""
 
     def owners(self) -> Integers:
         """Number of the app of each row."""

@@ -63,6 +63,8 @@ class ManifestFacts:
     digests: Packed
     types: array[int]
     sizes: array[int]
+    urls: Mapping[int, tuple[str, ...]]
+    """Further addresses of layers, by position; hardly any layer has some."""
 
     @property
     def tag_document(self) -> Descriptor:
@@ -340,12 +342,14 @@ def _facts(
         digests,
         array("i", list(map(number.__getitem__, types))),
         array("q", [layer.size for layer in layers]),
+        {place: tuple(layer.urls) for place, layer in enumerate(layers) if layer.urls},
     )
 
 
 def _descriptor(written: WrittenDescriptor) -> Descriptor:
     annotations = known_values(written.annotations)
-    return Descriptor(written.mediaType, parsed(written.digest), written.size, annotations)
+    urls = tuple(written.urls or ())
+    return Descriptor(written.mediaType, parsed(written.digest), written.size, annotations, urls=urls)
 
 
 def _config_kind(document: JsonObject) -> ConfigKind:

@@ -77,9 +77,10 @@ class Contents:
         codes = columns.digests[rows].tolist()
         digests = {code: parsed(self.digests[code]) for code in set(codes)}
         each = (columns.types[rows].tolist(), columns.sizes[rows].tolist(), columns.stored[rows].tolist())
+        urls = [columns.urls.get(row, ()) for row in range(rows.start, rows.stop)]
         return [
-            CachedLayer(place, Descriptor(columns.media_types[kind], digests[code], size), stored)
-            for place, (code, kind, size, stored) in enumerate(zip(codes, *each, strict=True))
+            CachedLayer(place, Descriptor(columns.media_types[kind], digests[code], size, urls=more), stored)
+            for place, (code, kind, size, stored, more) in enumerate(zip(codes, *each, urls, strict=True))
         ]
 
     def uses_of(self, user: int) -> list[Use]:

@@ -44,6 +44,8 @@ class Named:
         self.sizes = _joined([one.sizes for _, one in manifests], np.int64)
         self.types = _joined([one.types for _, one in manifests], np.int32)
         self.media_types = list(types)
+        starts = np.append(0, np.cumsum(self.counts)).tolist()
+        self.urls = {starts[app] + place: urls for app, one in manifests for place, urls in one.urls.items()}
         self.with_manifest = numbers_of([app for app, _ in manifests])
         self.config_sizes = numbers_of([one.config.size for _, one in manifests])
         layers = Packed.joined([one.digests for _, one in manifests])

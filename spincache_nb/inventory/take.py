@@ -284,7 +284,8 @@ class _Taking:
 
     def layer_columns(self, reach: Reach, apps: Sequence[int]) -> LayerColumns:
         named = reach.named
-        shown = np.isin(named.owners, apps) if len(apps) < len(self.documents) else slice(None)
+        shown = np.isin(named.owners, apps)
+        row_of = np.cumsum(shown) - 1
         return LayerColumns(
             np.append(0, np.cumsum(named.counts[apps])),
             named.layers[shown].astype(np.int32),
@@ -292,6 +293,7 @@ class _Taking:
             named.sizes[shown],
             reach.stored_flags()[shown],
             named.media_types,
+            {int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
         )
 
 

@@ -132,7 +132,7 @@ class PullTab:
         self.state = parts.line()
         self.bars = Bars()
         self.shown = widgets.HTML().add_class("sc-scroll")
-        buttons = parts.row(self.list, self.plan, self.pull, self.cancel, self.state)
+        buttons = parts.row(self.plan, self.pull, self.cancel, self.list, self.state)
         shown = [self.reference, self.understood, self.tags, buttons, self.bars.box, self.shown]
         self.box: Any = widgets.VBox(shown)
         parts.shown(self.tags, False)

@@ -188,7 +188,10 @@ def test_read_of_a_file_without_permission_is_a_warning(nobodys_folder: Path) ->
     assert count == 0
 
 
-def test_a_name_that_no_system_takes_is_a_warning() -> None:
+def test_what_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    endless = PullRecord(RECORD.at, "/c", "r", A, None, 0, 0, 0, float("inf"))
+    with pytest.warns(HistoryWarning):
+        History(tmp_path / "h").append(endless)
     history = History("a\0b")
     with pytest.warns(HistoryWarning):
         history.append(RECORD)
@@ -302,16 +305,11 @@ def test_scan_skips_and_counts_what_is_damaged(damage: bytes, tmp_path: Path) ->
     assert scan.damaged == 1 + len(damage) // 65536
 
 
-def test_scan_does_not_count_blank_lines(tmp_path: Path) -> None:
+def test_scan_passes_over_blank_lines_and_keys_of_a_later_version(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
-    path.write_bytes(b"\n\n" + LINE + b"  \r\n" + LINE.rstrip(b"\n") + b"\r\n")
+    later = LINE.replace(b"{", b'{"new":{"a":[1]},', 1)
+    path.write_bytes(b"\n\n" + later + b"  \r\n" + LINE.rstrip(b"\n") + b"\r\n")
     assert History(path).scan() == HistoryScan((RECORD, RECORD), 0)
-
-
-def test_read_passes_over_keys_of_a_later_version(tmp_path: Path) -> None:
-    path = tmp_path / "history.jsonl"
-    path.write_bytes(LINE.replace(b"{", b'{"new":{"a":[1]},', 1))
-    assert History(path).read() == (RECORD,)
 
 
 def test_append_starts_afresh_after_a_torn_line(tmp_path: Path) -> None:
@@ -432,22 +430,13 @@ def test_append_locks_the_windows_way_where_that_is_the_way(
     assert history.read() == (RECORD,)
 
 
-def test_record_is_kept_in_utc() -> None:
+def test_record_is_kept_in_utc_and_needs_a_time_zone() -> None:
     local = datetime(2026, 8, 21, 10, 42, 43, 500_000, tzinfo=timezone(timedelta(hours=2)))
     record = PullRecord(local, RECORD.cache, RECORD.reference, A, None, 30, 70, 41, 1.25)
     assert record == RECORD
     assert record.to_line() == LINE
-
-
-def test_record_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         PullRecord(datetime(2026, 1, 1), "/c", "r", A, None, 0, 0, 0, 0.0)
-
-
-def test_append_of_an_endless_pull_is_a_warning(tmp_path: Path) -> None:
-    record = PullRecord(RECORD.at, "/c", "r", A, None, 0, 0, 0, float("inf"))
-    with pytest.warns(HistoryWarning):
-        History(tmp_path / "h").append(record)
 
 
 counts = st.integers(0, 2**63 - 1)

@@ -667,7 +667,7 @@ def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, 
 NEEDED = (
     *("addresses", "cache", "digest", "documents", "download", "fetching", "files", "incoming", "journal"),
     *("layout", "locked_app", "paths", "plans", "progress", "pull", "reference", "refusals", "registry"),
-    *("removing", "routes", "scan", "settings", "sockets", "web", "writing"),
+    *("removing", "routes", "settings", "sockets", "web", "writing"),
 )
 HEAVY = (
     *("pandas", "numpy", "matplotlib", "ipywidgets", "anywidget", "tqdm", "jinja2", "pyarrow", "duckdb"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spincache_nb.core.cache import Cache
 from spincache_nb.inventory import InventoryLimits, take_inventory
 from tests.inventory.reading import (
     SITE_V1,
@@ -281,3 +282,27 @@ def test_secrets_are_in_no_value(tmp_path: Path) -> None:
     text = repr(inventory.apps) + repr(inventory.problems) + repr(inventory)
     for secret in ("s3cret-default", "hunter2", "ciao"):
         assert secret not in text
+
+
+def test_layers_keep_their_further_addresses(tmp_path: Path) -> None:
+    """A repair may need them, where the registry itself has no blob."""
+    layer = {"mediaType": "application/wasm", "digest": f"sha256:{'1' * 64}", "size": 3}
+    far = {
+        **layer,
+        "digest": f"sha256:{'2' * 64}",
+        "urls": ["https://example.com/a", "https://example.com/b"],
+    }
+    config = {
+        "mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": f"sha256:{'3' * 64}",
+        "size": 2,
+    }
+    for tag, layers in (("a", [layer]), ("b", [layer, far]), ("c", [far])):
+        place = tmp_path / "registry" / "manifests" / "ghcr.io" / "o" / "app" / tag
+        place.mkdir(parents=True)
+        manifest = {"schemaVersion": 2, "config": config, "layers": layers}
+        (place / "manifest.json").write_text(json.dumps(manifest))
+    found = take_inventory(Cache(tmp_path))
+    urls = {one.tag.tag: [layer.descriptor.urls for layer in one.layers] for one in found.apps}
+    both = ("https://example.com/a", "https://example.com/b")
+    assert urls == {"a": [()], "b": [(), both], "c": [both]}
