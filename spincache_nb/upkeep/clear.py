@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,25 +66,32 @@ def plan_clear(cache: Cache) -> RemovalPlan:
 
 
 def _folders(root: Path, found: Scan) -> Iterator[RemovalItem]:
-    sizes = _sizes(found)
+    sizes, linked = _sizes(root, found)
     counts = Counter(file.path.partition("/")[0] for file in _going(found) if "/" in file.path)
     for name in (MANIFESTS, *AREAS):
-        item = folder_item(root, (name,), "folder", f"{_REASON}: {counts[name]} files", sizes.get(name, 0))
+        item = folder_item(root, (name,), "folder", f"{_REASON}: {counts[name]} files", sizes[name])
         if item is not None:
-            yield item
-    item = folder_item(root, (), "folder", _REASON, sizes.get(".", 0))
+            yield replace(item, linked_files=linked[name])
+    item = folder_item(root, (), "folder", _REASON, sizes["."])
     if item is not None:
         yield item
 
 
-def _sizes(found: Scan) -> Mapping[str, int]:
-    """Bytes below each of Spin's three directories, and beside them."""
+def _sizes(root: Path, found: Scan) -> tuple[Counter[str], Counter[str]]:
+    """What goes with each of Spin's three directories, and beside them: bytes that are freed, and files that
+    free none, since they have names outside of the cache too."""
+    names = Counter(file.same_as or file.path for file in found.files)
     sizes: Counter[str] = Counter()
+    linked: Counter[str] = Counter()
     for file in _going(found):
         top = file.path.partition("/")[0]
         key = top if top in (MANIFESTS, *AREAS) and "/" in file.path else "."
-        sizes[key] += file.stored_bytes
-    return sizes
+        state = FileState.at(root / file.path) if file.same_as is None else None
+        if state is not None and state.links > names[file.path]:
+            linked[key] += 1
+        else:
+            sizes[key] += file.stored_bytes
+    return sizes, linked
 
 
 def _going(found: Scan) -> Iterator[DiskFile]:
@@ -110,7 +117,7 @@ def _leftovers(root: Path) -> Iterator[RemovalItem]:
             refuse_foreign_top(root.parent / name)
         except CacheError:
             continue
-        size = sum(_sizes(scan(root.parent / name)).values())
+        size = _sizes(root.parent / name, scan(root.parent / name))[0].total()
         reason = "left by a clear that was killed"
         yield RemovalItem(f"../{name}", "leftover", size, reason, parts=("..", name), state=state)
 
@@ -169,11 +176,11 @@ def _partly(
     plan: RemovalPlan, items: list[RemovalItem], where: Path, failures: list[tuple[Parts, str]]
 ) -> RemovalResult:
     """Say what is gone and what is not, by looking."""
-    left = _sizes(scan(where)) if where.exists() else {}
+    left = _sizes(where, scan(where))[0] if where.exists() else Counter()
     removed: list[RemovalItem] = []
     skipped: list[Skipped] = []
     for item in items:
-        freed = item.stored_bytes - min(item.stored_bytes, left.get(item.path, 0))
+        freed = item.stored_bytes - min(item.stored_bytes, left[item.path])
         state = FileState.at(where.joinpath(*item.parts))
         if freed or state is None or not state.is_folder:
             removed.append(replace(item, stored_bytes=freed))

@@ -44,8 +44,8 @@ class RemovalItem:
     reference: str | None = None
     parts: Parts = field(default=(), repr=False, compare=False)
     state: FileState | None = field(default=None, repr=False, compare=False)
-    linked: bool = False
-    """Whether it has names outside of the cache too (hard links), so that its removal frees nothing."""
+    linked_files: int = 0
+    """Files of it with names outside of the cache too (hard links): removing them frees nothing."""
 
     @property
     def area(self) -> Area:
@@ -323,7 +323,7 @@ def with_freed_bytes(items: Sequence[RemovalItem], files: Iterable[DiskFile]) ->
             left[first] -= 1
             is_linked = state.links > names[first]
             size = 0 if left[first] or is_linked else state.size
-            item = replace(item, stored_bytes=size, linked=is_linked)
+            item = replace(item, stored_bytes=size, linked_files=int(is_linked))
         counted.append(item)
     return tuple(counted)
 
@@ -362,7 +362,7 @@ def _html(summary: str, rows: Sequence[tuple[str, str, int, str]], most: int, no
 
 
 def _linked_notes(items: Iterable[RemovalItem]) -> list[str]:
-    count = sum(item.linked for item in items)
+    count = sum(item.linked_files for item in items)
     if not count:
         return []
     files = count_text(count, "file")

@@ -172,7 +172,7 @@ def test_hard_linked_copy_of_a_cache(two: tuple[Cache, list[str]], tmp_path: Pat
     before = read_tree(twin)
     plan = plan_remove(cache, references[1])
     assert plan.freed_bytes == 0
-    assert all(item.linked and not item.stored_bytes for item in plan.items)
+    assert all(item.linked_files and not item.stored_bytes for item in plan.items)
     assert "free nothing" in str(plan)
     assert "free nothing" in plan._repr_html_()
     result = plan.execute()

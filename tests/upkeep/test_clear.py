@@ -15,7 +15,7 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.core.files import FileState
 from spincache_nb.errors import CacheError, NotACacheError
 from spincache_nb.upkeep import check_cache, is_damage, plan_clear, plan_prune, plan_remove
-from tests.support.caches import archive_mode, bare_hex_name, blob, folder, pulled, temporary_name, web
+from tests.support.caches import WEB, archive_mode, bare_hex_name, blob, folder, pulled, temporary_name, web
 from tests.support.trees import read_tree, union, write_tree
 from tests.upkeep.worlds import disk_bytes, execute_exactly, laid_out, left, paths
 
@@ -322,3 +322,18 @@ def test_execute_empties_a_mount_point(mount_point: Path) -> None:
     assert result.failed == ()
     assert result.freed_bytes == sum(len(data) for data in TREE.values())
     assert [path.name for path in mount_point.iterdir()] == ["lost+found"]
+
+
+def test_clear_frees_nothing_of_what_is_linked_from_elsewhere(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path / "here", pulled(web()))
+    linked = cache.path / blob("wasm", WEB)
+    os.link(linked, tmp_path / "kept.wasm")
+    size = linked.stat().st_size
+    plan = plan_clear(cache)
+    assert plan.freed_bytes == disk_bytes(cache) - size
+    assert "1 file of these free nothing" in str(plan)
+    result = plan.execute()
+    assert result.freed_bytes == plan.freed_bytes
+    assert "1 file of these free nothing" in str(result)
+    assert (tmp_path / "kept.wasm").stat().st_size == size
+    assert not cache.path.exists()
