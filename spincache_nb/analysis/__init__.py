@@ -67,7 +67,6 @@ __all__ = [
     "timeline",
     "upgrade_matrix",
     "verdict",
-    "verdicts",
     "version_savings",
     "why",
     "why_changed",

@@ -78,7 +78,7 @@ def bundles(cache: Source, *names: str, projects: Projects = ()) -> list[tuple[s
         cache = _recognised(cache)
     if isinstance(cache, Frames):
         if projects:
-            raise ValueError("projects= cannot join frames that are loaded; give it to frames.load")
+            raise ValueError("projects cannot join frames that are loaded; name them when loading")
         return list(_split(cache))
     caches, _ = caches_of(cache)  # type: ignore[arg-type]  # what is none of these it refuses
     return [(cache_name(one), load(one, *names, projects=projects, toolchains=False)) for one in caches]

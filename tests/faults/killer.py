@@ -106,9 +106,9 @@ def kill_one(
 
 def mark_phases(marks: mmap.mmap) -> None:
     """Make this process show in shared memory which phases its threads are in."""
-    from spincache_nb.core import archive
     from spincache_nb.core.cache import Cache
-    from spincache_nb.core.files import NewFile
+    from spincache_nb.core.fetching import Fetching
+    from spincache_nb.core.writing import NewFile
 
     def marked(phase: str, function: Callable[..., Any], widen: float = 0) -> Callable[..., Any]:
         position = PHASES.index(phase)
@@ -125,10 +125,10 @@ def mark_phases(marks: mmap.mmap) -> None:
 
         return inner
 
-    Cache.put_blob = marked("download", Cache.put_blob)  # type: ignore[method-assign]
+    Fetching._download = marked("download", Fetching._download)  # type: ignore[method-assign]
     Cache.write_tag = marked("tag", Cache.write_tag, _WIDEN_SECONDS)  # type: ignore[method-assign]
     NewFile.replace = marked("rename", NewFile.replace, _WIDEN_SECONDS)  # type: ignore[method-assign]
-    archive.unpack = marked("unpack", archive.unpack)  # type: ignore[assignment]
+    Fetching.unpack = marked("unpack", Fetching.unpack)  # type: ignore[method-assign]
 
 
 def pull(folder: Path, reference: str) -> None:
