@@ -20,7 +20,7 @@ from spincache_nb.core.plans import Resolved
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
-from spincache_nb.core.survey import survey
+from spincache_nb.core.survey import Survey, survey
 from spincache_nb.core.tags import reference_key
 from spincache_nb.frames.schemas import build
 
@@ -91,19 +91,8 @@ def remote_versions(
         Such as ``ghcr.io/org/app``; the tag of a reference is not looked at.
     tags
         Which tags; all that the registry lists unless given.
-    insecure
-        None means plain HTTP for loopback hosts only; True forces HTTP, False HTTPS.
-    ca
-        File with further certificate authorities (PEM).
-    auth
-        Credentials to use ahead of the stores: ``(user, password)``.
-    jobs
-        Requests at a time.
-    progress
-        None for silence, True for a bar over the tags (plain lines where nobody looks), or a
-        callable that takes each `ProgressEvent`.
-    cancel
-        Set it from another thread to stop.
+    insecure, ca, auth, jobs, progress, cancel
+        As for `pull`; the bar is over the tags.
     manifests
         Manifests by digest, such as a ``dict`` or a ``shelve``, kept between calls: asked before the
         registry, and what is fetched is added. Only the calling thread uses it.
@@ -120,10 +109,8 @@ def remote_versions(
         If the repository or a tag is not one; before anything is asked.
     NotFoundError
         If there is no such repository, or one of the `tags` given is not there.
-    AccessDeniedError, ConnectionFailedError, RegistryError
-        If the registry does not answer. What was fetched until then is in `manifests`.
-    PullCancelled
-        If `cancel` was set.
+    AccessDeniedError, ConnectionFailedError, RegistryError, PullCancelled
+        If the registry does not answer, or `cancel` was set. What was fetched until then is in `manifests`.
 
     Notes
     -----
@@ -141,6 +128,10 @@ def remote_versions(
         cancel=cancel,
         manifests=manifests,
     )
+    return _described(found)
+
+
+def _described(found: Survey) -> RemoteVersions:
     served = sorted(found.found, key=lambda one: reference_key(one.reference.cached_name))
     return RemoteVersions(
         found.repository,
