@@ -19,7 +19,7 @@ from spincache_nb.show import rows
 if TYPE_CHECKING:
     from typing import TypeGuard
 
-    from spincache_nb.analysis.schemas import Schema
+    from spincache_nb.frames.schemas import TableSchema
 
 
 class Snapshots(Protocol):
@@ -47,7 +47,7 @@ _PROJECT_NEEDS = ("spin.toml", "environment lock")
 
 def over(
     cache: Source,
-    schema: Schema,
+    schema: TableSchema,
     needed: Sequence[str],
     compute: Callable[[Frames], pd.DataFrame],
     *,

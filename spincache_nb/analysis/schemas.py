@@ -2,57 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from typing import ParamSpec, TypeVar
-
-from spincache_nb.frames.schemas import COUNT, FEW, FLAG, RATIO, TEXT, TIME
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-class Schema(Mapping[str, str]):
-    """Columns of a frame: dtype by name, and what each means."""
-
-    def __init__(self, columns: Mapping[str, tuple[str, str]]) -> None:
-        self._dtypes = {name: dtype for name, (dtype, _) in columns.items()}
-        self.meanings = {name: meaning for name, (_, meaning) in columns.items()}
-
-    def __getitem__(self, name: str) -> str:
-        return self._dtypes[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._dtypes)
-
-    def __len__(self) -> int:
-        return len(self._dtypes)
-
-    def describes(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        """Put the table of columns in place of the line ``{columns}`` of a function's docstring."""
-        if function.__doc__:
-            head, _, tail = function.__doc__.partition("{columns}")
-            indent = head.rpartition("\n")[2]
-            function.__doc__ = head + f"\n{indent}".join(self._table(108 - len(indent))) + tail
-        return function
-
-    def _table(self, room: int) -> Iterator[str]:
-        name_width, dtype_width = (max(map(len, part)) for part in (["column", *self], self._dtypes.values()))
-        dtype_width = max(dtype_width, len("dtype"))
-        rest = room - name_width - dtype_width - 4
-        rule = f"{'=' * name_width}  {'=' * dtype_width}  {'=' * rest}"
-        yield from (rule, f"{'column':{name_width}}  {'dtype':{dtype_width}}  meaning", rule)
-        for name, dtype in self.items():
-            first, *more = textwrap.wrap(self.meanings[name], rest)
-            yield f"{name:{name_width}}  {dtype:{dtype_width}}  {first}"
-            yield from (" " * (name_width + dtype_width + 4) + line for line in more)
-        yield rule
-
+from spincache_nb.frames.schemas import COUNT, FEW, FLAG, RATIO, TEXT, TIME, TableSchema
 
 _USER_KIND = (FEW, "``app`` or ``project``")
 _USER = (FEW, "reference of an app, or path of a project")
 
-BREAKDOWN_SCHEMA = Schema(
+BREAKDOWN_SCHEMA = TableSchema(
     {
         "row": (COUNT, "number of the row, from 0"),
         "kind": (
@@ -67,7 +22,7 @@ BREAKDOWN_SCHEMA = Schema(
         "share": (RATIO, "part of the total, missing if the total is 0"),
     }
 )
-BREAKDOWN_MEMBERS_SCHEMA = Schema(
+BREAKDOWN_MEMBERS_SCHEMA = TableSchema(
     {
         "row": (COUNT, "number of the row in `breakdown`"),
         "kind": (FEW, "its kind"),
@@ -76,7 +31,7 @@ BREAKDOWN_MEMBERS_SCHEMA = Schema(
         "stored_bytes": (COUNT, "bytes of the row that this user needs"),
     }
 )
-SUMMARY_SCHEMA = Schema(
+SUMMARY_SCHEMA = TableSchema(
     {
         "logical_bytes": (COUNT, "bytes all apps and projects would need, each on its own"),
         "stored_bytes": (COUNT, "bytes of the stored blobs that something needs"),
@@ -89,7 +44,7 @@ SUMMARY_SCHEMA = Schema(
         "disk_bytes": (COUNT, "sizes of all regular files under ``registry``"),
     }
 )
-SHARING_SCHEMA = Schema(
+SHARING_SCHEMA = TableSchema(
     {
         "digest": (TEXT, "the digest"),
         "areas": (FEW, "``wasm``, ``data`` or ``data+wasm``"),
@@ -109,7 +64,7 @@ SHARING_SCHEMA = Schema(
         "saved_bytes": (COUNT, "``needed_bytes - stored_bytes``, never negative"),
     }
 )
-SHARING_SETS_SCHEMA = Schema(
+SHARING_SETS_SCHEMA = TableSchema(
     {
         "set": (COUNT, "number of the set, from 0"),
         "user": _USER,
@@ -119,14 +74,14 @@ SHARING_SETS_SCHEMA = Schema(
         "stored_bytes": (COUNT, "their bytes"),
     }
 )
-SHARED_BYTES_SCHEMA = Schema(
+SHARED_BYTES_SCHEMA = TableSchema(
     {
         "reference_a": (FEW, "an app"),
         "reference_b": (FEW, "another app"),
         "shared_bytes": (COUNT, "bytes of the blobs both need"),
     }
 )
-NEEDS_SCHEMA = Schema(
+NEEDS_SCHEMA = TableSchema(
     {
         "digest": (FEW, "the digest"),
         "user": _USER,
@@ -144,7 +99,7 @@ NEEDS_SCHEMA = Schema(
         "chain": (TEXT, "all of it in one line"),
     }
 )
-FREED_SCHEMA = Schema(
+FREED_SCHEMA = TableSchema(
     {
         "path": (TEXT, "relative to ``registry``"),
         "kind": (FEW, "``blob`` or ``document``"),
@@ -153,7 +108,7 @@ FREED_SCHEMA = Schema(
         "stored_bytes": (COUNT, "bytes on disk"),
     }
 )
-RECLAIMABLE_SCHEMA = Schema(
+RECLAIMABLE_SCHEMA = TableSchema(
     {
         "reference": (TEXT, "the app"),
         "stored_bytes": (COUNT, "bytes on disk of its blobs and its two documents"),
@@ -161,7 +116,7 @@ RECLAIMABLE_SCHEMA = Schema(
         "kept_bytes": (COUNT, "bytes of them that stay, as others need them"),
     }
 )
-SUPERSEDED_SCHEMA = Schema(
+SUPERSEDED_SCHEMA = TableSchema(
     {
         "repository": (TEXT, "``registry/repository``"),
         "last": (TEXT, "the version that comes last in order, and stays"),
@@ -169,7 +124,7 @@ SUPERSEDED_SCHEMA = Schema(
         "freed_bytes": (COUNT, "bytes that removing these frees, all at once"),
     }
 )
-COMPARE_SCHEMA = Schema(
+COMPARE_SCHEMA = TableSchema(
     {
         "what": (FEW, "``layer`` or ``file``"),
         "component": (TEXT, "id of the component that mounts the file"),
@@ -181,7 +136,7 @@ COMPARE_SCHEMA = Schema(
         "bytes_b": (COUNT, "likewise; missing if gone"),
     }
 )
-MANIFESTS_SCHEMA = Schema(
+MANIFESTS_SCHEMA = TableSchema(
     {
         "reference": (FEW, "the version"),
         "tag": (FEW, "its tag, missing if filed under a digest"),
@@ -192,14 +147,14 @@ MANIFESTS_SCHEMA = Schema(
         "declared_bytes": (COUNT, "by the descriptor"),
     }
 )
-MEMBERS_SCHEMA = Schema(
+MEMBERS_SCHEMA = TableSchema(
     {
         "reference": (FEW, "the version"),
         "digest": (FEW, "of a member of its archives"),
         "size_bytes": (COUNT, "unpacked"),
     }
 )
-VERSION_SAVINGS_SCHEMA = Schema(
+VERSION_SAVINGS_SCHEMA = TableSchema(
     {
         "position": (COUNT, "place in the order, from 0"),
         "reference": (TEXT, "the version"),
@@ -220,7 +175,7 @@ VERSION_SAVINGS_SCHEMA = Schema(
         ),
     }
 )
-UPGRADE_MATRIX_SCHEMA = Schema(
+UPGRADE_MATRIX_SCHEMA = TableSchema(
     {
         "from_version": (TEXT, "the version that is there"),
         "to_version": (TEXT, "the version that is pulled"),
@@ -228,7 +183,7 @@ UPGRADE_MATRIX_SCHEMA = Schema(
         "reused_bytes": (COUNT, "bytes that are there already"),
     }
 )
-REMOTE_TAGS_SCHEMA = Schema(
+REMOTE_TAGS_SCHEMA = TableSchema(
     {
         "reference": (TEXT, "``registry/repository:tag``"),
         "tag": (TEXT, "the tag"),
@@ -240,7 +195,7 @@ REMOTE_TAGS_SCHEMA = Schema(
         "declared_bytes": (COUNT, "config and layers by the manifest, each digest once"),
     }
 )
-REMOTE_PROBLEMS_SCHEMA = Schema(
+REMOTE_PROBLEMS_SCHEMA = TableSchema(
     {
         "reference": (TEXT, "``registry/repository:tag``"),
         "kind": (
@@ -254,7 +209,7 @@ REMOTE_PROBLEMS_SCHEMA = Schema(
         "detail": (TEXT, "what was found"),
     }
 )
-TIMELINE_SCHEMA = Schema(
+TIMELINE_SCHEMA = TableSchema(
     {
         "at": (TIME, "when the pull ended"),
         "cache": (TEXT, "which cache"),
@@ -267,7 +222,7 @@ TIMELINE_SCHEMA = Schema(
         "cumulative_wire_bytes": (COUNT, "sum of all bytes received so far"),
     }
 )
-TAGS_SCHEMA = Schema(
+TAGS_SCHEMA = TableSchema(
     {
         "cache": (TEXT, "which cache"),
         "reference": (TEXT, "the tag"),
@@ -279,7 +234,7 @@ TAGS_SCHEMA = Schema(
         "returned": (FLAG, "whether the tag had meant this before, and something else since"),
     }
 )
-FINDINGS_SCHEMA = Schema(
+FINDINGS_SCHEMA = TableSchema(
     {
         "kind": (
             FEW,
@@ -305,9 +260,9 @@ _MEASURED = {
     "index_bytes": (COUNT, "what the sha256 digests of the pieces take"),
     "reused_share": (RATIO, "reused part of the total, missing if the total is 0"),
 }
-GRAINS_SCHEMA = Schema({"grain": (FEW, "its name"), **_MEASURED})
-CHUNK_SWEEP_SCHEMA = Schema({"average_bytes": (COUNT, "average size of a chunk"), **_MEASURED})
-SECTION_MAP_SCHEMA = Schema(
+GRAINS_SCHEMA = TableSchema({"grain": (FEW, "its name"), **_MEASURED})
+CHUNK_SWEEP_SCHEMA = TableSchema({"average_bytes": (COUNT, "average size of a chunk"), **_MEASURED})
+SECTION_MAP_SCHEMA = TableSchema(
     {
         "version": (FEW, "``old`` or ``new``"),
         "path": (TEXT, "the module or component it is in, by the names around it; empty for the outermost"),
@@ -324,7 +279,7 @@ SECTION_MAP_SCHEMA = Schema(
         ),
     }
 )
-CHANGES_SCHEMA = Schema(
+CHANGES_SCHEMA = TableSchema(
     {
         "path": (TEXT, "the module or component, by the names around it; empty for the outermost"),
         "kind": (
@@ -344,7 +299,7 @@ CHANGES_SCHEMA = Schema(
         "new_bytes": (COUNT, "size in the new version, missing if removed"),
     }
 )
-MODULE_USES_SCHEMA = Schema(
+MODULE_USES_SCHEMA = TableSchema(
     {
         "module_digest": (FEW, "sha256 of the module's bytes: its name, were it stored by itself"),
         "layer": (FEW, "``module`` or ``component``"),
@@ -359,7 +314,7 @@ MODULE_USES_SCHEMA = Schema(
         "count": (COUNT, "how many times it is in the blob"),
     }
 )
-SHARED_MODULES_SCHEMA = Schema(
+SHARED_MODULES_SCHEMA = TableSchema(
     {
         "module_digest": (TEXT, "sha256 of the module's bytes"),
         "layer": (FEW, "``module`` or ``component``"),
@@ -375,7 +330,7 @@ SHARED_MODULES_SCHEMA = Schema(
         "repeated_bytes": (COUNT, "its size for each blob beyond the first"),
     }
 )
-REBUILDS_SCHEMA = Schema(
+REBUILDS_SCHEMA = TableSchema(
     {
         "repository": (TEXT, "``registry/repository``"),
         "component": (TEXT, "id of the component"),

@@ -23,16 +23,15 @@ from spincache_nb.analysis.schemas import (
     MEMBERS_SCHEMA,
     UPGRADE_MATRIX_SCHEMA,
     VERSION_SAVINGS_SCHEMA,
-    Schema,
 )
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import Frames
-from spincache_nb.frames.schemas import FEW, build
+from spincache_nb.frames.schemas import FEW, TableSchema, build
 from spincache_nb.show import rows
 
 NEEDED = ("apps", "layers", "uses", "files")
-_ALL_SAVINGS_SCHEMA = Schema(
+_ALL_SAVINGS_SCHEMA = TableSchema(
     {
         "repository": (FEW, "``registry/repository``"),
         **{

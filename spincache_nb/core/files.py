@@ -91,12 +91,6 @@ class FileState:
         return self.kind == "folder"
 
 
-def file_state(path: str | Path) -> FileState | None:
-    """State of a regular file, or None where there is none (a link does not count)."""
-    state = FileState.at(path)
-    return state if state is not None and state.is_file else None
-
-
 # Reading ---------------------------------------------------------------------------------------
 
 

@@ -12,10 +12,9 @@ from numbers import Real
 import pandas as pd
 
 from spincache_nb.analysis import freed_by, sharing
-from spincache_nb.analysis.schemas import Schema
 from spincache_nb.core.cache import Cache
 from spincache_nb.frames import apps
-from spincache_nb.frames.schemas import build
+from spincache_nb.frames.schemas import TableSchema, build
 
 Answer = str | int | bool | set[str]
 Slip = Callable[[object, Answer], str]
@@ -267,7 +266,7 @@ def _copies_of_most_shared(cache: Cache) -> int:
 
 # ---------------------------------------------------------------- what Spin checks
 
-CHECKS_SCHEMA = Schema(
+CHECKS_SCHEMA = TableSchema(
     {
         "when": ("string", "the moment"),
         "spin": ("string", "what Spin does then"),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from spincache_nb.analysis.schemas import Schema
 from spincache_nb.core.archive import list_members
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -19,7 +18,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import CachedTag
 from spincache_nb.errors import ManifestError, NotInCacheError, SpinCacheError
 from spincache_nb.frames import apps
-from spincache_nb.frames.schemas import build
+from spincache_nb.frames.schemas import TableSchema, build
 from spincache_nb.show import size_text
 
 if TYPE_CHECKING:
@@ -219,7 +218,7 @@ def _suffix(names: str) -> str:
     return f"  {names}" if names else ""
 
 
-RIPPLE_SCHEMA = Schema(
+RIPPLE_SCHEMA = TableSchema(
     {
         "what": ("string", "the layer, the locked app, the manifest, the tag"),
         "before": ("string", "its digest (of the tag: the tag)"),
