@@ -19,7 +19,7 @@ from spincache_nb.errors import AccessDeniedError, ConnectionFailedError, NotFou
 from tests.core.clients import quick_client, ref
 from tests.support.artifact import IMAGE_CONFIG, Artifact, compact, descriptor, filler
 from tests.support.registry_server import IDENTITY_TOKENS, RegistryServer
-from tests.support.token_service import TokenService
+from tests.support.token_service import SERVICE, TokenService
 
 pytestmark = pytest.mark.registry
 READER = ("reader", "pass:word")
@@ -153,7 +153,7 @@ def test_token_registry_is_read_with_one_token(
     [request] = token_service.requests
     assert (request.method, request.user) == ("GET", "reader")
     assert request.scopes == ["repository:private/app:pull"]
-    assert request.parameters["service"] == [token_service.service]
+    assert request.parameters["service"] == [SERVICE]
 
 
 @pytest.mark.parametrize("field", ["token", "access_token"])
