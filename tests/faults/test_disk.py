@@ -149,9 +149,6 @@ def test_short_writes_are_completed(
     assert judge.faults_of(older) == []
 
 
-# Real disks ----------------------------------------------------------------------------------
-
-
 def fails_then_goes_well(
     disk: Path, reference: str, hog: Path | None, progress: Callable[[ProgressEvent], None] | None = None
 ) -> str:
@@ -269,9 +266,6 @@ def test_disk_that_is_read_only(hostile: HostileServer, tmp_path: Path) -> None:
         survived=1,
         lost=0,
     )
-
-
-# Rights and limits ---------------------------------------------------------------------------
 
 
 def pull_elsewhere(folder: str, reference: str, limit: int) -> int:

@@ -210,9 +210,6 @@ def test_wrong_range_after_a_break(server: HostileServer, older: Path) -> None:
     survived("a registry that answers a range request with another range", "one `ProtocolError`")
 
 
-# Tags that move --------------------------------------------------------------------------------
-
-
 def test_tag_that_moves_between_plan_and_pull(hostile: HostileServer, tmp_path: Path) -> None:
     old, new = small_app(1).located(tag="latest"), small_app(2).located(tag="latest")
     reference = old.reference(hostile.name)
@@ -261,9 +258,6 @@ def test_tag_that_moves_in_the_middle_of_a_pull(hostile: HostileServer, tmp_path
     outcome = "one `NotFoundError`" if lost else "the app whose manifest was served"
     what = ", its old blobs gone" if lost else ""
     survived(f"a tag that moves in the middle of a pull{what}", outcome)
-
-
-# Tokens and other hosts -----------------------------------------------------------------------
 
 
 @dataclass

@@ -76,9 +76,6 @@ def without(tree: Mapping[str, bytes], *paths: str) -> Tree:
     return {path: data for path, data in tree.items() if path not in paths}
 
 
-# One per generation of Spin -----------------------------------------------------------------------
-
-
 def spin_0_8() -> Artifact:
     """Build an app whose locked app is the manifest's config; nothing is inlined."""
     return old_style("org/old", "v08", inline=False)
@@ -142,9 +139,6 @@ def unnamed_members() -> Artifact:
     document = assemble(config, layers)
     blobs = {sha256(data): data for _, data in [config, *layers]}
     return Artifact("org/unnamed", "v1", canonical(document), blobs=blobs)
-
-
-# What must survive when reading -------------------------------------------------------------------
 
 
 def truncated_blob() -> Tree:

@@ -110,9 +110,6 @@ def test_missing_things_are_told_apart(plain_registry: RegistryServer) -> None:
             client.fetch_manifest(ref(f"{plain_registry.name}/transport/nothing-here:v1"))
 
 
-# htpasswd ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("auth", [READER, ZOE], ids=["reader", "zoe"])
 def test_basic_registry_is_read_whole(basic_registry: RegistryServer, auth: tuple[str, str]) -> None:
     one = artifact("transport/basic")
@@ -143,9 +140,6 @@ def test_basic_registry_refuses(basic_registry: RegistryServer, auth: tuple[str,
         assert client.request_count == (2 if auth else 1)
     assert caught.value.status == 401
     assert ("without credentials" in caught.value.found) == (auth is None)
-
-
-# Bearer tokens -------------------------------------------------------------------------------------
 
 
 def test_token_registry_is_read_with_one_token(
@@ -218,9 +212,6 @@ def test_token_registry_refuses(
         client.fetch_manifest(ref(f"{token_registry.name}/private/app:v1"))
     assert "wrong" not in str(caught.value)
     assert len(token_service.requests) == 1
-
-
-# TLS -----------------------------------------------------------------------------------------------
 
 
 def test_tls_registry_is_read_with_its_authority(tls_registry: RegistryServer) -> None:
