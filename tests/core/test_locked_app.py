@@ -5,12 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import pickle
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.locked_app import (
@@ -329,59 +326,3 @@ def test_old_app_without_optional_parts() -> None:
 
 def test_read_locked_app_equals_parse_locked_app() -> None:
     assert read_locked_app(FULL, where="config.json") == parse(FULL)
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.sampled_from([A, B, SECRET64, "../x", "a/b"])
-    | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "id",
-                    "source",
-                    "digest",
-                    "inline",
-                    "files",
-                    "path",
-                    "dependencies",
-                    "trigger_dependencies",
-                    "x",
-                ]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=15,
-)
-
-
-@given(
-    st.fixed_dictionaries(
-        {"spin_lock_version": st.sampled_from([0, 1, 1, 2]) | json_values},
-        optional={
-            key: json_values | st.lists(json_values, max_size=3)
-            for key in ("must_understand", "metadata", "variables", "triggers", "components")
-        },
-    )
-)
-def test_parse_locked_app_raises_nothing_but_its_own_error(document: dict[str, Any]) -> None:
-    with suppress(LockedAppError):
-        app = parse_locked_app(json.dumps(document).encode("utf-8", "surrogatepass"), where="demo")
-        for component, what, content in app.content():
-            assert isinstance(component, str)
-            assert isinstance(what, str)
-            assert content.digest is None or Digest.parse(str(content.digest)) == content.digest
-        assert all(isinstance(fault, str) for fault in app.faults)
-
-
-@given(st.binary(max_size=60))
-def test_parse_locked_app_raises_nothing_else_for_any_bytes(data: bytes) -> None:
-    with pytest.raises(LockedAppError):
-        parse_locked_app(data, where="demo")

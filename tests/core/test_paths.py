@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
@@ -274,8 +272,3 @@ def test_looking_a_path_up_creates_nothing(isolated_home: Path) -> None:
         for system in ("linux", "darwin", "win32"):
             assert look_up(system=system)
     assert list(isolated_home.iterdir()) == []
-
-
-def test_import_loads_no_platformdirs() -> None:
-    code = "import sys, spincache_nb.core.paths; sys.exit('platformdirs' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -31,7 +31,6 @@ from spincache_nb.core.web import Web
 from spincache_nb.errors import (
     AccessDeniedError,
     InsecureTransportError,
-    LimitError,
     NotFoundError,
     ProtocolError,
     StatusError,
@@ -104,12 +103,6 @@ def test_parse_challenges_takes_no_time_over_a_hostile_header(unit: str) -> None
     started = time.perf_counter()
     parse_challenges([header])
     assert time.perf_counter() - started < 1.0
-
-
-@given(st.lists(st.text(max_size=200), max_size=3))
-def test_parse_challenges_never_fails(headers: list[str]) -> None:
-    for challenge in parse_challenges(headers):
-        assert challenge.scheme == challenge.scheme.lower()
 
 
 NAME = st.text("abcXYZ019-._~!", min_size=1, max_size=8)
@@ -355,11 +348,6 @@ def test_token_service_that_is_down_is_asked_again_and_then_named() -> None:
     with pytest.raises(StatusError, match=r"auth\.example") as caught:
         seen_by_token_service(BEARER, answer=lambda _: httpx.Response(503))
     assert caught.value.status == 503
-
-
-def test_token_answer_is_bounded() -> None:
-    with pytest.raises(LimitError):
-        seen_by_token_service(BEARER, answer=lambda _: httpx.Response(200, content=b" " * (1 << 20) + b"{}"))
 
 
 class Guarded:

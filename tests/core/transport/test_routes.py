@@ -609,10 +609,3 @@ def test_truststore_judges_on_other_systems_and_where_there_is_no_file(
     assert fetch_tls(hostile_tls, ca=ca_file) == CONTENT
     with pytest.raises(ConnectionFailedError, match="ca="):
         fetch_tls(hostile_tls)
-
-
-def test_truststore_is_loaded_only_where_it_is_needed() -> None:
-    names = ("truststore", "subprocess", "spincache_nb.core.auth", "spincache_nb.core.credentials")
-    code = f"import sys, spincache_nb.core.registry; print([n for n in {names} if n in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
