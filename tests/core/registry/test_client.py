@@ -23,7 +23,7 @@ from spincache_nb.errors import (
     SizeMismatchError,
     StatusError,
 )
-from tests.core.clients import blob_of, errors_page, mock_client, quick_client, ref, streamed
+from tests.core.clients import Recording, blob_of, errors_page, mock_client, quick_client, ref, streamed
 from tests.support import behaviours, faults
 from tests.support.hostile import HostileServer
 
@@ -53,15 +53,10 @@ def serving(content: bytes = CONTENT, **headers: str) -> Callable[[httpx.Request
     ],
 )
 def test_fetch_manifest_asks_for_the_right_address(reference: str, digest: str | None, url: str) -> None:
-    seen: list[httpx.Request] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200, content=CONTENT)
-
+    handler = Recording(serving())
     with mock_client(handler) as client:
         client.fetch_manifest(ref(reference), Digest.parse(digest) if digest else None)
-    [request] = seen
+    [request] = handler.requests
     assert str(request.url) == url
     assert request.headers["Accept-Encoding"] == "identity"
     assert request.headers["User-Agent"] == f"spincache-nb/{version('spincache-nb')}"
@@ -87,15 +82,10 @@ def test_fetch_manifest_asks_for_the_right_address(reference: str, digest: str |
     ],
 )
 def test_client_chooses_the_scheme_by_insecure(insecure: bool | None, registry: str, scheme: str) -> None:
-    seen: list[str] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request.url.scheme)
-        return httpx.Response(200, content=CONTENT)
-
+    handler = Recording(serving())
     with mock_client(handler, insecure=insecure) as client:
         client.fetch_manifest(ref(f"{registry}/app:v1"))
-    assert seen == [scheme]
+    assert [request.url.scheme for request in handler.requests] == [scheme]
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999999999999999999"])
