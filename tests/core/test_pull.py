@@ -77,8 +77,7 @@ def nothing_written(cache: Cache) -> bool:
 @pytest.mark.parametrize("kind", sorted(ALL))
 def test_pull_leaves_what_spin_leaves(plain_registry: RegistryServer, cache: Cache, kind: str) -> None:
     artifact = ALL[kind]
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     result = pull(cache, reference)
     spin = spin_tree(artifact, reference)
     allowed = allowed_additions(artifact) - set(spin)
@@ -95,8 +94,7 @@ def test_pull_by_digest_is_filed_under_the_digest(
     plain_registry: RegistryServer, cache: Cache, kind: str
 ) -> None:
     artifact = five_kinds()[kind]
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact, tag=False, digest=True)
+    reference = plain_registry.pushed(artifact, tag=False, digest=True)
     result = pull(cache, reference)
     assert_same_tree(our_tree(artifact, reference), cache.path)
     assert result.reference == reference
@@ -116,8 +114,7 @@ def test_pull_by_digest_does_not_touch_latest(plain_registry: RegistryServer, ca
 
 def test_pull_with_tag_and_digest_checks_the_digest(plain_registry: RegistryServer, cache: Cache) -> None:
     artifact = new_style("demo/pinned")
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact, digest=True)
+    reference = plain_registry.pushed(artifact, digest=True)
     assert pull(cache, reference).reference == plain_registry.reference(artifact)
     with pytest.raises(NotFoundError):
         pull(cache, f"{plain_registry.name}/demo/pinned:v1@sha256:{'0' * 64}")
@@ -184,8 +181,7 @@ def test_pull_puts_a_package_where_spin_looks_for_it(plain_registry: RegistrySer
 @pytest.mark.parametrize("kind", sorted(ALL))
 def test_plan_and_pull_agree_on_bytes(plain_registry: RegistryServer, cache: Cache, kind: str) -> None:
     artifact = ALL[kind]
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     plan = plan_pull(cache, reference)
     assert not cache.path.exists()
     result = pull(cache, reference)
@@ -202,8 +198,7 @@ def test_second_pull_fetches_only_the_manifest(
     plain_registry: RegistryServer, cache: Cache, kind: str
 ) -> None:
     artifact = ALL[kind]
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     pull(cache, reference)
     before = read_tree(cache.path)
     plan = plan_pull(cache, reference)
@@ -235,8 +230,7 @@ def test_pull_of_a_new_version_fetches_what_changed(plain_registry: RegistryServ
 
 def test_pull_fetches_a_blob_of_the_wrong_size_again(plain_registry: RegistryServer, cache: Cache) -> None:
     artifact = new_style()
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     pull(cache, reference)
     layer = artifact.layers[0]
     (cache.path / "wasm" / layer["digest"]).write_bytes(b"cut")
@@ -249,8 +243,7 @@ def test_pull_unpacks_an_archive_again_when_members_are_missing(
     plain_registry: RegistryServer, cache: Cache
 ) -> None:
     artifact = archive_style()
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     pull(cache, reference)
     layers = {layer["digest"] for layer in artifact.layers}
     members = [path for path in (cache.path / "data").iterdir() if path.name not in layers]
@@ -266,8 +259,7 @@ def test_pull_fetches_a_damaged_archive_again_when_members_are_missing(
     plain_registry: RegistryServer, cache: Cache
 ) -> None:
     artifact = archive_style()
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     pull(cache, reference)
     layers = {layer["digest"]: layer for layer in artifact.layers}
     for path in (cache.path / "data").iterdir():
@@ -340,8 +332,7 @@ def test_pull_of_none_does_nothing(cache: Cache) -> None:
 
 def test_pull_of_499_layers(plain_registry: RegistryServer, cache: Cache) -> None:
     artifact = many_layers()
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     result = pull(cache, reference)
     assert len(result.layers) == 500
     assert_same_tree(our_tree(artifact, reference), cache.path)
@@ -349,8 +340,7 @@ def test_pull_of_499_layers(plain_registry: RegistryServer, cache: Cache) -> Non
 
 def test_pull_over_tls_with_a_private_authority(tls_registry: RegistryServer, cache: Cache) -> None:
     artifact = new_style()
-    tls_registry.push(artifact)
-    reference = tls_registry.reference(artifact)
+    reference = tls_registry.pushed(artifact)
     with pytest.raises(ConnectionFailedError):
         pull(cache, reference, insecure=False)
     assert nothing_written(cache)
@@ -612,8 +602,7 @@ HEAVY = (
 
 def test_repeat_pull_loads_only_what_it_needs(plain_registry: RegistryServer, cache: Cache) -> None:
     artifact = archive_style()
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     pull(cache, reference)
     code = f"""
         import sys
@@ -648,8 +637,7 @@ def test_progress_prints_plain_lines_when_nobody_looks(
     plain_registry: RegistryServer, cache: Cache, capsys: pytest.CaptureFixture[str]
 ) -> None:
     artifact = new_style()
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     pull(cache, reference, progress=True)
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -659,8 +647,7 @@ def test_progress_prints_plain_lines_when_nobody_looks(
 
 def test_pull_records_the_history_outside_the_cache(plain_registry: RegistryServer, cache: Cache) -> None:
     artifact = new_style()
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     history = History(cache.path.parent / "state" / "history.jsonl")
     result = pull(cache, reference, history=history)
     (record,) = history.read()

@@ -109,8 +109,7 @@ def test_pull_with_what_a_login_left(
     """By ``podman login``, which has three places, and by ``spin registry login``."""
     registry: RegistryServer = request.getfixturevalue(kind)
     artifact = new_style("quirks/login")
-    registry.push(artifact)
-    reference = registry.reference(artifact)
+    reference = registry.pushed(artifact)
     with pytest.raises(AccessDeniedError):
         pull(cache, reference)
     places = {
