@@ -30,7 +30,7 @@ from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFI
 from spincache_nb.core.scan import DiskFile, Scan, scan, scan_tags
 from spincache_nb.errors import CacheError, NotACacheError, NotInCacheError, SpinCacheError
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
-from spincache_nb.project.places import LOCK, SPIN_TOML
+from spincache_nb.project.spin_toml import LOCK, SPIN_TOML
 from spincache_nb.show import more_text
 from spincache_nb.upkeep.plans import RemovalItem, RemovalPlan, RemovalResult, Skipped
 

@@ -91,7 +91,7 @@ def test_plans_pickle(tmp_path: Path) -> None:
 def test_repair_result_is_short_and_escaped() -> None:
     rows = tuple(Problem(f"data/{n}{EVIL}", "damaged blob", EVIL, "do") for n in range(50))
     result = RepairResult(rows, rows, 3, 2048, 1.5)
-    assert len(str(result).splitlines()) == 12
+    assert len(str(result).splitlines()) == 13
     assert "<script" not in result._repr_html_()
     assert result._repr_html_().count("<code>") == 10
     assert len(result.damaged) == 50
