@@ -94,9 +94,6 @@ def test_unpack_skips_and_counts_what_is_no_regular_file(tmp_path: Path) -> None
     assert {p.name for p in tmp_path.iterdir()} == {"c"}
 
 
-# As Spin's reader does ----------------------------------------------------------------------------
-
-
 def members(archive: bytes) -> dict[str, bytes | str]:
     return {m.path: str(m.digest) for m in listed(archive).members}
 

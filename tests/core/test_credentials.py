@@ -114,9 +114,6 @@ def stores(tmp_path: Path) -> Stores:
     return Stores(tmp_path / "home")
 
 
-# --- order of the stores ---------------------------------------------------------------------------
-
-
 def test_search_goes_through_the_stores_in_order(stores: Stores) -> None:
     files = [
         stores.spin({"auths": {"ghcr.io": encode("spin", "1")}}),
@@ -177,9 +174,6 @@ def test_search_reads_the_process_by_default(isolated_home: Path) -> None:
     path.parent.mkdir()
     path.write_text(json.dumps({"auths": {"ghcr.io": {"auth": ANN}}}))
     assert search_credentials("ghcr.io").credentials == Credentials("ann", SECRET)
-
-
-# --- Spin's file -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -266,9 +260,6 @@ def test_store_without_permission_is_a_note(nobodys_folder: Path) -> None:
     (note,) = call(search_notes, str(nobodys_folder), unprivileged=True).value
     assert note.startswith(f"{path}: ")
     assert "Permission denied" in note
-
-
-# --- Docker's file ---------------------------------------------------------------------------------
 
 
 HUB = "https://index.docker.io/v1/"
@@ -410,9 +401,6 @@ def test_damaged_entry_does_not_hide_a_good_one_for_the_same_host(stores: Stores
     assert stores.pair("index.docker.io") == ("ann", SECRET)
 
 
-# --- helpers ---------------------------------------------------------------------------------------
-
-
 def test_helper_is_run_with_get_and_the_host_on_its_input(stores: Stores) -> None:
     stores.docker({"credsStore": "spy"})
     stores.helper("spy", "import json\nprint(json.dumps({'Username': sys.argv[1], 'Secret': server}))")
@@ -531,8 +519,6 @@ def test_helper_in_the_working_directory_is_not_run(
     assert stores.search().credentials is None
 
 
-# --- Podman's files --------------------------------------------------------------------------------
-
 NESTED = {
     "auths": {
         "r.example/ns/user/app": {"auth": encode("app", "1")},
@@ -595,9 +581,6 @@ def test_podman_helper_goes_before_its_auths(stores: Stores) -> None:
     )
     assert stores.pair("r.example", "ns/app") == ("helped", "1")
     assert stores.pair("index.docker.io", "library/app") == ("hub", "2")
-
-
-# --- the value -------------------------------------------------------------------------------------
 
 
 def showings(credentials: Credentials) -> list[str]:
@@ -706,8 +689,6 @@ def test_as_credentials_refuses_the_rest_without_repeating_it(auth: object) -> N
     assert SECRET.encode() not in pickle.dumps(error)
     assert error.remedy
 
-
-# --- nothing but notes -----------------------------------------------------------------------------
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from([ANN, BOB, CLEO, "x"]) | st.text(max_size=6),

@@ -74,9 +74,6 @@ def nothing_written(cache: Cache) -> bool:
     return not any(path.is_file() for path in cache.path.rglob("*")) if cache.path.exists() else True
 
 
-# What a pull leaves -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", sorted(ALL))
 def test_pull_leaves_what_spin_leaves(plain_registry: RegistryServer, cache: Cache, kind: str) -> None:
     artifact = ALL[kind]
@@ -182,9 +179,6 @@ def test_pull_puts_a_package_where_spin_looks_for_it(plain_registry: RegistrySer
     assert (cache.path / "wasm" / layer["digest"]).is_file()
     assert result.kind == "package"
     assert result.layers[0].stored
-
-
-# Plan and pull agree ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", sorted(ALL))
@@ -353,9 +347,6 @@ def test_pull_of_499_layers(plain_registry: RegistryServer, cache: Cache) -> Non
     assert_same_tree(our_tree(artifact, reference), cache.path)
 
 
-# Credentials and TLS --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", ["basic_registry", "token_registry"])
 def test_pull_with_credentials(request: pytest.FixtureRequest, cache: Cache, kind: str) -> None:
     registry: RegistryServer = request.getfixturevalue(kind)
@@ -394,9 +385,6 @@ def test_pull_shows_one_registrys_password_to_no_other(hostile: HostileServer, c
         with pytest.raises(CredentialsError):
             act(cache, references, auth=("reader", "made-up"))
     assert hostile.requests_for("*") == []
-
-
-# Each one clear error, nothing written --------------------------------------------------------
 
 
 def serve(hostile: HostileServer, artifact: Artifact) -> str:
@@ -587,9 +575,6 @@ def test_pull_checks_free_space_before_it_fetches(
     assert hostile.requests_for("*/blobs/*") == []
 
 
-# Faults that pass -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("after", [0, 1, 1000, 2999])
 def test_pull_resumes_a_broken_blob(hostile: HostileServer, cache: Cache, after: int) -> None:
     artifact = new_style()
@@ -601,9 +586,6 @@ def test_pull_resumes_a_broken_blob(hostile: HostileServer, cache: Cache, after:
     ranges = [request.header("Range") for request in hostile.requests_for(f"*/blobs/{layer['digest']}")]
     assert ranges == [None, f"bytes={after}-" if after else None]
     assert result.wire_bytes == len(artifact.manifest) + result.fetch_bytes
-
-
-# Stopping -------------------------------------------------------------------------------------
 
 
 def test_cancel_stops_a_stalled_pull_and_leaves_nothing(hostile: HostileServer, cache: Cache) -> None:
@@ -662,8 +644,6 @@ def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, 
     assert not (cache.path / "manifests").exists()
 
 
-# What it takes ---------------------------------------------------------------------------------
-
 NEEDED = (
     *("addresses", "cache", "digest", "documents", "download", "fetching", "files", "incoming", "journal"),
     *("layout", "locked_app", "paths", "plans", "progress", "pull", "reference", "refusals", "registry"),
@@ -695,9 +675,6 @@ def test_repeat_pull_loads_only_what_it_needs(plain_registry: RegistryServer, ca
     assert rooms <= {"core", "cli", "errors", "show"}
     assert {name for name in own if name.startswith("core.")} <= {f"core.{name}" for name in NEEDED}
     assert set(HEAVY).isdisjoint(modules)
-
-
-# Telling --------------------------------------------------------------------------------------
 
 
 def test_progress_adds_up_to_the_plan(plain_registry: RegistryServer, cache: Cache) -> None:

@@ -34,9 +34,6 @@ def served_by_sha512(server: HostileServer, artifact: Artifact) -> str:
     return f"{server.name}/{artifact.repository}@{digest}"
 
 
-# Manifests by sha512 -------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", sorted(five_kinds()))
 def test_pull_by_sha512_is_filed_under_it(hostile: HostileServer, cache: Cache, kind: str) -> None:
     artifact = five_kinds()[kind]
@@ -83,9 +80,6 @@ def test_docker_registry_has_no_manifest_by_sha512(plain_registry: RegistryServe
     assert not cache.path.exists()
 
 
-# Sizes and pages -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("off", [1, -1, 1000])
 @pytest.mark.parametrize("position", [0, -1], ids=["layer", "locked app"])
 def test_wrong_size_in_a_descriptor_is_refused_without_waiting(
@@ -99,9 +93,6 @@ def test_wrong_size_in_a_descriptor_is_refused_without_waiting(
         pull(cache, f"{hostile.name}/{liar.repository}:{liar.tag}")
     assert str(size) in caught.value.expected
     assert not (cache.path / "manifests").exists()
-
-
-# Podman's credentials ------------------------------------------------------------------------------
 
 
 def podman_login(path: Path, key: str, pair: str = "reader:pass:word") -> None:

@@ -67,9 +67,6 @@ def own_threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("spincache")}
 
 
-# What is found --------------------------------------------------------------------------------
-
-
 def test_survey_finds_every_version_in_the_order_of_the_registry(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
     found = survey(f"{hostile.name}/{REPOSITORY}")
@@ -136,9 +133,6 @@ def test_survey_follows_pages_and_takes_a_tag_once(hostile: HostileServer) -> No
     hostile.tag_pages(REPOSITORY, [["1.3.0", "1.0.0"], ["1.0.0", "1.1.0"], []])
     found = survey(f"{hostile.name}/{REPOSITORY}")
     assert tags_of(found) == ["1.3.0", "1.0.0", "1.1.0"]
-
-
-# How many requests it takes -------------------------------------------------------------------
 
 
 def test_survey_fetches_a_manifest_once_however_many_tags_mean_it(hostile: HostileServer) -> None:
@@ -281,9 +275,6 @@ def test_survey_asks_by_tag_where_the_digest_of_a_head_leads_nowhere(hostile: Ho
     assert gets(hostile) == sorted(["sha256:" + "0" * 64, "1.0.0", "1.1.0"])
 
 
-# What is skipped ------------------------------------------------------------------------------
-
-
 def test_survey_skips_what_is_neither_app_nor_package(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS[:1], signature("sbom"))
     found = survey(f"{hostile.name}/{REPOSITORY}")
@@ -374,9 +365,6 @@ def test_survey_skips_what_an_index_of_attachments_is(hostile: HostileServer) ->
     assert skipped(survey(f"{hostile.name}/{REPOSITORY}")) == {"refs": "damaged manifest"}
 
 
-# What stops it --------------------------------------------------------------------------------
-
-
 def test_survey_raises_if_a_named_tag_is_not_there(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
     with pytest.raises(NotFoundError) as caught:
@@ -455,9 +443,6 @@ def test_survey_leaves_no_thread_and_no_connection_open(hostile: HostileServer) 
     survey(f"{hostile.name}/{REPOSITORY}")
     assert own_threads() == before
     wait_until(lambda: hostile.open_connections == 0)
-
-
-# What it tells --------------------------------------------------------------------------------
 
 
 def test_survey_tells_of_each_tag_once(hostile: HostileServer) -> None:

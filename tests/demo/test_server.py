@@ -64,9 +64,6 @@ def demo_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("spincache-demo")]
 
 
-# What is served --------------------------------------------------------------------------------------
-
-
 def test_registry_serves_every_manifest_and_blob(running: demo.DemoRegistry) -> None:
     for artifact in running.artifacts:
         base = f"http://{running.host}/v2/{artifact.repository}"
@@ -236,9 +233,6 @@ def test_registry_serves_many_clients_at_once(running: demo.DemoRegistry) -> Non
     assert len(running.requests) == 48
 
 
-# What the context manager gives ----------------------------------------------------------------------
-
-
 def test_registry_names_its_references_oldest_first(running: demo.DemoRegistry) -> None:
     host = running.host
     assert len(running.references) == 18
@@ -294,9 +288,6 @@ def test_serve_holds_the_artifacts_it_is_given() -> None:
             assert json.load(response) == {"name": "demo/hello", "tags": ["1.0.0"]}
 
 
-# Ports -----------------------------------------------------------------------------------------------
-
-
 def test_preferred_port_is_the_documented_one_and_not_ephemeral() -> None:
     assert demo.PREFERRED_PORT == 27746
     assert demo.PREFERRED_PORT < 32768  # where Linux starts to hand out ports; others start later
@@ -337,9 +328,6 @@ def test_registry_listens_on_one_address_only(running: demo.DemoRegistry) -> Non
     assert host == "127.0.0.1"
     with socket.socket() as client, pytest.raises(ConnectionRefusedError):
         client.connect(("127.0.0.2", int(port)))  # answers if the server listens on every address
-
-
-# The end ---------------------------------------------------------------------------------------------
 
 
 def is_cut(client: socket.socket) -> bool:
@@ -392,9 +380,6 @@ def test_registry_ends_when_the_block_raises() -> None:
     assert demo_threads() == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(registry.host.partition(":")[2])), timeout=10)
-
-
-# What it is made of ----------------------------------------------------------------------------------
 
 
 def test_demo_shares_no_code_with_the_client() -> None:

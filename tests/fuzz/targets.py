@@ -1,7 +1,7 @@
 """Everything of this package that reads text or bytes from outside, as functions of bytes.
 
 A target may raise `SpinCacheError` and nothing else; it must end within `CPU_SECONDS` and keep to the
-memory that `guarded` allows. Both engines (Hypothesis, atheris) feed the same functions.
+memory that `guarded` allows.
 """
 
 from __future__ import annotations
@@ -49,8 +49,6 @@ PAGE = httpx.URL("https://r.example/v2/org/app/tags/list?n=2")
 
 @dataclass(frozen=True)
 class Target:
-    """One reader."""
-
     name: str
     run: Callable[[bytes], None]
     form: str
@@ -123,7 +121,6 @@ def spin_toml(data: bytes) -> None:
 
 
 def environment_lock(data: bytes) -> None:
-    """A lock lists its environments."""
     for environment in parse_environment_lock(data, where="fuzz").environments:
         assert environment.named_by_manifest in (True, False)
 
@@ -325,5 +322,4 @@ def guarded() -> Iterator[Callable[[], None]]:
 
 
 def as_json(value: object) -> bytes:
-    """Write a value as JSON, lone surrogates and all."""
     return json.dumps(value).encode()

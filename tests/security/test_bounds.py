@@ -133,9 +133,6 @@ def test_index_in_an_index(hostile: HostileServer, tmp_path: Path) -> None:
     assert len(hostile.requests_for("*/manifests/*")) == 2
 
 
-# Archives -------------------------------------------------------------------------------------
-
-
 def header(kind: bytes, size: int = 0, name: str = "x") -> bytes:
     info = tarfile.TarInfo(name)
     info.type, info.size = kind, size

@@ -68,9 +68,6 @@ def as_own_token_service(server: HostileServer, answer: Reply) -> None:
     server.require(f"Bearer {TOKEN}", f'Bearer realm="{server.url}/token",service="s"')
 
 
-# Pulls that go well ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
 def test_pull_shows_no_secret(
     hostile: HostileServer,
@@ -117,8 +114,6 @@ def test_pull_from_real_servers_shows_no_secret(
         assert pair not in said
         assert "eyJ" not in said  # as each JWT begins
 
-
-# Refusals -------------------------------------------------------------------------------------
 
 ANSWERS = {
     "401 again": challenge('Basic realm="x"'),
@@ -241,9 +236,6 @@ def test_log_tells_what_was_asked_without_signatures(
         list(client.stream_blob(ref(f"{registry.name}/org/app:v1"), blob_of(b"data")))
     assert f"GET {storage.url}/s?...: 200" in everything_said()
     assert_no_secret(everything_said())
-
-
-# Where secrets go -----------------------------------------------------------------------------
 
 
 def test_redirect_takes_no_credentials_along(

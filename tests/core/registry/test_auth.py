@@ -46,9 +46,6 @@ ANN_BASIC = "Basic " + base64.b64encode(b"ann:secret").decode()
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
-# Challenges ----------------------------------------------------------------------------------------
-
-
 def parsed(*headers: str) -> list[tuple[str, dict[str, str]]]:
     return [(challenge.scheme, dict(challenge.parameters)) for challenge in parse_challenges(headers)]
 
@@ -131,9 +128,6 @@ def test_parse_challenges_reads_back_what_was_quoted(wanted: list[tuple[str, dic
         for scheme, parameters in wanted
     )
     assert parsed(header) == [(scheme.lower(), parameters) for scheme, parameters in wanted]
-
-
-# Token services: what they are asked ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -257,9 +251,6 @@ def test_secret_goes_to_no_other_host_than_the_realm(auth: tuple[str, str]) -> N
         assert ["Authorization" in request.headers for request in seen] == [False]
 
 
-# Which realms may be told secrets ------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("realm", "registry", "allowed"),
     [
@@ -294,9 +285,6 @@ def test_realm_that_cannot_be_used_is_not_asked(realm: str) -> None:
     error = InsecureTransportError if realm.startswith("http://") else ProtocolError
     with pytest.raises(error):
         seen_by_token_service(f'Bearer realm="{realm}"', ANN, lambda request: pytest.fail(str(request.url)))
-
-
-# What they answer ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -372,9 +360,6 @@ def test_token_service_that_is_down_is_asked_again_and_then_named() -> None:
 def test_token_answer_is_bounded() -> None:
     with pytest.raises(LimitError):
         seen_by_token_service(BEARER, answer=lambda _: httpx.Response(200, content=b" " * (1 << 20) + b"{}"))
-
-
-# Which challenge is answered -----------------------------------------------------------------------
 
 
 class Guarded:
@@ -488,9 +473,6 @@ def test_docker_hub_is_asked_by_its_network_name() -> None:
     assert hosts == ["index.docker.io"]
 
 
-# A login that is asked for only at /v2/ ------------------------------------------------------------
-
-
 def hiding(status: int, asked: list[str], *, accepts: str = "Bearer t", challenge: str = BEARER) -> Answer:
     """A registry that has nothing for strangers, and says how to log in at ``/v2/`` alone."""
 
@@ -534,9 +516,6 @@ def test_sixteen_threads_ask_at_the_door_once() -> None:
     with mock_client(hiding(404, asked), auth=ANN) as client, ThreadPoolExecutor(16) as pool:
         assert len(list(pool.map(lambda _: client.fetch_manifest(REFERENCE), range(16)))) == 16
     assert asked.count("GET /v2/") == 1
-
-
-# Refusals ------------------------------------------------------------------------------------------
 
 
 def test_wrong_password_is_tried_once_and_blamed_on_its_source() -> None:
@@ -585,9 +564,6 @@ def test_fresh_token_that_is_refused_is_not_renewed_for_ever() -> None:
     registry = Guarded(accepts="nothing")
     refused(registry)
     assert registry.sent == [None, "Bearer token-1"]
-
-
-# Time and threads ----------------------------------------------------------------------------------
 
 
 class Clock:

@@ -63,9 +63,6 @@ def part(first: int, last: int, whole: object = len(DATA)) -> behaviours.Reply:
     return behaviours.Reply(206, DATA[first : last + 1], (where,))
 
 
-# What goes well ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20])
 def test_blobs_of_any_size_come_whole(hostile: HostileServer, size: int) -> None:
     data = filler("any", size)
@@ -177,8 +174,6 @@ def test_taker_that_lets_go_ends_the_connection(server: HostileServer) -> None:
         assert b"".join(client.stream_blob(ref(f"{server.name}/org/app:v1"), blob_of(DATA))) == DATA
 
 
-# What is refused -----------------------------------------------------------------------------------
-
 CUT = faults.Cut(100_000)
 
 
@@ -268,9 +263,6 @@ def test_blob_is_given_up_when_nothing_comes_any_more(
     assert len(server.requests) == requests
 
 
-# Further addresses ---------------------------------------------------------------------------------
-
-
 def test_urls_are_asked_in_order_when_the_registry_has_lost_it(start_hostile: Start) -> None:
     registry, first, second = start_hostile(), start_hostile("127.0.0.2"), start_hostile()
     registry.require("Basic YW5uOnNlY3JldA==", 'Basic realm="x"')
@@ -338,9 +330,6 @@ def test_nothing_else_is_asked_after_a_cancel() -> None:
     with mock_client(handler, cancel=cancel) as client, pytest.raises(PullCancelled):
         list(client.stream_blob(REFERENCE, blob_of(DATA, urls=("https://h.example/x",))))
     assert seen == ["r.example"]
-
-
-# Plain addresses -----------------------------------------------------------------------------------
 
 
 def fetch_address(server: HostileServer, path: str = "/x.wasm") -> bytes:

@@ -41,9 +41,6 @@ def serving(content: bytes = CONTENT, **headers: str) -> Callable[[httpx.Request
     return lambda request: httpx.Response(200, content=content, headers=names)
 
 
-# What is asked for ---------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("reference", "digest", "url"),
     [
@@ -116,9 +113,6 @@ def test_client_opens_nothing_before_the_first_request(monkeypatch: pytest.Monke
     Registry(ca="/does/not/exist.pem", auth=("ann", "secret")).close()
 
 
-# What comes back -----------------------------------------------------------------------------------
-
-
 def test_fetch_manifest_gives_bytes_digest_and_type() -> None:
     kind = "application/vnd.oci.image.manifest.v1+json"
     with mock_client(serving(Content_Type=f"{kind}; charset=utf-8", Docker_Content_Digest=SHA256)) as client:
@@ -187,9 +181,6 @@ def test_fetch_manifest_decodes_nothing(hostile: HostileServer) -> None:
         assert client.fetch_manifest(ref(f"{hostile.name}/app:v1")).content == data
 
 
-# Limits --------------------------------------------------------------------------------------------
-
-
 def test_fetch_manifest_takes_one_of_the_largest_size() -> None:
     content = b" " * (8 << 20)
     with mock_client(serving(content)) as client:
@@ -248,9 +239,6 @@ def test_manifest_limit_is_for_manifests_and_documents() -> None:
     content = b" " * (9 << 20)
     with mock_client(serving(content), manifest_limit=10 << 20) as client:
         assert client.fetch_manifest(REFERENCE).content == content
-
-
-# Refusals ------------------------------------------------------------------------------------------
 
 
 def answering(status: int, body: bytes = b"", **headers: str) -> Callable[[httpx.Request], httpx.Response]:
@@ -329,9 +317,6 @@ def test_error_page_without_end_is_not_read_to_its_end(hostile: HostileServer) -
         with pytest.raises(NotFoundError):
             client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
         assert client.wire_bytes < 2 << 20
-
-
-# Trying again --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

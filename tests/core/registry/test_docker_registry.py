@@ -19,7 +19,7 @@ from spincache_nb.errors import AccessDeniedError, ConnectionFailedError, NotFou
 from tests.core.clients import quick_client, ref
 from tests.support.artifact import IMAGE_CONFIG, Artifact, compact, descriptor, filler
 from tests.support.registry_server import IDENTITY_TOKENS, RegistryServer
-from tests.support.token_service import TokenService
+from tests.support.token_service import SERVICE, TokenService
 
 pytestmark = pytest.mark.registry
 READER = ("reader", "pass:word")
@@ -110,9 +110,6 @@ def test_missing_things_are_told_apart(plain_registry: RegistryServer) -> None:
             client.fetch_manifest(ref(f"{plain_registry.name}/transport/nothing-here:v1"))
 
 
-# htpasswd ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("auth", [READER, ZOE], ids=["reader", "zoe"])
 def test_basic_registry_is_read_whole(basic_registry: RegistryServer, auth: tuple[str, str]) -> None:
     one = artifact("transport/basic")
@@ -145,9 +142,6 @@ def test_basic_registry_refuses(basic_registry: RegistryServer, auth: tuple[str,
     assert ("without credentials" in caught.value.found) == (auth is None)
 
 
-# Bearer tokens -------------------------------------------------------------------------------------
-
-
 def test_token_registry_is_read_with_one_token(
     token_registry: RegistryServer, token_service: TokenService
 ) -> None:
@@ -159,7 +153,7 @@ def test_token_registry_is_read_with_one_token(
     [request] = token_service.requests
     assert (request.method, request.user) == ("GET", "reader")
     assert request.scopes == ["repository:private/app:pull"]
-    assert request.parameters["service"] == [token_service.service]
+    assert request.parameters["service"] == [SERVICE]
 
 
 @pytest.mark.parametrize("field", ["token", "access_token"])
@@ -218,9 +212,6 @@ def test_token_registry_refuses(
         client.fetch_manifest(ref(f"{token_registry.name}/private/app:v1"))
     assert "wrong" not in str(caught.value)
     assert len(token_service.requests) == 1
-
-
-# TLS -----------------------------------------------------------------------------------------------
 
 
 def test_tls_registry_is_read_with_its_authority(tls_registry: RegistryServer) -> None:

@@ -178,8 +178,6 @@ def test_tags_uses_the_token_of_the_repository() -> None:
     assert seen == [None, "Bearer repository:org/app:pull,metadata_read"]
 
 
-# By HEAD -------------------------------------------------------------------------------------------
-
 DIGEST = "sha256:" + hashlib.sha256(b"x").hexdigest()
 APP = new_style("heads/app", "v1")
 

@@ -147,9 +147,6 @@ def test_run_says_that_it_tries_again(caplog: pytest.LogCaptureFixture) -> None:
     assert "expected an answer, got none" in message
 
 
-# Retry-After ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [

@@ -141,9 +141,6 @@ def fetch(**options: object) -> bytes:
         return b"".join(client.stream_blob(REFERENCE, BLOB))
 
 
-# What they are -------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "proxy"),
     [
@@ -271,9 +268,6 @@ def test_system_proxies_takes_the_systems_own_settings(monkeypatch: pytest.Monke
     proxies = SystemProxies()
     assert proxies(httpx.URL("https://r.example/")) == Proxy("http", "system.example", 8080)
     assert proxies(httpx.URL("https://direct.example/")) is None
-
-
-# How they are used ---------------------------------------------------------------------------------
 
 
 def test_loopback_never_goes_through_a_proxy(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,8 +431,6 @@ def test_https_proxy_speaks_tls_itself(
     assert fetch(insecure=True, ca=ca_file) == DATA
     assert [request.line for request in proxy.requests] == [f"GET http://r.example{PATH}"]
 
-
-# Whom it trusts ------------------------------------------------------------------------------------
 
 CONTENT = b"{}"
 TLS_PATH = "/v2/app/manifests/v1"

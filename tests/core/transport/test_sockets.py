@@ -80,9 +80,6 @@ def fetch(server: HostileServer, **options: object) -> bytes:
         return b"".join(client.stream_blob(ref(f"{server.name}/org/app:v1"), BLOB))
 
 
-# Framing -------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("answer", "body", "reusable"),
     [
@@ -169,9 +166,6 @@ def test_pieces_are_large(hostile: HostileServer, transport: SocketTransport) ->
     assert b"".join(pieces) == data
     assert max(map(len, pieces)) <= 1 << 20
     assert len(pieces) < 128
-
-
-# Reuse ---------------------------------------------------------------------------------------------
 
 
 def test_answer_that_was_not_read_to_its_end_ends_the_connection(
@@ -300,9 +294,6 @@ def test_sixteen_threads_get_their_own_answers(hostile: HostileServer) -> None:
     assert hostile.connections <= 16
 
 
-# Hostile heads and bodies --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -389,8 +380,6 @@ def test_flood_ends_long_before_the_time_is_up(hostile: HostileServer, endless: 
     assert hostile.body_bytes == 0
 
 
-# A server that speaks TLS, asked in plain HTTP ------------------------------------------------------
-
 APACHE = b"<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />"
 NGINX = b"<center>The plain HTTP request was sent to HTTPS port</center>"
 
@@ -461,9 +450,6 @@ def test_no_answer_raises_anything_of_another_tree(hostile: HostileServer, start
     hostile.on("*", Raw(start + rest))
     with contextlib.suppress(SpinCacheError):
         assert fetch(hostile) == DATA
-
-
-# Connecting ----------------------------------------------------------------------------------------
 
 
 def test_second_address_is_tried_when_the_first_refuses(
@@ -544,9 +530,6 @@ def test_connect_timeout_is_one_clear_error() -> None:
 def test_transport_opens_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ssl.create_default_context", None)
     Transport(ca="/does/not/exist.pem").close()
-
-
-# The same by httpx's own transport -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["ours", "httpx"])
