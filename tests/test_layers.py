@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "spincache_nb"
 
 # A module imports from its own room and from rooms named before its own.
 ROOMS = [
-    "errors", "show", "core", "project", "inventory", "upkeep", "wasm", "frames", "analysis",
+    "errors", "show", "wasm", "core", "project", "inventory", "upkeep", "frames", "analysis",
     "fleet", "plots", "report", "lessons", "widgets", "demo", "cli", "__main__",
 ]  # fmt: skip
 SPEAK_HTTP = (
