@@ -8,7 +8,15 @@ docstring says so. What computes is pure and exact, by set arithmetic on integer
 from __future__ import annotations
 
 from spincache_nb.analysis.comparison import compare
-from spincache_nb.analysis.disk import breakdown, breakdown_members, summary
+from spincache_nb.analysis.disk import (
+    breakdown,
+    breakdown_members,
+    freed_by,
+    reclaimable,
+    summary,
+    superseded,
+    superseded_references,
+)
 from spincache_nb.analysis.headlines import findings, headline
 from spincache_nb.analysis.inputs import Source as Source
 from spincache_nb.analysis.inside import (
@@ -27,10 +35,9 @@ from spincache_nb.analysis.inside import (
     why_changed,
 )
 from spincache_nb.analysis.pulls import tags_over_time, timeline
-from spincache_nb.analysis.remote import RemoteVersions, remote_savings, remote_versions
-from spincache_nb.analysis.removal import freed_by, reclaimable, superseded, superseded_references
+from spincache_nb.analysis.remote import RemoteVersions, remote_versions
 from spincache_nb.analysis.shared import shared_bytes, sharing, sharing_names, sharing_sets, why
-from spincache_nb.analysis.versions import upgrade_matrix, version_savings
+from spincache_nb.analysis.versions import remote_savings, upgrade_matrix, version_savings
 from spincache_nb.frames import Frames as Frames
 from spincache_nb.frames import load as load
 

@@ -10,11 +10,10 @@ import os
 import threading
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from spincache_nb.analysis.replay import Rules, check_rules, replay_savings
 from spincache_nb.analysis.schemas import MANIFESTS_SCHEMA, REMOTE_PROBLEMS_SCHEMA, REMOTE_TAGS_SCHEMA
 from spincache_nb.core.plans import Resolved
 from spincache_nb.core.progress import Progress
@@ -65,10 +64,6 @@ class RemoteVersions:
         return (
             f"RemoteVersions({self.repository}: {len(self.tags)} versions, {len(self.problems)} other tags)"
         )
-
-
-Remote: TypeAlias = str | Reference | RemoteVersions
-"""A repository to ask a registry for, or what that gave already."""
 
 
 def remote_versions(
@@ -163,62 +158,3 @@ def _manifest(one: Resolved) -> Iterator[tuple[object, ...]]:
     yield (*of_tag, None, str(manifest.config.digest), "config", manifest.config.size)
     for position, layer in enumerate(manifest.layers):
         yield (*of_tag, position, str(layer.digest), layer.role, layer.size)
-
-
-def remote_savings(
-    repository: Remote,
-    *,
-    tags: Sequence[str] | None = None,
-    rules: Rules = "spin",
-    order: Sequence[str] | None = None,
-    insecure: bool | None = None,
-    ca: str | os.PathLike[str] | None = None,
-    auth: Auth = None,
-    jobs: int = JOBS,
-    progress: Progress = None,
-    cancel: threading.Event | None = None,
-    manifests: MutableMapping[str, bytes] | None = None,
-) -> pd.DataFrame:
-    """Say what pulling a registry's versions one after the other into an empty cache would cost.
-
-    Parameters
-    ----------
-    repository
-        Such as ``ghcr.io/org/app``, or what `remote_versions` gave: then nothing is asked.
-    rules
-        ``spin`` for what Spin fetches, ``spincache`` for what this toolkit fetches; see
-        `spincache_nb.analysis.replay`.
-    order
-        As for `version_savings`, tags only.
-    tags, insecure, ca, auth, jobs, progress, cancel, manifests
-        How to ask, as for `remote_versions`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of `version_savings`, one row per version, in order. Only its bytes tell what is
-        in an archive: where one is fetched, ``archive_known_bytes`` is missing, and what a later
-        version could reuse of its members is not counted. Tags that are no versions are left out;
-        ``remote_versions(...).problems`` lists them.
-
-    Raises
-    ------
-    ValueError
-        If the rules are none of those, or the order names a version that is not there.
-    SpinCacheError
-        As `remote_versions`.
-    """
-    check_rules(rules)
-    if not isinstance(repository, RemoteVersions):
-        repository = remote_versions(
-            repository,
-            tags=tags,
-            insecure=insecure,
-            ca=ca,
-            auth=auth,
-            jobs=jobs,
-            progress=progress,
-            cancel=cancel,
-            manifests=manifests,
-        )
-    return replay_savings(repository.manifests, rules=rules, order=order)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from spincache_nb.analysis.labels import short_references, some_of
+from spincache_nb.analysis.inputs import short_references, some_of
 from spincache_nb.errors import printable
 from spincache_nb.report.material import Material
 from spincache_nb.show import count_text, rows, share_text, size_text
