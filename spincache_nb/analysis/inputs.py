@@ -174,7 +174,7 @@ class Needs:
         pairs = np.unique(blob * len(self.users) + user)
         self.blob, self.user = np.divmod(pairs, max(len(self.users), 1))
         given_sizes = uses["stored_bytes"].to_numpy(object, na_value=0)
-        self.sizes = np.zeros(len(keys), _whole(sum(given_sizes)))
+        self.sizes: Numbers = np.zeros(len(keys), _whole(sum(given_sizes)))
         self.sizes[blob] = given_sizes
         ends = np.searchsorted(self.blob, np.arange(len(keys) + 1))
         found: dict[bytes, int] = {}

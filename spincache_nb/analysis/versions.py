@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 import pandas as pd
 
 from spincache_nb.analysis.inputs import Source, bundle, is_fleet, over
-from spincache_nb.analysis.remote import RemoteVersions, remote_versions
+from spincache_nb.analysis.pulls import RemoteVersions, remote_versions
 from spincache_nb.analysis.schemas import (
     MANIFESTS_SCHEMA,
     MEMBERS_SCHEMA,
