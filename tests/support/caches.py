@@ -99,17 +99,14 @@ def archive_mode() -> Artifact:
 
 
 def archive_layer() -> bytes:
-    """Return the archive of `archive_mode`."""
     return archives.mount_archive({**PAGES, "tiny.txt": TINY})
 
 
 def wkg_package() -> Artifact:
-    """Build a package as ``wkg`` pushes it."""
     return package("org/pkg", "1.0.0")
 
 
 def package_wasm() -> bytes:
-    """Return the wasm of `wkg_package`."""
     return wasm_module("package", 6000)
 
 
@@ -147,7 +144,6 @@ def truncated_blob() -> Tree:
 
 
 def empty_blob() -> Tree:
-    """The wasm is empty."""
     return {**pulled(web()), blob("wasm", WEB): b""}
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +17,7 @@ from spincache_nb.errors import AccessDeniedError, ConnectionFailedError, NotFou
 from tests.core.clients import quick_client, ref
 from tests.support.artifact import IMAGE_CONFIG, Artifact, compact, descriptor, filler
 from tests.support.registry_server import IDENTITY_TOKENS, RegistryServer
-from tests.support.token_service import TokenService
+from tests.support.token_service import SERVICE, TokenService
 
 pytestmark = pytest.mark.registry
 READER = ("reader", "pass:word")
@@ -120,18 +118,6 @@ def test_basic_registry_is_read_whole(basic_registry: RegistryServer, auth: tupl
     assert [record.status for record in records if record.status != 200] == [401]
 
 
-def test_basic_registry_is_read_with_stored_credentials(
-    basic_registry: RegistryServer, isolated_home: Path
-) -> None:
-    one = artifact("transport/basic")
-    basic_registry.push(one)
-    store = isolated_home / ".config" / "fermyon" / "registry-auth.json"
-    store.parent.mkdir(parents=True)
-    store.write_text(json.dumps({"auths": {basic_registry.name: "cmVhZGVyOnBhc3M6d29yZA=="}}))
-    with quick_client() as client:
-        read_all(client, ref(basic_registry.reference(one)), one)
-
-
 @pytest.mark.parametrize("auth", [("reader", "wrong"), ("nobody", "x"), None])
 def test_basic_registry_refuses(basic_registry: RegistryServer, auth: tuple[str, str] | None) -> None:
     with quick_client(auth=auth) as client:
@@ -153,7 +139,7 @@ def test_token_registry_is_read_with_one_token(
     [request] = token_service.requests
     assert (request.method, request.user) == ("GET", "reader")
     assert request.scopes == ["repository:private/app:pull"]
-    assert request.parameters["service"] == [token_service.service]
+    assert request.parameters["service"] == [SERVICE]
 
 
 @pytest.mark.parametrize("field", ["token", "access_token"])
@@ -212,13 +198,6 @@ def test_token_registry_refuses(
         client.fetch_manifest(ref(f"{token_registry.name}/private/app:v1"))
     assert "wrong" not in str(caught.value)
     assert len(token_service.requests) == 1
-
-
-def test_tls_registry_is_read_with_its_authority(tls_registry: RegistryServer) -> None:
-    one = artifact("transport/tls")
-    tls_registry.push(one)
-    with quick_client(insecure=False, ca=tls_registry.ca_file) as client:
-        read_all(client, ref(tls_registry.reference(one)), one)
 
 
 def test_tls_registry_asked_in_plain_http_says_so(tls_registry: RegistryServer) -> None:
