@@ -6,7 +6,6 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from spincache_nb import show
-from spincache_nb.cli.look import DIGEST, REFERENCE
 from spincache_nb.cli.options import (
     CACHE_DIR,
     DONE,
@@ -23,7 +22,7 @@ from spincache_nb.cli.options import (
     registry_options,
     transfer_options,
 )
-from spincache_nb.cli.output import Output
+from spincache_nb.cli.output import DIGEST, REFERENCE, Output
 from spincache_nb.show import Column
 
 if TYPE_CHECKING:

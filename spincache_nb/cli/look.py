@@ -25,15 +25,13 @@ from spincache_nb.cli.options import (
     registry_options,
     whole_number,
 )
-from spincache_nb.cli.output import Output, in_a_shell
+from spincache_nb.cli.output import DIGEST, REFERENCE, Output, in_a_shell, show_problems
 from spincache_nb.show import Column
 
 if TYPE_CHECKING:
     from spincache_nb.core.cache import Cache
     from spincache_nb.upkeep.doctor import Finding
 
-REFERENCE = Column("reference", "Reference", shortest=20)
-DIGEST = Column("digest", "Digest", shortest=16, cut="end")
 _STANDINGS = ("referenced", "unreferenced", "temporary", "misnamed")
 _MOST_SHARED = 20
 
@@ -238,17 +236,6 @@ def problems(args: argparse.Namespace, output: Output) -> int:
         show_problems(found, output)
         output.line(show.count_text(len(found), "problem"))
     return FINDING if found else DONE
-
-
-def show_problems(problems: Sequence[dict[str, Any]], output: Output) -> None:
-    """Print each problem as a paragraph: what and where, whose, why, what to do."""
-    for problem in problems:
-        output.paragraph(f"{problem['kind']}: {problem['path']}", hang="  ")
-        if problem["reference"]:
-            output.paragraph(f"of {problem['reference']}", indent="  ")
-        output.paragraph(show.plain(problem["detail"]), indent="  ")
-        output.paragraph(show.plain(problem["remedy"]), indent="  -> ", hang="     ")
-        output.line()
 
 
 _HISTORY = (

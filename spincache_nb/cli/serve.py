@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spincache_nb import show
-from spincache_nb.cli.look import DIGEST, REFERENCE, show_savings
 from spincache_nb.cli.options import (
     CACHE_DIR,
     DONE,
@@ -27,7 +26,7 @@ from spincache_nb.cli.options import (
     option,
     port,
 )
-from spincache_nb.cli.output import Output
+from spincache_nb.cli.output import DIGEST, REFERENCE, Output
 from spincache_nb.errors import MissingExtraError
 from spincache_nb.show import Column
 
@@ -170,6 +169,7 @@ def _show_cache(frames: Frames, output: Output) -> None:
 def _show_savings(frames: Frames, output: Output) -> None:
     from spincache_nb import analysis
     from spincache_nb.analysis.versions import versioned_repositories
+    from spincache_nb.cli.look import show_savings
 
     output.line("\nWhat each version costs a machine with nothing but the versions before it")
     output.line("(`spincache-nb savings`):\n")
