@@ -1,7 +1,5 @@
 """Symbolic links in the cache, the state and at an export are never followed for writing or deleting."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os
