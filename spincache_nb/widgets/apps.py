@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -11,11 +11,22 @@ import ipywidgets as widgets
 import pandas as pd
 
 from spincache_nb import analysis
+from spincache_nb.analysis.labels import short_references
 from spincache_nb.analysis.versions import versions_of
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.frames.bundle import Frames, load
-from spincache_nb.show import Column, Table, count_text, escaped, rows, shorten, size_text, time_text
+from spincache_nb.show import (
+    Column,
+    Table,
+    count_text,
+    escaped,
+    more_text,
+    rows,
+    shorten,
+    size_text,
+    time_text,
+)
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.session import Session
 
@@ -38,8 +49,8 @@ COLUMNS: tuple[tuple[Order, str, str], ...] = (
     ("pulled_at", "Last pulled (UTC)", "by when it was last pulled"),
 )
 
-MOST_LISTED = 60
-"""Parts of an app that are listed."""
+MOST_LISTED, MOST_NAMED = 60, 3
+"""Parts of an app that are listed, and the others who need one that are named."""
 
 _COMPONENTS = (
     Column("component", "Component"),
@@ -48,10 +59,11 @@ _COMPONENTS = (
     Column("files_bytes", "Their size", "size"),
 )
 _USED = (
+    Column("name", "File", longest=LONGEST_NAME),
     Column("digest", "Blob", "digest"),
     Column("stored_bytes", "Size", "size"),
     Column("via", "Needed as"),
-    Column("users", "Others who need it", "count"),
+    Column("others", "Others who need it"),
 )
 _CHANGED = (
     Column("what", "What"),
@@ -60,6 +72,12 @@ _CHANGED = (
     Column("status", "Status"),
     Column("bytes_a", "Before", "size"),
     Column("bytes_b", "Now", "size"),
+)
+_GRAINS = (
+    Column("grain", "Shared by"),
+    Column("reused_bytes", "Would be re-used", "size"),
+    Column("reused_share", "Share", "share"),
+    Column("index_bytes", "Its list of digests", "size"),
 )
 _ARROWS = {True: " \u25bc", False: " \u25b2"}
 _NONE = "Select apps to see what removing them frees."
@@ -275,11 +293,14 @@ def _cells(app: App) -> str:
         (time_text(app.pulled_at, "minute") or "unknown", "last pulled, UTC"),
     )
     cells = "".join(f'<span title="{name}">{escaped(text)}</span>' for text, name in texts)
-    return f'<div class="sc-grid">{cells}</div>'
+    acts = "".join(
+        parts.app_name(app.reference, action.capitalize(), action=action) for action in ("open", "update")
+    )
+    return f'<div class="sc-grid">{cells}<span>{acts}</span></div>'
 
 
 class AppsTab:
-    """The list of apps, the figure for those that are chosen, and the way to remove them."""
+    """The list of apps, the figure for those that are chosen, what is in one, and the way to remove them."""
 
     def __init__(
         self, session: Session, on_remove: Callable[[], object], on_update: Callable[[], object]
@@ -293,9 +314,9 @@ class AppsTab:
         self.update = parts.button("Update", session.guarded(on_update), hint="Pull the selected apps again")
         self.open = parts.button("Open", session.guarded(self._open), hint="What is in the selected app")
         self.refresh = parts.button("Refresh", session.guarded(session.refresh), hint="Read the cache again")
-        self.opened = widgets.HTML().add_class("sc-scroll")
-        buttons = parts.row(self.open, self.update, self.remove, self.refresh, self.freed)
-        self.box: Any = widgets.VBox([self.table.box, buttons, self.opened])
+        self.opened = widgets.HTML().add_class("sc-scroll").add_class("sc-opened")
+        self.actions = parts.row(self.open, self.update, self.remove, self.refresh, self.freed)
+        self.box: Any = widgets.VBox([self.table.box, self.actions, self.opened])
         session.on_frames.append(self._load)
         session.on_selection.append(self._follow)
         session.on_busy.append(lambda is_busy: self._enable())
@@ -315,12 +336,24 @@ class AppsTab:
 
     def _open(self) -> None:
         (reference,) = self.apps.selected
-        cache = self.session.cache
-        self.opened.value = "Reading."
-        self.session.read("opened", lambda: opened_html(cache, reference), self._show_opened)
+        self.open_app(reference)
 
-    def _show_opened(self, html: str) -> None:
-        self.opened.value = html
+    def open_app(self, reference: str) -> None:
+        """Select an app and show what is in it."""
+        cache = self.session.cache
+        self.session.select([reference])
+        self.opened.value = "Reading."
+
+        def show(found: tuple[str, pd.DataFrame | None]) -> None:
+            self.opened.value, changed = found
+            self.session.focus("sc-opened")
+            if changed is not None:
+                self.session.read("opened", lambda: found[0] + why_html(cache, changed), finish)
+
+        def finish(html: str) -> None:
+            self.opened.value = html
+
+        self.session.read("opened", lambda: opened_html(cache, reference), show)
 
     def _load(self) -> None:
         if self.session.frames is not None:
@@ -341,44 +374,68 @@ class AppsTab:
         self.session.read("freed", lambda: freed_text(frames, chosen), partial(parts.say, self.freed))
 
 
-def opened_html(cache: Cache, reference: str) -> str:
-    """Show what is in an app, who else needs each part, and what changed since the version before."""
+def opened_html(cache: Cache, reference: str) -> tuple[str, pd.DataFrame | None]:
+    """Show what is in an app, who else needs each part, and what changed since the version before.
+
+    The second value is what changed, as `analysis.compare` gives it: why it did takes longer to find out.
+    """
     frames = load(cache, "apps", "layers", "uses", "components", "files", "dependencies", toolchains=False)
-    found = [f"<h4>{escaped(reference)}</h4>"]
     mine = frames.need("components")
-    found.append(Table(mine[mine["reference"] == reference], _COMPONENTS, most=MOST_LISTED).html())
-    uses = frames.need("uses")
-    others = uses.groupby("digest", observed=True)["user"].nunique()
-    used = uses[uses["user"] == reference].drop_duplicates("digest")
-    used = used.assign(users=used["digest"].astype(str).map(others).astype("Int64") - 1)
-    used = used.sort_values(["stored_bytes", "digest"], ascending=[False, True])
-    found.append(Table(used, _USED, most=MOST_LISTED).html())
+    mine = mine[mine["reference"] == reference]
+    found = [f"<h4>{escaped(reference)}</h4>", Table(mine, _COMPONENTS, most=MOST_LISTED).html()]
+    found.append(Table(_used(frames, mine, reference), _USED, most=MOST_LISTED).html())
     versions = next((names for names in versions_of(frames).values() if reference in names), [reference])
     place = versions.index(reference)
     if not place:
-        return "".join([*found, "<p>No version before it is in the cache.</p>"])
+        return "".join([*found, "<p>No version before it is in the cache.</p>"]), None
     before = versions[place - 1]
     table = analysis.compare(frames, before, reference)
     table = table[table["status"] != "same"]
-    found.append(f"<h4>Since {escaped(before)}</h4>")
+    found.append(f"<h4>Since {parts.app_name(before)}</h4>")
     found.append(Table(table, _CHANGED, most=MOST_LISTED).html() or "<p>Nothing changed.</p>")
-    return "".join([*found, why_html(cache, table)])
+    return "".join(found), table
+
+
+def _used(frames: Frames, components: pd.DataFrame, reference: str) -> list[tuple[Any, ...]]:
+    """Give the blobs that an app needs, largest first: what the app calls each, and who else needs it."""
+    files, uses = frames.need("files"), frames.need("uses")
+    files = files[(files["reference"] == reference) & files["digest"].notna()]
+    names = {
+        digest: f"{component}.wasm" for component, digest in rows(components, "component", "source_digest")
+    }
+    names |= dict(rows(files, "digest", "path"))
+    mine = uses[uses["user"] == reference].drop_duplicates("digest")
+    mine = mine.sort_values(["stored_bytes", "digest"], ascending=[False, True])
+    others = uses[uses["digest"].isin(mine["digest"]) & (uses["user"] != reference)]
+    users = {digest: sorted(set(found)) for digest, found in others.groupby("digest", observed=True)["user"]}
+    return [
+        (names.get(digest, ""), digest, size, via, _named(users.get(digest, ())))
+        for digest, size, via in rows(mine, "digest", "stored_bytes", "via")
+    ]
+
+
+def _named(users: Sequence[str]) -> str:
+    short = sorted(short_references(users).values())
+    return ", ".join([*short[:MOST_NAMED], *filter(None, [more_text(len(short), MOST_NAMED)])]) or "nobody"
 
 
 def why_html(cache: Cache, table: pd.DataFrame) -> str:
-    """Say of the largest binary that changed which of its parts did."""
+    """Say of the largest binary that changed which parts did, and what sharing these would have saved."""
     changed = table[(table["status"] == "changed") & table["digest_a"].notna() & table["digest_b"].notna()]
-    for old, new, name in rows(
-        changed.sort_values("bytes_b", ascending=False), "digest_a", "digest_b", "name"
-    ):
+    changed = changed.sort_values("bytes_b", ascending=False)
+    for old, new, name in rows(changed, "digest_a", "digest_b", "name"):
         try:
             parts_of = analysis.why_changed(old, new, cache=cache)
+            grains = analysis.grains(old, new, cache=cache)
         except (SpinCacheError, OSError):
             continue  # no WebAssembly, or not stored: the next one may be
         if len(parts_of):
-            heading = f"<h4>Why {escaped(name or 'it')} changed</h4>"
             columns = [Column(column, column.replace("_", " ")) for column in list(parts_of.columns)[:6]]
-            return heading + Table(parts_of, columns, most=20).html()
+            return (
+                f"<h4>Why {escaped(name or 'it')} changed</h4>{Table(parts_of, columns, most=20).html()}"
+                "<h4>What finer grains would have saved</h4><p>Spin fetches whole files. Of smaller pieces, "
+                f"these were there already.</p>{Table(grains, _GRAINS).html()}"
+            )
     return ""
 
 

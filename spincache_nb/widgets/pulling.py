@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -13,14 +13,14 @@ from typing import Any
 import ipywidgets as widgets
 
 from spincache_nb import analysis
-from spincache_nb.core.plans import PullFailure, PullPlan
+from spincache_nb.core.plans import PullFailure, PullPlan, PullPlans
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import plan_pull, pull
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, printable
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
-from spincache_nb.show import count_text, escaped, more_text, rows, size_text
+from spincache_nb.show import count_text, more_text, rows, size_text
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.progress import Bars, Progress
 from spincache_nb.widgets.session import Session
@@ -30,18 +30,20 @@ HINT = "A reference such as ghcr.io/org/app:v1, several of them, or the path of 
 
 _BETWEEN = re.compile(r"[\s,;]+")
 _LIKE_A_PATH = re.compile(r"([/~\\]|\.{1,2}([/\\]|$)|[A-Za-z]:[/\\])")
+_VERSION = re.compile(r"[:@][^/]+$")
 _MANIFEST = "spin.toml"
 _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be pulled, or why that cannot be told."""
+    """What is to be pulled, or why that cannot be told; bare if it is one repository without a version."""
 
     references: tuple[Reference, ...] = ()
     project: Path | None = None
     message: str = HINT
     is_wrong: bool = False
+    is_bare: bool = False
 
     @property
     def is_ready(self) -> bool:
@@ -84,13 +86,18 @@ def _read_references(typed: str) -> Request:
     names = ", ".join(str(one) for one in list(found)[:_NAMED])
     more = more_text(len(found), _NAMED)
     text = f"{count_text(len(found), 'reference')}: {names}{f' {more}' if more else ''}"
-    return Request(tuple(found), message=text)
+    is_bare = len(found) == 1 and not _VERSION.search(typed.strip(" ,;"))
+    return Request(
+        tuple(found), message=f"{text}; Enter lists its versions" if is_bare else text, is_bare=is_bare
+    )
 
 
 LAYERS_SHOWN = 200
 """Layers of one app that a plan lists."""
 
-Plans = list[PullPlan | PullFailure] | SourcesPlan
+_WIDE = {"width": "calc(100% - 4px)", "max_width": "720px"}
+
+Plans = Sequence[PullPlan | PullFailure] | SourcesPlan
 
 MOST_OFFERED = 200
 """Repositories that the field offers."""
@@ -107,7 +114,7 @@ class PullTab:
             placeholder="ghcr.io/org/app:v1",
             ensure_option=False,
             continuous_update=True,
-            layout={"width": "100%", "max_width": "720px"},
+            layout=_WIDE,
             style={"description_width": parts.LABEL_WIDTH},
         )
         self.understood = parts.line(HINT, style="dim")
@@ -127,11 +134,11 @@ class PullTab:
             "Tags", session.guarded(self._list_tags), hint="List the versions of a repository"
         )
         self.tags = widgets.Select(
-            description="Version", rows=8, layout={"width": "100%", "max_width": "720px"}
-        )
+            description="Version", rows=8, layout=_WIDE, style={"description_width": parts.LABEL_WIDTH}
+        ).add_class("sc-tags")
         self.state = parts.line()
         self.bars = Bars()
-        self.shown = widgets.HTML().add_class("sc-scroll")
+        self.shown = widgets.HTML().add_class("sc-scroll").add_class("sc-pulled")
         buttons = parts.row(self.plan, self.pull, self.cancel, self.list, self.state)
         shown = [self.reference, self.understood, self.tags, buttons, self.bars.box, self.shown]
         self.box: Any = widgets.VBox(shown)
@@ -160,9 +167,9 @@ class PullTab:
             self.reference.options = sorted(set(names))[:MOST_OFFERED]
 
     def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
-        """Enter in the field pulls."""
+        """Enter in the field lists the versions of a repository, and pulls everything else."""
         if isinstance(content, dict) and content.get("event") == "submit" and not self.pull.disabled:
-            self.session.guarded(self._pull)()
+            self.session.guarded(self._list_tags if self.request.is_bare else self._pull)()
 
     def _set_busy(self, is_busy: bool) -> None:
         self.list.disabled = is_busy or len(self.request.references) != 1
@@ -179,8 +186,15 @@ class PullTab:
             parts.say(self.state, said)
             self.session.work(job, finish)
 
-    def _conclude(self, text: str) -> None:
-        self.session.when_free(lambda: parts.say(self.state, text))
+    def _conclude(self, text: str, result: str = "") -> None:
+        """Say how it ended once buttons can be pressed again, then let the focus go on to the result."""
+
+        def last() -> None:
+            parts.say(self.state, text)
+            if result:
+                self.session.focus(result)
+
+        self.session.when_free(last)
 
     def _cancel(self) -> None:
         self.cancel.disabled = True
@@ -216,7 +230,17 @@ class PullTab:
             if found is None or not found
             else f"{count_text(len(found), 'version')}, newest first."
         )
-        self._conclude("Stopped." if outcome.is_cancelled else said)
+        self._conclude("Stopped." if outcome.is_cancelled else said, "sc-tags")
+
+    def pull_picked(self) -> None:
+        """Pull the version that is picked: Enter in the list."""
+        if self.tags.value and not self.pull.disabled:
+            self._pull()
+
+    def pull_again(self, references: Sequence[str]) -> None:
+        """Pull apps that are in the cache once more."""
+        self.reference.value = " ".join(references)
+        self.pull.click()
 
     def _picked(self) -> None:
         if self.tags.value:
@@ -236,8 +260,8 @@ class PullTab:
             return plan_sources(self.session.cache, request.project, **self.session.options)
         if len(request.references) == 1:
             return [plan_pull(self.session.cache, request.references[0], **self.session.options)]
-        return list(
-            plan_pull(self.session.cache, list(request.references), on_error="keep", **self.session.options)
+        return plan_pull(
+            self.session.cache, list(request.references), on_error="keep", **self.session.options
         )
 
     def _planned(self, outcome: Outcome[Plans]) -> None:
@@ -250,12 +274,13 @@ class PullTab:
         self._conclude(f"Planned: {said}.")
 
     def _list(self, plans: Plans) -> None:
-        each, failed = _parted(plans)
-        rows = "".join(
-            f"<li><b>{escaped(one.reference)}</b>: {escaped(str(one.error))}</li>" for one in failed
-        )
-        wrong = f'<ul class="sc-wrong">{rows}</ul>' if rows else ""
-        self.shown.value = wrong + "".join(plan.html(most=LAYERS_SHOWN) for plan in each)
+        each, _ = _parted(plans)
+        layers = "".join(plan.html(most=LAYERS_SHOWN) for plan in each)
+        if isinstance(plans, PullPlans):
+            folded = f"<details><summary>The layers</summary>{layers}</details>" if each else ""
+            self.shown.value = plans._repr_html_() + folded
+        else:
+            self.shown.value = layers
 
     # Pulling ---------------------------------------------------------------------------------
 
@@ -279,7 +304,7 @@ class PullTab:
         options = {**options, "progress": progress, "cancel": cancel}
         if len(request.references) == 1:
             return [pull(cache, request.references[0], **options)]
-        return list(pull(cache, list(request.references), on_error="keep", **options))
+        return pull(cache, list(request.references), on_error="keep", **options)
 
     def _pulled(self, outcome: Outcome[Plans]) -> None:
         if outcome.value is not None:
@@ -290,7 +315,7 @@ class PullTab:
             each, failed = _parted(outcome.value)
             noun = "project" if isinstance(outcome.value, SourcesPlan) else "reference"
             wrong = f", {len(failed)} failed" if failed else ""
-            self._conclude(f"Done: {count_text(len(each), noun)} in the cache{wrong}.")
+            self._conclude(f"Done: {count_text(len(each), noun)} in the cache{wrong}.", "sc-pulled")
         elif outcome.is_cancelled:
             self.bars.end("warning", "stopped")
             self._conclude("Stopped. What was complete is kept; Pull goes on from there.")

@@ -42,7 +42,7 @@ class CleanTab:
         self.prune = button("Prune", self._prune, "Plan to remove what nothing needs")
         self.clear = button("Clear all", self._clear, "Plan to remove the whole cache")
         self.go = button("Yes", self._execute, "Do it", style="danger", wide=True)
-        self.keep = button("Keep", self._keep, "Remove nothing")
+        self.keep = button("Keep", self._keep, "Remove nothing").add_class("sc-keep")
         self.older = button(
             "Remove older", self._older, "Plan to remove all versions but the newest", wide=True
         )
@@ -149,7 +149,11 @@ class CleanTab:
             self.question.value = f'<div role="status"><b>{escaped(question_text(plan))}</b></div>'
             self.go.description = _GO[plan.kind]
             parts.say(self.promise, plan.notice, style="dim")
-            self.session.when_free(lambda: parts.shown(self.ask, self.plan is not None))
+            self.session.when_free(self._ask)
+
+    def _ask(self) -> None:
+        parts.shown(self.ask, self.plan is not None)
+        self.session.focus("sc-keep")
 
     def _withdraw(self, kind: str | None = None) -> None:
         """Take the question back, of any kind or of one."""
@@ -182,15 +186,15 @@ class CleanTab:
 
 def by_repository(references: Sequence[str]) -> str:
     """List apps by repository: the versions of each in one line."""
-    versions: dict[str, list[str]] = {}
+    versions: dict[str, list[tuple[str, str]]] = {}
     for reference in references:
         repository, _, version = reference.partition("@") if "@" in reference else reference.rpartition(":")
-        versions.setdefault(repository, []).append(version[:VERSION_LETTERS])
+        versions.setdefault(repository, []).append((reference, version[:VERSION_LETTERS]))
     lines = []
     for repository, named in sorted(versions.items())[:ITEMS_SHOWN]:
         more = more_text(len(named), VERSIONS_SHOWN)
-        said = ", ".join(named[:VERSIONS_SHOWN]) + (f" {more}" if more else "")
-        lines.append(f"<li><b>{escaped(repository)}</b>: {escaped(said)}</li>")
+        said = ", ".join(parts.app_name(*one) for one in named[:VERSIONS_SHOWN])
+        lines.append(f"<li><b>{escaped(repository)}</b>: {said} {escaped(more)}</li>")
     return f"<ul>{''.join(lines)}</ul>{more_text(len(versions), ITEMS_SHOWN)}" if versions else ""
 
 

@@ -73,7 +73,14 @@ class Alerts:
 class Session:
     """Shared by the tabs."""
 
-    def __init__(self, cache: Cache, projects: Sequence[str], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        projects: Sequence[str],
+        options: Mapping[str, Any],
+        focus: Callable[[str], object] = str,
+    ) -> None:
+        self.focus = focus
         self.cache = cache
         self.projects = tuple(projects)
         self.options = dict(options)
