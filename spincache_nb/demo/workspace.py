@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import tempfile
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -45,7 +46,8 @@ class Workspace:
         with contextlib.ExitStack() as stack:
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spincache-demo-")))
             self.registry = stack.enter_context(registry())
-            self._stack = stack.pop_all()
+            # The registry must be stopped before the interpreter ends: its thread could not answer then.
+            self._close = weakref.finalize(self, stack.pop_all().close)
         history = History(self.folder / "history.jsonl", enabled=True)
         self.cache = Cache(self.folder / "cache", history=history)
 
@@ -65,7 +67,7 @@ class Workspace:
 
     def close(self) -> None:
         """Stop the registry and remove the folder."""
-        self._stack.close()
+        self._close()
 
     def __enter__(self) -> Self:
         return self

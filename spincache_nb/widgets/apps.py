@@ -31,7 +31,6 @@ from spincache_nb.widgets import parts
 from spincache_nb.widgets.session import Session
 
 ROWS_SHOWN = 12
-"""Apps on a page."""
 
 LONGEST_NAME = 64
 """Letters of a name in the table; a longer one loses its middle."""
@@ -84,8 +83,6 @@ _NONE = "Select apps to see what removing them frees."
 
 
 class App(NamedTuple):
-    """One app."""
-
     reference: str
     stored_bytes: int
     freed_bytes: int
@@ -156,11 +153,9 @@ class AppList:
         return max(1, -(-len(self.matching) // self.rows_shown))
 
     def turn(self, pages: int) -> None:
-        """Go some pages on, or back, as far as there are any."""
         self.page = max(0, min(self.page + pages, self.page_count - 1))
 
     def shown(self) -> list[App]:
-        """Apps on this page."""
         return self.matching[self.page * self.rows_shown :][: self.rows_shown]
 
     def place_text(self) -> str:
@@ -187,7 +182,6 @@ class Row:
         self.tick.observe(lambda change: on_tick(reference, bool(change["new"])), names="value")
 
     def show(self, app: App, *, chosen: bool) -> None:
-        """Show the figures of the app."""
         self.tick.value = chosen
         self.cells.value = _cells(app)
         (self.box.add_class if chosen else self.box.remove_class)("sc-chosen")
@@ -212,13 +206,19 @@ class AppTable:
             layout={"width": "340px"},
             style={"description_width": "44px"},
         )
-        self.filter.observe(self._filtered, names="value")
+        self.filter.observe(lambda change: self._then_show(apps.filter, change["new"]), names="value")
         self.headings = {
-            order: parts.button(name, partial(self._sort, order), hint=f"Sort {hint}", wide=True)
+            order: parts.button(
+                name, partial(self._then_show, apps.sort_by, order), hint=f"Sort {hint}", wide=True
+            )
             for order, name, hint in COLUMNS
         }
-        self.back = parts.button("Previous", lambda: self._turn(-1), hint="Apps before these", wide=True)
-        self.on = parts.button("Next", lambda: self._turn(1), hint="Apps after these", wide=True)
+        self.back = parts.button(
+            "Previous", partial(self._then_show, apps.turn, -1), hint="Apps before these", wide=True
+        )
+        self.on = parts.button(
+            "Next", partial(self._then_show, apps.turn, 1), hint="Apps after these", wide=True
+        )
         self.place = parts.line(style="dim")
         self.all = parts.button(
             "Select all", self._choose_all, hint="Every app that the filter shows", wide=True
@@ -231,7 +231,6 @@ class AppTable:
         self.show()
 
     def show(self) -> None:
-        """Show the list as it is now."""
         for order, name, _ in COLUMNS:
             arrow = _ARROWS[self.apps.descending] if order == self.apps.order else ""
             self.headings[order].description = name + arrow
@@ -264,16 +263,8 @@ class AppTable:
             self.apps.selected ^= {reference}
             self._changed()
 
-    def _filtered(self, change: Any) -> None:
-        self.apps.filter(change["new"])
-        self.show()
-
-    def _sort(self, order: Order) -> None:
-        self.apps.sort_by(order)
-        self.show()
-
-    def _turn(self, pages: int) -> None:
-        self.apps.turn(pages)
+    def _then_show(self, action: Callable[[Any], object], value: Any) -> None:
+        action(value)
         self.show()
 
     def _choose_all(self) -> None:
@@ -309,11 +300,11 @@ class AppsTab:
         self.apps = AppList()
         self.table = AppTable(self.apps, session.guarded(self._chosen))
         self.freed = parts.line(_NONE)
-        hint = "Show what would go, then ask"
-        self.remove = parts.button("Remove selected\u2026", session.guarded(on_remove), hint=hint, wide=True)
-        self.update = parts.button("Update", session.guarded(on_update), hint="Pull the selected apps again")
-        self.open = parts.button("Open", session.guarded(self._open), hint="What is in the selected app")
-        self.refresh = parts.button("Refresh", session.guarded(session.refresh), hint="Read the cache again")
+        button = session.button
+        self.remove = button("Remove selected\u2026", on_remove, "Show what would go, then ask", wide=True)
+        self.update = button("Update", on_update, "Pull the selected apps again")
+        self.open = button("Open", self._open, "What is in the selected app")
+        self.refresh = button("Refresh", session.refresh, "Read the cache again")
         self.opened = widgets.HTML().add_class("sc-scroll").add_class("sc-opened")
         self.actions = parts.row(self.open, self.update, self.remove, self.refresh, self.freed)
         self.box: Any = widgets.VBox([self.table.box, self.actions, self.opened])
@@ -323,7 +314,6 @@ class AppsTab:
         self._enable()
 
     def _follow(self) -> None:
-        """Tick what was selected elsewhere."""
         if self.apps.selected != set(self.session.selected):
             self.apps.selected = set(self.session.selected)
             self.table.show()
@@ -339,7 +329,6 @@ class AppsTab:
         self.open_app(reference)
 
     def open_app(self, reference: str) -> None:
-        """Select an app and show what is in it."""
         cache = self.session.cache
         self.session.select([reference])
         self.opened.value = "Reading."
@@ -440,6 +429,5 @@ def why_html(cache: Cache, table: pd.DataFrame) -> str:
 
 
 def freed_text(frames: Frames, references: list[str]) -> str:
-    """Say what removing apps frees, and what of them stays."""
     freed = int(analysis.freed_by(frames, references)["stored_bytes"].sum())
     return f"{count_text(len(references), 'app')} selected: removing frees {size_text(freed)}."

@@ -27,7 +27,6 @@ from spincache_nb.show import count_text, rows, share_text, size_text
 from spincache_nb.widgets import parts as parts_of
 
 FRAMES = ("disk", "blobs", "uses", "layers", "apps", "problems")
-"""Frames that the explorer draws on."""
 
 MOST_PARTS = 120
 MOST_ROOMS = 40
@@ -87,15 +86,7 @@ class Explorer(anywidget.AnyWidget):
         return f"Explorer of a Spin cache{size}. No widgets here? sc.analysis.breakdown() says the same."
 
     def load(self, frames: Frames, *, damaged: Iterable[str] = ()) -> None:
-        """Draw another state of the cache; what is gone is no longer selected.
-
-        Parameters
-        ----------
-        frames
-            As when it was made.
-        damaged
-            Paths below ``registry`` of files that a verification found damaged.
-        """
+        """Draw another state of the cache, with files that were found damaged; what is gone is deselected."""
         tree = Tree(frames, contents=self._contents, damaged=damaged)
         with self.hold_sync():
             self._frames, self._tree = frames, tree
@@ -169,8 +160,6 @@ class Explorer(anywidget.AnyWidget):
             self.selection = [file.path for file in self._tree.files if file.state == "damaged"][:MOST_PARTS]
         for listener in self.on_figure if name else ():
             listener(name)
-
-    # What the page draws ---------------------------------------------------------------------
 
     def _draw(self) -> None:
         tree = self._known
@@ -265,8 +254,6 @@ class Explorer(anywidget.AnyWidget):
             self._columns[key] = _versions(self._savings, repository)
         return self._columns[key]
 
-    # Where no widget can live ----------------------------------------------------------------
-
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return parts_of.with_picture(super()._repr_mimebundle_(**options), self.png)
 
@@ -335,8 +322,12 @@ def _sharing(tree: Tree) -> tuple[str, list[Figure]]:
         files = f"{count_text(count, 'file')}, {size_text(size)}"
         text = f"{files}, that exactly these share: {', '.join(names[:4])}{more}"
         known = [user for user in names if user in tree.places]
-        few = ", ".join(short[user] for user in names)
-        found.append(_column(known, few if len(names) < 3 else f"{len(users)} {nouns}", size, text))
+        few = (
+            ", ".join(short[user] for user in names[:2])
+            if len(names) < 3
+            else f"{short[names[0]]} +{len(names) - 1}"
+        )
+        found.append(_column(known, few if len(names) < 10 else f"{len(users)} {nouns}", size, text))
     if rest := sets[MOST_COLUMNS:]:
         found.append(_column([], f"+{len(rest):,} more", sum(one[1] for one in rest), f"sets of {nouns}"))
     return re.sub(r"(?<=\d) share$", rf" {nouns} share", titles.sets(table)) if found else "", found

@@ -35,8 +35,6 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One plot, not computed yet."""
-
     title: str
     make: Callable[[], Figure]
 
@@ -52,17 +50,10 @@ class Picture:
 class FleetPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """A panel over a fleet; made by `panel`. Snapshots cannot be pulled into, mended or cleared.
 
-    Parameters
-    ----------
-    fleet
-        Opened by `fleet.open`; it is not closed here.
-
     Attributes
     ----------
-    choice : ipywidgets.Dropdown
-        Which plot is shown.
-    picture : ipywidgets.HTML
-        The plot.
+    choice, picture
+        Which plot is shown, and the plot.
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -103,7 +94,8 @@ class FleetPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._pictures, self._text = found
         parts.say(self.summary, self._text)
         self.choice.disabled = not self._pictures
-        self.choice.options = [picture.title for picture in self._pictures]  # chooses the first
+        self.choice.options = [picture.title for picture in self._pictures]
+        self.choice.index = 0 if self._pictures else None
 
     def _draw(self) -> None:
         parts.say(self.alert, "")
@@ -127,7 +119,6 @@ class FleetPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
 
 def pictures_of_fleet(fleet: Fleet) -> list[Picture]:
-    """Choose the plots for a fleet."""
     versions = fleet.versions()
     if not len(versions):
         return []
@@ -165,7 +156,6 @@ def _drawn(plot: Callable[..., Any], fleet: Fleet) -> Figure:
 
 
 def _figure(plot: str, count: int) -> Figure:
-    """Make a figure of the size that a plot wants."""
     return Figure(figsize=plots.figure_size(plot, count), layout="constrained")
 
 

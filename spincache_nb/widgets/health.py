@@ -35,9 +35,7 @@ class HealthTab:
         self.found: pd.DataFrame | None = None
         self.badge = widgets.HTML()
 
-        def button(name: str, action: Callable[[], object], hint: str, **options: Any) -> Any:
-            return parts.button(name, session.guarded(action), hint=hint, **options)
-
+        button = session.button
         self.verify = button("Verify", self._verify, "Hash everything that is stored", style="primary")
         self.repair = button("Repair", self._repair, "Fetch again what is damaged or missing")
         self.cancel = button("Cancel", self._cancel, "Stop; what was repaired stays")
@@ -105,19 +103,13 @@ class HealthTab:
                 done(outcome.value)
             else:
                 self.bars.end("warning", "stopped") if outcome.is_cancelled else self.bars.fail()
-                self._conclude("Stopped." if outcome.is_cancelled else "It did not come to its end.")
+                said = "Stopped." if outcome.is_cancelled else "It did not come to its end."
+                self.session.conclude(self.state, said, "sc-hashed")
             self.session.refresh()
 
         self._busy_here = True
         parts.say(self.state, name)
         self.session.work(work, finish)
-
-    def _conclude(self, text: str) -> None:
-        def last() -> None:
-            parts.say(self.state, text)
-            self.session.focus("sc-hashed")
-
-        self.session.when_free(last)
 
     def _verify(self) -> None:
         session = self.session
@@ -130,7 +122,7 @@ class HealthTab:
     def _verified(self, found: pd.DataFrame) -> None:
         self.found = found
         count = count_text(len(found), "problem") if len(found) else "no problem"
-        self._conclude(f"Hashed: {count}.")
+        self.session.conclude(self.state, f"Hashed: {count}.", "sc-hashed")
 
     def _repair(self) -> None:
         session = self.session
@@ -145,7 +137,7 @@ class HealthTab:
 
     def _repaired(self, result: RepairResult) -> None:
         self.found = None
-        self._conclude(f"{result.summary()}.")
+        self.session.conclude(self.state, f"{result.summary()}.", "sc-hashed")
 
     def _cancel(self) -> None:
         self.cancel.disabled = True

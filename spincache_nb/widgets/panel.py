@@ -35,15 +35,6 @@ _FIGURES = {"apps": "Apps", "problems": "Health"}
 class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """A panel over one cache; made by `panel`.
 
-    Parameters
-    ----------
-    cache
-        The cache.
-    projects
-        Paths of projects that use it, too.
-    options
-        Keyword arguments of `pull` and `plan_pull`.
-
     Attributes
     ----------
     explorer : Explorer
@@ -86,22 +77,10 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         )
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is pulled, removed or read any more.
-
-        Parameters
-        ----------
-        timeout
-            Seconds to wait at most; for ever unless given.
-
-        Returns
-        -------
-        bool
-            Whether that came in time.
-        """
+        """Wait until nothing is pulled, removed or read any more; say whether that came in time (seconds)."""
         return self.session.wait(timeout)
 
     def turn(self, tab: str) -> None:
-        """Turn to a tab by its title."""
         self.tabs.selected_index = TITLES.index(tab)
 
     def close(self) -> None:
@@ -117,7 +96,6 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.explorer.load(self.session.frames, damaged=self.health.damaged)
 
     def _mark(self) -> None:
-        """Let the explorer show what another tab selected."""
         if list(self.session.selected) != self.explorer.apps:
             self.explorer.selection = list(self.session.selected)
 
@@ -156,7 +134,6 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
 
 def head_text(frames: Frames) -> str:
-    """Say in a few words what is in a cache."""
     size = size_text(int(frames.need("disk")["stored_bytes"].sum()))
     problems = len(frames.need("problems"))
     text = f"{count_text(len(frames.need('apps')), 'app')}, {size} on disk"
@@ -238,9 +215,6 @@ def panel(
     return Panel(cache_of(cache), [os.fspath(project) for project in projects], options)
 
 
-# The panel as a page of its own, served by Voila ------------------------------------------------
-
-
 def notebook() -> Path:
     """Find the notebook that shows the dashboard; it may lie in a place that cannot be written."""
     return Path(__file__).with_name("dashboard.ipynb")
@@ -258,19 +232,7 @@ def environment_for(
 
 
 def dashboard(environment: Mapping[str, str] | None = None) -> Panel:
-    """Make the panel that the environment asks for.
-
-    Parameters
-    ----------
-    environment
-        As `environment_for` gives it; that of this process by default. Without the variable, the panel
-        is over this user's Spin cache.
-
-    Raises
-    ------
-    SpinCacheError
-        If the variable is not what `environment_for` writes.
-    """
+    """Make the panel that the environment asks for; over this user's own cache if it asks for none."""
     text = (os.environ if environment is None else environment).get(VARIABLE, "{}")
     try:
         meant = json.loads(text)

@@ -47,7 +47,6 @@ class Request:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is something to pull."""
         return bool(self.references) or self.project is not None
 
 
@@ -93,7 +92,6 @@ def _read_references(typed: str) -> Request:
 
 
 LAYERS_SHOWN = 200
-"""Layers of one app that a plan lists."""
 
 _WIDE = {"width": "calc(100% - 4px)", "max_width": "720px"}
 
@@ -119,20 +117,10 @@ class PullTab:
         )
         self.understood = parts.line(HINT, style="dim")
         self.understood.layout.margin = f"0 0 4px calc({parts.LABEL_WIDTH} + 10px)"
-        self.plan = parts.button(
-            "Plan",
-            session.guarded(self._plan),
-            hint="Say what would be fetched; nothing is downloaded",
-        )
-        self.pull = parts.button(
-            "Pull", session.guarded(self._pull), hint="Fetch it into the cache", style="primary"
-        )
-        self.cancel = parts.button(
-            "Cancel", session.guarded(self._cancel), hint="Stop; what was complete is kept"
-        )
-        self.list = parts.button(
-            "Tags", session.guarded(self._list_tags), hint="List the versions of a repository"
-        )
+        self.plan = session.button("Plan", self._plan, "Say what would be fetched; nothing is downloaded")
+        self.pull = session.button("Pull", self._pull, "Fetch it into the cache", style="primary")
+        self.cancel = session.button("Cancel", self._cancel, "Stop; what was complete is kept")
+        self.list = session.button("Tags", self._list_tags, "List the versions of a repository")
         self.tags = widgets.Select(
             description="Version", rows=8, layout=_WIDE, style={"description_width": parts.LABEL_WIDTH}
         ).add_class("sc-tags")
@@ -151,8 +139,6 @@ class PullTab:
         session.on_busy.append(self._set_busy)
         self._set_busy(False)
 
-    # What is typed ---------------------------------------------------------------------------
-
     def _read(self) -> None:
         self.request = read_request(self.reference.value)
         self.session.alerts.forget(self.session.alerts.tab)
@@ -160,7 +146,6 @@ class PullTab:
         self._set_busy(self.session.worker.is_busy)
 
     def _offer(self) -> None:
-        """Offer the repositories that are in the cache."""
         if self.session.frames is not None:
             apps = self.session.frames.need("apps")
             names = apps["registry"].astype(str) + "/" + apps["repository"].astype(str)
@@ -186,16 +171,6 @@ class PullTab:
             parts.say(self.state, said)
             self.session.work(job, finish)
 
-    def _conclude(self, text: str, result: str = "") -> None:
-        """Say how it ended once buttons can be pressed again, then let the focus go on to the result."""
-
-        def last() -> None:
-            parts.say(self.state, text)
-            if result:
-                self.session.focus(result)
-
-        self.session.when_free(last)
-
     def _cancel(self) -> None:
         self.cancel.disabled = True
         if self._is_pulling:
@@ -205,8 +180,6 @@ class PullTab:
             self._busy_here = False
             self.session.worker.abandon()
             parts.say(self.state, "Stopped.")
-
-    # The versions of a repository ------------------------------------------------------------
 
     def _list_tags(self) -> None:
         (reference,) = self.request.references
@@ -230,7 +203,7 @@ class PullTab:
             if found is None or not found
             else f"{count_text(len(found), 'version')}, newest first."
         )
-        self._conclude("Stopped." if outcome.is_cancelled else said, "sc-tags")
+        self.session.conclude(self.state, "Stopped." if outcome.is_cancelled else said, "sc-tags")
 
     def pull_picked(self) -> None:
         """Pull the version that is picked: Enter in the list."""
@@ -238,15 +211,12 @@ class PullTab:
             self._pull()
 
     def pull_again(self, references: Sequence[str]) -> None:
-        """Pull apps that are in the cache once more."""
         self.reference.value = " ".join(references)
         self.pull.click()
 
     def _picked(self) -> None:
         if self.tags.value:
             self.reference.value = self.tags.value
-
-    # Planning --------------------------------------------------------------------------------
 
     def _plan(self) -> None:
         self.bars.hide()
@@ -266,12 +236,12 @@ class PullTab:
 
     def _planned(self, outcome: Outcome[Plans]) -> None:
         if outcome.value is None or outcome.is_cancelled:
-            self._conclude("Stopped." if outcome.is_cancelled else "No plan.")
+            self.session.conclude(self.state, "Stopped." if outcome.is_cancelled else "No plan.")
             return
         self._list(outcome.value)
         fetch, total = _bytes(outcome.value)
         said = f"{size_text(fetch)} of {size_text(total)} to fetch" if fetch else "all of it is stored"
-        self._conclude(f"Planned: {said}.")
+        self.session.conclude(self.state, f"Planned: {said}.")
 
     def _list(self, plans: Plans) -> None:
         each, _ = _parted(plans)
@@ -281,8 +251,6 @@ class PullTab:
             self.shown.value = plans._repr_html_() + folded
         else:
             self.shown.value = layers
-
-    # Pulling ---------------------------------------------------------------------------------
 
     def _pull(self) -> None:
         self._is_pulling = True
@@ -315,13 +283,15 @@ class PullTab:
             each, failed = _parted(outcome.value)
             noun = "project" if isinstance(outcome.value, SourcesPlan) else "reference"
             wrong = f", {len(failed)} failed" if failed else ""
-            self._conclude(f"Done: {count_text(len(each), noun)} in the cache{wrong}.", "sc-pulled")
+            self.session.conclude(
+                self.state, f"Done: {count_text(len(each), noun)} in the cache{wrong}.", "sc-pulled"
+            )
         elif outcome.is_cancelled:
             self.bars.end("warning", "stopped")
-            self._conclude("Stopped. What was complete is kept; Pull goes on from there.")
+            self.session.conclude(self.state, "Stopped. What was complete is kept; Pull goes on from there.")
         else:
             self.bars.fail()
-            self._conclude("It was not pulled.")
+            self.session.conclude(self.state, "It was not pulled.")
         self.session.refresh()
 
 

@@ -23,6 +23,7 @@ VERSIONS_SHOWN, VERSION_LETTERS = 12, 24
 
 _GO = {"remove": "Yes, remove", "prune": "Yes, prune", "clear": "Yes, clear all"}
 _MINUTE = 60.0
+_WHOLE = {"description_width": "initial"}
 
 
 class CleanTab:
@@ -33,9 +34,7 @@ class CleanTab:
         self.plan: RemovalPlan | None = None
         self.old: list[str] = []
 
-        def button(name: str, action: Callable[[], object], hint: str, **options: Any) -> Any:
-            return parts.button(name, session.guarded(action), hint=hint, **options)
-
+        button = session.button
         self.remove = button(
             "Remove selected", self.plan_removal, "Plan to remove the apps selected under Apps"
         )
@@ -47,12 +46,7 @@ class CleanTab:
             "Remove older", self._older, "Plan to remove all versions but the newest", wide=True
         )
         self.newest = widgets.BoundedIntText(
-            value=1,
-            min=1,
-            max=10_000,
-            description="Keep the newest",
-            layout={"width": "200px"},
-            style={"description_width": "initial"},
+            value=1, min=1, max=10_000, description="Keep the newest", layout={"width": "200px"}, style=_WHOLE
         )
         self.frees = parts.line()
         self.chosen = parts.line(style="dim")
@@ -62,20 +56,22 @@ class CleanTab:
             max=1e6,
             description="Keep files younger than (minutes)",
             layout={"width": "350px", "margin": "2px 2px 2px 16px"},
-            style={"description_width": "initial"},
+            style=_WHOLE,
         )
         self.state = parts.line()
         self.shown = widgets.HTML().add_class("sc-scroll")
         self.question = widgets.HTML().add_class("sc-ask")
         self.promise = parts.line(style="dim")
         self.ask = widgets.VBox([parts.row(self.question, self.keep, self.go), self.promise])
+
+        def choice(button: Any, said: str, *more: Any) -> Any:
+            return parts.row(button, parts.line(said, style="dim"), *more)
+
         choices = [
-            parts.row(self.older, self.newest, _dim("of each repository"), self.frees),
-            parts.row(
-                self.remove, _dim("the apps selected under Apps, and what only they need"), self.chosen
-            ),
-            parts.row(self.prune, _dim("what no app and no given project needs"), self.minutes),
-            parts.row(self.clear, _dim("the whole cache; Spin fetches again what it needs")),
+            choice(self.older, "all but the newest of each repository", self.newest, self.frees),
+            choice(self.remove, "the apps selected under Apps, and what only they need", self.chosen),
+            choice(self.prune, "what no app and no given project needs", self.minutes),
+            choice(self.clear, "the whole cache; Spin fetches again what it needs"),
         ]
         self.box: Any = widgets.VBox([*choices, self.state, self.ask, self.shown])
         session.on_frames.append(self._count_older)
@@ -99,7 +95,6 @@ class CleanTab:
         self._enable()
 
     def plan_removal(self) -> None:
-        """Plan to remove the apps that are selected."""
         session = self.session
         self._begin(partial(plan_remove, session.cache, session.selected, projects=session.projects))
 
@@ -204,11 +199,6 @@ def _older(frames: Frames, keep: int) -> tuple[list[str], int]:
 
 
 def question_text(plan: RemovalPlan) -> str:
-    """Ask whether a plan is to be carried out."""
     apps = count_text(len(plan.references), "app")
     verb = {"remove": f"Remove {apps}", "prune": "Prune", "clear": "Clear the whole cache"}[plan.kind]
     return f"{verb}: {count_text(len(plan.items), 'item')}, {size_text(plan.freed_bytes)}?"
-
-
-def _dim(text: str) -> Any:
-    return widgets.HTML(f'<span class="sc-dim">{escaped(text)}</span>')

@@ -414,6 +414,15 @@ def test_demo_shares_no_code_with_the_client() -> None:
     assert {name.partition(".")[0] for name in imported - ours} <= set(sys.stdlib_module_names)
 
 
+def test_a_workspace_that_is_left_open_ends_with_its_process() -> None:
+    program = "from spincache_nb import demo; left = demo.Workspace(); print(left.folder)"
+    root = Path(server_module.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert not Path(done.stdout.strip()).exists()
+
+
 def test_demo_imports_nothing_heavy() -> None:
     heavy = ["numpy", "pandas", "matplotlib", "IPython", "ipywidgets", "httpx", "jinja2", "spincache_nb.core"]
     program = f"import sys, spincache_nb.demo; print([m for m in {heavy!r} if m in sys.modules])"
