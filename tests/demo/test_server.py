@@ -10,6 +10,7 @@ import json
 import socket
 import statistics
 import struct
+import subprocess
 import sys
 import threading
 import time
