@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.labels import short_references
+from spincache_nb.analysis.inputs import short_references
 from spincache_nb.analysis.versions import versions_of
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
