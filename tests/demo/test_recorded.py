@@ -38,7 +38,7 @@ def rows(frame: pd.DataFrame, *columns: str) -> Rows:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_frames_of_a_recorded_cache(name: str, recordings: dict[str, RecordedCache], tmp_path: Path) -> None:
-    """Row by row, but for what the README holds; every byte is in the breakdown once, no secret in a frame."""
+    """Row by row, but for what the README holds; each byte is in the breakdown once, no secret in a frame."""
     assert any(demo.CANARY.encode() in data for data in raw(name).values())
     cache = recordings[name].lay_out(tmp_path)
     found = frames.load(cache)
