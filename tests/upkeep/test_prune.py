@@ -32,15 +32,7 @@ from tests.support.caches import (
     wkg_package,
 )
 from tests.support.trees import union, write_tree
-from tests.upkeep.worlds import (
-    disk_bytes,
-    execute_exactly,
-    folders,
-    laid_out,
-    left,
-    make_older,
-    paths,
-)
+from tests.upkeep.worlds import disk_bytes, execute_exactly, folders, laid_out, left, make_older, paths
 
 NEEDED = {
     "v0.8": pulled(spin_0_8()),
