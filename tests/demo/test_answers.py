@@ -1,7 +1,5 @@
 """The registry's answers, without a socket."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

@@ -1,7 +1,5 @@
 """The embedded registry over real sockets, with clients that are not ours."""
 
-from __future__ import annotations
-
 import ast
 import gc
 import hashlib
