@@ -153,8 +153,8 @@ def _draw_files(table: pd.DataFrame, fig: Figure | SubFigure | None) -> Axes:
     style.title_and_legend(ax, headline(table))
     if more:
         rest = saving.iloc[len(shown) :]
-        size = size_text(int(rest["saved_bytes"].sum()))
-        style.leave_out(ax, f"+{more} more files save {size}", rest["digest"])
+        saves = size_text(int(rest["saved_bytes"].sum()))
+        style.leave_out(ax, f"+{more} more files save {saves}", rest["digest"])
     return ax
 
 
