@@ -20,8 +20,7 @@ from spincache_nb.core.plans import Resolved
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
-from spincache_nb.core.survey import Survey, survey
-from spincache_nb.core.tags import reference_key
+from spincache_nb.core.tags import Survey, reference_key, survey
 from spincache_nb.frames.schemas import build
 
 if TYPE_CHECKING:

@@ -25,8 +25,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -58,8 +57,7 @@ Piece = tuple[int, int]
 """Where some bytes of a sparse file begin, and how many they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A regular file of an archive."""
 
     path: str
@@ -67,8 +65,7 @@ class Member:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
+class Unpacked(NamedTuple):
     """What an archive held: regular files, how many other entries, and whether the stream breaks off."""
 
     members: tuple[Member, ...]
@@ -267,8 +264,7 @@ class _Unzipped(io.RawIOBase):
 # Tar -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TarEntry:
+class TarEntry(NamedTuple):
     """What an archive says of one entry."""
 
     name: str

@@ -13,11 +13,11 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
 import httpx
+import msgspec
 
 from spincache_nb.core import credentials as stores
 from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_url
@@ -65,8 +65,7 @@ _TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True):
     """One way in that a server offers."""
 
     scheme: str
@@ -127,11 +126,10 @@ class Authorization(NamedTuple):
         return "Authorization(...)"
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(msgspec.Struct):
     """What is known about one repository; `lock` is held while a token is fetched for it."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
     search: CredentialSearch | None = None
     offered: tuple[Challenge, ...] | None = None
     challenge: Challenge | None = None
@@ -352,12 +350,14 @@ def _token_request(
 # What a token service answers --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token and the seconds it may be used."""
 
-    value: str = field(repr=False)
+    value: str
     lifetime: float
+
+    def __repr__(self) -> str:
+        return f"Token(..., {self.lifetime:g} s)"
 
 
 def parse_token(content: bytes, *, where: str) -> Token:

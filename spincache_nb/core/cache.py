@@ -29,7 +29,6 @@ from spincache_nb.errors import (
     NotInCacheError,
     SizeMismatchError,
 )
-from spincache_nb.show import size_text
 
 if TYPE_CHECKING:
     from spincache_nb.core.scan import CachedTag, Glance, Scan, StoredBlob
@@ -302,6 +301,8 @@ class Cache:
         """
         free = self.free_bytes()
         if count > free:
+            from spincache_nb.show import size_text
+
             raise NoSpaceError(
                 layout.shown(str(self.path)),
                 f"{size_text(count)} free on the disk",

@@ -11,7 +11,6 @@ import base64
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -99,8 +98,7 @@ def _other_kind(error: type[FormatError], where: str, expected: str, found: str)
 # Manifests and indexes --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(msgspec.Struct, frozen=True):
     """Operating system and architecture, in Go's words, as an index spells them."""
 
     os: str
@@ -117,18 +115,29 @@ class Platform:
         return cls(system, names.get(machine, machine))
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(msgspec.Struct, frozen=True):
     """Media type, digest and size that point at a blob or manifest."""
 
     media_type: str
     digest: Digest
     size: int
-    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     platform: Platform | None = None
     urls: tuple[str, ...] = ()
-    data: bytes | None = field(default=None, repr=False, compare=False)
+    data: bytes | None = None
     """The bytes themselves, where the descriptor holds them (OCI image spec, Embedded Content); checked."""
+
+    def __repr__(self) -> str:
+        return f"Descriptor({self.media_type!r}, {str(self.digest)!r}, {self.size})"
+
+    def _named(self) -> tuple[object, ...]:
+        return self.media_type, self.digest, self.size, self.annotations, self.platform, self.urls
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Descriptor) and self._named() == other._named()
+
+    def __hash__(self) -> int:
+        return hash((self.media_type, self.digest, self.size))
 
     @property
     def role(self) -> Role:
@@ -145,13 +154,12 @@ class Descriptor:
         return len(content) == self.size and self.digest.matches(content)
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True):
     """One app or package: its config and its layers."""
 
     config: Descriptor
     layers: Sequence[Descriptor]
-    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     media_type: str | None = None
     artifact_type: str | None = None
 
@@ -201,8 +209,7 @@ def kind_of(config: str, layers: Sequence[str]) -> Kind:
     return "package" if len(layers) == 1 and role_of(layers[0]) == "wasm" else "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(msgspec.Struct, frozen=True):
     """A list of manifests, one per platform."""
 
     manifests: tuple[Descriptor, ...]
@@ -346,7 +353,7 @@ def _descriptor(written: WrittenDescriptor, where: str, path: str) -> Descriptor
         Platform(platform.os, platform.architecture) if platform is not None else None,
         tuple(written.urls or ()),
     )
-    return made if written.data is None else replace(made, data=_embedded(made, written.data))
+    return made if written.data is None else msgspec.structs.replace(made, data=_embedded(made, written.data))
 
 
 def _embedded(descriptor: Descriptor, text: object) -> bytes | None:

@@ -12,10 +12,11 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
+
+import msgspec
 
 from spincache_nb.core.digest import CHUNK_BYTES
 from spincache_nb.core.layout import shown
@@ -52,8 +53,7 @@ _LINK_TAGS = (0xA000000C, 0xA0000003)
 """Reparse tags of symbolic links and junctions (Windows)."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(msgspec.Struct, frozen=True):
     """What tells a file from another that took its place, or from itself after it was touched."""
 
     device: int
@@ -61,7 +61,16 @@ class FileState:
     size: int
     modified_ns: int
     kind: Kind
-    links: int = field(default=1, compare=False)
+    links: int = 1
+
+    def _identity(self) -> tuple[object, ...]:
+        return self.device, self.inode, self.size, self.modified_ns, self.kind
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileState) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
 
     @classmethod
     def of(cls, info: os.stat_result) -> FileState:

@@ -15,10 +15,11 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from spincache_nb.core import settings
 from spincache_nb.core.digest import Digest
@@ -42,8 +43,7 @@ class HistoryWarning(UserWarning):
     """A pull was done but could not be recorded, or the record could not be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class PullRecord:
+class PullRecord(msgspec.Struct, frozen=True):
     """One pull: when, into which cache, what the reference meant, and what it cost.
 
     Parameters
@@ -75,11 +75,11 @@ class PullRecord:
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
             raise ValueError("a pull is recorded in UTC: `at` needs a time zone")
-        object.__setattr__(self, "at", self.at.astimezone(UTC))
+        msgspec.structs.force_setattr(self, "at", self.at.astimezone(UTC))
 
     def to_line(self) -> bytes:
         """The pull as one line of ASCII, with the line's end."""
-        document = asdict(self)
+        document = msgspec.structs.asdict(self)
         document["at"] = self.at.isoformat(timespec="microseconds").replace("+00:00", "Z")
         return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
 
@@ -125,8 +125,7 @@ def _duration(value: Any) -> float:
     return seconds
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryScan:
+class HistoryScan(msgspec.Struct, frozen=True):
     """What the record holds: the legible pulls, oldest first, and how many lines are damaged."""
 
     records: tuple[PullRecord, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -95,8 +96,7 @@ class Plan(Generic[_Planned]):
         return f"<{type(self).__name__} {self}>"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedBlob:
+class PlannedBlob(msgspec.Struct, frozen=True):
     """A config or layer in a plan."""
 
     digest: str
@@ -106,8 +106,7 @@ class PlannedBlob:
     stored: bool
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PullPlan(Plan[PlannedBlob]):
+class PullPlan(Plan[PlannedBlob], msgspec.Struct, frozen=True):
     """What a pull would fetch and what it would reuse.
 
     Parameters
@@ -153,8 +152,7 @@ class PullPlan(Plan[PlannedBlob]):
         )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PullResult(PullPlan):
+class PullResult(PullPlan, frozen=True):
     """What a pull fetched and what it reused: the plan it carried out, and its cost.
 
     Parameters
@@ -182,8 +180,7 @@ class PullResult(PullPlan):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PullFailure:
+class PullFailure(msgspec.Struct, frozen=True):
     """A reference of several that could not be planned or pulled, and why.
 
     Parameters
@@ -258,8 +255,7 @@ def _row(one: PullPlan | PullFailure) -> tuple[Any, ...]:
 
 def result_of(plan: PullPlan, *, wire_bytes: int, seconds: float) -> PullResult:
     """Make a result from the plan that was carried out."""
-    parts = {field.name: getattr(plan, field.name) for field in fields(PullPlan)}
-    return PullResult(**parts, wire_bytes=wire_bytes, seconds=seconds)
+    return PullResult(**msgspec.structs.asdict(plan), wire_bytes=wire_bytes, seconds=seconds)
 
 
 def share_text(plan: Plan[Any], more: str = "") -> str:

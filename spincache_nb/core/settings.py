@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 MIB = 1 << 20
 
@@ -38,8 +38,7 @@ MEMBER_BUFFER_BYTES = MIB
 """Archive members up to this size are hashed before anything is written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """How much an answer may hold before it is refused."""
 
     manifest_bytes: int = 8 * MIB
@@ -51,8 +50,7 @@ class Limits:
     redirects: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveLimits:
+class ArchiveLimits(msgspec.Struct, frozen=True):
     """How much an archive layer may unpack to."""
 
     entries: int = 200_000
@@ -61,8 +59,7 @@ class ArchiveLimits:
     ratio: int = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(msgspec.Struct, frozen=True):
     """How long to wait for a server."""
 
     connect: float = 10.0
@@ -75,8 +72,7 @@ class Timeouts:
         return {"connect": self.connect, "read": self.read, "write": self.read, "pool": None}
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How often and how long something that failed in passing is tried again."""
 
     attempts: int = 6

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from spincache_nb.core import settings
 from spincache_nb.core.archive import TarReader
@@ -106,8 +106,7 @@ def import_(
     return pull_from(cache, layout, layout.references, options)
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutManifest:
+class LayoutManifest(NamedTuple):
     """A manifest as the layout holds it."""
 
     content: bytes
@@ -296,8 +295,7 @@ class Exported:
         return f"{self.path}: {len(self.references)} apps, {self.stored_bytes} bytes{note}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Packed:
+class _Packed(NamedTuple):
     """One app on its way out: its manifest's bytes, documents by digest, blobs by digest."""
 
     tag: CachedTag

@@ -34,10 +34,9 @@ from spincache_nb.core.documents import (
     parse_manifest,
     parse_object,
 )
-from spincache_nb.core.download import stream_address
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose
-from spincache_nb.core.registry import Registry
+from spincache_nb.core.registry import Registry, stream_address
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.web import Ask, Web
 from spincache_nb.errors import (

@@ -665,9 +665,9 @@ def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, 
 # What it takes ---------------------------------------------------------------------------------
 
 NEEDED = (
-    *("addresses", "cache", "digest", "documents", "download", "fetching", "files", "incoming", "journal"),
+    *("addresses", "cache", "digest", "documents", "fetching", "files", "journal"),
     *("layout", "locked_app", "paths", "plans", "progress", "pull", "reference", "refusals", "registry"),
-    *("removing", "routes", "settings", "sockets", "web", "writing"),
+    *("removing", "settings", "sockets", "web", "writing"),
 )
 HEAVY = (
     *("pandas", "numpy", "matplotlib", "ipywidgets", "anywidget", "tqdm", "jinja2", "pyarrow", "duckdb"),

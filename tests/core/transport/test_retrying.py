@@ -7,11 +7,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from spincache_nb.core.refusals import RetryableError, parse_http_date, parse_retry_after
 from spincache_nb.core.settings import RetryPolicy

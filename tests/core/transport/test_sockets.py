@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spincache_nb.core.routes import Transport
+from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.sockets import SocketTransport
 from spincache_nb.errors import ConnectionFailedError, NotFoundError, ProtocolError, SpinCacheError
@@ -543,7 +543,7 @@ def test_connect_timeout_is_one_clear_error() -> None:
 
 def test_transport_opens_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ssl.create_default_context", None)
-    Transport(ca="/does/not/exist.pem").close()
+    Registry(ca="/does/not/exist.pem").close()
 
 
 # The same by httpx's own transport -----------------------------------------------------------------
