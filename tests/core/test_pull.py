@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -743,5 +744,5 @@ def test_result_shows_itself_without_letting_html_in(plain_registry: RegistrySer
     result = pull(cache, plain_registry.reference(artifact))
     page = result._repr_html_()
     assert "and 29 more" in page or "more" in page
-    assert replace(result, reference="<script>")._repr_html_().count("<script>") == 0
+    assert structs.replace(result, reference="<script>")._repr_html_().count("<script>") == 0
     assert str(result).startswith(plain_registry.reference(artifact))
