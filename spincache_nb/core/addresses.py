@@ -139,8 +139,6 @@ def check_plain(url: httpx.URL, *, insecure: bool | None, where: str) -> None:
     )
 
 
-# Proxies -----------------------------------------------------------------------------------------
-
 _PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _CHECK_PROXY = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or the system's settings"
 _ENCODE = "write # / ? and @ of a user or password as %23 %2F %3F and %40"

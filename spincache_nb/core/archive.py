@@ -261,9 +261,6 @@ class _Unzipped(io.RawIOBase):
             pass  # nobody reads so far; the members are whole
 
 
-# Tar -----------------------------------------------------------------------------------------
-
-
 class TarEntry(NamedTuple):
     """What an archive says of one entry."""
 
@@ -305,8 +302,6 @@ class TarReader:
                 yield self._take(min(count - done, _CHUNK_BYTES))
             position = start + count
         yield from _holes(entry.size - position)
-
-    # Entries ---------------------------------------------------------------------------------
 
     def _next(self) -> TarEntry | None:
         self._skip()
@@ -420,8 +415,6 @@ class TarReader:
                 _number(block[at : at + 12], self._broken),
                 _number(block[at + 12 : at + 24], self._broken),
             )
-
-    # Bytes -----------------------------------------------------------------------------------
 
     def _take(self, count: int) -> bytes:
         content = self._read_up_to(count)

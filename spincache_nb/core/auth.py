@@ -55,8 +55,6 @@ def search_nowhere(_host: str, _repository: str) -> CredentialSearch:
     return CredentialSearch(None)
 
 
-# Challenges --------------------------------------------------------------------------------------
-
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110, 5.6.2
 _SEPARATORS = re.compile(r"[ \t]*(?:,[ \t]*)*")
 _SCHEME = re.compile(rf"({_TOKEN})(?=[ \t]*(?:,|$)|[ \t]+)")
@@ -111,9 +109,6 @@ def _read_parameters(text: str, position: int, parameters: dict[str, str]) -> in
 def _skip(pattern: re.Pattern[str], text: str, position: int) -> int:
     match = pattern.match(text, position)
     return match.end() if match is not None else position
-
-
-# Which to answer, and with what ------------------------------------------------------------------
 
 
 class Authorization(NamedTuple):
@@ -254,8 +249,6 @@ class Authorizer:
             raise fault
         return None
 
-    # Tokens --------------------------------------------------------------------------------------
-
     def _token(self, reference: Reference, entry: _Entry, challenge: Challenge) -> Authorization:
         entry.sent = self._find(reference, entry)
         scopes = scopes_of(reference.repository, challenge)
@@ -345,9 +338,6 @@ def _token_request(
         return Ask(realm, accept, form=fields | scope | secret | {"client_id": _CLIENT})
     authorization = basic(credentials) if credentials is not None else None
     return Ask(realm.copy_merge_params(fields | {"scope": list(scopes)}), accept, authorization)
-
-
-# What a token service answers --------------------------------------------------------------------
 
 
 class Token(NamedTuple):

@@ -152,9 +152,6 @@ def search_credentials(
     return CredentialSearch(None, tuple(notes))
 
 
-# Where they are kept -----------------------------------------------------------------------------
-
-
 class Store(NamedTuple):
     """One place with credentials: a file, or text in the environment."""
 
@@ -209,9 +206,6 @@ def all_stores(*, system: str | None = None, environ: _Environ | None = None) ->
         yield Store("Docker", docker)
     for podman in paths.podman_auth_files(system=system, environ=environ):
         yield Store("Podman", podman)
-
-
-# Which entry counts ------------------------------------------------------------------------------
 
 
 class Wanted(NamedTuple):
@@ -367,9 +361,6 @@ def _decode(text: str, source: str, host: str, *, padded: bool) -> Credentials:
     if not colon:
         raise CredentialsError(f"{source}, {host}", "base64 of user:password", "other text", _PASSED_OVER)
     return Credentials.from_pair(username, password.strip("\0"), source=source)
-
-
-# Helpers -----------------------------------------------------------------------------------------
 
 
 def ask_helper(

@@ -59,9 +59,6 @@ def role_of(media_type: str) -> Role:
     return _ROLES.get(media_type, "other")
 
 
-# Any JSON ---------------------------------------------------------------------------------------
-
-
 def parse_object(data: bytes, *, where: str, error: type[FormatError], what: str) -> JsonObject:
     """Read bytes as one JSON object."""
     document = _decoded(_ANYTHING, data, where=where, error=error, what=what)
@@ -93,9 +90,6 @@ def _decoded(
 
 def _other_kind(error: type[FormatError], where: str, expected: str, found: str) -> FormatError:
     return error(where, expected, found, "the document is damaged or of another kind")
-
-
-# Manifests and indexes --------------------------------------------------------------------------
 
 
 class Platform(msgspec.Struct, frozen=True):
@@ -249,8 +243,6 @@ def choose_manifest(index: Index, platform: Platform | None = None, *, where: st
         f"pull the manifest you want by its digest: {', '.join(digests) or 'it lists none'}",
     )
 
-
-# As they are written ----------------------------------------------------------------------------
 
 _Texts = dict[str, str | None] | None
 """Annotations; some registries give null for a value, and no client minds."""

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
-from spincache_nb.core.cache import Cache
+from spincache_nb.core.cache import Cache, NewBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor
 from spincache_nb.core.journal import History
@@ -158,8 +158,6 @@ class Fetching:
         for close in self.closers:
             close()
 
-    # Threads ---------------------------------------------------------------------------------
-
     def check(self) -> None:
         """Raise if the work is to stop."""
         cancel = self.options.cancel
@@ -187,8 +185,6 @@ class Fetching:
         tasks = [self.submit(work, item) for item in items]
         self.watch(tasks)
         return [task.result() for task in tasks]
-
-    # Blobs -----------------------------------------------------------------------------------
 
     def make_room(self, count: int) -> None:
         """Make sure that the disk has room for what is to come, and say how much that is."""
@@ -280,9 +276,7 @@ class Fetching:
         durable = self.options.durable
         pieces = offer.open()
         try:
-            with self.cache.new_blob(
-                area, wanted.digest, size=wanted.size, where=offer.where, durable=durable
-            ) as new:
+            with NewBlob(self.cache, area, wanted.digest, wanted.size, offer.where, durable=durable) as new:
                 for piece in pieces:
                     self.check()
                     new.write(piece)

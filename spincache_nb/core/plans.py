@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 12
 """Rows of a plan's table, unless told otherwise."""
-
-
-# Plans and results --------------------------------------------------------------------------
 
 
 _Planned = TypeVar("_Planned", bound=Any)  # with a digest, a size or None, and whether it is stored
@@ -181,15 +178,7 @@ class PullResult(PullPlan, frozen=True):
 
 
 class PullFailure(msgspec.Struct, frozen=True):
-    """A reference of several that could not be planned or pulled, and why.
-
-    Parameters
-    ----------
-    reference
-        As in a plan, or as it was given if it is none.
-    error
-        What would have been raised for it alone.
-    """
+    """A reference of several that could not be planned or pulled, and what would be raised for it alone."""
 
     reference: str
     error: SpinCacheError
@@ -265,16 +254,11 @@ def share_text(plan: Plan[Any], more: str = "") -> str:
     return f"{size_text(plan.fetch_bytes)}{more} of {size_text(plan.total_bytes)}"
 
 
-# Which manifest a reference means -----------------------------------------------------------
+class Served(NamedTuple):
+    """A manifest or index as somebody served it."""
 
-
-class Served(Protocol):
-    """A manifest as somebody served it."""
-
-    @property
-    def content(self) -> bytes: ...
-    @property
-    def digest(self) -> Digest: ...
+    content: bytes
+    digest: Digest
 
 
 FetchManifest = Callable[[Reference, Digest | None], Served]
@@ -307,9 +291,6 @@ def resolve(fetch_manifest: FetchManifest, reference: Reference) -> Resolved:
         )
     wire_bytes = len(served.content) + len(child.content)
     return Resolved(reference, manifest, child.content, child.digest, served.digest, wire_bytes)
-
-
-# What of it is stored -----------------------------------------------------------------------
 
 
 def decide(cache: Cache, resolved: Sequence[Resolved]) -> list[PullPlan]:

@@ -274,9 +274,6 @@ def _references(wanted: Iterable[Reference | PullFailure]) -> list[Reference]:
     return [one for one in wanted if isinstance(one, Reference)]
 
 
-# One pull ----------------------------------------------------------------------------------------
-
-
 class IncomingApp:
     """A reference on its way into the cache."""
 
@@ -392,8 +389,6 @@ class Pull:
                 raise
             app.failure = app.failure or exc
 
-    # What is missing -------------------------------------------------------------------------
-
     def _missing_documents(self, app: IncomingApp) -> list[Descriptor]:
         """Config and locked app, as far as they are to be fetched; a stored locked app is read."""
         manifest = app.resolved.manifest
@@ -442,8 +437,6 @@ class Pull:
                 users[digest].append(app)
                 app.waiting += 1
         return users
-
-    # Finishing -------------------------------------------------------------------------------
 
     def _settle(self, users: Sequence[IncomingApp], failure: SpinCacheError | None) -> None:
         """Hear that a blob is there or cannot be had, and finish the apps that waited for it alone."""

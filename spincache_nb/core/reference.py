@@ -70,18 +70,9 @@ class Reference(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: str | Reference) -> Reference:
-        """Read a reference, with Docker Hub's short names filled in.
+        """Read a reference as Spin does, with Docker Hub's short names filled in.
 
-        Parameters
-        ----------
-        text
-            For example ``ghcr.io/org/app:v1``; a `Reference` is returned as it is.
-
-        Raises
-        ------
-        InvalidReferenceError
-            If Spin would not take it either. Upper-case hex in a digest, which Spin takes and which
-            then matches nothing, is refused too.
+        Upper-case hex in a digest, which Spin takes and which then matches nothing, is refused.
         """
         if isinstance(text, Reference):
             return text

@@ -81,9 +81,6 @@ class SilentCloseError(httpx.ReadError):
     """A connection was closed before the first byte of an answer."""
 
 
-# Connections -------------------------------------------------------------------------------------
-
-
 def translate(
     exc: httpx.TransportError, url: httpx.URL, *, answered: bool = True
 ) -> RetryableError | ConnectionFailedError:
@@ -161,9 +158,6 @@ def _text_of(exc: BaseException) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
     return str(exc)
-
-
-# Statuses ----------------------------------------------------------------------------------------
 
 
 def broken_redirect(url: httpx.URL, found: str) -> ProtocolError:

@@ -8,7 +8,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import httpx
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from spincache_nb.core.addresses import check_plain, origin_of, parse_url, public_url
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import ACCEPTED, Descriptor, parse_object
+from spincache_nb.core.plans import Served
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose, RetryableError
 from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
@@ -52,14 +53,6 @@ _REL_NEXT = re.compile(
 _WRONG_API = "the registry does not follow the OCI distribution spec"
 _NO_CATALOG = "the registry does not follow the Docker registry API; name the repositories"
 _RAISE = "raise it with manifest_limit="
-
-
-class ServedDocument(NamedTuple):
-    """A manifest or index as a registry served it."""
-
-    content: bytes
-    digest: Digest
-    media_type: str
 
 
 class Registry:
@@ -118,7 +111,7 @@ class Registry:
         """Requests sent: challenges, tokens and redirects included."""
         return self._web.request_count
 
-    def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> ServedDocument:
+    def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> Served:
         """Fetch the manifest or index that a reference means now."""
         wanted = digest or reference.digest
         target, purpose = _asking_for_manifest(reference, wanted)
@@ -131,8 +124,7 @@ class Registry:
         for announced in _announced(headers, where=str(reference)):
             actual = Digest.of(content, announced.algorithm)
             announced.check(actual.encoded, where=f"{reference}, {_DIGEST_HEADER}")
-        media_type = headers.get("Content-Type", "").partition(";")[0].strip()
-        return ServedDocument(content, served, media_type)
+        return Served(content, served)
 
     def fetch_manifest_digest(self, reference: Reference) -> Digest | None:
         """Ask which manifest or index a tag means now, by HEAD; None if the registry does not say."""
@@ -197,8 +189,6 @@ class Registry:
         for names in self._pages(reference, "/v2/_catalog", purpose, "repositories", _NO_CATALOG):
             yield from names
 
-    # Requests ------------------------------------------------------------------------------------
-
     def _ask(
         self,
         reference: Reference,
@@ -255,8 +245,6 @@ class Registry:
                 return answer.read(limit, what=purpose.what, raise_limit=_RAISE), answer.headers
 
         return self._web.run(once)
-
-    # Lists ---------------------------------------------------------------------------------------
 
     def _pages(
         self, reference: Reference, path: str, purpose: Purpose, field: str, remedy: str
@@ -353,9 +341,6 @@ def _given(auth: Auth) -> Credentials | None:
     from spincache_nb.core.credentials import as_credentials
 
     return as_credentials(auth)
-
-
-# Bodies ------------------------------------------------------------------------------------------
 
 
 class Download:

@@ -84,8 +84,6 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     breaks: int = 100
 
 
-# Credentials -------------------------------------------------------------------------------------
-
 HELPER_SECONDS = 15.0
 """How long a credential helper may take, unless told otherwise."""
 

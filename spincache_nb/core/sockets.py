@@ -42,9 +42,6 @@ Fields = list[tuple[bytes, bytes]]
 _Reader: TypeAlias = "io.BufferedReader[Wire]"
 
 
-# Sockets -----------------------------------------------------------------------------------------
-
-
 class Route(NamedTuple):
     """Whom a connection leads to, and through which proxy; one of TLS is only passed on by it (CONNECT)."""
 
@@ -227,9 +224,6 @@ def _readable(sock: socket.socket) -> bool:
     return bool(select.select([sock], [], [], 0)[0])
 
 
-# Heads (RFC 9112) --------------------------------------------------------------------------------
-
-
 class Head(NamedTuple):
     """The head of an answer, and how its body is framed: by length, in chunks, or to the end."""
 
@@ -313,9 +307,6 @@ def _framed(status: int, fields: Fields, method: str, *, persistent: bool) -> He
     if not re.fullmatch(rb"\d{1,19}", length):
         return Head(status, fields, None, False, False)
     return Head(status, fields, int(length), False, lasting)
-
-
-# Connections -------------------------------------------------------------------------------------
 
 
 class Body(httpx.SyncByteStream):

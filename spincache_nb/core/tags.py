@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.plans import Resolved, Served, resolve
@@ -160,13 +160,6 @@ def _look_up_all(
             raise
 
 
-class _Known(NamedTuple):
-    """A manifest as `resolve` takes it."""
-
-    content: bytes
-    digest: Digest
-
-
 class _Lookup:
     """Finds out what tags mean; many threads ask, and no manifest is fetched twice.
 
@@ -245,7 +238,7 @@ class _Lookup:
         with alone:
             content = self._known.get(digest) or self._recall(digest)
             if content is not None and digest.matches(content):
-                return _Known(content, digest)
+                return Served(content, digest)
             if digest in self._failures:
                 raise self._failures[digest]
             try:
@@ -306,8 +299,6 @@ def _listed(client: Registry, place: Reference, skipped: list[SkippedTag]) -> li
             skipped.append(SkippedTag(name, "not a tag", str(exc)))
     return references
 
-
-# Their order: versions, then numbered names, then other names by age, `latest` last ----------------
 
 _VERSION = re.compile(
     r"[vV]?(?P<numbers>[0-9]+(?:\.[0-9]+)*)"

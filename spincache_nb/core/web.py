@@ -419,9 +419,6 @@ class Web:
             self._open.discard(answer)
 
 
-# Trust -------------------------------------------------------------------------------------------
-
-
 class Tls:
     """Whom a client trusts: one context for all connections, made for the first (20 to 200 ms)."""
 

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.sockets import SocketTransport
 from spincache_nb.errors import ConnectionFailedError, NotFoundError, ProtocolError, SpinCacheError
@@ -539,11 +538,6 @@ def test_connect_timeout_is_one_clear_error() -> None:
         finally:
             for one in full:
                 one.close()
-
-
-def test_transport_opens_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ssl.create_default_context", None)
-    Registry(ca="/does/not/exist.pem").close()
 
 
 # The same by httpx's own transport -----------------------------------------------------------------
