@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from spincache_nb.core.tags import reference_key
+from spincache_nb.analysis.tags import reference_key
 from spincache_nb.show import short_digests
 
 _DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]{64,128})")

@@ -16,11 +16,11 @@ import pandas as pd
 
 from spincache_nb.analysis.replay import Rules, check_rules, replay_savings
 from spincache_nb.analysis.schemas import MANIFESTS_SCHEMA, REMOTE_PROBLEMS_SCHEMA, REMOTE_TAGS_SCHEMA
+from spincache_nb.analysis.tags import Survey, reference_key, survey
 from spincache_nb.core.plans import Resolved
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
-from spincache_nb.core.tags import Survey, reference_key, survey
 from spincache_nb.frames.schemas import build
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import pandas as pd
 
 from spincache_nb.analysis.schemas import UPGRADE_MATRIX_SCHEMA, VERSION_SAVINGS_SCHEMA
-from spincache_nb.core.tags import tag_key
+from spincache_nb.analysis.tags import tag_key
 from spincache_nb.frames.schemas import build
 from spincache_nb.show import rows
 

@@ -19,7 +19,7 @@ from spincache_nb.core.cache import Cache, NewBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor
 from spincache_nb.core.journal import History
-from spincache_nb.core.plans import Served
+from spincache_nb.core.plans import PullFailure, Resolved, Served, resolve
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
@@ -185,6 +185,23 @@ class Fetching:
         tasks = [self.submit(work, item) for item in items]
         self.watch(tasks)
         return [task.result() for task in tasks]
+
+    def resolve(
+        self, source: Source, references: Iterable[Reference], *, keep_going: bool
+    ) -> list[Resolved | PullFailure]:
+        """Fetch the manifests that references mean, some at a time."""
+
+        def attempt(reference: Reference) -> Resolved | PullFailure:
+            try:
+                return resolve(source.fetch_manifest, reference)
+            except PullCancelled:
+                raise
+            except SpinCacheError as exc:
+                if not keep_going:
+                    raise
+                return PullFailure(reference.cached_name, exc)
+
+        return self.each(attempt, references)
 
     def make_room(self, count: int) -> None:
         """Make sure that the disk has room for what is to come, and say how much that is."""

@@ -27,7 +27,6 @@ from spincache_nb.core.plans import (
     Resolved,
     decide,
     is_satisfied,
-    resolve,
     result_of,
     stored_document,
 )
@@ -147,7 +146,7 @@ def plan_pull(
     wanted = _parse(reference, registry.get("auth"), keep_going=keep)
     client, jobs = _client("plan_pull", registry)
     with Fetching(cache, Options(jobs), client.close, what="plan") as fetching:
-        answers = resolve_all(fetching, client, _references(wanted), keep_going=keep)
+        answers = fetching.resolve(client, _references(wanted), keep_going=keep)
     plans = iter(decide(cache, [one for one in answers if isinstance(one, Resolved)]))
     outcomes = iter([one if isinstance(one, PullFailure) else next(plans) for one in answers])
     found = [one if isinstance(one, PullFailure) else next(outcomes) for one in wanted]
@@ -344,7 +343,7 @@ class Pull:
 
     def run(self, references: Sequence[Reference]) -> list[PullResult | PullFailure]:
         """Find out what references mean, and store that."""
-        answers = resolve_all(self.fetching, self.source, references, keep_going=self.keep_going)
+        answers = self.fetching.resolve(self.source, references, keep_going=self.keep_going)
         apps = iter(self.store([one for one in answers if isinstance(one, Resolved)]))
         return [one if isinstance(one, PullFailure) else next(apps).outcome() for one in answers]
 
@@ -533,19 +532,12 @@ class Pull:
         return result_of(plan, wire_bytes=received - told, seconds=seconds)
 
     def _record(self, result: PullResult) -> None:
-        self.history.append(
-            PullRecord(
-                at=datetime.now(UTC),
-                cache=str(self.cache.path),
-                reference=result.reference,
-                manifest_digest=result.manifest_digest,
-                index_digest=result.index_digest,
-                fetch_bytes=result.fetch_bytes,
-                reused_bytes=result.reused_bytes,
-                wire_bytes=result.wire_bytes,
-                seconds=result.seconds,
-            )
-        )
+        told = {
+            name: getattr(result, name)
+            for name in PullRecord.__struct_fields__
+            if name not in ("at", "cache")
+        }
+        self.history.append(PullRecord(at=datetime.now(UTC), cache=str(self.cache.path), **told))
 
 
 def _check_text(content: bytes, *, where: str) -> None:
@@ -556,21 +548,3 @@ def _check_text(content: bytes, *, where: str) -> None:
         raise ManifestError(
             where, "a config in UTF-8", f"byte {exc.start} that is not", "push it again"
         ) from exc
-
-
-def resolve_all(
-    fetching: Fetching, source: Source, references: Sequence[Reference], *, keep_going: bool
-) -> list[Resolved | PullFailure]:
-    """Fetch the manifests that references mean, some at a time."""
-
-    def attempt(reference: Reference) -> Resolved | PullFailure:
-        try:
-            return resolve(source.fetch_manifest, reference)
-        except PullCancelled:
-            raise
-        except SpinCacheError as exc:
-            if not keep_going:
-                raise
-            return PullFailure(reference.cached_name, exc)
-
-    return fetching.each(attempt, references)
