@@ -20,12 +20,11 @@ from spincache_nb.errors import ConnectionFailedError, InsecureTransportError, P
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
 _PORTS = {"http": 80, "https": 443}
-_WELL_FORMED = re.compile(
+_WELL_FORMED = (  # compiled when it is first used, as the next: a pull that goes well shows no address
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<user>[^/?#\\\s]*@)?"
-    r"(?P<host>[\w.-]+|\[[0-9a-f:.]+\])(?P<port>:\d{1,5})?(?P<path>/[^?#]*)?(?P<rest>[?#].*)?",
-    re.IGNORECASE | re.DOTALL,
+    r"(?P<host>[\w.-]+|\[[0-9a-f:.]+\])(?P<port>:\d{1,5})?(?P<path>/[^?#]*)?(?P<rest>[?#].*)?"
 )
-_SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]*:(?://)?)", re.IGNORECASE)
+_SCHEME = r"\s*([a-z][a-z0-9+.-]*:(?://)?)"
 Origin = tuple[str, str, int]
 
 
@@ -110,9 +109,9 @@ def public_url(url: httpx.URL | str) -> str:
     Of text that may not mean what it says, such as a password with a slash in it, only the scheme is shown.
     """
     text = str(url)
-    match = _WELL_FORMED.fullmatch(text)
+    match = re.fullmatch(_WELL_FORMED, text, re.IGNORECASE | re.DOTALL)
     if match is None or _may_hide_a_password(match):
-        scheme = _SCHEME.match(text)
+        scheme = re.match(_SCHEME, text, re.IGNORECASE)
         if scheme is not None or "@" in text:
             return (scheme[1] if scheme is not None else "") + "..."
         return printable(text.partition("?")[0].partition("#")[0])
@@ -125,6 +124,12 @@ def _may_hide_a_password(match: re.Match[str]) -> bool:
     if "@" not in (match["path"] or "") + (match["rest"] or ""):
         return False
     return bool(match["user"] or match["port"] or "." not in match["host"])
+
+
+def public_netloc(url: httpx.URL) -> str:
+    """Host and port as they may be shown: not if they may be a user and the beginning of a password."""
+    hides = b"@" in url.raw_path and (url.port is not None or b"." not in url.raw_host)
+    return "..." if hides else url.netloc.decode("ascii")
 
 
 def check_plain(url: httpx.URL, *, insecure: bool | None, where: str) -> None:

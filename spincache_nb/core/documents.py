@@ -280,7 +280,7 @@ class WrittenManifest(msgspec.Struct):
 _ANYTHING = msgspec.json.Decoder()
 _MANIFEST = msgspec.json.Decoder(WrittenManifest)
 _ENTRIES = msgspec.json.Decoder(list[WrittenDescriptor])
-_REFUSAL = re.compile(
+_REFUSAL = (
     r"(?:Object missing required field `(?P<field>\w+)`|Expected .*?)"
     r"(?: - at `\$\.?(?P<path>.*)`)?"
 )
@@ -369,7 +369,7 @@ def _check_sizes(manifest: Manifest, where: str) -> None:
 
 def _refusal(exc: msgspec.ValidationError, data: bytes, where: str, *, below: str = "") -> ManifestError:
     """Say in the words of this package what the typed decoder did not take."""
-    match = _REFUSAL.fullmatch(str(exc))
+    match = re.fullmatch(_REFUSAL, str(exc))
     path = below + (match["path"] or "" if match else "").replace("[...]", "")
     if match and match["field"]:
         path, found = f"{path}.{match['field']}".lstrip("."), "nothing"

@@ -47,9 +47,7 @@ _PER_PAGE = 1000
 _TAG = re.compile(r"\w[\w.-]{0,127}")
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")
 _REL = re.compile(r";\s*rel\s*=", re.IGNORECASE)
-_REL_NEXT = re.compile(
-    r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next(?=[\s,;]|$))", re.IGNORECASE
-)
+_REL_NEXT = r"(?i);\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next(?=[\s,;]|$))"
 _WRONG_API = "the registry does not follow the OCI distribution spec"
 _NO_CATALOG = "the registry does not follow the Docker registry API; name the repositories"
 _RAISE = "raise it with manifest_limit="
@@ -286,7 +284,7 @@ def next_target(links: list[str], page: httpx.URL, *, where: str) -> str | None:
     A link without ``rel`` counts if there is no better one and it leads to the same list.
     """
     found = [link for header in links for link in _LINK.findall(header)]
-    chosen = next((target for target, parameters in found if _REL_NEXT.search(parameters)), None)
+    chosen = next((target for target, parameters in found if re.search(_REL_NEXT, parameters)), None)
     if chosen is not None:
         return _target_in(chosen, page, where)
     for target, parameters in found:
