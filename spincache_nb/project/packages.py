@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
@@ -263,7 +263,7 @@ class _OciPackages:
                 f"{name}:{tag}",
                 "the namespacePrefix of its metadata is at fault",
             ) from exc
-        return replace(parsed, registry=self.registry)
+        return Reference(self.registry, parsed.repository, parsed.tag, parsed.digest)
 
     def versions(self, package: str) -> list[Version]:
         """Versions of a package; tags that are none are passed over."""
