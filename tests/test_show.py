@@ -182,8 +182,6 @@ def test_records_of_a_frame_have_plain_values() -> None:
     assert set(second.values()) == {None}
 
 
-# ---------------------------------------------------------------- tables
-
 ROWS: list[dict[str, Any]] = [
     {"reference": "ghcr.io/org/team/a-long-name:v1", "kind": "app", "bytes": 1536, "at": None},
     {"reference": "ghcr.io/b:v2", "kind": "package", "bytes": None, "at": None},

@@ -136,9 +136,9 @@ def _of_new_versions(frames: Frames) -> Iterator[Finding]:
     columns = ("repository", "position", "fetch_bytes", "total_bytes")
     sums: dict[str, tuple[int, int]] = {}
     for repository, position, fetch, total in rows(version_savings(frames), *columns):
-        if position:
+        if position and fetch is not None and total is not None:
             before = sums.get(repository, (0, 0))
-            sums[repository] = before[0] + (fetch or 0), before[1] + (total or 0)
+            sums[repository] = before[0] + fetch, before[1] + total
     name = max(sums, key=lambda one: sums[one], default=None)
     if name is not None and sums[name][0]:
         fetched, total = sums[name]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from spincache_nb.frames.schemas import TableSchema
 
+MOST_APPS = 30
+"""Up to so many, apps are shown each by itself, and then repositories."""
+
 
 class Snapshots(Protocol):
     """What answers for itself: a `Fleet`."""
@@ -154,6 +157,14 @@ def users_by_blob(uses: pd.DataFrame) -> dict[Blob, frozenset[str]]:
 def bytes_by_blob(uses: pd.DataFrame) -> dict[Blob, int]:
     """Say how many bytes each stored and used blob holds."""
     return {(digest, area): size or 0 for digest, area, size in rows(uses, "digest", "area", "stored_bytes")}
+
+
+def group_of(frames: Frames, most: int = 200) -> Group:
+    """Choose what has a row or bar of its own: apps up to some thirty, then repositories, then registries."""
+    if not frames.holds("apps") or len(apps := frames.need("apps")) <= MOST_APPS:
+        return "app"
+    repositories = len(apps[["registry", "repository"]].drop_duplicates())
+    return "registry" if repositories > most and apps["registry"].nunique() > 1 else "repository"
 
 
 def group_names(frames: Frames, by: Group) -> dict[str, str]:

@@ -20,9 +20,14 @@ from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.columns import DATA, VIAS
 from spincache_nb.inventory.problems import Faults
 from spincache_nb.inventory.stored import StoredBlobs
-from spincache_nb.project.package_record import PackageLog
-from spincache_nb.project.places import ProjectFiles, find_project, named_digests
-from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
+from spincache_nb.project.package_config import PackageLog
+from spincache_nb.project.spin_toml import (
+    EnvironmentLock,
+    ProjectFiles,
+    SpinManifest,
+    find_project,
+    named_digests,
+)
 
 SPIN_JSON = "spin.json"
 _Document = TypeVar("_Document", SpinManifest, EnvironmentLock)

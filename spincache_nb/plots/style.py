@@ -22,9 +22,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb, to_rgba
 from matplotlib.figure import Figure, SubFigure
 
-from spincache_nb.analysis.inputs import Group, Source
+from spincache_nb.analysis.inputs import MOST_APPS as MOST_APPS
+from spincache_nb.analysis.inputs import Source
+from spincache_nb.analysis.inputs import group_of as group_of
 from spincache_nb.analysis.labels import short_references
-from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import Schema
 
 FrameOrSource: TypeAlias = Union[pd.DataFrame, "Source"]
@@ -34,9 +35,6 @@ Numbers: TypeAlias = npt.NDArray[np.float64]
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"
 REUSED, FETCHED = BLUE, ORANGE
-
-MOST_APPS = 30
-"""Up to so many, apps are drawn each by itself, and then repositories."""
 
 NOUNS = {
     "app": ("app", "apps"),
@@ -85,14 +83,6 @@ def frame_of(given: Any, schema: Schema, maker: str, analyse: Callable[[Any], An
     if missing:
         raise ValueError(f"this plot draws what {maker}() gives; the frame has no {missing}")
     return given
-
-
-def group_of(frames: Frames, most: int = 200) -> Group:
-    """Choose what has a bar of its own: apps up to some thirty, then repositories, then registries."""
-    if not frames.holds("apps") or len(apps := frames.need("apps")) <= MOST_APPS:
-        return "app"
-    repositories = len(apps[["registry", "repository"]].drop_duplicates())
-    return "registry" if repositories > most and apps["registry"].nunique() > 1 else "repository"
 
 
 def numbers(frame: pd.DataFrame, column: str) -> Numbers:

@@ -52,7 +52,6 @@ from spincache_nb.errors import (
     PackageError,
     RegistryError,
 )
-from spincache_nb.project.names import is_package
 from spincache_nb.project.package_config import (
     PackageConfig,
     RegistryMetadata,
@@ -61,7 +60,7 @@ from spincache_nb.project.package_config import (
     parse_metadata,
     read_package_config,
 )
-from spincache_nb.project.versions import Requirement, Version
+from spincache_nb.project.versions import Requirement, Version, is_package
 
 _log = logging.getLogger(__name__)
 _WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"

@@ -16,8 +16,8 @@ from spincache_nb import analysis, plots
 from spincache_nb.analysis.versions import versioned_repositories
 from spincache_nb.fleet import Fleet
 from spincache_nb.frames.bundle import Frames
+from spincache_nb.plots import svg
 from spincache_nb.plots.style import MOST_SHOWN
-from spincache_nb.report import svg
 from spincache_nb.report.material import repositories_of
 from spincache_nb.show import count_text, size_text
 from spincache_nb.widgets import parts
@@ -135,7 +135,7 @@ def summary_text(frames: Frames) -> str:
         size_text(int(row[name])) for name in ("logical_bytes", "stored_bytes", "saved_bytes")
     )
     apps = count_text(int(row["app_count"]), "app")
-    return f"{apps} would need {needed} each on its own; {stored} are stored, so sharing saves {saved}."
+    return f"{apps} would need {needed} if none shared; {stored} are stored, so sharing saves {saved}."
 
 
 def figure_for(plot: str, count: int) -> Figure:
@@ -199,7 +199,7 @@ def fleet_text(fleet: Fleet) -> str:
     names = ("logical_bytes", "stored_bytes", "distinct_bytes", "shared_cache_saved_bytes")
     logical, stored, distinct, saved = (size_text(int(row[name])) for name in names)
     if len(fleet.hosts) < 2:
-        return f"{apps} would need {logical} each on its own; {stored} are stored."
+        return f"{apps} would need {logical} if none shared; {stored} are stored."
     return (
         f"{apps} on {len(fleet.hosts)} hosts: {stored} are stored, each host on its own; one cache for all "
         f"would hold {distinct} and save {saved}."

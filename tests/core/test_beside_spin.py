@@ -98,8 +98,7 @@ def test_spin_leaves_what_the_oracle_says(
     plain_registry: RegistryServer, tmp_path: Path, spin_pull: SpinPull, kind: str
 ) -> None:
     artifact = ARTIFACTS[kind]
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     spin_pull(tmp_path, reference)
     found, expected = read_tree(tmp_path / "spin/registry"), spin_tree(artifact, reference)
     assert documents_as_values(found) == documents_as_values(expected)
@@ -110,8 +109,7 @@ def test_spin_finds_everything_after_our_pull(
     plain_registry: RegistryServer, tmp_path: Path, spin_pull: SpinPull, kind: str
 ) -> None:
     artifact = ARTIFACTS[kind]
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     cache = Cache(tmp_path / "spin")
     pull(cache, reference)
     before = read_tree(cache.path)

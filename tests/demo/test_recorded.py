@@ -130,9 +130,6 @@ def test_uses_of_projects_name_what_no_app_does(recordings: dict[str, RecordedCa
         assert rows(uses[uses["user"] == str(project)], "digest", "via") == [found]
 
 
-# What holds for all of them -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_frames_do_not_depend_on_the_spelling_of_names(
     name: str, recordings: dict[str, RecordedCache], tmp_path: Path
@@ -149,9 +146,6 @@ def test_frames_do_not_depend_on_the_spelling_of_names(
     )
     kinds = [sorted(rows(bundle.need("problems"), "kind", "reference"), key=str) for bundle in (one, other)]
     assert kinds[0] == kinds[1]
-
-
-# Laying out -----------------------------------------------------------------------------------------
 
 
 def test_recorded_caches_are_one_for_each_generation(recordings: dict[str, RecordedCache]) -> None:

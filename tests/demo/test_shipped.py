@@ -66,9 +66,6 @@ def test_readme_lists_every_app_and_version() -> None:
     assert listed == [(artifact.repository, artifact.tag) for artifact in demo.artifacts()]
 
 
-# Copies of the notebooks ------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "source"

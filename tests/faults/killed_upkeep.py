@@ -86,7 +86,6 @@ def work(folder: Path, operation: str, references: list[str]) -> None:
 
 
 def needed(cache: sc.Cache) -> set[str]:
-    """Blobs that somebody needs."""
     return {f"{use.area}/{use.digest}" for use in sc.frames.uses(cache).itertuples()}
 
 

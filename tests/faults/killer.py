@@ -132,7 +132,6 @@ def mark_phases(marks: mmap.mmap) -> None:
 
 
 def pull(folder: Path, reference: str) -> None:
-    """Pull with the package under test."""
     import spincache_nb as sc
 
     sc.pull(sc.Cache(folder), reference, history=sc.History(enabled=False), jobs=6)
@@ -156,12 +155,8 @@ def recover(folder: Path, reference: str) -> dict[str, Any]:
     judge.grow_old(folder)
     code = run_child(lambda: pull(folder, reference))
     still = [path.name for path in judge.leftovers(folder)]
-    return {
-        "recovered": code == 0,
-        "left": len(left),
-        "still": still,
-        "faults_after": judge.faults_of(folder),
-    }
+    after = {"still": still, "faults_after": judge.faults_of(folder)}
+    return {"recovered": code == 0, "left": len(left), **after}
 
 
 if __name__ == "__main__":

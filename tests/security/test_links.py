@@ -223,9 +223,6 @@ def test_export_reads_no_blob_through_a_link(tmp_path: Path, outside: Path, refe
     assert not (tmp_path / "app.tar").exists()
 
 
-# Folders swapped while they are written in --------------------------------------------------------
-
-
 SWAPPER = """
 import contextlib, itertools, os, sys
 folder, target = sys.argv[1:]

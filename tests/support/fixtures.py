@@ -11,7 +11,6 @@ import pytest
 import trustme
 
 from tests.support import go_registries
-from tests.support.go_registries import GoRegistry
 from tests.support.hostile import HostileServer
 from tests.support.procs import open_folder
 from tests.support.registry_server import RegistryServer, start_registry
@@ -89,7 +88,7 @@ def tls_registry(
 
 
 @pytest.fixture(scope="session")
-def crane_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoRegistry]:
+def crane_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
     """go-containerregistry's registry, built from its module; skips where there is no Go."""
     program = go_registries.build(go_registries.CRANE, go_registries.session_folder(tmp_path_factory))
     with go_registries.start_crane(program, tmp_path_factory.mktemp("crane")) as server:

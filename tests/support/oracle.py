@@ -149,7 +149,6 @@ def _chosen(artifact: Artifact, platform: tuple[str, str] | None) -> Artifact:
 
 
 def _tree(served: Artifact, reference: str, naming: Naming, manifest: bytes, untagged: str) -> Tree:
-    """Return the tree of one pull of one image manifest into an empty cache."""
     registry, repository, tag, _ = split_reference(reference)
     folder = "/".join(["manifests", _safe(registry, naming), repository, tag or untagged])
     document = served.document
@@ -177,5 +176,4 @@ def _tree(served: Artifact, reference: str, naming: Naming, manifest: bytes, unt
 
 
 def _safe(name: str, naming: Naming) -> str:
-    """Return a name as a file name on that system."""
     return name.replace(":", "_") if naming == "windows" else name

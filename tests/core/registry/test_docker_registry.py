@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +17,7 @@ from spincache_nb.errors import AccessDeniedError, ConnectionFailedError, NotFou
 from tests.core.clients import quick_client, ref
 from tests.support.artifact import IMAGE_CONFIG, Artifact, compact, descriptor, filler
 from tests.support.registry_server import IDENTITY_TOKENS, RegistryServer
-from tests.support.token_service import TokenService
+from tests.support.token_service import SERVICE, TokenService
 
 pytestmark = pytest.mark.registry
 READER = ("reader", "pass:word")
@@ -109,9 +107,6 @@ def test_missing_things_are_told_apart(plain_registry: RegistryServer) -> None:
             client.fetch_manifest(ref(f"{plain_registry.name}/transport/nothing-here:v1"))
 
 
-# htpasswd ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("auth", [READER, ZOE], ids=["reader", "zoe"])
 def test_basic_registry_is_read_whole(basic_registry: RegistryServer, auth: tuple[str, str]) -> None:
     one = artifact("transport/basic")
@@ -122,18 +117,6 @@ def test_basic_registry_is_read_whole(basic_registry: RegistryServer, auth: tupl
     assert [record.status for record in records if record.status != 200] == [401]
 
 
-def test_basic_registry_is_read_with_stored_credentials(
-    basic_registry: RegistryServer, isolated_home: Path
-) -> None:
-    one = artifact("transport/basic")
-    basic_registry.push(one)
-    store = isolated_home / ".config" / "fermyon" / "registry-auth.json"
-    store.parent.mkdir(parents=True)
-    store.write_text(json.dumps({"auths": {basic_registry.name: "cmVhZGVyOnBhc3M6d29yZA=="}}))
-    with quick_client() as client:
-        read_all(client, ref(basic_registry.reference(one)), one)
-
-
 @pytest.mark.parametrize("auth", [("reader", "wrong"), ("nobody", "x"), None])
 def test_basic_registry_refuses(basic_registry: RegistryServer, auth: tuple[str, str] | None) -> None:
     with quick_client(auth=auth) as client:
@@ -142,9 +125,6 @@ def test_basic_registry_refuses(basic_registry: RegistryServer, auth: tuple[str,
         assert client.request_count == (2 if auth else 1)
     assert caught.value.status == 401
     assert ("without credentials" in caught.value.found) == (auth is None)
-
-
-# Bearer tokens -------------------------------------------------------------------------------------
 
 
 def test_token_registry_is_read_with_one_token(
@@ -158,7 +138,7 @@ def test_token_registry_is_read_with_one_token(
     [request] = token_service.requests
     assert (request.method, request.user) == ("GET", "reader")
     assert request.scopes == ["repository:private/app:pull"]
-    assert request.parameters["service"] == [token_service.service]
+    assert request.parameters["service"] == [SERVICE]
 
 
 @pytest.mark.parametrize("field", ["token", "access_token"])
@@ -217,16 +197,6 @@ def test_token_registry_refuses(
         client.fetch_manifest(ref(f"{token_registry.name}/private/app:v1"))
     assert "wrong" not in str(caught.value)
     assert len(token_service.requests) == 1
-
-
-# TLS -----------------------------------------------------------------------------------------------
-
-
-def test_tls_registry_is_read_with_its_authority(tls_registry: RegistryServer) -> None:
-    one = artifact("transport/tls")
-    tls_registry.push(one)
-    with quick_client(insecure=False, ca=tls_registry.ca_file) as client:
-        read_all(client, ref(tls_registry.reference(one)), one)
 
 
 def test_tls_registry_asked_in_plain_http_says_so(tls_registry: RegistryServer) -> None:
