@@ -95,11 +95,6 @@ class Cache:
         Where pulls into this cache are recorded, and what is asked which digest a tag had; this
         user's own record unless given. It lies outside the cache.
 
-    Attributes
-    ----------
-    history : History
-        As given.
-
     Raises
     ------
     NotACacheError

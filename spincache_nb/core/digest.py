@@ -36,12 +36,7 @@ class Digest(NamedTuple):
     True
     >>> Digest.parse(str(digest)) == digest
     True
-
-    Notes
-    -----
-    A named tuple, since digests are the keys of nearly every look-up: it is hashed and compared
-    without running Python code.
-    """
+    """  # a named tuple: digests are keys nearly everywhere, and it is hashed without running Python code
 
     algorithm: str
     encoded: str

@@ -157,6 +157,9 @@ class Manifest(msgspec.Struct, frozen=True):
     media_type: str | None = None
     artifact_type: str | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.config, tuple(self.layers)))
+
     @property
     def application(self) -> Descriptor | None:
         """The locked app: the last layer of its type, or the config (Spin before v2.0)."""
