@@ -527,9 +527,8 @@ class Pull:
         """What a plan took: the bytes that came in since the app before was finished, and the time."""
         seconds = time.perf_counter() - self.started
         with self.sharing:
-            received = self.source.wire_bytes
-            told, self.wire_bytes_told = self.wire_bytes_told, received
-        return result_of(plan, wire_bytes=received - told, seconds=seconds)
+            told, self.wire_bytes_told = self.wire_bytes_told, self.source.wire_bytes
+            return result_of(plan, wire_bytes=self.wire_bytes_told - told, seconds=seconds)
 
     def _record(self, result: PullResult) -> None:
         told = {

@@ -31,7 +31,6 @@ LAYOUT_DOCUMENT_BYTES = 64 * MIB
 LAYOUT_ENTRIES = 1_000_000
 """Limit of the entries of an OCI image layout in a tar file."""
 
-
 STALE_SECONDS = 3600
 """Age from which an unfinished file of ours is taken for the leftover of a killed pull."""
 MEMBER_BUFFER_BYTES = MIB
