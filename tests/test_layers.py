@@ -1,7 +1,5 @@
 """Who may import whom: rooms from bottom to top, no circle, no heavy library where none belongs."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from spincache_nb.analysis import schemas
-from spincache_nb.analysis.disk import summary
-from spincache_nb.analysis.inputs import Source, over
-from spincache_nb.analysis.labels import short_references
-from spincache_nb.analysis.removal import freed_by, reclaimable, superseded_references
+from spincache_nb.analysis.disk import freed_by, reclaimable, summary, superseded_references
+from spincache_nb.analysis.inputs import Source, over, short_references
 from spincache_nb.analysis.schemas import FINDINGS_SCHEMA
 from spincache_nb.analysis.shared import sharing
 from spincache_nb.analysis.versions import version_savings, versions_of

@@ -13,8 +13,8 @@ from matplotlib.patches import Patch
 from spincache_nb import analysis
 from spincache_nb.analysis.disk import KINDS, LABELS, NEEDED
 from spincache_nb.analysis.inputs import Group, bundle
-from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
+from spincache_nb.analysis.versions import Rules
 from spincache_nb.fleet import Fleet
 from spincache_nb.plots import style, titles
 from spincache_nb.plots.style import FrameOrSource, harmless

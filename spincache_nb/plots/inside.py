@@ -34,7 +34,7 @@ _NO_SECTIONS = "There are no sections to draw."
 
 
 def _checked(frame: pd.DataFrame, schema: Schema, name: str) -> pd.DataFrame:
-    return style.frame_of(frame, schema, f"analysis.inside.{name}", lambda frame: frame)  # type: ignore[no-any-return]
+    return style.frame_of(frame, schema, f"analysis.{name}", lambda frame: frame)  # type: ignore[no-any-return]
 
 
 def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -43,7 +43,7 @@ def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     frame
-        What `analysis.inside.grains` or `analysis.inside.cache_grains` returns.
+        What `analysis.grains` or `analysis.cache_grains` returns.
     ax
         Where to draw; None for a new figure.
 
@@ -93,7 +93,7 @@ def chunk_sweep(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     frame
-        What `analysis.inside.chunk_sweep` returns.
+        What `analysis.chunk_sweep` returns.
     ax
         Where to draw; None for a new figure.
 
@@ -150,7 +150,7 @@ def section_map(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     frame
-        What `analysis.inside.section_map` returns; of two versions, the new one is drawn.
+        What `analysis.section_map` returns; of two versions, the new one is drawn.
     ax
         Where to draw; None for a new figure.
 
@@ -188,7 +188,7 @@ def section_maps(frame: pd.DataFrame, *, fig: Figure | SubFigure | None = None) 
     Parameters
     ----------
     frame
-        What `analysis.inside.section_maps` returns.
+        What `analysis.section_maps` returns.
     fig
         Where to draw; None for a new figure.
 

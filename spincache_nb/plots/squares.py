@@ -14,8 +14,8 @@ from matplotlib.patches import Rectangle
 
 from spincache_nb import analysis
 from spincache_nb.analysis.inputs import bundle
-from spincache_nb.analysis.replay import Rules
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
+from spincache_nb.analysis.versions import Rules
 from spincache_nb.fleet import Fleet
 from spincache_nb.fleet.schemas import HOST_PAIRS_SCHEMA
 from spincache_nb.plots import style, titles

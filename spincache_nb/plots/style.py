@@ -23,9 +23,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb, to_rgba
 from matplotlib.figure import Figure, SubFigure
 
 from spincache_nb.analysis.inputs import MOST_APPS as MOST_APPS
-from spincache_nb.analysis.inputs import Source
+from spincache_nb.analysis.inputs import Source, short_references
 from spincache_nb.analysis.inputs import group_of as group_of
-from spincache_nb.analysis.labels import short_references
 from spincache_nb.frames.schemas import Schema
 
 FrameOrSource: TypeAlias = Union[pd.DataFrame, "Source"]

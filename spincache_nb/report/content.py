@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.labels import some_of, sorted_names
+from spincache_nb.analysis.inputs import some_of, sorted_names
 from spincache_nb.report import sentences
 from spincache_nb.report.material import Changes, Material
 from spincache_nb.show import Column, Table, rows, share_text, size_text

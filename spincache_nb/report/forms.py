@@ -19,7 +19,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from spincache_nb import __version__, analysis, show
-from spincache_nb.analysis.labels import short_references
+from spincache_nb.analysis.inputs import short_references
 from spincache_nb.core.writing import replacing
 from spincache_nb.errors import MissingExtraError, printable
 from spincache_nb.report import content, fleet_content

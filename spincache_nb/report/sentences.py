@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from spincache_nb.analysis.labels import short_references, some_of
+from spincache_nb.analysis.inputs import short_references, some_of
 from spincache_nb.errors import printable
 from spincache_nb.report.material import Changes, Material
 from spincache_nb.show import count_text, rows, share_text, size_text, time_text

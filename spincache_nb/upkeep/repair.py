@@ -225,9 +225,7 @@ class _Repair:
             self.look_again()
         if any(
             self.each(
-                self.mend_locked_app,
-                self.inventory.apps,
-                lambda app: self.relative(app.tag.locked_app_path),
+                self.mend_locked_app, self.inventory.apps, lambda app: self.relative(app.tag.locked_app_path)
             )
         ):
             self.look_again()

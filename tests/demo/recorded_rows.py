@@ -3,8 +3,6 @@
 Digests are found in the raw recordings, by the names of sections and the text of pages.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

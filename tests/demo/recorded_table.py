@@ -3,8 +3,6 @@
 ``python -m tests.demo.recorded_table`` writes them again; a test compares.
 """
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections.abc import Iterable, Iterator

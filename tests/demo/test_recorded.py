@@ -1,7 +1,5 @@
 """The recorded caches: what the frames say of them, and how they are laid out."""
 
-from __future__ import annotations
-
 import json
 import stat
 from datetime import UTC, datetime

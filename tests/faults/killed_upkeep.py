@@ -4,8 +4,6 @@ Run as a script of its own, since it forks: ``python killed_upkeep.py PLAN`` whe
 ``operation``, ``references`` (two apps that share blobs), ``folder``, ``trials`` and ``seed``.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import json

@@ -6,8 +6,6 @@ in each phase). Each child marks in shared memory which phases its threads are i
 a phase, then some more, and sends SIGKILL. What counts is the phase marked at the moment of death.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import json

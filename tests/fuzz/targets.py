@@ -4,8 +4,6 @@ A target may raise `SpinCacheError` and nothing else; it must end within `CPU_SE
 memory that `guarded` allows.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

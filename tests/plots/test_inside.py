@@ -5,7 +5,7 @@ import pytest
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 
-from spincache_nb.analysis import inside as analysis
+from spincache_nb import analysis
 from spincache_nb.analysis.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
 from spincache_nb.frames.schemas import build, empty
 from spincache_nb.plots import inside, style

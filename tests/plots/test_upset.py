@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
-from spincache_nb.analysis.labels import short_references
+from spincache_nb.analysis.inputs import short_references
 from spincache_nb.analysis.schemas import SHARING_SETS_SCHEMA
 from spincache_nb.frames.schemas import build, empty
 from tests.analysis.worlds import two_versions

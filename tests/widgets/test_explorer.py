@@ -166,8 +166,12 @@ def test_columns_of_sharing_and_of_versions_select_apps(made: Explorer) -> None:
         ([API, OLD, NEW], 1000),
         ([OLD, NEW], 40),
     ]
+    assert made.view["finding"].endswith(" that 3 apps share")
     made.tab = "versions"
-    assert made.view["columns"] == [], "of which repository?"
+    assert [(one["ids"], one["name"], one["opens"]) for one in made.view["columns"]] == [
+        ([WEB], "web (2)", True),
+        (["ghcr.io/org/api"], "api (1)", True),
+    ]
     made.at = NEW
     assert [(one["ids"], one["size"], one["more"]) for one in made.view["columns"]] == [
         ([OLD], 1117, 0),
