@@ -15,7 +15,7 @@ from spincache_nb.analysis.inputs import short_references
 from spincache_nb.analysis.versions import versions_of
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
-from spincache_nb.frames.bundle import Frames, load
+from spincache_nb.frames.bundle import Frames
 from spincache_nb.show import (
     Column,
     Table,
@@ -329,7 +329,9 @@ class AppsTab:
         self.open_app(reference)
 
     def open_app(self, reference: str) -> None:
-        cache = self.session.cache
+        cache, frames = self.session.cache, self.session.frames
+        if frames is None:
+            return
         self.session.select([reference])
         self.opened.value = "Reading."
 
@@ -342,7 +344,7 @@ class AppsTab:
         def finish(html: str) -> None:
             self.opened.value = html
 
-        self.session.read("opened", lambda: opened_html(cache, reference), show)
+        self.session.read("opened", lambda: opened_html(frames, reference), show)
 
     def _load(self) -> None:
         if self.session.frames is not None:
@@ -363,12 +365,11 @@ class AppsTab:
         self.session.read("freed", lambda: freed_text(frames, chosen), partial(parts.say, self.freed))
 
 
-def opened_html(cache: Cache, reference: str) -> tuple[str, pd.DataFrame | None]:
+def opened_html(frames: Frames, reference: str) -> tuple[str, pd.DataFrame | None]:
     """Show what is in an app, who else needs each part, and what changed since the version before.
 
     The second value is what changed, as `analysis.compare` gives it: why it did takes longer to find out.
     """
-    frames = load(cache, "apps", "layers", "uses", "components", "files", "dependencies", toolchains=False)
     mine = frames.need("components")
     mine = mine[mine["reference"] == reference]
     found = [f"<h4>{escaped(reference)}</h4>", Table(mine, _COMPONENTS, most=MOST_LISTED).html()]

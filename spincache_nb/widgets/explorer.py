@@ -15,6 +15,7 @@ import traitlets
 
 from spincache_nb import analysis
 from spincache_nb import frames as frames_of
+from spincache_nb.analysis.inputs import Needs
 from spincache_nb.analysis.tree import IDLE, MORE, ROOT, SEPARATOR, STATES, Place, Tree
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
@@ -291,7 +292,8 @@ def _described(id: str, name: str, kind: str, sizes: Sequence[int], text: str, o
 
 def _figures(frames: Frames, tree: Tree) -> list[Figure]:
     """The four figures above the map: what each is called, its value, and what it says."""
-    saved = int(analysis.summary(frames)["saved_bytes"].iloc[0])
+    needs = Needs(frames)  # as `analysis.summary`, which reads the disk once more
+    saved = int(needs.sizes[needs.blob].sum() - needs.sizes.sum())
     idle = tree.root.sizes["idle"]
     problems = len(frames.need("problems"))
     counted = ((len(tree.apps), "app"), (problems, "problem"))

@@ -83,6 +83,7 @@ def test_plan_then_pull_to_the_end(open_panel: Open, registry: demo.DemoRegistry
     panel.says("2 references: ")
     panel.click("Plan")
     panel.says("Planned: ")
+    panel.panel.get_by_text("The layers").click()
     assert panel.panel.get_by_role("cell", name="stored", exact=True).count() == 1
     panel.picture("1-plan")
     assert len(apps(cache)) == 1

@@ -240,35 +240,23 @@ def test_pull_fetches_a_blob_of_the_wrong_size_again(plain_registry: RegistrySer
     assert_same_tree(our_tree(artifact, reference), cache.path)
 
 
+@pytest.mark.parametrize("damaged", [False, True], ids=["archive whole", "archive damaged"])
 def test_pull_unpacks_an_archive_again_when_members_are_missing(
-    plain_registry: RegistryServer, cache: Cache
-) -> None:
-    artifact = archive_style()
-    reference = plain_registry.pushed(artifact)
-    pull(cache, reference)
-    layers = {layer["digest"] for layer in artifact.layers}
-    members = [path for path in (cache.path / "data").iterdir() if path.name not in layers]
-    for path in members[::2]:
-        path.unlink()
-    with plain_registry.recording() as requests:
-        assert pull(cache, reference).fetch_bytes == 0
-    assert len(requests) == 1
-    assert_same_tree(our_tree(artifact, reference), cache.path)
-
-
-def test_pull_fetches_a_damaged_archive_again_when_members_are_missing(
-    plain_registry: RegistryServer, cache: Cache
+    plain_registry: RegistryServer, cache: Cache, damaged: bool
 ) -> None:
     artifact = archive_style()
     reference = plain_registry.pushed(artifact)
     pull(cache, reference)
     layers = {layer["digest"]: layer for layer in artifact.layers}
-    for path in (cache.path / "data").iterdir():
-        if path.name not in layers:
-            path.unlink()
-        else:
+    members = [path for path in (cache.path / "data").iterdir() if path.name not in layers]
+    for path in members if damaged else members[::2]:
+        path.unlink()
+    if damaged:
+        for path in (cache.path / "data").iterdir():
             path.write_bytes(bytes(layers[path.name]["size"]))
-    pull(cache, reference)
+    with plain_registry.recording() as requests:
+        result = pull(cache, reference)
+    assert damaged or (result.fetch_bytes, len(requests)) == (0, 1)
     assert_same_tree(our_tree(artifact, reference), cache.path)
 
 

@@ -403,6 +403,16 @@ def test_rows_of_a_large_cache_do_not_pile_up() -> None:
     assert [row.tick.description for row in table.rows()] == [app.reference for app in apps.shown()]
 
 
+def test_two_panels_read_the_same_cache_at_once(cache: Cache, make: Make, demo: Workspace) -> None:
+    pulled(make(cache), demo, "hello:1.0.0", "docs:1.0.0")
+    both = [widgets.panel(cache) for _ in range(2)]
+    heads = [(panel.wait(60), text(panel.head), text(panel.alert)) for panel in both]
+    for panel in both:
+        panel.close()
+    assert heads[0] == heads[1]
+    assert (heads[0][0], "2 apps" in heads[0][1], heads[0][2]) == (True, True, "")
+
+
 def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace) -> None:
     from spincache_nb import pull
 
@@ -609,7 +619,7 @@ def test_health_finds_and_repairs_what_is_damaged(cache: Cache, make: Make, demo
     assert text(health.state) == "Hashed: 1 problem."
     assert "1 problem" in text(health.badge)
     assert "damaged blob" in text(health.shown)
-    assert demo.reference("demo/greet:1.0.0") in text(health.shown)
+    assert f'data-app="{demo.reference("demo/greet:1.0.0")}"' in health.shown.value, "its name opens it"
     assert health.damaged == [f"wasm/{blob.name}"]
     states = panel.explorer.frame().set_index("path")["state"]
     assert states[f"wasm/{blob.name}"] == "damaged"
@@ -626,7 +636,9 @@ def test_versions_in_a_registry_are_picked_from(cache: Cache, make: Make, demo: 
     tab = panel.pulling
     assert demo.reference("demo/hello") in tab.reference.options
     tab.reference.value = demo.reference("demo/hello")
-    run(panel, tab.list)
+    tab.reference._handle_custom_msg({"event": "submit"}, [])  # Enter lists, nothing is pulled
+    assert panel.wait(60)
+    assert len(cache.scan().tags) == 1
     assert visible(tab.tags)
     labels = [label for label, _ in tab.tags.options[1:]]
     assert [label.partition(":")[0] for label in labels] == ["1.1.0", "1.0.1", "1.0.0"]
@@ -662,6 +674,17 @@ def test_an_app_is_opened_and_updated(cache: Cache, make: Make, demo: Workspace)
     assert "hello:1.0.1" in shown
     assert f"Since {demo.reference('demo/hello:1.0.0')}" in shown
     assert "Why " in shown
+    assert "What finer grains would have saved" in shown
+    assert "chunk 4 KiB" in shown
+    for action, title in (("open", "Apps"), ("update", "Pull")):
+        panel.turn("Health")
+        panel._asked(action, demo.reference("demo/hello:1.0.0"))  # a name that is clicked
+        assert panel.wait(60)
+        assert panel.session.selected == (demo.reference("demo/hello:1.0.0"),)
+        assert panel.tabs.get_title(panel.tabs.selected_index) == title
+    assert "No version before it" in text(tab.opened) or not tab.opened.value
+    panel.turn("Apps")
+    panel.explorer.selection = [demo.reference("demo/hello:1.0.1")]
     run(panel, tab.update)
     assert text(panel.pulling.state) == "Done: 1 reference in the cache."
 

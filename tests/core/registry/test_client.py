@@ -24,7 +24,7 @@ from spincache_nb.errors import (
     StatusError,
 )
 from tests.core.clients import Recording, blob_of, errors_page, mock_client, quick_client, ref, streamed
-from tests.support import behaviours, faults
+from tests.support import behaviours
 from tests.support.hostile import HostileServer
 
 CONTENT = b'{"schemaVersion": 2, "mediaType": "whatever"}'
@@ -297,25 +297,6 @@ def test_passing_refusals_are_tried_again(hostile: HostileServer, status: int) -
             client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
         assert client.request_count == 3 + 6
     assert caught.value.status == status
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        faults.Drop(),
-        faults.Drop(reset=True),
-        faults.Cut(10),
-        faults.Cut(10, reset=True),
-        faults.WrongLength(5),
-    ],
-    ids=repr,
-)
-def test_broken_answers_are_asked_for_again(hostile: HostileServer, fault: behaviours.Behaviour) -> None:
-    hostile.content("/v2/app/manifests/v1", CONTENT)
-    hostile.on("*/manifests/*", fault, fault)
-    with quick_client() as client:
-        assert client.fetch_manifest(ref(f"{hostile.name}/app:v1")).content == CONTENT
-        assert client.request_count == 3
 
 
 def test_connection_is_kept_for_the_next_request(hostile: HostileServer) -> None:
