@@ -75,7 +75,6 @@ class Progress:
         self._marks: deque[tuple[float, int]] = deque([(clock(), 0)])
 
     def add(self, event: ProgressEvent) -> None:
-        """Take one event."""
         with self._lock:
             if event.kind == "plan":
                 self._planned = True
@@ -92,7 +91,6 @@ class Progress:
                     self._running[event.digest] = replace(one, done=one.done + event.count)
 
     def snapshot(self) -> Snapshot:
-        """Say how far the pull is now."""
         with self._lock:
             done = self._done
             speed = self._speed(self._clock())
@@ -120,7 +118,6 @@ class Bar:
             self.box.add_class("sc-small")
 
     def show(self, name: str, share: float, text: str) -> None:
-        """Set all three."""
         self.name.value = f'<span title="{escaped(name)}">{escaped(name)}</span>'
         self.bar.value = round(share, 3)
         self.text.value = escaped(text)
@@ -139,7 +136,6 @@ class Bars:
         self.hide()
 
     def hide(self) -> None:
-        """Show none."""
         parts.shown(self.box, False)
         self._show_running(())
 
@@ -151,7 +147,6 @@ class Bars:
         parts.shown(self.box, True)
 
     def show(self, name: str, snapshot: Snapshot) -> None:
-        """Show how far a pull is."""
         if snapshot.planned:
             self.overall.show(name, snapshot.share, snapshot.text)
             self._show_running(snapshot.running)

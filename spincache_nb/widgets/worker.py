@@ -27,7 +27,6 @@ STOP_SECONDS = 2.0
 """How long the end of the interpreter waits; Jupyter kills a kernel after 5 seconds."""
 
 THREAD_PREFIX = "spincache-panel"
-"""Names of the threads begin so."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,11 +54,9 @@ class Worker:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a job is running."""
         return self._is_busy
 
     def start(self, work: Callable[[threading.Event], T], done: Callable[[Outcome[T]], object]) -> bool:
-        """Begin a job, unless one is running."""
         with self._lock:
             if self._is_busy or self._is_closed:
                 return False
@@ -93,7 +90,6 @@ class Worker:
             self._on_busy(False)
 
     def cancel(self) -> None:
-        """Ask the job that is running to stop."""
         self._cancel.set()
 
     def abandon(self) -> None:
@@ -136,7 +132,6 @@ class Reader:
         done: Callable[[T], object],
         failed: Callable[[Exception], object] | None = None,
     ) -> None:
-        """Ask for something."""
         with self._lock:
             if self._is_closed:
                 return
@@ -220,8 +215,6 @@ def _outcome(work: Callable[[threading.Event], T], cancel: threading.Event) -> O
         return Outcome(fault=exc)
 
 
-# The end of the interpreter -------------------------------------------------------------------
-
 _open: weakref.WeakSet[Worker | Reader] = weakref.WeakSet()
 _once = threading.Lock()
 
@@ -260,7 +253,6 @@ def stop_all(seconds: float = STOP_SECONDS) -> None:
 Listener = Callable[[str], object]
 
 OUR_THREADS = "spincache-"
-"""Names of this package's threads begin so."""
 
 _lock = threading.Lock()
 _listeners: list[Listener] = []

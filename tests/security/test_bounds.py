@@ -1,7 +1,5 @@
 """No answer costs more memory, disk or requests than a limit allows, whatever it claims to be."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import tarfile

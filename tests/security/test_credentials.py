@@ -1,7 +1,5 @@
 """A password and a token go to their registry and its token service, and appear nowhere else at all."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -80,7 +80,7 @@ def pulled(panel: Panel, demo: Workspace, *names: str) -> None:
 
 def test_panel_is_there_at_once_and_creates_nothing(cache: Cache, make: Make) -> None:
     panel = make(cache)
-    assert panel.tabs.titles == ("Explore", "Pull", "Apps", "Sharing", "Clean up", "Health")
+    assert panel.tabs.titles == ("Explore", "Pull", "Apps", "Clean up", "Health")
     assert "0 apps, 0 B on disk" in text(panel.head)
     assert not cache.path.parent.exists()
     assert panel._repr_mimebundle_()["text/plain"] == repr(panel), "ipywidgets cuts what is long"
@@ -95,7 +95,7 @@ def test_fields_are_checked_as_one_types(cache: Cache, make: Make) -> None:
     assert "repository names are lower case" in text(tab.understood)
     assert tab.pull.disabled
     tab.reference.value = "foo/bar"
-    assert text(tab.understood) == "1 reference: docker.io/foo/bar:latest"
+    assert text(tab.understood) == "1 reference: docker.io/foo/bar:latest; Enter lists its versions"
     assert not tab.plan.disabled
     assert not tab.pull.disabled
     assert tab.cancel.disabled
@@ -219,13 +219,13 @@ def test_an_error_stands_above_its_own_tab_only(cache: Cache, make: Make, demo: 
     panel.pulling.reference.value = demo.reference("demo/none:1")
     run(panel, panel.pulling.pull)
     assert "404 Not Found" in text(alert)
-    for elsewhere in ("Apps", "Sharing", "Clean up", "Explore"):
+    for elsewhere in ("Apps", "Health", "Clean up", "Explore"):
         panel.turn(elsewhere)
         assert text(alert) == ""
     panel.turn("Pull")
     assert "404 Not Found" in text(alert), "the field still holds what was not found"
     pulled(panel, demo, "greet:1.0.0")
-    panel.turn("Sharing")
+    panel.turn("Health")
     assert panel.wait(60)
     assert text(alert) == ""
 
@@ -245,7 +245,7 @@ def test_an_error_of_work_out_of_sight_is_shown_at_once(
     go.set()
     assert panel.wait(60)
     assert "404 Not Found" in text(panel.alert)
-    panel.turn("Sharing")
+    panel.turn("Health")
     assert text(panel.alert) == ""
     panel.turn("Pull")
     assert "404 Not Found" in text(panel.alert)
@@ -261,34 +261,12 @@ def test_a_cache_that_cannot_be_read_is_told_in_every_tab(
     with monkeypatch.context() as patch:
         patch.setattr("spincache_nb.widgets.session.frames_of.load", fail)
         run(panel, panel.apps.refresh)
-    for tab in range(6):
+    for tab in range(5):
         panel.tabs.selected_index = tab
         assert panel.wait(60)
         assert text(panel.alert) == "registry: Permission denied"
     run(panel, panel.apps.refresh)
     assert text(panel.alert) == ""
-
-
-def test_a_plot_that_cannot_be_drawn_leaves_no_other_in_its_place(
-    cache: Cache, make: Make, demo: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_arguments: object, **_options: object) -> None:
-        raise ValueError("no such plot")
-
-    panel = make(cache)
-    pulled(panel, demo, "greet:1.0.0")
-    panel.turn("Sharing")
-    assert panel.wait(60)
-    with monkeypatch.context() as patch:
-        patch.setattr("spincache_nb.widgets.pictures.svg.following", fail)
-        panel.sharing.gallery.choice.index = 1
-        assert panel.wait(60)
-    assert "no such plot" in text(panel.alert)
-    assert (panel.sharing.gallery.picture.value, text(panel.sharing.gallery.state)) == ("", "")
-    panel.sharing.gallery.choice.index = 0
-    assert panel.wait(60)
-    assert text(panel.alert) == ""
-    assert panel.sharing.gallery.picture.value
 
 
 def test_who_reads_the_last_word_can_go_on_at_once(cache: Cache, make: Make, demo: Workspace) -> None:
@@ -425,28 +403,14 @@ def test_rows_of_a_large_cache_do_not_pile_up() -> None:
     assert [row.tick.description for row in table.rows()] == [app.reference for app in apps.shown()]
 
 
-def test_sharing_is_drawn_when_looked_at_and_again_when_the_cache_changed(
-    cache: Cache, make: Make, demo: Workspace
-) -> None:
-    panel = make(cache)
-    pulled(panel, demo, "hello:1.0.0", "hello:1.0.1")
-    sharing = panel.sharing.gallery
-    assert sharing.picture.value == ""
-    panel.turn("Sharing")
-    assert panel.wait(60)
-    first = sharing.picture.value
-    assert '<svg role="img" aria-label="Where the bytes on disk go. 2 apps would need ' in first
-    titles = list(sharing.choice.options)
-    assert titles[-1] == f"What each version of {demo.reference('demo/hello')} costs"
-    sharing.choice.value = titles[1]
-    assert panel.wait(60)
-    second = sharing.picture.value
-    assert second != first
-    pulled(panel, demo, "playground:0.1.0")
-    assert panel.wait(60)
-    assert sharing.choice.value == titles[1]
-    assert sharing.picture.value != second
-    assert 'aria-label="Which apps share how much. 3 apps' in sharing.picture.value
+def test_two_panels_read_the_same_cache_at_once(cache: Cache, make: Make, demo: Workspace) -> None:
+    pulled(make(cache), demo, "hello:1.0.0", "docs:1.0.0")
+    both = [widgets.panel(cache) for _ in range(2)]
+    heads = [(panel.wait(60), text(panel.head), text(panel.alert)) for panel in both]
+    for panel in both:
+        panel.close()
+    assert heads[0] == heads[1]
+    assert (heads[0][0], "2 apps" in heads[0][1], heads[0][2]) == (True, True, "")
 
 
 def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace) -> None:
@@ -457,7 +421,7 @@ def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace)
     run(panel, panel.apps.refresh)
     assert "1 app, " in text(panel.head)
     (cache.path / "wasm" / "odd").write_bytes(b"x")
-    run(panel, panel.sharing.refresh)
+    run(panel, panel.apps.refresh)
     assert "1 problem (see Health)" in text(panel.head)
 
 
@@ -579,9 +543,9 @@ def test_what_comes_from_outside_is_no_mark_up(make: Make, tmp_path: Path) -> No
     (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1").mkdir(parents=True)
     (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1" / "manifest.json").write_text("{}")
     panel = make(Cache(place))
-    panel.turn("Sharing")
+    panel.turn("Health")
     assert panel.wait(60)
-    everything = [panel.head, panel.apps.freed, panel.sharing.gallery.picture, panel.sharing.gallery.summary]
+    everything = [panel.head, panel.apps.freed, panel.health.shown, panel.health.badge]
     for row in panel.apps.table.rows():
         everything.append(row.cells)
     assert not re.search(r"<(img src=x|i>x|b>1)", "".join(str(one.value) for one in everything))
@@ -631,7 +595,7 @@ def test_keep_the_newest_says_what_it_frees_and_asks(cache: Cache, make: Make, d
     clean.newest.value = 1
     assert panel.wait(60)
     run(panel, clean.older)
-    assert f"<b>{hello}</b>: 1.0.0, 1.0.1" in clean.shown.value
+    assert f"{hello}: 1.0.0, 1.0.1" in text(clean.shown)
     assert "<details>" in clean.shown.value, "the files are folded away"
     assert "beyond what Spin promises" in text(clean.promise)
     run(panel, clean.go)
@@ -655,7 +619,7 @@ def test_health_finds_and_repairs_what_is_damaged(cache: Cache, make: Make, demo
     assert text(health.state) == "Hashed: 1 problem."
     assert "1 problem" in text(health.badge)
     assert "damaged blob" in text(health.shown)
-    assert demo.reference("demo/greet:1.0.0") in text(health.shown)
+    assert f'data-app="{demo.reference("demo/greet:1.0.0")}"' in health.shown.value, "its name opens it"
     assert health.damaged == [f"wasm/{blob.name}"]
     states = panel.explorer.frame().set_index("path")["state"]
     assert states[f"wasm/{blob.name}"] == "damaged"
@@ -672,7 +636,9 @@ def test_versions_in_a_registry_are_picked_from(cache: Cache, make: Make, demo: 
     tab = panel.pulling
     assert demo.reference("demo/hello") in tab.reference.options
     tab.reference.value = demo.reference("demo/hello")
-    run(panel, tab.list)
+    tab.reference._handle_custom_msg({"event": "submit"}, [])  # Enter lists, nothing is pulled
+    assert panel.wait(60)
+    assert len(cache.scan().tags) == 1
     assert visible(tab.tags)
     labels = [label for label, _ in tab.tags.options[1:]]
     assert [label.partition(":")[0] for label in labels] == ["1.1.0", "1.0.1", "1.0.0"]
@@ -708,6 +674,17 @@ def test_an_app_is_opened_and_updated(cache: Cache, make: Make, demo: Workspace)
     assert "hello:1.0.1" in shown
     assert f"Since {demo.reference('demo/hello:1.0.0')}" in shown
     assert "Why " in shown
+    assert "What finer grains would have saved" in shown
+    assert "chunk 4 KiB" in shown
+    for action, title in (("open", "Apps"), ("update", "Pull")):
+        panel.turn("Health")
+        panel._asked(action, demo.reference("demo/hello:1.0.0"))  # a name that is clicked
+        assert panel.wait(60)
+        assert panel.session.selected == (demo.reference("demo/hello:1.0.0"),)
+        assert panel.tabs.get_title(panel.tabs.selected_index) == title
+    assert "No version before it" in text(tab.opened) or not tab.opened.value
+    panel.turn("Apps")
+    panel.explorer.selection = [demo.reference("demo/hello:1.0.1")]
     run(panel, tab.update)
     assert text(panel.pulling.state) == "Done: 1 reference in the cache."
 
