@@ -244,7 +244,8 @@ def _of_sets(table: pd.DataFrame, nouns: _Nouns) -> str:
     what = f"{_NUMBERS[files] if files < len(_NUMBERS) else f'{files:,}'} {'file' if files == 1 else 'files'}"
     verb = "is" if files == 1 else "are"
     whole = "all" if count == len(sets) else f"most of the {size_text(total)}"
-    noun = f" {nouns[1]}" if (shared["user_kind"] == "app").all() else ""
+    only_apps = "user_kind" not in shared.columns or (shared["user_kind"] == "app").all()
+    noun = f" {nouns[1]}" if only_apps else ""
     return f"{what} of {size_text(reached)} {verb} {whole} that {shared['user'].nunique():,}{noun} share"
 
 
@@ -337,7 +338,7 @@ _SAYINGS: tuple[tuple[Iterable[str], Callable[[pd.DataFrame, _Nouns], str]], ...
     (schemas.SECTION_MAP_SCHEMA, _of_sections),
     (schemas.GRAINS_SCHEMA, _of_grains),
     (schemas.CHUNK_SWEEP_SCHEMA, _of_grains),
-    (schemas.SHARING_SETS_SCHEMA, _of_sets),
+    (("set", "user", "user_count", "stored_bytes", "blob_count"), _of_sets),
     (schemas.UPGRADE_MATRIX_SCHEMA, _of_upgrades),
     (schemas.SHARED_BYTES_SCHEMA, _of_pairs),
     (("host_a", "host_b", "shared_bytes"), _of_pairs),
