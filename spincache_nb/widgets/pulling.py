@@ -98,7 +98,6 @@ _WIDE = {"width": "calc(100% - 4px)", "max_width": "720px"}
 Plans = Sequence[PullPlan | PullFailure] | SourcesPlan
 
 MOST_OFFERED = 200
-"""Repositories that the field offers."""
 
 
 class PullTab:
@@ -296,7 +295,6 @@ class PullTab:
 
 
 def _parted(plans: Plans) -> tuple[list[PullPlan | SourcesPlan], list[PullFailure]]:
-    """Tell what was planned or pulled from what could not be."""
     each = [plans] if isinstance(plans, SourcesPlan) else plans
     failed = [one for one in each if isinstance(one, PullFailure)]
     return [one for one in each if not isinstance(one, PullFailure)], failed
