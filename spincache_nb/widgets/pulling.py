@@ -146,9 +146,9 @@ class PullTab:
 
     def _offer(self) -> None:
         if self.session.frames is not None:
-            apps = self.session.frames.need("apps")
+            apps = self.session.frames.need("apps").sort_values("pulled_at", ascending=False)
             names = apps["registry"].astype(str) + "/" + apps["repository"].astype(str)
-            self.reference.options = sorted(set(names))[:MOST_OFFERED]
+            self.reference.options = list(dict.fromkeys(names))[:MOST_OFFERED]
 
     def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
         """Enter in the field lists the versions of a repository, and pulls everything else."""
