@@ -16,7 +16,7 @@ ROOMS = [
     "fleet", "plots", "report", "lessons", "widgets", "demo", "cli", "__main__",
 ]  # fmt: skip
 SPEAK_HTTP = (
-    "core.addresses", "core.auth", "core.download", "core.refusals", "core.registry", "core.routes",
+    "core.addresses", "core.auth", "core.refusals", "core.registry",
     "core.sockets", "core.web", "project.packages",
 )  # fmt: skip
 HEAVY = {"pandas", "numpy", "matplotlib", "ipywidgets", "IPython", "pyarrow", "duckdb"}

@@ -234,7 +234,8 @@ def _server(name: str) -> tuple[Options, ...]:
     "in a browser",
     "work with the notebooks, in JupyterLab",
     """\
-Copy the notebooks that come along into a folder and start JupyterLab on them.
+Copy the notebooks that come along into a folder and start JupyterLab on them, at
+00-start-here.ipynb, which leads to the others.
 
 A notebook that was changed there is never overwritten; remove or rename it to get
 it anew. Ctrl-C ends JupyterLab as always. As root, JupyterLab asks for
@@ -265,7 +266,10 @@ def lab(args: argparse.Namespace, output: Output) -> int:
             output.note(f"{one.path.name} was changed and stays as it is")
     if args.copy_only:
         return DONE
-    arguments = [f"--ServerApp.root_dir={folder}", *_server_options(args, port="--ServerApp.port")]
+    if getattr(os, "geteuid", lambda: 1)() == 0 and "--allow-root" not in args.options:
+        output.note(f"JupyterLab refuses to run as root; `{_program()} lab -- --allow-root` lets it")
+    first = "--LabApp.default_url=/lab/tree/00-start-here.ipynb"
+    arguments = [f"--ServerApp.root_dir={folder}", first, *_server_options(args, port="--ServerApp.port")]
     return _become("jupyterlab", arguments, {}, output)
 
 

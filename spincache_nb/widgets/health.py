@@ -51,7 +51,6 @@ class HealthTab:
 
     @property
     def damaged(self) -> list[str]:
-        """Paths of files that were found damaged by hashing."""
         return [] if self.found is None else [str(path) for path in self.found["path"].dropna()]
 
     def _enable(self) -> None:
