@@ -40,7 +40,6 @@ _PULLED = (
     Column("fetch_bytes", "Fetched", "size"),
 )
 _MOST_SHARED = 8
-_FIRST = "00-start-here.ipynb"
 _SUMMARY = (
     ("app_count", "apps", str),
     ("logical_bytes", "needed, if each app kept its own copy", show.size_text),
@@ -221,8 +220,8 @@ def _server(name: str) -> tuple[Options, ...]:
     "in a browser",
     "work with the notebooks, in JupyterLab",
     """\
-Copy the notebooks that come along into a folder and start JupyterLab on the first of
-them, 00-start-here, which leads to the others.
+Copy the notebooks that come along into a folder and start JupyterLab on them, at
+00-start-here.ipynb, which leads to the others.
 
 A notebook that was changed there is never overwritten; remove or rename it to get
 it anew. Ctrl-C ends JupyterLab as always. As root, JupyterLab asks for
@@ -253,10 +252,10 @@ def lab(args: argparse.Namespace, output: Output) -> int:
             output.note(f"{one.path.name} was changed and stays as it is")
     if args.copy_only:
         return DONE
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and "--allow-root" not in args.options:
-        output.note("you are root, and JupyterLab then starts with `spincache-nb lab -- --allow-root` only")
-    arguments = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{_FIRST}"]
-    arguments += _server_options(args, port="--ServerApp.port")
+    if getattr(os, "geteuid", lambda: 1)() == 0 and "--allow-root" not in args.options:
+        output.note(f"JupyterLab refuses to run as root; `{_program()} lab -- --allow-root` lets it")
+    first = "--LabApp.default_url=/lab/tree/00-start-here.ipynb"
+    arguments = [f"--ServerApp.root_dir={folder}", first, *_server_options(args, port="--ServerApp.port")]
     return _become("jupyterlab", arguments, {}, output)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import threading
@@ -278,13 +279,9 @@ class Project:
 
     def resolve(self, client: PackageClient, key: PackageKey) -> Release:
         """Look a package up; an error says which part of the project needs it."""
-        try:
+        place = next(source.place for source in self.manifest.packages if source.key == key)
+        with _located(self.where(place)):
             return client.resolve(*key)
-        except PullCancelled:
-            raise
-        except SpinCacheError as exc:
-            place = next(source.place for source in self.manifest.packages if source.key == key)
-            raise _located(exc, self.where(place)) from exc
 
     def offers(
         self, client: PackageClient, releases: Mapping[PackageKey, Release]
@@ -402,19 +399,21 @@ def find_offers(
 
 def _open_located(release: Release, where: str) -> Iterator[bytes]:
     """The bytes of a release; errors say which part of the project they are about."""
-    try:
+    with _located(where):
         yield from release.open()
+
+
+@contextlib.contextmanager
+def _located(where: str) -> Iterator[None]:
+    """Put the part of the project before the place that an error names."""
+    try:
+        yield
     except PullCancelled:
         raise
     except SpinCacheError as exc:
         if exc.where.startswith(where):
             raise
-        raise _located(exc, where) from exc
-
-
-def _located(exc: SpinCacheError, where: str) -> SpinCacheError:
-    """The same error, with the part of the project before the place where it happened."""
-    twin = copy.copy(exc)
-    twin.where = f"{where}: {exc.where}"
-    twin.args = (twin.where, *exc.args[1:])
-    return twin
+        twin = copy.copy(exc)
+        twin.where = f"{where}: {exc.where}"
+        twin.args = (twin.where, *exc.args[1:])
+        raise twin from exc

@@ -57,7 +57,6 @@ _INTERFACE_BYTES = 64 << 20  # WIT packages have some KiB
 
 Place = tuple[Area, Digest]
 """Where a blob is stored, or would be."""
-_Told = Callable[[StoredBlob, int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ def examine(
     reporter = Reporter(progress, what="verify")
     try:
         reporter(ProgressEvent("plan", total=sum(blob.stored_bytes for blob in blobs)))
-        wrong, changing = _wrong(blobs, jobs, _teller(reporter) if progress else _silent, cancel)
+        wrong, changing = _wrong(blobs, jobs, reporter, cancel)
     finally:
         reporter.close()
     return Health(inventory, tuple(wrong), _judged(inventory, wrong, changing))
@@ -141,10 +140,10 @@ def examine(
 
 
 def _wrong(
-    blobs: Iterable[StoredBlob], jobs: int | None, told: _Told, cancel: threading.Event | None
+    blobs: Iterable[StoredBlob], jobs: int | None, report: Reporter, cancel: threading.Event | None
 ) -> tuple[list[Hashed], list[Hashed]]:
     """Files that are wrong whenever they are read, and files that keep changing."""
-    suspects = [one for one in hash_blobs(blobs, jobs, told, cancel) if not one.is_right]
+    suspects = [one for one in hash_blobs(blobs, jobs, report, cancel) if not one.is_right]
     wrong: list[Hashed] = []
     for _ in range(_ROUNDS):
         if not suspects:
@@ -152,7 +151,7 @@ def _wrong(
         if any(one.state is None or _is_fresh(one.state.modified_ns) for one in suspects):
             _pause(cancel)
         before = {one.blob.location: one for one in suspects}
-        again = hash_blobs((one.blob for one in suspects), jobs, _silent, cancel)
+        again = hash_blobs((one.blob for one in suspects), jobs, Reporter(None, what="verify"), cancel)
         suspects = []
         for one in (one for one in again if not one.is_right):
             is_same = one == before[one.blob.location] and FileState.at(one.blob.location) == one.state
@@ -161,7 +160,7 @@ def _wrong(
 
 
 def hash_blobs(
-    blobs: Iterable[StoredBlob], jobs: int | None, told: _Told, cancel: threading.Event | None
+    blobs: Iterable[StoredBlob], jobs: int | None, report: Reporter, cancel: threading.Event | None
 ) -> list[Hashed]:
     """Hash files by threads, since hashing lets go of the interpreter; those that are gone are left out."""
     waiting = deque(sorted(blobs, key=lambda blob: -blob.stored_bytes))
@@ -178,7 +177,7 @@ def hash_blobs(
                 blob = waiting.popleft()
             except IndexError:
                 return found
-            hashed = _hash(blob, buffer, told, (stop, cancel or stop))
+            hashed = _hash(blob, buffer, report, (stop, cancel or stop))
             if hashed is not None:
                 found.append(hashed)
 
@@ -192,12 +191,16 @@ def hash_blobs(
 
 
 def _hash(
-    blob: StoredBlob, buffer: memoryview, told: _Told, stops: tuple[threading.Event, ...]
+    blob: StoredBlob, buffer: memoryview, report: Reporter, stops: tuple[threading.Event, ...]
 ) -> Hashed | None:
     expected = promised(blob)
     assert expected is not None
     hasher = expected.hasher()
-    size = untold = 0
+    size = told = 0
+
+    def tell(count: int) -> None:
+        report(ProgressEvent("bytes", digest=str(expected), count=count, total=blob.stored_bytes))
+
     try:
         with open_regular(blob.location) as stream:
             state = FileState.of(os.fstat(stream.fileno()))
@@ -206,31 +209,16 @@ def _hash(
                     raise PullCancelled("verify", "", "", "stopped; nothing was changed")
                 hasher.update(buffer[:count])
                 size += count
-                untold += count
-                if untold >= _TOLD_BYTES:
-                    told(blob, untold)
-                    untold = 0
+                if size - told >= _TOLD_BYTES:
+                    tell(size - told)
+                    told = size
     except NotInCacheError:
         return None
     except (CacheError, OSError) as exc:
         reason = exc.found if isinstance(exc, CacheError) else exc.strerror or str(exc)
         return Hashed(blob, None, 0, FileState.at(blob.location), reason)
-    told(blob, untold)
+    tell(size - told)
     return Hashed(blob, Digest(expected.algorithm, hasher.hexdigest()), size, state)
-
-
-def _teller(report: Reporter) -> _Told:
-    """Report bytes as they are hashed."""
-
-    def told(blob: StoredBlob, count: int) -> None:
-        digest = str(promised(blob) or "")
-        report(ProgressEvent("bytes", digest=digest, count=count, total=blob.stored_bytes))
-
-    return told
-
-
-def _silent(blob: StoredBlob, count: int) -> None:
-    del blob, count
 
 
 # Live writers ----------------------------------------------------------------------------------

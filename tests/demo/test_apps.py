@@ -1,7 +1,5 @@
 """The demo's artifacts: pinned digests, their layout, and the shape that Spin and wkg give them."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib

@@ -10,14 +10,7 @@ import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.scan import Problem
-from spincache_nb.upkeep import (
-    KeptBlob,
-    RemovalItem,
-    RemovalPlan,
-    RemovalResult,
-    RepairResult,
-    Skipped,
-)
+from spincache_nb.upkeep import KeptBlob, RemovalItem, RemovalPlan, RemovalResult, RepairResult, Skipped
 from spincache_nb.upkeep.plans import users_text
 
 EVIL = "<script>alert(1)</script>"
