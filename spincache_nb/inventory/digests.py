@@ -40,10 +40,7 @@ class Packed(NamedTuple):
                 encoded = rows[:, len(_START) :].tobytes()
                 with suppress(binascii.Error):
                     content = binascii.unhexlify(encoded)
-                    if (
-                        rows[:, : len(_START)].tobytes() == _START * len(texts)
-                        and content.hex().encode() == encoded
-                    ):
+                    if rows[:, : len(_START)].tobytes() == _START * len(texts) and encoded.lower() == encoded:
                         return cls(content)
         return cls._one_by_one(list(map(Digest.parse, texts)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from spincache_nb.core.documents import (
     parse_object,
 )
 from spincache_nb.core.files import FileState, read_bounded
+from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE
 from spincache_nb.core.locked_app import LockedApp, is_locked_app, parse_locked_app, read_locked_app
 from spincache_nb.core.scan import CachedTag
 from spincache_nb.errors import (
@@ -76,7 +78,7 @@ class ManifestFacts:
 class Fault:
     """Something wrong with one of the documents."""
 
-    path: Path
+    path: str
     kind: str
     detail: str
     remedy: str = _PULL
@@ -122,13 +124,16 @@ def read_documents(
 
     Whether a digest of the manifest has two sizes is only looked at if `check_sizes`.
     """
-    paths = tag.manifest_path, tag.locked_app_path
+    folder = os.fspath(tag.path)
+    paths = f"{folder}{os.sep}{MANIFEST_FILE}", f"{folder}{os.sep}{LOCKED_APP_FILE}"
     for _ in range(_ATTEMPTS):
         before = [FileState.at(path) for path in paths]
         found = _Reader(tag, paths, stored, limits, types, check_sizes=check_sizes).read(known_digests)
+        if not found.faults:
+            break
         after = [FileState.at(path) for path in paths]
         found.gone = not any(after)
-        if not found.faults or after == before:
+        if after == before:
             break
     return found
 
@@ -139,7 +144,7 @@ class _Reader:
     def __init__(
         self,
         tag: CachedTag,
-        paths: tuple[Path, Path],
+        paths: tuple[str, str],
         stored: StoredBlobs,
         limits: InventoryLimits,
         types: Numbers,
@@ -164,10 +169,10 @@ class _Reader:
             self.recover(None)
         return self.found
 
-    def fault(self, path: Path, kind: str, detail: str, remedy: str = _PULL) -> None:
+    def fault(self, path: str, kind: str, detail: str, remedy: str = _PULL) -> None:
         self.found.faults.append(Fault(path, kind, detail, remedy))
 
-    def content(self, path: Path, limit: int, what: str) -> bytes | None:
+    def content(self, path: str, limit: int, what: str) -> bytes | None:
         """Read a document; why it cannot be read becomes a fault."""
         try:
             return read_bounded(path, limit=limit)
@@ -181,7 +186,7 @@ class _Reader:
             self.set_config_kind(path, "unreadable")
         return None
 
-    def set_config_kind(self, path: Path, kind: ConfigKind) -> None:
+    def set_config_kind(self, path: str, kind: ConfigKind) -> None:
         if path == self.locked_app_path:
             self.found.config_kind = kind
 
@@ -212,11 +217,11 @@ class _Reader:
 
     def manifest_facts(self, content: bytes) -> ManifestFacts | None:
         """Read a manifest; None if it is an index. What is not as it should be `parse_manifest` explains."""
-        written = decode_manifest(content, where="manifest.json")
+        written = decode_manifest(content, where=MANIFEST_FILE)
         if written.config is not None and written.layers is not None and not self.check_sizes:
             with suppress(InvalidDigestError):
                 return _facts(written, written.config, written.layers, self.types)
-        document = parse_manifest(content, where="manifest.json")
+        document = parse_manifest(content, where=MANIFEST_FILE)
         if isinstance(document, Index):
             return None
         assert written.config is not None
@@ -231,7 +236,7 @@ class _Reader:
         path = self.locked_app_path
         manifest = self.found.manifest
         try:
-            document = parse_object(content, where=path.name, error=FormatError, what="a JSON document")
+            document = parse_object(content, where=LOCKED_APP_FILE, error=FormatError, what="a JSON document")
         except FormatError as exc:
             self.found.config_kind = "damaged"
             detail = f"expected {exc.expected}, found {exc.found}"
@@ -253,7 +258,7 @@ class _Reader:
     def parse_app(self, document: JsonObject) -> None:
         path = self.locked_app_path
         try:
-            self.found.locked_app = read_locked_app(document, where=path.name)
+            self.found.locked_app = read_locked_app(document, where=LOCKED_APP_FILE)
         except LockedAppError as exc:
             detail = f"expected {exc.expected}, found {exc.found}; Spin does not load it"
             self.fault(path, "locked app of an unknown version", detail, exc.remedy)

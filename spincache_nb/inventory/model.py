@@ -30,6 +30,7 @@ from spincache_nb.inventory.columns import (
     UseColumns,
     parsed,
 )
+from spincache_nb.inventory.problems import Faults
 from spincache_nb.inventory.stored import StoredBlobs
 from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
@@ -174,12 +175,17 @@ class Inventory:
     contents: Contents
     stored: StoredBlobs
     missing: MissingColumns
-    problems: tuple[Problem, ...]
+    faults: Faults = field(repr=False)
 
     @property
     def blobs(self) -> BlobColumns:
         """The files in ``wasm/`` and ``data/``."""
         return self.contents.blobs
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that is wrong, sorted by path and kind; put into words when it is first asked for."""
+        return self.faults.problems(self.contents.users)
 
     @property
     def files(self) -> FileColumns:

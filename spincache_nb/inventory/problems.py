@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +48,12 @@ class Faults:
             one.path: _Found((one.path, one.kind, one.detail, one.remedy), []) for one in scanned
         }
         self._found: dict[tuple[str, ...], _Found] = {}
+        self._steps: list[Callable[[], object]] = []
+        self._problems: tuple[Problem, ...] | None = None
+
+    def later(self, step: Callable[[], object]) -> None:
+        """Do something when the problems are asked for, in the order in which it was said."""
+        self._steps.append(step)
 
     def add(
         self,
@@ -60,6 +67,14 @@ class Faults:
     ) -> None:
         """Report a fault."""
         place = path if isinstance(path, str) else self.relative(path)
+        if self._steps:
+            self.later(partial(self._add, place, kind, detail, remedy, users, one_of_many))
+        else:
+            self._add(place, kind, detail, remedy, users, one_of_many)
+
+    def _add(
+        self, place: str, kind: str, detail: str, remedy: str, users: Sequence[int], one_of_many: bool
+    ) -> None:
         found = self._scanned.get(place) or self._of_area(place) if self._scanned else None
         if found is None or found.problem[1] == "empty tag folder":  # that explains no lack of a document
             key = (place, kind, detail) if one_of_many else (place, kind)
@@ -77,7 +92,7 @@ class Faults:
     def blame(self, path: str, users: Sequence[int]) -> None:
         """Say whom a problem of the walk concerns."""
         if path in self._scanned and len(users):
-            self._scanned[path].users.append(users)
+            self.later(lambda: self._scanned[path].users.append(users))
 
     def scanned_paths(self) -> set[str]:
         """Paths with which the walk found fault."""
@@ -85,17 +100,21 @@ class Faults:
 
     def forget(self, path: str) -> None:
         """Drop what the walk found at a path, since it is gone by now."""
-        self._scanned.pop(path, None)
+        self.later(lambda: self._scanned.pop(path, None))
 
-    def relative(self, path: Path) -> str:
+    def relative(self, path: Path | str) -> str:
         """Path below the root, with ``/``, printable."""
         return shown(os.fspath(path)[self._prefix :].replace(os.sep, "/"))
 
     def problems(self, names: Sequence[str]) -> tuple[Problem, ...]:
         """All problems, sorted by path and kind."""
-        found = sorted((*self._scanned.values(), *self._found.values()), key=itemgetter(0))
-        rows = [_with_users(one, names) for one in found]
-        return tuple(rows)
+        if self._problems is None:
+            steps, self._steps = self._steps, []
+            for step in steps:
+                step()
+            found = sorted((*self._scanned.values(), *self._found.values()), key=itemgetter(0))
+            self._problems = tuple(_with_users(one, names) for one in found)
+        return self._problems
 
     # What can be wrong -----------------------------------------------------------------------
 

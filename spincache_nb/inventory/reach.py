@@ -179,10 +179,16 @@ class Reach:
                 self._look_at(places[(self.rows[refs.places] < 0) & (self.rows[places] < 0)])
 
     def _look_at(self, places: Integers) -> None:
-        for place in np.unique(places).tolist():
+        if not len(places):
+            return
+        chosen = np.zeros(len(self.rows), bool)
+        chosen[places] = True
+        asked = np.flatnonzero(chosen)
+        changed = self.stored.changed_since(asked.tolist(), self.rows[asked].tolist(), self.texts)
+        for place in changed:
             row = self.stored.look_again(place & 1, self.texts[place >> 1])
             self.rows[place] = row if row is not None else -1
-        if len(places):
+        if changed:
             self._measure()
 
     def _settle(self) -> None:
@@ -245,17 +251,21 @@ class Reach:
 
     # Faults ----------------------------------------------------------------------------------
 
+    def asks_archives(self) -> bool:
+        """Whether archives have to be opened to say what is wrong."""
+        return bool((self.lost.vias == MEMBER).any())
+
     def report(self, faults: Faults, members: Members) -> None:
         """Report blobs of another size than declared, and missing ones, each once for all apps."""
         wrong = np.flatnonzero(
             self.found & ~self.is_application & (self.stored_sizes[self.used] != self.sizes)
         )
         places, sizes = self.used[wrong], self.sizes[wrong].tolist()
-        blobs, stored = self.rows[places].tolist(), self.stored_sizes[places].tolist()
+        stored = self.stored_sizes[places].tolist()
         users = self.names[self.owners[wrong]].tolist()
         for rows in _groups(self.rows[places]):
             first = rows[0]
-            path = self.stored.path(blobs[first])
+            path = self.stored.path_of(int(places[first]) & 1, self.texts[places[first] >> 1])
             faults.wrong_size(path, sizes[first], stored[first], users=[users[row] for row in rows])
         self._report_lost(faults, members)
 
