@@ -1,14 +1,19 @@
-"""The two documents of a cached tag: what they say, and whether they belong together."""
+"""The documents of cached tags and of projects: what they say, and whether they belong together.
+
+Projects name blobs of a cache in ``spin.toml`` or an environment lock (Spin main, crates/loader). So does a
+locked app that lies outside of a cache: containerd-shim-spin fills ``registry/wasm`` and ``registry/data`` of
+a container, writes no manifests, and puts the locked app into ``/spin.json``.
+"""
 
 from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import (
@@ -26,9 +31,10 @@ from spincache_nb.core.documents import (
     parse_object,
 )
 from spincache_nb.core.files import FileState, read_bounded
-from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE
+from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, shown
 from spincache_nb.core.locked_app import LockedApp, is_locked_app, parse_locked_app, read_locked_app
 from spincache_nb.core.scan import CachedTag
+from spincache_nb.core.settings import LOCKED_APP_BYTES
 from spincache_nb.errors import (
     CacheError,
     FormatError,
@@ -39,10 +45,12 @@ from spincache_nb.errors import (
     NotInCacheError,
     SpinCacheError,
 )
-from spincache_nb.inventory.columns import DATA, Numbers, parsed
-from spincache_nb.inventory.digests import Packed
-from spincache_nb.inventory.model import ConfigKind, InventoryLimits
+from spincache_nb.inventory.columns import DATA, VIAS, Numbers, Packed, parsed
+from spincache_nb.inventory.model import ConfigKind, Faults, InventoryLimits
 from spincache_nb.inventory.stored import StoredBlobs
+from spincache_nb.project.package_record import PackageLog
+from spincache_nb.project.places import ProjectFiles, find_project, named_digests
+from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
 LOCKED_APP_LABEL = "com.fermyon.spin.lockedAppDigest"
 """Label of an image config that names the application layer (Spin v2.4 and later)."""
@@ -376,3 +384,104 @@ def _label(image_config: JsonObject) -> Digest | None:
 
 def _hint(recovered: bool) -> str:
     return "; the locked app itself was found in data/ and is used here" if recovered else ""
+
+
+SPIN_JSON = "spin.json"
+_Document = TypeVar("_Document", SpinManifest, EnvironmentLock)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectNeeds:
+    """What a project says, and the blobs that it names: area, digest and number of `VIAS`."""
+
+    place: ProjectFiles
+    manifest: SpinManifest | None
+    lock: EnvironmentLock | None
+    complete: bool
+    uses: tuple[tuple[int, str, int], ...]
+
+
+def read_projects(
+    projects: Sequence[str | os.PathLike[str]], stored: StoredBlobs, faults: Faults, *, limit: int
+) -> Iterator[ProjectNeeds]:
+    """Read projects, each once, and find the blobs that they name by digest."""
+    places: dict[Path, ProjectFiles] = {}
+    for project in projects:
+        place = find_project(project)
+        places.setdefault(place.manifest, place)
+    packages = PackageLog().known() if places else {}
+    for place in places.values():
+        if place.manifest.suffix == ".json":
+            yield _read_locked_app(place, stored, faults)
+            continue
+        manifest, whole = _parsed(place.manifest, place.read_manifest, faults, limit)
+        lock, whole_lock = _parsed(place.lock, place.read_lock, faults, limit)
+        uses: dict[tuple[int, str], int] = {}
+        for digest, via in named_digests(manifest, lock, packages):
+            row = stored.find_wasm(str(digest))
+            if row is not None:
+                uses.setdefault((stored.areas[row], str(digest)), VIAS.index(via))
+        listed = tuple((area, digest, via) for (area, digest), via in uses.items())
+        yield ProjectNeeds(place, manifest, lock, whole and whole_lock, listed)
+
+
+def locked_apps_beside(registry: Path) -> list[str]:
+    """Locked apps that containerd-shim-spin put beside a cache, or beside the folder that holds it."""
+    folders = [registry.parent, registry.parent.parent]
+    return [os.fspath(folder / SPIN_JSON) for folder in folders if _is_file(folder / SPIN_JSON)]
+
+
+def _is_file(path: Path) -> bool:
+    state = FileState.at(path)
+    return state is not None and state.is_file
+
+
+def _read_locked_app(place: ProjectFiles, stored: StoredBlobs, faults: Faults) -> ProjectNeeds:
+    """Find the blobs that a locked app names."""
+    uses: dict[tuple[int, str], int] = {}
+    complete = False
+    try:
+        app = parse_locked_app(read_bounded(place.manifest, limit=LOCKED_APP_BYTES), where=place.name)
+    except SpinCacheError as exc:
+        _report(faults, place.manifest, f"expected {exc.expected}, found {exc.found}")
+    else:
+        for fault in app.faults:
+            _report(faults, place.manifest, fault)
+        complete = not app.faults
+        for digest in (str(ref.digest) for ref in app.binaries() if ref.digest is not None):
+            row = stored.find_wasm(digest)
+            if row is not None:
+                uses.setdefault((stored.areas[row], digest), VIAS.index("content ref"))
+        for component in app.components:
+            for file in component.files:
+                if (
+                    file.content.digest is not None
+                    and stored.find(DATA, str(file.content.digest)) is not None
+                ):
+                    uses.setdefault((DATA, str(file.content.digest)), VIAS.index("content ref"))
+    listed = tuple((area, digest, via) for (area, digest), via in uses.items())
+    return ProjectNeeds(place, None, None, complete, listed)
+
+
+def _parsed(
+    path: Path, read: Callable[..., _Document | None], faults: Faults, limit: int
+) -> tuple[_Document | None, bool]:
+    """Read one of the files, and say whether it was understood; none at all is no fault."""
+    try:
+        document = read(limit=limit)
+    except SpinCacheError as exc:
+        _report(faults, path, f"expected {exc.expected}, found {exc.found}")
+        return None, False
+    for fault in document.faults if document is not None else ():
+        _report(faults, path, str(fault))
+    return document, document is None or not document.faults
+
+
+def _report(faults: Faults, path: Path, detail: str) -> None:
+    faults.add(
+        shown(os.fspath(path)),
+        "project not understood",
+        detail,
+        "correct the file; until then blobs that it needs may count as unreferenced",
+        one_of_many=True,
+    )

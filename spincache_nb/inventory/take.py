@@ -15,7 +15,6 @@ from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import file_name, is_left_by_system
 from spincache_nb.core.scan import CachedTag, Problem
-from spincache_nb.inventory.archives import Members, follow_archives
 from spincache_nb.inventory.columns import (
     DATA,
     MISNAMED,
@@ -28,11 +27,15 @@ from spincache_nb.inventory.columns import (
     Numbers,
     numbers_of,
 )
-from spincache_nb.inventory.documents import Documents, read_documents
-from spincache_nb.inventory.model import CachedApp, Contents, Inventory, InventoryLimits, Project
-from spincache_nb.inventory.problems import Faults
-from spincache_nb.inventory.projects import ProjectNeeds, locked_apps_beside, read_projects
-from spincache_nb.inventory.reach import MEMBER, Named, Reach
+from spincache_nb.inventory.documents import (
+    Documents,
+    ProjectNeeds,
+    locked_apps_beside,
+    read_documents,
+    read_projects,
+)
+from spincache_nb.inventory.model import CachedApp, Contents, Faults, Inventory, InventoryLimits, Project
+from spincache_nb.inventory.reach import MEMBER, Members, Named, Reach, follow_archives
 from spincache_nb.inventory.stored import StoredBlobs
 
 _ODD_NAMES = {

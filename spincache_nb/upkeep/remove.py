@@ -12,7 +12,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import StoredBlob, scan_tags
 from spincache_nb.errors import NotInCacheError
 from spincache_nb.inventory import Inventory, unnamed_members
-from spincache_nb.inventory.projects import locked_apps_beside
+from spincache_nb.inventory.documents import locked_apps_beside
 from spincache_nb.upkeep.execution import execute
 from spincache_nb.upkeep.needs import (
     Needs,
