@@ -90,9 +90,9 @@ def demo(args: argparse.Namespace, output: Output) -> int:
         frames = _pull(folder, output, quiet=args.quiet or not sys.stderr.isatty())
         _show_cache(frames, output)
         _show_savings(frames, output)
-        output.line("\nDrawing the plots and the page ...")
+        output.line("\nDrawing the plots and the page, some seconds each:\n")
         output.flush()
-        written = _draw(folder, frames)
+        written = _draw(folder, frames, output)
     _say_where(folder, written, output)
     return DONE
 
@@ -180,14 +180,19 @@ def _show_savings(frames: Frames, output: Output) -> None:
     show_savings(found, output, indent="  ")
 
 
-def _draw(folder: Path, frames: Frames) -> Sequence[Path]:
+def _draw(folder: Path, frames: Frames, output: Output) -> Sequence[Path]:
     from spincache_nb import report
+    from spincache_nb.plots.svg import plots_of
 
     written = []
-    for plot in report.plots_of(frames):
+    for plot in plots_of(frames):
         path = folder / f"{plot.name}.png"
+        output.line(f"  {path.name}")
+        output.flush()
         plot.png(path)
         written.append(path)
+    output.line("  dedup.html")
+    output.flush()
     return [*written, report.write(frames, folder / "dedup.html", title="What the demo apps share")]
 
 
@@ -195,8 +200,7 @@ def _say_where(folder: Path, written: Sequence[Path], output: Output) -> None:
     output.line(f"\nEverything is in {show.plain(folder)}:\n")
     output.line("  cache/  the cache; look at it with `--cache-dir`, as in")
     output.line(f"          {_program()} sharing --cache-dir {show.plain(folder / 'cache')}")
-    for path in written[:-1]:
-        output.line(f"  {path.name}")
+    output.line(f"  {len(written) - 1} plots as PNG files")
     output.line(f"  {written[-1].name}  a page for a browser: {written[-1].as_uri()}")
 
 
@@ -230,7 +234,8 @@ def _server(name: str) -> tuple[Options, ...]:
     "in a browser",
     "work with the notebooks, in JupyterLab",
     """\
-Copy the notebooks that come along into a folder and start JupyterLab on them.
+Copy the notebooks that come along into a folder and start JupyterLab on them, at
+00-start-here.ipynb, which leads to the others.
 
 A notebook that was changed there is never overwritten; remove or rename it to get
 it anew. Ctrl-C ends JupyterLab as always. As root, JupyterLab asks for
@@ -261,7 +266,10 @@ def lab(args: argparse.Namespace, output: Output) -> int:
             output.note(f"{one.path.name} was changed and stays as it is")
     if args.copy_only:
         return DONE
-    arguments = [f"--ServerApp.root_dir={folder}", *_server_options(args, port="--ServerApp.port")]
+    if getattr(os, "geteuid", lambda: 1)() == 0 and "--allow-root" not in args.options:
+        output.note(f"JupyterLab refuses to run as root; `{_program()} lab -- --allow-root` lets it")
+    first = "--LabApp.default_url=/lab/tree/00-start-here.ipynb"
+    arguments = [f"--ServerApp.root_dir={folder}", first, *_server_options(args, port="--ServerApp.port")]
     return _become("jupyterlab", arguments, {}, output)
 
 

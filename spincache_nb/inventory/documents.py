@@ -48,9 +48,14 @@ from spincache_nb.errors import (
 from spincache_nb.inventory.columns import DATA, VIAS, Numbers, Packed, parsed
 from spincache_nb.inventory.model import ConfigKind, Faults, InventoryLimits
 from spincache_nb.inventory.stored import StoredBlobs
-from spincache_nb.project.package_record import PackageLog
-from spincache_nb.project.places import ProjectFiles, find_project, named_digests
-from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
+from spincache_nb.project.package_config import PackageLog
+from spincache_nb.project.spin_toml import (
+    EnvironmentLock,
+    ProjectFiles,
+    SpinManifest,
+    find_project,
+    named_digests,
+)
 
 LOCKED_APP_LABEL = "com.fermyon.spin.lockedAppDigest"
 """Label of an image config that names the application layer (Spin v2.4 and later)."""

@@ -43,6 +43,7 @@ def test_lab_copies_the_notebooks_and_becomes_jupyterlab(
     assert started[0].program == sys.executable
     assert started[0].command == [
         *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"),
+        "--LabApp.default_url=/lab/tree/00-start-here.ipynb",
         *("--ServerApp.port=9999", "--no-browser", "--allow-root"),
     ]
     count = len(list(demo.notebooks().glob("*.ipynb")))

@@ -30,7 +30,7 @@ from spincache_nb.errors import (
     SpinManifestError,
     StatusError,
 )
-from spincache_nb.project.package_record import PackageLog
+from spincache_nb.project.package_config import PackageLog
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
 from tests.support.artifact import WKG_WASM, Artifact, canonical, descriptor, sha256, wasm_module
 from tests.support.artifacts import package
