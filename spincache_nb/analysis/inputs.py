@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spincache_nb.analysis.tags import reference_key
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.tags import reference_key
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import schemas
 from spincache_nb.frames.bundle import Frames, load

@@ -22,12 +22,11 @@ from spincache_nb.analysis.schemas import (
     TAGS_SCHEMA,
     TIMELINE_SCHEMA,
 )
+from spincache_nb.analysis.tags import Survey, reference_key, survey
 from spincache_nb.core.plans import Resolved
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
-from spincache_nb.core.survey import Survey, survey
-from spincache_nb.core.tags import reference_key
 from spincache_nb.frames import history
 from spincache_nb.frames.schemas import build
 from spincache_nb.frames.sources import Caches, caches_of

@@ -34,10 +34,10 @@ from spincache_nb.analysis.schemas import (
     UPGRADE_MATRIX_SCHEMA,
     VERSION_SAVINGS_SCHEMA,
 )
+from spincache_nb.analysis.tags import tag_key
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
-from spincache_nb.core.tags import tag_key
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import FEW, TableSchema, build

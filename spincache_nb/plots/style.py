@@ -142,6 +142,7 @@ def say_empty(ax: Axes, text: str) -> Axes:
     """Make empty axes that say why they are empty."""
     ax.set_xticks([])
     ax.set_yticks([])
+    ax.set_label(text)
     ax.spines[:].set_color(grey(ax, 0.3))
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", wrap=True)
     return ax
@@ -149,6 +150,7 @@ def say_empty(ax: Axes, text: str) -> Axes:
 
 def title(ax: Axes, finding: str, *, pad: float | None = None, room: float = 0.62) -> None:
     """Write what a plot found as its largest text, in as many lines as the figure's width asks for."""
+    finding = harmless(finding, longest=400)
     size = font_manager.FontProperties(size="large").get_size_in_points()
     width = ax.figure.get_figure(root=True).get_figwidth() * room * ax.figure.bbox.width
     letters = int(72 * width / ax.figure.get_figure(root=True).bbox.width / (0.53 * size))
@@ -156,6 +158,12 @@ def title(ax: Axes, finding: str, *, pad: float | None = None, room: float = 0.6
     lines = textwrap.wrap(whole, max(28, letters), break_long_words=False, break_on_hyphens=False)
     text = "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
     ax.set_title(text, loc="left", pad=pad, fontsize="large")
+    ax.set_label(finding)
+
+
+def leave_out(ax: Axes, what: str, names: Iterable[str]) -> None:
+    """Name what a plot has no room for in the label of its axes, which serves as its alternative text."""
+    ax.set_label(f"{ax.get_label()}. {what}: {', '.join(names)}")
 
 
 def title_and_legend(ax: Axes, finding: str, handles: Sequence[Any] | None = None) -> None:

@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
@@ -25,11 +25,10 @@ from spincache_nb.core.auth import basic
 from spincache_nb.core.credentials import Credentials, as_credentials
 from spincache_nb.core.digest import CHUNK_BYTES, Digest, hash_stream
 from spincache_nb.core.documents import OCI_MANIFEST, PACKAGE_CONFIG, Descriptor, Manifest, parse_object
-from spincache_nb.core.download import stream_address
 from spincache_nb.core.plans import Served, resolve
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose
-from spincache_nb.core.registry import Registry
+from spincache_nb.core.registry import Registry, stream_address
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.web import Ask, Web
 from spincache_nb.errors import (
@@ -258,7 +257,7 @@ class _OciPackages:
                 f"{name}:{tag}",
                 "the namespacePrefix of its metadata is at fault",
             ) from exc
-        return replace(parsed, registry=self.registry)
+        return Reference(self.registry, parsed.repository, parsed.tag, parsed.digest)
 
     def versions(self, package: str) -> list[Version]:
         """Versions of a package; tags that are none are passed over."""

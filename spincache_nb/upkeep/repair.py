@@ -16,12 +16,12 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.fetching import Fetching, Options, Source, Wanted, registry_offer
 from spincache_nb.core.files import read_bounded
-from spincache_nb.core.incoming import Pull
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import shown
 from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.core.plans import Resolved, resolve
 from spincache_nb.core.progress import Progress
+from spincache_nb.core.pull import Pull
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import Problem
 from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES, ArchiveLimits

@@ -15,7 +15,7 @@ from spincache_nb.analysis.inputs import short_references
 from spincache_nb.analysis.versions import versions_of
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
-from spincache_nb.frames.bundle import Frames, load
+from spincache_nb.frames.bundle import Frames
 from spincache_nb.show import (
     Column,
     Table,
@@ -49,7 +49,6 @@ COLUMNS: tuple[tuple[Order, str, str], ...] = (
 )
 
 MOST_LISTED, MOST_NAMED = 60, 3
-"""Parts of an app that are listed, and the others who need one that are named."""
 
 _COMPONENTS = (
     Column("component", "Component"),
@@ -244,7 +243,6 @@ class AppTable:
         parts.say(self.place, self.apps.place_text(), style="dim")
 
     def rows(self) -> list[Row]:
-        """Rows on this page, with the figures of now."""
         shown = self.apps.shown()
         for app in shown:
             row = self._rows.pop(app.reference, None) or Row(app.reference, self._tick)
@@ -329,7 +327,9 @@ class AppsTab:
         self.open_app(reference)
 
     def open_app(self, reference: str) -> None:
-        cache = self.session.cache
+        cache, frames = self.session.cache, self.session.frames
+        if frames is None:
+            return
         self.session.select([reference])
         self.opened.value = "Reading."
 
@@ -342,7 +342,7 @@ class AppsTab:
         def finish(html: str) -> None:
             self.opened.value = html
 
-        self.session.read("opened", lambda: opened_html(cache, reference), show)
+        self.session.read("opened", lambda: opened_html(frames, reference), show)
 
     def _load(self) -> None:
         if self.session.frames is not None:
@@ -363,12 +363,11 @@ class AppsTab:
         self.session.read("freed", lambda: freed_text(frames, chosen), partial(parts.say, self.freed))
 
 
-def opened_html(cache: Cache, reference: str) -> tuple[str, pd.DataFrame | None]:
+def opened_html(frames: Frames, reference: str) -> tuple[str, pd.DataFrame | None]:
     """Show what is in an app, who else needs each part, and what changed since the version before.
 
     The second value is what changed, as `analysis.compare` gives it: why it did takes longer to find out.
     """
-    frames = load(cache, "apps", "layers", "uses", "components", "files", "dependencies", toolchains=False)
     mine = frames.need("components")
     mine = mine[mine["reference"] == reference]
     found = [f"<h4>{escaped(reference)}</h4>", Table(mine, _COMPONENTS, most=MOST_LISTED).html()]

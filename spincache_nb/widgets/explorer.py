@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,13 @@ import traitlets
 
 from spincache_nb import analysis
 from spincache_nb import frames as frames_of
+from spincache_nb.analysis.inputs import Needs
 from spincache_nb.analysis.tree import IDLE, MORE, ROOT, SEPARATOR, STATES, Place, Tree
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import FILES_SCHEMA, empty
-from spincache_nb.plots import titles
 from spincache_nb.plots.style import names_for
 from spincache_nb.show import count_text, rows, share_text, size_text
 from spincache_nb.widgets import parts as parts_of
@@ -291,7 +290,8 @@ def _described(id: str, name: str, kind: str, sizes: Sequence[int], text: str, o
 
 def _figures(frames: Frames, tree: Tree) -> list[Figure]:
     """The four figures above the map: what each is called, its value, and what it says."""
-    saved = int(analysis.summary(frames)["saved_bytes"].iloc[0])
+    needs = Needs(frames)  # as `analysis.summary`, which reads the disk once more
+    saved = int(needs.sizes[needs.blob].sum() - needs.sizes.sum())
     idle = tree.root.sizes["idle"]
     problems = len(frames.need("problems"))
     counted = ((len(tree.apps), "app"), (problems, "problem"))
@@ -330,7 +330,7 @@ def _sharing(tree: Tree) -> tuple[str, list[Figure]]:
         found.append(_column(known, few if len(names) < 10 else f"{len(users)} {nouns}", size, text))
     if rest := sets[MOST_COLUMNS:]:
         found.append(_column([], f"+{len(rest):,} more", sum(one[1] for one in rest), f"sets of {nouns}"))
-    return re.sub(r"(?<=\d) share$", rf" {nouns} share", titles.sets(table)) if found else "", found
+    return analysis.headline(table, nouns=(nouns, nouns)) if found else "", found
 
 
 def _versions(savings: pd.DataFrame | None, repository: str) -> tuple[str, list[Figure]]:
@@ -338,7 +338,7 @@ def _versions(savings: pd.DataFrame | None, repository: str) -> tuple[str, list[
     if savings is None or not len(savings):
         return "", []
     table = savings[savings["repository"] == repository] if repository else savings
-    finding = titles.versions(table, repository.partition("/")[2])
+    finding = analysis.headline(table)
     if not repository:
         grouped = table.groupby("repository", observed=True)
         sums = grouped[["total_bytes", "reused_bytes", "fetch_bytes"]].sum().assign(count=grouped.size())
@@ -347,7 +347,6 @@ def _versions(savings: pd.DataFrame | None, repository: str) -> tuple[str, list[
         )
         short = names_for(table["reference"])
         table["tag"] = [f"{short[name]} ({count})" for name, count in rows(table, "reference", "count")]
-        finding = titles.repositories(table)
     shown = table if repository else table.head(MOST_COLUMNS)
     found = []
     columns = ("reference", "tag", "total_bytes", "reused_bytes", "fetch_bytes")

@@ -17,7 +17,7 @@ from spincache_nb.widgets.worker import Outcome, Reader, Worker, heard_warnings
 EVERYWHERE = -1
 """In place of a tab: what concerns all of them, such as a cache that cannot be read."""
 
-FRAMES = ("disk", "blobs", "uses", "layers", "apps", "files", "problems")
+FRAMES = ("disk", "blobs", "uses", "layers", "apps", "files", "components", "dependencies", "problems")
 
 T = TypeVar("T")
 Listener = Callable[[], object]
@@ -69,8 +69,6 @@ class Alerts:
 
 
 class Session:
-    """Shared by the tabs."""
-
     def __init__(
         self,
         cache: Cache,
@@ -164,7 +162,7 @@ class Session:
         self.reader.submit(key, partial(heard, work), partial(heard, done), partial(self.fail, tab=place))
 
     def _load(self) -> Frames:
-        return frames_of.load(self.cache, *FRAMES, projects=self.projects)
+        return frames_of.load(self.cache, *FRAMES, projects=self.projects, toolchains=False)
 
     def _take(self, frames: Frames) -> None:
         self.frames = frames

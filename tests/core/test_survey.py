@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from spincache_nb.analysis.tags import Survey, survey
 from spincache_nb.core.progress import ProgressEvent
-from spincache_nb.core.survey import Survey, survey
 from spincache_nb.errors import (
     AccessDeniedError,
     ConnectionFailedError,

@@ -16,7 +16,7 @@ from types import FrameType
 
 import httpx
 
-from spincache_nb.core.addresses import Proxy, check_plain, origin_of, parse_url, public_url
+from spincache_nb.core.addresses import Proxy, check_plain, is_exempt, origin_of, parse_url, public_url
 from spincache_nb.core.archive import list_members
 from spincache_nb.core.auth import parse_challenges, parse_token, realm_of, scopes_of
 from spincache_nb.core.credentials import Wanted, as_credentials, choose
@@ -27,7 +27,6 @@ from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import parse_retry_after
 from spincache_nb.core.registry import next_target, parse_page
-from spincache_nb.core.routes import is_exempt
 from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.core.sockets import read_head
 from spincache_nb.core.transfer import Layout

@@ -18,6 +18,7 @@ from spincache_nb.analysis.tree import FILES_SCHEMA, STATES, Tree
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import BLOBS_SCHEMA, build
 from spincache_nb.plots.treemap import squarified
+from spincache_nb.show import size_text
 from spincache_nb.widgets import explorer as module
 from spincache_nb.widgets.explorer import FRAMES, Explorer
 from tests.analysis.worlds import SOME, World, two_versions, worlds
@@ -43,6 +44,8 @@ def made() -> Explorer:
 def test_areas_sum_to_the_disk_and_to_what_removal_frees(world: World) -> None:
     frames = loaded(world)
     tree = Tree(frames)
+    saved = size_text(int(analysis.summary(frames)["saved_bytes"].iloc[0]))
+    assert module._figures(frames, tree)[1]["value"] == saved
     assert tree.root.size == int(frames.need("disk")["stored_bytes"].sum())
     for place in tree.root:
         parts = [

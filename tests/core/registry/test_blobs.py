@@ -6,12 +6,12 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
-from spincache_nb.core.download import stream_address
+from spincache_nb.core.registry import stream_address
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.web import Web
 from spincache_nb.errors import (

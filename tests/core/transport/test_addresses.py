@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from spincache_nb.core.addresses import check_plain, host_of, is_loopback, origin_of, parse_url, public_url
-from spincache_nb.core.refusals import causes
+from spincache_nb.core.refusals import causes, translate
 from spincache_nb.errors import InsecureTransportError, ProtocolError
 
 
@@ -128,3 +128,13 @@ def test_check_plain_refuses_http_to_others(insecure: bool | None) -> None:
 
 def test_check_plain_allows_what_was_asked_for() -> None:
     check_plain(httpx.URL("http://r.example/"), insecure=True, where="test")
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectTimeout(""), httpx.ConnectError(""), httpx.ReadTimeout("")])
+def test_what_may_be_a_user_and_password_is_shown_as_no_host_and_port(failure: httpx.TransportError) -> None:
+    told = str(translate(failure, httpx.URL("http://ann:4711/x@host.example/file")))
+    assert "ann" not in told
+    assert "4711" not in told
+    assert "host.example:4711" in str(
+        translate(httpx.ConnectError(""), httpx.URL("http://host.example:4711/file"))
+    )

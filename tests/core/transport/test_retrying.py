@@ -7,9 +7,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from spincache_nb.core.refusals import RetryableError, parse_retry_after
 from spincache_nb.core.settings import RetryPolicy

@@ -24,10 +24,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from spincache_nb.core.addresses import Proxy
+from spincache_nb.core.addresses import Proxy, SystemProxies
 from spincache_nb.core.refusals import causes
-from spincache_nb.core.routes import SystemProxies, Tls
 from spincache_nb.core.settings import Timeouts
+from spincache_nb.core.web import Tls
 from spincache_nb.errors import ConnectionFailedError, MissingExtraError, StatusError
 from tests.core.clients import blob_of, quick_client, ref
 from tests.support import behaviours, faults

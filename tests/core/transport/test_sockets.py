@@ -16,7 +16,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spincache_nb.core.routes import Transport
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.sockets import SocketTransport
 from spincache_nb.errors import ConnectionFailedError, NotFoundError, ProtocolError, SpinCacheError
@@ -511,11 +510,6 @@ def test_connect_timeout_is_one_clear_error() -> None:
         pytest.raises(ConnectionFailedError, match="a connection"),
     ):
         client.fetch_manifest(ref(f"{name}/app:v1"))
-
-
-def test_transport_opens_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ssl.create_default_context", None)
-    Transport(ca="/does/not/exist.pem").close()
 
 
 @pytest.mark.parametrize("kind", ["ours", "httpx"])
