@@ -75,7 +75,7 @@ def sharing(
         If a frame is given that is none of these.
     """
     if isinstance(given, Fleet):
-        given = given.sharing(top=MOST_COLUMNS)
+        given = given.sharing()  # all of it, since the finding is a share of the whole
     if isinstance(given, pd.DataFrame):
         if set(SHARING_SCHEMA) <= set(given.columns):
             return {"files": _draw_files(given, fig)}
