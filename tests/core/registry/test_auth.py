@@ -31,6 +31,7 @@ from spincache_nb.core.web import Web
 from spincache_nb.errors import (
     AccessDeniedError,
     InsecureTransportError,
+    LimitError,
     NotFoundError,
     ProtocolError,
     StatusError,
@@ -342,6 +343,11 @@ def test_token_service_that_is_down_is_asked_again_and_then_named() -> None:
     with pytest.raises(StatusError, match=r"auth\.example") as caught:
         seen_by_token_service(BEARER, answer=lambda _: httpx.Response(503))
     assert caught.value.status == 503
+
+
+def test_token_answer_is_bounded() -> None:
+    with pytest.raises(LimitError):
+        seen_by_token_service(BEARER, answer=lambda _: httpx.Response(200, content=b" " * (1 << 20) + b"{}"))
 
 
 class Guarded:
