@@ -326,8 +326,10 @@ function render({ model, el }) {
     drawFigures();
     drawPath();
     drawLegend();
-    finding.textContent = model.get("tab") === "map" ? "" : view().finding || "";
+    const late = model.get("tab") !== "map" && view().tab !== model.get("tab");
+    finding.textContent = model.get("tab") === "map" || late ? "" : view().finding || "";
     if (model.get("tab") === "map") drawMap();
+    else if (late) stage.replaceChildren(make("p", { class: "sc-nothing" }, "Counting."));
     else drawColumns();
     if (details.open) drawTable();
     const chosen = model.get("selection");
