@@ -1,7 +1,5 @@
 """Values as text, HTML, Markdown and JSON: one form each, escaped, cut where they are long."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import PurePosixPath

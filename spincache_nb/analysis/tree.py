@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from spincache_nb.analysis.disk import DOCUMENTS
-from spincache_nb.analysis.labels import short_references
-from spincache_nb.analysis.removal import disk_users
+from spincache_nb.analysis.disk import DOCUMENTS, disk_users
+from spincache_nb.analysis.inputs import short_references
 from spincache_nb.core.layout import TEMPORARY_PREFIX
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.frames.bundle import Frames
@@ -108,8 +107,6 @@ class Tree:
             place.files.append(number)
             self._count(place, file)
 
-    # Where things stand ----------------------------------------------------------------------
-
     def _place(self, id: str, kind: str, name: str, parent: Place) -> Place:
         if id not in self.places:
             self.places[id] = Place(id, kind, name, parent)
@@ -144,8 +141,6 @@ class Tree:
         while above is not None:
             above.sizes[file.state] += file.size
             above = above.parent
-
-    # Looking ---------------------------------------------------------------------------------
 
     def find(self, id: str) -> Place | None:
         """Find a place by what a selection says; of a file, the place it is in; None if there is none."""
@@ -221,8 +216,6 @@ class Tree:
 
     def _key(self, part: Place | int) -> str:
         return part.id if isinstance(part, Place) else self.files[part].path
-
-    # Answers ---------------------------------------------------------------------------------
 
     def stands_for(self, ids: Iterable[str]) -> list[int]:
         """Give the files that a selection stands for: all that apps need, or what is in a place."""

@@ -11,7 +11,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.fleet.place import load
 from spincache_nb.fleet.snapshots import TOO_LARGE, layers_digest
 from spincache_nb.fleet.table import MOST_BYTES, rows_of
-from spincache_nb.frames.times import nanoseconds
+from spincache_nb.frames.schemas import nanoseconds
 
 _IMAGE = "org.opencontainers.image."
 

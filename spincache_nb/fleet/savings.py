@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spincache_nb.analysis.replay import in_order
+from spincache_nb.analysis.versions import in_order
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError
 from spincache_nb.fleet import schemas

@@ -8,7 +8,6 @@ import logging
 import os
 import pickle
 import pprint
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -690,35 +689,6 @@ def test_as_credentials_refuses_the_rest_without_repeating_it(auth: object) -> N
     assert error.remedy
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.sampled_from([ANN, BOB, CLEO, "x"]) | st.text(max_size=6),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(
-            st.sampled_from(["ghcr.io", "https://ghcr.io", "docker.io", HUB, "auth", "identitytoken", "x"]),
-            inner,
-            max_size=3,
-        )
-    ),
-    max_leaves=10,
-)
-documents = st.fixed_dictionaries(
-    {}, optional={"auths": json_values, "credHelpers": json_values, "credsStore": json_values}
-)
-
-
-@pytest.mark.parametrize("owner", ["Spin", "Docker", "Podman"])
-@given(host=st.sampled_from(["ghcr.io", "index.docker.io"]), document=documents)
-def test_choosing_raises_nothing_but_its_own_error(owner: str, host: str, document: dict[str, Any]) -> None:
-    try:
-        chosen = choose(Wanted(host, "a/b"), document, owner, "file")
-    except CredentialsError as exc:
-        text = str(exc)
-    else:
-        text = repr(chosen.own) + str(chosen.fault)
-    assert not any(secret in text for secret in (ANN, BOB, CLEO, SECRET, "pa:ss"))
-
-
 @given(
     st.text(st.characters(exclude_characters=":", exclude_categories=["Cs"])),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
@@ -729,11 +699,3 @@ def test_docker_auth_is_what_docker_login_writes(user: str, password: str) -> No
     assert found is not None
     if user != "<token>":
         assert (found.username, found.password) == (user, password)
-
-
-def test_import_loads_no_http_and_no_platformdirs() -> None:
-    code = (
-        "import sys, spincache_nb.core.credentials\n"
-        "sys.exit(bool({'httpx', 'platformdirs', 'pandas'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

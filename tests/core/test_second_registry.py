@@ -36,8 +36,7 @@ def cache(tmp_path: Path) -> Cache:
 @pytest.mark.parametrize("kind", KINDS)
 def test_pull_leaves_what_spin_leaves(registry: RegistryServer, cache: Cache, kind: str) -> None:
     artifact = five_kinds()[kind]
-    registry.push(artifact)
-    reference = registry.reference(artifact)
+    reference = registry.pushed(artifact)
     plan = plan_pull(cache, reference)
     result = pull(cache, reference)
     assert (plan.fetch_bytes, result.manifest_digest) == (result.fetch_bytes, artifact.digest)

@@ -1,7 +1,5 @@
 """Where the fixtures and notebooks are found, what the fixtures are, and copies of the notebooks."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What is wrong with a cache, told by the rules and not by the package; and what was lost in it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

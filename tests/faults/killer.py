@@ -6,8 +6,6 @@ in each phase). Each child marks in shared memory which phases its threads are i
 a phase, then some more, and sends SIGKILL. What counts is the phase marked at the moment of death.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import json
@@ -57,9 +55,9 @@ def main(plan: dict[str, Any]) -> None:
 
 def preload() -> None:
     """Import here, once, what each child would import; importing starts no thread."""
-    from spincache_nb.core import archive, pull, registry, routes
+    from spincache_nb.core import archive, pull, registry
 
-    assert all((archive, pull, registry, routes))
+    assert all((archive, pull, registry))
     gc.freeze()  # a child then shares these pages instead of copying them
 
 

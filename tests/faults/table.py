@@ -3,8 +3,6 @@
 Tests say what they tried with `record`; with ``SPINCACHE_FAULTS_FILE`` set that is kept as JSON lines.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

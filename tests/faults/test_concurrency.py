@@ -1,7 +1,5 @@
 """Eight processes pull overlapping apps into one cache, one prunes it, one verifies it; locks do nothing."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

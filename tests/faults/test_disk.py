@@ -1,7 +1,5 @@
 """What a bad disk does to a pull: one clear error, a whole cache, and the next pull goes well."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,7 +1,5 @@
 """kill -9 at 200 random moments of a pull from docker-registry: nothing is damaged, nothing is lost."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a bad registry does to a pull: it goes well all the same, or there is one clear error."""
 
-from __future__ import annotations
-
 import base64
 import shutil
 import time

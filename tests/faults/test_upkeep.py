@@ -1,7 +1,5 @@
 """Odd disks and clocks under removals, pulls and repairs: nothing that an app needs is lost."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

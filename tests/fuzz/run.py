@@ -3,8 +3,6 @@
 Each target runs in a process of its own.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import resource

@@ -1,7 +1,5 @@
 """A short run of every fuzz target; ``python -m tests.fuzz.run`` is the long one."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 
-def compress(data: bytes, level: int = 6) -> bytes:
+def compress(data: bytes) -> bytes:
     """Return a gzip stream without a time in it, so that equal input gives equal bytes."""
-    return gzip.compress(data, level, mtime=0)
+    return gzip.compress(data, 6, mtime=0)
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, *, size: int = 0, link: str = "") -> tarfile.TarInfo:
@@ -27,15 +27,13 @@ def tar(members: Iterable[tuple[tarfile.TarInfo, bytes]], *, tar_format: int = t
     return out.getvalue()
 
 
-def mount_archive(
-    files: Mapping[str, bytes], *, prefix: str = "./", tar_format: int = tarfile.GNU_FORMAT
-) -> bytes:
+def mount_archive(files: Mapping[str, bytes]) -> bytes:
     """Return the archive layer of one ``files`` mount: folders first, names relative to ``.``."""
     folders = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
-    entries = [(member(prefix or ".", tarfile.DIRTYPE), b"")]
-    entries += [(member(prefix + name, tarfile.DIRTYPE), b"") for name in sorted(folders)]
-    entries += [(member(prefix + name, size=len(data)), data) for name, data in sorted(files.items())]
-    return compress(tar(entries, tar_format=tar_format))
+    entries = [(member("./", tarfile.DIRTYPE), b"")]
+    entries += [(member("./" + name, tarfile.DIRTYPE), b"") for name in sorted(folders)]
+    entries += [(member("./" + name, size=len(data)), data) for name, data in sorted(files.items())]
+    return compress(tar(entries))
 
 
 def with_links(files: Mapping[str, bytes], target: str) -> bytes:

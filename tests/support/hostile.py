@@ -17,6 +17,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tests.support.artifact import Artifact
 from tests.support.behaviours import Behaviour, Call, Content, Reply, challenge, error, json_reply
@@ -102,7 +103,7 @@ class HostileServer:
     ) -> None:
         """Answer ``tags/list`` in pages chained by Link headers (``?last=`` is the page's number)."""
         path = f"/v2/{repository}/tags/list"
-        self.always(path, _TagPages(path, repository, tuple(map(tuple, pages)), last_link))
+        self.always(path, _TagPages(path, repository, pages, last_link))
 
     def requests_for(self, pattern: str) -> list[Request]:
         """Return the requests that match a pattern as in ``on``."""
@@ -233,13 +234,14 @@ class HostileServer:
         self.content(f"/v2/{repository}/tags/list", reply.body, "application/json")
 
 
+@dataclass(frozen=True)
 class _TagPages:
     """Pages of tags; see ``HostileServer.tag_pages``."""
 
-    def __init__(
-        self, path: str, name: str, pages: tuple[tuple[str, ...], ...], last_link: str | None
-    ) -> None:
-        self.path, self.name, self.pages, self.last_link = path, name, pages, last_link
+    path: str
+    name: str
+    pages: Sequence[Sequence[str]]
+    last_link: str | None
 
     def answer(self, call: Call) -> bool:
         page = int(call.request.query.get("last", ["0"])[0])

@@ -67,6 +67,11 @@ class RegistryServer:
         with self.pusher() as pusher:
             return [pusher.push(artifact) for artifact in artifacts]
 
+    def pushed(self, artifact: Artifact, **options: bool) -> str:
+        """Push an artifact; its reference here."""
+        self.push(artifact)
+        return self.reference(artifact, **options)
+
     def pusher(self) -> Pusher:
         """Return a pusher (also a reader) with all rights."""
         authorization: Authorization = None

@@ -1,7 +1,5 @@
 """An encoder of WebAssembly binaries, written from the specification for the tests alone."""
 
-from __future__ import annotations
-
 CORE = b"\0asm\x01\x00\x00\x00"
 COMPONENT = b"\0asm\x0d\x00\x01\x00"
 

@@ -1,7 +1,5 @@
 """Integers, names, and what custom sections say."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

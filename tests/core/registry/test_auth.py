@@ -36,7 +36,7 @@ from spincache_nb.errors import (
     ProtocolError,
     StatusError,
 )
-from tests.core.clients import mock_client, ref
+from tests.core.clients import Recording, mock_client, ref
 
 BEARER = 'Bearer realm="https://auth.example/token",service="r.example"'
 BASIC = 'Basic realm="the registry"'
@@ -104,12 +104,6 @@ def test_parse_challenges_takes_no_time_over_a_hostile_header(unit: str) -> None
     started = time.perf_counter()
     parse_challenges([header])
     assert time.perf_counter() - started < 1.0
-
-
-@given(st.lists(st.text(max_size=200), max_size=3))
-def test_parse_challenges_never_fails(headers: list[str]) -> None:
-    for challenge in parse_challenges(headers):
-        assert challenge.scheme == challenge.scheme.lower()
 
 
 NAME = st.text("abcXYZ019-._~!", min_size=1, max_size=8)
@@ -221,15 +215,9 @@ def test_identity_token_is_sent_as_refresh_token() -> None:
 
 def test_registry_token_is_sent_to_the_registry_as_it_is() -> None:
     """What a Docker configuration calls ``registrytoken``."""
-    sent: list[str | None] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        sent.append(request.headers.get("Authorization"))
-        return httpx.Response(200 if sent[-1] else 401, headers={"WWW-Authenticate": BEARER}, content=b"{}")
-
-    with mock_client(handler, auth=Credentials(registry_token="as-it-is")) as client:
-        client.fetch_manifest(REFERENCE)
-    assert sent == [None, "Bearer as-it-is"]
+    registry = Guarded()
+    fetch(registry, auth=Credentials(registry_token="as-it-is"))
+    assert (registry.sent, registry.tokens) == ([None, "Bearer as-it-is"], 0)
 
 
 @pytest.mark.parametrize("auth", [ANN, ("<token>", "secret")])
@@ -437,14 +425,9 @@ def test_stores_are_read_only_when_a_registry_asks(monkeypatch: pytest.MonkeyPat
         raise AssertionError("a store was read")
 
     monkeypatch.setattr("spincache_nb.core.credentials.search_credentials", search)
-    seen: list[str | None] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request.headers.get("Authorization"))
-        return httpx.Response(200, content=b"{}")
-
+    handler = Recording()
     fetch(handler, auth=ANN)
-    assert seen == [None]
+    assert handler.authorizations == [None]
     if anonymous:
         refused(Guarded(challenge=BASIC), anonymous=True)
 
@@ -462,15 +445,10 @@ def test_each_repository_gets_its_own_token() -> None:
 
 
 def test_docker_hub_is_asked_by_its_network_name() -> None:
-    hosts: list[str] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        hosts.append(request.url.host)
-        return httpx.Response(200, content=b"{}")
-
+    handler = Recording()
     with mock_client(handler) as client:
         client.fetch_manifest(ref("busybox"))
-    assert hosts == ["index.docker.io"]
+    assert handler.hosts == ["index.docker.io"]
 
 
 def hiding(status: int, asked: list[str], *, accepts: str = "Bearer t", challenge: str = BEARER) -> Answer:

@@ -6,12 +6,12 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
-from spincache_nb.core.download import stream_address
+from spincache_nb.core.registry import stream_address
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.web import Web
 from spincache_nb.errors import (
@@ -23,7 +23,7 @@ from spincache_nb.errors import (
     PullCancelled,
     SizeMismatchError,
 )
-from tests.core.clients import QUICK, blob_of, mock_client, quick_client, ref, streamed
+from tests.core.clients import QUICK, Recording, blob_of, mock_client, quick_client, ref, streamed
 from tests.support import behaviours, faults
 from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
@@ -307,15 +307,10 @@ def test_what_the_registry_said_is_told_when_no_url_helps(start_hostile: Start) 
     ],
 )
 def test_not_just_any_url_is_asked(url: str, insecure: bool | None) -> None:
-    seen: list[str] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request.url.host)
-        return httpx.Response(404)
-
+    handler = Recording(lambda request: httpx.Response(404))
     with mock_client(handler, insecure=insecure) as client, pytest.raises(NotFoundError):
         list(client.stream_blob(REFERENCE, blob_of(DATA, urls=(url,))))
-    assert seen == (["r.example", "h.example"] if insecure else ["r.example"])
+    assert handler.hosts == (["r.example", "h.example"] if insecure else ["r.example"])
 
 
 def test_nothing_else_is_asked_after_a_cancel() -> None:

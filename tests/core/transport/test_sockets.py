@@ -16,11 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spincache_nb.core.routes import Transport
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.sockets import SocketTransport
 from spincache_nb.errors import ConnectionFailedError, NotFoundError, ProtocolError, SpinCacheError
-from tests.core.clients import blob_of, quick_client, ref
+from tests.core.clients import blob_of, full_listener, quick_client, ref
 from tests.support import behaviours, faults
 from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
@@ -468,33 +467,31 @@ def test_second_address_is_tried_when_the_first_refuses(
 
 
 @pytest.mark.parametrize(
-    ("error", "attempts"),
-    [(socket.EAI_NONAME, 1), (socket.EAI_AGAIN, 3)],
+    ("error", "found", "attempts"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known", 1),
+        (socket.gaierror(socket.EAI_AGAIN, "Name or service not known"), "Name or service not known", 3),
+        (UnicodeError("label empty or too long"), "", 1),  # as Python does for a label of 64 letters
+    ],
+    ids=["none", "not now", "never"],
 )
 def test_name_without_address_is_one_clear_error(
-    monkeypatch: pytest.MonkeyPatch, error: int, attempts: int
+    monkeypatch: pytest.MonkeyPatch, error: Exception, found: str, attempts: int
 ) -> None:
     asked: list[str] = []
 
     def fail(host: str, *_: object, **__: object) -> None:
         asked.append(host)
-        raise socket.gaierror(error, "Name or service not known")
+        raise error
 
     monkeypatch.setattr("socket.getaddrinfo", fail)
     with quick_client() as client, pytest.raises(ConnectionFailedError) as caught:
         client.fetch_manifest(ref("no-such-host.example/org/app:v1"))
-    assert asked == ["no-such-host.example"] * attempts
-    assert "no-such-host.example" in caught.value.expected
-    assert caught.value.found == "Name or service not known"
-
-
-def test_name_that_nothing_can_have_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise UnicodeError("label empty or too long")  # as Python does for a label of 64 letters
-
-    monkeypatch.setattr("socket.getaddrinfo", fail)
-    with quick_client() as client, pytest.raises(ConnectionFailedError):
-        client.fetch_manifest(ref(f"{'a' * 64}.example/org/app:v1"))
+    assert len(asked) >= attempts
+    if found:
+        assert asked == ["no-such-host.example"] * attempts
+        assert "no-such-host.example" in caught.value.expected
+        assert caught.value.found == found
 
 
 def test_refused_connection_is_one_clear_error(closed_port: int) -> None:
@@ -507,29 +504,12 @@ def test_refused_connection_is_one_clear_error(closed_port: int) -> None:
 
 
 def test_connect_timeout_is_one_clear_error() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        full = [socket.socket() for _ in range(4)]
-        try:
-            for one in full:
-                one.setblocking(False)
-                one.connect_ex(listener.getsockname())
-            time.sleep(0.1)
-            timeouts = Timeouts(connect=0.3)
-            with (
-                quick_client(timeouts=timeouts, retries=ONCE) as client,
-                pytest.raises(ConnectionFailedError, match="a connection"),
-            ):
-                client.fetch_manifest(ref(f"127.0.0.1:{listener.getsockname()[1]}/app:v1"))
-        finally:
-            for one in full:
-                one.close()
-
-
-def test_transport_opens_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ssl.create_default_context", None)
-    Transport(ca="/does/not/exist.pem").close()
+    with (
+        full_listener() as name,
+        quick_client(timeouts=Timeouts(connect=0.3), retries=ONCE) as client,
+        pytest.raises(ConnectionFailedError, match="a connection"),
+    ):
+        client.fetch_manifest(ref(f"{name}/app:v1"))
 
 
 @pytest.mark.parametrize("kind", ["ours", "httpx"])

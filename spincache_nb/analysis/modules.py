@@ -10,10 +10,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Source, one_cache
-from spincache_nb.analysis.inside.blobs import BlobSource, OpenBlob, opened
-from spincache_nb.analysis.inside.pieces import pieces
-from spincache_nb.analysis.labels import some_of
+from spincache_nb.analysis.inputs import Source, one_cache, some_of
+from spincache_nb.analysis.pieces import BlobSource, OpenBlob, opened, pieces
 from spincache_nb.analysis.schemas import MODULE_USES_SCHEMA, SECTION_MAP_SCHEMA, SHARED_MODULES_SCHEMA
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -71,9 +69,6 @@ def label(data: Buffer, walked: Walk) -> Labels:
         path = f"{around}{_SEPARATOR}{own}" if around else own
         paths[binary.number] = path if len(path) <= _LONGEST_PATH else "…" + path[-_LONGEST_PATH:]
     return Labels(tuple(names), tuple(paths))
-
-
-# ---------------------------------------------------------------- shared modules
 
 
 @SHARED_MODULES_SCHEMA.describes
@@ -200,9 +195,6 @@ def producers(blob: BlobSource, *, cache: Cache | None = None) -> Producers:
     """
     with opened(blob, cache=cache) as opening:
         return Producers() if opening.walked is None else producers_of(opening.view, opening.walked)
-
-
-# ---------------------------------------------------------------- maps of sections
 
 
 @SECTION_MAP_SCHEMA.describes
