@@ -320,7 +320,7 @@ class _Known(NamedTuple):
         for source in self.plan.distinct():
             if source.stored:
                 for area in AREAS:
-                    fetching.cache.touch_blob(area, Digest.parse(source.digest))
+                    fetching.cache.touch_blobs([Digest.parse(source.digest)], [area])
                 fetching.report(ProgressEvent("reused", source.origin, source.digest, total=source.size or 0))
 
     def result(self, wire_bytes: int, seconds: float) -> SourcesResult:
