@@ -28,8 +28,8 @@ from spincache_nb.fleet.place import Place, load
 from spincache_nb.fleet.schemas import TURNS, frame_of, full_name, in_turn, savings, warmest
 from spincache_nb.frames.schemas import Schema
 
-_BYTES_A_ROW = 45
-_LEAST_MIB = 1024
+_BYTES_A_ROW = 56
+_LEAST_MIB = 512
 _CANDIDATES = 400
 _ATTEMPTS = 5
 """How often a query is begun again when files that it reads go or turn out to be damaged."""
@@ -219,6 +219,7 @@ class Fleet:
             "sharing",
             top="" if top is None else query("top", top=int(top)),
             of_top=of_top,
+            wanted="needs" if top is None else "top_needs",
             names=query("names", of_top=of_top) if names else query("no_names"),
         )
         return self._frame(text, schemas.FLEET_SHARING_SCHEMA)
@@ -427,7 +428,7 @@ def open_fleet(
     kind
         ``cache`` or ``registry``, if the dataset holds both.
     memory_limit
-        Such as ``4GB``, for DuckDB; 45 bytes a row unless given, and a gigabyte at least.
+        Such as ``4GB``, for DuckDB; 56 bytes a row unless given, and 512 MiB at least.
     threads
         For DuckDB; as many as there are processors unless given.
     spill_folder

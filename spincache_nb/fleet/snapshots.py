@@ -338,7 +338,7 @@ def _blobs(apps: set[str], uses: pd.DataFrame, blobs: pd.DataFrame, called: Mapp
         **{name: found[name].astype(object) for name in (*on, "standing")},
         **{name: found[name].astype("Int64").fillna(0) for name in ("use_count", "app_count")},
         "stored_bytes": _bounded(size).fillna(0),
-        "modified_at": found["modified_at"].dt.floor("us"),
+        "modified_at": found["modified_at"].dt.floor("s"),
         "name": [called[digest][0] if called.get(digest) else None for digest in found["digest"]],
     }
     return rows_of("blob", columns, len(found))
