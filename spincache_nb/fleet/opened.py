@@ -214,12 +214,13 @@ class Fleet:
 
             {columns}
         """
-        of_top = "" if top is None else query("of_top")
+        all_of_them = top is None
+        of_top = "" if all_of_them else query("of_top")
         text = query(
             "sharing",
-            top="" if top is None else query("top", top=int(top)),
-            of_top=of_top,
-            wanted="needs" if top is None else "top_needs",
+            top="" if all_of_them else query("top", top=int(top or 0)),
+            top_needs="" if all_of_them else query("top_needs"),
+            wanted="needs" if all_of_them else "top_needs",
             names=query("names", of_top=of_top) if names else query("no_names"),
         )
         return self._frame(text, schemas.FLEET_SHARING_SCHEMA)

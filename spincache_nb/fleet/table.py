@@ -244,7 +244,8 @@ def to_parquet(table: Any) -> bytes:
         # What analyses of digests do not read comes first, in a row group that others pass over.
         few = load("pyarrow.compute").is_in(table["record"], load("pyarrow").array(_FEW))
         for some in (table.filter(few), table.filter(load("pyarrow.compute").invert(few))):
-            writer.write_table(some, row_group_size=_ROW_GROUP)
+            if some.num_rows:
+                writer.write_table(some, row_group_size=_ROW_GROUP)
         writer.add_key_value_metadata({FORMAT_KEY: str(FORMAT)})
     content: bytes = sink.getvalue().to_pybytes()
     return content
