@@ -197,7 +197,7 @@ def records(frame: Any) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in rows(frame, *frame.columns)]
 
 
-def to_json(document: object, *, indent: int = 2, longest: int | None = None) -> str:
+def to_json(document: object, *, indent: int | None = 2, longest: int | None = None) -> str:
     """Write one JSON document in ASCII: times as ISO 8601 in UTC, bytes as whole numbers."""
     return json.dumps(_json_value(document, longest), indent=indent, allow_nan=False)
 

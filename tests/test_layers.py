@@ -1,22 +1,22 @@
 """Who may import whom: rooms from bottom to top, no circle, no heavy library where none belongs."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 PACKAGE = Path(__file__).parent.parent / "spincache_nb"
 
 # A module imports from its own room and from rooms named before its own.
 ROOMS = [
-    "errors", "show", "core", "project", "inventory", "upkeep", "wasm", "frames", "analysis",
+    "errors", "show", "wasm", "core", "project", "inventory", "upkeep", "frames", "analysis",
     "fleet", "plots", "report", "lessons", "widgets", "demo", "cli", "__main__",
 ]  # fmt: skip
 SPEAK_HTTP = (
-    "core.addresses", "core.auth", "core.download", "core.refusals", "core.registry", "core.routes",
+    "core.addresses", "core.auth", "core.refusals", "core.registry",
     "core.sockets", "core.web", "project.packages",
 )  # fmt: skip
 HEAVY = {"pandas", "numpy", "matplotlib", "ipywidgets", "IPython", "pyarrow", "duckdb"}
@@ -111,9 +111,29 @@ def test_only_the_http_modules_import_httpx() -> None:
     assert all(module.startswith(SPEAK_HTTP) for module in speakers), speakers
 
 
-def test_import_loads_nothing_heavy() -> None:
-    names = sorted(HEAVY | {"httpx", "platformdirs", "tqdm", "truststore", "jinja2", "ssl"})
-    code = f"import sys, spincache_nb; print([n for n in {names!r} if n in sys.modules])"
+def test_the_demos_registry_shares_no_code_with_the_client() -> None:
+    found = imports()
+    imported = set().union(*(found[f"demo.{name}"] for name in ("apps", "server", "shipped")))
+    rooms = {name.split(".")[1] for name in imported if name.startswith("spincache_nb.")}
+    assert rooms <= {"demo", "errors"}
+    outside = {name.partition(".")[0] for name in imported} - {"spincache_nb"}
+    assert outside <= set(sys.stdlib_module_names)
+
+
+WITHOUT = {
+    "": HEAVY | {"httpx", "platformdirs", "tqdm", "truststore", "jinja2", "ssl"},
+    ".core.paths": {"platformdirs"},
+    ".core.credentials": {"httpx", "platformdirs", "pandas"},
+    ".core.registry": {"truststore", "subprocess", "spincache_nb.core.auth", "spincache_nb.core.credentials"},
+    ".demo": HEAVY | {"httpx", "jinja2", "spincache_nb.core"},
+}
+
+
+@pytest.mark.parametrize("module", WITHOUT)
+def test_import_loads_nothing_heavy(module: str) -> None:
+    code = (
+        f"import sys, spincache_nb{module}; print([n for n in {sorted(WITHOUT[module])} if n in sys.modules])"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 

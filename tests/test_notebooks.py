@@ -1,7 +1,5 @@
 """Every committed notebook: executed top to bottom, small, free of paths; and it runs again."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the README promises, executed: its Python, its commands' form, its help text, its links."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from pathlib import Path

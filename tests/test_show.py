@@ -1,7 +1,5 @@
 """Values as text, HTML, Markdown and JSON: one form each, escaped, cut where they are long."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import PurePosixPath
@@ -181,8 +179,6 @@ def test_records_of_a_frame_have_plain_values() -> None:
     assert first == {"size": 1, "kind": "app", "at": pd.Timestamp("2026-06-01", tz="UTC"), "name": "a"}
     assert set(second.values()) == {None}
 
-
-# ---------------------------------------------------------------- tables
 
 ROWS: list[dict[str, Any]] = [
     {"reference": "ghcr.io/org/team/a-long-name:v1", "kind": "app", "bytes": 1536, "at": None},

@@ -7,30 +7,25 @@ docstring says so. What computes is pure and exact, by set arithmetic on integer
 
 from __future__ import annotations
 
-from spincache_nb.analysis.comparison import compare
-from spincache_nb.analysis.disk import breakdown, breakdown_members, summary
+from spincache_nb.analysis.changes import why_changed
+from spincache_nb.analysis.comparison import Verdict, compare, rebuilds, verdict
+from spincache_nb.analysis.disk import (
+    breakdown,
+    breakdown_members,
+    freed_by,
+    reclaimable,
+    summary,
+    superseded,
+    superseded_references,
+)
 from spincache_nb.analysis.headlines import findings, headline
 from spincache_nb.analysis.inputs import Source as Source
-from spincache_nb.analysis.inside import (
-    ALL_GRAINS,
-    GRAINS,
-    Verdict,
-    cache_grains,
-    chunk_sweep,
-    grains,
-    producers,
-    rebuilds,
-    section_map,
-    section_maps,
-    shared_modules,
-    verdict,
-    why_changed,
-)
-from spincache_nb.analysis.pulls import tags_over_time, timeline
-from spincache_nb.analysis.remote import RemoteVersions, remote_savings, remote_versions
-from spincache_nb.analysis.removal import freed_by, reclaimable, superseded, superseded_references
+from spincache_nb.analysis.modules import producers, section_map, section_maps, shared_modules
+from spincache_nb.analysis.pieces import ALL_GRAINS, GRAINS
+from spincache_nb.analysis.pulls import RemoteVersions, remote_versions, tags_over_time, timeline
+from spincache_nb.analysis.reuse import cache_grains, chunk_sweep, grains
 from spincache_nb.analysis.shared import shared_bytes, sharing, sharing_names, sharing_sets, why
-from spincache_nb.analysis.versions import upgrade_matrix, version_savings
+from spincache_nb.analysis.versions import remote_savings, upgrade_matrix, version_savings
 from spincache_nb.frames import Frames as Frames
 from spincache_nb.frames import load as load
 

@@ -1,4 +1,4 @@
-"""Where the bytes on disk go: every byte in exactly one row.
+"""Where the bytes on disk go: every byte in exactly one row; and which of them a removal frees.
 
 A file's row is decided by these questions, in this order, so that a catch-all row holds only what
 no named row can:
@@ -23,40 +23,46 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pandas as pd
 
 from spincache_nb.analysis.inputs import (
     Group,
+    Needs,
     Source,
     apps_among,
-    bytes_by_blob,
+    bundle,
     group_names,
     is_fleet,
     over,
-    users_by_blob,
+    resolve_references,
+    short_references,
+    some_of,
+    sorted_names,
+    without_repeats,
 )
-from spincache_nb.analysis.labels import short_references, some_of, sorted_names, without_repeats
-from spincache_nb.analysis.schemas import BREAKDOWN_MEMBERS_SCHEMA, BREAKDOWN_SCHEMA, SUMMARY_SCHEMA
+from spincache_nb.analysis.schemas import (
+    BREAKDOWN_MEMBERS_SCHEMA,
+    BREAKDOWN_SCHEMA,
+    FREED_SCHEMA,
+    RECLAIMABLE_SCHEMA,
+    SUMMARY_SCHEMA,
+    SUPERSEDED_SCHEMA,
+)
+from spincache_nb.analysis.versions import versions_of
 from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, TEMPORARY_PREFIX
+from spincache_nb.core.reference import Reference
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import build
 from spincache_nb.frames.sources import Projects
 from spincache_nb.show import rows
 
-KINDS = (
-    "exclusive", "shared", "archive", "projects", "unreferenced", "temporary", "misnamed", "manifests",
-    "other",
-)  # fmt: skip
-"""Kinds of rows, in the order in which they are listed."""
-
-DOCUMENTS = (MANIFEST_FILE, LOCKED_APP_FILE)
-NEEDED = ("disk", "blobs", "uses", "layers", "apps")
-NOBODY: frozenset[str] = frozenset()
-
 LABELS = {
+    "exclusive": "needed by one app only",
+    "shared": "shared by several",
     "archive": "archives kept beside their members",
     "projects": "projects only",
     "unreferenced": "unreferenced",
@@ -65,6 +71,14 @@ LABELS = {
     "manifests": "manifests and locked apps",
     "other": "other files",
 }
+KINDS = tuple(LABELS)
+"""Kinds of rows, in the order in which they are listed."""
+
+DOCUMENTS = (MANIFEST_FILE, LOCKED_APP_FILE)
+NEEDED = ("disk", "blobs", "uses", "layers", "apps")
+_REMOVAL = (*NEEDED, "unnamed")
+NOBODY: frozenset[str] = frozenset()
+
 _MOST_SAID = (
     "exclusive", "shared", "archive", "projects", "manifests", "temporary", "misnamed", "unreferenced",
     "other",
@@ -122,14 +136,14 @@ def breakdown(cache: Source = None, *, projects: Projects = (), by: Group = "app
 
 def _breakdown(frames: Frames, by: Group) -> pd.DataFrame:
     shares = _grouped(frames, by)
-    short = short_references(user for _, members in shares for user in members)
+    short = short_references(user for share in shares for user in share.members)
     places = {name: place for place, name in enumerate(sorted_names(short.values()))}
-    total = sum(share.stored_bytes for share, _ in shares)
+    total = sum(share.size for share in shares)
     lines = []
-    for row, (share, members) in enumerate(shares):
-        part = share.stored_bytes / total if total else None
+    for row, share in enumerate(shares):
+        part = share.size / total if total else None
         label = _label(share, short, places)
-        lines.append((row, share.kind, label, len(members), share.file_count, share.stored_bytes, part))
+        lines.append((row, share.kind, label, len(share.members), share.files, share.size, part))
     return build(BREAKDOWN_SCHEMA, lines)
 
 
@@ -154,12 +168,11 @@ def breakdown_members(cache: Source = None, *, projects: Projects = (), by: Grou
 
 
 def _members(frames: Frames, by: Group) -> pd.DataFrame:
-    apps = apps_among(frames)
-    apps |= set(group_names(frames, by).values())
+    apps = apps_among(frames) | set(group_names(frames, by).values())
     lines = [
-        (row, share.kind, user, "app" if user in apps else "project", members[user])
-        for row, (share, members) in enumerate(_grouped(frames, by))
-        for user in sorted_names(members)
+        (row, share.kind, user, "app" if user in apps else "project", share.members[user])
+        for row, share in enumerate(_grouped(frames, by))
+        for user in sorted_names(share.members)
     ]
     return build(BREAKDOWN_MEMBERS_SCHEMA, lines)
 
@@ -188,19 +201,13 @@ def summary(cache: Source = None, *, projects: Projects = ()) -> pd.DataFrame:
 
 
 def _summary(frames: Frames) -> pd.DataFrame:
-    uses = frames.need("uses")
-    sizes = bytes_by_blob(uses)
-    logical = sum(sizes[digest, area] for digest, area in rows(uses, "digest", "area"))
-    stored = sum(sizes.values())
-    files = disk_files(frames)
+    needs, files = Needs(frames), disk_files(frames)
+    logical, stored = int(needs.sizes[needs.blob].sum()), int(needs.sizes.sum())
     idle = sum(file.stored_bytes for file in files if file.kind == "unreferenced")
     disk = sum(file.stored_bytes for file in files)
     ratio = logical / stored if stored else None
-    counts = (len(frames.need("problems")), len(frames.need("apps")), len(sizes))
+    counts = (len(frames.need("problems")), len(frames.need("apps")), len(needs.sizes))
     return build(SUMMARY_SCHEMA, [(logical, stored, ratio, logical - stored, *counts, idle, disk)])
-
-
-# ---------------------------------------------------------------- files
 
 
 def disk_files(frames: Frames) -> list[DiskFile]:
@@ -209,7 +216,7 @@ def disk_files(frames: Frames) -> list[DiskFile]:
         (name, area): (digest, standing)
         for name, area, digest, standing in rows(frames.need("blobs"), "name", "area", "digest", "standing")
     }
-    users = users_by_blob(frames.need("uses"))
+    users = Needs(frames).by_blob()
     apps, archives = apps_among(frames), _unpacked_archives(frames)
     found = []
     disk = frames.need("disk")
@@ -261,62 +268,60 @@ def _no_blob(path: str) -> str:
 
 def _unpacked_archives(frames: Frames) -> dict[str, set[str]]:
     """Map each archive's digest to the apps that keep it as an archive and use its members."""
-    own: dict[str, set[str]] = {}
-    archives: dict[str, set[str]] = {}
-    for reference, digest, role in rows(frames.need("layers"), "reference", "digest", "role"):
-        own.setdefault(reference, set()).add(digest)
-        if role == "archive":
-            archives.setdefault(reference, set()).add(digest)
-    uses = rows(frames.need("uses"), "user", "digest", "area")
-    unpacked = {
-        user for user, digest, area in uses if user in archives and area == "data" and digest not in own[user]
-    }
+    layers = frames.need("layers")
+    archives = list(rows(layers[layers["role"] == "archive"], "reference", "digest"))
+    if not archives:
+        return {}
+    keepers, own = {reference for reference, _ in archives}, set(rows(layers, "reference", "digest"))
+    uses = frames.need("uses")
+    in_data = rows(uses[uses["area"] == "data"], "user", "digest")
+    unpacked = {user for user, digest in in_data if user in keepers and (user, digest) not in own}
     found: dict[str, set[str]] = {}
-    for user in unpacked:
-        for archive in archives[user]:
-            found.setdefault(archive, set()).add(user)
+    for reference, digest in archives:
+        if reference in unpacked:
+            found.setdefault(digest, set()).add(reference)
     return found
 
 
-class _Share(NamedTuple):
-    """One row of the breakdown: its kind and, where the users make the row, the users."""
+@dataclass
+class _Share:
+    """One row of the breakdown: its kind, the users where they make the row, and what each needs of it."""
 
     kind: str
     users: frozenset[str]
-    file_count: int = 0
-    stored_bytes: int = 0
+    files: int = 0
+    size: int = 0
+    members: Counter[str] = field(default_factory=Counter)
 
 
-def _grouped(frames: Frames, by: Group) -> list[tuple[_Share, dict[str, int]]]:
-    """Give the rows of the breakdown in order, each with the bytes that each user needs of it."""
+def _grouped(frames: Frames, by: Group) -> list[_Share]:
+    """Give the rows of the breakdown in order."""
     groups = group_names(frames, by)
     apps = apps_among(frames) | set(groups.values())
-    counts: Counter[_Share] = Counter()
-    sizes: Counter[_Share] = Counter()
-    members: dict[_Share, Counter[str]] = {}
+    grouped = {NOBODY: NOBODY}
+    shares: dict[tuple[str, frozenset[str]], _Share] = {}
     for file in disk_files(frames):
-        users, kind = file.users, file.kind
-        if groups and users:
-            users = frozenset(groups.get(user, user) for user in users)
-        if kind in ("exclusive", "shared"):
+        if file.users not in grouped:
+            grouped[file.users] = frozenset(groups.get(user, user) for user in file.users)
+        users, kind = grouped[file.users], file.kind
+        is_named = kind in ("exclusive", "shared")
+        if is_named:
             kind = "exclusive" if len(users) == 1 and not users.isdisjoint(apps) else "shared"
-        share = _Share(kind, users if kind in ("exclusive", "shared") else NOBODY)
-        counts[share] += 1
-        sizes[share] += file.stored_bytes
-        needed = members.setdefault(share, Counter())
-        for user in users:
-            needed[user] += file.stored_bytes
-    ranks = {
-        user: rank for rank, user in enumerate(sorted_names({user for one in counts for user in one.users}))
-    }
+        key = kind, users if is_named else NOBODY
+        share = shares.setdefault(key, _Share(*key))
+        share.files += 1
+        share.size += file.stored_bytes
+        if not is_named:
+            share.members.update(dict.fromkeys(users, file.stored_bytes))
+    for share in shares.values():
+        share.members.update(dict.fromkeys(share.users, share.size))
+    named = sorted_names({user for one in shares.values() for user in one.users})
+    ranks = {user: rank for rank, user in enumerate(named)}
 
     def place(one: _Share) -> tuple[int, int, list[int]]:
-        return KINDS.index(one.kind), -sizes[one], sorted(ranks[user] for user in one.users)
+        return KINDS.index(one.kind), -one.size, sorted(ranks[user] for user in one.users)
 
-    return [
-        (one._replace(file_count=counts[one], stored_bytes=sizes[one]), dict(members[one]))
-        for one in sorted(counts, key=place)
-    ]
+    return sorted(shares.values(), key=place)
 
 
 def _label(share: _Share, short: Mapping[str, str], places: Mapping[str, int]) -> str:
@@ -326,3 +331,217 @@ def _label(share: _Share, short: Mapping[str, str], places: Mapping[str, int]) -
     if share.kind != "shared":
         return LABELS[share.kind]
     return some_of(without_repeats(heapq.nsmallest(3, names, key=places.__getitem__)), of=len(share.users))
+
+
+@FREED_SCHEMA.describes
+def freed_by(
+    cache: Source, references: str | Reference | Sequence[str | Reference], *, projects: Projects = ()
+) -> pd.DataFrame:
+    """List exactly the files that removing a set of apps frees.
+
+    That is not the sum of the single figures: a blob that only two apps need is freed by removing
+    both, and by neither alone.
+
+    Parameters
+    ----------
+    cache
+        A cache or its path, or loaded frames: disk, blobs, uses, layers, apps, unnamed; None for this
+        user's cache.
+    references
+        The apps to remove, all at once.
+    projects
+        ``spin.toml`` files, or folders that hold one, of projects that use the cache too.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per file: the apps' two documents, and every blob that nobody else needs. The sum of
+        ``stored_bytes`` is what is freed. What is unreferenced already is not in it. A file with
+        several names (hard links) is freed by the last of them to go: its bytes stand at one of its
+        names if all go, and at none if one stays.
+
+        {columns}
+
+    Raises
+    ------
+    NotInCacheError
+        If the cache holds no such app.
+
+    Notes
+    -----
+    Users are those of ``frames.uses``, and what goes is what `plan_remove` would take. So a blob stays
+    that an app which stays has in an archive, even if that app does not name it: Spin unpacks a stored
+    archive once only. Archives are read for that; frames that were put together without ``unnamed``
+    know of no such blob.
+    """
+    named = [references] if isinstance(references, (str, Reference)) else references
+    frames = bundle(cache, *_REMOVAL, projects=projects)
+    chosen = frozenset(resolve_references(frames.need("apps"), named))
+    lines = []
+    for file, users, keepers in disk_users(frames):
+        if users and users <= chosen:
+            kind = "blob" if file.users else "document"
+            freed = file.stored_bytes if keepers <= chosen else 0
+            lines.append((file.path, kind, file.area, file.digest if file.users else None, freed))
+    return build(FREED_SCHEMA, sorted(lines))
+
+
+@RECLAIMABLE_SCHEMA.describes
+def reclaimable(cache: Source = None, *, projects: Projects = ()) -> pd.DataFrame:
+    """Say for each app what removing it alone frees.
+
+    Parameters
+    ----------
+    cache
+        As for `freed_by`; of several caches, the apps of each.
+    projects
+        As for `freed_by`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per app, most freed bytes first, then by reference.
+
+        {columns}
+    """
+    return over(cache, RECLAIMABLE_SCHEMA, _REMOVAL, _reclaimable, projects=projects)
+
+
+def _reclaimable(frames: Frames) -> pd.DataFrame:
+    stored = dict.fromkeys(sorted_names(apps_among(frames)), 0)
+    freed = dict(stored)
+    for file, _, keepers in disk_users(frames):
+        for user in keepers:
+            if user in stored:
+                stored[user] += file.stored_bytes
+                freed[user] += file.stored_bytes if len(keepers) == 1 else 0
+    order = sorted(stored, key=lambda reference: -freed[reference])
+    return build(
+        RECLAIMABLE_SCHEMA,
+        ((name, stored[name], freed[name], stored[name] - freed[name]) for name in order),
+    )
+
+
+@SUPERSEDED_SCHEMA.describes
+def superseded(cache: Source = None, *, keep: int = 1, projects: Projects = ()) -> pd.DataFrame:
+    """Say for each repository what removing all versions but the last few frees.
+
+    Parameters
+    ----------
+    cache
+        As for `reclaimable`.
+    keep
+        How many versions of each repository stay, the last in order.
+    projects
+        As for `freed_by`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per repository with more versions than that whose manifests can be read, most freed bytes
+        first, then by name. Of several repositories together more is freed than the sum, if old
+        versions of one share with old versions of another; `freed_by` says exactly how much.
+
+        {columns}
+
+    Raises
+    ------
+    ValueError
+        If `keep` is below 1.
+    """
+    _check_keep(keep)
+    return over(
+        cache, SUPERSEDED_SCHEMA, _REMOVAL, lambda frames: _superseded(frames, keep), projects=projects
+    )
+
+
+def _superseded(frames: Frames, keep: int) -> pd.DataFrame:
+    versions = {name: found for name, found in versions_of(frames).items() if len(found) > keep}
+    repository_of = {old: name for name, found in versions.items() for old in found[:-keep]}
+    freed = dict.fromkeys(versions, 0)
+    for file, _, keepers in disk_users(frames):
+        repositories = {repository_of.get(user) for user in keepers}
+        if len(repositories) == 1 and (repository := repositories.pop()) is not None:
+            freed[repository] += file.stored_bytes
+    lines = [(name, found[-1], len(found) - keep, freed[name]) for name, found in versions.items()]
+    return build(SUPERSEDED_SCHEMA, sorted(lines, key=lambda line: (-line[3], line[0])))
+
+
+def superseded_references(cache: Source = None, *, keep: int = 1) -> list[str]:
+    """Name the versions of all repositories that `superseded` would remove.
+
+    Parameters
+    ----------
+    cache
+        A cache or its path, or loaded frames: apps; None for this user's cache.
+    keep
+        As for `superseded`.
+
+    Returns
+    -------
+    list of str
+        References, repository by repository.
+    """
+    _check_keep(keep)
+    versions = versions_of(bundle(cache, "apps"))
+    return [reference for references in versions.values() for reference in references[:-keep]]
+
+
+def _check_keep(keep: int) -> None:
+    if keep < 1:
+        raise ValueError(f"keep at least 1 version of each repository, not {keep}")
+
+
+class Held(NamedTuple):
+    """A file under ``registry``, by one of its names, and what holds it.
+
+    `users` must go before this name of it goes: a blob's users, and the apps whose archives hold it
+    without naming it; or a document's app. `keepers` must go before its bytes are freed: the same for
+    all its names, with an empty name for one that no removal of apps takes away.
+    """
+
+    file: DiskFile
+    users: frozenset[str]
+    keepers: frozenset[str]
+
+
+def disk_users(frames: Frames) -> list[Held]:
+    """Give every file under ``registry`` with who holds it."""
+    owners = _document_owners(frames)
+    archives = _holding_archives(frames)
+    files = disk_files(frames)
+    users = {file.path: _holders(file, owners, archives) for file in files}
+    linked = {
+        first: frozenset().union(*(users[name.path] or {""} for name in names))
+        for first, names in names_of_files(files).items()
+    }
+    return [Held(file, users[file.path], linked.get(file.first_name, users[file.path])) for file in files]
+
+
+def _holders(
+    file: DiskFile, owners: Mapping[str, str], archives: Mapping[str, frozenset[str]]
+) -> frozenset[str]:
+    if file.users:
+        return file.users | archives.get(file.digest or "", NOBODY) if file.area == "data" else file.users
+    folder, _, name = file.path.rpartition("/")
+    owner = owners.get(folder) if name in DOCUMENTS else None
+    return NOBODY if owner is None else frozenset({owner})
+
+
+def _holding_archives(frames: Frames) -> dict[str, frozenset[str]]:
+    """Map blobs to the apps whose archives hold them although the apps do not name them."""
+    found: dict[str, set[str]] = {}
+    if frames.holds("unnamed"):
+        for reference, digest in rows(frames.need("unnamed"), "reference", "digest"):
+            found.setdefault(digest, set()).add(reference)
+    return {digest: frozenset(references) for digest, references in found.items()}
+
+
+def _document_owners(frames: Frames) -> dict[str, str]:
+    """Map the directories that apps may be filed under, as Unix and Windows name them, to the apps."""
+    owners = {}
+    for reference, registry, repository in rows(frames.need("apps"), "reference", "registry", "repository"):
+        tag = reference.removeprefix(f"{registry}/{repository}")[1:]
+        for host, last in ((registry, tag), (registry.replace(":", "_"), tag.replace(":", "_"))):
+            owners[f"manifests/{host}/{repository}/{last}"] = reference
+    return owners

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from spincache_nb.analysis.tags import reference_key
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import schemas
 from spincache_nb.frames.bundle import Frames, load
 from spincache_nb.frames.sources import OneCache, Projects, cache_name, caches_of
-from spincache_nb.show import rows
+from spincache_nb.show import rows, short_digests
 
 if TYPE_CHECKING:
     from typing import TypeGuard
 
     from spincache_nb.frames.schemas import TableSchema
+
+MOST_APPS = 30
+"""Up to so many, apps are shown each by itself, and then repositories."""
 
 
 class Snapshots(Protocol):
@@ -36,6 +45,7 @@ Source: TypeAlias = OneCache | Frames | pd.DataFrame | Snapshots | Iterable[OneC
 Blob: TypeAlias = tuple[str, str]
 """A digest and the area it is stored in."""
 
+Numbers: TypeAlias = npt.NDArray[Any]
 Group: TypeAlias = Literal["app", "repository", "registry"]
 
 _FRAMES = {
@@ -43,6 +53,8 @@ _FRAMES = {
     if hasattr(schemas, f"{name.upper()}_SCHEMA")
 }  # fmt: skip
 _PROJECT_NEEDS = ("spin.toml", "environment lock")
+_DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]{64,128})")
+_MAX_INT = np.iinfo(np.int64).max
 
 
 def over(
@@ -133,27 +145,80 @@ def _split(frames: Frames) -> Iterator[tuple[str, Frames]]:
         yield name, Frames(**parts)
 
 
-# ---------------------------------------------------------------- users and blobs
-
-
 def apps_among(frames: Frames) -> set[str]:
     """Name the users that are apps; every other user is a project."""
     if frames.holds("apps"):
-        return {reference for (reference,) in rows(frames.need("apps"), "reference")}
-    return {user for user, via in rows(frames.need("uses"), "user", "via") if via not in _PROJECT_NEEDS}
+        return set(frames.need("apps")["reference"])
+    uses = frames.need("uses")
+    return set(uses["user"][~uses["via"].isin(_PROJECT_NEEDS)])
 
 
-def users_by_blob(uses: pd.DataFrame) -> dict[Blob, frozenset[str]]:
-    """Say who needs each stored blob."""
-    users: dict[Blob, set[str]] = {}
-    for user, digest, area in rows(uses, "user", "digest", "area"):
-        users.setdefault((digest, area), set()).add(user)
-    return {blob: frozenset(names) for blob, names in users.items()}
+class Needs:
+    """Who needs each stored blob: users and blobs by number, and the distinct sets of users.
+
+    `user` and `blob` are the distinct pairs, by blob and then by user. Users are in the order of names.
+    """
+
+    def __init__(self, frames: Frames, by: Group = "app") -> None:
+        uses, groups = frames.need("uses"), group_names(frames, by)
+        self.groups = set(groups.values())
+        codes, given = pd.factorize(uses["user"])
+        named = [groups.get(user, user) for user in given]
+        self.users = sorted_names(set(named))
+        place = {user: number for number, user in enumerate(self.users)}
+        user = np.array([place[name] for name in named], np.intp)[codes]
+        digests, self.digests = pd.factorize(uses["digest"])
+        areas, self.areas = pd.factorize(uses["area"])
+        keys, blob = np.unique(digests * len(self.areas) + areas, return_inverse=True)
+        self.digest, self.area = np.divmod(keys, max(len(self.areas), 1))
+        pairs = np.unique(blob * len(self.users) + user)
+        self.blob, self.user = np.divmod(pairs, max(len(self.users), 1))
+        given_sizes = uses["stored_bytes"].to_numpy(object, na_value=0)
+        self.sizes: Numbers = np.zeros(len(keys), _whole(sum(given_sizes)))
+        self.sizes[blob] = given_sizes
+        ends = np.searchsorted(self.blob, np.arange(len(keys) + 1))
+        found: dict[bytes, int] = {}
+        runs = (self.user[start:end].tobytes() for start, end in pairwise(ends.tolist()))
+        self.set_of_blob = np.fromiter(
+            (found.setdefault(run, len(found)) for run in runs), np.intp, len(keys)
+        )
+        self.sets = [np.frombuffer(run, self.user.dtype) for run in found]
+        """Users of each set, by number and in order."""
+
+    def names(self, members: Numbers) -> list[str]:
+        """Name some users."""
+        return [self.users[user] for user in members.tolist()]
+
+    def by_blob(self) -> dict[Blob, frozenset[str]]:
+        """Say who needs each blob; blobs that the same ones need have the same set."""
+        sets = [frozenset(self.names(members)) for members in self.sets]
+        digests, areas = self.digests[self.digest], self.areas[self.area]
+        names = zip(digests, areas, strict=True)
+        return {blob: sets[number] for blob, number in zip(names, self.set_of_blob.tolist(), strict=True)}
+
+    def set_sizes(self) -> Numbers:
+        """Add up for each set the bytes that exactly its users need."""
+        return summed(self.set_of_blob, self.sizes, len(self.sets))
 
 
-def bytes_by_blob(uses: pd.DataFrame) -> dict[Blob, int]:
-    """Say how many bytes each stored and used blob holds."""
-    return {(digest, area): size or 0 for digest, area, size in rows(uses, "digest", "area", "stored_bytes")}
+def _whole(most: int) -> type:
+    """Choose what holds whole numbers up to some size exactly."""
+    return np.int64 if most <= _MAX_INT else object
+
+
+def summed(places: Numbers, sizes: Numbers, count: int) -> Numbers:
+    """Add sizes up by place, exactly."""
+    found = np.zeros(count, sizes.dtype)
+    np.add.at(found, places, sizes)
+    return found
+
+
+def group_of(frames: Frames, most: int = 200) -> Group:
+    """Choose what has a row or bar of its own: apps up to some thirty, then repositories, then registries."""
+    if not frames.holds("apps") or len(apps := frames.need("apps")) <= MOST_APPS:
+        return "app"
+    repositories = len(apps[["registry", "repository"]].drop_duplicates())
+    return "registry" if repositories > most and apps["registry"].nunique() > 1 else "repository"
 
 
 def group_names(frames: Frames, by: Group) -> dict[str, str]:
@@ -188,3 +253,47 @@ def _cached_name(text: str) -> str:
         return Reference.parse(text).cached_name
     except InvalidReferenceError:
         return text
+
+
+def short_references(references: Iterable[str]) -> dict[str, str]:
+    """Shorten references and paths to the fewest last segments that stay different."""
+    names = sorted(set(references))
+    digests = short_digests(match[0] for name in names for match in _DIGEST.finditer(name))
+    segments = {name: _segments(name, digests) for name in names}
+    short: dict[str, str] = {}
+    depth = 1
+    while len(short) < len(names):
+        tails = {name: "/".join(parts[-depth:]) for name, parts in segments.items()}
+        counts = Counter(tails.values())
+        deepest = depth >= max(len(parts) for parts in segments.values())
+        for name in names:
+            if name not in short and (counts[tails[name]] == 1 or deepest):
+                short[name] = tails[name] if counts[tails[name]] == 1 else name
+        depth += 1
+    return short
+
+
+def sorted_names(names: Iterable[str]) -> list[str]:
+    """Sort references and paths: by repository, then tags in their order."""
+    return sorted(names, key=reference_key)
+
+
+def _segments(name: str, digests: dict[str, str]) -> list[str]:
+    short = _DIGEST.sub(lambda match: digests[match[0]], name)
+    return re.split(r"[/\\]", short)
+
+
+def without_repeats(names: Sequence[str]) -> list[str]:
+    """Leave out a repository that is the same as in the name before: ``web:1, 2, 3``."""
+    parts = [name.rpartition(":") for name in names]
+    return [
+        name if not repository or number == 0 or parts[number - 1][0] != repository else tag
+        for number, (name, (repository, _, tag)) in enumerate(zip(names, parts, strict=True))
+    ]
+
+
+def some_of(names: Iterable[str], *, shown: int = 3, of: int | None = None) -> str:
+    """Name the first few of many: ``a, b, c +2``; `of` says how many there are, if these are not all."""
+    listed = list(names)
+    more = (len(listed) if of is None else of) - shown
+    return ", ".join(listed[:shown]) + (f" +{more}" if more > 0 else "")

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from spincache_nb.analysis.inputs import (
     Group,
+    Needs,
     Source,
     apps_among,
-    bytes_by_blob,
     group_names,
     is_fleet,
     over,
-    users_by_blob,
+    some_of,
+    sorted_names,
+    summed,
 )
-from spincache_nb.analysis.labels import some_of, sorted_names
 from spincache_nb.analysis.schemas import (
     NEEDS_SCHEMA,
     SHARED_BYTES_SCHEMA,
@@ -33,7 +35,9 @@ from spincache_nb.frames.sources import Projects
 from spincache_nb.show import rows
 
 NEEDED = ("apps", "layers", "uses", "components", "files", "dependencies")
-_MAX_INT = np.iinfo(np.int64).max
+
+Need: TypeAlias = tuple[str, str, str, str | None, str]
+"""Digest, user, need, component and name, as in ``NEEDS_SCHEMA``."""
 
 
 @SHARING_SCHEMA.describes
@@ -62,28 +66,36 @@ def sharing(cache: Source = None, *, projects: Projects = ()) -> pd.DataFrame:
 
 
 def _sharing(frames: Frames) -> pd.DataFrame:
-    apps, manifests = apps_among(frames), _manifest_of_app(frames)
-    sizes = bytes_by_blob(frames.need("uses"))
-    users: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
-    for (digest, area), found in users_by_blob(frames.need("uses")).items():
-        users[digest][area] = found
-    together: dict[str, frozenset[str]] = {
-        digest: frozenset().union(*by_area.values()) for digest, by_area in users.items()
+    needs, apps, manifests = Needs(frames), apps_among(frames), _manifest_of_app(frames)
+    count, width = len(needs.digests), max(len(needs.users), 1)
+    of_pair = needs.digest[needs.blob]
+    digest, user = np.divmod(np.unique(of_pair * width + needs.user), width)
+    is_app = np.array([name in apps for name in needs.users], bool)
+    codes = pd.factorize(np.array([(manifests or {}).get(name) for name in needs.users], object))[0]
+    known = codes[user] >= 0
+    distinct = np.unique(digest[known] * width + codes[user[known]]) // width
+    stored = summed(needs.digest, needs.sizes, count)
+    needed = summed(of_pair, needs.sizes[needs.blob], count)
+    areas = [""] * count
+    for place, area in sorted(zip(needs.digest.tolist(), needs.areas[needs.area], strict=True)):
+        areas[place] = f"{areas[place]}+{area}" if areas[place] else area
+    called = names_of_digests(frames)
+    names = [called[name] for name in needs.digests]
+    columns: dict[str, Any] = {
+        "digest": needs.digests.tolist(),
+        "areas": areas,
+        "stored_bytes": stored,
+        "user_count": np.bincount(digest, minlength=count),
+        "app_count": np.bincount(digest[is_app[user]], minlength=count),
+        "manifest_count": [None] * count if manifests is None else np.bincount(distinct, minlength=count),
+        "names": [some_of(name) for name in names],
+        "name_count": [len(name) for name in names],
+        "needed_bytes": needed,
+        "saved_bytes": needed - stored,
     }
-    names = names_by_digest(each_need(frames), together)
-    lines = []
-    for digest, by_area in users.items():
-        everyone = together[digest]
-        stored = sum(sizes[digest, area] for area in by_area)
-        needed = sum(sizes[digest, area] * len(found) for area, found in by_area.items())
-        called = sorted(names.get(digest, ()))
-        distinct = (
-            None if manifests is None else len({manifests[user] for user in everyone if user in manifests})
-        )
-        counts = (len(everyone), len(everyone & apps), distinct, some_of(called), len(called))
-        lines.append((digest, "+".join(sorted(by_area)), stored, *counts, needed, needed - stored))
-    lines.sort(key=lambda line: (-line[-1], line[0]))
-    return build(SHARING_SCHEMA, lines)
+    order = sorted(range(count), key=lambda place: (-columns["saved_bytes"][place], columns["digest"][place]))
+    picked = {name: np.array(values, object)[order] for name, values in columns.items()}
+    return from_columns(SHARING_SCHEMA, picked)
 
 
 def _manifest_of_app(frames: Frames) -> dict[str, str] | None:
@@ -100,24 +112,6 @@ def _manifest_of_app(frames: Frames) -> dict[str, str] | None:
         if digest is not None:
             alike.setdefault(texts[reference], digest)
     return {name: digest or alike.get(texts[name], texts[name]) for name, digest in known.items()}
-
-
-# ---------------------------------------------------------------- who needs what, and under which name
-
-
-class Need(NamedTuple):
-    """One reason why a user needs a digest."""
-
-    digest: str
-    user: str
-    need: str
-    component: str | None
-    name: str
-
-    @property
-    def chain(self) -> str:
-        """The reason in one line, from the user inwards."""
-        return " > ".join(part for part in (self.user, self.component, self.name) if part is not None)
 
 
 @NEEDS_SCHEMA.describes
@@ -149,7 +143,7 @@ def why(cache: Source, digest: str | Digest, *, projects: Projects = ()) -> pd.D
     wanted = str(digest if isinstance(digest, Digest) else Digest.parse(digest))
 
     def compute(frames: Frames) -> pd.DataFrame:
-        return _needs_frame(frames, (need for need in each_need(frames) if need.digest == wanted))
+        return _needs_frame(frames, (need for need in each_need(frames) if need[0] == wanted))
 
     return over(cache, NEEDS_SCHEMA, NEEDED, compute, projects=projects)
 
@@ -174,57 +168,54 @@ def sharing_names(cache: Source = None, *, projects: Projects = ()) -> pd.DataFr
 
 
 def _stored_needs(frames: Frames) -> pd.DataFrame:
-    stored = set(rows(frames.need("uses"), "user", "digest"))
-    return _needs_frame(frames, (need for need in each_need(frames) if (need.user, need.digest) in stored))
+    stored = set(rows(frames.need("uses"), "digest", "user"))
+    return _needs_frame(frames, (need for need in each_need(frames) if need[:2] in stored))
 
 
 def _needs_frame(frames: Frames, needs: Iterable[Need]) -> pd.DataFrame:
-    distinct = set(needs)
-    apps = apps_among(frames)
-    places = {user: place for place, user in enumerate(sorted_names({need.user for need in distinct}))}
-    order = sorted(distinct, key=lambda need: (need.digest, places[need.user], need.need, need.chain))
-    return build(
-        NEEDS_SCHEMA,
-        (
-            (need.digest, need.user, "app" if need.user in apps else "project", *need[2:], need.chain)
-            for need in order
-        ),
-    )
+    distinct, apps = set(needs), apps_among(frames)
+    places = {user: place for place, user in enumerate(sorted_names({need[1] for need in distinct}))}
+    lines = []
+    for digest, user, need, component, name in distinct:
+        chain = " > ".join(part for part in (user, component, name) if part is not None)
+        kind = "app" if user in apps else "project"
+        lines.append((digest, places[user], need, chain, (digest, user, kind, need, component, name, chain)))
+    lines.sort(key=itemgetter(0, 1, 2, 3))
+    return build(NEEDS_SCHEMA, [line[-1] for line in lines])
 
 
 def each_need(frames: Frames) -> Iterator[Need]:
     """Give the reasons for every digest, in no order, some perhaps twice."""
     explained: set[tuple[str, str]] = set()
     for need in _named(frames):
-        if need.need != "layer":
-            explained.add((need.user, need.digest))
+        explained.add(need[:2])
         yield need
+    for user, position, digest, role in _held(frames, "layers", "reference", "position", "digest", "role"):
+        yield digest, user, "layer", None, f"layer {position} ({role})"
     archives = _archive_layers(frames)
     for user, digest, via in rows(frames.need("uses"), "user", "digest", "via"):
         if via == "archive member":
-            yield Need(digest, user, via, None, f"member of {archives.get(user, 'an archive')}")
-        elif via == "content ref" and (user, digest) not in explained:
-            yield Need(digest, user, via, None, "named by the locked app")
+            yield digest, user, via, None, f"member of {archives.get(user, 'an archive')}"
+        elif via == "content ref" and (digest, user) not in explained:
+            yield digest, user, via, None, "named by the locked app"
         elif via not in ("layer", "content ref") or (via == "layer" and not frames.holds("layers")):
-            yield Need(digest, user, via, None, via)
+            yield digest, user, via, None, via
 
 
 def _named(frames: Frames) -> Iterator[Need]:
-    """Give what components, their dependencies, files and layers need, as far as the frames are there."""
+    """Give what components, their dependencies and files need, as far as the frames are there."""
     for user, component, digest in _held(frames, "components", "reference", "component", "source_digest"):
         if digest is not None:
-            yield Need(digest, user, "component", component, "source")
+            yield digest, user, "component", component, "source"
     columns = ("reference", "component", "trigger", "name", "digest")
     for user, component, trigger, name, digest in _held(frames, "dependencies", *columns):
         if digest is not None:
             of = f"trigger {trigger}, " if component is None else ""
-            yield Need(digest, user, "dependency", component, f"{of}dependency {name}")
+            yield digest, user, "dependency", component, f"{of}dependency {name}"
     columns = ("reference", "component", "path", "digest", "inline")
     for user, component, path, digest, inline in _held(frames, "files", *columns):
         if digest is not None and not inline:
-            yield Need(digest, user, "file", component, path)
-    for user, position, digest, role in _held(frames, "layers", "reference", "position", "digest", "role"):
-        yield Need(digest, user, "layer", None, f"layer {position} ({role})")
+            yield digest, user, "file", component, path
 
 
 def _held(frames: Frames, name: str, *columns: str) -> Iterator[tuple[Any, ...]]:
@@ -242,30 +233,21 @@ def _archive_layers(frames: Frames) -> dict[str, str]:
     }
 
 
-def names_by_digest(needs: Iterable[Need], users: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
-    """Name digests as people do: files by path, sources and dependencies as such, else by what it is."""
-    names: dict[str, set[str]] = defaultdict(set)
+def names_of_digests(frames: Frames) -> dict[str, list[str]]:
+    """Name used digests as people do: files by path, sources and dependencies as such, else by what it is."""
+    names: dict[str, set[str]] = {digest: set() for digest in frames.need("uses")["digest"].unique()}
+    used = set(rows(frames.need("uses"), "digest", "user"))
     named: set[tuple[str, str]] = set()
-    others: list[tuple[str, str, str]] = []
-    for need in needs:
-        if need.user not in users.get(need.digest, ()):
+    for digest, user, need, component, name in each_need(frames):
+        if (digest, user) not in used:
             continue
-        if need.need in ("file", "dependency", "component"):
-            name = f"component {need.component}" if need.need == "component" else need.name
-            names[need.digest].add(name)
-            named.add((need.user, need.digest))
-        else:
-            kind = need.name.partition("(")[2].rstrip(")")
-            others.append(
-                (need.user, need.digest, f"{kind} layer" if kind and need.need == "layer" else need.need)
-            )
-    for user, digest, name in others:
-        if (user, digest) not in named:
-            names[digest].add(name)
-    return names
-
-
-# ---------------------------------------------------------------- sets and pairs of users
+        if need in ("file", "dependency", "component"):
+            names[digest].add(f"component {component}" if need == "component" else name)
+            named.add((digest, user))
+        elif (digest, user) not in named:  # every need that has a name of its own comes before these
+            kind = name.partition("(")[2].rstrip(")")
+            names[digest].add(f"{kind} layer" if kind and need == "layer" else need)
+    return {digest: sorted(found) for digest, found in names.items()}
 
 
 @SHARING_SETS_SCHEMA.describes
@@ -294,35 +276,22 @@ def sharing_sets(cache: Source = None, *, projects: Projects = (), by: Group = "
 
 
 def _sets(frames: Frames, by: Group) -> pd.DataFrame:
-    apps = apps_among(frames)
-    groups = group_names(frames, by)
-    apps |= set(groups.values())
-    grouped = _bytes_by_users(frames.need("uses"), groups)
-    places = {
-        user: place for place, user in enumerate(sorted_names({user for one in grouped for user in one}))
+    needs = Needs(frames, by)
+    apps = apps_among(frames) | needs.groups
+    kinds = ["app" if user in apps else "project" for user in needs.users]
+    sizes, counts = needs.set_sizes(), np.bincount(needs.set_of_blob, minlength=len(needs.sets))
+    order = sorted(range(len(needs.sets)), key=lambda number: (-sizes[number], needs.sets[number].tolist()))
+    widths = [len(needs.sets[number]) for number in order]
+    users = np.concatenate([np.empty(0, np.intp), *(needs.sets[number] for number in order)])
+    columns: dict[str, Any] = {
+        "set": np.repeat(np.arange(len(order)), widths),
+        "user": Picked(needs.users, users),
+        "user_kind": Picked(kinds, users),
+        "user_count": np.repeat(np.array(widths, np.int64), widths),
+        "blob_count": np.repeat(counts[order], widths),
+        "stored_bytes": np.repeat(sizes[order], widths),
     }
-    members = {users: sorted(users, key=places.__getitem__) for users in grouped}
-    order = sorted(grouped, key=lambda users: (-grouped[users][1], [places[user] for user in members[users]]))
-    return build(
-        SHARING_SETS_SCHEMA,
-        (
-            (number, user, "app" if user in apps else "project", len(users), *grouped[users])
-            for number, users in enumerate(order)
-            for user in members[users]
-        ),
-    )
-
-
-def _bytes_by_users(uses: pd.DataFrame, groups: Mapping[str, str]) -> dict[frozenset[str], tuple[int, int]]:
-    """Give blob count and bytes of every set of users, or of groups of them, that needs some blob."""
-    sizes = bytes_by_blob(uses)
-    grouped: dict[frozenset[str], tuple[int, int]] = {}
-    for blob, users in users_by_blob(uses).items():
-        if groups:
-            users = frozenset(groups.get(user, user) for user in users)
-        count, stored = grouped.get(users, (0, 0))
-        grouped[users] = (count + 1, stored + sizes[blob])
-    return grouped
+    return from_columns(SHARING_SETS_SCHEMA, columns)
 
 
 @SHARED_BYTES_SCHEMA.describes
@@ -367,16 +336,16 @@ def shared_bytes(
 
 
 def _pairs(frames: Frames, top: int | None, by: Group) -> pd.DataFrame:
-    groups = group_names(frames, by)
+    groups, needs = group_names(frames, by), Needs(frames, by)
     known = {groups.get(app, app) for app in apps_among(frames)}
-    grouped = _bytes_by_users(frames.need("uses"), groups)
-    sets = [(users & known, stored) for users, (_, stored) in grouped.items()]
-    apps = sorted_names(known if top is None else _sharing_most(known, sets, top))
+    sizes = needs.set_sizes()
+    apps = sorted_names(known if top is None else _sharing_most(known, needs, top))
     number = {name: place for place, name in enumerate(apps)}
-    fits = sum(stored for _, stored in sets) <= _MAX_INT
-    square = np.zeros((len(apps), len(apps)), np.int64 if fits else object)
-    for users, stored in sets:
-        places = [number[user] for user in users if user in number]
+    place_of = np.array([number.get(user, -1) for user in needs.users], np.intp)
+    square = np.zeros((len(apps), len(apps)), sizes.dtype)
+    for members, stored in zip(needs.sets, sizes, strict=True):
+        places = place_of[members]
+        places = places[places >= 0]
         if len(places) > 1:
             square[np.ix_(places, places)] += stored
     first, second = np.triu_indices(len(apps), 1)
@@ -400,10 +369,12 @@ def pairs_in_order(table: pd.DataFrame) -> pd.DataFrame:
     return build(SHARED_BYTES_SCHEMA, lines)
 
 
-def _sharing_most(apps: set[str], sets: Iterable[tuple[frozenset[str], int]], top: int) -> list[str]:
+def _sharing_most(apps: set[str], needs: Needs, top: int) -> list[str]:
     """Choose apps by the bytes that they share with each of the others, added up."""
-    shared = dict.fromkeys(apps, 0)
-    for users, stored in sets:
-        for user in users:
-            shared[user] += stored * (len(users) - 1)
-    return sorted(apps, key=lambda name: (-shared[name], name))[:top]
+    sizes, is_app = needs.set_sizes(), np.array([user in apps for user in needs.users], bool)
+    shared = np.zeros(len(needs.users), sizes.dtype)
+    for members, stored in zip(needs.sets, sizes, strict=True):
+        among = members[is_app[members]]
+        shared[among] += stored * (len(among) - 1)
+    found = dict.fromkeys(apps, 0) | dict(zip(needs.users, shared.tolist(), strict=True))
+    return sorted(apps, key=lambda name: (-found[name], name))[:top]

@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from spincache_nb.analysis.disk import DOCUMENTS
-from spincache_nb.analysis.labels import short_references
-from spincache_nb.analysis.removal import disk_users
+from spincache_nb.analysis.disk import DOCUMENTS, disk_users
+from spincache_nb.analysis.inputs import short_references
 from spincache_nb.core.layout import TEMPORARY_PREFIX
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.frames.bundle import Frames

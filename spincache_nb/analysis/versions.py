@@ -1,34 +1,55 @@
-"""What a new version costs: the versions of a repository in a cache, replayed in order."""
+"""What a new version costs: the versions of a repository, pulled one after the other into an empty cache.
+
+Pure, and the same for versions in a cache and for tags that are still in a registry. The rules:
+
+``spin``
+    The config is fetched on every pull. A layer is skipped if a file of its digest is in ``wasm/``
+    or ``data/``, whatever its media type; that file may be a member that an earlier archive was
+    unpacked into. The application layer becomes ``config.json`` and is never stored as a blob, so
+    it is fetched on every pull too (Spin v2.0 to main, crates/oci/src/client.rs: pull).
+``spincache``
+    As this toolkit pulls. A layer is skipped if it is stored in the area where its role belongs, or
+    can be copied from the other area. The application layer is skipped if ``config.json`` of the
+    same reference is that layer, and then the config is skipped too; where there is no application
+    layer (Spin v0.8 to v1.5, packages), ``config.json`` is the config itself.
+
+Sizes are the declared ones. Config and layers count, each digest once; the manifest does not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+import os
+import threading
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import pandas as pd
 
 from spincache_nb.analysis.inputs import Source, bundle, is_fleet, over
-from spincache_nb.analysis.remote import RemoteVersions
-from spincache_nb.analysis.replay import (
-    Rules,
-    check_rules,
-    in_order,
-    read_versions,
-    replay_savings,
-    replay_upgrades,
-    savings_rows,
-)
+from spincache_nb.analysis.pulls import RemoteVersions, remote_versions
 from spincache_nb.analysis.schemas import (
     MANIFESTS_SCHEMA,
     MEMBERS_SCHEMA,
     UPGRADE_MATRIX_SCHEMA,
     VERSION_SAVINGS_SCHEMA,
 )
+from spincache_nb.analysis.tags import tag_key
+from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
+from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import FEW, TableSchema, build
 from spincache_nb.show import rows
+
+if TYPE_CHECKING:
+    from spincache_nb.core.pull import Auth
+
+Rules: TypeAlias = Literal["spin", "spincache"]
+Row: TypeAlias = tuple[object, ...]
+_CONTENT = frozenset({"wasm", "data", "archive", "other"})
+"""Roles of layers that are stored as blobs."""
 
 NEEDED = ("apps", "layers", "uses", "files")
 _ALL_SAVINGS_SCHEMA = TableSchema(
@@ -62,7 +83,7 @@ def version_savings(
         repository, in a cache of its own that starts empty; ``repository`` is then the first column.
     rules
         ``spin`` for what Spin fetches, ``spincache`` for what this toolkit fetches; see
-        `spincache_nb.analysis.replay`.
+        `spincache_nb.analysis.versions`.
     order
         Tags or references in the order to pull them; those not named are left out. None for
         semantic versions first, then other tags in their natural order, ``latest`` last.
@@ -107,6 +128,64 @@ def _all_savings(frames: Frames, rules: Rules) -> pd.DataFrame:
             for line in savings_rows({name: versions[name] for name in references}, rules=rules)
         ),
     )
+
+
+def remote_savings(
+    repository: str | Reference | RemoteVersions,
+    *,
+    tags: Sequence[str] | None = None,
+    rules: Rules = "spin",
+    order: Sequence[str] | None = None,
+    insecure: bool | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    auth: Auth = None,
+    jobs: int = JOBS,
+    progress: Progress = None,
+    cancel: threading.Event | None = None,
+    manifests: MutableMapping[str, bytes] | None = None,
+) -> pd.DataFrame:
+    """Say what pulling a registry's versions one after the other into an empty cache would cost.
+
+    Parameters
+    ----------
+    repository
+        Such as ``ghcr.io/org/app``, or what `remote_versions` gave: then nothing is asked.
+    rules
+        As for `version_savings`.
+    order
+        As for `version_savings`, tags only.
+    tags, insecure, ca, auth, jobs, progress, cancel, manifests
+        How to ask, as for `remote_versions`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `version_savings`, one row per version, in order. Only its bytes tell what is
+        in an archive: where one is fetched, ``archive_known_bytes`` is missing, and what a later
+        version could reuse of its members is not counted. Tags that are no versions are left out;
+        ``remote_versions(...).problems`` lists them.
+
+    Raises
+    ------
+    ValueError
+        If the rules are none of those, or the order names a version that is not there.
+    SpinCacheError
+        As `remote_versions`.
+    """
+    check_rules(rules)
+    if not isinstance(repository, RemoteVersions):
+        repository = remote_versions(
+            repository,
+            tags=tags,
+            insecure=insecure,
+            ca=ca,
+            auth=auth,
+            jobs=jobs,
+            progress=progress,
+            cancel=cancel,
+            manifests=manifests,
+        )
+    return replay_savings(repository.manifests, rules=rules, order=order)
 
 
 @UPGRADE_MATRIX_SCHEMA.describes
@@ -237,3 +316,178 @@ def members_of(frames: Frames, references: Collection[str]) -> pd.DataFrame:
 def _of(frame: pd.DataFrame, column: str, values: Collection[str]) -> pd.DataFrame:
     """Keep the rows of some apps: a cache may have thousands of others."""
     return frame[frame[column].isin(list(values))]
+
+
+@dataclass
+class Version:
+    """One manifest: size and roles of its config and layers by digest ("" if that is not known)."""
+
+    reference: str
+    tag: str | None
+    created_at: pd.Timestamp | None
+    members: Mapping[str, int] | None = None
+    """Size of each archive member by digest; None if the members are not known."""
+    parts: dict[str, tuple[int, frozenset[str]]] = field(default_factory=dict)
+    document: str | None = None
+    """Digest of what becomes ``config.json``: the last application layer, or else the config."""
+    _last: int = -1
+
+    def add(self, position: int, digest: str, role: str, size: int) -> None:
+        """Add the config or a layer."""
+        known, roles = self.parts.get(digest, (0, frozenset[str]()))
+        self.parts[digest] = max(known, size), roles | {role}
+        if role == "application" and position >= self._last:
+            self.document, self._last = digest, position
+        elif role == "config" and self.document is None:
+            self.document = digest
+
+
+class Cost(NamedTuple):
+    """What one pull costs, in bytes."""
+
+    total: int
+    reused: int
+    archive_fetch: int
+    archive_known: int | None
+
+
+@dataclass
+class Store:
+    """A cache that holds nothing but what was pulled into it."""
+
+    rules: Rules
+    blobs: set[str] = field(default_factory=set)
+    documents: dict[str, str] = field(default_factory=dict)
+
+    def cost(self, version: Version) -> Cost:
+        """Say what pulling a version now would fetch and reuse."""
+        reused = {digest for digest in version.parts if self._stored(digest, version)}
+        total = sum(size for size, _ in version.parts.values())
+        archives = sum(
+            size
+            for digest, (size, roles) in version.parts.items()
+            if "archive" in roles and digest not in reused
+        )
+        known: int | None = 0
+        if archives:
+            members = version.members
+            known = None if not members else sum(members[name] for name in members if name in self.blobs)
+        return Cost(total, sum(version.parts[digest][0] for digest in reused), archives, known)
+
+    def pull(self, version: Version) -> None:
+        """Store what a version needs."""
+        self.blobs.update(digest for digest, (_, roles) in version.parts.items() if roles & _CONTENT)
+        self.blobs.update(version.members or {})
+        if version.document is not None:
+            self.documents[version.reference] = version.document
+
+    def _stored(self, digest: str, version: Version) -> bool:
+        roles = version.parts[digest][1]
+        if self.rules == "spin":
+            return "config" not in roles and digest in self.blobs
+        if digest == version.document or "config" in roles:
+            return version.document is not None and self.documents.get(version.reference) == version.document
+        return bool(roles & _CONTENT) and digest in self.blobs
+
+
+def read_versions(manifests: pd.DataFrame, members: pd.DataFrame | None = None) -> dict[str, Version]:
+    """Read versions from frames of ``MANIFESTS_SCHEMA`` and, if members are known, ``MEMBERS_SCHEMA``."""
+    unpacked: dict[str, dict[str, int]] = {}
+    if members is not None:
+        for reference, digest, size in rows(members, "reference", "digest", "size_bytes"):
+            unpacked.setdefault(reference, {})[digest] = size or 0
+    found: dict[str, Version] = {}
+    columns = ("reference", "tag", "created_at", "position", "digest", "role", "declared_bytes")
+    for reference, tag, created_at, position, digest, role, size in rows(manifests, *columns):
+        if reference not in found:
+            found[reference] = Version(reference, tag, created_at, unpacked.get(reference))
+        found[reference].add(position or 0, digest or "", role, size or 0)
+    return found
+
+
+def savings_rows(
+    versions: Mapping[str, Version], *, rules: Rules = "spin", order: Sequence[str] | None = None
+) -> list[Row]:
+    """Pull versions one after the other into an empty cache: rows of ``VERSION_SAVINGS_SCHEMA``."""
+    store = Store(rules)
+    totals = fetched = 0
+    lines: list[Row] = []
+    for position, reference in enumerate(_ordered(versions, order)):
+        version = versions[reference]
+        cost = store.cost(version)
+        store.pull(version)
+        fetch = cost.total - cost.reused
+        totals += cost.total
+        fetched += fetch
+        share = cost.reused / cost.total if cost.total else None
+        lines.append(
+            (
+                *(position, reference, version.tag, version.created_at),
+                *(cost.total, cost.reused, fetch, share),
+                *(totals, fetched, totals - fetched),
+                *(cost.archive_fetch, cost.archive_known),
+            )
+        )
+    return lines
+
+
+def replay_savings(
+    manifests: pd.DataFrame,
+    members: pd.DataFrame | None = None,
+    *,
+    rules: Rules = "spin",
+    order: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Say what each version costs, one pulled after the other, from frames; see `version_savings`."""
+    check_rules(rules)
+    versions = read_versions(manifests, members)
+    return build(VERSION_SAVINGS_SCHEMA, savings_rows(versions, rules=rules, order=order))
+
+
+def replay_upgrades(
+    manifests: pd.DataFrame,
+    members: pd.DataFrame | None = None,
+    *,
+    rules: Rules = "spin",
+    order: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Say what any version costs where one other was pulled before, from frames; see `upgrade_matrix`."""
+    check_rules(rules)
+    versions = read_versions(manifests, members)
+    chosen = list(dict.fromkeys(_ordered(versions, order)))
+    lines = []
+    for start in chosen:
+        store = Store(rules)
+        store.pull(versions[start])
+        for end in chosen:
+            cost = store.cost(versions[end])
+            lines.append((start, end, cost.total - cost.reused, cost.reused))
+    return build(UPGRADE_MATRIX_SCHEMA, lines)
+
+
+def check_rules(rules: str) -> None:
+    """Refuse rules that are neither Spin's nor ours."""
+    if rules not in get_args(Rules):
+        raise ValueError(f"rules are one of {', '.join(get_args(Rules))}, not {rules!r}")
+
+
+def in_order(versions: Iterable[tuple[str, str | None, pd.Timestamp | None]]) -> list[str]:
+    """Put versions (reference, tag, time of creation) of one repository in the order of `tag_key`."""
+
+    def place(version: tuple[str, str | None, pd.Timestamp | None]) -> tuple[bytes, str]:
+        reference, tag, created_at = version
+        return tag_key(tag, None if created_at is None else created_at.value), reference
+
+    return [version[0] for version in sorted(versions, key=place)]
+
+
+def _ordered(versions: Mapping[str, Version], order: Sequence[str] | None) -> list[str]:
+    """Give references in the order asked for by tag or reference, or else in their own."""
+    if order is None:
+        return in_order((one.reference, one.tag, one.created_at) for one in versions.values())
+    by_name = {one.tag: one.reference for one in versions.values() if one.tag is not None}
+    by_name.update({reference: reference for reference in versions})
+    unknown = [name for name in order if name not in by_name]
+    if unknown:
+        raise ValueError(f"no such version: {unknown[0]!r}; there are {sorted(by_name)[:10]}")
+    return [by_name[name] for name in order]

@@ -84,9 +84,9 @@ def _thresholds(parser: argparse.ArgumentParser) -> None:
     "see",
     "write a page about the cache, or fail under thresholds",
     """\
-Write one self-contained HTML page about the cache: what is stored, what is shared, what
-each new version costs, what could be freed, what is wrong. It needs no network and no
-script, and prints well. The same as Markdown or JSON goes to standard output unless a
+Write one self-contained HTML page about the cache: what stands out, what is shared, what
+each new version costs, what could be freed, what is wrong. It needs no network, sorts and
+filters its tables, and prints well. The same as Markdown or JSON goes to standard output unless a
 FILE is given.
 
 With --fleet, a page about many caches, or registries, from the dataset that
@@ -103,6 +103,8 @@ them is missed; standard error says which.""",
     ),
     _form,
     option("--title", metavar="TEXT", help="heading of the report"),
+    option("--host", metavar="NAME", help="what this machine is called, to stand beside the date"),
+    option("--since", metavar="FILE", help="an earlier report, HTML or JSON: say what changed since"),
     option(
         "--inside",
         action="store_true",
@@ -120,6 +122,7 @@ them is missed; standard error says which.""",
     CACHE_DIR,
     examples=(
         "report",
+        "report today.html --since yesterday.html",
         "report sharing.md --project ~/src/my-app",
         "report --json | jq .summary",
         "report fleet.html --fleet s3://bucket/fleet",
@@ -152,19 +155,26 @@ def report(args: argparse.Namespace, output: Output) -> int:
 def _material(args: argparse.Namespace) -> Material:
     from spincache_nb import report
 
-    return report.gather(cache_of(args), projects=args.projects, inside=args.inside)
+    return report.gather(
+        cache_of(args), projects=args.projects, inside=args.inside, host=args.host, since=args.since
+    )
 
 
 def _fleet_material(args: argparse.Namespace) -> FleetMaterial:
     from spincache_nb import fleet, report
 
-    given = {"--cache-dir": args.cache_dir is not None, "--project": args.projects, "--inside": args.inside}
+    given = {
+        "--cache-dir": args.cache_dir is not None,
+        "--project": args.projects,
+        "--inside": args.inside,
+        "--since": args.since,
+    }
     for name in [name for name, is_given in given.items() if is_given]:
         raise UsageError(f"--fleet: a report about snapshots takes no {name}")
     if not args.fleet:
         raise UsageError("--fleet: expected a folder or an address, got nothing")
     with fleet.open(args.fleet, storage_options=_storage(args)) as opened:
-        return report.gather_fleet(opened)
+        return report.gather_fleet(opened, host=args.host)
 
 
 def _write(text: str, target: str, args: argparse.Namespace, output: Output) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spincache_nb import show
-from spincache_nb.cli.look import DIGEST, REFERENCE, show_savings
 from spincache_nb.cli.options import (
     CACHE_DIR,
     DONE,
@@ -27,7 +26,7 @@ from spincache_nb.cli.options import (
     option,
     port,
 )
-from spincache_nb.cli.output import Output
+from spincache_nb.cli.output import REFERENCE, Output
 from spincache_nb.errors import MissingExtraError
 from spincache_nb.show import Column
 
@@ -39,21 +38,6 @@ _PULLED = (
     Column("total_bytes", "Total", "size"),
     Column("reused_bytes", "Reused", "size"),
     Column("fetch_bytes", "Fetched", "size"),
-)
-_APPS = (
-    REFERENCE,
-    Column("kind", "Kind"),
-    Column("component_count", "Components", "count", rank=1),
-    Column("layer_count", "Layers", "count"),
-    Column("declared_bytes", "Declared", "size", rank=2),
-    Column("stored_bytes", "Stored", "size"),
-)
-_SHARED = (
-    DIGEST,
-    Column("stored_bytes", "Size", "size"),
-    Column("user_count", "Users", "count"),
-    Column("saved_bytes", "Saved", "size"),
-    Column("names", "Names", shortest=16, cut="end", rank=1),
 )
 _MOST_SHARED = 8
 _SUMMARY = (
@@ -90,9 +74,9 @@ def demo(args: argparse.Namespace, output: Output) -> int:
         frames = _pull(folder, output, quiet=args.quiet or not sys.stderr.isatty())
         _show_cache(frames, output)
         _show_savings(frames, output)
-        output.line("\nDrawing the plots and the page ...")
+        output.line("\nDrawing the plots and the page, some seconds each:\n")
         output.flush()
-        written = _draw(folder, frames)
+        written = _draw(folder, frames, output)
     _say_where(folder, written, output)
     return DONE
 
@@ -152,17 +136,18 @@ def _pull(folder: Path, output: Output, *, quiet: bool) -> Frames:
 
 def _show_cache(frames: Frames, output: Output) -> None:
     from spincache_nb import analysis
+    from spincache_nb.cli.look import APPS, SHARED
 
     summary = show.records(analysis.summary(frames))[0]
     shared = analysis.sharing(frames)
     shared = shared[shared["user_count"] > 1]
     output.line("\nThe cache, one row per app (`spincache-nb apps`):\n")
-    output.table(frames.need("apps"), _APPS, indent="  ")
+    output.table(frames.need("apps"), APPS, indent="  ")
     output.line("\nIn all:\n")
     for name, words, form in _SUMMARY:
         output.line(f"  {form(summary[name]):>9}  {words}")
     output.line("\nWhat sharing saves most (`spincache-nb sharing`):\n")
-    output.table(shared.head(_MOST_SHARED), _SHARED, indent="  ")
+    output.table(shared.head(_MOST_SHARED), SHARED, indent="  ")
     if len(shared) > _MOST_SHARED:
         output.line(f"  {show.more_text(len(shared), _MOST_SHARED)}")
 
@@ -170,6 +155,7 @@ def _show_cache(frames: Frames, output: Output) -> None:
 def _show_savings(frames: Frames, output: Output) -> None:
     from spincache_nb import analysis
     from spincache_nb.analysis.versions import versioned_repositories
+    from spincache_nb.cli.look import show_savings
 
     output.line("\nWhat each version costs a machine with nothing but the versions before it")
     output.line("(`spincache-nb savings`):\n")
@@ -180,14 +166,19 @@ def _show_savings(frames: Frames, output: Output) -> None:
     show_savings(found, output, indent="  ")
 
 
-def _draw(folder: Path, frames: Frames) -> Sequence[Path]:
+def _draw(folder: Path, frames: Frames, output: Output) -> Sequence[Path]:
     from spincache_nb import report
+    from spincache_nb.plots.svg import plots_of
 
     written = []
-    for plot in report.plots_of(frames):
+    for plot in plots_of(frames):
         path = folder / f"{plot.name}.png"
+        output.line(f"  {path.name}")
+        output.flush()
         plot.png(path)
         written.append(path)
+    output.line("  dedup.html")
+    output.flush()
     return [*written, report.write(frames, folder / "dedup.html", title="What the demo apps share")]
 
 
@@ -195,8 +186,7 @@ def _say_where(folder: Path, written: Sequence[Path], output: Output) -> None:
     output.line(f"\nEverything is in {show.plain(folder)}:\n")
     output.line("  cache/  the cache; look at it with `--cache-dir`, as in")
     output.line(f"          {_program()} sharing --cache-dir {show.plain(folder / 'cache')}")
-    for path in written[:-1]:
-        output.line(f"  {path.name}")
+    output.line(f"  {len(written) - 1} plots as PNG files")
     output.line(f"  {written[-1].name}  a page for a browser: {written[-1].as_uri()}")
 
 
@@ -230,7 +220,8 @@ def _server(name: str) -> tuple[Options, ...]:
     "in a browser",
     "work with the notebooks, in JupyterLab",
     """\
-Copy the notebooks that come along into a folder and start JupyterLab on them.
+Copy the notebooks that come along into a folder and start JupyterLab on them, at
+00-start-here.ipynb, which leads to the others.
 
 A notebook that was changed there is never overwritten; remove or rename it to get
 it anew. Ctrl-C ends JupyterLab as always. As root, JupyterLab asks for
@@ -261,7 +252,10 @@ def lab(args: argparse.Namespace, output: Output) -> int:
             output.note(f"{one.path.name} was changed and stays as it is")
     if args.copy_only:
         return DONE
-    arguments = [f"--ServerApp.root_dir={folder}", *_server_options(args, port="--ServerApp.port")]
+    if getattr(os, "geteuid", lambda: 1)() == 0 and "--allow-root" not in args.options:
+        output.note(f"JupyterLab refuses to run as root; `{_program()} lab -- --allow-root` lets it")
+    first = "--LabApp.default_url=/lab/tree/00-start-here.ipynb"
+    arguments = [f"--ServerApp.root_dir={folder}", first, *_server_options(args, port="--ServerApp.port")]
     return _become("jupyterlab", arguments, {}, output)
 
 

@@ -1,4 +1,4 @@
-"""Addresses: what is loopback, what may be shown to people, what may be asked in plain HTTP.
+"""Addresses: what is loopback, what may be shown to people or asked in plain HTTP, and by which proxy.
 
 Hosts are compared, shown and asked as the ASCII text that goes over the wire. httpx decodes ``url.host`` only
 when somebody reads it, and raises `idna`'s own exceptions then; nothing in this package reads it.
@@ -9,22 +9,22 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from dataclasses import dataclass, field
+import threading
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
 import httpx
+import msgspec
 
 from spincache_nb.errors import ConnectionFailedError, InsecureTransportError, ProtocolError, printable
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
 _PORTS = {"http": 80, "https": 443}
-_WELL_FORMED = re.compile(
+_WELL_FORMED = (  # compiled when it is first used, as the next: a pull that goes well shows no address
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<user>[^/?#\\\s]*@)?"
-    r"(?P<host>[\w.-]+|\[[0-9a-f:.]+\])(?P<port>:\d{1,5})?(?P<path>/[^?#]*)?(?P<rest>[?#].*)?",
-    re.IGNORECASE | re.DOTALL,
+    r"(?P<host>[\w.-]+|\[[0-9a-f:.]+\])(?P<port>:\d{1,5})?(?P<path>/[^?#]*)?(?P<rest>[?#].*)?"
 )
-_SCHEME = re.compile(r"\s*([a-z][a-z0-9+.-]*:(?://)?)", re.IGNORECASE)
+_SCHEME = r"\s*([a-z][a-z0-9+.-]*:(?://)?)"
 Origin = tuple[str, str, int]
 
 
@@ -109,9 +109,9 @@ def public_url(url: httpx.URL | str) -> str:
     Of text that may not mean what it says, such as a password with a slash in it, only the scheme is shown.
     """
     text = str(url)
-    match = _WELL_FORMED.fullmatch(text)
+    match = re.fullmatch(_WELL_FORMED, text, re.IGNORECASE | re.DOTALL)
     if match is None or _may_hide_a_password(match):
-        scheme = _SCHEME.match(text)
+        scheme = re.match(_SCHEME, text, re.IGNORECASE)
         if scheme is not None or "@" in text:
             return (scheme[1] if scheme is not None else "") + "..."
         return printable(text.partition("?")[0].partition("#")[0])
@@ -126,6 +126,12 @@ def _may_hide_a_password(match: re.Match[str]) -> bool:
     return bool(match["user"] or match["port"] or "." not in match["host"])
 
 
+def public_netloc(url: httpx.URL) -> str:
+    """Host and port as they may be shown: not if they may be a user and the beginning of a password."""
+    hides = b"@" in url.raw_path and (url.port is not None or b"." not in url.raw_host)
+    return "..." if hides else url.netloc.decode("ascii")
+
+
 def check_plain(url: httpx.URL, *, insecure: bool | None, where: str) -> None:
     """Refuse plain HTTP that nobody asked for."""
     if url.scheme == "https" or insecure is True or is_loopback(host_in(url)):
@@ -138,22 +144,22 @@ def check_plain(url: httpx.URL, *, insecure: bool | None, where: str) -> None:
     )
 
 
-# Proxies -----------------------------------------------------------------------------------------
-
 _PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _CHECK_PROXY = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or the system's settings"
 _ENCODE = "write # / ? and @ of a user or password as %23 %2F %3F and %40"
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(msgspec.Struct, frozen=True):
     """A proxy; its user and password stay out of every repr."""
 
     scheme: str
     host: str
     port: int
-    user: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
+    user: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.name!r})"
 
     @classmethod
     def parse(cls, text: str) -> Proxy:
@@ -192,3 +198,84 @@ class Proxy:
         if not self.user:
             return None
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+
+
+class SystemProxies:
+    """Which proxy an address is reached through: by the environment, or the settings of macOS and Windows."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._settings: dict[str, str] | None = None
+        self._known: dict[tuple[str, str], Proxy | None] = {}
+
+    def __call__(self, url: httpx.URL) -> Proxy | None:
+        """Find the proxy for an address."""
+        if is_loopback(host_in(url)):
+            return None
+        key = url.scheme, url.netloc.decode("ascii")
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = self._find(url)
+            return self._known[key]
+
+    def _find(self, url: httpx.URL) -> Proxy | None:
+        from urllib.request import getproxies, getproxies_environment, proxy_bypass
+
+        if self._settings is None:
+            self._settings = getproxies()
+        text = self._settings.get(url.scheme) or self._settings.get("all")
+        if not text:
+            return None
+        if environment := getproxies_environment():
+            port = str(url.port or _PORTS[url.scheme])
+            direct = is_exempt(host_in(url), port, environment.get("no", ""))
+        else:
+            direct = bool(proxy_bypass(url.netloc.decode("ascii")))
+        return None if direct else Proxy.parse(text)
+
+
+def is_exempt(host: str, port: str, no_proxy: str) -> bool:
+    """Whether ``NO_PROXY`` names a host: by Go's rules, which other clients of registries follow.
+
+    An address, a range of them (``10.0.0.0/8``), a name with all below it (``example.com``), only what is
+    below it (``.example.com``, ``*.example.com``), each but the range perhaps with a port; ``*`` is all.
+    """
+    name = host.lower().rstrip(".")
+    address = _address(name)
+    return any(
+        _exempts(entry, name, address, port) for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry
+    )
+
+
+def _exempts(
+    entry: str, name: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, port: str
+) -> bool:
+    if entry == "*":
+        return True
+    if "/" in entry:
+        return address is not None and _in_range(address, entry)
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*):(\d*)", entry)
+    wanted, only = (match[1], match[2]) if match is not None else (entry, "")
+    wanted = wanted.strip("[]").rstrip(".")
+    if not wanted or only not in ("", port):
+        return False
+    if (exempt := _address(wanted)) is not None:
+        return exempt == address
+    wanted = wanted.removeprefix("*")
+    return name.endswith(wanted) if wanted.startswith(".") else name == wanted or name.endswith(f".{wanted}")
+
+
+def _in_range(address: ipaddress.IPv4Address | ipaddress.IPv6Address, entry: str) -> bool:
+    try:
+        return address in ipaddress.ip_network(entry.replace("[", "").replace("]", ""), strict=False)
+    except ValueError:
+        return False
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An IP address; one of IPv4 written as IPv6 is the same to Go."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -25,8 +25,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -58,8 +57,7 @@ Piece = tuple[int, int]
 """Where some bytes of a sparse file begin, and how many they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A regular file of an archive."""
 
     path: str
@@ -67,8 +65,7 @@ class Member:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
+class Unpacked(NamedTuple):
     """What an archive held: regular files, how many other entries, and whether the stream breaks off."""
 
     members: tuple[Member, ...]
@@ -264,11 +261,7 @@ class _Unzipped(io.RawIOBase):
             pass  # nobody reads so far; the members are whole
 
 
-# Tar -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class TarEntry:
+class TarEntry(NamedTuple):
     """What an archive says of one entry."""
 
     name: str
@@ -309,8 +302,6 @@ class TarReader:
                 yield self._take(min(count - done, _CHUNK_BYTES))
             position = start + count
         yield from _holes(entry.size - position)
-
-    # Entries ---------------------------------------------------------------------------------
 
     def _next(self) -> TarEntry | None:
         self._skip()
@@ -424,8 +415,6 @@ class TarReader:
                 _number(block[at : at + 12], self._broken),
                 _number(block[at + 12 : at + 24], self._broken),
             )
-
-    # Bytes -----------------------------------------------------------------------------------
 
     def _take(self, count: int) -> bytes:
         content = self._read_up_to(count)

@@ -13,11 +13,11 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
 import httpx
+import msgspec
 
 from spincache_nb.core import credentials as stores
 from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_url
@@ -55,8 +55,6 @@ def search_nowhere(_host: str, _repository: str) -> CredentialSearch:
     return CredentialSearch(None)
 
 
-# Challenges --------------------------------------------------------------------------------------
-
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110, 5.6.2
 _SEPARATORS = re.compile(r"[ \t]*(?:,[ \t]*)*")
 _SCHEME = re.compile(rf"({_TOKEN})(?=[ \t]*(?:,|$)|[ \t]+)")
@@ -65,8 +63,7 @@ _TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True):
     """One way in that a server offers."""
 
     scheme: str
@@ -114,9 +111,6 @@ def _skip(pattern: re.Pattern[str], text: str, position: int) -> int:
     return match.end() if match is not None else position
 
 
-# Which to answer, and with what ------------------------------------------------------------------
-
-
 class Authorization(NamedTuple):
     """What is sent, and until when: seconds of the monotonic clock."""
 
@@ -127,11 +121,10 @@ class Authorization(NamedTuple):
         return "Authorization(...)"
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(msgspec.Struct):
     """What is known about one repository; `lock` is held while a token is fetched for it."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
     search: CredentialSearch | None = None
     offered: tuple[Challenge, ...] | None = None
     challenge: Challenge | None = None
@@ -256,8 +249,6 @@ class Authorizer:
             raise fault
         return None
 
-    # Tokens --------------------------------------------------------------------------------------
-
     def _token(self, reference: Reference, entry: _Entry, challenge: Challenge) -> Authorization:
         entry.sent = self._find(reference, entry)
         scopes = scopes_of(reference.repository, challenge)
@@ -349,15 +340,14 @@ def _token_request(
     return Ask(realm.copy_merge_params(fields | {"scope": list(scopes)}), accept, authorization)
 
 
-# What a token service answers --------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token and the seconds it may be used."""
 
-    value: str = field(repr=False)
+    value: str
     lifetime: float
+
+    def __repr__(self) -> str:
+        return f"Token(..., {self.lifetime:g} s)"
 
 
 def parse_token(content: bytes, *, where: str) -> Token:

@@ -29,22 +29,28 @@ from spincache_nb.errors import (
     NotInCacheError,
     SizeMismatchError,
 )
-from spincache_nb.show import size_text
 
 if TYPE_CHECKING:
-    from spincache_nb.core.scan import CachedTag, Glance, Scan, StoredBlob
+    from spincache_nb.core.scan import CachedTag, Glance, Scan
 
 
 class NewBlob:
     """Bytes on their way to become a blob: hashed and counted as they come, named once they are right."""
 
     def __init__(
-        self, cache: Cache, area: Area, digest: Digest, size: int | None, where: str, *, durable: bool
+        self,
+        cache: Cache,
+        area: Area,
+        digest: Digest,
+        size: int | None = None,
+        where: str | None = None,
+        *,
+        durable: bool = False,
     ) -> None:
         self._cache = cache
         self._digest = digest
         self._size = size
-        self._where = where
+        self._where = where or str(digest)
         self._hasher = digest.hasher()
         self._count = 0
         self._file = NewFile(cache.path, (area,), durable=durable)
@@ -88,11 +94,6 @@ class Cache:
     history
         Where pulls into this cache are recorded, and what is asked which digest a tag had; this
         user's own record unless given. It lies outside the cache.
-
-    Attributes
-    ----------
-    history : History
-        As given.
 
     Raises
     ------
@@ -144,8 +145,6 @@ class Cache:
     def __hash__(self) -> int:
         return hash(self.path)
 
-    # Looking ---------------------------------------------------------------------------------
-
     def glance(self) -> Glance:
         """Take a first look: whether the cache is there, and how many apps and blobs it has, roughly."""
         from spincache_nb.core.scan import glance  # which a pull has no use for
@@ -167,16 +166,6 @@ class Cache:
         state = self._look_up(area, digest)[1]
         return state.size if state is not None else None
 
-    def stored_blob(self, area: Area, digest: Digest) -> StoredBlob | None:
-        """The regular file that is the blob by now, or None."""
-        location, state = self._look_up(area, digest)
-        if state is None:
-            return None
-        name = layout.shown(os.path.basename(location))  # noqa: PTH119
-        from spincache_nb.core.scan import StoredBlob
-
-        return StoredBlob(name, location, area, state.size, state.modified_ns, "digest", digest)
-
     def find_blob(self, digest: Digest) -> Path | None:
         """Path of a blob in either area, ``wasm/`` first as Spin does, or None."""
         for area in layout.AREAS:
@@ -186,15 +175,7 @@ class Cache:
         return None
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """Open a stored blob for reading, without checking its bytes.
-
-        Raises
-        ------
-        NotInCacheError
-            If there is none.
-        CacheError
-            If it cannot be read.
-        """
+        """Open a stored blob for reading, without checking its bytes."""
         path = self.find_blob(digest)
         if path is None:
             raise NotInCacheError(str(digest), "a stored blob", "none", "pull the app that needs it")
@@ -202,20 +183,7 @@ class Cache:
             return open_regular(path.name, folder=folder)
 
     def is_whole(self, digest: Digest, area: Area | None = None) -> bool:
-        """Whether a blob is stored and its bytes are the ones its name promises; it is read whole for that.
-
-        Parameters
-        ----------
-        digest
-            The blob's digest.
-        area
-            ``wasm`` or ``data``; either, ``wasm/`` first, unless given.
-
-        Raises
-        ------
-        CacheError
-            If it cannot be read.
-        """
+        """Whether a blob is stored, in either area unless one is named, and whole; it is read for that."""
         path = self.find_blob(digest) if area is None else self.blob_path(area, digest)
         if path is None:
             return False
@@ -227,13 +195,11 @@ class Cache:
 
     def _look_up(self, area: Area, digest: Digest) -> tuple[str, FileState | None]:
         """Where a blob is or would be, and its state if it is there; on text, since a pull asks often."""
-        folder = os.path.join(self._path, area)  # noqa: PTH118
-        own = os.path.join(folder, layout.file_name(digest, windows=self.windows_names))  # noqa: PTH118
+        folder = f"{self._path}{os.sep}{area}"
+        own, other = (f"{folder}{os.sep}{name}" for name in self._spellings(digest))
         location, state = own, FileState.at(own)
         if state is None or not state.is_file:
-            other = layout.file_name(digest, windows=not self.windows_names)
-            location = os.path.join(folder, other)  # noqa: PTH118
-            state = FileState.at(location)
+            location, state = other, FileState.at(other)
         if state is None or not state.is_file:
             return own, None
         around = FileState.at(folder)
@@ -241,9 +207,8 @@ class Cache:
 
     def _spellings(self, digest: Digest) -> tuple[str, str]:
         """A blob's name by this system's spelling, and by the other one."""
-        names = (layout.file_name(digest, windows=windows) for windows in (False, True))
-        own, other = reversed(tuple(names)) if self.windows_names else names
-        return own, other
+        colon, underscore = ":".join(digest), "_".join(digest)
+        return (underscore, colon) if self.windows_names else (colon, underscore)
 
     def tag_path(self, reference: Reference) -> Path:
         """Directory of a cached tag, whether or not it exists."""
@@ -259,15 +224,7 @@ class Cache:
         return other if _is_folder(self.path.joinpath(*other)) else own
 
     def cached_tag(self, reference: Reference | str) -> CachedTag:
-        """Find one app.
-
-        Raises
-        ------
-        NotInCacheError
-            If the cache has no such tag.
-        InvalidReferenceError
-            If `reference` is not one.
-        """
+        """Find one app; NotInCacheError if the cache has no such tag."""
         wanted = Reference.parse(reference)
         folder = self.tag_path(wanted)
         manifest = FileState.at(folder / layout.MANIFEST_FILE)
@@ -293,23 +250,17 @@ class Cache:
         return sys.maxsize
 
     def require_room(self, count: int) -> None:
-        """Make sure that there is room for what is to come, before any of it is fetched.
-
-        Raises
-        ------
-        NoSpaceError
-            If the disk has fewer bytes free.
-        """
+        """Make sure that there is room for what is to come, before any of it is fetched."""
         free = self.free_bytes()
         if count > free:
+            from spincache_nb.show import size_text
+
             raise NoSpaceError(
                 layout.shown(str(self.path)),
                 f"{size_text(count)} free on the disk",
                 size_text(free),
                 "free some space, or use a directory on another disk",
             )
-
-    # Writing blobs ---------------------------------------------------------------------------
 
     def put_blob(
         self,
@@ -321,37 +272,9 @@ class Cache:
         where: str | None = None,
         durable: bool = False,
     ) -> int:
-        """Store a blob from a stream, checking it on the way.
-
-        Parameters
-        ----------
-        area
-            ``wasm`` or ``data``.
-        digest
-            What the bytes must hash to.
-        chunks
-            The bytes, in pieces of any size.
-        size
-            What they must add up to; not checked if not given.
-        where
-            What to call their source in an error.
-        durable
-            Whether to return only when the disk has them.
-
-        Returns
-        -------
-        int
-            Number of bytes stored.
-
-        Raises
-        ------
-        DigestMismatchError, SizeMismatchError
-            If the bytes are not the right ones; nothing is stored then.
-        NoSpaceError, CacheWriteError
-            If the system refuses the write.
-        """
+        """Store a blob from a stream, checking its size and digest on the way; gives the number of bytes."""
         try:
-            with self.new_blob(area, digest, size=size, where=where, durable=durable) as new:
+            with NewBlob(self, area, digest, size, where, durable=durable) as new:
                 for chunk in chunks:
                     new.write(chunk)
                 return new.keep()
@@ -359,52 +282,12 @@ class Cache:
             if isinstance(chunks, Generator):
                 chunks.close()  # which lets its connection go now, and not some time
 
-    def new_blob(
-        self,
-        area: Area,
-        digest: Digest,
-        *,
-        size: int | None = None,
-        where: str | None = None,
-        durable: bool = False,
-    ) -> NewBlob:
-        """Begin a blob whose bytes come piece by piece; see `put_blob`.
-
-        Parameters
-        ----------
-        area, digest, size, where, durable
-            As for `put_blob`.
-
-        Returns
-        -------
-        NewBlob
-            A context manager with ``write(chunk)``, and ``keep()`` at the end; without that nothing stays.
-        """
-        return NewBlob(self, area, digest, size, where or str(digest), durable=durable)
-
     def put_unnamed(
         self, chunks: Iterable[bytes], *, durable: bool = False, renew: Collection[Digest] = ()
     ) -> tuple[Digest, int]:
-        """Store bytes in ``data/`` under the digest they turn out to have, unless it is there.
+        """Store bytes in ``data/`` under the digest they turn out to have, unless that is there already.
 
-        Parameters
-        ----------
-        chunks
-            The bytes; small content is hashed before anything is written.
-        durable
-            Whether to return only when the disk has them.
-        renew
-            Digests that are written again even if a file of that name and size is there.
-
-        Returns
-        -------
-        tuple of Digest and int
-            Their sha256 digest, as Spin names archive members, and their number.
-
-        Raises
-        ------
-        NoSpaceError, CacheWriteError
-            If the system refuses the write.
+        Small content is hashed before anything is written.
         """
         hasher = Digest.of(b"").hasher()
         buffered: list[bytes] = []
@@ -430,26 +313,7 @@ class Cache:
     def copy_blob(
         self, digest: Digest, *, source: Area, target: Area, size: int, durable: bool = False
     ) -> None:
-        """Store bytes of one area in the other too, checking them on the way.
-
-        Parameters
-        ----------
-        digest
-            The blob's digest.
-        source, target
-            The areas.
-        size
-            What the bytes must add up to.
-        durable
-            Whether to return only when the disk has them.
-
-        Raises
-        ------
-        DigestMismatchError, SizeMismatchError
-            If the stored bytes are not what their name says.
-        NoSpaceError, CacheWriteError, CacheError
-            If the system refuses.
-        """
+        """Store bytes of one area in the other too, checking them on the way."""
         path = self.blob_path(source, digest)
         with open_regular(path) as stream:
             chunks = read_chunks(stream, path)
@@ -470,34 +334,10 @@ class Cache:
         is_theirs = theirs is not None and theirs.is_file and (mine is None or not mine.is_file)
         return other if is_theirs else own
 
-    # Writing tags ----------------------------------------------------------------------------
-
     def write_tag(
         self, reference: Reference, *, locked_app: bytes, manifest: bytes, durable: bool = False
     ) -> Path:
-        """Write a cached tag: the locked app first, the manifest last.
-
-        Parameters
-        ----------
-        reference
-            Its registry, repository and tag (or digest) name the directory.
-        locked_app
-            Bytes of ``config.json``.
-        manifest
-            Bytes of ``manifest.json``, as the registry served them.
-        durable
-            Whether to return only when the disk has them.
-
-        Returns
-        -------
-        pathlib.Path
-            The directory.
-
-        Raises
-        ------
-        NoSpaceError, CacheWriteError
-            If the system refuses; a manifest is not written then.
-        """
+        """Write a cached tag, the locked app first, the manifest as it was served last; its directory."""
         parts = self._tag_parts(reference)
         with (
             NewFile(self.path, parts, durable=durable) as first,
@@ -519,8 +359,6 @@ class Cache:
             new.write(content)
             new.replace(layout.LOCKED_APP_FILE)
 
-    # Cleaning up -----------------------------------------------------------------------------
-
     def remove_if_empty(self) -> None:
         """Remove the ``registry`` directory if nothing at all is in it but empty areas."""
         for area in layout.AREAS:
@@ -528,19 +366,9 @@ class Cache:
         removing.remove_root(self.path)
 
     def remove_stale(self, reference: Reference | None = None, *, older_than: float = STALE_SECONDS) -> int:
-        """Remove unfinished files of killed pulls of this toolkit; never Spin's.
+        """Remove unfinished files of killed pulls of this toolkit, never Spin's; how many.
 
-        Parameters
-        ----------
-        reference
-            Also look in this app's tag directory.
-        older_than
-            Age in seconds from which a file is taken for a leftover.
-
-        Returns
-        -------
-        int
-            Number of files removed.
+        They are looked for in the areas and, if a reference is given, in its tag directory.
         """
         folders: list[Parts] = [(area,) for area in layout.AREAS]
         if reference is not None:

@@ -26,9 +26,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from spincache_nb.core import paths
 from spincache_nb.core.documents import JsonObject, parse_object
@@ -53,18 +54,17 @@ _log = logging.getLogger(__name__)
 _Environ = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True):
     """User and password, an identity token (for the token service), or one for the registry as it is."""
 
     username: str = ""
     password: str = ""
     identity_token: str = ""
-    source: str = field(default=_CALLER, compare=False)
+    source: str = _CALLER
     registry_token: str = ""
 
     def __post_init__(self) -> None:
-        parts = (self.username, self.password, self.identity_token, self.registry_token)
+        parts = self._secrets()
         if not all(isinstance(part, str) for part in parts):
             raise self._refusal("text", "something else")
         kinds = (self.username or self.password, self.identity_token, self.registry_token)
@@ -81,6 +81,15 @@ class Credentials:
 
     def __repr__(self) -> str:
         return f"Credentials(..., source={self.source!r})"
+
+    def _secrets(self) -> tuple[str, ...]:
+        return self.username, self.password, self.identity_token, self.registry_token
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Credentials) and self._secrets() == other._secrets()
+
+    def __hash__(self) -> int:
+        return hash(self._secrets())
 
     @property
     def is_pair(self) -> bool:
@@ -143,9 +152,6 @@ def search_credentials(
     return CredentialSearch(None, tuple(notes))
 
 
-# Where they are kept -----------------------------------------------------------------------------
-
-
 class Store(NamedTuple):
     """One place with credentials: a file, or text in the environment."""
 
@@ -200,9 +206,6 @@ def all_stores(*, system: str | None = None, environ: _Environ | None = None) ->
         yield Store("Docker", docker)
     for podman in paths.podman_auth_files(system=system, environ=environ):
         yield Store("Podman", podman)
-
-
-# Which entry counts ------------------------------------------------------------------------------
 
 
 class Wanted(NamedTuple):
@@ -358,9 +361,6 @@ def _decode(text: str, source: str, host: str, *, padded: bool) -> Credentials:
     if not colon:
         raise CredentialsError(f"{source}, {host}", "base64 of user:password", "other text", _PASSED_OVER)
     return Credentials.from_pair(username, password.strip("\0"), source=source)
-
-
-# Helpers -----------------------------------------------------------------------------------------
 
 
 def ask_helper(

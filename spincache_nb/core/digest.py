@@ -36,12 +36,7 @@ class Digest(NamedTuple):
     True
     >>> Digest.parse(str(digest)) == digest
     True
-
-    Notes
-    -----
-    A named tuple, since digests are the keys of nearly every look-up: it is hashed and compared
-    without running Python code.
-    """
+    """  # a named tuple: digests are keys nearly everywhere, and it is hashed without running Python code
 
     algorithm: str
     encoded: str
@@ -51,21 +46,7 @@ class Digest(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, *, where: str = "digest") -> Digest:
-        """Read a digest, refusing whatever is not exactly one.
-
-        Parameters
-        ----------
-        text
-            For example ``sha256:`` and 64 lower-case hex digits.
-        where
-            What to name in an error.
-
-        Raises
-        ------
-        InvalidDigestError
-            If the text is anything else, upper-case hex and unknown algorithms included: no such
-            text may become part of a path.
-        """
+        """Read a digest, refusing whatever is not exactly one: no such text may become part of a path."""
         if not isinstance(text, str) or _DIGEST.fullmatch(text) is None:
             raise InvalidDigestError(
                 where,
@@ -78,20 +59,7 @@ class Digest(NamedTuple):
 
     @classmethod
     def of(cls, content: bytes, algorithm: str = "sha256") -> Digest:
-        """Compute the digest of bytes.
-
-        Parameters
-        ----------
-        content
-            The bytes.
-        algorithm
-            ``sha256`` unless told otherwise.
-
-        Examples
-        --------
-        >>> Digest.of(b"").encoded[:12]
-        'e3b0c44298fc'
-        """
+        """Compute the digest of bytes."""
         return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
 
     @property
@@ -104,30 +72,11 @@ class Digest(NamedTuple):
         return hashlib.new(self.algorithm)
 
     def matches(self, content: bytes) -> bool:
-        """Whether these are the bytes that the digest names.
-
-        Parameters
-        ----------
-        content
-            The bytes.
-        """
+        """Whether these are the bytes that the digest names."""
         return Digest.of(content, self.algorithm) == self
 
     def check(self, computed: str, *, where: str) -> None:
-        """Compare with the hex digits that some bytes hash to.
-
-        Parameters
-        ----------
-        computed
-            What `hasher` gave for the bytes (``hexdigest()``).
-        where
-            What to call the bytes in an error: a path in the cache or a URL.
-
-        Raises
-        ------
-        DigestMismatchError
-            If they differ.
-        """
+        """Raise if the hex digits that some bytes hash to are others than these."""
         if computed != self.encoded:
             raise DigestMismatchError(
                 where,
@@ -145,10 +94,3 @@ def hash_stream(stream: BinaryIO, algorithm: str = "sha256") -> tuple[Digest, in
         hasher.update(chunk)
         count += len(chunk)
     return Digest(algorithm, hasher.hexdigest()), count
-
-
-def verify_stream(stream: BinaryIO, expected: Digest, *, where: str) -> int:
-    """Check that a stream holds exactly the bytes a digest names."""
-    actual, count = hash_stream(stream, expected.algorithm)
-    expected.check(actual.encoded, where=where)
-    return count

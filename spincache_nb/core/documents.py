@@ -11,7 +11,6 @@ import base64
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -60,9 +59,6 @@ def role_of(media_type: str) -> Role:
     return _ROLES.get(media_type, "other")
 
 
-# Any JSON ---------------------------------------------------------------------------------------
-
-
 def parse_object(data: bytes, *, where: str, error: type[FormatError], what: str) -> JsonObject:
     """Read bytes as one JSON object."""
     document = _decoded(_ANYTHING, data, where=where, error=error, what=what)
@@ -96,11 +92,7 @@ def _other_kind(error: type[FormatError], where: str, expected: str, found: str)
     return error(where, expected, found, "the document is damaged or of another kind")
 
 
-# Manifests and indexes --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(msgspec.Struct, frozen=True):
     """Operating system and architecture, in Go's words, as an index spells them."""
 
     os: str
@@ -117,18 +109,29 @@ class Platform:
         return cls(system, names.get(machine, machine))
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(msgspec.Struct, frozen=True):
     """Media type, digest and size that point at a blob or manifest."""
 
     media_type: str
     digest: Digest
     size: int
-    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     platform: Platform | None = None
     urls: tuple[str, ...] = ()
-    data: bytes | None = field(default=None, repr=False, compare=False)
+    data: bytes | None = None
     """The bytes themselves, where the descriptor holds them (OCI image spec, Embedded Content); checked."""
+
+    def __repr__(self) -> str:
+        return f"Descriptor({self.media_type!r}, {str(self.digest)!r}, {self.size})"
+
+    def _named(self) -> tuple[object, ...]:
+        return self.media_type, self.digest, self.size, self.annotations, self.platform, self.urls
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Descriptor) and self._named() == other._named()
+
+    def __hash__(self) -> int:
+        return hash((self.media_type, self.digest, self.size))
 
     @property
     def role(self) -> Role:
@@ -145,15 +148,17 @@ class Descriptor:
         return len(content) == self.size and self.digest.matches(content)
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True):
     """One app or package: its config and its layers."""
 
     config: Descriptor
     layers: Sequence[Descriptor]
-    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
     media_type: str | None = None
     artifact_type: str | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.config, tuple(self.layers)))
 
     @property
     def application(self) -> Descriptor | None:
@@ -201,8 +206,7 @@ def kind_of(config: str, layers: Sequence[str]) -> Kind:
     return "package" if len(layers) == 1 and role_of(layers[0]) == "wasm" else "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(msgspec.Struct, frozen=True):
     """A list of manifests, one per platform."""
 
     manifests: tuple[Descriptor, ...]
@@ -243,8 +247,6 @@ def choose_manifest(index: Index, platform: Platform | None = None, *, where: st
     )
 
 
-# As they are written ----------------------------------------------------------------------------
-
 _Texts = dict[str, str | None] | None
 """Annotations; some registries give null for a value, and no client minds."""
 
@@ -281,7 +283,7 @@ class WrittenManifest(msgspec.Struct):
 _ANYTHING = msgspec.json.Decoder()
 _MANIFEST = msgspec.json.Decoder(WrittenManifest)
 _ENTRIES = msgspec.json.Decoder(list[WrittenDescriptor])
-_REFUSAL = re.compile(
+_REFUSAL = (
     r"(?:Object missing required field `(?P<field>\w+)`|Expected .*?)"
     r"(?: - at `\$\.?(?P<path>.*)`)?"
 )
@@ -346,7 +348,7 @@ def _descriptor(written: WrittenDescriptor, where: str, path: str) -> Descriptor
         Platform(platform.os, platform.architecture) if platform is not None else None,
         tuple(written.urls or ()),
     )
-    return made if written.data is None else replace(made, data=_embedded(made, written.data))
+    return made if written.data is None else msgspec.structs.replace(made, data=_embedded(made, written.data))
 
 
 def _embedded(descriptor: Descriptor, text: object) -> bytes | None:
@@ -370,7 +372,7 @@ def _check_sizes(manifest: Manifest, where: str) -> None:
 
 def _refusal(exc: msgspec.ValidationError, data: bytes, where: str, *, below: str = "") -> ManifestError:
     """Say in the words of this package what the typed decoder did not take."""
-    match = _REFUSAL.fullmatch(str(exc))
+    match = re.fullmatch(_REFUSAL, str(exc))
     path = below + (match["path"] or "" if match else "").replace("[...]", "")
     if match and match["field"]:
         path, found = f"{path}.{match['field']}".lstrip("."), "nothing"

@@ -15,11 +15,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
-from spincache_nb.core.cache import Cache
+from spincache_nb.core.cache import Cache, NewBlob
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor
 from spincache_nb.core.journal import History
-from spincache_nb.core.plans import Served
+from spincache_nb.core.plans import PullFailure, Resolved, Served, resolve
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
@@ -158,8 +158,6 @@ class Fetching:
         for close in self.closers:
             close()
 
-    # Threads ---------------------------------------------------------------------------------
-
     def check(self) -> None:
         """Raise if the work is to stop."""
         cancel = self.options.cancel
@@ -188,7 +186,22 @@ class Fetching:
         self.watch(tasks)
         return [task.result() for task in tasks]
 
-    # Blobs -----------------------------------------------------------------------------------
+    def resolve(
+        self, source: Source, references: Iterable[Reference], *, keep_going: bool
+    ) -> list[Resolved | PullFailure]:
+        """Fetch the manifests that references mean, some at a time."""
+
+        def attempt(reference: Reference) -> Resolved | PullFailure:
+            try:
+                return resolve(source.fetch_manifest, reference)
+            except PullCancelled:
+                raise
+            except SpinCacheError as exc:
+                if not keep_going:
+                    raise
+                return PullFailure(reference.cached_name, exc)
+
+        return self.each(attempt, references)
 
     def make_room(self, count: int) -> None:
         """Make sure that the disk has room for what is to come, and say how much that is."""
@@ -280,9 +293,7 @@ class Fetching:
         durable = self.options.durable
         pieces = offer.open()
         try:
-            with self.cache.new_blob(
-                area, wanted.digest, size=wanted.size, where=offer.where, durable=durable
-            ) as new:
+            with NewBlob(self.cache, area, wanted.digest, wanted.size, offer.where, durable=durable) as new:
                 for piece in pieces:
                     self.check()
                     new.write(piece)

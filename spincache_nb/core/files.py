@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
+
+import msgspec
 
 from spincache_nb.core.digest import CHUNK_BYTES
 from spincache_nb.core.layout import shown
@@ -52,8 +54,7 @@ _LINK_TAGS = (0xA000000C, 0xA0000003)
 """Reparse tags of symbolic links and junctions (Windows)."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+class FileState(msgspec.Struct, frozen=True):
     """What tells a file from another that took its place, or from itself after it was touched."""
 
     device: int
@@ -61,7 +62,16 @@ class FileState:
     size: int
     modified_ns: int
     kind: Kind
-    links: int = field(default=1, compare=False)
+    links: int = 1
+
+    def _identity(self) -> tuple[object, ...]:
+        return self.device, self.inode, self.size, self.modified_ns, self.kind
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileState) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
 
     @classmethod
     def of(cls, info: os.stat_result) -> FileState:
@@ -89,9 +99,6 @@ class FileState:
     def is_folder(self) -> bool:
         """Whether it is a directory, and not a link to one."""
         return self.kind == "folder"
-
-
-# Reading ---------------------------------------------------------------------------------------
 
 
 def open_regular(path: str | Path, *, folder: Folder | None = None) -> BinaryIO:
@@ -171,11 +178,12 @@ def explained_reads(path: str | Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def refused_writes(path: str | Path) -> Iterator[None]:
-    """Turn the system's refusal to write into one of our errors."""
+def refused_writes(path: str | Path, name: str = "") -> Iterator[None]:
+    """Turn the system's refusal to write a path, or a name in it, into one of our errors."""
     try:
         yield
     except OSError as exc:
+        path = Path(path, name)
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpaceError(
                 shown(str(path)),
@@ -195,9 +203,6 @@ def _unreadable(path: str | Path, error: OSError, remedy: str) -> CacheError:
     return CacheError(shown(str(path)), "a readable file", error.strerror or str(error), remedy)
 
 
-# Folders ---------------------------------------------------------------------------------------
-
-
 class Folder:
     """A folder of the cache that is held open: what is done in it is done nowhere else; a context manager.
 
@@ -209,13 +214,17 @@ class Folder:
             _refuse_path(part, "the name of a folder")
         self.root = root
         self.parts = tuple(parts)
-        self.path = root.joinpath(*parts)
         self.handle: int | None = None
         self._linked_root = linked_root
         if HAS_HANDLES:
             self.handle = self._open()
         else:
             self._look()
+
+    @functools.cached_property
+    def path(self) -> Path:
+        """Where it is, for an error or for a system without handles."""
+        return self.root.joinpath(*self.parts)
 
     @classmethod
     def made(cls, root: Path, parts: Parts = ()) -> tuple[Folder, list[Parts]]:
@@ -239,7 +248,7 @@ class Folder:
                 root.mkdir(parents=True, exist_ok=True)
         for place, part in enumerate(parts):
             try:
-                with cls(root, parts[:place], linked_root=True) as folder, refused_writes(folder.path / part):
+                with cls(root, parts[:place], linked_root=True) as folder, refused_writes(folder.path, part):
                     os.mkdir(folder.name(part), dir_fd=folder.handle)
                     made.append(parts[: place + 1])
             except NotInCacheError:
@@ -263,14 +272,12 @@ class Folder:
             _let_go(handle)
 
     def _open(self) -> int:
-        where = self.root
         flags = _STEP_FLAGS & ~getattr(os, "O_NOFOLLOW", 0) if self._linked_root else _STEP_FLAGS
-        with self._explained(where):
-            handle = os.open(where, flags)
-        for part in self.parts:
-            where /= part
+        with self._explained(0):
+            handle = os.open(self.root, flags)
+        for depth, part in enumerate(self.parts, 1):
             try:
-                with self._explained(where):
+                with self._explained(depth):
                     inner = os.open(part, _STEP_FLAGS, dir_fd=handle)
             finally:
                 _let_go(handle)
@@ -278,21 +285,22 @@ class Folder:
         return handle
 
     def _look(self) -> None:
-        where = self.root
-        for part in ("", *self.parts):
-            where = where / part
-            with self._explained(where):
-                info = where.stat() if not part and self._linked_root else where.lstat()
+        for depth in range(len(self.parts) + 1):
+            where = self.root.joinpath(*self.parts[:depth])
+            with self._explained(depth):
+                info = where.stat() if not depth and self._linked_root else where.lstat()
                 if not FileState.of(info).is_folder:
                     raise NotADirectoryError(errno.ENOTDIR, "not a directory")
 
     @contextlib.contextmanager
-    def _explained(self, where: Path) -> Iterator[None]:
+    def _explained(self, depth: int) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as exc:
+            where = self.root.joinpath(*self.parts[:depth])
             raise NotInCacheError(shown(str(where)), "a folder", "nothing", "it is gone already") from exc
         except OSError as exc:
+            where = self.root.joinpath(*self.parts[:depth])
             linked = exc.errno in (errno.ELOOP, errno.ENOTDIR)
             found = "a link or a file" if linked else exc.strerror or str(exc)
             remedy = "links are not followed; look at what it is"
@@ -324,7 +332,7 @@ class Folder:
     @contextlib.contextmanager
     def listable(self) -> Iterator[int | Path]:
         """What `os.scandir` takes for this folder."""
-        with self._explained(self.path):
+        with self._explained(len(self.parts)):
             if self.handle is None:
                 yield self.path
                 return
@@ -336,7 +344,7 @@ class Folder:
 
     def create(self, name: str) -> int:
         """Make a new file for writing: its descriptor."""
-        with refused_writes(self.path / name):
+        with refused_writes(self.path, name):
             return os.open(self.name(name), _CREATE_FLAGS, 0o666, dir_fd=self.handle)
 
     def rename(self, old: str, new: str) -> None:

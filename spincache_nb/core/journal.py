@@ -15,10 +15,11 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from spincache_nb.core import settings
 from spincache_nb.core.digest import Digest
@@ -42,25 +43,8 @@ class HistoryWarning(UserWarning):
     """A pull was done but could not be recorded, or the record could not be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class PullRecord:
-    """One pull: when, into which cache, what the reference meant, and what it cost.
-
-    Parameters
-    ----------
-    at
-        When it ended; kept in UTC.
-    cache
-        Path of the cache's ``registry`` directory.
-    reference
-        What was pulled, as `frames.apps` names it.
-    manifest_digest, index_digest
-        Digest of the manifest served, and of the index that named it, if there was one.
-    fetch_bytes, reused_bytes, wire_bytes
-        As in `PullResult`.
-    seconds
-        How long it took.
-    """
+class PullRecord(msgspec.Struct, frozen=True):
+    """One pull: when it ended (UTC), into which cache, what the reference meant, and what it cost."""
 
     at: datetime
     cache: str
@@ -75,11 +59,11 @@ class PullRecord:
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
             raise ValueError("a pull is recorded in UTC: `at` needs a time zone")
-        object.__setattr__(self, "at", self.at.astimezone(UTC))
+        msgspec.structs.force_setattr(self, "at", self.at.astimezone(UTC))
 
     def to_line(self) -> bytes:
         """The pull as one line of ASCII, with the line's end."""
-        document = asdict(self)
+        document = msgspec.structs.asdict(self)
         document["at"] = self.at.isoformat(timespec="microseconds").replace("+00:00", "Z")
         return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
 
@@ -125,8 +109,7 @@ def _duration(value: Any) -> float:
     return seconds
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryScan:
+class HistoryScan(msgspec.Struct, frozen=True):
     """What the record holds: the legible pulls, oldest first, and how many lines are damaged."""
 
     records: tuple[PullRecord, ...]
@@ -174,13 +157,7 @@ class History:
         self.max_bytes = max_bytes
 
     def append(self, record: PullRecord) -> None:
-        """Add one pull; a record that cannot be written is a `HistoryWarning`.
-
-        Parameters
-        ----------
-        record
-            The pull.
-        """
+        """Add one pull; a record that cannot be written is a `HistoryWarning`."""
         if not self.enabled:
             return
         if self.path is None:
@@ -192,23 +169,11 @@ class History:
             _warn(f"the pull is not recorded: {_reason(exc, self.path)}")
 
     def read(self) -> tuple[PullRecord, ...]:
-        """Read all pulls that are legible.
-
-        Returns
-        -------
-        tuple of PullRecord
-            Oldest first. A file that cannot be read is a `HistoryWarning`.
-        """
+        """Read all pulls that are legible, oldest first; a file that cannot be read is a `HistoryWarning`."""
         return self.scan().records
 
     def scan(self) -> HistoryScan:
-        """Read all pulls that are legible, and count the lines that are not.
-
-        Returns
-        -------
-        HistoryScan
-            Pulls, oldest first. A file that cannot be read is a `HistoryWarning`.
-        """
+        """Read all pulls that are legible, and count the lines that are not."""
         if not self.enabled or self.path is None:
             return HistoryScan((), 0)
         lines = LineFile(self.path, max_bytes=self.max_bytes).read("the history of pulls")
@@ -252,7 +217,7 @@ class LineFile:
         self.max_bytes = max_bytes
 
     def append(self, line: bytes) -> None:
-        """Add one line, made of one write, so that lines of several processes never mix."""
+        """Add one pull; a record that cannot be written is a `HistoryWarning`."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(self.path.with_name(self.path.name + ".lock")) as alone:
             if alone:  # else another writer is at work, and makes room when it must
@@ -260,7 +225,7 @@ class LineFile:
             _write_at_end(self.path, line)
 
     def read(self, what: str) -> list[bytes]:
-        """All lines, oldest first, blank ones left out; a file that cannot be read is a warning."""
+        """Read all pulls that are legible, oldest first; a file that cannot be read is a `HistoryWarning`."""
         found: list[list[bytes]] = []
         seen: set[tuple[int, int]] = set()
         for path in (self.path, self.older):  # newer first: a rename in between shows one file twice

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from spincache_nb.errors import InvalidDigestError, LockedAppError, quoted
 KNOWN_VERSIONS = (0, 1)
 """Values of ``spin_lock_version`` that Spin reads; a larger one is an error there."""
 
+_SHA256 = re.compile("sha256:[0-9a-f]{64}")
+_DIGITS = len("sha256:")
 _REMEDY = "pull the app again, or read it with a newer version of this toolkit"
 
 
@@ -127,6 +130,14 @@ def read_locked_app(document: JsonObject, *, where: str) -> LockedApp:
     )
 
 
+def _plain(item: JsonObject) -> ContentRef | None:
+    """What nearly every file is: a digest without inline content; None if it takes a closer look."""
+    text = item.get("digest")
+    if item.get("inline") is None and isinstance(text, str) and _SHA256.fullmatch(text):
+        return ContentRef(Digest("sha256", text[_DIGITS:]))
+    return None
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -185,7 +196,7 @@ class _Reader:
                 self.faults.append(f"{where}: file path {path!r} leaves the mount; Spin refuses it")
             elif not parts[-1]:
                 self.faults.append(f"{where}: file path {path!r} names a folder; Spin refuses it")
-            yield MountedFile(path, self.content(item, f"{where}, file {path!r}"))
+            yield MountedFile(path, _plain(item) or self.content(item, f"{where}, file {path!r}"))
 
     def dependencies(self, value: Any, where: str) -> Iterator[Dependency]:
         for name, item in value.items() if isinstance(value, dict) else ():

@@ -10,14 +10,11 @@ places, in which Spin is followed here:
 - an empty ``HOME`` counts as none; a relative one is taken as it is;
 - ``WIN_PD_OVERRIDE_*`` moves what platformdirs sees as a known folder, but not what Spin sees.
 
-So platformdirs is asked only for what needs the system itself, the known folders of Windows.
+So platformdirs is asked only for the known folders of Windows.
 
-Every function takes the same two arguments. ``system`` is a value of `sys.platform`, this system's
-by default; what is neither ``win32`` nor ``darwin`` follows the Linux rules. ``environ`` holds the
-variables to go by; if it is given, nothing else of this machine is asked, neither its list of users
-nor its known folders, for which ``LOCALAPPDATA`` and ``APPDATA`` then stand in.
-
-Nothing here looks at the disk: a path that is returned need not exist.
+``system`` is a value of `sys.platform`; what is neither ``win32`` nor ``darwin`` follows the Linux rules.
+If ``environ`` is given, nothing else of this machine is asked: ``LOCALAPPDATA`` and ``APPDATA`` stand in
+for its known folders. Nothing here looks at the disk: a path that is returned need not exist.
 """
 
 from __future__ import annotations

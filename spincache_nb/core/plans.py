@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 12
 """Rows of a plan's table, unless told otherwise."""
-
-
-# Plans and results --------------------------------------------------------------------------
 
 
 _Planned = TypeVar("_Planned", bound=Any)  # with a digest, a size or None, and whether it is stored
@@ -95,8 +93,7 @@ class Plan(Generic[_Planned]):
         return f"<{type(self).__name__} {self}>"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedBlob:
+class PlannedBlob(msgspec.Struct, frozen=True):
     """A config or layer in a plan."""
 
     digest: str
@@ -106,8 +103,7 @@ class PlannedBlob:
     stored: bool
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PullPlan(Plan[PlannedBlob]):
+class PullPlan(Plan[PlannedBlob], msgspec.Struct, frozen=True):
     """What a pull would fetch and what it would reuse.
 
     Parameters
@@ -153,8 +149,7 @@ class PullPlan(Plan[PlannedBlob]):
         )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PullResult(PullPlan):
+class PullResult(PullPlan, frozen=True):
     """What a pull fetched and what it reused: the plan it carried out, and its cost.
 
     Parameters
@@ -182,17 +177,8 @@ class PullResult(PullPlan):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PullFailure:
-    """A reference of several that could not be planned or pulled, and why.
-
-    Parameters
-    ----------
-    reference
-        As in a plan, or as it was given if it is none.
-    error
-        What would have been raised for it alone.
-    """
+class PullFailure(msgspec.Struct, frozen=True):
+    """A reference of several that could not be planned or pulled, and what would be raised for it alone."""
 
     reference: str
     error: SpinCacheError
@@ -258,8 +244,7 @@ def _row(one: PullPlan | PullFailure) -> tuple[Any, ...]:
 
 def result_of(plan: PullPlan, *, wire_bytes: int, seconds: float) -> PullResult:
     """Make a result from the plan that was carried out."""
-    parts = {field.name: getattr(plan, field.name) for field in fields(PullPlan)}
-    return PullResult(**parts, wire_bytes=wire_bytes, seconds=seconds)
+    return PullResult(**msgspec.structs.asdict(plan), wire_bytes=wire_bytes, seconds=seconds)
 
 
 def share_text(plan: Plan[Any], more: str = "") -> str:
@@ -269,16 +254,11 @@ def share_text(plan: Plan[Any], more: str = "") -> str:
     return f"{size_text(plan.fetch_bytes)}{more} of {size_text(plan.total_bytes)}"
 
 
-# Which manifest a reference means -----------------------------------------------------------
+class Served(NamedTuple):
+    """A manifest or index as somebody served it."""
 
-
-class Served(Protocol):
-    """A manifest as somebody served it."""
-
-    @property
-    def content(self) -> bytes: ...
-    @property
-    def digest(self) -> Digest: ...
+    content: bytes
+    digest: Digest
 
 
 FetchManifest = Callable[[Reference, Digest | None], Served]
@@ -311,9 +291,6 @@ def resolve(fetch_manifest: FetchManifest, reference: Reference) -> Resolved:
         )
     wire_bytes = len(served.content) + len(child.content)
     return Resolved(reference, manifest, child.content, child.digest, served.digest, wire_bytes)
-
-
-# What of it is stored -----------------------------------------------------------------------
 
 
 def decide(cache: Cache, resolved: Sequence[Resolved]) -> list[PullPlan]:

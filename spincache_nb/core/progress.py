@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 LOOK_UP = "look up"
 
 EventKind = Literal["plan", "start", "bytes", "done", "reused", "unpacked", "tag", "looked up"]
 
 
-@dataclass(frozen=True, slots=True)
-class ProgressEvent:
+class ProgressEvent(msgspec.Struct, frozen=True):
     """One thing that happened."""
 
     kind: EventKind

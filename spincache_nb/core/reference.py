@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import SCHEME, InvalidDigestError, InvalidReferenceError, quoted, without_user
@@ -33,8 +34,7 @@ _LONGEST_SHOWN = 1000
 _EXAMPLE = "a reference such as ghcr.io/org/app:v1"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True, order=True):
     """Where an app or package is found: ``registry/repository[:tag][@digest]``.
 
     Parameters
@@ -70,18 +70,9 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str | Reference) -> Reference:
-        """Read a reference, with Docker Hub's short names filled in.
+        """Read a reference as Spin does, with Docker Hub's short names filled in.
 
-        Parameters
-        ----------
-        text
-            For example ``ghcr.io/org/app:v1``; a `Reference` is returned as it is.
-
-        Raises
-        ------
-        InvalidReferenceError
-            If Spin would not take it either. Upper-case hex in a digest, which Spin takes and which
-            then matches nothing, is refused too.
+        Upper-case hex in a digest, which Spin takes and which then matches nothing, is refused.
         """
         if isinstance(text, Reference):
             return text

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import httpx
 
-from spincache_nb.core.addresses import host_in, public_url
+from spincache_nb.core.addresses import public_netloc, public_url
 from spincache_nb.errors import (
     AccessDeniedError,
     ConnectionFailedError,
@@ -81,9 +81,6 @@ class SilentCloseError(httpx.ReadError):
     """A connection was closed before the first byte of an answer."""
 
 
-# Connections -------------------------------------------------------------------------------------
-
-
 def translate(
     exc: httpx.TransportError, url: httpx.URL, *, answered: bool = True
 ) -> RetryableError | ConnectionFailedError:
@@ -99,7 +96,7 @@ def _told(exc: httpx.TransportError, url: httpx.URL, answered: bool) -> _Fault:
         return "the proxy to pass it on", str(exc), _CHECK_PROXY, fate
     if isinstance(exc, httpx.ConnectTimeout):
         secure = url.scheme == "https"
-        remedy = f"check the name and port {url.netloc.decode('ascii')}, and the network"
+        remedy = f"check the name and port {public_netloc(url)}, and the network"
         remedy += "; insecure=True asks for plain HTTP" if secure else ""
         return "a TLS connection" if secure else "a connection", _SILENCE, remedy, _HOPELESS
     if isinstance(exc, httpx.TimeoutException):
@@ -130,10 +127,10 @@ def _unconnected(exc: httpx.ConnectError, url: httpx.URL) -> _Fault:
         if isinstance(cause, socket.gaierror):
             fate = _HOPELESS if cause.errno == socket.EAI_AGAIN else _LASTING
             remedy = "check the spelling, the network and the proxy settings"
-            return f"an address for {host_in(url)}", cause.strerror or "none", remedy, fate
+            return f"an address for {public_netloc(url)}", cause.strerror or "none", remedy, fate
     refused = any(isinstance(cause, ConnectionRefusedError) for cause in chain)
     found = "connection refused" if refused else _text_of(exc) or "none"
-    remedy = f"check the name and port {url.netloc.decode('ascii')}, and that the registry runs"
+    remedy = f"check the name and port {public_netloc(url)}, and that the registry runs"
     return "a connection", found, remedy, _HOPELESS
 
 
@@ -161,9 +158,6 @@ def _text_of(exc: BaseException) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
     return str(exc)
-
-
-# Statuses ----------------------------------------------------------------------------------------
 
 
 def broken_redirect(url: httpx.URL, found: str) -> ProtocolError:
@@ -209,7 +203,7 @@ class Refusal(NamedTuple):
         if self.at_home:
             found, remedy = f"{found} {access.how}", access.remedy
         elif self.url.path.startswith("/v2/") or "WWW-Authenticate" in self.headers:
-            netloc = self.url.netloc.decode("ascii")
+            netloc = public_netloc(self.url)
             found += f" from {netloc}, to which the registry redirects; no credentials follow there"
             remedy = f"name that registry in the reference: {netloc}/..., after a login there"
         else:

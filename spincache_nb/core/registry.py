@@ -5,25 +5,29 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import httpx
+from msgspec.structs import replace
 
-from spincache_nb.core.addresses import origin_of, parse_url, public_url
+from spincache_nb.core.addresses import check_plain, origin_of, parse_url, public_url
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import ACCEPTED, Descriptor, parse_object
-from spincache_nb.core.download import HOPED_FOR, Download, OpenAt, plain_source
+from spincache_nb.core.plans import Served
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.refusals import Purpose
+from spincache_nb.core.refusals import Access, Purpose, RetryableError
 from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
-from spincache_nb.core.web import Answer, Ask, Web
+from spincache_nb.core.web import ZLIB_OR_GZIP, Answer, Ask, Attempts, Web
 from spincache_nb.errors import (
     FormatError,
     InvalidDigestError,
     LimitError,
     ProtocolError,
+    PullCancelled,
+    SizeMismatchError,
     SpinCacheError,
     quoted,
 )
@@ -32,25 +36,21 @@ if TYPE_CHECKING:
     from spincache_nb.core.auth import Authorizer
     from spincache_nb.core.credentials import Auth, Credentials
 
+HOPED_FOR = (200, 203, 206, 416)
+"""Everything, also by way of a proxy, the part asked for, and that there is no such part."""
+
+OpenAt = Callable[[Mapping[str, str]], Answer]
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
+_ANYBODY = Access("without credentials", "check the address; none are sent unless they are part of it")
 _DIGEST_HEADER = "Docker-Content-Digest"
 _PER_PAGE = 1000
 _TAG = re.compile(r"\w[\w.-]{0,127}")
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")
 _REL = re.compile(r";\s*rel\s*=", re.IGNORECASE)
-_REL_NEXT = re.compile(
-    r";\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next(?=[\s,;]|$))", re.IGNORECASE
-)
+_REL_NEXT = r"(?i);\s*rel\s*=\s*(?:\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\"|next(?=[\s,;]|$))"
 _WRONG_API = "the registry does not follow the OCI distribution spec"
 _NO_CATALOG = "the registry does not follow the Docker registry API; name the repositories"
 _RAISE = "raise it with manifest_limit="
-
-
-class ServedDocument(NamedTuple):
-    """A manifest or index as a registry served it."""
-
-    content: bytes
-    digest: Digest
-    media_type: str
 
 
 class Registry:
@@ -109,7 +109,7 @@ class Registry:
         """Requests sent: challenges, tokens and redirects included."""
         return self._web.request_count
 
-    def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> ServedDocument:
+    def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> Served:
         """Fetch the manifest or index that a reference means now."""
         wanted = digest or reference.digest
         target, purpose = _asking_for_manifest(reference, wanted)
@@ -122,8 +122,7 @@ class Registry:
         for announced in _announced(headers, where=str(reference)):
             actual = Digest.of(content, announced.algorithm)
             announced.check(actual.encoded, where=f"{reference}, {_DIGEST_HEADER}")
-        media_type = headers.get("Content-Type", "").partition(";")[0].strip()
-        return ServedDocument(content, served, media_type)
+        return Served(content, served)
 
     def fetch_manifest_digest(self, reference: Reference) -> Digest | None:
         """Ask which manifest or index a tag means now, by HEAD; None if the registry does not say."""
@@ -158,7 +157,9 @@ class Registry:
         where = f"{reference}, blob {descriptor.digest}"
         what = f"the blob of {descriptor.size} bytes"
         purpose = Purpose(where, what, "the registry has lost it, push the app again")
-        sources = [self._blob_source(reference, descriptor, purpose)]
+        target = f"/v2/{reference.repository}/blobs/{descriptor.digest}"
+        asking = partial(self._ask, reference, target, purpose=purpose, good=HOPED_FOR)
+        sources: list[OpenAt] = [partial(asking, announcing=descriptor.digest)]
         sources += [plain_source(self._web, url, purpose) for url in descriptor.urls]
         return iter(Download(sources, size=descriptor.size, where=where, web=self._web))
 
@@ -186,8 +187,6 @@ class Registry:
         for names in self._pages(reference, "/v2/_catalog", purpose, "repositories", _NO_CATALOG):
             yield from names
 
-    # Requests ------------------------------------------------------------------------------------
-
     def _ask(
         self,
         reference: Reference,
@@ -197,6 +196,7 @@ class Registry:
         *,
         good: tuple[int, ...] = (200, 203),
         head: bool = False,
+        announcing: Digest | None = None,
     ) -> Answer:
         """Ask for something, and once more with what the registry wants to see."""
         used = self._authorizer.header_for(reference) if self._authorizer is not None else None
@@ -212,6 +212,8 @@ class Registry:
             answer = self._web.send(ask)
         if answer.status not in good:
             raise answer.refusal(purpose, self._authorizing().access(reference))
+        if announcing is not None:
+            _check_announced(answer, announcing, purpose.where)
         return answer
 
     def _way_in(self, reference: Reference, answer: Answer, used: str | None) -> str | None:
@@ -241,24 +243,6 @@ class Registry:
                 return answer.read(limit, what=purpose.what, raise_limit=_RAISE), answer.headers
 
         return self._web.run(once)
-
-    def _blob_source(self, reference: Reference, blob: Descriptor, purpose: Purpose) -> OpenAt:
-        target = f"/v2/{reference.repository}/blobs/{blob.digest}"
-
-        def ask(more: Mapping[str, str]) -> Answer:
-            answer = self._ask(reference, target, more, purpose, good=HOPED_FOR)
-            try:
-                for announced in _announced(answer.headers, where=purpose.where):
-                    if announced.algorithm == blob.digest.algorithm:
-                        announced.check(blob.digest.encoded, where=f"{purpose.where}, {_DIGEST_HEADER}")
-            except SpinCacheError:
-                answer.close()
-                raise
-            return answer
-
-        return ask
-
-    # Lists ---------------------------------------------------------------------------------------
 
     def _pages(
         self, reference: Reference, path: str, purpose: Purpose, field: str, remedy: str
@@ -300,7 +284,7 @@ def next_target(links: list[str], page: httpx.URL, *, where: str) -> str | None:
     A link without ``rel`` counts if there is no better one and it leads to the same list.
     """
     found = [link for header in links for link in _LINK.findall(header)]
-    chosen = next((target for target, parameters in found if _REL_NEXT.search(parameters)), None)
+    chosen = next((target for target, parameters in found if re.search(_REL_NEXT, parameters)), None)
     if chosen is not None:
         return _target_in(chosen, page, where)
     for target, parameters in found:
@@ -330,6 +314,17 @@ def _announced(headers: httpx.Headers, *, where: str) -> list[Digest]:
     return found
 
 
+def _check_announced(answer: Answer, wanted: Digest, where: str) -> None:
+    """See that a blob's head does not name another blob."""
+    try:
+        for announced in _announced(answer.headers, where=where):
+            if announced.algorithm == wanted.algorithm:
+                announced.check(wanted.encoded, where=f"{where}, {_DIGEST_HEADER}")
+    except SpinCacheError:
+        answer.close()
+        raise
+
+
 def _asking_for_manifest(reference: Reference, digest: Digest | None) -> tuple[str, Purpose]:
     name = str(digest or reference.tag)
     kind = "manifest" if digest is not None else "tag"
@@ -344,3 +339,180 @@ def _given(auth: Auth) -> Credentials | None:
     from spincache_nb.core.credentials import as_credentials
 
     return as_credentials(auth)
+
+
+class Download:
+    """A body as one stream: asked for again where a connection broke off, then from the next source.
+
+    Range requests by RFC 9110, 14.
+    """
+
+    def __init__(
+        self, sources: Sequence[OpenAt], *, size: int | None, where: str, web: Web, start: int = 0
+    ) -> None:
+        self._sources = sources
+        self._size = size
+        self._where = where
+        self._web = web
+        self._answer: Answer | None = None
+        self._to_skip = 0
+        self._breaks = 0
+        self._unzip: zlib._Decompress | None = None
+        self.position = start
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Deliver the bytes; what the first source said is raised if no source has them."""
+        fault: SpinCacheError | None = None
+        for ask in self._sources:
+            failures: Attempts | None = None
+            try:
+                while True:
+                    try:
+                        answer = self._answer or self._accept(ask(self._range()))
+                        piece = answer.piece()
+                        if piece is None:
+                            self._check_end()
+                            return
+                        fresh = self._fresh_part(piece)
+                    except RetryableError as exc:
+                        if self._answer is not None and self.position == self._size:
+                            return  # all is here, only the end of the answer is not
+                        failures = self._wait_after(exc, failures)
+                        continue
+                    if fresh:
+                        failures = None
+                        yield fresh
+            except PullCancelled:
+                raise
+            except SpinCacheError as exc:
+                fault = fault or exc
+            finally:
+                self._drop()
+        if fault is not None:
+            raise fault
+
+    def _wait_after(self, exc: RetryableError, failures: Attempts | None) -> Attempts:
+        """Let a broken answer go, and wait until it makes sense to ask again; or raise what failed."""
+        self._drop()
+        self._breaks += 1
+        if self._breaks > self._web.retries.breaks:
+            raise exc.error from exc
+        failures = failures or self._web.attempts()
+        failures.wait_after(exc)
+        return failures
+
+    def _range(self) -> dict[str, str]:
+        """The header that asks for what is not here yet; what comes compressed comes from its beginning."""
+        resuming = self.position > 0 and self._unzip is None
+        return {"Range": f"bytes={self.position}-"} if resuming else {}
+
+    def _accept(self, answer: Answer) -> Answer:
+        resuming = self.position > 0 and self._unzip is None
+        self._answer, self._unzip = answer, None
+        if answer.status == 416 and resuming:
+            raise self._mismatch(f"none from byte {self.position} on")
+        if answer.status in (206, 416):
+            self._check_range(answer, resuming)
+            self._to_skip = 0
+        else:
+            self._to_skip = self.position
+            self._check_length(answer)
+        return answer
+
+    def _check_length(self, answer: Answer) -> None:
+        if self._size is None:
+            self._size = answer.length  # a break can then be told from the end
+        elif answer.length is not None and answer.length != self._size:
+            if not answer.zipped:
+                raise self._mismatch(f"an answer of {answer.length}")
+            self._unzip = zlib.decompressobj(ZLIB_OR_GZIP)
+
+    def _check_range(self, answer: Answer, resuming: bool) -> None:
+        text = answer.headers.get("Content-Range", "")
+        match = _CONTENT_RANGE.fullmatch(text.strip())
+        if match is None:
+            raise self._bad_range(text or "none")
+        first, last, whole = int(match[1]), int(match[2]), match[3]
+        if not resuming and whole not in ("*", str(last + 1)):
+            raise self._bad_range("a part of the bytes")
+        if whole != "*" and self._size is not None and int(whole) != self._size:
+            raise self._mismatch(whole)
+        if first != self.position or last < first or (self._size is not None and last >= self._size):
+            raise self._bad_range(text)
+        if answer.length is not None and answer.length != last - first + 1:
+            raise self._bad_range(f"{text} in an answer of {answer.length} bytes")
+
+    def _fresh_part(self, piece: bytes) -> bytes:
+        """What of a piece was not delivered before."""
+        if self._unzip is not None and self._size is not None:
+            piece = self._unzipped(piece, self._size - self.position + self._to_skip)
+        if self._to_skip:
+            skipped = min(self._to_skip, len(piece))
+            self._to_skip -= skipped
+            piece = piece[skipped:]
+        if self._size is not None and self.position + len(piece) > self._size:
+            raise self._mismatch("more")
+        self.position += len(piece)
+        return piece
+
+    def _unzipped(self, piece: bytes, left: int) -> bytes:
+        assert self._unzip is not None
+        try:
+            return self._unzip.decompress(piece, left + 1)
+        except zlib.error as exc:
+            raise self._mismatch("bytes that are not compressed, although labelled so") from exc
+
+    def _check_end(self) -> None:
+        if self._to_skip or (self._size is not None and self.position < self._size):
+            raise RetryableError(self._mismatch(f"{self.position}"), hopeless=True)
+
+    def _drop(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.close()
+
+    def _mismatch(self, found: str) -> SpinCacheError:
+        return SizeMismatchError(
+            self._where,
+            f"{self._size} bytes",
+            found,
+            "the registry holds something else than its manifest says; nothing was kept",
+        )
+
+    def _bad_range(self, found: str) -> SpinCacheError:
+        return ProtocolError(
+            self._where,
+            f"the bytes from {self.position} on",
+            f"Content-Range: {found}",
+            "the registry, its storage or a proxy answers range requests wrongly",
+        )
+
+
+def plain_source(
+    web: Web, address: str | httpx.URL, purpose: Purpose, *, authorization: str | None = None
+) -> OpenAt:
+    """What a plain address names; any success counts, as it does for Spin."""
+
+    def ask(more: Mapping[str, str]) -> Answer:
+        url = parse_url(address, where=purpose.where)
+        check_plain(url, insecure=web.insecure, where=purpose.where)
+        answer = web.send(Ask(url, more, authorization))
+        if not 200 <= answer.status < 300 and answer.status != 416:
+            raise answer.refusal(purpose, _ANYBODY)
+        return answer
+
+    return ask
+
+
+def stream_address(
+    web: Web,
+    address: str | httpx.URL,
+    *,
+    where: str,
+    size: int | None = None,
+    authorization: str | None = None,
+) -> Iterator[bytes]:
+    """Fetch what a plain address names, in pieces."""
+    purpose = Purpose(where, f"what {public_url(address)} names", "check the address")
+    source = plain_source(web, address, purpose, authorization=authorization)
+    return iter(Download([source], size=size, where=where, web=web))

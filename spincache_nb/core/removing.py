@@ -19,12 +19,9 @@ def temporary_name() -> str:
     return f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
 
 
-# Files -----------------------------------------------------------------------------------------
-
-
 def unlink(folder: Folder, name: str) -> None:
     """Remove a file, or a link itself."""
-    with refused_writes(folder.path / name), contextlib.suppress(FileNotFoundError):
+    with refused_writes(folder.path, name), contextlib.suppress(FileNotFoundError):
         os.unlink(folder.name(name), dir_fd=folder.handle)
 
 
@@ -33,7 +30,7 @@ def set_aside(folder: Folder, name: str, expected: FileState) -> str | None:
     if folder.state(name) != expected:
         return None
     aside = temporary_name()
-    with refused_writes(folder.path / name):
+    with refused_writes(folder.path, name):
         try:
             folder.rename(name, aside)
         except FileNotFoundError:
@@ -49,7 +46,7 @@ def set_aside(folder: Folder, name: str, expected: FileState) -> str | None:
 
 def put_back(folder: Folder, aside: str, name: str) -> None:
     """Give a file that was set aside its name again, unless the name is taken by now."""
-    with refused_writes(folder.path / name):
+    with refused_writes(folder.path, name):
         try:
             os.link(
                 folder.name(aside),
@@ -83,9 +80,6 @@ def sweep(root: Path, parts: Parts, *, older_than: float) -> int:
     except CacheError:
         pass  # a leftover that cannot be removed harms nobody
     return removed
-
-
-# Folders ---------------------------------------------------------------------------------------
 
 
 def remove_folder(folder: Folder, name: str) -> bool:

@@ -56,9 +56,6 @@ _SIGN = len("sha256")
 _DIGITS = len("sha256:")
 
 
-# What a walk finds -----------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a cache, in plain words."""
@@ -210,9 +207,6 @@ class Glance:
         return f"{least}{count_text(self.apps, 'app')}, {least}{count_text(self.blobs, 'blob')}"
 
 
-# The walk --------------------------------------------------------------------------------------
-
-
 def scan(root: Path) -> Scan:
     """Walk a ``registry`` directory once, blobs before tags."""
     walk = _Walk(root)
@@ -277,8 +271,6 @@ class _Walk:
         if has_manifests:
             self.manifests()
 
-    # Listing ---------------------------------------------------------------------------------
-
     def listed(self, directory: str | Path) -> Iterator[os.DirEntry[str]]:
         """Entries of a folder as they come; none, and a problem, where it cannot be listed or is a link."""
         if os.path.islink(directory) and directory != self.root:  # noqa: PTH114
@@ -328,8 +320,6 @@ class _Walk:
     def relative(self, path: str | os.PathLike[str]) -> str:
         text = os.fspath(path)[self.prefix :].lstrip(os.sep)
         return shown(text.replace(os.sep, "/")) or "."
-
-    # Single entries --------------------------------------------------------------------------
 
     def is_directory(self, entry: os.DirEntry[str]) -> bool:
         """Whether to go into an entry that should be a folder; says why not."""
@@ -401,8 +391,6 @@ class _Walk:
         """Count files in a folder that should not be there, without reading them."""
         for _, entry in self.below(directory):
             self.regular(entry, "other")
-
-    # Blobs -----------------------------------------------------------------------------------
 
     def area(self, area: Area) -> None:
         """List an area; nearly every file is plain, the others are looked at closely."""
@@ -477,8 +465,6 @@ class _Walk:
         name, digest = shown(entry.name), digest_of_name(entry.name)
         form = "digest" if digest is not None else form_of_name(entry.name)
         self.odd.append(StoredBlob(name, entry.path, area, info.st_size, info.st_mtime_ns, form, digest))
-
-    # Tags ------------------------------------------------------------------------------------
 
     def manifests(self) -> None:
         documents: dict[str, dict[str, int]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 MIB = 1 << 20
 
@@ -31,15 +31,13 @@ LAYOUT_DOCUMENT_BYTES = 64 * MIB
 LAYOUT_ENTRIES = 1_000_000
 """Limit of the entries of an OCI image layout in a tar file."""
 
-
 STALE_SECONDS = 3600
 """Age from which an unfinished file of ours is taken for the leftover of a killed pull."""
 MEMBER_BUFFER_BYTES = MIB
 """Archive members up to this size are hashed before anything is written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """How much an answer may hold before it is refused."""
 
     manifest_bytes: int = 8 * MIB
@@ -51,8 +49,7 @@ class Limits:
     redirects: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveLimits:
+class ArchiveLimits(msgspec.Struct, frozen=True):
     """How much an archive layer may unpack to."""
 
     entries: int = 200_000
@@ -61,8 +58,7 @@ class ArchiveLimits:
     ratio: int = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(msgspec.Struct, frozen=True):
     """How long to wait for a server."""
 
     connect: float = 10.0
@@ -75,8 +71,7 @@ class Timeouts:
         return {"connect": self.connect, "read": self.read, "write": self.read, "pool": None}
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How often and how long something that failed in passing is tried again."""
 
     attempts: int = 6
@@ -87,8 +82,6 @@ class RetryPolicy:
     longest_retry_after: float = 60.0
     breaks: int = 100
 
-
-# Credentials -------------------------------------------------------------------------------------
 
 HELPER_SECONDS = 15.0
 """How long a credential helper may take, unless told otherwise."""

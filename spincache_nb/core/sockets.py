@@ -20,7 +20,8 @@ from typing import NamedTuple, TypeAlias
 import httpx
 
 from spincache_nb.core.addresses import Origin, Proxy, origin_of
-from spincache_nb.core.refusals import SilentCloseError, TlsSpokenError
+from spincache_nb.core.refusals import SilentCloseError, TlsSpokenError, causes
+from spincache_nb.errors import ConnectionFailedError, MissingExtraError
 
 FIRST_READ_BYTES = 64 << 10
 LARGEST_READ_BYTES = 1 << 20
@@ -32,16 +33,13 @@ _SLICE_SECONDS = 0.25
 _SHORT_CONNECT_SECONDS = 3.0
 _MOST_ADDRESSES = 8
 _REPEATABLE = ("GET", "HEAD")
-_NO_ANSWER = (SilentCloseError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_NO_ANSWER = (SilentCloseError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?:[ \t][^\n]*)?\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 _UNSENDABLE = re.compile(rb"[\r\n\0]")
 Check = Callable[[], None]
 Fields = list[tuple[bytes, bytes]]
 _Reader: TypeAlias = "io.BufferedReader[Wire]"
-
-
-# Sockets -----------------------------------------------------------------------------------------
 
 
 class Route(NamedTuple):
@@ -177,8 +175,9 @@ class Wire(io.RawIOBase):
                 return count + self._rest_into(buffer[count:]) if count and self._secure else count
         return None
 
-    def send(self, data: bytes) -> None:
-        """Send a head, or the short body of a request, until the deadline."""
+    def send(self, data: bytes, seconds: float) -> None:
+        """Send a request, a short one, and allow that many seconds for it and for the head of the answer."""
+        self.allow(seconds)
         left = memoryview(data)
         while left:
             self._go_on()
@@ -200,24 +199,6 @@ class Wire(io.RawIOBase):
                 filled += count
         self.socket.settimeout(_SLICE_SECONDS)
         return filled
-
-    def ask(self, method: str, target: bytes, fields: Fields, body: bytes, seconds: float) -> Head:
-        """Send a request and read the head of its answer; after a failure, the connection is closed."""
-        self.allow(seconds)
-        lines = [
-            b"%s %s HTTP/1.1" % (method.encode("ascii"), target),
-            *(b"%s: %s" % field for field in fields),
-        ]
-        try:
-            if any(map(_UNSENDABLE.search, lines)):
-                raise httpx.LocalProtocolError("a header that holds the end of a line")
-            self.send(b"\r\n".join([*lines, b"", body]))
-            return read_head(self.reader, method)
-        except BaseException as exc:
-            self.shut()
-            if isinstance(exc, ConnectionError):
-                raise SilentCloseError(str(exc)) from exc
-            raise
 
     def is_quiet(self) -> bool:
         """Whether nothing came since the last answer: not the end, nor anything nobody asked for."""
@@ -243,9 +224,6 @@ def _readable(sock: socket.socket) -> bool:
     return bool(select.select([sock], [], [], 0)[0])
 
 
-# Heads (RFC 9112) --------------------------------------------------------------------------------
-
-
 class Head(NamedTuple):
     """The head of an answer, and how its body is framed: by length, in chunks, or to the end."""
 
@@ -260,8 +238,9 @@ def read_head(reader: _Reader, method: str) -> Head:
     """Read the head that counts; interim ones, such as 100 and Early Hints, come before it."""
     left = MOST_HEAD_BYTES
     for _ in range(MOST_INTERIM_HEADS):
-        match = _STATUS_LINE.fullmatch(line := _line(reader, left))
-        if match is None:
+        line = reader.readline(min(left, MOST_LINE_BYTES) + 1)
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None or len(line) > MOST_LINE_BYTES:
             raise _not_http(line)
         fields, left = _read_fields(reader, left - len(line))
         status = int(match[2])
@@ -281,6 +260,8 @@ def _line(reader: _Reader, left: int, most: int = MOST_LINE_BYTES) -> bytes:
 
 
 def _not_http(line: bytes) -> httpx.TransportError:
+    if len(line) > MOST_LINE_BYTES:
+        return httpx.RemoteProtocolError("a head that is too long")
     if not line:
         return SilentCloseError("a connection closed without an answer")
     if line[:2] in (b"\x15\x03", b"\x16\x03"):
@@ -326,13 +307,6 @@ def _framed(status: int, fields: Fields, method: str, *, persistent: bool) -> He
     if not re.fullmatch(rb"\d{1,19}", length):
         return Head(status, fields, None, False, False)
     return Head(status, fields, int(length), False, lasting)
-
-
-# Connections -------------------------------------------------------------------------------------
-
-
-def _proxy_login(proxy: Proxy) -> Fields:
-    return [(b"Proxy-Authorization", proxy.authorization.encode("ascii"))] if proxy.authorization else []
 
 
 class Body(httpx.SyncByteStream):
@@ -394,41 +368,48 @@ class Body(httpx.SyncByteStream):
 
 
 class SocketTransport(httpx.BaseTransport):
-    """HTTP/1.1 to a server, or through an ``http`` proxy."""
+    """HTTP/1.1 to a server, or through an ``http`` proxy; httpx's own goes through proxies of other kinds."""
 
-    def __init__(self, *, context: Callable[[], ssl.SSLContext], idle: int, check: Check) -> None:
+    def __init__(
+        self,
+        *,
+        context: Callable[[], ssl.SSLContext],
+        idle: int,
+        check: Check,
+        proxy_for: Callable[[httpx.URL], Proxy | None] = lambda _url: None,
+    ) -> None:
         self._context = context
         self._check = check
+        self._proxy_for = proxy_for
+        self._idle = idle
         self._sockets = Sockets(idle)
+        self._lock = threading.Lock()
+        self._others: dict[tuple[Proxy, str], httpx.HTTPTransport] = {}
 
-    def handle_request(self, request: httpx.Request, proxy: Proxy | None = None) -> httpx.Response:
-        """Ask a server, through a proxy if there is one."""
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, by an idle connection if there is one, and read the head of the answer."""
+        proxy = self._proxy_for(request.url)
+        if proxy is not None and proxy.scheme != "http":
+            return self._by_httpx(request, proxy)
         route, timeouts = Route(origin_of(request.url), proxy), request.extensions["timeout"]
-        try:
-            wire, head = self._ask(route, request, timeouts)
-        except TimeoutError as exc:
-            raise httpx.ReadTimeout(str(exc)) from exc
-        except OSError as exc:
-            raise httpx.ReadError(str(exc)) from exc
-        body = Body(wire, route, head, self._sockets, timeouts["read"])
-        return httpx.Response(head.status, headers=head.fields, stream=body)
-
-    def _ask(self, route: Route, request: httpx.Request, timeouts: dict[str, float]) -> tuple[Wire, Head]:
-        target, fields = request.url.raw_path, list(request.headers.raw)
-        if route.proxy is not None and request.url.scheme == "http":
-            target = b"http://" + request.url.netloc + target
-            fields += _proxy_login(route.proxy)
-        asked = request.method, target, fields, request.read(), timeouts["read"]
+        data = _as_sent(request, proxy)
         kept = self._sockets.take(route)
-        if kept is not None:
+        while True:
+            wire = kept or self._connect(route, timeouts["connect"])
             try:
-                return kept, kept.ask(*asked)
-            except _NO_ANSWER:  # closed while it waited: no failure, open another
-                self._check()
-                if request.method not in _REPEATABLE:
-                    raise
-        wire = self._connect(route, timeouts["connect"])
-        return wire, wire.ask(*asked)
+                wire.send(data, timeouts["read"])
+                head = read_head(wire.reader, request.method)
+            except BaseException as exc:
+                wire.shut()
+                if kept is not None and request.method in _REPEATABLE and isinstance(exc, _NO_ANSWER):
+                    self._check()
+                    kept = None  # it was closed while it waited, which is no failure: open another
+                    continue
+                if isinstance(exc, OSError):
+                    raise _unanswered(exc) from exc
+                raise
+            body = Body(wire, route, head, self._sockets, timeouts["read"])
+            return httpx.Response(head.status, headers=head.fields, stream=body)
 
     def _connect(self, route: Route, timeout: float) -> Wire:
         (scheme, host, port), proxy = route
@@ -464,15 +445,79 @@ class SocketTransport(httpx.BaseTransport):
 
     def _tunnel(self, wire: Wire, proxy: Proxy, host: str, port: int, timeout: float) -> None:
         target = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii")
-        fields = [(b"Host", target), *_proxy_login(proxy)]
-        status = wire.ask("CONNECT", target, fields, b"", timeout).status
-        if not 200 <= status < 300:
+        try:
+            wire.send(_joined(b"CONNECT", target, [(b"Host", target), *_proxy_login(proxy)], b""), timeout)
+            status = read_head(wire.reader, "CONNECT").status
+            if not 200 <= status < 300:
+                raise httpx.ProxyError(f"{status} from {proxy.name}")
+        except BaseException:
             wire.shut()
-            raise httpx.ProxyError(f"{status} from {proxy.name}")
+            raise
+
+    def _by_httpx(self, request: httpx.Request, proxy: Proxy) -> httpx.Response:
+        """Send a request through a proxy of https or SOCKS."""
+        key = proxy, request.url.scheme
+        with self._lock:
+            if key not in self._others:
+                self._others[key] = self._other_transport(*key)
+            transport = self._others[key]
+        try:
+            return transport.handle_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+            if any(isinstance(cause, ssl.SSLError) for cause in causes(exc)):
+                raise
+            raise proxy_error(exc, proxy) from exc
+
+    def _other_transport(self, proxy: Proxy, scheme: str) -> httpx.HTTPTransport:
+        secure = "https" in (scheme, proxy.scheme)
+        context = self._context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        auth = (proxy.user, proxy.password) if proxy.user else None
+        own_context = context if proxy.scheme == "https" else None
+        try:
+            return httpx.HTTPTransport(
+                verify=context,
+                trust_env=False,
+                http2=False,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._idle),
+                proxy=httpx.Proxy(proxy.name, auth=auth, ssl_context=own_context),
+            )
+        except ImportError as exc:
+            remedy = "install it with: pip install 'spincache-nb[socks]'"
+            raise MissingExtraError(f"proxy {proxy.name}", "the package socksio", "none", remedy) from exc
+        except (httpx.InvalidURL, ValueError) as exc:
+            raise ConnectionFailedError("proxy", "a host", proxy.name, "check HTTPS_PROXY") from exc
 
     def close(self, *, cut_all: bool = False) -> None:
         """Close what is idle, and leave alone what is being read; or end everything, in whatever thread."""
         self._sockets.close(cut_all=cut_all)
+        for transport in self._others.values():
+            transport.close()
+
+
+def _as_sent(request: httpx.Request, proxy: Proxy | None) -> bytes:
+    target, fields = request.url.raw_path, request.headers.raw
+    if proxy is not None and request.url.scheme == "http":
+        target = b"http://" + request.url.netloc + target
+        fields = [*fields, *_proxy_login(proxy)]
+    return _joined(request.method.encode("ascii"), target, fields, request.read())
+
+
+def _joined(method: bytes, target: bytes, fields: Fields, body: bytes) -> bytes:
+    lines = [b"%s %s HTTP/1.1" % (method, target), *(b"%s: %s" % field for field in fields)]
+    if any(map(_UNSENDABLE.search, lines)):
+        raise httpx.LocalProtocolError("a header that holds the end of a line")
+    return b"\r\n".join([*lines, b"", body])
+
+
+def _proxy_login(proxy: Proxy) -> Fields:
+    return [(b"Proxy-Authorization", proxy.authorization.encode("ascii"))] if proxy.authorization else []
+
+
+def _unanswered(exc: OSError) -> httpx.TransportError:
+    """What ended a request, as httpx calls it."""
+    if isinstance(exc, ConnectionError):
+        return SilentCloseError(str(exc))
+    return httpx.ReadTimeout(str(exc)) if isinstance(exc, TimeoutError) else httpx.ReadError(str(exc))
 
 
 def _not_connected(exc: Exception) -> httpx.TransportError:

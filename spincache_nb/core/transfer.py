@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from spincache_nb.core import settings
 from spincache_nb.core.archive import TarReader
@@ -30,7 +30,7 @@ from spincache_nb.core.documents import (
 from spincache_nb.core.fetching import Options
 from spincache_nb.core.files import FileState, open_regular, read_bounded, refused_writes
 from spincache_nb.core.journal import History
-from spincache_nb.core.plans import PullResult
+from spincache_nb.core.plans import PullResult, Served
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.pull import pull_from
 from spincache_nb.core.reference import Reference
@@ -106,29 +106,8 @@ def import_(
     return pull_from(cache, layout, layout.references, options)
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutManifest:
-    """A manifest as the layout holds it."""
-
-    content: bytes
-    digest: Digest
-
-
 class Layout:
-    """An OCI image layout, opened for reading; it is read as a registry's client is.
-
-    Parameters
-    ----------
-    path
-        An uncompressed tar file or a folder.
-    names
-        Reference for each name in the layout that is not one itself, such as a bare tag.
-
-    Raises
-    ------
-    ArchiveError, InvalidReferenceError, LimitError, NotInCacheError
-        As for `import_`.
-    """
+    """An OCI image layout, a tar file or a folder; it is read as a registry's client is."""
 
     wire_bytes = 0
 
@@ -151,14 +130,14 @@ class Layout:
     def close(self) -> None:
         """Nothing is held open between calls."""
 
-    def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> LayoutManifest:
+    def fetch_manifest(self, reference: Reference, digest: Digest | None = None) -> Served:
         """Give a manifest or index, checked against its digest."""
         wanted = digest or self._wanted.get(reference)
         if wanted is None:
             raise NotInCacheError(f"{self.path}, {reference}", "a manifest", "none", "see Layout.references")
         content = self._read(_blob_name(wanted), settings.STORED_MANIFEST_BYTES)
         wanted.check(Digest.of(content, wanted.algorithm).encoded, where=f"{self.path}, {wanted}")
-        return LayoutManifest(content, wanted)
+        return Served(content, wanted)
 
     def fetch_document(
         self, reference: Reference, descriptor: Descriptor, *, limit: int | None = None
@@ -296,8 +275,7 @@ class Exported:
         return f"{self.path}: {len(self.references)} apps, {self.stored_bytes} bytes{note}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Packed:
+class _Packed(NamedTuple):
     """One app on its way out: its manifest's bytes, documents by digest, blobs by digest."""
 
     tag: CachedTag

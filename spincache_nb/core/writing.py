@@ -61,7 +61,7 @@ class NewFile:
     def write(self, chunk: bytes | memoryview) -> None:
         """Write all of a chunk."""
         assert self._descriptor is not None
-        with refused_writes(self.folder.path / self.name):
+        with refused_writes(self.folder.path, self.name):
             written = os.write(self._descriptor, chunk)
             while written < len(chunk):
                 written += os.write(self._descriptor, memoryview(chunk)[written:])
@@ -73,8 +73,7 @@ class NewFile:
 
     def replace(self, name: str) -> None:
         """Give the file its final name, in place of whatever file has it."""
-        target = self.folder.path / name
-        with refused_writes(target):
+        with refused_writes(self.folder.path, name):
             if self.durable and self._descriptor is not None:
                 os.fsync(self._descriptor)
             self._close()
@@ -84,7 +83,7 @@ class NewFile:
                 self._sync_folders()
         if not self.folder.is_in_place():
             raise CacheWriteError(
-                str(target),
+                str(self.folder.path / name),
                 "to write in the cache",
                 "the folder was moved or replaced meanwhile",
                 "pull again",

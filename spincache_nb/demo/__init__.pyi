@@ -8,7 +8,6 @@ from .generations import RecordedCache as RecordedCache
 from .generations import RecordedFile as RecordedFile
 from .generations import recorded as recorded
 from .generations import recorded_caches as recorded_caches
-from .hosts import write_fleet as write_fleet
 from .server import ADDRESS as ADDRESS
 from .server import PREFERRED_PORT as PREFERRED_PORT
 from .server import DemoRegistry as DemoRegistry
@@ -20,5 +19,6 @@ from .shipped import copy_notebooks as copy_notebooks
 from .shipped import data_fixtures as data_fixtures
 from .shipped import notebooks as notebooks
 from .workspace import Workspace as Workspace
+from .workspace import write_fleet as write_fleet
 
 __all__: list[str]

@@ -52,19 +52,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One tag of a repository: everything a registry holds for it.
-
-    Parameters
-    ----------
-    repository, tag
-        Where it is filed.
-    manifest
-        The bytes of the OCI image manifest, as pushed.
-    config, layers
-        The blobs that the manifest names, layers in its order.
-    manifest_media_type
-        The ``Content-Type`` under which the manifest is pushed and served.
-    """
+    """One tag of a repository: everything a registry holds for it, as it was pushed."""
 
     repository: str
     tag: str
@@ -94,22 +82,9 @@ def _digest(data: bytes) -> str:
 
 @cache
 def artifacts() -> tuple[Artifact, ...]:
-    """Read the demo artifacts, exactly as Spin and wkg pushed them.
+    """Read the demo artifacts, exactly as Spin and wkg pushed them, each repository's oldest first.
 
-    Returns
-    -------
-    tuple of Artifact
-        Repository by repository, each oldest version first; read once per process (about 6 MB).
-
-    Raises
-    ------
-    SpinCacheError
-        If ``data-fixtures`` cannot be found.
-
-    Examples
-    --------
-    >>> from spincache_nb import demo
-    >>> [artifact.tag for artifact in demo.artifacts() if artifact.repository == "demo/hello"]
+    >>> [artifact.tag for artifact in artifacts() if artifact.repository == "demo/hello"]
     ['1.0.0', '1.0.1', '1.1.0']
     """
     index = json.loads((data_fixtures() / "registry" / "index.json").read_bytes())
@@ -136,23 +111,7 @@ def _path(digest: str) -> Path:
 
 
 def payload(name: str) -> Path:
-    """Find a file that the demo apps were made of, such as ``hello-js/1.0.0.wasm``.
-
-    Parameters
-    ----------
-    name
-        As in ``data-fixtures/payloads/SHA256SUMS``.
-
-    Returns
-    -------
-    pathlib.Path
-        The file; blobs of the demo's registry are named by their digest.
-
-    Raises
-    ------
-    SpinCacheError
-        If there is no payload of that name.
-    """
+    """Find a file that the demo apps were made of, such as ``hello-js/1.0.0.wasm``; see SHA256SUMS."""
     folder = data_fixtures() / "payloads"
     if name in _sums(folder):
         source = folder / name

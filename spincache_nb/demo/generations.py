@@ -37,25 +37,7 @@ class RecordedFile:
 
 @dataclass(frozen=True, repr=False)
 class RecordedCache:
-    """The cache of one generation of Spin.
-
-    Parameters
-    ----------
-    name
-        One of `GENERATIONS`.
-    spin
-        The releases that leave such a cache.
-    shows
-        What is particular to it, in sentences.
-    windows_names
-        Whether its names are those of Windows.
-    folders
-        Directories below ``registry`` that are there whether or not anything is in them.
-    files
-        Its files, sorted by path.
-    projects
-        Files of projects that use it, by path; see `project_folders`.
-    """
+    """The cache of one generation of Spin: the releases that leave it, and what is particular to it."""
 
     name: str
     spin: str
@@ -98,27 +80,8 @@ class RecordedCache:
 def recorded_caches() -> tuple[RecordedCache, ...]:
     """Read the recorded caches: one for each generation of Spin, oldest first.
 
-    Returns
-    -------
-    tuple of RecordedCache
-        In the order of `GENERATIONS`; about 100 kB in memory.
-
-    Raises
-    ------
-    SpinCacheError
-        If ``data-fixtures`` cannot be found.
-
-    Examples
-    --------
-    >>> for one in recorded_caches():
-    ...     print(one.name, "-", one.spin)
-    v0.8 - v0.8 to v1.1
-    v1.5 - v1.2 to v1.5
-    v2.0 - v2.0 to v2.3
-    v2.4 - v2.4 to v2.7
-    v3.x - v3.0 to v4.0
-    v3.x-windows - v3.0 to v4.0, on Windows
-    main - main, after v4.0.2
+    >>> [one.spin for one in recorded_caches()][-3:]
+    ['v3.0 to v4.0', 'v3.0 to v4.0, on Windows', 'main, after v4.0.2']
     """
     return tuple(_load(name) for name in GENERATIONS)
 
@@ -136,13 +99,6 @@ def recorded(name: str) -> Iterator[Cache]:
     ------
     Cache
         Its projects, if there are any, are in ``projects`` beside the folder of the cache.
-
-    Raises
-    ------
-    ValueError
-        If there is no recorded cache of that name.
-    SpinCacheError
-        If ``data-fixtures`` cannot be found.
 
     Examples
     --------

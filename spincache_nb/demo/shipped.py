@@ -24,35 +24,12 @@ _LEFT_OUT = {".ipynb_checkpoints", "__pycache__"}
 
 
 def data_fixtures() -> Path:
-    """Find the directory with the payloads and assets of the demo apps.
-
-    Returns
-    -------
-    pathlib.Path
-        ``data-fixtures``, absolute.
-
-    Raises
-    ------
-    SpinCacheError
-        If it is neither inside the package nor beside it.
-    """
+    """Find the directory with the payloads and assets of the demo apps."""
     return _find("data-fixtures", package=_PACKAGE)
 
 
 def notebooks() -> Path:
-    """Find the directory with the notebooks.
-
-    Returns
-    -------
-    pathlib.Path
-        ``notebooks``, absolute. It may lie in a place that cannot be written: copy a notebook
-        before working on it.
-
-    Raises
-    ------
-    SpinCacheError
-        If it is neither inside the package nor beside it.
-    """
+    """Find the directory with the notebooks, which may be one that cannot be written: copy before working."""
     return _find("notebooks", package=_PACKAGE)
 
 
@@ -87,21 +64,7 @@ class CopiedFile:
 def copy_notebooks(folder: str | os.PathLike[str]) -> tuple[CopiedFile, ...]:
     """Copy the notebooks that come with the package, with their pictures.
 
-    Parameters
-    ----------
-    folder
-        Where to; it is made if it is not there. A file that is there already and is not exactly what an
-        earlier call put there stays as it is.
-
-    Returns
-    -------
-    tuple of CopiedFile
-        Every file, by name.
-
-    Raises
-    ------
-    SpinCacheError
-        If the package comes without notebooks, or one of them cannot be written.
+    A file that is there already and is not exactly what an earlier call put there stays as it is.
     """
     source, target = notebooks(), Path(folder)
     known = _read_record(target)

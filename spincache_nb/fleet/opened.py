@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 
 import pandas as pd
 
-from spincache_nb.analysis.replay import Rules, check_rules
 from spincache_nb.analysis.shared import pairs_in_order
+from spincache_nb.analysis.versions import Rules, check_rules
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet import schemas
 from spincache_nb.fleet.dataset import Dataset, Kind, Since, Skipped, choose

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from spincache_nb.analysis import schemas as of_one
-from spincache_nb.analysis.replay import in_order
+from spincache_nb.analysis.versions import in_order
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError
 from spincache_nb.fleet.place import load

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from spincache_nb.analysis.disk import KINDS, disk_files
-from spincache_nb.analysis.shared import each_need, names_by_digest
+from spincache_nb.analysis.shared import names_of_digests
 from spincache_nb.analysis.versions import members_of
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.documents import Descriptor, Manifest
@@ -41,7 +41,7 @@ from spincache_nb.fleet.table import (
 )
 from spincache_nb.frames import Frames, Projects
 from spincache_nb.frames import load as load_frames
-from spincache_nb.frames.times import nanoseconds
+from spincache_nb.frames.schemas import nanoseconds
 from spincache_nb.show import rows
 
 _HASH_DIGITS = 16
@@ -216,7 +216,7 @@ def records_of(frames: Frames) -> list[Any]:
     apps, layers, uses = (frames.need(name) for name in ("apps", "layers", "uses"))
     members = members_of(frames, [reference for (reference,) in rows(apps, "reference")])
     parts, too_large = _parts(apps, layers)
-    called = _names(frames)
+    called = names_of_digests(frames)
     return [
         made_with(),
         _apps(apps, layers),
@@ -342,15 +342,6 @@ def _blobs(apps: set[str], uses: pd.DataFrame, blobs: pd.DataFrame, called: Mapp
         "name": [called[digest][0] if called.get(digest) else None for digest in found["digest"]],
     }
     return rows_of("blob", columns, len(found))
-
-
-def _names(frames: Frames) -> dict[str, list[str]]:
-    """The names that used digests go by, sorted."""
-    users: dict[str, set[str]] = defaultdict(set)
-    for user, digest in rows(frames.need("uses"), "user", "digest"):
-        users[digest].add(user)
-    called = names_by_digest(each_need(frames), users)
-    return {digest: sorted(called.get(digest, ())) for digest in users}
 
 
 def _more_names(called: Mapping[str, list[str]]) -> Any:

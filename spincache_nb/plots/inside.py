@@ -12,9 +12,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch, Rectangle
 
+from spincache_nb.analysis.headlines import headline
 from spincache_nb.analysis.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
 from spincache_nb.frames.schemas import Schema
-from spincache_nb.plots import style, titles
+from spincache_nb.plots import style
 from spincache_nb.plots.style import exact_share, harmless
 from spincache_nb.show import rows, size_text, unit_for
 
@@ -34,7 +35,7 @@ _NO_SECTIONS = "There are no sections to draw."
 
 
 def _checked(frame: pd.DataFrame, schema: Schema, name: str) -> pd.DataFrame:
-    return style.frame_of(frame, schema, f"analysis.inside.{name}", lambda frame: frame)  # type: ignore[no-any-return]
+    return style.frame_of(frame, schema, f"analysis.{name}", lambda frame: frame)  # type: ignore[no-any-return]
 
 
 def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -43,7 +44,7 @@ def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     frame
-        What `analysis.inside.grains` or `analysis.inside.cache_grains` returns.
+        What `analysis.grains` or `analysis.cache_grains` returns.
     ax
         Where to draw; None for a new figure.
 
@@ -79,7 +80,7 @@ def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(frame) - 0.4, -0.6)
     ax.set_xlim(0, float((total + index).max()) * 1.4)
     ax.set_xlabel(unit)
-    style.title_and_legend(ax, titles.grains(frame))
+    style.title_and_legend(ax, headline(frame))
     return ax
 
 
@@ -93,7 +94,7 @@ def chunk_sweep(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     frame
-        What `analysis.inside.chunk_sweep` returns.
+        What `analysis.chunk_sweep` returns.
     ax
         Where to draw; None for a new figure.
 
@@ -129,7 +130,7 @@ def chunk_sweep(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("average size of a chunk")
     ax.set_ylabel("per cent of the new version")
     ax.grid(axis="y", color=style.grey(ax, 0.15))
-    style.title_and_legend(ax, titles.chunks(names, net))
+    style.title_and_legend(ax, headline(frame))
     return ax
 
 
@@ -150,7 +151,7 @@ def section_map(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     frame
-        What `analysis.inside.section_map` returns; of two versions, the new one is drawn.
+        What `analysis.section_map` returns; of two versions, the new one is drawn.
     ax
         Where to draw; None for a new figure.
 
@@ -175,10 +176,7 @@ def section_map(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     _name(ax, [(box, _SECTION_HUES.get(box.kind)) for box in boxes], total)
     present = {box.kind for box in boxes}
     handles = [Patch(color=hue, label=kind) for kind, hue in _SECTION_HUES.items() if kind in present]
-    sizes = {
-        kind: sum(box.size for box in boxes if box.kind == kind) for kind in present & _SECTION_HUES.keys()
-    }
-    style.title_and_legend(ax, titles.sections(sizes, total), handles)
+    style.title_and_legend(ax, headline(frame[frame["version"] == "new"]), handles)
     return ax
 
 
@@ -188,7 +186,7 @@ def section_maps(frame: pd.DataFrame, *, fig: Figure | SubFigure | None = None) 
     Parameters
     ----------
     frame
-        What `analysis.inside.section_maps` returns.
+        What `analysis.section_maps` returns.
     fig
         Where to draw; None for a new figure.
 

@@ -22,9 +22,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb, to_rgba
 from matplotlib.figure import Figure, SubFigure
 
-from spincache_nb.analysis.inputs import Group, Source
-from spincache_nb.analysis.labels import short_references
-from spincache_nb.frames.bundle import Frames
+from spincache_nb.analysis.inputs import MOST_APPS as MOST_APPS
+from spincache_nb.analysis.inputs import Source, short_references
+from spincache_nb.analysis.inputs import group_of as group_of
 from spincache_nb.frames.schemas import Schema
 
 FrameOrSource: TypeAlias = Union[pd.DataFrame, "Source"]
@@ -34,9 +34,6 @@ Numbers: TypeAlias = npt.NDArray[np.float64]
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"
 REUSED, FETCHED = BLUE, ORANGE
-
-MOST_APPS = 30
-"""Up to so many, apps are drawn each by itself, and then repositories."""
 
 NOUNS = {
     "app": ("app", "apps"),
@@ -85,14 +82,6 @@ def frame_of(given: Any, schema: Schema, maker: str, analyse: Callable[[Any], An
     if missing:
         raise ValueError(f"this plot draws what {maker}() gives; the frame has no {missing}")
     return given
-
-
-def group_of(frames: Frames, most: int = 200) -> Group:
-    """Choose what has a bar of its own: apps up to some thirty, then repositories, then registries."""
-    if not frames.holds("apps") or len(apps := frames.need("apps")) <= MOST_APPS:
-        return "app"
-    repositories = len(apps[["registry", "repository"]].drop_duplicates())
-    return "registry" if repositories > most and apps["registry"].nunique() > 1 else "repository"
 
 
 def numbers(frame: pd.DataFrame, column: str) -> Numbers:
@@ -153,6 +142,7 @@ def say_empty(ax: Axes, text: str) -> Axes:
     """Make empty axes that say why they are empty."""
     ax.set_xticks([])
     ax.set_yticks([])
+    ax.set_label(text)
     ax.spines[:].set_color(grey(ax, 0.3))
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", wrap=True)
     return ax
@@ -160,6 +150,7 @@ def say_empty(ax: Axes, text: str) -> Axes:
 
 def title(ax: Axes, finding: str, *, pad: float | None = None, room: float = 0.62) -> None:
     """Write what a plot found as its largest text, in as many lines as the figure's width asks for."""
+    finding = harmless(finding, longest=400)
     size = font_manager.FontProperties(size="large").get_size_in_points()
     width = ax.figure.get_figure(root=True).get_figwidth() * room * ax.figure.bbox.width
     letters = int(72 * width / ax.figure.get_figure(root=True).bbox.width / (0.53 * size))
@@ -167,6 +158,12 @@ def title(ax: Axes, finding: str, *, pad: float | None = None, room: float = 0.6
     lines = textwrap.wrap(whole, max(28, letters), break_long_words=False, break_on_hyphens=False)
     text = "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
     ax.set_title(text, loc="left", pad=pad, fontsize="large")
+    ax.set_label(finding)
+
+
+def leave_out(ax: Axes, what: str, names: Iterable[str]) -> None:
+    """Name what a plot has no room for in the label of its axes, which serves as its alternative text."""
+    ax.set_label(f"{ax.get_label()}. {what}: {', '.join(names)}")
 
 
 def title_and_legend(ax: Axes, finding: str, handles: Sequence[Any] | None = None) -> None:

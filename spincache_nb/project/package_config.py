@@ -1,26 +1,46 @@
-"""The wasm package tools' configuration, and what a registry says of itself (wasm-pkg-common 0.11)."""
+"""The wasm package tools' configuration, what a registry says of itself, and what packages were.
+
+The first two are as wasm-pkg-common 0.11 reads them. A package is named by a version requirement, and only
+its registry knows what content that is. So that the blobs of a project can be told offline, `pull_sources`
+notes what it found out, as JSON lines in this toolkit's state directory, without paths and credentials.
+``SPINCACHE_HISTORY=off`` switches that off, too.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
+
 from spincache_nb.core import paths
 from spincache_nb.core.credentials import Credentials
-from spincache_nb.errors import CredentialsError, FormatError, PackageConfigError, PackageError
-from spincache_nb.project.names import is_label, is_package
+from spincache_nb.core.digest import Digest
+from spincache_nb.core.journal import HistoryWarning, LineFile, switched_on
+from spincache_nb.core.settings import PACKAGE_RECORD_BYTES
+from spincache_nb.errors import (
+    CredentialsError,
+    FormatError,
+    InvalidDigestError,
+    PackageConfigError,
+    PackageError,
+)
+from spincache_nb.project.spin_toml import PackageKey
+from spincache_nb.project.versions import is_label, is_package
 
 CONFIG_BYTES = 1 << 20
-"""A larger file is not read."""
-
-FALLBACKS: Mapping[str, str] = {"wasi": "wasi.dev", "ba": "bytecodealliance.org"}
+FALLBACKS = {"wasi": "wasi.dev", "ba": "bytecodealliance.org"}
 """Registries of two well-known namespaces, where nothing else is configured."""
 
 _KEYS = ("default_registry", "namespace_registries", "package_registry_overrides", "registry")
@@ -270,3 +290,53 @@ def _decode(text: str) -> tuple[str, str] | None:
         return None
     username, colon, password = pair.partition(":")
     return (username, password) if colon else None
+
+
+# What packages were ---------------------------------------------------------------------------
+
+
+class PackageRecord(msgspec.Struct, frozen=True):
+    """What a package was at one moment: a line of the record."""
+
+    at: datetime
+    package: str
+    requirement: str
+    registry: str | None
+    version: str
+    digest: str
+
+
+class PackageLog:
+    """The record of packages on this machine."""
+
+    def __init__(self, path: Path | None = None, *, environ: Mapping[str, str] | None = None) -> None:
+        folder = paths.state_dir(environ=os.environ if environ is None else environ)
+        if path is None and folder is not None and switched_on(environ):
+            path = folder / "packages.jsonl"
+        self.path = path
+
+    def append(self, records: Iterable[PackageRecord]) -> None:
+        """Note what packages are now, as far as it is news."""
+        if self.path is None:
+            return
+        lines, known = LineFile(self.path, max_bytes=PACKAGE_RECORD_BYTES), self.known()
+        try:
+            for record in records:
+                if str(known.get((record.package, record.requirement, record.registry))) != record.digest:
+                    lines.append(msgspec.json.encode(record) + b"\n")
+        except OSError as exc:
+            warnings.warn(
+                f"packages are not recorded: {self.path}: {exc.strerror or exc}", HistoryWarning, stacklevel=2
+            )
+
+    def known(self) -> dict[PackageKey, Digest]:
+        """Digests of packages as they were last looked up; lines that are none are passed over."""
+        known: dict[PackageKey, Digest] = {}
+        if self.path is not None:
+            lines = LineFile(self.path, max_bytes=PACKAGE_RECORD_BYTES)
+            for line in lines.read("the record of packages"):
+                with contextlib.suppress(ValueError, RecursionError, InvalidDigestError):
+                    record = msgspec.json.decode(line, type=PackageRecord)
+                    key = record.package, record.requirement, record.registry
+                    known[key] = Digest.parse(record.digest)
+        return known

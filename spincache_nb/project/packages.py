@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
@@ -24,20 +24,11 @@ from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_
 from spincache_nb.core.auth import basic
 from spincache_nb.core.credentials import Credentials, as_credentials
 from spincache_nb.core.digest import CHUNK_BYTES, Digest, hash_stream
-from spincache_nb.core.documents import (
-    OCI_MANIFEST,
-    PACKAGE_CONFIG,
-    Descriptor,
-    Index,
-    Manifest,
-    choose_manifest,
-    parse_manifest,
-    parse_object,
-)
-from spincache_nb.core.download import stream_address
+from spincache_nb.core.documents import OCI_MANIFEST, PACKAGE_CONFIG, Descriptor, Manifest, parse_object
+from spincache_nb.core.plans import Served, resolve
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose
-from spincache_nb.core.registry import Registry
+from spincache_nb.core.registry import Registry, stream_address
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.web import Ask, Web
 from spincache_nb.errors import (
@@ -48,12 +39,10 @@ from spincache_nb.errors import (
     InvalidReferenceError,
     InvalidVersionError,
     LimitError,
-    ManifestError,
     NotFoundError,
     PackageError,
     RegistryError,
 )
-from spincache_nb.project.names import is_package
 from spincache_nb.project.package_config import (
     PackageConfig,
     RegistryMetadata,
@@ -62,7 +51,7 @@ from spincache_nb.project.package_config import (
     parse_metadata,
     read_package_config,
 )
-from spincache_nb.project.versions import Requirement, Version
+from spincache_nb.project.versions import Requirement, Version, is_package
 
 _log = logging.getLogger(__name__)
 _WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
@@ -148,7 +137,11 @@ class PackageClient:
 
     def stream_address(self, address: str, *, where: str) -> Iterator[bytes]:
         """Fetch what a plain address names, in pieces."""
-        return _stream_address(self._plain_web, address, where)
+        url, authorization = _split_user(address, where)
+        if authorization is not None and url.scheme == "http" and not is_loopback(host_in(url)):
+            expected = "https:// for an address that holds a password"
+            raise InsecureTransportError(where, expected, public_url(url), "use https")
+        yield from stream_address(self._plain_web, url, where=where, authorization=authorization)
 
     # Which registry ------------------------------------------------------------------------------
 
@@ -264,7 +257,7 @@ class _OciPackages:
                 f"{name}:{tag}",
                 "the namespacePrefix of its metadata is at fault",
             ) from exc
-        return replace(parsed, registry=self.registry)
+        return Reference(self.registry, parsed.repository, parsed.tag, parsed.digest)
 
     def versions(self, package: str) -> list[Version]:
         """Versions of a package; tags that are none are passed over."""
@@ -322,40 +315,28 @@ def _versions(texts: list[str]) -> list[Version]:
 
 
 def _fetch_manifest(client: Registry, reference: Reference) -> Manifest:
-    document = _parse(client.fetch_manifest(reference).content, str(reference))
-    if isinstance(document, Index):
-        chosen = choose_manifest(document, where=str(reference))
-        document = _parse(client.fetch_manifest(reference, chosen.digest).content, str(reference))
-    if isinstance(document, Index):
-        raise ManifestError(
-            str(reference), "a manifest behind the index", "another index", "publish it again"
-        )
-    return document
+    """Fetch a manifest; digests of layers may be in upper case, which the package client lowers."""
 
+    def fetch(reference: Reference, digest: Digest | None) -> Served:
+        served = client.fetch_manifest(reference, digest)
+        content = _UPPER_CASE.sub(lambda match: match[0].lower(), served.content)
+        return served._replace(content=content)
 
-def _parse(content: bytes, where: str) -> Manifest | Index:
-    """Read a manifest; digests of layers may be in upper case, which the package client lowers."""
-    if _UPPER_CASE.search(content):
-        content = _UPPER_CASE.sub(lambda match: match[0].lower(), content)
-    return parse_manifest(content, where=where)
+    return resolve(fetch, reference).manifest
 
 
 def _content(manifest: Manifest, where: str) -> Descriptor:
     """The first layer, if it can be the content of a package (oci-wasm; demanded since Spin v2.7)."""
-    found = None
+    found = ""
     if not manifest.layers:
         found = "no layer"
     elif manifest.config.media_type != PACKAGE_CONFIG:
         found = f"a config of type {manifest.config.media_type!r}"
     elif manifest.layers[0].digest.algorithm != "sha256":
         found = f"content under a {manifest.layers[0].digest.algorithm} digest"
-    if found is not None:
-        raise PackageError(
-            where,
-            f"a package: a config of type {PACKAGE_CONFIG} and a layer with a sha256 digest",
-            found,
-            "it was not published as a package",
-        )
+    if found:
+        expected = f"a package: a config of type {PACKAGE_CONFIG} and a layer with a sha256 digest"
+        raise PackageError(where, expected, found, "it was not published as a package")
     if len(manifest.layers) > 1 or manifest.media_type != OCI_MANIFEST:
         _log.warning("%s: Spin takes packages of one layer and with a mediaType only", where)
     return manifest.layers[0]
@@ -444,15 +425,6 @@ def _fetch_well_known(web: Web, registry: str) -> bytes | None:
             return answer.read(web.limits.token_bytes, what="metadata")
 
     return web.run(once, attempts=_METADATA_ATTEMPTS)
-
-
-def _stream_address(web: Web, address: str, where: str) -> Iterator[bytes]:
-    url, authorization = _split_user(address, where)
-    if authorization is not None and url.scheme == "http" and not is_loopback(host_in(url)):
-        raise InsecureTransportError(
-            where, "https:// for an address that holds a password", public_url(url), "use https"
-        )
-    yield from stream_address(web, url, where=where, authorization=authorization)
 
 
 def _split_user(address: str, where: str) -> tuple[httpx.URL, str | None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
@@ -21,9 +22,8 @@ from spincache_nb.core.plans import Form, Plan, share_text
 from spincache_nb.core.progress import Progress, ProgressEvent
 from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import ContentError, PullCancelled, SpinCacheError, SpinManifestError
-from spincache_nb.project.package_record import PackageKey, PackageLog, PackageRecord
-from spincache_nb.project.places import find_project
-from spincache_nb.project.spin_toml import Place, SpinManifest, WebSource
+from spincache_nb.project.package_config import PackageLog, PackageRecord
+from spincache_nb.project.spin_toml import PackageKey, Place, SpinManifest, WebSource, find_project
 
 if TYPE_CHECKING:
     from spincache_nb.core.pull import Auth
@@ -154,21 +154,14 @@ def plan_sources(
         cache in some cases, whatever ``--cache-dir`` says (``spin registry push``).
     path
         A ``spin.toml`` or the folder that holds one.
-    insecure
-        None means plain HTTP for registries on this machine only; True forces HTTP, False HTTPS.
-    ca
-        File with further certificate authorities (PEM).
-    auth
-        Credentials for package registries, ahead of the package tools' configuration and the stores.
-    jobs
-        Packages looked up at a time.
+    insecure, ca, auth, jobs
+        As `pull_sources` takes them.
 
     Returns
     -------
     SourcesPlan
         The sources of all components, dependencies and build profiles. Package registries are asked
-        for versions and manifests; addresses are not, so that the size of what is not stored is
-        not known.
+        for versions and manifests; addresses are not, so that sizes of what is not stored are not known.
 
     Raises
     ------
@@ -203,28 +196,13 @@ def pull_sources(
 
     Parameters
     ----------
-    cache
-        The cache to fill; its directories are made as they are needed.
-    path
-        A ``spin.toml`` or the folder that holds one.
-    insecure
-        None means plain HTTP for registries on this machine only; True forces HTTP, False HTTPS. An
-        ``http://`` address in the file is asked as it is written, since the digest beside it protects
-        the content; False refuses it.
-    ca
-        File with further certificate authorities (PEM).
+    cache, path
+        The cache to fill, and a ``spin.toml`` or the folder that holds one.
+    insecure, ca, jobs, progress, cancel, durable
+        As `pull` takes them. An ``http://`` address in the file is asked as it is written, since the digest
+        beside it protects the content; ``insecure=False`` refuses it.
     auth
         Credentials for package registries, ahead of the package tools' configuration and the stores.
-        Addresses get none, unless they hold some themselves.
-    jobs
-        Downloads at a time.
-    progress
-        None for silence, True for a bar (plain lines where nobody looks), or a callable that takes
-        each `ProgressEvent`. The total counts what is known to be large.
-    cancel
-        Set it from another thread to stop.
-    durable
-        Whether to wait until the disk has each file.
 
     Returns
     -------
@@ -233,27 +211,16 @@ def pull_sources(
 
     Raises
     ------
-    SpinManifestError
-        If there is no project, or anything in its ``spin.toml`` that Spin would refuse; before
-        anything is asked.
-    PackageError, PackageConfigError
-        If it cannot be found out which content a package is.
-    NotFoundError, AccessDeniedError, ConnectionFailedError, RegistryError, ManifestError
-        If a registry or web server does not give what was asked for.
-    DigestMismatchError, SizeMismatchError
-        If what it gives is something else; nothing is stored then.
-    NoSpaceError, CacheWriteError, CacheError
-        If it cannot be stored.
-    PullCancelled
-        If `cancel` was set.
+    SpinManifestError, PackageError, PackageConfigError, NotFoundError, AccessDeniedError, RegistryError
+        As `plan_sources`; nothing is asked of a project that Spin would refuse.
+    DigestMismatchError, SizeMismatchError, NoSpaceError, CacheWriteError, CacheError, PullCancelled
+        If what comes is something else, or cannot be stored, or `cancel` was set.
 
     Notes
     -----
-    Each content goes to ``wasm/<digest>`` under a temporary name first, and is checked on the way; a
-    good file of that name is never replaced. As in Spin, content that ``data/`` has is not fetched
-    again. Of several addresses with one digest the first that delivers it counts. It is no app that
-    is pulled, so the history of pulls says nothing of it; which content each package was is kept
-    beside that history, so that ``projects=`` knows it offline.
+    As in Spin, content that ``data/`` has is not fetched again. Of several addresses with one digest the
+    first that delivers counts. The history of pulls says nothing of it; which content each package was is
+    kept beside that history, so that ``projects=`` knows it offline.
     """
     from spincache_nb.project.packages import PackageClient
 
@@ -262,30 +229,13 @@ def pull_sources(
     client = PackageClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     options = Options(jobs, progress, cancel, durable)
     with Fetching(cache, options, client.close, what="sources") as fetching:
-        plan, releases, missing = _look_up(fetching, client, project)
+        known = _look_up(fetching, client, project)
         cache.remove_stale()
-        fetching.make_room(plan.fetch_bytes)
-        for source in plan.distinct():
-            if source.stored:
-                _reuse(fetching, source)
-        fetching.start(missing.values(), raise_failure)
+        fetching.make_room(known.plan.fetch_bytes)
+        known.reuse(fetching)
+        fetching.start(known.missing.values(), raise_failure)
         fetching.watch((), and_blobs=True)
-    now = datetime.now(UTC).replace(microsecond=0)
-    PackageLog().append(
-        PackageRecord(now, *key, str(release.version), str(release.digest))
-        for key, release in releases.items()
-    )
-    sizes = {str(digest): one.size for digest, one in missing.items()}
-    sources = tuple(replace(one, size=sizes.get(one.digest, one.size)) for one in plan.sources)
-    parts = {field.name: getattr(plan, field.name) for field in fields(SourcesPlan)} | {"sources": sources}
-    return SourcesResult(**parts, wire_bytes=client.wire_bytes, seconds=time.perf_counter() - started)
-
-
-def _reuse(fetching: Fetching, source: PlannedSource) -> None:
-    """Make young what is reused, so that a prune beside us leaves it alone."""
-    for area in AREAS:
-        fetching.cache.touch_blob(area, Digest.parse(source.digest))
-    fetching.report(ProgressEvent("reused", source.origin, source.digest, total=source.size or 0))
+    return known.result(client.wire_bytes, time.perf_counter() - started)
 
 
 # What is known of a project -----------------------------------------------------------------
@@ -318,6 +268,7 @@ class Project:
             )
         return cls(files.name, manifest)
 
+    @property
     def package_keys(self) -> list[PackageKey]:
         """Packages that it names, each once: name, requirement, registry."""
         return list(dict.fromkeys(source.key for source in self.manifest.packages))
@@ -328,13 +279,9 @@ class Project:
 
     def resolve(self, client: PackageClient, key: PackageKey) -> Release:
         """Look a package up; an error says which part of the project needs it."""
-        try:
+        place = next(source.place for source in self.manifest.packages if source.key == key)
+        with _located(self.where(place)):
             return client.resolve(*key)
-        except PullCancelled:
-            raise
-        except SpinCacheError as exc:
-            place = next(source.place for source in self.manifest.packages if source.key == key)
-            raise _located(exc, self.where(place)) from exc
 
     def offers(
         self, client: PackageClient, releases: Mapping[PackageKey, Release]
@@ -368,10 +315,29 @@ class _Known(NamedTuple):
     releases: dict[PackageKey, Release]
     missing: dict[Digest, Wanted]
 
+    def reuse(self, fetching: Fetching) -> None:
+        """Make young what is reused, so that a prune beside us leaves it alone."""
+        for source in self.plan.distinct():
+            if source.stored:
+                for area in AREAS:
+                    fetching.cache.touch_blob(area, Digest.parse(source.digest))
+                fetching.report(ProgressEvent("reused", source.origin, source.digest, total=source.size or 0))
+
+    def result(self, wire_bytes: int, seconds: float) -> SourcesResult:
+        """What it came to; which content each package was is recorded."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        PackageLog().append(
+            PackageRecord(now, *key, str(release.version), str(release.digest))
+            for key, release in self.releases.items()
+        )
+        sizes = {str(digest): one.size for digest, one in self.missing.items()}
+        sources = tuple(replace(one, size=sizes.get(one.digest, one.size)) for one in self.plan.sources)
+        return SourcesResult(self.plan.path, self.plan.name, sources, wire_bytes, seconds)
+
 
 def _look_up(fetching: Fetching, client: PackageClient, project: Project) -> _Known:
     """Find out which content the sources are, and what the cache has of it."""
-    keys = project.package_keys()
+    keys = project.package_keys
     found = fetching.each(lambda key: project.resolve(client, key), keys)
     releases = dict(zip(keys, found, strict=True))
     offers = list(project.offers(client, releases))
@@ -413,7 +379,7 @@ def find_offers(
     failures: dict[Digest, SpinCacheError] = {}
     releases: dict[PackageKey, Release] = {}
     known = PackageLog().known()
-    for key in project.package_keys():
+    for key in project.package_keys:
         digest = known.get(key)
         if digest is None or digest not in digests:
             continue
@@ -433,19 +399,21 @@ def find_offers(
 
 def _open_located(release: Release, where: str) -> Iterator[bytes]:
     """The bytes of a release; errors say which part of the project they are about."""
-    try:
+    with _located(where):
         yield from release.open()
+
+
+@contextlib.contextmanager
+def _located(where: str) -> Iterator[None]:
+    """Put the part of the project before the place that an error names."""
+    try:
+        yield
     except PullCancelled:
         raise
     except SpinCacheError as exc:
         if exc.where.startswith(where):
             raise
-        raise _located(exc, where) from exc
-
-
-def _located(exc: SpinCacheError, where: str) -> SpinCacheError:
-    """The same error, with the part of the project before the place where it happened."""
-    twin = copy.copy(exc)
-    twin.where = f"{where}: {exc.where}"
-    twin.args = (twin.where, *exc.args[1:])
-    return twin
+        twin = copy.copy(exc)
+        twin.where = f"{where}: {exc.where}"
+        twin.args = (twin.where, *exc.args[1:])
+        raise twin from exc

@@ -1,4 +1,4 @@
-"""What a project's ``spin.toml`` and its environment lock name (Spin main, crates/manifest, environments).
+"""A project on disk, and what its ``spin.toml`` and environment lock name (Spin main, crates/manifest).
 
 Only sources that reach the cache are kept: web sources with their digest, and packages of a
 registry. Local paths, variables, environment and settings are passed over, so that nothing secret
@@ -7,23 +7,32 @@ gets into a value here. All build profiles are read, since each of them keeps it
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import parse_object
+from spincache_nb.core.files import read_bounded
+from spincache_nb.core.layout import shown
 from spincache_nb.errors import (
     InvalidDigestError,
     InvalidVersionError,
+    SpinCacheError,
     SpinManifestError,
     printable,
     quoted,
 )
-from spincache_nb.project.names import is_kebab, is_package, names_whole_package, overlaps, package_of_key
-from spincache_nb.project.versions import Requirement, Version
+from spincache_nb.project.versions import Requirement, Version, is_kebab, is_package, match_key, overlaps
+
+SPIN_TOML = "spin.toml"
+LOCK = Path(".spin", "target-environments.lock")
+_PROJECT_BYTES = 4 << 20  # a larger file is none that a person or Spin wrote
 
 _REMEDY = "Spin would not load it either; correct the file"
 _HOST = r"[\w.-]+"
@@ -38,20 +47,13 @@ _FORMS = {
 """Keys of the forms in which a dependency is written."""
 
 _OWN_RESOURCES = (
-    "ai_models",
-    "allowed_http_hosts",
-    "allowed_outbound_hosts",
-    "dependencies",
-    "environment",
-    "files",
-    "key_value_stores",
-    "sqlite_databases",
-    "variables",
-)
+    "ai_models", "allowed_http_hosts", "allowed_outbound_hosts", "dependencies", "environment", "files",
+    "key_value_stores", "sqlite_databases", "variables",
+)  # fmt: skip
+_SHA256 = re.compile("sha256:[0-9a-f]{64}")
 Table = dict[str, Any]
-
-
-# What is named ------------------------------------------------------------------------------
+PackageKey = tuple[str, str, str | None]
+"""Package, requirement, and the registry that the spin.toml names, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,8 @@ class PackageSource:
     registry: str | None = None
 
     @property
-    def key(self) -> tuple[str, str, str | None]:
-        """What it is looked up by: package, requirement, registry."""
+    def key(self) -> PackageKey:
+        """What it is looked up by."""
         return self.package, self.requirement, self.registry
 
 
@@ -176,9 +178,6 @@ class EnvironmentLock:
     faults: tuple[str, ...] = ()
 
 
-# Reading the two files ----------------------------------------------------------------------
-
-
 def parse_environment_lock(data: bytes, *, where: str) -> EnvironmentLock:
     """Read a ``target-environments.lock``."""
     document = parse_object(data, where=where, error=SpinManifestError, what="an environment lock")
@@ -188,8 +187,7 @@ def parse_environment_lock(data: bytes, *, where: str) -> EnvironmentLock:
         packages = digests.get("package") if isinstance(digests, dict) else None
         if not isinstance(packages, dict):
             faults.append(f"{origin!r} lists no packages")
-            continue
-        for package, text in packages.items():
+        for package, text in packages.items() if isinstance(packages, dict) else ():
             try:
                 found.append(LockedEnvironment(origin, package, Digest.parse(text)))
             except InvalidDigestError:
@@ -199,36 +197,27 @@ def parse_environment_lock(data: bytes, *, where: str) -> EnvironmentLock:
 
 def parse_spin_manifest(data: bytes, *, where: str) -> SpinManifest:
     """Read a ``spin.toml`` of manifest version 1 or 2."""
-    document = _load(data, where)
-    version = _version(document, where)
+    version, document = _load(data, where)
     reader = _Reader()
-    if version == 1:
-        reader.version_1(document)
-    else:
-        reader.version_2(document)
+    (reader.version_1 if version == 1 else reader.version_2)(document)
     details = document if version == 1 else document.get("application")
     name = details.get("name") if isinstance(details, dict) else None
-    name = name if isinstance(name, str) else None
-    return SpinManifest(version, name, tuple(reader.sources), tuple(reader.faults))
+    sources, faults = tuple(reader.sources), tuple(reader.faults)
+    return SpinManifest(version, name if isinstance(name, str) else None, sources, faults)
 
 
-def _load(data: bytes, where: str) -> Table:
+def _load(data: bytes, where: str) -> tuple[Literal[1, 2], Table]:
+    """The version of a manifest, and its tables."""
     try:
-        return tomllib.loads(data.decode("utf-8"))
-    except RecursionError as exc:
-        raise SpinManifestError(where, "a spin.toml", "TOML nested too deeply", _REMEDY) from exc
-    except UnicodeDecodeError as exc:
-        raise SpinManifestError(where, "a spin.toml", "text not in UTF-8", _REMEDY) from exc
-    except ValueError as exc:
-        raise SpinManifestError(where, "a spin.toml", f"text that is not TOML ({exc})", _REMEDY) from exc
-
-
-def _version(document: Table, where: str) -> Literal[1, 2]:
+        document = tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as exc:
+        is_text = not isinstance(exc, UnicodeDecodeError)
+        found = f"text that is not TOML ({exc})" if is_text else "text not in UTF-8"
+        found = "TOML nested too deeply" if isinstance(exc, RecursionError) else found
+        raise SpinManifestError(where, "a spin.toml", found, _REMEDY) from exc
     value = document.get("spin_manifest_version", document.get("spin_version"))
-    if value == "1":
-        return 1
-    if value == 2 and isinstance(value, int):
-        return 2
+    if value == "1" or (value == 2 and isinstance(value, int)):
+        return (1 if value == "1" else 2), document
     found = "no spin_manifest_version" if value is None else quoted(value)
     raise SpinManifestError(where, 'spin_manifest_version "1" (text) or 2 (a number)', found, _REMEDY)
 
@@ -245,8 +234,6 @@ class _Reader:
 
     def fault(self, key: object, reason: str) -> None:
         self.faults.append(ManifestFault(str(key), reason))
-
-    # Tables ----------------------------------------------------------------------------------
 
     def version_1(self, document: Table) -> None:
         for position, component in enumerate(self.tables(document.get("component", []), "component")):
@@ -326,8 +313,6 @@ class _Reader:
             else:
                 self.fault(where, "holds something that is not a table")
 
-    # Sources ---------------------------------------------------------------------------------
-
     def source(self, value: Any, place: Place) -> None:
         """Read the source of a component."""
         if isinstance(value, str):
@@ -351,15 +336,15 @@ class _Reader:
             self.overridden.add((place, name))
         if isinstance(value, str) and name is not None:
             value = {"version": value}
-        form = _form(value, of_trigger=name is None)
+        form, key = _form(value, of_trigger=name is None), match_key(name or "")
         if form is None:
             self.fault(place, "it has no form that Spin knows")
-        elif form in ("version", "path") and "export" in value and names_whole_package(name or ""):
+        elif form in ("version", "path") and "export" in value and key and key["interface"] is None:
             self.fault(place, "a whole package cannot be satisfied by one export")
         elif form == "url":
             self.web(value, place)
         elif form == "version":
-            package = value.get("package", package_of_key(name) if name is not None else None)
+            package = value.get("package", key["package"] if key else None)
             if package is None:
                 self.fault(place, "it must say which package is meant")
             else:
@@ -411,15 +396,10 @@ class _Reader:
         url, text = value.get("url"), value.get("digest")
         if not isinstance(url, str) or not isinstance(text, str):
             self.fault(place, "url and digest must be text")
-            return
-        try:
-            digest = Digest.parse(text)
-        except InvalidDigestError:
-            digest = None
-        if digest is None or digest.algorithm != "sha256":
+        elif _SHA256.fullmatch(text) is None:
             self.fault(f"{place}, digest", "it must be sha256: and 64 lower-case hex digits")
-            return
-        self.sources.append(WebSource(place, digest, url))
+        else:
+            self.sources.append(WebSource(place, Digest.parse(text), url))
 
     def package(self, package: Any, requirement: Any, registry: Any, place: Place) -> None:
         if not isinstance(package, str) or not is_package(package):
@@ -501,10 +481,7 @@ def _own_id(table: Table) -> str:
 
 
 def _first_free(stem: str, taken: set[str]) -> str:
-    number = 1
-    while f"{stem}{number}" in taken:
-        number += 1
-    return f"{stem}{number}"
+    return next(name for number in count(1) if (name := f"{stem}{number}") not in taken)
 
 
 def _specs(trigger: Table) -> Iterator[Any]:
@@ -514,3 +491,61 @@ def _specs(trigger: Table) -> Iterator[Any]:
     roles = trigger.get("components")
     for role in roles.values() if isinstance(roles, dict) else ():
         yield from role if isinstance(role, list) else [role]
+
+
+# A project on disk ---------------------------------------------------------------------------
+
+_Document = TypeVar("_Document", SpinManifest, EnvironmentLock)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFiles:
+    """A project: how it was named, and where its two files are."""
+
+    name: str
+    manifest: Path
+    lock: Path
+
+    def read_manifest(self, *, limit: int = _PROJECT_BYTES) -> SpinManifest | None:
+        """Read the ``spin.toml``; None where there is none."""
+        return _read(self.manifest, parse_spin_manifest, self.name, limit)
+
+    def read_lock(self, *, limit: int = _PROJECT_BYTES) -> EnvironmentLock | None:
+        """Read the environment lock; None where there is none."""
+        return _read(self.lock, parse_environment_lock, f"{self.name}, {LOCK.name}", limit)
+
+
+def find_project(path: str | os.PathLike[str]) -> ProjectFiles:
+    """Find the files of a project."""
+    given = Path(path)
+    is_folder = given.is_dir()
+    folder = given if is_folder else given.parent
+    manifest = given / SPIN_TOML if is_folder else given
+    found = ProjectFiles(shown(os.fspath(path)), manifest.resolve(), (folder / LOCK).resolve())
+    if not found.manifest.exists() and not (is_folder and found.lock.exists()):
+        raise SpinManifestError(
+            found.name, f"a project: a {SPIN_TOML}, or a folder with one", "none", "name the project's folder"
+        )
+    return found
+
+
+def _read(path: Path, parser: Callable[..., _Document], where: str, limit: int) -> _Document | None:
+    if not path.exists():
+        return None
+    try:
+        content = read_bounded(path, limit=limit)
+    except SpinCacheError as exc:
+        raise type(exc)(where, exc.expected, exc.found, "check the file and its permissions") from exc
+    return parser(content, where=where)
+
+
+def named_digests(
+    manifest: SpinManifest | None, lock: EnvironmentLock | None, packages: Mapping[PackageKey, Digest]
+) -> Iterator[tuple[Digest, Literal["spin.toml", "environment lock"]]]:
+    """Digests that the two files of a project name, in their order, with what names them."""
+    for source in manifest.sources if manifest is not None else ():
+        digest = source.digest if isinstance(source, WebSource) else packages.get(source.key)
+        if digest is not None:
+            yield digest, "spin.toml"
+    for environment in lock.environments if lock is not None else ():
+        yield environment.digest, "environment lock"

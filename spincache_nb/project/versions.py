@@ -1,23 +1,22 @@
-"""Semantic versions and requirements on them, as Rust's ``semver`` crate 1.0 reads both.
+"""Names of packages and dependencies as Spin takes them, and versions as Rust's ``semver`` 1.0 reads them.
 
 Spin hands the versions of a ``spin.toml`` to that crate (crates/loader/src/local.rs). Its rules are
 Cargo's, not npm's: several comparators are joined by commas, a comparator without an operator means
 ``^``, and a pre-release satisfies a requirement only if one of its comparators names a pre-release
-of the very same major, minor and patch.
+of the very same major, minor and patch. A comparator is one interval of versions, or two.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 
 from spincache_nb.errors import InvalidVersionError
 
-MAX_COMPARATORS = 32
-"""More of them in one requirement are refused."""
-
+_MOST_COMPARATORS = 32
 _LARGEST = (1 << 64) - 1
 _NUMBER = r"(?:0|[1-9][0-9]{0,19})"
 _STAR = r"[*xX]"
@@ -34,7 +33,6 @@ _COMPARATOR = re.compile(
     rf"(?:\.(?:(?P<open>{_STAR})|(?P<patch>{_NUMBER})(?:-(?P<pre>{_PRES}))?(?:\+{_BUILDS})?))?)?"
 )
 _WILDCARDS = ("*", "x", "X")
-_BELOW_PRE_RELEASES = (-1,)
 _Key = tuple[Any, ...]
 
 
@@ -52,7 +50,7 @@ class Version:
     def parse(cls, text: str, *, where: str = "version") -> Version:
         """Read a version."""
         match = _VERSION.fullmatch(text)
-        numbers = [int(match[name]) for name in ("major", "minor", "patch")] if match else []
+        numbers = [int(number) for number in match.group("major", "minor", "patch")] if match else []
         if match is None or max(numbers) > _LARGEST:
             raise InvalidVersionError(
                 where, "a semantic version such as 1.2.3", repr(text), "write major.minor.patch"
@@ -69,13 +67,28 @@ class Version:
 
     @property
     def precedence(self) -> _Key:
-        """What requirements compare: the numbers, then the pre-release."""
-        return (self.major, self.minor, self.patch, pre_release_key(self.pre))
+        """What requirements compare: the numbers, then the pre-release, of which none is highest."""
+        return (self.major, self.minor, self.patch, _pre_key(self.pre))
 
     @property
     def key(self) -> _Key:
         """What versions are sorted by: their precedence, then their build metadata."""
-        return (*self.precedence, _build_key(self.build))
+        return (*self.precedence, _words_key(self.build))
+
+
+def _pre_key(text: str) -> _Key:
+    return (not text, _words_key(text))
+
+
+def _words_key(text: str) -> _Key:
+    """Sort key of dotted words: numbers are lower than words, and ``0 < 00 < 1 < 01 < 2``."""
+    return tuple(
+        (0, len(part.lstrip("0")), part.lstrip("0"), len(part)) if part.isdigit() else (1, 0, part, 0)
+        for part in (text.split(".") if text else ())
+    )
+
+
+# Requirements ----------------------------------------------------------------------------------
 
 
 class _Interval(NamedTuple):
@@ -89,12 +102,11 @@ class _Interval(NamedTuple):
         return self.start <= version.precedence < self.end and not (self.released_only and version.pre)
 
 
-class Comparator(NamedTuple):
-    """One part of a requirement."""
+class _Comparator(NamedTuple):
+    """One part of a requirement, and the numbers of the pre-release that it names, if it names one."""
 
     intervals: tuple[_Interval, ...]
-    pre_release_of: tuple[int, int, int] | None
-    """The numbers of the pre-release that it names, if it names one."""
+    pre_release_of: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +114,19 @@ class Requirement:
     """A requirement on a version."""
 
     text: str
-    comparators: tuple[Comparator, ...]
+    comparators: tuple[_Comparator, ...]
 
     @classmethod
     def parse(cls, text: str, *, where: str = "version requirement") -> Requirement:
-        """Read a requirement."""
+        """Read a requirement of at most 32 comparators."""
         if text.strip(" ") in _WILDCARDS:
             return cls(text, ())
-        comparators = tuple(_comparator(part.strip(" ")) for part in text.split(","))
-        known = tuple(one for one in comparators if one is not None)
-        if len(known) < len(comparators) or len(known) > MAX_COMPARATORS:
-            raise InvalidVersionError(
-                where,
-                "a version requirement such as 1.2, =1.2.3 or >=1, <2",
-                repr(text),
-                "separate comparators by commas, as in Cargo",
-            )
+        parts = [_comparator(part.strip(" ")) for part in text.split(",")]
+        known = tuple(one for one in parts if one is not None)
+        if len(known) < len(parts) or len(known) > _MOST_COMPARATORS:
+            expected = "a version requirement such as 1.2, =1.2.3 or >=1, <2"
+            remedy = "separate comparators by commas, as in Cargo"
+            raise InvalidVersionError(where, expected, repr(text), remedy)
         return cls(text, known)
 
     def matches(self, version: Version) -> bool:
@@ -132,7 +141,7 @@ class Requirement:
         return self.text
 
 
-def _comparator(text: str) -> Comparator | None:
+def _comparator(text: str) -> _Comparator | None:
     match = _COMPARATOR.fullmatch(text)
     if match is None:
         return None
@@ -142,25 +151,24 @@ def _comparator(text: str) -> Comparator | None:
     given = [int(part) for part in match.group("major", "minor", "patch") if part and part not in _WILDCARDS]
     if max(given) > _LARGEST:
         return None
-    pre = match["pre"] or ""
     operator = match["operator"] or ("=" if starred or match["open"] else "^")
-    named = (given[0], given[1], given[2]) if pre else None
-    return Comparator(_intervals(operator, given, pre), named)
+    pre = match["pre"] or ""
+    return _Comparator(_intervals(operator, given, pre), tuple(given) if pre else None)
 
 
 def _intervals(operator: str, given: list[int], pre: str) -> tuple[_Interval, ...]:
     """Versions that pass an operator and up to three numbers, pre-releases compared like any other."""
     is_whole = len(given) == 3
-    own: _Key = (*given, pre_release_key(pre))
+    own: _Key = (*given, _pre_key(pre))
     start = own if is_whole else _first(given)
     end = (*own, 0) if is_whole else _first(_bumped(given, len(given)))
     same = _Interval(start, end, released_only=not is_whole)
     if operator == "=" or (operator == "~" and not is_whole):
         return (same,)
-    if operator == "~":
-        return (_Interval(start, _first(_bumped(given, 2))),)
-    if operator == "^":
-        fixed = next((place for place, number in enumerate(given, 1) if number), len(given))
+    if operator in "~^":
+        fixed = 2
+        if operator == "^":
+            fixed = next((place for place, number in enumerate(given, 1) if number), len(given))
         return (_Interval(start, _first(_bumped(given, fixed))),)
     beside = _Interval(end, (inf,)) if operator.startswith(">") else _Interval((), start)
     return (beside, same) if operator.endswith("=") else (beside,)
@@ -173,21 +181,73 @@ def _bumped(numbers: list[int], length: int) -> list[int]:
 
 def _first(numbers: list[int]) -> _Key:
     """Precedence below that of all versions that begin with some numbers, their pre-releases included."""
-    return (*numbers, *[0] * (3 - len(numbers)), _BELOW_PRE_RELEASES)
+    return (*numbers, *[0] * (3 - len(numbers)), (-1,))
 
 
-def pre_release_key(text: str) -> _Key:
-    """Sort key of a pre-release: none is higher than any; numbers are lower than words."""
-    if not text:
-        return (1, ())
-    parts = text.split(".")
-    return (0, tuple((0, len(part), part, 0) if part.isdigit() else (1, 0, part, 0) for part in parts))
+# Names of components, packages and dependencies ------------------------------------------------
+
+_WORD = r"(?:[a-z][0-9a-z]*|[A-Z][0-9A-Z]*)"
+_KEBAB = rf"{_WORD}(?:-{_WORD})*"
+_LABEL = r"[a-z][0-9a-z]*(?:-[a-z][0-9a-z]*)*"
+_PACKAGE = rf"{_LABEL}:{_LABEL}"
+_KEY = re.compile(rf"(?P<package>{_PACKAGE})(?:/(?P<interface>{_KEBAB}))?(?:@(?P<version>.+))?")
+_ANY = "\0"
 
 
-def _build_key(text: str) -> _Key:
-    """Sort key of build metadata: none is lowest; ``0 < 00 < 1 < 01 < 2``, numbers lower than words."""
-    parts = text.split(".") if text else []
-    return tuple(
-        (0, len(part.lstrip("0")), part.lstrip("0"), len(part)) if part.isdigit() else (1, 0, part, 0)
-        for part in parts
-    )
+def is_kebab(text: str) -> bool:
+    """Whether a text is an id of Spin's: words of one case, each beginning with a letter, joined by ``-``."""
+    return re.fullmatch(_KEBAB, text) is not None
+
+
+def is_label(text: str) -> bool:
+    """Whether a text is a label of a package: an id in lower case."""
+    return re.fullmatch(_LABEL, text) is not None
+
+
+def is_package(text: str) -> bool:
+    """Whether a text is a package's name, ``namespace:name`` in lower case (wasm-pkg-common)."""
+    return re.fullmatch(_PACKAGE, text) is not None
+
+
+def match_key(key: str) -> re.Match[str] | None:
+    """The package, interface and version that a dependency's key names; None for a plain name."""
+    match = _KEY.fullmatch(key)
+    if match is not None and match["version"] is not None:
+        try:
+            Version.parse(match["version"])
+        except InvalidVersionError:
+            return None
+    return match
+
+
+def overlaps(keys: Iterable[str]) -> Iterator[str]:
+    """Say which keys are no names, or mean what another key means (Spin main, ensure_disjoint)."""
+    known: dict[tuple[str, str | None, str | None], str] = {}
+    for key in keys:
+        match = match_key(key)
+        if match is None:
+            if not is_kebab(key):
+                yield f"{key!r} is no name of a dependency"
+            continue
+        package, interface = match["package"], match["interface"]
+        version = _compatible(match["version"]) if match["version"] else None
+        asked = [
+            (package, v, i)
+            for v in ((version, None) if version else (_ANY,))
+            for i in ((interface, None) if interface else (_ANY,))
+        ]
+        other = next((known[name] for name in asked if name in known), None)
+        if other is not None:
+            yield f"dependency {key!r} conflicts with {other!r}"
+        for name in ((package, v, i) for v in (version, _ANY) for i in (interface, _ANY)):
+            known.setdefault(name, key)
+
+
+def _compatible(text: str) -> str:
+    """Leave of a version what semantic versioning takes for compatible."""
+    version = Version.parse(text)
+    if version.pre:
+        return text.partition("+")[0]
+    if version.major:
+        return str(version.major)
+    return f"0.{version.minor}" if version.minor else f"0.0.{version.patch}"

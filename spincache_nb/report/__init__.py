@@ -1,9 +1,9 @@
 """A report about a cache or a fleet: what is stored, what is shared, what new versions cost, what could go.
 
-As HTML it is one page that asks for nothing from anywhere: plots are inline SVG, styles are in it,
-there is no script; it follows light and dark and prints. As Markdown it is the same words and tables,
-as JSON the same numbers. Of one state of a cache (and of the record of pulls into it) a report is
-always the same bytes; neither the time nor the path of the cache is in it.
+As HTML it is one page that asks for nothing from anywhere: styles, pictures and a small script that sorts
+and filters tables are in it, and it is whole without the script; it follows light and dark and prints. As
+Markdown it is the same words and tables, as JSON the same numbers. Of one state of a cache (and of the record
+of pulls into it) a report differs in its date only, which SOURCE_DATE_EPOCH fixes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from spincache_nb.core.writing import replacing
 from spincache_nb.errors import CacheWriteError
 from spincache_nb.fleet import Fleet
 from spincache_nb.frames import Caches, Frames
-from spincache_nb.report.figures import Plot, plots_of
 from spincache_nb.report.forms import DataFormat, to_html, to_json, to_markdown, write_frames
 from spincache_nb.report.material import AnyMaterial, FleetMaterial, Material, gather, gather_fleet
 from spincache_nb.show import rows, size_text
@@ -29,11 +28,9 @@ __all__ = [
     "FleetMaterial",
     "Format",
     "Material",
-    "Plot",
     "form_of",
     "gather",
     "gather_fleet",
-    "plots_of",
     "render",
     "shortfalls",
     "write",
@@ -63,6 +60,8 @@ def write(
     projects: Sequence[str | os.PathLike[str]] = (),
     history: pd.DataFrame | None = None,
     inside: bool = False,
+    host: str | None = None,
+    since: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Write a report about a cache or a fleet.
@@ -86,6 +85,10 @@ def write(
     inside
         Whether to look into the files too: what finer grains would share, and whether new binaries
         are new code. That reads every stored byte.
+    host
+        What the machine is called, to stand beside the date; it is named nowhere unless given.
+    since
+        An earlier report about the cache, HTML or JSON, to say what changed since; no fleet.
     data
         A folder to write the frames into, as `write_frames` does.
 
@@ -98,6 +101,8 @@ def write(
     ------
     CacheError
         If something cannot be written; `NoSpaceError` on a full disk. A report that was there stays.
+    FormatError
+        If `since` is no report of this kind; `OSError` if it cannot be read.
     ValueError
         If there is no such form, or frames or a fleet are given where a cache is needed.
     SpinManifestError
@@ -113,7 +118,7 @@ def write(
     '<!doctype html>'
     """
     chosen = form_of(path, format)
-    material = _gathered(source, projects, history, inside)
+    material = _gathered(source, projects, history, inside, host, since)
     text = _FORMS[chosen](material, title=title or _title_of(material))
     target = save(text, path)
     if data is not None:
@@ -139,29 +144,13 @@ def render(
     projects: Sequence[str | os.PathLike[str]] = (),
     history: pd.DataFrame | None = None,
     inside: bool = False,
+    host: str | None = None,
+    since: str | os.PathLike[str] | None = None,
 ) -> str:
-    """Give a report as text.
-
-    Parameters
-    ----------
-    source
-        As for `write`, or what `gather` or `gather_fleet` made of it.
-    title, format, projects, history, inside
-        As for `write`.
-
-    Returns
-    -------
-    str
-        A whole document.
-
-    Raises
-    ------
-    ValueError, SpinManifestError
-        As `write`.
-    """
+    """Give a report as text: of what `write` takes, or of what `gather` or `gather_fleet` made of it."""
     chosen = form_of(None, format)
     if not isinstance(source, Material | FleetMaterial):
-        source = _gathered(source, projects, history, inside)
+        source = _gathered(source, projects, history, inside, host, since)
     return _FORMS[chosen](source, title=title or _title_of(source))
 
 
@@ -176,12 +165,17 @@ def _gathered(
     projects: Sequence[str | os.PathLike[str]],
     history: pd.DataFrame | None,
     inside: bool,
+    host: str | None,
+    since: str | os.PathLike[str] | None,
 ) -> AnyMaterial:
     if not isinstance(source, Fleet):
-        return gather(source, projects=projects, history=history, inside=inside)
-    if projects or history is not None or inside:
-        raise ValueError("a report about a fleet takes no projects, no history, and cannot look inside files")
-    return gather_fleet(source)
+        return gather(source, projects=projects, history=history, inside=inside, host=host, since=since)
+    if projects or history is not None or inside or since is not None:
+        raise ValueError(
+            "a report about a fleet takes no projects, no history, no earlier report, "
+            "and cannot look inside files"
+        )
+    return gather_fleet(source, host=host)
 
 
 def form_of(path: str | os.PathLike[str] | None, format: Format | None = None) -> Format:

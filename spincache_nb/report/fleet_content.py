@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from matplotlib.figure import Figure
-from pandas import DataFrame
-
-from spincache_nb import plots
-from spincache_nb.report import figures, sentences
-from spincache_nb.report.content import MOST_LISTED, TEXT_LENGTH, Fact, Reading, Section, listing
-from spincache_nb.report.figures import Plot
+from spincache_nb.report import sentences
+from spincache_nb.report.content import TEXT_LENGTH, Fact, Section, listing, square_of
 from spincache_nb.report.material import FleetMaterial
 from spincache_nb.show import Column, count_text, rows, share_text, size_text
-
-_WIDE = {
-    "shared-cache": (
-        "What hosts store each on its own, and what they would in one cache.",
-        plots.shared_cache,
-    ),
-    "prewarm": ("What an image saves that brings blobs along, by its size.", plots.prewarm),
-    "version-tail": ("On how many hosts each version sits.", plots.version_tail),
-}
-"""Plots as wide as the page, by name: what each shows, and what draws it."""
 
 _HOSTS = (
     Column("host", "Host"),
@@ -30,6 +15,11 @@ _HOSTS = (
     Column("stored_bytes", "Stored", "size"),
     Column("only_here_bytes", "Nowhere else", "size"),
     Column("elsewhere_bytes", "Elsewhere, too", "size"),
+)
+_PAIRS = (
+    Column("host_a", "Host"),
+    Column("host_b", "And"),
+    Column("shared_bytes", "In common", "size"),
 )
 _SHARING = (
     Column("names", "Known as"),
@@ -61,6 +51,13 @@ _REPOSITORIES = (
     Column("version_count", "Versions", "count"),
     Column("single_count", "On one host only", "count"),
     Column("stored_bytes", "Stored", "size"),
+)
+_SAVINGS = (
+    Column("repository", "Repository", "code"),
+    Column("tag", "Version", "code"),
+    Column("reused_bytes", "Reused", "size"),
+    Column("fetch_bytes", "Fetched", "size"),
+    Column("saved_share", "Saved", "share"),
 )
 _IDLE = (
     Column("host", "Host"),
@@ -126,32 +123,25 @@ def sections(material: FleetMaterial) -> Iterator[Section]:
 
 def _overlap(material: FleetMaterial) -> Section:
     largest = material.host_overlap.sort_values(["stored_bytes", "host"], ascending=[False, True])
-    hosts = len({name for pair in rows(material.host_pairs, "host_a", "host_b") for name in pair})
-    pairs = Plot(
-        "host-overlap",
-        "What each pair of hosts has in common.",
-        plots.figure_size("host_overlap", hosts),
-        lambda figure: plots.host_overlap(material.host_pairs, ax=figure.add_subplot()),
-    )
+    pairs = material.host_pairs.sort_values("shared_bytes", ascending=False, kind="stable")
     return Section(
         "hosts",
         "What hosts have in common",
         "Counted is what something on the host needs. Hosts that do the same work hold the same files.",
+        (_of_overlap(material), _of_pairs(material)),
         (
-            Reading(_wide("shared-cache", material.host_overlap), _of_overlap(material)),
-            Reading(pairs, _of_pairs(material)),
+            listing(
+                "Hosts, by what they store",
+                largest,
+                _HOSTS,
+                bar={"only_here_bytes": "here", "elsewhere_bytes": "shared"},
+            ),
+            listing(
+                "Pairs of hosts, by what they have in common", pairs, _PAIRS, bar={"shared_bytes": "shared"}
+            ),
         ),
-        (listing("Hosts, by what they store", largest, _HOSTS),),
+        square_of(material.host_pairs, ("host_a", "host_b", "shared_bytes"), "hosts"),
     )
-
-
-def _wide(name: str, frame: DataFrame) -> Plot:
-    title, drawer = _WIDE[name]
-
-    def draw(figure: Figure) -> None:
-        drawer(frame, ax=figure.add_subplot())
-
-    return Plot(name, title, plots.figure_size(drawer.__name__, 1), draw)
 
 
 def _of_overlap(material: FleetMaterial) -> str:
@@ -169,7 +159,7 @@ def _of_pairs(material: FleetMaterial) -> str:
     first = material.host_pairs.sort_values("shared_bytes", ascending=False, kind="stable")
     a, b, shared = next(rows(first, "host_a", "host_b", "shared_bytes"))
     shown = len({name for pair in rows(first, "host_a", "host_b") for name in pair})
-    which = f" The {shown} hosts that store most are drawn." if shown < material.hosts else ""
+    which = f" Of the {shown} hosts that store most." if shown < material.hosts else ""
     names = f"{sentences.name(a)} and {sentences.name(b)}"
     return f"Most in common have {names}: {size_text(shared)}.{which}"
 
@@ -187,8 +177,16 @@ def _image(material: FleetMaterial) -> Section:
         "image",
         "What a warm image would save",
         "An image for new hosts that has the most wanted blobs in its cache already.",
-        (Reading(_wide("prewarm", material.prewarm), said),),
-        (listing("By the number of hosts", material.prewarm[::-1], _IMAGES),),
+        (said,),
+        (
+            listing(
+                "By the number of hosts",
+                material.prewarm[::-1],
+                _IMAGES,
+                bar={"saved_bytes": "reused"},
+                subjects=[],
+            ),
+        ),
     )
 
 
@@ -201,30 +199,43 @@ def _sharing(material: FleetMaterial) -> Section:
     if material.hosts > 1:
         by = ["shared_cache_saved_bytes", "saved_bytes", "digest"]
         ranked, columns = ranked.sort_values(by, ascending=[False, False, True]), _SHARING
-    return Section("sharing", "What is shared", text, (), (listing("Shared most, by name", ranked, columns),))
+    found = listing("Shared most, by name", ranked, columns, bar={"saved_bytes": "shared"})
+    return Section("sharing", "What is shared", text, (), (found,))
 
 
 def _versions(material: FleetMaterial) -> Section:
-    drawn = figures.versions(material.savings)
-    costs = [Reading(drawn[name], sentences.of_versions(frame)) for name, frame in material.savings.items()]
-    count = len(material.versions)
+    several, count = material.hosts > 1, len(material.versions)
     single = int((material.versions["host_count"] == 1).sum())
-    found: list[Reading] = []
-    if material.hosts > 1:
-        text = f"{single} of {count} versions ({share_text(single / count)}) are on one host only."
-        found.append(Reading(_wide("version-tail", material.versions), text))
-    columns = tuple(one for one in _REPOSITORIES if material.hosts > 1 or one.name != "single_count")
-    listings = [listing("Repositories", material.repositories, columns)]
-    if material.hosts > 1:
-        listings.append(listing("Versions on most hosts", material.versions, _VERSIONS))
+    told = (
+        [f"{single} of {count} versions ({share_text(single / count)}) are on one host only."]
+        if several
+        else []
+    )
+    told += [
+        f"{sentences.name(name)}: {sentences.of_versions(one)}" for name, one in material.savings.items()
+    ]
+    columns = tuple(one for one in _REPOSITORIES if several or one.name != "single_count")
+    bar = {"stored_bytes": "other"}
+    found = [listing("Repositories", material.repositories, columns, bar=bar, anchor="repository")]
+    if several:
+        bar = {"host_count": "shared"}
+        found.append(listing("Versions on most hosts", material.versions, _VERSIONS, bar=bar))
+    costs = [
+        (name, *line)
+        for name, one in material.savings.items()
+        for line in rows(one, *(column.name for column in _SAVINGS[1:]))
+    ]
+    if costs:
+        bar = {"reused_bytes": "reused", "fetch_bytes": "fetched"}
+        found.append(listing("What a new version costs", costs, _SAVINGS, bar=bar))
     return Section(
         "versions",
-        "Which versions are where" if material.hosts > 1 else "What a new version costs",
+        "Which versions are where" if several else "What a new version costs",
         "The versions of the repositories with most of them, as if Spin pulled one after the other."
         if costs
         else "",
-        (*found, *costs),
-        tuple(listings),
+        tuple(told),
+        tuple(found),
     )
 
 
@@ -234,24 +245,23 @@ def _idle(material: FleetMaterial) -> Section:
     lead = f"Nothing needs {size_text(total)} on {count_text(len(material.idle), 'host')}."
     if elsewhere:
         lead += f" {size_text(elsewhere)} of it is needed on another host: one cache for all would keep that."
-    return Section(
-        "idle", "What could go", lead, (), (listing("Hosts with most to free", material.idle, _IDLE),)
-    )
+    found = listing("Hosts with most to free", material.idle, _IDLE, bar={"stored_bytes": "idle"})
+    return Section("idle", "What could go", lead, (), (found,))
 
 
 def _disk(material: FleetMaterial) -> Section:
     lead = "Every byte of every host is in exactly one row."
-    listings = (listing("All hosts together", material.disk, _DISK, most=MOST_LISTED),)
+    listings = (listing("All hosts together", material.disk, _DISK, bar={"stored_bytes": ""}, subjects=[]),)
     return Section("disk", "Where the bytes on disk go", lead, (), listings)
 
 
 def _problems(material: FleetMaterial) -> Section:
     listings = []
     if len(material.problems):
-        listings.append(listing("What is wrong, by kind", material.problems, _PROBLEMS, most=MOST_LISTED))
+        listings.append(listing("What is wrong, by kind", material.problems, _PROBLEMS))
     if material.skipped:
         left_out = [(one.path, one.reason) for one in material.skipped]
         caption = "Snapshots that could not be used (an older one stands in, if any)"
-        listings.append(listing(caption, left_out, _SKIPPED, most=MOST_LISTED))
+        listings.append(listing(caption, left_out, _SKIPPED))
     text = "" if listings else "None that the snapshots know of."
     return Section("problems", "Problems", text, (), tuple(listings))

@@ -5,25 +5,54 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 
-from spincache_nb.analysis.labels import short_references, some_of
+from spincache_nb.analysis.inputs import short_references, some_of
 from spincache_nb.errors import printable
-from spincache_nb.report.material import Material
-from spincache_nb.show import count_text, rows, share_text, size_text
+from spincache_nb.report.material import Changes, Material
+from spincache_nb.show import count_text, rows, share_text, size_text, time_text
 
+_MOST_TOLD = 3  # repositories that have a sentence of their own
+_FLAT = 0.04
 _LONGEST_NAME = 80
 _NEARLY_ALL = 0.9
 _RIGHT_TO_LEFT = ("R", "AL", "AN")
 _ISOLATE, _END = "\u2068", "\u2069"
 
 
+def of_changes(changes: Changes, summary: pd.DataFrame) -> str:
+    """Say what is different from an earlier report."""
+    counts = Counter(what for _, what, *_ in changes.apps)
+    named = (("new", "came"), ("gone", "went"), ("changed", "changed"))
+    moves = [f"{count_text(counts[what], 'app')} {verb}" for what, verb in named if counts[what]]
+    said = [f"Since {time_text(changes.at, 'minute')} UTC" if changes.at else "Since then"]
+    said.append(" " + (", ".join(moves) or "no app came, went or changed") + ". ")
+    words = {
+        "disk_bytes": "on disk",
+        "saved_bytes": "saved by sharing",
+        "unreferenced_bytes": "needed by nothing",
+    }
+    parts = []
+    for column, what in words.items():
+        (now,), before = next(rows(summary, column)), changes.before.get(column)
+        if before is not None and now != before:
+            way = "more" if now > before else "less"
+            parts.append(f"{size_text(abs(now - before))} {way} {what} ({size_text(now)})")
+    (problems,), earlier = next(rows(summary, "problem_count")), changes.before.get("problem_count", 0)
+    if problems != earlier:
+        parts.append(f"{count_text(problems, 'problem')} instead of {earlier:,}")
+    return "".join(
+        [*said, "; ".join(parts)[:1].upper() + "; ".join(parts)[1:] + "." if parts else ""]
+    ).strip()
+
+
 def of_breakdown(material: Material) -> str:
     """Say where the bytes on disk go."""
     sizes: Counter[str] = Counter()
     files = 0
-    for kind, stored, count in rows(material.breakdown, "kind", "stored_bytes", "file_count"):
+    for kind, stored, count in rows(material.parts, "kind", "stored_bytes", "file_count"):
         sizes[kind] += stored or 0
         files += count or 0
     total = sizes.total()
@@ -31,11 +60,12 @@ def of_breakdown(material: Material) -> str:
     def part(kind: str) -> str:
         return f"{size_text(sizes[kind])} ({share_text(sizes[kind] / total if total else 0)})"
 
+    nouns, only = material.nouns, f"by one {material.group} only"
     said = [f"{size_text(total)} are on disk, in {count_text(files, 'file')}."]
     said.append(
-        f"{part('shared')} is needed by several apps and stored once; {part('exclusive')} by one app only."
+        f"{part('shared')} is needed by several {nouns} and stored once; {part('exclusive')} {only}."
         if sizes["shared"]
-        else f"No two apps share any of it; {part('exclusive')} is needed by one app only."
+        else f"No two {nouns} share any of it; {part('exclusive')} is needed {only}."
     )
     if sizes["archive"]:
         said.append(f"{part('archive')} are archives, kept beside the members they were unpacked into.")
@@ -69,41 +99,56 @@ def of_sharing(material: Material) -> str:
 
 
 def of_sets(material: Material) -> str:
-    """Say which set of apps has most in common, and what the columns mean."""
-    frame = material.sharing_sets
+    """Say which set of apps, or repositories, has most in common."""
+    frame = material.sets
     several = frame[frame["user_count"] > 1]
+    nouns = material.nouns
     if not len(several):
-        return "There is no set of apps that have a blob in common."
+        return f"There is no set of {nouns} that have a blob in common."
     first = several[several["set"] == several["set"].iloc[0]]
-    size = int(first["stored_bytes"].iloc[0])
-    count = several["set"].nunique()
+    size, count = int(first["stored_bytes"].iloc[0]), several["set"].nunique()
     return (
-        f"Each column is a set of apps that have something in common which nobody else needs; there "
-        f"{'are' if count != 1 else 'is'} {count}. The largest is {size_text(size)} that "
-        f"{_names(str(user) for user in first['user'])} share."
+        f"{'One set' if count == 1 else f'{count:,} sets'} of {nouns} "
+        f"{'has' if count == 1 else 'have'} something in common which nobody else needs. The largest is "
+        f"{size_text(size)} that {_names(str(user) for user in first['user'])} share."
     )
 
 
 def of_pairs(material: Material) -> str:
-    """Say which two apps have most in common."""
-    frame = material.shared_bytes
+    """Say which two apps, or repositories, have most in common."""
+    frame, nouns = material.pairs, material.nouns
     best = max(
         rows(frame, "shared_bytes", "reference_a", "reference_b"),
         key=lambda row: (row[0] or 0, row[1], row[2]),
         default=None,
     )
-    listed = {app for pair in rows(frame, "reference_a", "reference_b") for app in pair}
-    of = f" of the {len(listed)} apps that share most" if 0 < len(listed) < len(material.apps) else ""
     if best is None or not best[0]:
-        return f"No two{of or ' apps'} have anything in common."
+        return f"No two {nouns} have anything in common."
     none = sum(not size for (size,) in rows(frame, "shared_bytes"))
-    nothing = f"; {none} share nothing" if none else ""
+    nothing = f"; {none:,} share nothing" if none else ""
     short = short_references(best[1:])
     one, other = (name(short[reference]) for reference in best[1:])
     return (
-        f"Of {count_text(len(frame), 'pair')}{of}, {one} and {other} have most in common: "
+        f"Of {count_text(len(frame), 'pair')} of {nouns}, {one} and {other} have most in common: "
         f"{size_text(best[0])}{nothing}."
     )
+
+
+def of_all_versions(savings: pd.DataFrame, totals: Sequence[tuple[Any, ...]]) -> tuple[str, ...]:
+    """Say what new versions cost in all repositories, and in those with most bytes."""
+    if len(totals) == 1:
+        return (of_versions(savings),)
+    total, fetched = sum(line[2] for line in totals), sum(line[4] for line in totals)
+    flat = sum((line[5] or 0) < _FLAT for line in totals)
+    text = (
+        f"The {len(savings):,} versions of {len(totals):,} repositories fetch {size_text(fetched)} instead "
+        f"of {size_text(total)}: {share_text((total - fetched) / total if total else 0)} is there already."
+    )
+    if flat:
+        text += f" {flat:,} of {len(totals):,} repositories save under 4 %."
+    names = [line[0] for line in totals[:_MOST_TOLD]]
+    each = (f"{name(one)}: {of_versions(savings[savings['repository'] == one])}" for one in names)
+    return (text, *each)
 
 
 def of_versions(savings: pd.DataFrame) -> str:
@@ -134,8 +179,13 @@ def _of_updates(updates: Sequence[tuple[int, int, str]]) -> str:
     if len(updates) == 1:
         return f"Going to {name(dearest[2])} fetches {size_text(dearest[0])} of {size_text(dearest[1])}."
     least = min(fetched / total if total else 0 for fetched, total, _ in updates)
+    if least == 1:
+        return "No update finds anything there: each fetches all of its version."
     if least > _NEARLY_ALL:
-        return f"No update finds much there: each fetches at least {share_text(least)} of its version."
+        part = (
+            share_text(least).replace(">", "more than ") if least > 0.99 else f"at least {share_text(least)}"
+        )
+        return f"No update finds much there: each fetches {part} of its version."
     return (
         f"Going to {name(dearest[2])} costs most, {size_text(dearest[0])} of {size_text(dearest[1])}; "
         f"going to {name(cheapest[2])} costs least, {size_text(cheapest[0])} of {size_text(cheapest[1])}."

@@ -1,9 +1,7 @@
 """Keeping a cache healthy: verify, repair, remove, prune, clear. Removals are planned first."""
 
-from spincache_nb.upkeep.clear import plan_clear
 from spincache_nb.upkeep.plans import KeptBlob, RemovalItem, RemovalPlan, RemovalResult, Skipped
-from spincache_nb.upkeep.prune import GRACE_SECONDS, plan_prune
-from spincache_nb.upkeep.remove import plan_remove
+from spincache_nb.upkeep.removal import GRACE_SECONDS, plan_clear, plan_prune, plan_remove
 from spincache_nb.upkeep.repair import RepairResult, repair
 from spincache_nb.upkeep.verify import check_cache, is_damage
 

@@ -1,35 +1,33 @@
-"""What a removal would take, what it leaves and why: frozen values with a text and an HTML form."""
+"""What a removal would take, what it leaves and why: frozen values, shown as tables."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState, Parts
-from spincache_nb.core.layout import shown
-from spincache_nb.core.scan import CachedTag, DiskFile, StoredBlob
 from spincache_nb.errors import printable
-from spincache_nb.show import Cell, block, count_text, more_text, size_cell, size_text, table
+from spincache_nb.show import Column, Table, block, count_text, more_text, size_text
 
 PlanKind = Literal["remove", "prune", "clear"]
 What = Literal["manifest", "locked app", "blob", "temporary file", "empty folder", "folder", "leftover"]
 
-SELECTIVE_NOTICE = (
+_SELECTIVE_NOTICE = (
     "This goes beyond what Spin promises: it documents only the deletion of the whole registry directory."
 )
-"""Said with every plan to remove or prune (Spin's page on its internal data layout)."""
-
-CLEAR_NOTICE = "This is the one operation on the cache that Spin documents; Spin fetches again what it needs."
-"""Said with every plan to clear."""
-
+_CLEAR_NOTICE = (
+    "This is the one operation on the cache that Spin documents; Spin fetches again what it needs."
+)
 _ROWS_SHOWN = 10
-_KEPT_SHOWN = 5
 _USERS_SHOWN = 3
+_FILE = (Column("path", "path", "code"), Column("stored_bytes", "size", "size"), Column("reason", "why"))
+_GOING = (Column("what", "what"), *_FILE)
+_KEPT = (Column("path", "kept", "code"), *_FILE[1:])
+_LEFT = (Column("path", "left", "code"), *_FILE[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +81,8 @@ class RemovalPlan:
         Apps that are removed as such.
     notes
         What else is to be known, one sentence each.
-    projects
-        spin.toml files or folders whose needs count, too.
-    grace_seconds
-        Age in seconds below which files stay.
-    even_if_unknown
-        Whether blobs may go although nobody says who needs them.
+    projects, grace_seconds, even_if_unknown
+        As they were given.
     documents
         State of what said who needs what, when the plan was made.
     carry_out
@@ -113,14 +107,9 @@ class RemovalPlan:
         return sum(item.stored_bytes for item in self.items)
 
     @property
-    def kept_bytes(self) -> int:
-        """Bytes of what stays."""
-        return sum(blob.stored_bytes for blob in self.kept)
-
-    @property
     def notice(self) -> str:
         """How what is planned relates to what Spin promises about its cache."""
-        return CLEAR_NOTICE if self.kind == "clear" else SELECTIVE_NOTICE
+        return _CLEAR_NOTICE if self.kind == "clear" else _SELECTIVE_NOTICE
 
     def execute(self) -> RemovalResult:
         """Carry the plan out, after looking at everything once more.
@@ -148,45 +137,48 @@ class RemovalPlan:
         return self.carry_out(self) if self.carry_out is not None else RemovalResult(self, ())
 
     def __str__(self) -> str:
-        lines = [self.summary()]
-        lines += [f"  {_item_line(item)}" for item in self.items[:_ROWS_SHOWN]]
-        lines += _more(self.items, _ROWS_SHOWN, "  ")
+        lines = [self.summary(), *table_lines(self._going(_ROWS_SHOWN))]
         if self.kept:
-            lines.append(f"kept: {count_text(len(self.kept), 'file')}, {size_text(self.kept_bytes)}")
-            lines += [f"  {_kept_line(blob)}" for blob in self.kept[:_KEPT_SHOWN]]
-            lines += _more(self.kept, _KEPT_SHOWN, "  ")
-        return "\n".join([*lines, *_linked_notes(self.items), *self.notes, self.notice])
+            size = size_text(sum(blob.stored_bytes for blob in self.kept))
+            lines.append(f"kept: {count_text(len(self.kept), 'file')}, {size}")
+            lines += table_lines(self._staying(_ROWS_SHOWN // 2))
+        return "\n".join([*lines, *self._said()])
 
     def summary(self) -> str:
         """The plan in one line."""
+        where = printable(str(self.cache.path))
         if not self.items:
-            return f"{self.kind}: nothing to do in {printable(str(self.cache.path))}"
+            return f"{self.kind}: nothing to do in {where}"
         what = count_text(len(self.items), "item")
-        freed = size_text(self.freed_bytes)
-        return f"{self.kind}: {what}, {freed} to free in {printable(str(self.cache.path))}"
+        return f"{self.kind}: {what}, {size_text(self.freed_bytes)} to free in {where}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.summary()}>"
 
     def html(self, *, most: int = _ROWS_SHOWN) -> str:
-        """The plan as HTML, escaped.
-
-        Parameters
-        ----------
-        most
-            Items to list at most, and half as many of what is kept.
-        """
-        going = [(i.what, i.path, i.stored_bytes, i.reason) for i in self.items[:most]]
-        staying = [("kept", one.path, one.stored_bytes, _kept_reason(one)) for one in self.kept[: most // 2]]
-        more = [more_text(len(self.items), most)]
-        more += [f"kept: {line}" for line in _more(self.kept, most // 2, "")]
-        rows = [*going, *staying]
-        return _html(
-            self.summary(), rows, len(rows), [*more, *_linked_notes(self.items), *self.notes, self.notice]
-        )
+        """The plan as HTML, escaped; at most so many items are listed, and half as many that stay."""
+        tables = (self._going(most).html(), self._staying(most // 2).html())
+        return block("", self.summary(), *tables, notes=self._said())
 
     def _repr_html_(self) -> str:
         return self.html()
+
+    def _going(self, most: int) -> Table:
+        return Table([(i.what, i.path, i.stored_bytes, i.reason) for i in self.items], _GOING, most=most)
+
+    def _staying(self, most: int) -> Table:
+        rows = [
+            (
+                one.path,
+                one.stored_bytes,
+                f"{one.reason}: {users_text(one.users)}" if one.users else one.reason,
+            )
+            for one in self.kept
+        ]
+        return Table(rows, _KEPT, most=most)
+
+    def _said(self) -> list[str]:
+        return [*_linked_notes(self.items), *self.notes, self.notice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +221,7 @@ class RemovalResult:
         return sum(item.stored_bytes for item in self.removed)
 
     def __str__(self) -> str:
-        lines = [self.summary()]
-        for skipped in (*self.failed, *self.skipped)[:_ROWS_SHOWN]:
-            lines.append(f"  {skipped.item.path}: {printable(skipped.reason)}")
-        lines += _more((*self.failed, *self.skipped), _ROWS_SHOWN, "  ")
-        return "\n".join([*lines, *_linked_notes(self.removed)])
+        return "\n".join([self.summary(), *table_lines(self._left()), *_linked_notes(self.removed)])
 
     def summary(self) -> str:
         """The result in one line."""
@@ -248,122 +236,27 @@ class RemovalResult:
         return f"<{type(self).__name__} {self.summary()}>"
 
     def _repr_html_(self) -> str:
-        left = [(s.item.path, s.item.stored_bytes, s.reason) for s in (*self.failed, *self.skipped)]
-        return _html(
-            self.summary(), [("left", *row) for row in left], _ROWS_SHOWN, _linked_notes(self.removed)
-        )
+        return block("", self.summary(), self._left().html(), notes=_linked_notes(self.removed))
+
+    def _left(self) -> Table:
+        rows = [(one.item.path, one.item.stored_bytes, one.reason) for one in (*self.failed, *self.skipped)]
+        return Table(rows, _LEFT, most=_ROWS_SHOWN)
 
 
-# Making items ----------------------------------------------------------------------------------
+def table_lines(table: Table) -> list[str]:
+    """A table as indented lines of text, and how many rows it leaves out."""
+    more = [more_text(table.more, 0)] if table.more else []
+    return [f"  {line}" for line in (*table.text(), *more)] if table.rows else []
 
 
-def file_item(
-    root: Path,
-    path: Path,
-    what: What,
-    reason: str,
-    *,
-    digest: str | None = None,
-    reference: str | None = None,
-) -> RemovalItem | None:
-    """Make an item of a file as it is now; None if it is gone, or no regular file."""
-    state = FileState.at(path)
-    if state is None or not state.is_file:
-        return None
-    parts = path.relative_to(root).parts
-    return RemovalItem(shown("/".join(parts)), what, state.size, reason, digest, reference, parts, state)
-
-
-def folder_item(root: Path, parts: Parts, what: What, reason: str, size: int = 0) -> RemovalItem | None:
-    """Make an item of a folder as it is now; None if there is none."""
-    state = FileState.at(root.joinpath(*parts))
-    if state is None or not state.is_folder:
-        return None
-    return RemovalItem(shown("/".join(parts)) or ".", what, size, reason, parts=parts, state=state)
-
-
-def blob_item(root: Path, blob: StoredBlob, reason: str) -> RemovalItem | None:
-    """Make an item of a blob, if it still is as the inventory found it."""
-    digest = str(blob.digest) if blob.digest is not None else None
-    what: What = "temporary file" if blob.form == "temporary" else "blob"
-    item = file_item(root, blob.path, what, reason, digest=digest)
-    if item is None or item.state is None or item.state.modified_ns != blob.modified_ns:
-        return None
-    return item
-
-
-def tag_items(root: Path, tags: Iterable[CachedTag], reason: str) -> Iterator[RemovalItem]:
-    """Make items of the documents of cached tags: each manifest before its locked app."""
-    for tag in tags:
-        for item in (
-            file_item(root, tag.manifest_path, "manifest", reason, reference=tag.reference),
-            file_item(root, tag.locked_app_path, "locked app", reason, reference=tag.reference),
-        ):
-            if item is not None:
-                yield item
-
-
-def kept_blob(blob: StoredBlob, users: Sequence[str], reason: str) -> KeptBlob:
-    """Say of a blob that it stays."""
-    digest = str(blob.digest) if blob.digest is not None else None
-    return KeptBlob(f"{blob.area}/{blob.name}", blob.area, digest, blob.stored_bytes, tuple(users), reason)
-
-
-def with_freed_bytes(items: Sequence[RemovalItem], files: Iterable[DiskFile]) -> tuple[RemovalItem, ...]:
-    """Say what each item frees where files have several names: the last of them frees the bytes."""
-    if not any(item.state is not None and item.state.links > 1 for item in items):
-        return tuple(items)
-    first_names = {file.path: file.same_as or file.path for file in files}
-    names = Counter(first_names.values())
-    left = names.copy()
-    counted = []
-    for item in items:
-        state, first = item.state, first_names.get(item.path)
-        if state is not None and state.links > 1 and first is not None:
-            left[first] -= 1
-            is_linked = state.links > names[first]
-            size = 0 if left[first] or is_linked else state.size
-            item = replace(item, stored_bytes=size, linked_files=int(is_linked))
-        counted.append(item)
-    return tuple(counted)
-
-
-# Text ------------------------------------------------------------------------------------------
-
-
-def users_text(users: Sequence[str]) -> str:
+def users_text(users: Sequence[Any]) -> str:
     """Name who needs something: up to three, and how many more."""
-    names = ", ".join(users[:_USERS_SHOWN])
-    return names + (f" and {len(users) - _USERS_SHOWN} more" if len(users) > _USERS_SHOWN else "")
-
-
-def _more(things: Sequence[object], most: int, indent: str) -> list[str]:
-    more = more_text(len(things), most)
-    return [f"{indent}{more}"] if more else []
-
-
-def _item_line(item: RemovalItem) -> str:
-    return printable(f"{item.what} {item.path} ({size_text(item.stored_bytes)}): {item.reason}")
-
-
-def _kept_reason(blob: KeptBlob) -> str:
-    return f"{blob.reason}: {users_text(blob.users)}" if blob.users else blob.reason
-
-
-def _kept_line(blob: KeptBlob) -> str:
-    return printable(f"{blob.path} ({size_text(blob.stored_bytes)}): {_kept_reason(blob)}")
-
-
-def _html(summary: str, rows: Sequence[tuple[str, str, int, str]], most: int, notes: Iterable[str]) -> str:
-    cells = [
-        (Cell(what), Cell(path, "code"), size_cell(size), Cell(reason)) for what, path, size, reason in rows
-    ]
-    return block("", summary, table(("", "path", "size", "why"), cells, most=most), notes=notes)
+    more = more_text(len(users), _USERS_SHOWN)
+    return ", ".join(users[:_USERS_SHOWN]) + (f" {more}" if more else "")
 
 
 def _linked_notes(items: Iterable[RemovalItem]) -> list[str]:
     count = sum(item.linked_files for item in items)
-    if not count:
-        return []
-    files = count_text(count, "file")
-    return [f"{files} of these free nothing: names outside of the cache (hard links) keep their bytes."]
+    what = count_text(count, "file")
+    note = f"{what} of these free nothing: names outside of the cache (hard links) keep their bytes."
+    return [note] if count else []

@@ -7,34 +7,36 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.documents import Area, Descriptor
+from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.fetching import Fetching, Options, Source, Wanted, registry_offer
 from spincache_nb.core.files import read_bounded
-from spincache_nb.core.incoming import Pull
 from spincache_nb.core.journal import History
-from spincache_nb.core.layout import file_name, shown
+from spincache_nb.core.layout import shown
 from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.core.plans import Resolved, resolve
 from spincache_nb.core.progress import Progress
+from spincache_nb.core.pull import Pull
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import Problem
 from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES, ArchiveLimits
-from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError, printable
-from spincache_nb.inventory import CachedApp, Inventory, known_digests, take_inventory
-from spincache_nb.show import Cell, block, count_text, more_text, size_text, table
-from spincache_nb.upkeep.verify import Health, examine, is_damage
+from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError
+from spincache_nb.inventory import CachedApp, known_digests, take_inventory
+from spincache_nb.show import Column, Table, block, count_text, size_text
+from spincache_nb.upkeep.plans import table_lines
+from spincache_nb.upkeep.verify import Health, Place, examine, is_damage, users_of
 
 if TYPE_CHECKING:
     from spincache_nb.core.pull import Auth
     from spincache_nb.project.packages import PackageClient
 
 _ROWS_SHOWN = 10
-_Place = tuple[Area, Digest]
+_PROBLEM = (Column("kind", "problem"), Column("path", "path", "code"), Column("detail", "detail"))
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -69,12 +71,8 @@ class RepairResult:
         return tuple(row for row in self.remaining if is_damage(row.kind, row.reference))
 
     def __str__(self) -> str:
-        lines = [self.summary()]
-        lines += [
-            f"  {row.kind}: {row.path}: {printable(row.detail)}" for row in self.remaining[:_ROWS_SHOWN]
-        ]
-        more = more_text(len(self.remaining), _ROWS_SHOWN)
-        return "\n".join([*lines, f"  {more}"] if more else lines)
+        rows = [(row.kind, row.path, row.detail) for row in self.remaining]
+        return "\n".join([self.summary(), *table_lines(Table(rows, _PROBLEM, most=_ROWS_SHOWN))])
 
     def summary(self) -> str:
         """The result in one line."""
@@ -89,8 +87,10 @@ class RepairResult:
 
     def _repr_html_(self) -> str:
         told = [("repaired", row) for row in self.repaired] + [("remains", row) for row in self.remaining]
-        rows = [(Cell(what), Cell(row.kind), Cell(row.path, "code"), Cell(row.detail)) for what, row in told]
-        return block("", self.summary(), table(("", "problem", "path", "detail"), rows, most=_ROWS_SHOWN))
+        rows = [(what, row.kind, row.path, row.detail) for what, row in told]
+        return block(
+            "", self.summary(), Table(rows, (Column("what", "what"), *_PROBLEM), most=_ROWS_SHOWN).html()
+        )
 
 
 def repair(
@@ -113,23 +113,8 @@ def repair(
     ----------
     cache
         The cache. Everything stored is hashed first.
-    insecure
-        None means plain HTTP for loopback hosts only; True forces HTTP, False HTTPS.
-    ca
-        File with further certificate authorities (PEM).
-    auth
-        Credentials to use ahead of the stores: ``(user, password)``.
-    jobs
-        Downloads at a time.
-    progress
-        None for silence, True for a bar, or a callable that takes each `ProgressEvent`: first those of
-        the check, then those of the downloads.
-    cancel
-        Set it from another thread to stop; what was repaired by then stays.
-    durable
-        Whether to wait until the disk has each file.
-    archive_limits
-        How much an archive layer may unpack to.
+    insecure, ca, auth, jobs, progress, cancel, durable, archive_limits
+        As `pull` takes them. Progress is first that of the check; what was repaired before a cancel stays.
     projects
         ``spin.toml`` files or folders of projects that use this cache too.
     history
@@ -142,20 +127,15 @@ def repair(
 
     Raises
     ------
-    PullCancelled
-        If `cancel` was set.
-    SpinManifestError
-        If there is no project at one of the paths given.
+    PullCancelled, NoSpaceError, SpinManifestError
+        If `cancel` was set, the disk has no room, or there is no project at one of the paths given.
 
     Notes
     -----
-    A damaged file stays until its good copy is there and takes its place in one step. A blob is fetched
-    by the digest that the cached manifest gives, so that a tag that was moved meanwhile changes nothing.
-    A manifest is fetched by the digest it is known to have had; if none is known, by its tag, and taken
-    only if it names the locked app that is stored. Archives are unpacked again where members lack. A
-    damaged source that only a ``spin.toml`` of one of `projects` names comes from the address or package
-    that it names; sources that are not stored at all, `pull_sources` fetches. What neither an app nor a
-    project needs is left alone: `plan_prune`.
+    A damaged file stays until its good copy takes its place. A blob is fetched by the digest that the cached
+    manifest gives; a manifest by the digest it is known to have had, else by its tag, and then taken only if
+    it names the locked app that is stored. Archives are unpacked again where members lack. Of what only a
+    project needs, damaged sources come from where its ``spin.toml`` says; `pull_sources` fetches the others.
     """
     from spincache_nb.core.registry import Registry
     from spincache_nb.project.packages import PackageClient
@@ -164,13 +144,13 @@ def repair(
     client = Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     packages = PackageClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     options = Options(jobs, progress, cancel, durable, archive_limits, history)
+    look = partial(examine, cache, cancel=cancel, projects=projects, history=history)
     with Fetching(cache, options, client.close, packages.close, what="repair") as fetching:
-        before = examine(cache, progress=progress, cancel=cancel, projects=projects, history=history)
+        before = look(progress=progress)
         work = _Repair(fetching, client, packages, before, projects)
         work.mend_documents()
         work.mend_blobs()
-    changed = {(one.blob.area, one.blob.name) for one in before.wrong} | work.written
-    after = examine(cache, cancel=cancel, projects=projects, history=history, only=changed)
+    after = look(only={one.path for one in before.wrong} | work.written)
     wire_bytes = client.wire_bytes + packages.wire_bytes
     return _result(before, after, work.failures, wire_bytes, time.perf_counter() - started)
 
@@ -209,11 +189,9 @@ class _Repair:
         self.projects = tuple(projects)
         given = fetching.options.history
         self.history = given if given is not None else self.cache.history
-        self.wrong: set[_Place] = {
-            (one.blob.area, one.blob.digest) for one in health.wrong if one.blob.digest is not None
-        }
+        self.wrong: set[Place] = {one.place for one in health.wrong if one.place is not None}
         self.failures: dict[str, str] = {}
-        self.written: set[tuple[str, str]] = set()
+        self.written: set[str] = set()
         self.known: dict[str, list[Digest]] | None = None
 
     def each(self, work: Callable[[T], R], items: Iterable[T], path_of: Callable[[T], str]) -> list[R]:
@@ -238,39 +216,38 @@ class _Repair:
         found = self.each(
             self.find_manifest, self.inventory.apps, lambda app: self.relative(app.tag.manifest_path)
         )
-        resolved = [one for one in found if one is not None]
-        if resolved:
+        if resolved := [one for one in found if one is not None]:
             pull = Pull(self.fetching, self.source, keep_going=True, history=History(enabled=False))
             for app in pull.store(resolved):
                 if app.failure is not None:
                     tag = self.cache.cached_tag(app.resolved.reference)
                     self.failures[self.relative(tag.manifest_path)] = str(app.failure)
-            self.inventory = self.take_inventory()
+            self.look_again()
         if any(
             self.each(
-                self.mend_locked_app,
-                self.inventory.apps,
-                lambda app: self.relative(app.tag.locked_app_path),
+                self.mend_locked_app, self.inventory.apps, lambda app: self.relative(app.tag.locked_app_path)
             )
         ):
-            self.inventory = self.take_inventory()
+            self.look_again()
 
-    def take_inventory(self) -> Inventory:
-        return take_inventory(self.cache, projects=self.projects, history=self.history)
+    def look_again(self) -> None:
+        self.inventory = take_inventory(self.cache, projects=self.projects, history=self.history)
 
     def find_manifest(self, app: CachedApp) -> Resolved | None:
         """Fetch the manifest that an app had, if the one that is stored is damaged or seems altered."""
-        reference = Reference.parse(app.reference)
         stored = _stored_document(app)
         failures: list[SpinCacheError] = []
-        if app.manifest is not None:
-            if app.manifest_digest is not None or stored is None or all(layer.stored for layer in app.layers):
-                return None
-            known = self.known_manifests(app, reference, failures)
-            return next((one for one in known if one.manifest.tag_document.digest.matches(stored)), None)
+        is_legible = app.config is not None
+        if is_legible and (
+            app.manifest_digest is not None or stored is None or all(layer.stored for layer in app.layers)
+        ):
+            return None
+        reference = Reference.parse(app.reference)
         for resolved in self.known_manifests(app, reference, failures):
             if stored is None or resolved.manifest.tag_document.digest.matches(stored):
                 return resolved
+        if is_legible:
+            return None
         if reference.tag is not None and stored is not None:
             resolved = resolve(self.source.fetch_manifest, reference)
             if resolved.manifest.tag_document.digest.matches(stored):
@@ -288,12 +265,9 @@ class _Repair:
         self, app: CachedApp, reference: Reference, failures: list[SpinCacheError]
     ) -> Iterator[Resolved]:
         """Fetch manifests that an app is known to have had, likeliest first; add why one does not come."""
-        if app.tag.digest is not None:
-            digests = [app.tag.digest]
-        else:
-            if self.known is None:
-                self.known = known_digests(self.history, self.cache)
-            digests = self.known.get(app.reference, [])
+        if self.known is None:
+            self.known = known_digests(self.history, self.cache)
+        digests = [app.tag.digest] if app.tag.digest is not None else self.known.get(app.reference, [])
         for digest in digests:
             wanted = Reference(reference.registry, reference.repository, reference.tag, digest)
             try:
@@ -305,9 +279,10 @@ class _Repair:
 
     def mend_locked_app(self, app: CachedApp) -> bool:
         """Bring ``config.json`` back if it is not the one that the manifest names."""
-        if app.manifest is None:
+        manifest = app.manifest
+        if manifest is None:
             return False
-        document = app.manifest.tag_document
+        document = manifest.tag_document
         try:
             if document.digest.matches(app.tag.read_locked_app()):
                 return False
@@ -317,7 +292,7 @@ class _Repair:
         if content is None:
             reference = Reference.parse(app.reference)
             content = self.source.fetch_document(reference, document, limit=LOCKED_APP_BYTES)
-        if app.manifest.kind == "app":
+        if manifest.kind == "app":
             parse_locked_app(content, where=f"{app.reference}, {document.digest}")
         self.cache.write_locked_app(app.tag, content, durable=self.fetching.options.durable)
         return True
@@ -345,7 +320,7 @@ class _Repair:
         self.fetching.watch((), and_blobs=True)
         left: dict[Digest, set[Digest]] = {}
         for place, holders in archives.items():
-            for archive in () if self.name_of(place) in self.written else holders:
+            for archive in () if self.path_of(place) in self.written else holders:
                 left.setdefault(archive, set()).add(place[1])
         self.each(self.unpack, sorted(left.items()), lambda item: self.path_of(("data", item[0])))
 
@@ -354,45 +329,55 @@ class _Repair:
         for area in one.areas:
             if failure is None:
                 self.failures.pop(self.path_of((area, one.digest)), None)
-                self.written.add(self.name_of((area, one.digest)))
+                self.written.add(self.path_of((area, one.digest)))
             else:
                 self.failures[self.path_of((area, one.digest))] = str(failure)
 
-    def wanted(self) -> tuple[dict[_Place, Wanted], dict[_Place, set[Digest]]]:
-        """What apps need and cannot use, and archives that hold some of it."""
-        wanted: dict[_Place, Wanted] = {}
-        archives: dict[_Place, set[Digest]] = {}
-        apps = {app.reference: app for app in self.inventory.apps}
-        lost = [((one.area, one.digest), apps[one.user]) for one in self.inventory.missing]
-        for use in self.inventory.uses():
-            if (use.area, use.digest) in self.wrong and use.user in apps:
-                lost.append(((use.area, use.digest), apps[use.user]))
-        for place, app in lost:
-            one = wanted.setdefault(place, Wanted(place[1], None, {place[0]}))
-            holders = archives.setdefault(place, set())
-            reference = _reference(app)
-            for layer in app.manifest.layers if app.manifest is not None else ():
-                if layer.digest == place[1] and reference is not None:
-                    one.size = layer.size
-                    one.offers.append(registry_offer(self.source, reference, layer))
-                elif layer.role == "archive" and place[0] == "data":
-                    holders.add(layer.digest)
-        only_in_archives = {place for place, one in wanted.items() if archives[place] and not one.offers}
-        return {place: one for place, one in wanted.items() if place not in only_in_archives}, archives
-
-    def wanted_by_projects(self) -> dict[_Place, Wanted]:
-        """Damaged sources that only projects need, with the addresses and packages that offer them."""
-        apps = {app.reference for app in self.inventory.apps}
-        needed = {(use.area, use.digest) for use in self.inventory.uses() if use.user in apps}
-        found: dict[_Place, Wanted] = {}
-        for project in self.inventory.projects:
-            named = {(use.area, use.digest) for use in project.uses if use.via == "spin.toml"}
-            places = named & (self.wrong - needed)
-            if places:
-                self.add_offers(found, project.path, places)
+    def lost(self) -> dict[str, list[Place]]:
+        """What each app needs and cannot use, but for files that its publisher never pushed."""
+        not_pushed = {row.path for row in self.inventory.problems if row.kind == "file not pushed"}
+        found: dict[str, list[Place]] = {}
+        for one in self.inventory.missing:
+            place = one.area, one.digest
+            if one.via != "archive member" or self.path_of(place) not in not_pushed:
+                found.setdefault(one.user, []).append(place)
+        for place, user, _ in users_of(self.inventory, self.wrong):
+            found.setdefault(user, []).append(place)
         return found
 
-    def add_offers(self, found: dict[_Place, Wanted], path: Path, places: Collection[_Place]) -> None:
+    def wanted(self) -> tuple[dict[Place, Wanted], dict[Place, set[Digest]]]:
+        """What apps need and cannot use, and archives that hold some of it."""
+        wanted: dict[Place, Wanted] = {}
+        archives: dict[Place, set[Digest]] = {}
+        lost = self.lost()
+        for app in self.inventory.apps:
+            manifest = app.manifest if app.reference in lost else None
+            layers = manifest.layers if manifest is not None else ()
+            holders = {layer.digest for layer in layers if layer.role == "archive"}
+            reference = _reference(app)
+            for place in lost.get(app.reference, ()):
+                area, digest = place
+                one = wanted.setdefault(place, Wanted(digest, None, {area}))
+                archives.setdefault(place, set()).update(holders - {digest} if area == "data" else ())
+                for layer in layers:
+                    if layer.digest == digest and reference is not None:
+                        one.size = layer.size
+                        one.offers.append(registry_offer(self.source, reference, layer))
+        return {p: one for p, one in wanted.items() if one.offers or not archives[p]}, archives
+
+    def wanted_by_projects(self) -> dict[Place, Wanted]:
+        """Damaged sources that only projects need, with the addresses and packages that offer them."""
+        apps = {app.reference for app in self.inventory.apps}
+        uses = list(users_of(self.inventory, self.wrong))
+        needed = {place for place, user, _ in uses if user in apps}
+        found: dict[Place, Wanted] = {}
+        for project in self.inventory.projects:
+            named = {place for place, user, via in uses if user == project.name and via == "spin.toml"}
+            if named - needed:
+                self.add_offers(found, project.path, named - needed)
+        return found
+
+    def add_offers(self, found: dict[Place, Wanted], path: Path, places: Collection[Place]) -> None:
         """Add who offers damaged sources of one project; note why nobody does."""
         from spincache_nb.project.sources import Project, find_offers
 
@@ -423,21 +408,13 @@ class _Repair:
             for digest in members:
                 self.failures.setdefault(self.path_of(("data", digest)), str(exc))
             raise
-        self.written |= {self.name_of(("data", one.digest)) for one in found.members if one.digest in members}
+        self.written |= {self.path_of(("data", one.digest)) for one in found.members if one.digest in members}
 
     # Names -----------------------------------------------------------------------------------
 
-    def name_of(self, place: _Place) -> tuple[str, str]:
-        """Area and file name of a blob that is stored."""
-        area, digest = place
-        return area, shown(self.cache.blob_path(area, digest).name)
-
-    def path_of(self, place: _Place) -> str:
+    def path_of(self, place: Place) -> str:
         """Where a blob is or would be, as problems name it."""
-        area, digest = place
-        path = self.cache.blob_path(area, digest)
-        name = path.name if path.exists() else file_name(digest, windows=self.cache.windows_names)
-        return f"{area}/{shown(name)}"
+        return f"{place[0]}/{shown(self.cache.blob_path(*place).name)}"
 
     def relative(self, path: Path) -> str:
         """A path as problems name it."""

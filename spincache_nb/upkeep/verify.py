@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -10,17 +11,22 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.files import FileState, open_regular
+from spincache_nb.core.documents import Area
+from spincache_nb.core.files import FileState, open_regular, read_bounded
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import MANIFESTS
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.scan import Problem, StoredBlob
 from spincache_nb.errors import CacheError, NotInCacheError, PullCancelled, SpinCacheError
-from spincache_nb.inventory import CachedApp, Inventory, take_inventory
+from spincache_nb.inventory import Inventory, Via, take_inventory
+from spincache_nb.inventory.columns import AREAS_IN_ORDER, VIAS
+
+if TYPE_CHECKING:
+    from spincache_nb.wasm import Walk
 
 _MISNAMED = "content of another digest"
 _BEING_WRITTEN = "file being written"
@@ -47,8 +53,10 @@ _PAUSE_SECONDS = 0.25
 _FRESH_SECONDS = 10.0
 _READ_BYTES = 256 << 10  # from 64 KiB to 4 MiB the cost is the same: hashing is nearly all of it
 _TOLD_BYTES = 4 << 20
+_INTERFACE_BYTES = 64 << 20  # WIT packages have some KiB
 
-_Told = Callable[[StoredBlob, int], object]
+Place = tuple[Area, Digest]
+"""Where a blob is stored, or would be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,16 @@ class Hashed:
     size: int
     state: FileState | None
     error: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where it is, as problems name it."""
+        return f"{self.blob.area}/{self.blob.name}"
+
+    @property
+    def place(self) -> Place | None:
+        """Its area and the digest that is its name, if it has one."""
+        return (self.blob.area, self.blob.digest) if self.blob.digest is not None else None
 
     @property
     def is_right(self) -> bool:
@@ -99,19 +117,20 @@ def examine(
     cancel: threading.Event | None = None,
     projects: Sequence[str | os.PathLike[str]] = (),
     history: History | None = None,
-    only: Collection[tuple[str, str]] | None = None,
+    only: Collection[str] | None = None,
 ) -> Health:
-    """Hash everything that is stored, or `only` files of some areas and names, and find what is wrong."""
+    """Hash everything that is stored, or only some paths in the cache, and find what is wrong."""
     inventory = _settled(cache, lambda: take_inventory(cache, projects=projects, history=history), cancel)
     blobs = [
         entry.blob
         for entry in inventory.blobs
-        if promised(entry.blob) is not None and (only is None or (entry.blob.area, entry.blob.name) in only)
+        if promised(entry.blob) is not None
+        and (only is None or f"{entry.blob.area}/{entry.blob.name}" in only)
     ]
     reporter = Reporter(progress, what="verify")
     try:
         reporter(ProgressEvent("plan", total=sum(blob.stored_bytes for blob in blobs)))
-        wrong, changing = _wrong(blobs, jobs, _teller(reporter) if progress else _silent, cancel)
+        wrong, changing = _wrong(blobs, jobs, reporter, cancel)
     finally:
         reporter.close()
     return Health(inventory, tuple(wrong), _judged(inventory, wrong, changing))
@@ -121,10 +140,10 @@ def examine(
 
 
 def _wrong(
-    blobs: Iterable[StoredBlob], jobs: int | None, told: _Told, cancel: threading.Event | None
+    blobs: Iterable[StoredBlob], jobs: int | None, report: Reporter, cancel: threading.Event | None
 ) -> tuple[list[Hashed], list[Hashed]]:
     """Files that are wrong whenever they are read, and files that keep changing."""
-    suspects = [one for one in hash_blobs(blobs, jobs, told, cancel) if not one.is_right]
+    suspects = [one for one in hash_blobs(blobs, jobs, report, cancel) if not one.is_right]
     wrong: list[Hashed] = []
     for _ in range(_ROUNDS):
         if not suspects:
@@ -132,16 +151,16 @@ def _wrong(
         if any(one.state is None or _is_fresh(one.state.modified_ns) for one in suspects):
             _pause(cancel)
         before = {one.blob.location: one for one in suspects}
-        again = hash_blobs((one.blob for one in suspects), jobs, _silent, cancel)
+        again = hash_blobs((one.blob for one in suspects), jobs, Reporter(None, what="verify"), cancel)
         suspects = []
         for one in (one for one in again if not one.is_right):
             is_same = one == before[one.blob.location] and FileState.at(one.blob.location) == one.state
             (wrong if is_same else suspects).append(one)
-    return sorted(wrong, key=lambda one: (one.blob.area, one.blob.name)), suspects
+    return sorted(wrong, key=lambda one: one.path), suspects
 
 
 def hash_blobs(
-    blobs: Iterable[StoredBlob], jobs: int | None, told: _Told, cancel: threading.Event | None
+    blobs: Iterable[StoredBlob], jobs: int | None, report: Reporter, cancel: threading.Event | None
 ) -> list[Hashed]:
     """Hash files by threads, since hashing lets go of the interpreter; those that are gone are left out."""
     waiting = deque(sorted(blobs, key=lambda blob: -blob.stored_bytes))
@@ -158,7 +177,7 @@ def hash_blobs(
                 blob = waiting.popleft()
             except IndexError:
                 return found
-            hashed = _hash(blob, buffer, told, (stop, cancel or stop))
+            hashed = _hash(blob, buffer, report, (stop, cancel or stop))
             if hashed is not None:
                 found.append(hashed)
 
@@ -172,12 +191,16 @@ def hash_blobs(
 
 
 def _hash(
-    blob: StoredBlob, buffer: memoryview, told: _Told, stops: tuple[threading.Event, ...]
+    blob: StoredBlob, buffer: memoryview, report: Reporter, stops: tuple[threading.Event, ...]
 ) -> Hashed | None:
     expected = promised(blob)
     assert expected is not None
     hasher = expected.hasher()
-    size = untold = 0
+    size = told = 0
+
+    def tell(count: int) -> None:
+        report(ProgressEvent("bytes", digest=str(expected), count=count, total=blob.stored_bytes))
+
     try:
         with open_regular(blob.location) as stream:
             state = FileState.of(os.fstat(stream.fileno()))
@@ -186,31 +209,16 @@ def _hash(
                     raise PullCancelled("verify", "", "", "stopped; nothing was changed")
                 hasher.update(buffer[:count])
                 size += count
-                untold += count
-                if untold >= _TOLD_BYTES:
-                    told(blob, untold)
-                    untold = 0
+                if size - told >= _TOLD_BYTES:
+                    tell(size - told)
+                    told = size
     except NotInCacheError:
         return None
     except (CacheError, OSError) as exc:
         reason = exc.found if isinstance(exc, CacheError) else exc.strerror or str(exc)
         return Hashed(blob, None, 0, FileState.at(blob.location), reason)
-    told(blob, untold)
+    tell(size - told)
     return Hashed(blob, Digest(expected.algorithm, hasher.hexdigest()), size, state)
-
-
-def _teller(report: Reporter) -> _Told:
-    """Report bytes as they are hashed."""
-
-    def told(blob: StoredBlob, count: int) -> None:
-        digest = str(promised(blob) or "")
-        report(ProgressEvent("bytes", digest=digest, count=count, total=blob.stored_bytes))
-
-    return told
-
-
-def _silent(blob: StoredBlob, count: int) -> None:
-    del blob, count
 
 
 # Live writers ----------------------------------------------------------------------------------
@@ -252,6 +260,18 @@ def _pause(cancel: threading.Event | None) -> None:
 # Rows ------------------------------------------------------------------------------------------
 
 
+def users_of(inventory: Inventory, places: Collection[Place]) -> Iterator[tuple[Place, str, Via]]:
+    """Say who needs some stored blobs, and why; of all other uses no value is made."""
+    blobs, uses, names = inventory.blobs, inventory.contents.uses, inventory.contents.users
+    wanted = {(AREAS_IN_ORDER.index(area), str(digest)): (area, digest) for area, digest in places}
+    keys = enumerate(zip(blobs.areas.tolist(), blobs.digests, strict=True)) if wanted else ()
+    rows = {row: wanted[area, text] for row, (area, text) in keys if text and (area, text) in wanted}
+    columns = (uses.users.tolist(), uses.blobs.tolist(), uses.vias.tolist()) if rows else ((), (), ())
+    for user, row, via in zip(*columns, strict=True):
+        if row in rows:
+            yield rows[row], names[user], VIAS[via]
+
+
 @dataclass(frozen=True, slots=True)
 class _Users:
     """Who needs a file: apps; projects whose ``spin.toml`` names it, or only their environment lock."""
@@ -276,44 +296,30 @@ class _Users:
 
 def _judged(inventory: Inventory, wrong: Sequence[Hashed], changing: Iterable[Hashed]) -> tuple[Problem, ...]:
     """Add what hashing tells to what the inventory knows, one row for each fault."""
-    users = _users_of(inventory, wrong)
-    rows = list(inventory.problems)
-    known = {row.path for row in rows if row.kind in ("damaged blob", "unreadable file")}
-    for one in wrong:
-        path = f"{one.blob.area}/{one.blob.name}"
-        if path in known:
-            continue
-        rows = [row for row in rows if row.path != path or row.kind != "damaged archive"]
-        found = users.get((one.blob.area, one.blob.digest), _Users())
-        if not _is_named_by_manifest(one, inventory, needed=bool(found.apps)):
-            rows.append(_row(one, path, found))
+    users: dict[Place, _Users] = {one.place: _Users() for one in wrong if one.place is not None}
+    apps = {app.reference for app in inventory.apps}
+    for place, user, via in users_of(inventory, users):
+        of_project = users[place].locks if via == "environment lock" else users[place].projects
+        (users[place].apps if user in apps else of_project).append(user)
+    found = [(one, _Users() if one.place is None else users[one.place]) for one in wrong]
+    other_names = _named_by_manifests(inventory, [one for one, needed_by in found if not needed_by.apps])
+    known = {row.path for row in inventory.problems if row.kind in ("damaged blob", "unreadable file")}
+    told = {one.path: _row(one, needed_by) for one, needed_by in found if one.path not in known}
+    rows = [row for row in inventory.problems if row.path not in told or row.kind != "damaged archive"]
+    rows += [row for path, row in told.items() if path not in other_names]
     for one in changing:
         detail = "it changed each time it was read: somebody is writing it"
-        remedy = "check again when nothing is being pulled"
-        rows.append(Problem(f"{one.blob.area}/{one.blob.name}", _BEING_WRITTEN, detail, remedy))
+        rows.append(Problem(one.path, _BEING_WRITTEN, detail, "check again when nothing is being pulled"))
     return tuple(sorted(rows, key=lambda row: (row.path, row.kind, row.detail)))
 
 
-def _users_of(inventory: Inventory, wrong: Sequence[Hashed]) -> dict[tuple[str, Digest | None], _Users]:
-    users: dict[tuple[str, Digest | None], _Users] = {
-        (one.blob.area, one.blob.digest): _Users() for one in wrong if one.blob.digest is not None
-    }
-    apps = {app.reference for app in inventory.apps}
-    for use in inventory.uses() if users else ():
-        found = users.get((use.area, use.digest))
-        if found is not None:
-            of_project = found.locks if use.via == "environment lock" else found.projects
-            (found.apps if use.user in apps else of_project).append(use.user)
-    return users
-
-
-def _row(one: Hashed, path: str, users: _Users) -> Problem:
+def _row(one: Hashed, users: _Users) -> Problem:
     if one.digest is None:
         detail = f"the system says: {one.error}"
-        row = Problem(path, "unreadable file", detail, "check its permissions and the disk")
+        row = Problem(one.path, "unreadable file", detail, "check its permissions and the disk")
     elif users == _Users() and _may_be_interface(one):
         return Problem(
-            path,
+            one.path,
             _MISNAMED,
             f"its bytes are a whole component without code, {one.digest}: maybe the WIT of a target "
             "environment, which Spin stores under its manifest's digest; the environment lock of a project "
@@ -325,7 +331,7 @@ def _row(one: Hashed, path: str, users: _Users) -> Problem:
         detail += "and Spin uses them all the same"
         if not one.size:
             detail = "it is empty, and its name is the digest of something"
-        row = Problem(path, "damaged blob", detail, users.remedy)
+        row = Problem(one.path, "damaged blob", detail, users.remedy)
     if not users.apps:
         return row
     others = len(users.apps) - 1
@@ -333,26 +339,39 @@ def _row(one: Hashed, path: str, users: _Users) -> Problem:
     return replace(row, reference=users.apps[0], detail=row.detail + also)
 
 
-def _is_named_by_manifest(one: Hashed, inventory: Inventory, *, needed: bool) -> bool:
-    """Whether a file is known to be called by its manifest's digest instead of its own."""
-    if needed or one.digest is None or one.blob.area != "wasm" or one.blob.digest is None:
-        return False
-    locks = (project.lock.environments for project in inventory.projects if project.lock is not None)
-    if any(lock.digest == one.blob.digest and lock.named_by_manifest for each in locks for lock in each):
-        return is_whole_binary(one.blob.path)
+def _named_by_manifests(inventory: Inventory, unneeded: Iterable[Hashed]) -> set[str]:
+    """Paths of files that are called by the digest of their manifest instead of their own.
+
+    An environment lock says so, or a cached manifest of that digest, whose first layer is the content. Each
+    manifest is read at most once.
+    """
+    named: dict[tuple[Digest, Digest], list[Hashed]] = {}
+    for one in unneeded:
+        if one.blob.digest is not None and one.digest is not None and one.blob.area == "wasm":
+            named.setdefault((one.blob.digest, one.digest), []).append(one)
+    if not named:
+        return set()
+    locks = [project.lock.environments for project in inventory.projects if project.lock is not None]
+    locked = {one.digest for lock in locks for one in lock if one.named_by_manifest}
+    found = {
+        one.path
+        for (name, _), those in named.items()
+        for one in those
+        if name in locked and is_whole_binary(one.blob.path)
+    }
+    contents = {content for _, content in named}
+    algorithms = {name.algorithm for name, _ in named}
+    layers, texts = inventory.contents.layers, inventory.contents.digests
     for app in inventory.apps:
-        layers = app.manifest.layers if app.manifest is not None else ()
-        if layers and layers[0].digest == one.digest and _is_manifest(app, one.blob.digest):
-            return True
-    return False
-
-
-def _is_manifest(app: CachedApp, digest: Digest) -> bool:
-    """Whether the stored manifest of an app hashes to a digest."""
-    try:
-        return digest.matches(app.tag.read_manifest())
-    except SpinCacheError:
-        return False
+        first = texts[layers.digests[layers.starts[app.number]]] if app.layer_count else ""
+        content = Digest.parse(first) if first else None
+        if content not in contents:
+            continue
+        with contextlib.suppress(SpinCacheError):
+            manifest = app.tag.read_manifest()
+            names = (Digest.of(manifest, algorithm) for algorithm in algorithms)
+            found |= {one.path for name in names for one in named.get((name, content), ())}
+    return found
 
 
 def _may_be_interface(one: Hashed) -> bool:
@@ -360,84 +379,23 @@ def _may_be_interface(one: Hashed) -> bool:
     return one.blob.area == "wasm" and one.blob.digest is not None and is_interface(one.blob.path)
 
 
-# Binaries: whole or not, by the lengths of their sections alone ----------------------------------
-
-_MODULE, _COMPONENT = b"\0asm\x01\x00\x00\x00", b"\0asm\x0d\x00\x01\x00"
-_LAST_SECTION = {_MODULE: 13, _COMPONENT: 12}
-"""Highest section id of a core module, and of a component."""
-_CODE = 10
-"""Id of the section of a core module that holds its functions' bodies."""
-_NESTED = (1, 4)
-"""Ids of the sections of a component that are core modules and components themselves."""
-_HEADER_BYTES = 8
-_LONGEST_SIZE = 5
-
-
-class _BrokenError(Exception):
-    """It is no binary, or not a whole one."""
-
-
-class _Section(NamedTuple):
-    """A section: what it is a section of (the header), its id, and where its content is."""
-
-    header: bytes
-    id: int
-    start: int
-    end: int
-
-
 def is_whole_binary(path: Path) -> bool:
     """Whether a file is a WebAssembly module or component whose sections fill it to the last byte."""
-    try:
-        with open_regular(path) as stream:
-            for _ in _sections(stream, 0, stream.seek(0, 2)):
-                pass
-    except (SpinCacheError, OSError, _BrokenError):
-        return False
-    return True
+    return _walked(path) is not None
 
 
 def is_interface(path: Path) -> bool:
     """Whether a file is a whole component without any code, which is what WIT packages are encoded as."""
-    try:
-        with open_regular(path) as stream:
-            waiting = [(0, stream.seek(0, 2))]
-            while waiting:
-                for section in _sections(stream, *waiting.pop()):
-                    if section.header == _MODULE and section.id == _CODE:
-                        return False
-                    if section.header == _COMPONENT and section.id in _NESTED:
-                        waiting.append((section.start, section.end))
-            stream.seek(0)
-            return stream.read(_HEADER_BYTES) == _COMPONENT
-    except (SpinCacheError, OSError, _BrokenError):
+    walked = _walked(path)
+    if walked is None or walked.binaries[0].layer != "component":
         return False
+    return not any(section.kind == "code" for section in walked.sections)
 
 
-def _sections(stream: BinaryIO, start: int, end: int) -> Iterator[_Section]:
-    """Go through the sections of the binary between two places of a file; raise if it is not whole."""
-    stream.seek(start)
-    header = stream.read(_HEADER_BYTES)
-    last = _LAST_SECTION.get(header)
-    position = start + _HEADER_BYTES
-    while last is not None and position < end:
-        stream.seek(position)
-        head = stream.read(1 + _LONGEST_SIZE)
-        length, used = _leb128(head[1:])
-        if head[0] > last or not used:
-            raise _BrokenError
-        position += 1 + used
-        yield _Section(header, head[0], position, position + length)
-        position += length
-    if last is None or position != end:
-        raise _BrokenError
+def _walked(path: Path) -> Walk | None:
+    from spincache_nb.wasm import walk
 
-
-def _leb128(data: bytes) -> tuple[int, int]:
-    """An unsigned LEB128 number and how many bytes it takes; 0 bytes if it is none."""
-    value = 0
-    for place, byte in enumerate(data):
-        value |= (byte & 0x7F) << (7 * place)
-        if not byte & 0x80:
-            return value, place + 1
-    return 0, 0
+    try:
+        return walk(read_bounded(path, limit=_INTERFACE_BYTES))
+    except SpinCacheError:
+        return None

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from spincache_nb.widgets.explorer import Explorer, explore
-from spincache_nb.widgets.panel import FleetPanel, Panel, dashboard, panel
+from spincache_nb.widgets.fleet import FleetPanel
+from spincache_nb.widgets.panel import Panel, dashboard, panel
 
 __all__ = ["Explorer", "FleetPanel", "Panel", "dashboard", "explore", "panel"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -11,16 +11,26 @@ import ipywidgets as widgets
 import pandas as pd
 
 from spincache_nb import analysis
+from spincache_nb.analysis.inputs import short_references
 from spincache_nb.analysis.versions import versions_of
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
-from spincache_nb.frames.bundle import Frames, load
-from spincache_nb.show import Column, Table, count_text, escaped, rows, shorten, size_text, time_text
+from spincache_nb.frames.bundle import Frames
+from spincache_nb.show import (
+    Column,
+    Table,
+    count_text,
+    escaped,
+    more_text,
+    rows,
+    shorten,
+    size_text,
+    time_text,
+)
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.session import Session
 
 ROWS_SHOWN = 12
-"""Apps on a page."""
 
 LONGEST_NAME = 64
 """Letters of a name in the table; a longer one loses its middle."""
@@ -38,8 +48,7 @@ COLUMNS: tuple[tuple[Order, str, str], ...] = (
     ("pulled_at", "Last pulled (UTC)", "by when it was last pulled"),
 )
 
-MOST_LISTED = 60
-"""Parts of an app that are listed."""
+MOST_LISTED, MOST_NAMED = 60, 3
 
 _COMPONENTS = (
     Column("component", "Component"),
@@ -48,10 +57,11 @@ _COMPONENTS = (
     Column("files_bytes", "Their size", "size"),
 )
 _USED = (
+    Column("name", "File", longest=LONGEST_NAME),
     Column("digest", "Blob", "digest"),
     Column("stored_bytes", "Size", "size"),
     Column("via", "Needed as"),
-    Column("users", "Others who need it", "count"),
+    Column("others", "Others who need it"),
 )
 _CHANGED = (
     Column("what", "What"),
@@ -61,13 +71,17 @@ _CHANGED = (
     Column("bytes_a", "Before", "size"),
     Column("bytes_b", "Now", "size"),
 )
+_GRAINS = (
+    Column("grain", "Shared by"),
+    Column("reused_bytes", "Would be re-used", "size"),
+    Column("reused_share", "Share", "share"),
+    Column("index_bytes", "Its list of digests", "size"),
+)
 _ARROWS = {True: " \u25bc", False: " \u25b2"}
 _NONE = "Select apps to see what removing them frees."
 
 
 class App(NamedTuple):
-    """One app."""
-
     reference: str
     stored_bytes: int
     freed_bytes: int
@@ -138,11 +152,9 @@ class AppList:
         return max(1, -(-len(self.matching) // self.rows_shown))
 
     def turn(self, pages: int) -> None:
-        """Go some pages on, or back, as far as there are any."""
         self.page = max(0, min(self.page + pages, self.page_count - 1))
 
     def shown(self) -> list[App]:
-        """Apps on this page."""
         return self.matching[self.page * self.rows_shown :][: self.rows_shown]
 
     def place_text(self) -> str:
@@ -169,7 +181,6 @@ class Row:
         self.tick.observe(lambda change: on_tick(reference, bool(change["new"])), names="value")
 
     def show(self, app: App, *, chosen: bool) -> None:
-        """Show the figures of the app."""
         self.tick.value = chosen
         self.cells.value = _cells(app)
         (self.box.add_class if chosen else self.box.remove_class)("sc-chosen")
@@ -194,13 +205,19 @@ class AppTable:
             layout={"width": "340px"},
             style={"description_width": "44px"},
         )
-        self.filter.observe(self._filtered, names="value")
+        self.filter.observe(lambda change: self._then_show(apps.filter, change["new"]), names="value")
         self.headings = {
-            order: parts.button(name, partial(self._sort, order), hint=f"Sort {hint}", wide=True)
+            order: parts.button(
+                name, partial(self._then_show, apps.sort_by, order), hint=f"Sort {hint}", wide=True
+            )
             for order, name, hint in COLUMNS
         }
-        self.back = parts.button("Previous", lambda: self._turn(-1), hint="Apps before these", wide=True)
-        self.on = parts.button("Next", lambda: self._turn(1), hint="Apps after these", wide=True)
+        self.back = parts.button(
+            "Previous", partial(self._then_show, apps.turn, -1), hint="Apps before these", wide=True
+        )
+        self.on = parts.button(
+            "Next", partial(self._then_show, apps.turn, 1), hint="Apps after these", wide=True
+        )
         self.place = parts.line(style="dim")
         self.all = parts.button(
             "Select all", self._choose_all, hint="Every app that the filter shows", wide=True
@@ -213,7 +230,6 @@ class AppTable:
         self.show()
 
     def show(self) -> None:
-        """Show the list as it is now."""
         for order, name, _ in COLUMNS:
             arrow = _ARROWS[self.apps.descending] if order == self.apps.order else ""
             self.headings[order].description = name + arrow
@@ -227,7 +243,6 @@ class AppTable:
         parts.say(self.place, self.apps.place_text(), style="dim")
 
     def rows(self) -> list[Row]:
-        """Rows on this page, with the figures of now."""
         shown = self.apps.shown()
         for app in shown:
             row = self._rows.pop(app.reference, None) or Row(app.reference, self._tick)
@@ -246,16 +261,8 @@ class AppTable:
             self.apps.selected ^= {reference}
             self._changed()
 
-    def _filtered(self, change: Any) -> None:
-        self.apps.filter(change["new"])
-        self.show()
-
-    def _sort(self, order: Order) -> None:
-        self.apps.sort_by(order)
-        self.show()
-
-    def _turn(self, pages: int) -> None:
-        self.apps.turn(pages)
+    def _then_show(self, action: Callable[[Any], object], value: Any) -> None:
+        action(value)
         self.show()
 
     def _choose_all(self) -> None:
@@ -275,11 +282,14 @@ def _cells(app: App) -> str:
         (time_text(app.pulled_at, "minute") or "unknown", "last pulled, UTC"),
     )
     cells = "".join(f'<span title="{name}">{escaped(text)}</span>' for text, name in texts)
-    return f'<div class="sc-grid">{cells}</div>'
+    acts = "".join(
+        parts.app_name(app.reference, action.capitalize(), action=action) for action in ("open", "update")
+    )
+    return f'<div class="sc-grid">{cells}<span>{acts}</span></div>'
 
 
 class AppsTab:
-    """The list of apps, the figure for those that are chosen, and the way to remove them."""
+    """The list of apps, the figure for those that are chosen, what is in one, and the way to remove them."""
 
     def __init__(
         self, session: Session, on_remove: Callable[[], object], on_update: Callable[[], object]
@@ -288,21 +298,20 @@ class AppsTab:
         self.apps = AppList()
         self.table = AppTable(self.apps, session.guarded(self._chosen))
         self.freed = parts.line(_NONE)
-        hint = "Show what would go, then ask"
-        self.remove = parts.button("Remove selected\u2026", session.guarded(on_remove), hint=hint, wide=True)
-        self.update = parts.button("Update", session.guarded(on_update), hint="Pull the selected apps again")
-        self.open = parts.button("Open", session.guarded(self._open), hint="What is in the selected app")
-        self.refresh = parts.button("Refresh", session.guarded(session.refresh), hint="Read the cache again")
-        self.opened = widgets.HTML().add_class("sc-scroll")
-        buttons = parts.row(self.open, self.update, self.remove, self.refresh, self.freed)
-        self.box: Any = widgets.VBox([self.table.box, buttons, self.opened])
+        button = session.button
+        self.remove = button("Remove selected\u2026", on_remove, "Show what would go, then ask", wide=True)
+        self.update = button("Update", on_update, "Pull the selected apps again")
+        self.open = button("Open", self._open, "What is in the selected app")
+        self.refresh = button("Refresh", session.refresh, "Read the cache again")
+        self.opened = widgets.HTML().add_class("sc-scroll").add_class("sc-opened")
+        self.actions = parts.row(self.open, self.update, self.remove, self.refresh, self.freed)
+        self.box: Any = widgets.VBox([self.table.box, self.actions, self.opened])
         session.on_frames.append(self._load)
         session.on_selection.append(self._follow)
         session.on_busy.append(lambda is_busy: self._enable())
         self._enable()
 
     def _follow(self) -> None:
-        """Tick what was selected elsewhere."""
         if self.apps.selected != set(self.session.selected):
             self.apps.selected = set(self.session.selected)
             self.table.show()
@@ -315,12 +324,25 @@ class AppsTab:
 
     def _open(self) -> None:
         (reference,) = self.apps.selected
-        cache = self.session.cache
-        self.opened.value = "Reading."
-        self.session.read("opened", lambda: opened_html(cache, reference), self._show_opened)
+        self.open_app(reference)
 
-    def _show_opened(self, html: str) -> None:
-        self.opened.value = html
+    def open_app(self, reference: str) -> None:
+        cache, frames = self.session.cache, self.session.frames
+        if frames is None:
+            return
+        self.session.select([reference])
+        self.opened.value = "Reading."
+
+        def show(found: tuple[str, pd.DataFrame | None]) -> None:
+            self.opened.value, changed = found
+            self.session.focus("sc-opened")
+            if changed is not None:
+                self.session.read("opened", lambda: found[0] + why_html(cache, changed), finish)
+
+        def finish(html: str) -> None:
+            self.opened.value = html
+
+        self.session.read("opened", lambda: opened_html(frames, reference), show)
 
     def _load(self) -> None:
         if self.session.frames is not None:
@@ -341,48 +363,70 @@ class AppsTab:
         self.session.read("freed", lambda: freed_text(frames, chosen), partial(parts.say, self.freed))
 
 
-def opened_html(cache: Cache, reference: str) -> str:
-    """Show what is in an app, who else needs each part, and what changed since the version before."""
-    frames = load(cache, "apps", "layers", "uses", "components", "files", "dependencies", toolchains=False)
-    found = [f"<h4>{escaped(reference)}</h4>"]
+def opened_html(frames: Frames, reference: str) -> tuple[str, pd.DataFrame | None]:
+    """Show what is in an app, who else needs each part, and what changed since the version before.
+
+    The second value is what changed, as `analysis.compare` gives it: why it did takes longer to find out.
+    """
     mine = frames.need("components")
-    found.append(Table(mine[mine["reference"] == reference], _COMPONENTS, most=MOST_LISTED).html())
-    uses = frames.need("uses")
-    others = uses.groupby("digest", observed=True)["user"].nunique()
-    used = uses[uses["user"] == reference].drop_duplicates("digest")
-    used = used.assign(users=used["digest"].astype(str).map(others).astype("Int64") - 1)
-    used = used.sort_values(["stored_bytes", "digest"], ascending=[False, True])
-    found.append(Table(used, _USED, most=MOST_LISTED).html())
+    mine = mine[mine["reference"] == reference]
+    found = [f"<h4>{escaped(reference)}</h4>", Table(mine, _COMPONENTS, most=MOST_LISTED).html()]
+    found.append(Table(_used(frames, mine, reference), _USED, most=MOST_LISTED).html())
     versions = next((names for names in versions_of(frames).values() if reference in names), [reference])
     place = versions.index(reference)
     if not place:
-        return "".join([*found, "<p>No version before it is in the cache.</p>"])
+        return "".join([*found, "<p>No version before it is in the cache.</p>"]), None
     before = versions[place - 1]
     table = analysis.compare(frames, before, reference)
     table = table[table["status"] != "same"]
-    found.append(f"<h4>Since {escaped(before)}</h4>")
+    found.append(f"<h4>Since {parts.app_name(before)}</h4>")
     found.append(Table(table, _CHANGED, most=MOST_LISTED).html() or "<p>Nothing changed.</p>")
-    return "".join([*found, why_html(cache, table)])
+    return "".join(found), table
+
+
+def _used(frames: Frames, components: pd.DataFrame, reference: str) -> list[tuple[Any, ...]]:
+    """Give the blobs that an app needs, largest first: what the app calls each, and who else needs it."""
+    files, uses = frames.need("files"), frames.need("uses")
+    files = files[(files["reference"] == reference) & files["digest"].notna()]
+    names = {
+        digest: f"{component}.wasm" for component, digest in rows(components, "component", "source_digest")
+    }
+    names |= dict(rows(files, "digest", "path"))
+    mine = uses[uses["user"] == reference].drop_duplicates("digest")
+    mine = mine.sort_values(["stored_bytes", "digest"], ascending=[False, True])
+    others = uses[uses["digest"].isin(mine["digest"]) & (uses["user"] != reference)]
+    users = {digest: sorted(set(found)) for digest, found in others.groupby("digest", observed=True)["user"]}
+    return [
+        (names.get(digest, ""), digest, size, via, _named(users.get(digest, ())))
+        for digest, size, via in rows(mine, "digest", "stored_bytes", "via")
+    ]
+
+
+def _named(users: Sequence[str]) -> str:
+    short = sorted(short_references(users).values())
+    return ", ".join([*short[:MOST_NAMED], *filter(None, [more_text(len(short), MOST_NAMED)])]) or "nobody"
 
 
 def why_html(cache: Cache, table: pd.DataFrame) -> str:
-    """Say of the largest binary that changed which of its parts did."""
+    """Say of the largest binary that changed which parts did, and what sharing these would have saved."""
     changed = table[(table["status"] == "changed") & table["digest_a"].notna() & table["digest_b"].notna()]
-    for old, new, name in rows(
-        changed.sort_values("bytes_b", ascending=False), "digest_a", "digest_b", "name"
-    ):
+    changed = changed.sort_values("bytes_b", ascending=False)
+    for old, new, name in rows(changed, "digest_a", "digest_b", "name"):
         try:
             parts_of = analysis.why_changed(old, new, cache=cache)
+            grains = analysis.grains(old, new, cache=cache)
         except (SpinCacheError, OSError):
             continue  # no WebAssembly, or not stored: the next one may be
         if len(parts_of):
-            heading = f"<h4>Why {escaped(name or 'it')} changed</h4>"
             columns = [Column(column, column.replace("_", " ")) for column in list(parts_of.columns)[:6]]
-            return heading + Table(parts_of, columns, most=20).html()
+            return (
+                f"<h4>Why {escaped(name or 'it')} changed</h4>{Table(parts_of, columns, most=20).html()}"
+                "<h4>What finer grains would have saved</h4><p>Spin fetches whole files. Of smaller pieces, "
+                f"these were there already.</p>{Table(grains, _GRAINS).html()}"
+            )
     return ""
 
 
 def freed_text(frames: Frames, references: list[str]) -> str:
-    """Say what removing apps frees, and what of them stays."""
     freed = int(analysis.freed_by(frames, references)["stored_bytes"].sum())
     return f"{count_text(len(references), 'app')} selected: removing frees {size_text(freed)}."

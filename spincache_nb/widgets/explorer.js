@@ -79,7 +79,7 @@ function squarify(parts, box) {
 // A name that does not fit loses its middle: both its ends tell more.
 function shorten(text, letters) {
   if (text.length <= letters) return text;
-  if (letters < 4) return "";
+  if (letters < 7) return "";
   const tail = Math.ceil((letters - 1) * 0.55);
   return `${text.slice(0, letters - 1 - tail)}\u2026${text.slice(-tail)}`;
 }
@@ -110,12 +110,13 @@ function render({ model, el }) {
   const figures = make("div", { class: "sc-figures", role: "group", "aria-label": "The cache in figures" });
   const path = make("nav", { class: "sc-path", "aria-label": "Where you are" });
   const tabs = make("div", { class: "sc-tabs", role: "group", "aria-label": "What to show" });
+  const finding = make("div", { class: "sc-finding" });
   const stage = make("div", { class: "sc-stage", role: "group" });
   const said = make("div", { class: "sc-said", role: "status", "aria-live": "polite" });
   const legend = make("div", { class: "sc-legend", "aria-hidden": "true" });
   const details = make("details", { class: "sc-details" }, make("summary", {}, "As a table"));
   const bar = make("div", { class: "sc-toolbar" }, path, tabs);
-  el.append(figures, bar, stage, said, legend, details);
+  el.append(figures, bar, finding, stage, said, legend, details);
   let focused = null; // id of the rectangle that the keyboard is at, while it is in the map
 
   const view = () => model.get("view");
@@ -220,7 +221,7 @@ function render({ model, el }) {
       for (const one of squarify(within, box)) node.append(inner(one, marked));
     } else fill(node, part);
     if (marked.has(part.id)) node.classList.add("sc-marked");
-    const name = called(part, (w - 10) / 7.4);
+    const name = called(part, (w - 10) / (within.length ? 8.2 : 7.4));
     if (name && h > 15) node.prepend(make("span", { class: "sc-name" }, name));
     if (!within.length && h > 32 && w > 52) node.append(make("span", { class: "sc-size" }, part.said));
     node.addEventListener("focus", () => {
@@ -251,8 +252,10 @@ function render({ model, el }) {
 
   function drawColumns() {
     const columns = view().columns || [];
-    const most = Math.max(1, ...columns.map((one) => one.size + one.more));
+    const most = Math.max(1, ...columns.filter((one) => one.ids.length).map((one) => one.size + one.more));
     const marked = new Set(model.get("selection"));
+    const width = stage.clientWidth || 640;
+    const label = Math.round(Math.min(Math.max(width * 0.36, 96), 330));
     stage.style.height = "";
     const sharing = model.get("tab") === "sharing";
     stage.setAttribute("aria-label", sharing ? "What is shared" : "What each version costs");
@@ -262,24 +265,26 @@ function render({ model, el }) {
       const names = { class: `sc-column${on ? " sc-marked" : ""}`, "aria-pressed": String(on) };
       const fresh = make("span", { class: sharing ? "sc-is-shared" : "sc-is-fetched" });
       const kept = make("span", { class: "sc-is-reused" });
-      fresh.style.width = `${(100 * one.size) / most}%`;
+      fresh.style.width = one.ids.length ? `${(100 * one.size) / most}%` : 0;
       kept.style.width = `${(100 * one.more) / most}%`;
       const node = make(
         "button",
         { ...names, "aria-label": `${one.name}: ${one.text}`, onclick: () => pick(one) },
-        make("span", { class: "sc-label" }, shorten(one.name, 24)),
+        make("span", { class: "sc-label" }, shorten(one.name, Math.floor(label / 7.2))),
         make("span", { class: "sc-bar-of" }, fresh, kept),
         make("span", { class: "sc-value" }, one.said),
       );
+      node.style.gridTemplateColumns = `${label}px 1fr ${width < 480 ? 66 : 84}px`;
       for (const event of ["mouseenter", "focus"]) node.addEventListener(event, () => say(`${one.name}: ${one.text}`));
       return node;
     });
-    const none = sharing ? "Nothing is shared by several." : "Go into a repository to see its versions.";
+    const none = sharing ? "Nothing is shared by several." : "No versions to compare.";
     stage.replaceChildren(...(bars.length ? bars : [make("p", { class: "sc-nothing" }, none)]));
   }
 
   function pick(column) {
     const before = model.get("selection");
+    if (column.opens) return set({ selection: column.ids, at: column.ids[0] });
     const same = column.ids.length === before.length && column.ids.every((id) => before.includes(id));
     set({ selection: same ? [] : column.ids });
   }
@@ -321,7 +326,10 @@ function render({ model, el }) {
     drawFigures();
     drawPath();
     drawLegend();
+    const late = model.get("tab") !== "map" && view().tab !== model.get("tab");
+    finding.textContent = model.get("tab") === "map" || late ? "" : view().finding || "";
     if (model.get("tab") === "map") drawMap();
+    else if (late) stage.replaceChildren(make("p", { class: "sc-nothing" }, "Counting."));
     else drawColumns();
     if (details.open) drawTable();
     const chosen = model.get("selection");
@@ -366,7 +374,7 @@ function render({ model, el }) {
   for (const event of heard) model.on(event, draw);
   let width = 0;
   const watch = new ResizeObserver(() => {
-    if (model.get("tab") === "map" && Math.abs(stage.clientWidth - width) > 1) {
+    if (Math.abs(stage.clientWidth - width) > 1) {
       width = stage.clientWidth;
       draw();
     }

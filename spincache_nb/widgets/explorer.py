@@ -14,17 +14,18 @@ import traitlets
 
 from spincache_nb import analysis
 from spincache_nb import frames as frames_of
+from spincache_nb.analysis.inputs import Needs
 from spincache_nb.analysis.tree import IDLE, MORE, ROOT, SEPARATOR, STATES, Place, Tree
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import FILES_SCHEMA, empty
+from spincache_nb.plots.style import names_for
 from spincache_nb.show import count_text, rows, share_text, size_text
 from spincache_nb.widgets import parts as parts_of
 
 FRAMES = ("disk", "blobs", "uses", "layers", "apps", "problems")
-"""Frames that the explorer draws on."""
 
 MOST_PARTS = 120
 MOST_ROOMS = 40
@@ -72,6 +73,7 @@ class Explorer(anywidget.AnyWidget):
         self._frames: Frames | None = None
         self._tree: Tree | None = None
         self._figures: list[Figure] = []
+        self._savings: pd.DataFrame | None = None
         self._damaged: tuple[str, ...] = ()
         self.on_figure: list[Callable[[str], object]] = []
         self.on_msg(self._heard)
@@ -83,20 +85,13 @@ class Explorer(anywidget.AnyWidget):
         return f"Explorer of a Spin cache{size}. No widgets here? sc.analysis.breakdown() says the same."
 
     def load(self, frames: Frames, *, damaged: Iterable[str] = ()) -> None:
-        """Draw another state of the cache; what is gone is no longer selected.
-
-        Parameters
-        ----------
-        frames
-            As when it was made.
-        damaged
-            Paths below ``registry`` of files that a verification found damaged.
-        """
+        """Draw another state of the cache, with files that were found damaged; what is gone is deselected."""
         tree = Tree(frames, contents=self._contents, damaged=damaged)
         with self.hold_sync():
             self._frames, self._tree = frames, tree
             self._figures = _figures(frames, tree)
-            self._sharing = _sharing(tree)
+            self._columns: dict[str, tuple[str, list[Figure]]] = {}
+            self._savings = None
             self.selection = [id for id in self.selection if tree.find(id) is not None]
             if tree.find(self.at) is None:
                 self.at = ROOT
@@ -165,8 +160,6 @@ class Explorer(anywidget.AnyWidget):
         for listener in self.on_figure if name else ():
             listener(name)
 
-    # What the page draws ---------------------------------------------------------------------
-
     def _draw(self) -> None:
         tree = self._known
         place = tree.find(self.at) or tree.root
@@ -185,11 +178,10 @@ class Explorer(anywidget.AnyWidget):
             "parts": parts,
             "states": [state for state in STATES if place.sizes[state]],
             "figures": self._figures,
+            "tab": self.tab,
         }
-        if self.tab == "sharing":
-            view["columns"] = self._sharing
-        elif self.tab == "versions":
-            view["columns"] = self._versions(place)
+        if self.tab != "map":
+            view["finding"], view["columns"] = self._columns_of(place)
         with self.hold_sync():
             self.view = view
             self._mark()
@@ -247,21 +239,20 @@ class Explorer(anywidget.AnyWidget):
             if any(reference in tree.files[number].users for number in files):
                 yield part["id"]
 
-    def _versions(self, place: Place) -> list[Figure]:
-        repository = next((one for one in place.path() if one.kind == "repository"), None)
-        if repository is None or self._frames is None:
-            return []
-        table = analysis.version_savings(_with_files(self._frames, self._cache), repository.id)
-        columns = ("reference", "tag", "total_bytes", "reused_bytes", "fetch_bytes")
-        found = []
-        for reference, tag, total, reused, fetched in rows(table, *columns):
-            share = f", {share_text((reused or 0) / total)} reused" if total else ""
-            text = f"fetches {size_text(fetched)} of {size_text(total)}{share}"
-            name = tag or reference.rpartition("@")[2]
-            found.append(_column([reference], name, fetched or 0, text, reused or 0))
-        return found
-
-    # Where no widget can live ----------------------------------------------------------------
+    def _columns_of(self, place: Place) -> tuple[str, list[Figure]]:
+        """The finding and the columns of the tab in sight, each computed once for a state of the cache."""
+        if self.tab == "sharing":
+            if "sharing" not in self._columns:
+                self._columns["sharing"] = _sharing(self._known)
+            return self._columns["sharing"]
+        repository = next((one.id for one in place.path() if one.kind == "repository"), "")
+        key = f"versions {repository}"
+        if key not in self._columns:
+            if self._savings is None:
+                frames = _with_files(self._frames, self._cache) if self._frames is not None else None
+                self._savings = analysis.version_savings(frames) if frames is not None else None
+            self._columns[key] = _versions(self._savings, repository)
+        return self._columns[key]
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return parts_of.with_picture(super()._repr_mimebundle_(**options), self.png)
@@ -300,7 +291,8 @@ def _described(id: str, name: str, kind: str, sizes: Sequence[int], text: str, o
 
 def _figures(frames: Frames, tree: Tree) -> list[Figure]:
     """The four figures above the map: what each is called, its value, and what it says."""
-    saved = int(analysis.summary(frames)["saved_bytes"].iloc[0])
+    needs = Needs(frames)  # as `analysis.summary`, which reads the disk once more
+    saved = int(needs.sizes[needs.blob].sum() - needs.sizes.sum())
     idle = tree.root.sizes["idle"]
     problems = len(frames.need("problems"))
     counted = ((len(tree.apps), "app"), (problems, "problem"))
@@ -314,11 +306,16 @@ def _figures(frames: Frames, tree: Tree) -> list[Figure]:
     return [dict(zip(("id", "value", "name", "hint"), one, strict=True)) for one in shown]
 
 
-def _sharing(tree: Tree) -> list[Figure]:
-    """The columns of what is shared: each set of apps, or of repositories where there are many apps."""
+def _sharing(tree: Tree) -> tuple[str, list[Figure]]:
+    """What is shared: a column for each set of apps, or of repositories where there are many apps."""
     by_repository = len(tree.apps) > MANY_APPS
     nouns = "repositories" if by_repository else "apps"
     sets = tree.sets(by_repository=by_repository)
+    table = pd.DataFrame(
+        [(n, user, len(users), size, count) for n, (users, size, count) in enumerate(sets) for user in users],
+        columns=["set", "user", "user_count", "stored_bytes", "blob_count"],
+    )
+    short = names_for(table["user"].drop_duplicates())
     found = []
     for users, size, count in sets[:MOST_COLUMNS]:
         names = sorted(users)
@@ -326,14 +323,48 @@ def _sharing(tree: Tree) -> list[Figure]:
         files = f"{count_text(count, 'file')}, {size_text(size)}"
         text = f"{files}, that exactly these share: {', '.join(names[:4])}{more}"
         known = [user for user in names if user in tree.places]
-        found.append(_column(known, f"{len(users)} {nouns}", size, text))
+        few = (
+            ", ".join(short[user] for user in names[:2])
+            if len(names) < 3
+            else f"{short[names[0]]} +{len(names) - 1}"
+        )
+        found.append(_column(known, few if len(names) < 10 else f"{len(users)} {nouns}", size, text))
     if rest := sets[MOST_COLUMNS:]:
-        found.append(_column([], "rest", sum(one[1] for one in rest), f"{len(rest):,} more sets of {nouns}"))
-    return found
+        found.append(_column([], f"+{len(rest):,} more", sum(one[1] for one in rest), f"sets of {nouns}"))
+    return analysis.headline(table, nouns=(nouns, nouns)) if found else "", found
 
 
-def _column(ids: list[str], name: str, size: int, text: str, more: int = 0) -> Figure:
-    return {"ids": ids, "name": name, "size": size, "more": more, "said": size_text(size), "text": text}
+def _versions(savings: pd.DataFrame | None, repository: str) -> tuple[str, list[Figure]]:
+    """What versions cost, pulled one after the other: those of one repository, or one column for each."""
+    if savings is None or not len(savings):
+        return "", []
+    table = savings[savings["repository"] == repository] if repository else savings
+    finding = analysis.headline(table)
+    if not repository:
+        grouped = table.groupby("repository", observed=True)
+        sums = grouped[["total_bytes", "reused_bytes", "fetch_bytes"]].sum().assign(count=grouped.size())
+        table = sums.sort_values("reused_bytes", ascending=False, kind="stable").reset_index(
+            names="reference"
+        )
+        short = names_for(table["reference"])
+        table["tag"] = [f"{short[name]} ({count})" for name, count in rows(table, "reference", "count")]
+    shown = table if repository else table.head(MOST_COLUMNS)
+    found = []
+    columns = ("reference", "tag", "total_bytes", "reused_bytes", "fetch_bytes")
+    for reference, tag, total, reused, fetched in rows(shown, *columns):
+        share = f", {share_text((reused or 0) / total)} reused" if total else ""
+        text = f"fetches {size_text(fetched)} of {size_text(total)}{share}"
+        name, opens = tag or reference.rpartition("@")[2], not repository
+        found.append(_column([reference], name, fetched or 0, text, reused or 0, opens=opens))
+    if rest := len(table) - len(shown):
+        cost = int(table["fetch_bytes"][MOST_COLUMNS:].sum())
+        found.append(_column([], f"+{rest:,} more", cost, "repositories that reuse less"))
+    return finding, found
+
+
+def _column(ids: list[str], name: str, size: int, text: str, more: int = 0, *, opens: bool = False) -> Figure:
+    said = size_text(size)
+    return {"ids": ids, "name": name, "size": size, "more": more, "said": said, "text": text, "opens": opens}
 
 
 def explore(cache: Cache | str | os.PathLike[str] | None = None, projects: Sequence[str] = ()) -> Explorer:

@@ -9,8 +9,8 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
-from spincache_nb.frames.verification import verify
-from spincache_nb.show import Column, Table, count_text, escaped, shorten
+from spincache_nb.frames.tables import verify
+from spincache_nb.show import Column, Table, count_text, escaped, rows, shorten
 from spincache_nb.upkeep import RepairResult, repair
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.progress import Bars, Progress
@@ -35,13 +35,11 @@ class HealthTab:
         self.found: pd.DataFrame | None = None
         self.badge = widgets.HTML()
 
-        def button(name: str, action: Callable[[], object], hint: str, **options: Any) -> Any:
-            return parts.button(name, session.guarded(action), hint=hint, **options)
-
+        button = session.button
         self.verify = button("Verify", self._verify, "Hash everything that is stored", style="primary")
         self.repair = button("Repair", self._repair, "Fetch again what is damaged or missing")
         self.cancel = button("Cancel", self._cancel, "Stop; what was repaired stays")
-        self.state = parts.line()
+        self.state = parts.line().add_class("sc-hashed")
         self.bars = Bars()
         self.shown = widgets.HTML().add_class("sc-scroll").add_class("sc-wide")
         buttons = parts.row(self.verify, self.repair, self.cancel, self.state)
@@ -53,7 +51,6 @@ class HealthTab:
 
     @property
     def damaged(self) -> list[str]:
-        """Paths of files that were found damaged by hashing."""
         return [] if self.found is None else [str(path) for path in self.found["path"].dropna()]
 
     def _enable(self) -> None:
@@ -82,7 +79,11 @@ class HealthTab:
         self.badge.value = (
             f'<div role="status"><span class="sc-badge {style}">{escaped(said)}</span>{escaped(hashed)}</div>'
         )
-        self.shown.value = Table(problems, COLUMNS, most=MOST_PROBLEMS).html() if count else ""
+        shown = Table(problems, COLUMNS, most=MOST_PROBLEMS).html() if count else ""
+        for (reference,) in rows(problems[["reference"]].dropna().drop_duplicates(), "reference"):
+            name = shorten(reference, 44)  # as a whole cell: what else is said is never a name
+            shown = shown.replace(f">{escaped(name)}<", f">{parts.app_name(reference, name)}<")
+        self.shown.value = shown
 
     def _begin(self, job: Callable[[Progress, Event], Any], done: Callable[[Any], object], name: str) -> None:
         if self.session.worker.is_busy:
@@ -102,7 +103,7 @@ class HealthTab:
             else:
                 self.bars.end("warning", "stopped") if outcome.is_cancelled else self.bars.fail()
                 said = "Stopped." if outcome.is_cancelled else "It did not come to its end."
-                self.session.when_free(lambda: parts.say(self.state, said))
+                self.session.conclude(self.state, said, "sc-hashed")
             self.session.refresh()
 
         self._busy_here = True
@@ -120,7 +121,7 @@ class HealthTab:
     def _verified(self, found: pd.DataFrame) -> None:
         self.found = found
         count = count_text(len(found), "problem") if len(found) else "no problem"
-        self.session.when_free(lambda: parts.say(self.state, f"Hashed: {count}."))
+        self.session.conclude(self.state, f"Hashed: {count}.", "sc-hashed")
 
     def _repair(self) -> None:
         session = self.session
@@ -135,7 +136,7 @@ class HealthTab:
 
     def _repaired(self, result: RepairResult) -> None:
         self.found = None
-        self.session.when_free(lambda: parts.say(self.state, f"{result.summary()}."))
+        self.session.conclude(self.state, f"{result.summary()}.", "sc-hashed")
 
     def _cancel(self) -> None:
         self.cancel.disabled = True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,49 +15,31 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet import Fleet
 from spincache_nb.frames.bundle import Frames
-from spincache_nb.show import count_text, error_text, escaped, size_text
+from spincache_nb.show import count_text, size_text
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.apps import AppsTab
 from spincache_nb.widgets.explorer import Explorer
+from spincache_nb.widgets.fleet import FleetPanel
 from spincache_nb.widgets.health import HealthTab
-from spincache_nb.widgets.pictures import (
-    Gallery,
-    Picture,
-    fleet_text,
-    pictures_of,
-    pictures_of_fleet,
-    summary_text,
-)
 from spincache_nb.widgets.pulling import PullTab
 from spincache_nb.widgets.removing import CleanTab
 from spincache_nb.widgets.session import Session, cache_of
-from spincache_nb.widgets.worker import Reader
 
-TITLES = ("Explore", "Pull", "Apps", "Sharing", "Clean up", "Health")
+TITLES = ("Explore", "Pull", "Apps", "Clean up", "Health")
 VARIABLE = "SPINCACHE_DASHBOARD"
 """Environment variable in which the dashboard's notebook finds which cache and projects are meant."""
 
 _FIGURES = {"apps": "Apps", "problems": "Health"}
-_ONLY_READ = "Snapshots can only be looked at. To pull, remove or clear: panel(Cache()), on the host itself."
 
 
 class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """A panel over one cache; made by `panel`.
 
-    Parameters
-    ----------
-    cache
-        The cache.
-    projects
-        Paths of projects that use it, too.
-    options
-        Keyword arguments of `pull` and `plan_pull`.
-
     Attributes
     ----------
     explorer : Explorer
         The treemap in the first tab; what is selected there is selected in all tabs.
-    pulling, apps, sharing, removing, health
+    pulling, apps, removing, health
         The other tabs, with their buttons and fields under names of their own.
     tabs : ipywidgets.Tab
         Shows one of them.
@@ -67,22 +50,20 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
     """
 
     def __init__(self, cache: Cache, projects: Sequence[str], options: Mapping[str, Any]) -> None:
-        self.session = session = Session(cache, projects, options)
+        page = parts.Page(self._asked)
+        self.session = session = Session(cache, projects, options, page.focus_on)
         self.head, self.alert = widgets.HTML(), session.alerts.line
         self.explorer = Explorer(cache=cache)
         self.pulling = PullTab(session)
         self.removing = CleanTab(session)
         self.apps = AppsTab(session, self._remove, self._update)
-        self.sharing = SharingTab(session)
         self.health = HealthTab(session)
-        boxes = [
-            self.explorer,
-            *(tab.box for tab in (self.pulling, self.apps, self.sharing, self.removing, self.health)),
-        ]
+        explore = widgets.VBox([self.explorer, self.apps.actions, self.apps.opened])
+        boxes = [explore, *(tab.box for tab in (self.pulling, self.apps, self.removing, self.health))]
         self.tabs = widgets.Tab(boxes, titles=TITLES, selected_index=0)
-        super().__init__([parts.style(), self.head, self.alert, self.tabs])
+        super().__init__([parts.style(), self.head, self.alert, self.tabs, page])
         self.add_class(parts.PANEL_CLASS)
-        self.tabs.observe(self._turned, names="selected_index")
+        self.tabs.observe(lambda change: session.alerts.turn(change["new"]), names="selected_index")
         session.on_frames += [self._show_head, self._explore]
         session.on_selection.append(self._mark)
         self.explorer.observe(lambda _change: session.select(self.explorer.apps), names="selection")
@@ -96,22 +77,10 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         )
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is pulled, removed or read any more.
-
-        Parameters
-        ----------
-        timeout
-            Seconds to wait at most; for ever unless given.
-
-        Returns
-        -------
-        bool
-            Whether that came in time.
-        """
+        """Wait until nothing is pulled, removed or read any more; say whether that came in time (seconds)."""
         return self.session.wait(timeout)
 
     def turn(self, tab: str) -> None:
-        """Turn to a tab by its title."""
         self.tabs.selected_index = TITLES.index(tab)
 
     def close(self) -> None:
@@ -127,7 +96,6 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self.explorer.load(self.session.frames, damaged=self.health.damaged)
 
     def _mark(self) -> None:
-        """Let the explorer show what another tab selected."""
         if list(self.session.selected) != self.explorer.apps:
             self.explorer.selection = list(self.session.selected)
 
@@ -135,113 +103,37 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if name in _FIGURES:
             self.turn(_FIGURES[name])
 
+    def _asked(self, action: str, reference: str) -> None:
+        """Do what a name of an app stands for, wherever it was clicked."""
+        known: dict[str, Callable[..., None]] = {
+            "open": self._open,
+            "update": self._update,
+            "pull": self.pulling.pull_picked,
+        }
+        if action in known:
+            self.session.guarded(partial(known[action], *filter(None, [reference])))()
+
+    def _open(self, reference: str) -> None:
+        if TITLES[self.tabs.selected_index] not in ("Explore", "Apps"):
+            self.turn("Apps")
+        self.apps.open_app(reference)
+
     def _remove(self) -> None:
         self.turn("Clean up")
         self.removing.plan_removal()
 
-    def _update(self) -> None:
-        """Pull the apps that are selected again: a tag may mean another manifest by now."""
+    def _update(self, *references: str) -> None:
+        """Pull apps again, those that are selected unless one is named: tags move."""
         self.turn("Pull")
-        self.pulling.reference.value = " ".join(self.session.selected)
-        self.pulling.pull.click()
-
-    def _turned(self, change: Any) -> None:
-        self.session.alerts.turn(change["new"])
-        is_sharing = change["new"] == TITLES.index("Sharing")
-        self.session.guarded(lambda: self.sharing.gallery.look(is_looked_at=is_sharing))()
+        self.pulling.pull_again(references or self.session.selected)
 
     def _show_head(self) -> None:
         frames = self.session.frames
         said = "reading" if frames is None else head_text(frames)
-        self.head.value = _head("Spin cache", said, str(self.session.cache.path))
-
-
-class SharingTab:
-    """The plots of the cache, drawn anew when the cache was read anew."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.gallery = gallery = Gallery(self._read, is_looked_at=False)
-        self.refresh = parts.button("Refresh", session.guarded(session.refresh), hint="Read the cache again")
-        above = parts.row(gallery.choice, self.refresh, gallery.state)
-        self.box: Any = widgets.VBox([above, gallery.summary, gallery.picture])
-        session.on_frames.append(self._load)
-
-    def _load(self) -> None:
-        if self.session.frames is not None:
-            self.gallery.load(pictures_of(self.session.frames), summary_text(self.session.frames))
-
-    def _read(self, *task: Any) -> None:
-        self.session.alerts.forget(self.session.alerts.tab)
-        self.session.read(*task)
-
-
-class FleetPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
-    """A panel over a fleet; made by `panel`. Snapshots cannot be pulled into, mended or cleared.
-
-    Parameters
-    ----------
-    fleet
-        Opened by `fleet.open`; it is not closed here.
-
-    Attributes
-    ----------
-    choice : ipywidgets.Dropdown
-        Which plot is shown.
-    picture : ipywidgets.HTML
-        The plot.
-    """
-
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-        self.head, self.alert = widgets.HTML(), parts.line()
-        self._reader = Reader(self._fail)
-        self.gallery = gallery = Gallery(self._read, is_looked_at=True)
-        self.choice, self.picture = gallery.choice, gallery.picture
-        above = parts.row(gallery.choice, gallery.state)
-        tab = widgets.VBox([above, gallery.summary, gallery.picture, parts.line(_ONLY_READ, style="dim")])
-        self.tabs = widgets.Tab([tab], titles=("Sharing",), selected_index=0)
-        super().__init__([parts.style(), self.head, self.alert, self.tabs])
-        self.add_class(parts.PANEL_CLASS)
-        self._show_head("reading")
-        self._reader.submit("pictures", lambda: (pictures_of_fleet(fleet), fleet_text(fleet)), self._take)
-
-    def __repr__(self) -> str:
-        return f"Panel over a {self.fleet!r}. No widgets here? Its methods and sc.plots do the same."
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is read or drawn any more; say whether that came in time (seconds)."""
-        return self._reader.wait(timeout)
-
-    def close(self) -> None:
-        """Stop all work and take the panel away; the fleet stays open."""
-        self._reader.close()
-        super().close()
-
-    def _take(self, found: tuple[list[Picture], str]) -> None:
-        skipped = len(self.fleet.skipped)
-        left_out = f", {count_text(skipped, 'snapshot')} left out (see fleet.skipped)" if skipped else ""
-        self._show_head(f"{count_text(len(self.fleet.hosts), 'host')}, {self.fleet.engine}{left_out}")
-        self.gallery.load(*found)
-
-    def _read(self, *task: Any) -> None:
-        parts.say(self.alert, "")
-        self._reader.submit(*task)
-
-    def _show_head(self, said: str) -> None:
-        self.head.value = _head("Fleet of Spin caches" if self.fleet.kind == "cache" else "Registries", said)
-
-    def _fail(self, fault: BaseException) -> None:
-        parts.say(self.alert, error_text(fault), style="alert", role="alert")
-
-
-def _head(what: str, said: str, path: str = "") -> str:
-    code = f"<code>{escaped(path)}</code>" if path else ""
-    return f'<div class="sc-head"><b>{what}</b><span role="status">{escaped(said)}</span>{code}</div>'
+        self.head.value = parts.heading("Spin cache", said, str(self.session.cache.path))
 
 
 def head_text(frames: Frames) -> str:
-    """Say in a few words what is in a cache."""
     size = size_text(int(frames.need("disk")["stored_bytes"].sum()))
     problems = len(frames.need("problems"))
     text = f"{count_text(len(frames.need('apps')), 'app')}, {size} on disk"
@@ -307,19 +199,11 @@ def panel(
     Notes
     -----
     Work goes on in threads beside the kernel's own, also when the browser's tab is closed; it stops
-    when the kernel shuts down or restarts. All that the panel does can be done without it: `pull`,
-    `plan_pull`, `pull_sources`, `frames.apps`, `analysis.freed_by`, `plots`, `plan_remove`,
-    `plan_prune`, `plan_clear`.
+    when the kernel shuts down or restarts. All that the panel does can be done without it.
 
     Examples
     --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     made = panel(folder)
-    ...     arrived = made.wait(60)
-    ...     made.close()
-    >>> arrived
-    True
+    >>> panel("/srv/spin")  # doctest: +SKIP
     """
     if isinstance(cache, Fleet):
         if projects or any(option is not None for option in (insecure, ca, auth, jobs)):
@@ -329,9 +213,6 @@ def panel(
     if jobs is not None:
         options["jobs"] = jobs
     return Panel(cache_of(cache), [os.fspath(project) for project in projects], options)
-
-
-# The panel as a page of its own, served by Voila ------------------------------------------------
 
 
 def notebook() -> Path:
@@ -351,19 +232,7 @@ def environment_for(
 
 
 def dashboard(environment: Mapping[str, str] | None = None) -> Panel:
-    """Make the panel that the environment asks for.
-
-    Parameters
-    ----------
-    environment
-        As `environment_for` gives it; that of this process by default. Without the variable, the panel
-        is over this user's Spin cache.
-
-    Raises
-    ------
-    SpinCacheError
-        If the variable is not what `environment_for` writes.
-    """
+    """Make the panel that the environment asks for; over this user's own cache if it asks for none."""
     text = (os.environ if environment is None else environment).get(VARIABLE, "{}")
     try:
         meant = json.loads(text)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
 
 from spincache_nb.show import escaped
@@ -18,7 +19,6 @@ DARK = f'[data-jp-theme-light="false"] .{PANEL_CLASS}'
 
 
 def style() -> Any:
-    """Make the style sheet that every panel brings along."""
     sheet = Path(__file__).with_name("panel.css").read_text(encoding="utf-8")
     return widgets.HTML(f"<style>{sheet}</style>")
 
@@ -39,7 +39,6 @@ def button(
 
 
 def line(text: str = "", *, style: str = "") -> Any:
-    """Make a place for one line of text; see `say`."""
     place = widgets.HTML().add_class("sc-line")
     say(place, text, style=style)
     return place
@@ -56,14 +55,40 @@ def shown(widget: Any, visible: bool) -> None:
     widget.layout.display = None if visible else "none"
 
 
-def choice(label: str) -> Any:
-    """Make a list to choose from."""
-    width = f"{8 * len(label) + 12}px"
-    return widgets.Dropdown(description=label, layout={"width": "560px"}, style={"description_width": width})
+def heading(what: str, said: str, path: str = "") -> str:
+    """The line above the tabs: what is looked at, what is in it, and where it is."""
+    code = f"<code>{escaped(path)}</code>" if path else ""
+    return f'<div class="sc-head"><b>{what}</b><span role="status">{escaped(said)}</span>{code}</div>'
+
+
+def app_name(reference: str, text: str = "", *, action: str = "open") -> str:
+    """Make a name of an app that opens it when it is clicked, or does something else with it."""
+    hint = f"{action.capitalize()} {reference}"
+    attributes = {"data-do": action, "data-app": reference, "title": hint, "aria-label": hint if text else ""}
+    said = "".join(f' {name}="{escaped(value)}"' for name, value in attributes.items() if value)
+    return f'<button class="sc-app"{said}>{escaped(text or reference)}</button>'
+
+
+class Page(anywidget.AnyWidget):
+    """What the page does for a panel: says which app was clicked, and where the focus goes."""
+
+    _esm = Path(__file__).with_name("page.js")
+
+    def __init__(self, heard: Callable[[str, str], object]) -> None:
+        super().__init__()
+        self._heard_by = heard
+        self.on_msg(self._heard)
+
+    def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
+        if isinstance(content, dict):
+            self._heard_by(str(content.get("do", "")), str(content.get("app", "")))
+
+    def focus_on(self, name: str) -> None:
+        """Let the focus go on to what has a class, if it is in this panel now."""
+        self.send({"focus": name})
 
 
 def row(*children: Any) -> Any:
-    """Put widgets side by side, their middles on one line."""
     return widgets.HBox(children, layout={"align_items": "center"})
 
 

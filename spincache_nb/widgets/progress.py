@@ -16,7 +16,6 @@ from spincache_nb.show import escaped, short_digest, size_text, wait_text
 from spincache_nb.widgets import parts
 
 SPEED_SECONDS = 5.0
-"""Span over which the speed is taken."""
 
 MOST_BARS = 8
 """Blobs that get a bar of their own; of more it is said how many there are."""
@@ -26,8 +25,6 @@ _LEAST_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A blob that is on its way."""
-
     digest: str
     reference: str
     done: int
@@ -75,7 +72,6 @@ class Progress:
         self._marks: deque[tuple[float, int]] = deque([(clock(), 0)])
 
     def add(self, event: ProgressEvent) -> None:
-        """Take one event."""
         with self._lock:
             if event.kind == "plan":
                 self._planned = True
@@ -92,7 +88,6 @@ class Progress:
                     self._running[event.digest] = replace(one, done=one.done + event.count)
 
     def snapshot(self) -> Snapshot:
-        """Say how far the pull is now."""
         with self._lock:
             done = self._done
             speed = self._speed(self._clock())
@@ -120,7 +115,6 @@ class Bar:
             self.box.add_class("sc-small")
 
     def show(self, name: str, share: float, text: str) -> None:
-        """Set all three."""
         self.name.value = f'<span title="{escaped(name)}">{escaped(name)}</span>'
         self.bar.value = round(share, 3)
         self.text.value = escaped(text)
@@ -139,7 +133,6 @@ class Bars:
         self.hide()
 
     def hide(self) -> None:
-        """Show none."""
         parts.shown(self.box, False)
         self._show_running(())
 
@@ -151,7 +144,6 @@ class Bars:
         parts.shown(self.box, True)
 
     def show(self, name: str, snapshot: Snapshot) -> None:
-        """Show how far a pull is."""
         if snapshot.planned:
             self.overall.show(name, snapshot.share, snapshot.text)
             self._show_running(snapshot.running)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -13,14 +13,14 @@ from typing import Any
 import ipywidgets as widgets
 
 from spincache_nb import analysis
-from spincache_nb.core.plans import PullFailure, PullPlan
+from spincache_nb.core.plans import PullFailure, PullPlan, PullPlans
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import plan_pull, pull
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, printable
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
-from spincache_nb.show import count_text, escaped, more_text, rows, size_text
+from spincache_nb.show import count_text, more_text, rows, size_text
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.progress import Bars, Progress
 from spincache_nb.widgets.session import Session
@@ -30,22 +30,23 @@ HINT = "A reference such as ghcr.io/org/app:v1, several of them, or the path of 
 
 _BETWEEN = re.compile(r"[\s,;]+")
 _LIKE_A_PATH = re.compile(r"([/~\\]|\.{1,2}([/\\]|$)|[A-Za-z]:[/\\])")
+_VERSION = re.compile(r"[:@][^/]+$")
 _MANIFEST = "spin.toml"
 _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be pulled, or why that cannot be told."""
+    """What is to be pulled, or why that cannot be told; bare if it is one repository without a version."""
 
     references: tuple[Reference, ...] = ()
     project: Path | None = None
     message: str = HINT
     is_wrong: bool = False
+    is_bare: bool = False
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is something to pull."""
         return bool(self.references) or self.project is not None
 
 
@@ -84,16 +85,19 @@ def _read_references(typed: str) -> Request:
     names = ", ".join(str(one) for one in list(found)[:_NAMED])
     more = more_text(len(found), _NAMED)
     text = f"{count_text(len(found), 'reference')}: {names}{f' {more}' if more else ''}"
-    return Request(tuple(found), message=text)
+    is_bare = len(found) == 1 and not _VERSION.search(typed.strip(" ,;"))
+    return Request(
+        tuple(found), message=f"{text}; Enter lists its versions" if is_bare else text, is_bare=is_bare
+    )
 
 
 LAYERS_SHOWN = 200
-"""Layers of one app that a plan lists."""
 
-Plans = list[PullPlan | PullFailure] | SourcesPlan
+_WIDE = {"width": "calc(100% - 4px)", "max_width": "720px"}
+
+Plans = Sequence[PullPlan | PullFailure] | SourcesPlan
 
 MOST_OFFERED = 200
-"""Repositories that the field offers."""
 
 
 class PullTab:
@@ -107,31 +111,21 @@ class PullTab:
             placeholder="ghcr.io/org/app:v1",
             ensure_option=False,
             continuous_update=True,
-            layout={"width": "100%", "max_width": "720px"},
+            layout=_WIDE,
             style={"description_width": parts.LABEL_WIDTH},
         )
         self.understood = parts.line(HINT, style="dim")
         self.understood.layout.margin = f"0 0 4px calc({parts.LABEL_WIDTH} + 10px)"
-        self.plan = parts.button(
-            "Plan",
-            session.guarded(self._plan),
-            hint="Say what would be fetched; nothing is downloaded",
-        )
-        self.pull = parts.button(
-            "Pull", session.guarded(self._pull), hint="Fetch it into the cache", style="primary"
-        )
-        self.cancel = parts.button(
-            "Cancel", session.guarded(self._cancel), hint="Stop; what was complete is kept"
-        )
-        self.list = parts.button(
-            "Tags", session.guarded(self._list_tags), hint="List the versions of a repository"
-        )
+        self.plan = session.button("Plan", self._plan, "Say what would be fetched; nothing is downloaded")
+        self.pull = session.button("Pull", self._pull, "Fetch it into the cache", style="primary")
+        self.cancel = session.button("Cancel", self._cancel, "Stop; what was complete is kept")
+        self.list = session.button("Tags", self._list_tags, "List the versions of a repository")
         self.tags = widgets.Select(
-            description="Version", rows=8, layout={"width": "100%", "max_width": "720px"}
-        )
+            description="Version", rows=8, layout=_WIDE, style={"description_width": parts.LABEL_WIDTH}
+        ).add_class("sc-tags")
         self.state = parts.line()
         self.bars = Bars()
-        self.shown = widgets.HTML().add_class("sc-scroll")
+        self.shown = widgets.HTML().add_class("sc-scroll").add_class("sc-pulled")
         buttons = parts.row(self.plan, self.pull, self.cancel, self.list, self.state)
         shown = [self.reference, self.understood, self.tags, buttons, self.bars.box, self.shown]
         self.box: Any = widgets.VBox(shown)
@@ -144,8 +138,6 @@ class PullTab:
         session.on_busy.append(self._set_busy)
         self._set_busy(False)
 
-    # What is typed ---------------------------------------------------------------------------
-
     def _read(self) -> None:
         self.request = read_request(self.reference.value)
         self.session.alerts.forget(self.session.alerts.tab)
@@ -153,16 +145,15 @@ class PullTab:
         self._set_busy(self.session.worker.is_busy)
 
     def _offer(self) -> None:
-        """Offer the repositories that are in the cache."""
         if self.session.frames is not None:
-            apps = self.session.frames.need("apps")
+            apps = self.session.frames.need("apps").sort_values("pulled_at", ascending=False)
             names = apps["registry"].astype(str) + "/" + apps["repository"].astype(str)
-            self.reference.options = sorted(set(names))[:MOST_OFFERED]
+            self.reference.options = list(dict.fromkeys(names))[:MOST_OFFERED]
 
     def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
-        """Enter in the field pulls."""
+        """Enter in the field lists the versions of a repository, and pulls everything else."""
         if isinstance(content, dict) and content.get("event") == "submit" and not self.pull.disabled:
-            self.session.guarded(self._pull)()
+            self.session.guarded(self._list_tags if self.request.is_bare else self._pull)()
 
     def _set_busy(self, is_busy: bool) -> None:
         self.list.disabled = is_busy or len(self.request.references) != 1
@@ -179,9 +170,6 @@ class PullTab:
             parts.say(self.state, said)
             self.session.work(job, finish)
 
-    def _conclude(self, text: str) -> None:
-        self.session.when_free(lambda: parts.say(self.state, text))
-
     def _cancel(self) -> None:
         self.cancel.disabled = True
         if self._is_pulling:
@@ -191,8 +179,6 @@ class PullTab:
             self._busy_here = False
             self.session.worker.abandon()
             parts.say(self.state, "Stopped.")
-
-    # The versions of a repository ------------------------------------------------------------
 
     def _list_tags(self) -> None:
         (reference,) = self.request.references
@@ -216,13 +202,20 @@ class PullTab:
             if found is None or not found
             else f"{count_text(len(found), 'version')}, newest first."
         )
-        self._conclude("Stopped." if outcome.is_cancelled else said)
+        self.session.conclude(self.state, "Stopped." if outcome.is_cancelled else said, "sc-tags")
+
+    def pull_picked(self) -> None:
+        """Pull the version that is picked: Enter in the list."""
+        if self.tags.value and not self.pull.disabled:
+            self._pull()
+
+    def pull_again(self, references: Sequence[str]) -> None:
+        self.reference.value = " ".join(references)
+        self.pull.click()
 
     def _picked(self) -> None:
         if self.tags.value:
             self.reference.value = self.tags.value
-
-    # Planning --------------------------------------------------------------------------------
 
     def _plan(self) -> None:
         self.bars.hide()
@@ -236,28 +229,27 @@ class PullTab:
             return plan_sources(self.session.cache, request.project, **self.session.options)
         if len(request.references) == 1:
             return [plan_pull(self.session.cache, request.references[0], **self.session.options)]
-        return list(
-            plan_pull(self.session.cache, list(request.references), on_error="keep", **self.session.options)
+        return plan_pull(
+            self.session.cache, list(request.references), on_error="keep", **self.session.options
         )
 
     def _planned(self, outcome: Outcome[Plans]) -> None:
         if outcome.value is None or outcome.is_cancelled:
-            self._conclude("Stopped." if outcome.is_cancelled else "No plan.")
+            self.session.conclude(self.state, "Stopped." if outcome.is_cancelled else "No plan.")
             return
         self._list(outcome.value)
         fetch, total = _bytes(outcome.value)
         said = f"{size_text(fetch)} of {size_text(total)} to fetch" if fetch else "all of it is stored"
-        self._conclude(f"Planned: {said}.")
+        self.session.conclude(self.state, f"Planned: {said}.")
 
     def _list(self, plans: Plans) -> None:
-        each, failed = _parted(plans)
-        rows = "".join(
-            f"<li><b>{escaped(one.reference)}</b>: {escaped(str(one.error))}</li>" for one in failed
-        )
-        wrong = f'<ul class="sc-wrong">{rows}</ul>' if rows else ""
-        self.shown.value = wrong + "".join(plan.html(most=LAYERS_SHOWN) for plan in each)
-
-    # Pulling ---------------------------------------------------------------------------------
+        each, _ = _parted(plans)
+        layers = "".join(plan.html(most=LAYERS_SHOWN) for plan in each)
+        if isinstance(plans, PullPlans):
+            folded = f"<details><summary>The layers</summary>{layers}</details>" if each else ""
+            self.shown.value = plans._repr_html_() + folded
+        else:
+            self.shown.value = layers
 
     def _pull(self) -> None:
         self._is_pulling = True
@@ -279,7 +271,7 @@ class PullTab:
         options = {**options, "progress": progress, "cancel": cancel}
         if len(request.references) == 1:
             return [pull(cache, request.references[0], **options)]
-        return list(pull(cache, list(request.references), on_error="keep", **options))
+        return pull(cache, list(request.references), on_error="keep", **options)
 
     def _pulled(self, outcome: Outcome[Plans]) -> None:
         if outcome.value is not None:
@@ -290,18 +282,19 @@ class PullTab:
             each, failed = _parted(outcome.value)
             noun = "project" if isinstance(outcome.value, SourcesPlan) else "reference"
             wrong = f", {len(failed)} failed" if failed else ""
-            self._conclude(f"Done: {count_text(len(each), noun)} in the cache{wrong}.")
+            self.session.conclude(
+                self.state, f"Done: {count_text(len(each), noun)} in the cache{wrong}.", "sc-pulled"
+            )
         elif outcome.is_cancelled:
             self.bars.end("warning", "stopped")
-            self._conclude("Stopped. What was complete is kept; Pull goes on from there.")
+            self.session.conclude(self.state, "Stopped. What was complete is kept; Pull goes on from there.")
         else:
             self.bars.fail()
-            self._conclude("It was not pulled.")
+            self.session.conclude(self.state, "It was not pulled.")
         self.session.refresh()
 
 
 def _parted(plans: Plans) -> tuple[list[PullPlan | SourcesPlan], list[PullFailure]]:
-    """Tell what was planned or pulled from what could not be."""
     each = [plans] if isinstance(plans, SourcesPlan) else plans
     failed = [one for one in each if isinstance(one, PullFailure)]
     return [one for one in each if not isinstance(one, PullFailure)], failed

@@ -17,12 +17,12 @@ from spincache_nb.widgets.session import Session
 from spincache_nb.widgets.worker import Outcome
 
 ITEMS_SHOWN = 100
-"""Files that a plan lists, and repositories."""
 
 VERSIONS_SHOWN, VERSION_LETTERS = 12, 24
 
 _GO = {"remove": "Yes, remove", "prune": "Yes, prune", "clear": "Yes, clear all"}
 _MINUTE = 60.0
+_WHOLE = {"description_width": "initial"}
 
 
 class CleanTab:
@@ -33,26 +33,19 @@ class CleanTab:
         self.plan: RemovalPlan | None = None
         self.old: list[str] = []
 
-        def button(name: str, action: Callable[[], object], hint: str, **options: Any) -> Any:
-            return parts.button(name, session.guarded(action), hint=hint, **options)
-
+        button = session.button
         self.remove = button(
             "Remove selected", self.plan_removal, "Plan to remove the apps selected under Apps"
         )
         self.prune = button("Prune", self._prune, "Plan to remove what nothing needs")
         self.clear = button("Clear all", self._clear, "Plan to remove the whole cache")
         self.go = button("Yes", self._execute, "Do it", style="danger", wide=True)
-        self.keep = button("Keep", self._keep, "Remove nothing")
+        self.keep = button("Keep", self._keep, "Remove nothing").add_class("sc-keep")
         self.older = button(
             "Remove older", self._older, "Plan to remove all versions but the newest", wide=True
         )
         self.newest = widgets.BoundedIntText(
-            value=1,
-            min=1,
-            max=10_000,
-            description="Keep the newest",
-            layout={"width": "200px"},
-            style={"description_width": "initial"},
+            value=1, min=1, max=10_000, description="Keep the newest", layout={"width": "200px"}, style=_WHOLE
         )
         self.frees = parts.line()
         self.chosen = parts.line(style="dim")
@@ -62,20 +55,22 @@ class CleanTab:
             max=1e6,
             description="Keep files younger than (minutes)",
             layout={"width": "350px", "margin": "2px 2px 2px 16px"},
-            style={"description_width": "initial"},
+            style=_WHOLE,
         )
         self.state = parts.line()
         self.shown = widgets.HTML().add_class("sc-scroll")
         self.question = widgets.HTML().add_class("sc-ask")
         self.promise = parts.line(style="dim")
         self.ask = widgets.VBox([parts.row(self.question, self.keep, self.go), self.promise])
+
+        def choice(button: Any, said: str, *more: Any) -> Any:
+            return parts.row(button, parts.line(said, style="dim"), *more)
+
         choices = [
-            parts.row(self.older, self.newest, _dim("of each repository"), self.frees),
-            parts.row(
-                self.remove, _dim("the apps selected under Apps, and what only they need"), self.chosen
-            ),
-            parts.row(self.prune, _dim("what no app and no given project needs"), self.minutes),
-            parts.row(self.clear, _dim("the whole cache; Spin fetches again what it needs")),
+            choice(self.older, "all but the newest of each repository", self.newest, self.frees),
+            choice(self.remove, "the apps selected under Apps, and what only they need", self.chosen),
+            choice(self.prune, "what no app and no given project needs", self.minutes),
+            choice(self.clear, "the whole cache; Spin fetches again what it needs"),
         ]
         self.box: Any = widgets.VBox([*choices, self.state, self.ask, self.shown])
         session.on_frames.append(self._count_older)
@@ -99,7 +94,6 @@ class CleanTab:
         self._enable()
 
     def plan_removal(self) -> None:
-        """Plan to remove the apps that are selected."""
         session = self.session
         self._begin(partial(plan_remove, session.cache, session.selected, projects=session.projects))
 
@@ -149,7 +143,11 @@ class CleanTab:
             self.question.value = f'<div role="status"><b>{escaped(question_text(plan))}</b></div>'
             self.go.description = _GO[plan.kind]
             parts.say(self.promise, plan.notice, style="dim")
-            self.session.when_free(lambda: parts.shown(self.ask, self.plan is not None))
+            self.session.when_free(self._ask)
+
+    def _ask(self) -> None:
+        parts.shown(self.ask, self.plan is not None)
+        self.session.focus("sc-keep")
 
     def _withdraw(self, kind: str | None = None) -> None:
         """Take the question back, of any kind or of one."""
@@ -182,15 +180,15 @@ class CleanTab:
 
 def by_repository(references: Sequence[str]) -> str:
     """List apps by repository: the versions of each in one line."""
-    versions: dict[str, list[str]] = {}
+    versions: dict[str, list[tuple[str, str]]] = {}
     for reference in references:
         repository, _, version = reference.partition("@") if "@" in reference else reference.rpartition(":")
-        versions.setdefault(repository, []).append(version[:VERSION_LETTERS])
+        versions.setdefault(repository, []).append((reference, version[:VERSION_LETTERS]))
     lines = []
     for repository, named in sorted(versions.items())[:ITEMS_SHOWN]:
         more = more_text(len(named), VERSIONS_SHOWN)
-        said = ", ".join(named[:VERSIONS_SHOWN]) + (f" {more}" if more else "")
-        lines.append(f"<li><b>{escaped(repository)}</b>: {escaped(said)}</li>")
+        said = ", ".join(parts.app_name(*one) for one in named[:VERSIONS_SHOWN])
+        lines.append(f"<li><b>{escaped(repository)}</b>: {said} {escaped(more)}</li>")
     return f"<ul>{''.join(lines)}</ul>{more_text(len(versions), ITEMS_SHOWN)}" if versions else ""
 
 
@@ -200,11 +198,6 @@ def _older(frames: Frames, keep: int) -> tuple[list[str], int]:
 
 
 def question_text(plan: RemovalPlan) -> str:
-    """Ask whether a plan is to be carried out."""
     apps = count_text(len(plan.references), "app")
     verb = {"remove": f"Remove {apps}", "prune": "Prune", "clear": "Clear the whole cache"}[plan.kind]
     return f"{verb}: {count_text(len(plan.items), 'item')}, {size_text(plan.freed_bytes)}?"
-
-
-def _dim(text: str) -> Any:
-    return widgets.HTML(f'<span class="sc-dim">{escaped(text)}</span>')

@@ -17,8 +17,7 @@ from spincache_nb.widgets.worker import Outcome, Reader, Worker, heard_warnings
 EVERYWHERE = -1
 """In place of a tab: what concerns all of them, such as a cache that cannot be read."""
 
-FRAMES = ("disk", "blobs", "uses", "layers", "apps", "files", "problems")
-"""Frames that the tabs draw on."""
+FRAMES = ("disk", "blobs", "uses", "layers", "apps", "files", "components", "dependencies", "problems")
 
 T = TypeVar("T")
 Listener = Callable[[], object]
@@ -50,7 +49,6 @@ class Alerts:
             self._show(self._first() or self._alerts[tab])
 
     def forget(self, tab: int) -> None:
-        """Show nothing of a tab any more."""
         if self._alerts.pop(tab, None) is not None:
             self._show(self._first())
 
@@ -71,9 +69,14 @@ class Alerts:
 
 
 class Session:
-    """Shared by the tabs."""
-
-    def __init__(self, cache: Cache, projects: Sequence[str], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        projects: Sequence[str],
+        options: Mapping[str, Any],
+        focus: Callable[[str], object] = str,
+    ) -> None:
+        self.focus = focus
         self.cache = cache
         self.projects = tuple(projects)
         self.options = dict(options)
@@ -86,8 +89,6 @@ class Session:
         self.on_frames: list[Listener] = []
         self.on_selection: list[Listener] = []
         self.on_busy: list[Callable[[bool], object]] = []
-
-    # Faults ----------------------------------------------------------------------------------
 
     def fail(self, fault: BaseException, tab: int | None = None) -> None:
         """Show a fault in plain words: of the tab in sight unless another is named."""
@@ -104,11 +105,13 @@ class Session:
 
         return handler
 
+    def button(self, name: str, action: Listener, hint: str, **options: Any) -> Any:
+        """Make a button whose faults are shown."""
+        return parts.button(name, self.guarded(action), hint=hint, **options)
+
     def _heard(self, action: Callable[..., T], *arguments: Any, tab: int) -> T:
         with heard_warnings(partial(self.alerts.warn, tab=tab)):
             return action(*arguments)
-
-    # Work ------------------------------------------------------------------------------------
 
     def work(self, job: Callable[[Any], Any], done: Callable[[Outcome[Any]], object]) -> bool:
         """Begin a job unless one is running; its fault is shown, then `done` takes the outcome."""
@@ -124,6 +127,16 @@ class Session:
         self.alerts.forget(tab)
         return self.worker.start(partial(self._heard, job, tab=tab), finish)
 
+    def conclude(self, place: Any, text: str, result: str = "") -> None:
+        """Say how a job ended once buttons can be pressed again; then the focus goes on to its result."""
+
+        def last() -> None:
+            parts.say(place, text)
+            if result:
+                self.focus(result)
+
+        self.when_free(last)
+
     def when_free(self, action: Listener) -> None:
         """Say the last word of a job once buttons can be pressed again."""
         self._last = action
@@ -134,8 +147,6 @@ class Session:
         last, self._last = self._last, None
         if last is not None:
             last()
-
-    # Reading ---------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Read the cache anew, then tell who listens."""
@@ -151,7 +162,7 @@ class Session:
         self.reader.submit(key, partial(heard, work), partial(heard, done), partial(self.fail, tab=place))
 
     def _load(self) -> Frames:
-        return frames_of.load(self.cache, *FRAMES, projects=self.projects)
+        return frames_of.load(self.cache, *FRAMES, projects=self.projects, toolchains=False)
 
     def _take(self, frames: Frames) -> None:
         self.frames = frames
@@ -159,7 +170,6 @@ class Session:
             self.guarded(listener)()
 
     def select(self, references: Sequence[str]) -> None:
-        """Say which apps are chosen."""
         chosen = tuple(references)
         if chosen != self.selected:
             self.selected = chosen
@@ -171,7 +181,6 @@ class Session:
         return self.worker.wait(timeout) and self.reader.wait(timeout)
 
     def close(self) -> None:
-        """Stop all work."""
         self.worker.close()
         self.reader.close()
 

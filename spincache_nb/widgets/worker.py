@@ -27,7 +27,6 @@ STOP_SECONDS = 2.0
 """How long the end of the interpreter waits; Jupyter kills a kernel after 5 seconds."""
 
 THREAD_PREFIX = "spincache-panel"
-"""Names of the threads begin so."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,11 +54,9 @@ class Worker:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a job is running."""
         return self._is_busy
 
     def start(self, work: Callable[[threading.Event], T], done: Callable[[Outcome[T]], object]) -> bool:
-        """Begin a job, unless one is running."""
         with self._lock:
             if self._is_busy or self._is_closed:
                 return False
@@ -93,7 +90,6 @@ class Worker:
             self._on_busy(False)
 
     def cancel(self) -> None:
-        """Ask the job that is running to stop."""
         self._cancel.set()
 
     def abandon(self) -> None:
@@ -107,7 +103,6 @@ class Worker:
         self._on_busy(False)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no job is running; say whether that came in time (seconds)."""
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
@@ -136,7 +131,6 @@ class Reader:
         done: Callable[[T], object],
         failed: Callable[[Exception], object] | None = None,
     ) -> None:
-        """Ask for something."""
         with self._lock:
             if self._is_closed:
                 return
@@ -174,7 +168,6 @@ class Reader:
             return self._lock.wait_for(lambda: not self._is_running, timeout)
 
     def close(self) -> None:
-        """Read nothing any more."""
         with self._lock:
             self._is_closed = True
             self._waiting.clear()
@@ -220,8 +213,6 @@ def _outcome(work: Callable[[threading.Event], T], cancel: threading.Event) -> O
         return Outcome(fault=exc)
 
 
-# The end of the interpreter -------------------------------------------------------------------
-
 _open: weakref.WeakSet[Worker | Reader] = weakref.WeakSet()
 _once = threading.Lock()
 
@@ -260,7 +251,6 @@ def stop_all(seconds: float = STOP_SECONDS) -> None:
 Listener = Callable[[str], object]
 
 OUR_THREADS = "spincache-"
-"""Names of this package's threads begin so."""
 
 _lock = threading.Lock()
 _listeners: list[Listener] = []

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.analysis.inside import GRAINS, cache_grains, grains
-from spincache_nb.analysis.inside.reuse import PieceCount, lineage
+from spincache_nb.analysis import GRAINS, cache_grains, grains
+from spincache_nb.analysis.reuse import PieceCount, lineage
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.frames import Frames

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spincache_nb.analysis.inside import ALL_GRAINS, GRAINS, chunk_sweep, grains
-from spincache_nb.analysis.inside.pieces import chunk_cuts, make_patch
+from spincache_nb.analysis import ALL_GRAINS, GRAINS, chunk_sweep, grains
+from spincache_nb.analysis.pieces import chunk_cuts, make_patch
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import MissingExtraError, NotInCacheError, WasmFormatError
 from tests.support.payloads import payload
@@ -177,7 +177,7 @@ def test_grains_of_a_digest_needs_a_cache_that_holds_it(tmp_path):
 
 
 def test_grains_maps_large_files_instead_of_reading_them(tmp_path, monkeypatch):
-    from spincache_nb.analysis.inside import blobs
+    from spincache_nb.analysis import pieces as blobs
 
     old, new = (payload(f"redact/{version}.wasm") for version in ("1.11.0", "1.12.0"))
     expected = grains(old, new)

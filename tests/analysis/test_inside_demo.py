@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import spincache_nb as sc
-from spincache_nb.analysis import inside
+from spincache_nb import analysis as inside
 from tests.support.payloads import payload
 
 

@@ -1,4 +1,4 @@
-"""What holds for every frame of `analysis.inside`: columns, dtypes, documentation."""
+"""What holds for every frame of what is inside blobs: columns, dtypes, documentation."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from spincache_nb.analysis import inside, schemas
-from spincache_nb.analysis.inside.modules import module_uses
+from spincache_nb import analysis as inside
+from spincache_nb.analysis import schemas
+from spincache_nb.analysis.modules import module_uses
 from tests.wasm.builders import component, custom, module, nested
 
 ONE, TWO = component(nested(module(custom("a")))), component(nested(module(custom("b"))))

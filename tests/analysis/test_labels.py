@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spincache_nb.analysis.labels import short_references, some_of
+from spincache_nb.analysis.inputs import short_references, some_of
 from spincache_nb.show import short_digests
 from tests.analysis.worlds import SOME
 

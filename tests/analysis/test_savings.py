@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb import analysis
-from spincache_nb.analysis.replay import replay_savings
-from spincache_nb.analysis.versions import NEEDED, manifests_of
+from spincache_nb.analysis.versions import NEEDED, manifests_of, replay_savings
 from spincache_nb.errors import NotInCacheError
 from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from spincache_nb.analysis.inside import section_map, section_maps
+from spincache_nb.analysis import section_map, section_maps
 from tests.support.payloads import WASM_PAYLOADS, payload
 from tests.wasm.builders import active, body, code, component, custom, data, module, nested, section
 from tests.wasm.generated import binaries

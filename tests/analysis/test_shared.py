@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spincache_nb import analysis
 from spincache_nb.analysis.shared import NEEDED
-from spincache_nb.core.tags import reference_key
+from spincache_nb.analysis.tags import reference_key
 from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
 
 

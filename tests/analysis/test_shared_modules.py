@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from spincache_nb.analysis.inside import producers, shared_modules
-from spincache_nb.analysis.inside.modules import module_uses
+from spincache_nb.analysis import producers, shared_modules
+from spincache_nb.analysis.modules import module_uses
 from spincache_nb.core.digest import Digest
 from spincache_nb.wasm import Tool
 from tests.support.payloads import payload

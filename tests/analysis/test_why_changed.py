@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from spincache_nb.analysis.inside import Verdict, verdict, why_changed
-from spincache_nb.analysis.inside.matching import Part, match_differing, match_equal
+from spincache_nb.analysis import Verdict, verdict, why_changed
+from spincache_nb.analysis.changes import Part, match_differing, match_equal
 from tests.support.payloads import payload
 from tests.wasm.builders import (
     active,

@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from spincache_nb.analysis.inside import ALL_GRAINS, grains, verdict, why_changed
-from spincache_nb.analysis.inside.pieces import hashed
+from spincache_nb.analysis import ALL_GRAINS, grains, verdict, why_changed
+from spincache_nb.analysis.pieces import hashed
 from spincache_nb.wasm import cuts, walk
 
 PAIRS = (

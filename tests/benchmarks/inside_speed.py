@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from spincache_nb.analysis.inside.pieces import chunk_cuts
+from spincache_nb.analysis.pieces import chunk_cuts
 from tests.benchmarks import inside
 from tests.support.payloads import payload
 from tests.wasm.builders import component, nested

@@ -11,6 +11,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks.measure import HEAD, Contestant, Run, compete, row
@@ -50,13 +51,6 @@ FRAMES = "import spincache_nb as sc, spincache_nb.frames as f; f.load(sc.Cache('
 """Loads all that is needed, so that what is timed after it imports nothing."""
 
 
-SCAN = """
-import spincache_nb as sc
-sc.Cache
-"""
-"""What the frames spend on looking at every file, 120,000 blobs of which the reference never sees."""
-
-
 def timed(name: str, imports: str, work: str, *arguments: str) -> Contestant:
     """A Python process that says what the work after the imports took."""
     return Contestant(name, [sys.executable, "-c", _TIMED.format(imports=imports, work=work), *arguments])
@@ -94,8 +88,11 @@ def show(title: str, contestants: list[Contestant], rounds: int) -> dict[str, li
     return runs
 
 
-def main(rounds: int) -> None:
-    """Print all tables."""
+def main(rounds: int, only: Sequence[str] = ()) -> None:
+    """Print all tables, or those of some shapes."""
+    if only:
+        shapes(rounds, only)
+        return
     show(
         "Start and imports, whole processes",
         [
@@ -117,26 +114,7 @@ def main(rounds: int) -> None:
             rounds,
         )  # fmt: skip
         shutil.rmtree(blobs)
-        decode = (
-            "for folder, _, names in os.walk(sys.argv[1] + '/registry/manifests'):\n"
-            "    for name in names:\n"
-            "        with open(folder + '/' + name, 'rb') as stream: loads(stream.read())"
-        )
-        for shape, apps, layers in SIZES:
-            manifests = os.fspath(lay_out(folder / shape, shape, apps, layers).path.parent)
-            load = "f.load(sc.Cache(sys.argv[1]), 'apps', 'layers', 'uses')"
-            show(
-                f"{shape}: {apps} apps x {layers} layers",
-                [
-                    timed("`apps`, `layers`, `uses`", FRAMES, load, manifests),
-                    timed("`layers`", FRAMES, "f.layers(sc.Cache(sys.argv[1]))", manifests),
-                    timed("of that the walk", SCAN, "sc.Cache(sys.argv[1]).scan()", manifests),
-                    timed("read and json", "import os; from json import loads", decode, manifests),
-                    timed("read and orjson", "import os; from orjson import loads", decode, manifests),
-                ],
-                max(3, rounds // 2),
-            )
-            shutil.rmtree(manifests)
+        shapes(rounds, [shape for shape, _, _ in SIZES])
         stored = str(big_blobs(folder / "stored"))
         hash_all = f"find {stored} -type f -print0 | xargs -0 openssl dgst -sha256 >/dev/null"
         ready = "import spincache_nb as sc; sc.verify(sc.Cache('/nowhere'))"
@@ -150,6 +128,38 @@ def main(rounds: int) -> None:
             rounds,
         )
         print(f"\n`layers` holds {memory_per_row():.0f} bytes a row at 1,000,000 rows of the shape unlike")
+
+
+def shapes(rounds: int, only: Sequence[str]) -> None:
+    """Print a table for each shape, beside reading and decoding the same documents and no more."""
+    os.environ["SPINCACHE_HISTORY"] = "off"
+    decode = (
+        "for folder, _, names in os.walk(sys.argv[1] + '/registry/manifests'):\n"
+        "    for name in names:\n"
+        "        with open(folder + '/' + name, 'rb') as stream: loads(stream.read())"
+    )
+    load = "f.load(sc.Cache(sys.argv[1]), 'apps', 'layers', 'uses')"
+    for shape, apps, layers in SIZES:
+        if shape not in only:
+            continue
+        with tempfile.TemporaryDirectory() as name:
+            manifests = os.fspath(lay_out(Path(name), shape, apps, layers).path.parent)
+            show(
+                f"{shape}: {apps} apps x {layers} layers",
+                [
+                    timed("`apps`, `layers`, `uses`", FRAMES, load, manifests),
+                    timed("`layers`", FRAMES, "f.layers(sc.Cache(sys.argv[1]))", manifests),
+                    timed("of that the walk", FRAMES, "sc.Cache(sys.argv[1]).scan()", manifests),
+                    timed(
+                        "read and msgspec",
+                        "import os; from msgspec.json import decode as loads",
+                        decode,
+                        manifests,
+                    ),
+                    timed("read and orjson", "import os; from orjson import loads", decode, manifests),
+                ],
+                max(3, rounds // 2),
+            )
 
 
 def memory_per_row(frame: str = "layers", apps: int = 2000, layers: int = 500) -> float:

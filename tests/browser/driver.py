@@ -65,7 +65,7 @@ class Driver:
 
     def says(self, text: str) -> Locator:
         """Wait until the panel says something; give the place."""
-        place = self.panel.get_by_text(re.compile(text)).first
+        place = self.panel.get_by_text(re.compile(text)).filter(visible=True).first
         place.wait_for()
         return place
 

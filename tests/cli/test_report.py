@@ -55,7 +55,10 @@ def test_report_writes_a_page_and_says_where(cache: Path, run: Run, tmp_path: Pa
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["dedup.html"]
 
 
-def test_report_twice_is_the_same_bytes(cache: Path, run: Run, tmp_path: Path) -> None:
+def test_report_twice_is_the_same_bytes(
+    cache: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     for name in ("one.html", "two.html", "one.md", "two.md", "one.json", "two.json"):
         assert run(name, "--cache-dir", cache)[0] == 0
     here = tmp_path / "here"
@@ -83,8 +86,9 @@ def test_report_takes_the_form_that_is_asked_for(
 
 @pytest.mark.parametrize("words", [["--markdown"], ["--json"], ["-"], ["--markdown", "-"]])
 def test_report_to_standard_output_is_what_a_file_would_hold(
-    words: list[str], cache: Path, run: Run, tmp_path: Path
+    words: list[str], cache: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     status, out, err = run(*words, "--cache-dir", cache, "--title", "Überschrift <b>")
     assert (status, err) == (0, "")
     assert list((tmp_path / "here").iterdir()) == []
@@ -106,7 +110,18 @@ def test_report_json_has_the_numbers_of_the_analyses(cache: Path, run: Run, host
         (f"{hostile.name}/demo/app", "2.0.0"),
     ]
     assert len(document["timeline"]) == 2
-    assert str(cache) not in json.dumps(document)
+    assert (document["cache"], document["host"]) == (str(cache / "registry"), None)
+
+
+def test_report_says_what_changed_since_an_earlier_one(cache: Path, run: Run, hostile: HostileServer) -> None:
+    assert run("old.html", "--cache-dir", cache, "--host", "node-17")[0] == 0
+    assert main(["remove", f"{hostile.name}/demo/app:1.0.0", "--yes", "--cache-dir", str(cache)]) == 0
+    status, out, _ = run("--json", "--cache-dir", cache, "--since", "old.html")
+    assert status == 0
+    assert [one["change"] for one in json.loads(out)["since"]["apps"]] == ["gone"]
+    status, out, err = run("--cache-dir", cache, "--since", "none.html")
+    assert (status, out) == (3, "")
+    assert err == "spincache-nb report: none.html: No such file or directory\n"
 
 
 def test_report_says_which_thresholds_are_missed(cache: Path, run: Run, tmp_path: Path) -> None:

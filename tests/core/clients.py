@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import httpx
@@ -53,3 +56,38 @@ def streamed(data: bytes, status: int = 200, **headers: str) -> httpx.Response:
 
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.Response(status, headers=names, stream=Pieces())
+
+
+class Recording:
+    """A handler that remembers the requests it answers."""
+
+    def __init__(self, answer: Handler = lambda request: httpx.Response(200, content=b"{}")) -> None:
+        self.answer = answer
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return self.answer(request)
+
+    @property
+    def hosts(self) -> list[str]:
+        return [request.url.host for request in self.requests]
+
+    @property
+    def authorizations(self) -> list[str | None]:
+        return [request.headers.get("Authorization") for request in self.requests]
+
+
+@contextmanager
+def full_listener() -> Iterator[str]:
+    """``host:port`` of a socket at which whoever comes now, waits."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            one = stack.enter_context(closing(socket.socket()))
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        time.sleep(0.1)
+        yield f"127.0.0.1:{listener.getsockname()[1]}"

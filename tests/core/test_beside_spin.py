@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -28,9 +27,6 @@ from tests.support.trees import Tree, read_tree, write_tree
 SPIN = os.environ.get("SPINCACHE_TESTS_SPIN") or shutil.which("spin")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SPIN, reason="no spin on this machine")]
 ARTIFACTS = {**five_kinds(), **pushable()}
-
-SpinPull = Callable[[Path, str], None]
-SpinPush = Callable[[Path, str], None]
 
 PROJECT = """
 spin_manifest_version = 2
@@ -59,30 +55,12 @@ files = ["notes.txt", "assets/**/*.html"]
 """
 
 
-@pytest.fixture
-def spin_push(tmp_path: Path) -> SpinPush:
-    """Push a ``spin.toml`` with Spin."""
-
-    def run(manifest: Path, reference: str) -> None:
-        run_spin(tmp_path, "registry", "push", "--insecure", "--from", str(manifest), reference)
-
-    return run
-
-
-def run_spin(folder: Path, *words: str) -> None:
+def spin(folder: Path, *words: str) -> None:
+    """Run ``spin registry`` with a home of its own; it pulls into ``FOLDER/spin/registry``."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
-    done = subprocess.run([str(SPIN), *words], env=environment, capture_output=True, text=True, timeout=120)
+    command = [str(SPIN), "registry", words[0], "--insecure", *words[1:]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def spin_pull() -> SpinPull:
-    """Pull with Spin into ``FOLDER/spin/registry``."""
-
-    def run(folder: Path, reference: str) -> None:
-        run_spin(folder, "registry", "pull", "--insecure", reference)
-
-    return run
 
 
 def documents_as_values(tree: Tree) -> dict[str, object]:
@@ -94,29 +72,25 @@ def documents_as_values(tree: Tree) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", sorted(ARTIFACTS))
-def test_spin_leaves_what_the_oracle_says(
-    plain_registry: RegistryServer, tmp_path: Path, spin_pull: SpinPull, kind: str
-) -> None:
+def test_spin_leaves_what_the_oracle_says(plain_registry: RegistryServer, tmp_path: Path, kind: str) -> None:
     artifact = ARTIFACTS[kind]
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
-    spin_pull(tmp_path, reference)
+    reference = plain_registry.pushed(artifact)
+    spin(tmp_path, "pull", reference)
     found, expected = read_tree(tmp_path / "spin/registry"), spin_tree(artifact, reference)
     assert documents_as_values(found) == documents_as_values(expected)
 
 
 @pytest.mark.parametrize("kind", sorted(ARTIFACTS))
 def test_spin_finds_everything_after_our_pull(
-    plain_registry: RegistryServer, tmp_path: Path, spin_pull: SpinPull, kind: str
+    plain_registry: RegistryServer, tmp_path: Path, kind: str
 ) -> None:
     artifact = ARTIFACTS[kind]
-    plain_registry.push(artifact)
-    reference = plain_registry.reference(artifact)
+    reference = plain_registry.pushed(artifact)
     cache = Cache(tmp_path / "spin")
     pull(cache, reference)
     before = read_tree(cache.path)
     with plain_registry.recording() as records:
-        spin_pull(tmp_path, reference)
+        spin(tmp_path, "pull", reference)
     manifests = {
         path: data for path, data in spin_tree(artifact, reference).items() if "/manifest.json" in path
     }
@@ -137,10 +111,10 @@ def always_fetched(artifact: Artifact) -> set[str]:
     return digests
 
 
-def test_our_pull_after_spin_fetches_nothing_but_the_manifest(tmp_path: Path, spin_pull: SpinPull) -> None:
+def test_our_pull_after_spin_fetches_nothing_but_the_manifest(tmp_path: Path) -> None:
     with demo.registry() as registry:
         for app in registry.references:
-            spin_pull(tmp_path, app)
+            spin(tmp_path, "pull", app)
         spins = Cache(tmp_path / "spin")
         ours = Cache(tmp_path / "ours")
         pull(ours, registry.references)
@@ -160,7 +134,7 @@ def component(seed: str, size: int) -> bytes:
 
 @pytest.mark.parametrize("pages", [3, 520])
 def test_an_app_that_spin_pushed_is_as_its_project_says(
-    plain_registry: RegistryServer, tmp_path: Path, spin_push: SpinPush, spin_pull: SpinPull, pages: int
+    plain_registry: RegistryServer, tmp_path: Path, pages: int
 ) -> None:
     """With 520 pages of their own blobs Spin packs the assets of each component into an archive.
 
@@ -175,7 +149,7 @@ def test_an_app_that_spin_pushed_is_as_its_project_says(
     write_tree(project, {"notes.txt": notes, "main.wasm": main, "static.wasm": static})
     (project / "spin.toml").write_text(PROJECT)
     reference = f"{plain_registry.name}/by-spin/mixed{pages}:1.2.3"
-    spin_push(project / "spin.toml", reference)
+    spin(tmp_path, "push", "--from", str(project / "spin.toml"), reference)
     cache = Cache(tmp_path / "ours")
     pull(cache, reference)
 
@@ -194,7 +168,7 @@ def test_an_app_that_spin_pushed_is_as_its_project_says(
     assert frames.problems(cache).empty
     assert "canary" not in "".join(frame.to_csv() for frame in (files, components.reset_index()))
 
-    spin_pull(tmp_path, reference)
+    spin(tmp_path, "pull", reference)
     assert documents_as_values(read_tree(tmp_path / "spin/registry")) == documents_as_values(
         read_tree(cache.path)
     )

@@ -8,7 +8,6 @@ import logging
 import os
 import pickle
 import pprint
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -114,9 +113,6 @@ def stores(tmp_path: Path) -> Stores:
     return Stores(tmp_path / "home")
 
 
-# --- order of the stores ---------------------------------------------------------------------------
-
-
 def test_search_goes_through_the_stores_in_order(stores: Stores) -> None:
     files = [
         stores.spin({"auths": {"ghcr.io": encode("spin", "1")}}),
@@ -177,9 +173,6 @@ def test_search_reads_the_process_by_default(isolated_home: Path) -> None:
     path.parent.mkdir()
     path.write_text(json.dumps({"auths": {"ghcr.io": {"auth": ANN}}}))
     assert search_credentials("ghcr.io").credentials == Credentials("ann", SECRET)
-
-
-# --- Spin's file -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -266,9 +259,6 @@ def test_store_without_permission_is_a_note(nobodys_folder: Path) -> None:
     (note,) = call(search_notes, str(nobodys_folder), unprivileged=True).value
     assert note.startswith(f"{path}: ")
     assert "Permission denied" in note
-
-
-# --- Docker's file ---------------------------------------------------------------------------------
 
 
 HUB = "https://index.docker.io/v1/"
@@ -410,9 +400,6 @@ def test_damaged_entry_does_not_hide_a_good_one_for_the_same_host(stores: Stores
     assert stores.pair("index.docker.io") == ("ann", SECRET)
 
 
-# --- helpers ---------------------------------------------------------------------------------------
-
-
 def test_helper_is_run_with_get_and_the_host_on_its_input(stores: Stores) -> None:
     stores.docker({"credsStore": "spy"})
     stores.helper("spy", "import json\nprint(json.dumps({'Username': sys.argv[1], 'Secret': server}))")
@@ -531,8 +518,6 @@ def test_helper_in_the_working_directory_is_not_run(
     assert stores.search().credentials is None
 
 
-# --- Podman's files --------------------------------------------------------------------------------
-
 NESTED = {
     "auths": {
         "r.example/ns/user/app": {"auth": encode("app", "1")},
@@ -595,9 +580,6 @@ def test_podman_helper_goes_before_its_auths(stores: Stores) -> None:
     )
     assert stores.pair("r.example", "ns/app") == ("helped", "1")
     assert stores.pair("index.docker.io", "library/app") == ("hub", "2")
-
-
-# --- the value -------------------------------------------------------------------------------------
 
 
 def showings(credentials: Credentials) -> list[str]:
@@ -707,37 +689,6 @@ def test_as_credentials_refuses_the_rest_without_repeating_it(auth: object) -> N
     assert error.remedy
 
 
-# --- nothing but notes -----------------------------------------------------------------------------
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.sampled_from([ANN, BOB, CLEO, "x"]) | st.text(max_size=6),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(
-            st.sampled_from(["ghcr.io", "https://ghcr.io", "docker.io", HUB, "auth", "identitytoken", "x"]),
-            inner,
-            max_size=3,
-        )
-    ),
-    max_leaves=10,
-)
-documents = st.fixed_dictionaries(
-    {}, optional={"auths": json_values, "credHelpers": json_values, "credsStore": json_values}
-)
-
-
-@pytest.mark.parametrize("owner", ["Spin", "Docker", "Podman"])
-@given(host=st.sampled_from(["ghcr.io", "index.docker.io"]), document=documents)
-def test_choosing_raises_nothing_but_its_own_error(owner: str, host: str, document: dict[str, Any]) -> None:
-    try:
-        chosen = choose(Wanted(host, "a/b"), document, owner, "file")
-    except CredentialsError as exc:
-        text = str(exc)
-    else:
-        text = repr(chosen.own) + str(chosen.fault)
-    assert not any(secret in text for secret in (ANN, BOB, CLEO, SECRET, "pa:ss"))
-
-
 @given(
     st.text(st.characters(exclude_characters=":", exclude_categories=["Cs"])),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
@@ -748,11 +699,3 @@ def test_docker_auth_is_what_docker_login_writes(user: str, password: str) -> No
     assert found is not None
     if user != "<token>":
         assert (found.username, found.password) == (user, password)
-
-
-def test_import_loads_no_http_and_no_platformdirs() -> None:
-    code = (
-        "import sys, spincache_nb.core.credentials\n"
-        "sys.exit(bool({'httpx', 'platformdirs', 'pandas'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

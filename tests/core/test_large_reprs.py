@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from IPython.lib.pretty import pretty
+from msgspec import structs
 
 from spincache_nb import plan_clear, plan_prune
 from spincache_nb.core.cache import Cache
@@ -85,7 +86,7 @@ def test_pull_plans_and_results_show_themselves_shortly() -> None:
     assert HIDDEN in show(plan)
     assert HIDDEN in show(result)
     assert HIDDEN in show(PullPlans([small] * APPS))
-    assert HIDDEN in show(PullResults([replace(result, layers=blobs[:3])] * APPS))
+    assert HIDDEN in show(PullResults([structs.replace(result, layers=blobs[:3])] * APPS))
 
 
 def test_repair_results_show_themselves_shortly() -> None:

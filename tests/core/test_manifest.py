@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import (
@@ -335,53 +332,3 @@ def test_manifest_is_a_value() -> None:
     assert hash(read(document())) == hash(read(document()))
     assert read(document()) == read(document())
     assert read(document()) != read(document(annotations={"a": "b"}))
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats()
-    | st.sampled_from([A, B, C, "sha256:x", "application/wasm", *ACCEPTED, ""])
-    | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["mediaType", "digest", "size", "urls", "annotations", "platform", "os", "x"]),
-            inner,
-            max_size=5,
-        )
-    ),
-    max_leaves=12,
-)
-near_manifests = st.fixed_dictionaries(
-    {},
-    optional={
-        "schemaVersion": st.sampled_from([2, 2, 2, 1, None]),
-        "mediaType": st.sampled_from([None, *ACCEPTED]) | json_values,
-        "config": st.just(CONFIG) | json_values,
-        "layers": st.lists(st.sampled_from([WASM, DATA, APP]) | json_values, max_size=3) | json_values,
-        "manifests": st.lists(st.just(entry(A, "linux")) | json_values, max_size=3) | json_values,
-        "annotations": json_values,
-        "artifactType": json_values,
-    },
-)
-
-
-@given(near_manifests)
-def test_parse_manifest_raises_nothing_but_its_own_error(value: dict[str, Any]) -> None:
-    data = json.dumps(value).encode("utf-8", "surrogatepass")
-    with suppress(ManifestError):
-        found = parse_manifest(data, where="demo")
-        if isinstance(found, Manifest):
-            assert len({d.digest for d in found.distinct()}) == len(list(found.distinct()))
-            assert found.kind in ("app", "package", "unknown")
-            hash(found)
-        else:
-            choose_manifest(found, where="demo")
-
-
-@given(st.binary(max_size=60))
-def test_parse_manifest_raises_nothing_else_for_any_bytes(data: bytes) -> None:
-    with pytest.raises(ManifestError):
-        parse_manifest(data, where="demo")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
 
@@ -147,66 +144,61 @@ def test_cache_root_goes_by_the_variable_where_windows_cannot_be_asked(
 @pytest.mark.parametrize(
     ("look_up", "system", "environ", "expected"),
     [
-        (paths.state_dir, "linux", HOME, "/home/ann/.local/state/spincache-nb"),
-        (paths.state_dir, "linux", {**HOME, "XDG_STATE_HOME": "/s"}, "/s/spincache-nb"),
-        (paths.state_dir, "linux", {**HOME, "XDG_STATE_HOME": "s"}, "/home/ann/.local/state/spincache-nb"),
-        (paths.state_dir, "linux", {**HOME, "SPINCACHE_STATE_DIR": "/own"}, "/own"),
+        ("state_dir", "linux", HOME, "/home/ann/.local/state/spincache-nb"),
+        ("state_dir", "linux", {**HOME, "XDG_STATE_HOME": "/s"}, "/s/spincache-nb"),
+        ("state_dir", "linux", {**HOME, "XDG_STATE_HOME": "s"}, "/home/ann/.local/state/spincache-nb"),
+        ("state_dir", "linux", {**HOME, "SPINCACHE_STATE_DIR": "/own"}, "/own"),
+        ("state_dir", "linux", {**HOME, "SPINCACHE_STATE_DIR": ""}, "/home/ann/.local/state/spincache-nb"),
+        ("state_dir", "linux", {"SPINCACHE_STATE_DIR": "/own"}, "/own"),
+        ("state_dir", "linux", {}, None),
+        ("state_dir", "darwin", MAC, "/Users/ann/Library/Application Support/spincache-nb"),
+        ("state_dir", "darwin", {**MAC, "XDG_STATE_HOME": "/s"}, "/s/spincache-nb"),
+        ("state_dir", "win32", WINDOWS, r"C:\Users\ann\AppData\Local\spincache-nb"),
+        ("state_dir", "win32", {}, None),
+        ("spin_auth_file", "linux", HOME, "/home/ann/.config/fermyon/registry-auth.json"),
+        ("spin_auth_file", "linux", {**HOME, "XDG_CONFIG_HOME": "/c"}, "/c/fermyon/registry-auth.json"),
         (
-            paths.state_dir,
-            "linux",
-            {**HOME, "SPINCACHE_STATE_DIR": ""},
-            "/home/ann/.local/state/spincache-nb",
-        ),
-        (paths.state_dir, "linux", {"SPINCACHE_STATE_DIR": "/own"}, "/own"),
-        (paths.state_dir, "linux", {}, None),
-        (paths.state_dir, "darwin", MAC, "/Users/ann/Library/Application Support/spincache-nb"),
-        (paths.state_dir, "darwin", {**MAC, "XDG_STATE_HOME": "/s"}, "/s/spincache-nb"),
-        (paths.state_dir, "win32", WINDOWS, r"C:\Users\ann\AppData\Local\spincache-nb"),
-        (paths.state_dir, "win32", {}, None),
-        (paths.spin_auth_file, "linux", HOME, "/home/ann/.config/fermyon/registry-auth.json"),
-        (paths.spin_auth_file, "linux", {**HOME, "XDG_CONFIG_HOME": "/c"}, "/c/fermyon/registry-auth.json"),
-        (
-            paths.spin_auth_file,
+            "spin_auth_file",
             "linux",
             {**HOME, "XDG_CONFIG_HOME": "c"},
             "/home/ann/.config/fermyon/registry-auth.json",
         ),
-        (paths.spin_auth_file, "linux", {}, None),
+        ("spin_auth_file", "linux", {}, None),
         (
-            paths.spin_auth_file,
+            "spin_auth_file",
             "darwin",
             {**MAC, "XDG_CONFIG_HOME": "/c"},
             "/Users/ann/Library/Application Support/fermyon/registry-auth.json",
         ),
-        (paths.spin_auth_file, "darwin", {}, None),
-        (paths.spin_auth_file, "win32", WINDOWS, r"C:\Users\ann\AppData\Roaming\fermyon\registry-auth.json"),
-        (paths.spin_auth_file, "win32", {}, None),
-        (paths.docker_config_file, "linux", HOME, "/home/ann/.docker/config.json"),
-        (paths.docker_config_file, "linux", {**HOME, "DOCKER_CONFIG": "/d"}, "/d/config.json"),
-        (paths.docker_config_file, "linux", {**HOME, "DOCKER_CONFIG": "d"}, "d/config.json"),
-        (paths.docker_config_file, "linux", {**HOME, "DOCKER_CONFIG": ""}, "/home/ann/.docker/config.json"),
-        (paths.docker_config_file, "linux", {}, None),
-        (paths.docker_config_file, "darwin", MAC, "/Users/ann/.docker/config.json"),
-        (paths.docker_config_file, "win32", WINDOWS, r"C:\Users\ann\.docker\config.json"),
-        (paths.docker_config_file, "win32", {**WINDOWS, "DOCKER_CONFIG": r"D:\d"}, r"D:\d\config.json"),
-        (paths.wasm_pkg_config_file, "linux", HOME, "/home/ann/.config/wasm-pkg/config.toml"),
-        (paths.wasm_pkg_config_file, "linux", {**HOME, "XDG_CONFIG_HOME": "/c"}, "/c/wasm-pkg/config.toml"),
+        ("spin_auth_file", "darwin", {}, None),
+        ("spin_auth_file", "win32", WINDOWS, r"C:\Users\ann\AppData\Roaming\fermyon\registry-auth.json"),
+        ("spin_auth_file", "win32", {}, None),
+        ("docker_config_file", "linux", HOME, "/home/ann/.docker/config.json"),
+        ("docker_config_file", "linux", {**HOME, "DOCKER_CONFIG": "/d"}, "/d/config.json"),
+        ("docker_config_file", "linux", {**HOME, "DOCKER_CONFIG": "d"}, "d/config.json"),
+        ("docker_config_file", "linux", {**HOME, "DOCKER_CONFIG": ""}, "/home/ann/.docker/config.json"),
+        ("docker_config_file", "linux", {}, None),
+        ("docker_config_file", "darwin", MAC, "/Users/ann/.docker/config.json"),
+        ("docker_config_file", "win32", WINDOWS, r"C:\Users\ann\.docker\config.json"),
+        ("docker_config_file", "win32", {**WINDOWS, "DOCKER_CONFIG": r"D:\d"}, r"D:\d\config.json"),
+        ("wasm_pkg_config_file", "linux", HOME, "/home/ann/.config/wasm-pkg/config.toml"),
+        ("wasm_pkg_config_file", "linux", {**HOME, "XDG_CONFIG_HOME": "/c"}, "/c/wasm-pkg/config.toml"),
         (
-            paths.wasm_pkg_config_file,
+            "wasm_pkg_config_file",
             "linux",
             {**HOME, "XDG_CONFIG_HOME": "c"},
             "/home/ann/.config/wasm-pkg/config.toml",
         ),
-        (paths.wasm_pkg_config_file, "darwin", {**MAC, "XDG_CONFIG_HOME": "/c"}, "/c/wasm-pkg/config.toml"),
-        (paths.wasm_pkg_config_file, "darwin", MAC, "/Users/ann/.config/wasm-pkg/config.toml"),
-        (paths.wasm_pkg_config_file, "win32", WINDOWS, r"C:\Users\ann\AppData\Roaming\wasm-pkg\config.toml"),
-        (paths.wasm_pkg_config_file, "linux", {}, None),
+        ("wasm_pkg_config_file", "darwin", {**MAC, "XDG_CONFIG_HOME": "/c"}, "/c/wasm-pkg/config.toml"),
+        ("wasm_pkg_config_file", "darwin", MAC, "/Users/ann/.config/wasm-pkg/config.toml"),
+        ("wasm_pkg_config_file", "win32", WINDOWS, r"C:\Users\ann\AppData\Roaming\wasm-pkg\config.toml"),
+        ("wasm_pkg_config_file", "linux", {}, None),
     ],
 )
 def test_files_are_where_their_owners_have_them(
-    look_up: Callable[..., Path | None], system: str, environ: dict[str, str], expected: str | None
+    look_up: str, system: str, environ: dict[str, str], expected: str | None
 ) -> None:
-    found = look_up(system=system, environ=environ)
+    found = getattr(paths, look_up)(system=system, environ=environ)
     assert (None if found is None else str(found)) == expected
 
 
@@ -237,11 +229,7 @@ AUTH = "containers/auth.json"
         ("linux", {**HOME, "XDG_RUNTIME_DIR": "/home/ann/.config"}, [f"/home/ann/.config/{AUTH}"]),
         ("linux", {}, []),
         ("darwin", {**MAC, "XDG_RUNTIME_DIR": "/run/u"}, [f"/Users/ann/.config/{AUTH}"]),
-        (
-            "darwin",
-            {**MAC, "XDG_CONFIG_HOME": "/c"},
-            [f"/Users/ann/.config/{AUTH}", f"/c/{AUTH}"],
-        ),
+        ("darwin", {**MAC, "XDG_CONFIG_HOME": "/c"}, [f"/Users/ann/.config/{AUTH}", f"/c/{AUTH}"]),
         ("win32", WINDOWS, [r"C:\Users\ann\.config\containers\auth.json"]),
     ],
 )
@@ -274,8 +262,3 @@ def test_looking_a_path_up_creates_nothing(isolated_home: Path) -> None:
         for system in ("linux", "darwin", "win32"):
             assert look_up(system=system)
     assert list(isolated_home.iterdir()) == []
-
-
-def test_import_loads_no_platformdirs() -> None:
-    code = "import sys, spincache_nb.core.paths; sys.exit('platformdirs' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""What registries do and docker-registry 2.8 does not, or lets pass; and Podman's credentials, end to end."""
+"""What registries do and docker-registry 2.8 does not, or lets pass; and what a login left, end to end."""
 
 from __future__ import annotations
 
@@ -32,9 +32,6 @@ def served_by_sha512(server: HostileServer, artifact: Artifact) -> str:
     server.serve(artifact)
     server.content(f"/v2/{artifact.repository}/manifests/{digest}", artifact.manifest, artifact.media_type)
     return f"{server.name}/{artifact.repository}@{digest}"
-
-
-# Manifests by sha512 -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", sorted(five_kinds()))
@@ -83,9 +80,6 @@ def test_docker_registry_has_no_manifest_by_sha512(plain_registry: RegistryServe
     assert not cache.path.exists()
 
 
-# Sizes and pages -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("off", [1, -1, 1000])
 @pytest.mark.parametrize("position", [0, -1], ids=["layer", "locked app"])
 def test_wrong_size_in_a_descriptor_is_refused_without_waiting(
@@ -101,41 +95,34 @@ def test_wrong_size_in_a_descriptor_is_refused_without_waiting(
     assert not (cache.path / "manifests").exists()
 
 
-# Podman's credentials ------------------------------------------------------------------------------
-
-
-def podman_login(path: Path, key: str, pair: str = "reader:pass:word") -> None:
-    """Write credentials as ``podman login`` does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    auths = {key: {"auth": base64.b64encode(pair.encode()).decode()}}
-    path.write_text(json.dumps({"auths": auths}))
-
-
 @pytest.mark.registry
 @pytest.mark.parametrize("kind", ["basic_registry", "token_registry"])
-@pytest.mark.parametrize("place", ["run", "config", "variable"])
-def test_pull_with_what_podman_login_left(
+@pytest.mark.parametrize("place", ["run", "config", "variable", "spin"])
+def test_pull_with_what_a_login_left(
     request: pytest.FixtureRequest,
     cache: Cache,
     isolated_home: Path,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
     place: str,
 ) -> None:
+    """By ``podman login``, which has three places, and by ``spin registry login``."""
     registry: RegistryServer = request.getfixturevalue(kind)
-    artifact = new_style("quirks/podman")
-    registry.push(artifact)
-    reference = registry.reference(artifact)
+    artifact = new_style("quirks/login")
+    reference = registry.pushed(artifact)
     with pytest.raises(AccessDeniedError):
         pull(cache, reference)
-    paths = {
-        "run": isolated_home / ".run" / "containers" / "auth.json",
-        "config": isolated_home / ".config" / "containers" / "auth.json",
-        "variable": tmp_path / "auth.json",
+    places = {
+        "run": ".run/containers/auth.json",
+        "config": ".config/containers/auth.json",
+        "variable": "auth.json",
+        "spin": ".config/fermyon/registry-auth.json",
     }
-    podman_login(paths[place], registry.name)
+    path = isolated_home / places[place]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pair = base64.b64encode(b"reader:pass:word").decode()
+    path.write_text(json.dumps({"auths": {registry.name: pair if place == "spin" else {"auth": pair}}}))
     if place == "variable":
-        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(paths[place]))
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(path))
     pull(cache, reference)
     assert_same_tree(our_tree(artifact, reference), cache.path)

@@ -296,9 +296,6 @@ def test_look_at_blobs_leaves_nothing_open(root: Path) -> None:
     assert before == after
 
 
-# A first look ----------------------------------------------------------------------------------
-
-
 def test_glance_at_no_cache(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     assert pretty(cache) == f"Spin cache at {tmp_path}/registry: nothing there yet"

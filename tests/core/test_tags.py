@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spincache_nb.analysis.replay import in_order
-from spincache_nb.core.tags import reference_key, tag_key
+from spincache_nb.analysis.tags import reference_key, tag_key
+from spincache_nb.analysis.versions import in_order
 
 SEMANTIC = "1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0"
 """Semantic Versioning 2.0.0, section 11, examples 2 and 4."""

@@ -13,15 +13,10 @@ from hypothesis import strategies as st
 
 from spincache_nb.core.archive import TarReader
 from spincache_nb.errors import ArchiveError, LimitError
+from tests.support import archives
 from tests.support.isolation import need
 
-KINDS = (
-    tarfile.REGTYPE,
-    tarfile.DIRTYPE,
-    tarfile.SYMTYPE,
-    tarfile.LNKTYPE,
-    tarfile.CONTTYPE,
-)
+KINDS = (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CONTTYPE)
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
 
 
@@ -37,15 +32,12 @@ class Stream:
 
 
 def written(entries: list[tuple[str, bytes, bytes]], tar_format: int) -> bytes:
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w", format=tar_format) as tar:
-        for name, kind, content in entries:
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = kind, "target"
-            regular = kind in (tarfile.REGTYPE, tarfile.CONTTYPE)
-            info.size = len(content) if regular else 0
-            tar.addfile(info, io.BytesIO(content))
-    return raw.getvalue()
+    regular = (tarfile.REGTYPE, tarfile.CONTTYPE)
+    members = [
+        (archives.member(name, kind, size=len(content) if kind in regular else 0, link="target"), content)
+        for name, kind, content in entries
+    ]
+    return archives.tar(members, tar_format=tar_format)
 
 
 def read_here(data: bytes, most: int = 1 << 30) -> list[tuple[str, bytes | None]]:

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,21 @@ def pulled(registry: RegistryServer, cache: Cache, *artifacts: Artifact) -> list
     return references
 
 
+Packed = Callable[..., list[str]]
+
+
+@pytest.fixture
+def packed(plain_registry: RegistryServer, cache: Cache, tmp_path: Path) -> Packed:
+    """Pulls some artifacts into `cache` and exports them to ``apps.tar``; their references."""
+
+    def pack(*artifacts: Artifact) -> list[str]:
+        references = pulled(plain_registry, cache, *artifacts)
+        export(cache, references, tmp_path / "apps.tar")
+        return references
+
+    return pack
+
+
 def entries(path: Path) -> dict[str, bytes]:
     """Read a tar with a plain reader."""
     with tarfile.open(path, "r:") as tar:
@@ -76,11 +92,8 @@ def test_export_holds_the_pushed_bytes(
 
 
 @pytest.mark.parametrize("kind", sorted({*KINDS, *ODD}))
-def test_import_leaves_what_a_pull_leaves(
-    plain_registry: RegistryServer, cache: Cache, tmp_path: Path, kind: str
-) -> None:
-    (reference,) = pulled(plain_registry, cache, {**KINDS, **ODD}[kind])
-    export(cache, reference, tmp_path / "apps.tar")
+def test_import_leaves_what_a_pull_leaves(packed: Packed, cache: Cache, tmp_path: Path, kind: str) -> None:
+    (reference,) = packed({**KINDS, **ODD}[kind])
     other = Cache(tmp_path / "other")
     (result,) = import_(other, tmp_path / "apps.tar")
     assert (result.reference, result.wire_bytes) == (reference, 0)
@@ -89,13 +102,8 @@ def test_import_leaves_what_a_pull_leaves(
     assert again.fetch_bytes == 0
 
 
-def test_export_of_several_holds_shared_blobs_once(
-    plain_registry: RegistryServer, cache: Cache, tmp_path: Path
-) -> None:
-    references = pulled(
-        plain_registry, cache, *(new_style("demo/air", f"v{n}", version=f"{n}") for n in (1, 2))
-    )
-    export(cache, references, tmp_path / "apps.tar")
+def test_export_of_several_holds_shared_blobs_once(packed: Packed, cache: Cache, tmp_path: Path) -> None:
+    references = packed(*(new_style("demo/air", f"v{n}", version=f"{n}") for n in (1, 2)))
     with tarfile.open(tmp_path / "apps.tar") as tar:
         names = tar.getnames()
     assert len(names) == len(set(names))
@@ -105,12 +113,11 @@ def test_export_of_several_holds_shared_blobs_once(
 
 
 def test_export_is_read_by_skopeo_and_pushed_on(
-    plain_registry: RegistryServer, cache: Cache, tmp_path: Path
+    plain_registry: RegistryServer, packed: Packed, tmp_path: Path
 ) -> None:
     skopeo = need("skopeo")
     artifact = KINDS["archive"]
-    (reference,) = pulled(plain_registry, cache, artifact)
-    export(cache, reference, tmp_path / "apps.tar")
+    (reference,) = packed(artifact)
     target = f"docker://{plain_registry.name}/demo/copied:v9"
     subprocess.run(
         [skopeo, "copy", "-q", "--insecure-policy", "--dest-tls-verify=false",
@@ -189,9 +196,8 @@ def test_export_of_an_app_that_is_not_there(cache: Cache, tmp_path: Path) -> Non
         export(cache, "ghcr.io/o/app:v1", tmp_path / "apps.tar")
 
 
-def test_import_records_the_manifest(plain_registry: RegistryServer, cache: Cache, tmp_path: Path) -> None:
-    (reference,) = pulled(plain_registry, cache, KINDS["old"])
-    export(cache, reference, tmp_path / "apps.tar")
+def test_import_records_the_manifest(packed: Packed, tmp_path: Path) -> None:
+    (reference,) = packed(KINDS["old"])
     history = History(tmp_path / "history.jsonl")
     import_(Cache(tmp_path / "other"), tmp_path / "apps.tar", history=history)
     assert [(r.reference, r.manifest_digest) for r in history.read()] == [(reference, KINDS["old"].digest)]
@@ -272,11 +278,8 @@ def test_import_of_no_tar(cache: Cache, tmp_path: Path) -> None:
         assert "pull" not in absent.value.remedy
 
 
-def test_import_follows_the_callers_own_link(
-    plain_registry: RegistryServer, cache: Cache, tmp_path: Path
-) -> None:
-    references = pulled(plain_registry, cache, KINDS["new"])
-    export(cache, references, tmp_path / "apps.tar")
+def test_import_follows_the_callers_own_link(packed: Packed, cache: Cache, tmp_path: Path) -> None:
+    references = packed(KINDS["new"])
     (tmp_path / "latest.tar").symlink_to("apps.tar")
     other = Cache(tmp_path / "other")
     assert [one.reference for one in import_(other, tmp_path / "latest.tar")] == references
@@ -294,7 +297,6 @@ def test_export_to_where_no_file_can_be(
     assert "Cache(" not in caught.value.remedy
 
 
-def test_layout_lists_its_references(plain_registry: RegistryServer, cache: Cache, tmp_path: Path) -> None:
-    references = pulled(plain_registry, cache, KINDS["new"], KINDS["package"])
-    export(cache, references, tmp_path / "apps.tar")
+def test_layout_lists_its_references(packed: Packed, tmp_path: Path) -> None:
+    references = packed(KINDS["new"], KINDS["package"])
     assert [str(r) for r in Layout(tmp_path / "apps.tar").references] == references

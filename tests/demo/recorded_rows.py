@@ -1,9 +1,9 @@
-"""What the frames report of the recorded caches: every row by hand, from what the script writes.
+"""What the frames report of the recorded caches: rows by hand, from what the script writes.
+
+Apps, problems and blobs that no app needs stand in the tables of ``data-fixtures/README.md``.
 
 Digests are found in the raw recordings, by the names of sections and the text of pages.
 """
-
-from __future__ import annotations
 
 import base64
 import hashlib
@@ -16,6 +16,7 @@ BOOK = "ghcr.io/example/guestbook"
 PHOTOS = "ghcr.io/example/photos:1.0.0"
 REDIRECT = "registry.example.com:5000/team/redirect:1"
 MANUAL = "localhost:5000/example/manual"
+LONG = "ghcr.io/example/long:1.0.0"
 NAMES = ["v0.8", "v1.5", "v2.0", "v2.4", "v3.x", "v3.x-windows", "main"]
 Rows = list[tuple[Any, ...]]
 
@@ -71,132 +72,55 @@ def environment() -> str:
     return odd.removeprefix("wasm/")
 
 
-APPS: dict[str, Rows] = {
-    "v0.8": [
-        (f"{BOOK}:0.1.0", "app", "guestbook", "0.1.0", 3, 1, 989 + 520 + 90),
-        (f"{BOOK}:0.2.0", "app", "guestbook", "0.2.0", 3, 1, 999 + 90),
-        (REDIRECT, "app", "redirect", "1.0.0", 1, 1, 62),
-    ],
-    "v1.5": [
-        (f"{BOOK}:0.3.0", "app", "guestbook", "0.3.0", 3, 1, 1009 + 560 + 90),
-        (f"{BOOK}:0.4.0", "app", "guestbook", "0.4.0", 2, 1, 1009 + 580),
-        (PHOTOS, "app", "photos", "1.0.0", 4, 1, 400),
-    ],
-    "v2.0": [
-        ("ghcr.io/example/adder:0.1.0", "package", None, "0.1.0", 1, None, 777),
-        (f"{BOOK}:1.0.0", "app", "guestbook", "1.0.0", 3, 1, 1029 + 600),
-        (f"{BOOK}:1.1.0", "app", "guestbook", "1.1.0", 3, 1, 1029 + 300),
-        (f"{BOOK}:edge", "app", "guestbook", "1.0.0", 3, 1, 1029 + 600),  # the version before
-    ],
-    "v2.4": [
-        ("docker.io/library/hello:1.0.0", "app", "hello", "1.0.0", 2, 1, 716),
-        (
-            "ghcr.io/example/feed:1.0.0",
-            "app",
-            "feed",
-            "1.0.0",
-            2,
-            1,
-            772 + 600,
-        ),  # and its locked app in data/
-        (f"{BOOK}:latest", "app", "guestbook", "2.0.0", 3, 1, 1049 + 640),
-        ("ghcr.io/example/tools/cli:latest", "app", "cli", "1.0.0", 3, 1, 615 + 350),
-        ("ghcr.io/example/tools:cli", "app", "tools", "1.0.0", 3, 1, 617 + 350),
-    ],
-    "v3.x": [
-        ("ghcr.io/example/adder:0.2.0", "package", None, "0.2.0", 1, None, 777),
-        ("ghcr.io/example/mirror:1.0.0", "app", "mirror", "1.0.0", 3, 1, 628),
-        ("ghcr.io/example/shop:3.0.0", "app", "shop", "3.0.0", 3, 1, 905 + 705),
-        (f"{MANUAL}:1.0.0", "app", "manual", "1.0.0", 3, 1, 839 + 10263 + 340 + 370 + 390 + 100),
-        (f"{MANUAL}:windows", "app", "manual", "1.1.0", 3, 1, 839 + 10263 + 340 + 370 + 390 + 330),
-    ],
-    "v3.x-windows": [("localhost:5000/example/shop:3.2.0", "app", "shop", "3.2.0", 2, 1, 1602)],
-    "main": [
-        ("ghcr.io/example/adder:0.3.0", "package", None, "0.3.0", 1, None, 748),
-        ("ghcr.io/example/gate:4.1.0", "app", "gate", "4.1.0", 2, 2, 863),
-        ("ghcr.io/example/gate:next", "app", None, None, 2, None, 0),
-        ("ghcr.io/example/long:1.0.0", "app", "long", "1.0.0", 3, 1, 576 + 420),
-    ],
-}
-
 LAYERS: dict[str, Rows] = {
-    "v0.8": [
-        (f"{BOOK}:0.1.0", "wasm", 989, True),
-        (f"{BOOK}:0.1.0", "data", 520, True),
-        (f"{BOOK}:0.1.0", "data", 90, True),
-        (f"{BOOK}:0.2.0", "wasm", 999, True),
-        (f"{BOOK}:0.2.0", "data", 540, False),
-        (f"{BOOK}:0.2.0", "data", 90, True),
-        (REDIRECT, "wasm", 670, False),
-    ],
-    "v1.5": [
-        (f"{BOOK}:0.3.0", "wasm", 1009, True),
-        (f"{BOOK}:0.3.0", "data", 560, True),
-        (f"{BOOK}:0.3.0", "data", 90, True),
-        (f"{BOOK}:0.4.0", "wasm", 1009, True),
-        (f"{BOOK}:0.4.0", "data", 580, True),
-        (PHOTOS, "wasm", 818, False),
-        (PHOTOS, "data", 400, True),
-        (PHOTOS, "data", 401, False),
-        (PHOTOS, "data", 402, False),
-    ],
-    "v2.0": [
-        ("ghcr.io/example/adder:0.1.0", "wasm", 777, True),
-        (f"{BOOK}:1.0.0", "wasm", 1029, True),
-        (f"{BOOK}:1.0.0", "data", 600, True),
-        (f"{BOOK}:1.0.0", "application", None, True),
-        (f"{BOOK}:1.1.0", "wasm", 1029, True),
-        (f"{BOOK}:1.1.0", "data", 620, False),
-        (f"{BOOK}:1.1.0", "application", None, True),
-        (f"{BOOK}:edge", "wasm", 1029, True),
-        (f"{BOOK}:edge", "data", 640, False),
-        (f"{BOOK}:edge", "application", None, False),
-    ],
-    "v2.4": [
-        ("docker.io/library/hello:1.0.0", "wasm", 716, True),
-        ("docker.io/library/hello:1.0.0", "application", None, True),
-        ("ghcr.io/example/feed:1.0.0", "wasm", 772, True),
-        ("ghcr.io/example/feed:1.0.0", "application", None, False),
-        (f"{BOOK}:latest", "wasm", 1049, True),
-        (f"{BOOK}:latest", "data", 640, True),
-        (f"{BOOK}:latest", "application", None, True),
-        ("ghcr.io/example/tools/cli:latest", "wasm", 615, True),
-        ("ghcr.io/example/tools/cli:latest", "data", 350, True),
-        ("ghcr.io/example/tools/cli:latest", "application", None, True),
-        ("ghcr.io/example/tools:cli", "wasm", 617, True),
-        ("ghcr.io/example/tools:cli", "data", 350, True),
-        ("ghcr.io/example/tools:cli", "application", None, True),
-    ],
-    "v3.x": [
-        ("ghcr.io/example/adder:0.2.0", "wasm", 777, True),
-        ("ghcr.io/example/mirror:1.0.0", "wasm", 628, True),
-        ("ghcr.io/example/mirror:1.0.0", "data", 628, True),  # the bytes are there, in the other area
-        ("ghcr.io/example/mirror:1.0.0", "application", None, True),
-        ("ghcr.io/example/shop:3.0.0", "wasm", 905, True),
-        ("ghcr.io/example/shop:3.0.0", "wasm", 705, True),
-        ("ghcr.io/example/shop:3.0.0", "application", None, True),
-        (f"{MANUAL}:1.0.0", "wasm", 839, True),
-        (f"{MANUAL}:1.0.0", "archive", 10263, True),
-        (f"{MANUAL}:1.0.0", "application", None, True),
-        (f"{MANUAL}:windows", "wasm", 839, True),
-        (f"{MANUAL}:windows", "archive", 10263, True),
-        (f"{MANUAL}:windows", "application", None, True),
-    ],
-    "v3.x-windows": [
-        ("localhost:5000/example/shop:3.2.0", "wasm", 1602, True),
-        ("localhost:5000/example/shop:3.2.0", "application", None, True),
-    ],
-    "main": [
-        ("ghcr.io/example/adder:0.3.0", "wasm", 748, True),
-        ("ghcr.io/example/gate:4.1.0", "wasm", 863, True),
-        ("ghcr.io/example/gate:4.1.0", "application", None, True),
-        ("ghcr.io/example/gate:next", "wasm", 864, False),
-        ("ghcr.io/example/gate:next", "application", None, False),
-        ("ghcr.io/example/long:1.0.0", "wasm", 576, True),
-        ("ghcr.io/example/long:1.0.0", "data", 420, True),
-        ("ghcr.io/example/long:1.0.0", "application", None, True),
-    ],
+    name: [
+        (app, role.lstrip("!"), int(size) if size else None, not role.startswith("!"))
+        for app, layers in apps.items()
+        for role, _, size in (layer.partition(" ") for layer in layers.split(", "))
+    ]
+    for name, apps in {
+        "v0.8": {
+            f"{BOOK}:0.1.0": "wasm 989, data 520, data 90",
+            f"{BOOK}:0.2.0": "wasm 999, !data 540, data 90",
+            REDIRECT: "!wasm 670",
+        },
+        "v1.5": {
+            f"{BOOK}:0.3.0": "wasm 1009, data 560, data 90",
+            f"{BOOK}:0.4.0": "wasm 1009, data 580",
+            PHOTOS: "!wasm 818, data 400, !data 401, !data 402",
+        },
+        "v2.0": {
+            "ghcr.io/example/adder:0.1.0": "wasm 777",
+            f"{BOOK}:1.0.0": "wasm 1029, data 600, application",
+            f"{BOOK}:1.1.0": "wasm 1029, !data 620, application",
+            f"{BOOK}:edge": "wasm 1029, !data 640, !application",
+        },
+        "v2.4": {
+            "docker.io/library/hello:1.0.0": "wasm 716, application",
+            "ghcr.io/example/feed:1.0.0": "wasm 772, !application",
+            f"{BOOK}:latest": "wasm 1049, data 640, application",
+            "ghcr.io/example/tools/cli:latest": "wasm 615, data 350, application",
+            "ghcr.io/example/tools:cli": "wasm 617, data 350, application",
+        },
+        "v3.x": {
+            "ghcr.io/example/adder:0.2.0": "wasm 777",
+            "ghcr.io/example/mirror:1.0.0": "wasm 628, data 628, application",  # in the other area
+            "ghcr.io/example/shop:3.0.0": "wasm 905, wasm 705, application",
+            f"{MANUAL}:1.0.0": "wasm 839, archive 10263, application",
+            f"{MANUAL}:windows": "wasm 839, archive 10263, application",
+        },
+        "v3.x-windows": {
+            "localhost:5000/example/shop:3.2.0": "wasm 1602, application",
+        },
+        "main": {
+            "ghcr.io/example/adder:0.3.0": "wasm 748",
+            "ghcr.io/example/gate:4.1.0": "wasm 863, application",
+            "ghcr.io/example/gate:next": "!wasm 864, !application",
+            LONG: "wasm 576, data 420, application",
+        },
+    }.items()
 }
+"""Role and size of each layer; `!` marks those that are not stored."""
 
 COMPONENTS: dict[str, Rows] = {
     "v0.8": [
@@ -236,7 +160,7 @@ COMPONENTS: dict[str, Rows] = {
     "main": [
         ("ghcr.io/example/gate:4.1.0", "gate", 863, 0, 0, 0, "Rust", "rustc 1.88.0"),
         ("ghcr.io/example/gate:4.1.0", "gate-http-0", 863, 0, 0, 0, "Rust", "rustc 1.88.0"),
-        ("ghcr.io/example/long:1.0.0", "long", 576, 1, 420, 0, None, None),
+        (LONG, "long", 576, 1, 420, 0, None, None),
     ],
 }
 
@@ -284,78 +208,8 @@ FILES: dict[str, Rows] = {
     ],
     "v3.x-windows": [],
     "main": [
-        (
-            "ghcr.io/example/long:1.0.0",
-            "long.html",
-            layer("main", "ghcr.io/example/long/1.0.0", 1),
-            False,
-            420,
-        )
+        (LONG, "long.html", layer("main", "ghcr.io/example/long/1.0.0", 1), False, 420),
     ],
-}
-
-PROBLEMS: dict[str, Rows] = {
-    "v0.8": [
-        ("missing blob", "data/" + page("Guestbook 2", 540), f"{BOOK}:0.2.0"),
-        (
-            "damaged blob",
-            "wasm/" + layer("v0.8", "registry.example.com:5000/team/redirect/1", 0),
-            REDIRECT,
-        ),
-    ],
-    "v1.5": [
-        ("damaged blob", "data/" + page("picture 2", 402), PHOTOS),
-        ("missing blob", "data/" + page("picture 1", 401), PHOTOS),
-        ("name of an old Spin", "wasm/" + wasm("v1.5", "from the web").partition(":")[2], None),
-        ("missing blob", "wasm/" + layer("v1.5", "ghcr.io/example/photos/1.0.0", 0), PHOTOS),
-    ],
-    "v2.0": [
-        ("missing blob", "data/" + page("Guestbook 7", 640), f"{BOOK}:edge"),
-        ("damaged blob", "data/" + page("Guestbook 6", 620), f"{BOOK}:1.1.0"),
-        ("stale locked app", "manifests/ghcr.io/example/guestbook/edge/config.json", f"{BOOK}:edge"),
-        ("temporary file", next(path for path in raw("v2.0") if "/download-" in path), None),
-        ("blob in the wrong area", "wasm/" + wasm("v2.0", "adder"), "ghcr.io/example/adder:0.1.0"),
-    ],
-    "v2.4": [
-        (
-            "config in the locked app's place",
-            "manifests/ghcr.io/example/feed/1.0.0/config.json",
-            "ghcr.io/example/feed:1.0.0",
-        )
-    ],
-    "v3.x": [
-        ("blob in the wrong area", "data/" + wasm("v3.x", "mirror"), "ghcr.io/example/mirror:1.0.0"),
-        ("missing archive member", "data/" + page("terms", 340), f"{MANUAL}:windows"),
-    ],
-    "v3.x-windows": [("misnamed file", "wasm/sha256", None)],
-    "main": [
-        (
-            "config in the locked app's place",
-            "manifests/ghcr.io/example/gate/next/config.json",
-            "ghcr.io/example/gate:next",
-        ),
-        (
-            "missing blob",
-            "wasm/" + layer("main", "ghcr.io/example/gate/next", 0),
-            "ghcr.io/example/gate:next",
-        ),
-    ],
-}
-
-UNNEEDED: dict[str, Rows] = {
-    "v0.8": [],
-    "v1.5": [(wasm("v1.5", "from the web").partition(":")[2], None, "wasm", 524, "misnamed", "misnamed")],
-    "v2.0": [
-        (PROBLEMS["v2.0"][3][1].partition("/")[2], None, "wasm", 410, "temporary", "temporary"),
-        (*[wasm("v2.0", "from the web, again")] * 2, "wasm", 607, "unreferenced", "referenced"),
-    ],
-    "v2.4": [
-        (*[page("Guestbook 8", 660)] * 2, "data", 660, "unreferenced", "unreferenced"),
-        (*[wasm("v2.4", "guestbook 8")] * 2, "wasm", 1059, "unreferenced", "unreferenced"),
-    ],
-    "v3.x": [(*[wasm("v3.x", "spin-up world")] * 2, "wasm", 486, "unreferenced", "referenced")],
-    "v3.x-windows": [("sha256", None, "wasm", 0, "misnamed", "misnamed")],
-    "main": [(*[environment()] * 2, "wasm", 512, "unreferenced", "referenced")],
 }
 
 USES: dict[str, Rows] = {
@@ -398,7 +252,7 @@ USES: dict[str, Rows] = {
     "main": [
         ("ghcr.io/example/adder:0.3.0", wasm("main", "adder"), "wasm", "layer"),
         ("ghcr.io/example/gate:4.1.0", wasm("main", "gate"), "wasm", "layer"),
-        ("ghcr.io/example/long:1.0.0", wasm("main", "long"), "wasm", "layer"),
-        ("ghcr.io/example/long:1.0.0", layer("main", "ghcr.io/example/long/1.0.0", 1), "data", "layer"),
+        (LONG, wasm("main", "long"), "wasm", "layer"),
+        (LONG, layer("main", "ghcr.io/example/long/1.0.0", 1), "data", "layer"),
     ],
 }

@@ -3,8 +3,6 @@
 ``python -m tests.demo.recorded_table`` writes them again; a test compares.
 """
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -27,7 +25,6 @@ def tables() -> str:
 
 
 def written() -> str:
-    """Give the tables that the README holds."""
     text = README.read_text(encoding="utf-8")
     return text[text.index(BEGIN) + len(BEGIN) : text.index(END)]
 
@@ -43,12 +40,14 @@ def _section(recording: RecordedCache) -> Iterator[str]:
         cache = recording.lay_out(folder, windows_names=recording.windows_names)
         projects = recording.project_folders(folder)
         yield from _table(
-            "app, kind, version, layers, of them stored, components, mounted files, of them inlined, "
+            "app, kind, name, version, layers, of them stored, components, mounted files, of them inlined, "
             "stored bytes, languages, toolchains",
             _apps(cache),
         )
         yield from _table("problem, where, app, found by", _problems(cache, projects))
-        yield from _table("blob that no app needs, standing, with its project", _blobs(cache, projects))
+        yield from _table(
+            "blob that no app needs, stored bytes, standing, with its project", _blobs(cache, projects)
+        )
 
 
 def _table(head: str, rows: Iterable[list[object]]) -> Iterator[str]:
@@ -77,6 +76,7 @@ def _apps(cache: sc.Cache) -> Iterator[list[object]]:
         yield [
             f"`{app.reference}`",
             app.kind,
+            app.name,
             app.version,
             app.layer_count,
             own["stored"].sum(),
@@ -101,11 +101,10 @@ def _blobs(cache: sc.Cache, projects: list[Path]) -> Iterator[list[object]]:
     alone, together = sc.frames.blobs(cache), sc.frames.blobs(cache, projects=projects)
     for row, standing in zip(alone.itertuples(), together["standing"], strict=True):
         if row.standing != "referenced":
-            yield [f"`{row.area}/{row.name}`", row.standing, standing if projects else ""]
+            yield [f"`{row.area}/{row.name}`", row.stored_bytes, row.standing, standing if projects else ""]
 
 
 def main() -> None:
-    """Write the tables into the README."""
     text = README.read_text(encoding="utf-8")
     README.write_text(text.replace(BEGIN + written(), BEGIN + tables()), encoding="utf-8", newline="\n")
 

@@ -1,14 +1,12 @@
 """The registry's answers, without a socket."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 
 import pytest
 
-from spincache_nb.demo.answers import Answer, Answers
 from spincache_nb.demo.apps import Artifact, Blob
+from spincache_nb.demo.server import Answer, Answers
 
 LAYER = b"0123456789"
 LAYER_DIGEST = "sha256:" + hashlib.sha256(LAYER).hexdigest()

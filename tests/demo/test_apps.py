@@ -1,7 +1,5 @@
 """The demo's artifacts: pinned digests, their layout, and the shape that Spin and wkg give them."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib
@@ -26,7 +24,7 @@ DATA = "application/vnd.wasm.content.layer.v1+data"
 ARCHIVE = "application/vnd.wasm.content.bundle.v1.tar+gzip"
 APPLICATION = "application/vnd.fermyon.spin.application.v1+config"
 
-# Manifest digests. A change here changes every committed notebook and report.
+# Manifest digests, and so every byte of every app; a change here changes every notebook and report.
 PINNED = {
     "demo/hello:1.0.0": "sha256:d30e7b6d76bd94a064db77a301cf4c490cce217e4d5cdfbc4b5878539f3f0218",
     "demo/hello:1.0.1": "sha256:ce123eb0bbfd61b1a3bc1b43f10c1dc5118bbb2b80f02392bff032bc7f95532b",
@@ -150,33 +148,10 @@ def test_layout_is_read_by_another_program(tmp_path: Path) -> None:
     skopeo = need("skopeo")
     layout = shutil.copytree(demo.data_fixtures() / "registry", tmp_path / "registry")
     for name in ("demo/docs:1.0.0", "demo/greet:1.0.0"):
-        command = [
-            skopeo,
-            "copy",
-            "-q",
-            "--insecure-policy",
-            f"oci:{layout}:{name}",
-            f"dir:{tmp_path / 'out'}",
-        ]
+        places = (f"oci:{layout}:{name}", f"dir:{tmp_path / 'out'}")
+        command = [skopeo, "copy", "-q", "--insecure-policy", *places]
         subprocess.run(command, check=True, capture_output=True)
         assert (tmp_path / "out" / "manifest.json").read_bytes() == artifact(name).manifest
-
-
-@pytest.mark.parametrize("repository", dict.fromkeys(name.partition(":")[0] for name in PINNED))
-def test_versions_all_differ_in_the_content_they_ship(repository: str) -> None:
-    shipped = {
-        frozenset(b.digest for b in a.layers if b.media_type != APPLICATION)
-        for a in demo.artifacts()
-        if a.repository == repository
-    }
-    assert len(shipped) == 3
-
-
-def test_site_changes_its_pages_first_and_its_style_later() -> None:
-    first, second, last = (artifact(f"demo/site:1.{n}.0").blobs.keys() for n in range(3))
-    sizes = {digest: len(data) for digest, data in artifact("demo/site:1.1.0").blobs.items()}
-    assert sum(sizes[digest] for digest in first & second) > 0.98 * sum(sizes.values())
-    assert sum(sizes[digest] for digest in second & last) < 0.05 * sum(sizes.values())
 
 
 @pytest.mark.parametrize("name", NEW_STYLE)
@@ -200,16 +175,6 @@ def test_new_style_is_what_spin_pushes(name: str) -> None:
         "org.opencontainers.image.description": metadata["description"],
         "org.opencontainers.image.version": name.partition(":")[2],
     }
-
-
-@pytest.mark.parametrize("repository", ["demo/hello", "demo/site", "demo/docs", "demo/playground"])
-def test_created_times_rise_from_version_to_version(repository: str) -> None:
-    created = [
-        json.loads(a.manifest)["annotations"]["org.opencontainers.image.created"]
-        for a in demo.artifacts()
-        if a.repository == repository
-    ]
-    assert created == sorted(set(created))
 
 
 @pytest.mark.parametrize("name", NEW_STYLE)
@@ -247,49 +212,6 @@ def test_docs_is_an_archive_of_over_500_files(name: str, pages: int) -> None:
     assert sorted(file["path"] for file in component["files"]) == sorted(found)
 
 
-def test_docs_changes_from_version_to_version() -> None:
-    first, second, last = (members(f"demo/docs:1.{n}.0") for n in range(3))
-    assert sorted(first.keys() - last.keys()) == ["drafts/dozens.html"]
-    assert len(last.keys() - first.keys()) == 8
-    changed = {path for path in first if second[path] != first[path]}
-    primes = {path for path in changed if path.startswith("numbers/")}
-    assert len(primes) == 97  # the primes up to 512
-    assert changed - primes == {"index.html", "version.txt"}
-    sheet = sha256(second["assets/bootstrap.min.css"])
-    assert sheet in artifact("demo/site:1.1.0").blobs  # as a layer of its own
-
-
-def test_locked_app_is_written_in_the_order_of_spins_struct() -> None:
-    locked = locked_app("demo/playground:0.1.0")
-    top = ["spin_lock_version", "must_understand", "metadata", "triggers", "components"]
-    assert list(locked) == top
-    assert locked["spin_lock_version"] == 1
-    assert locked["must_understand"] == ["component_host_requirements"]
-    assert list(locked["metadata"]) == ["authors", "description", "name", "triggers", "version"]
-    assert [trigger["id"] for trigger in locked["triggers"]] == [
-        "greeter-http-trigger",
-        "highlighter-http-trigger",
-        "highlighter-redis-trigger",
-    ]
-    hello = locked_app("demo/hello:1.0.0")
-    assert list(hello) == ["spin_lock_version", "metadata", "variables", "triggers", "components"]
-    assert hello["spin_lock_version"] == 0
-    assert hello["metadata"]["trigger"] == {"type": "http"}
-    assert hello["metadata"]["triggers"] == {}
-    (component,) = hello["components"]
-    assert list(component) == ["id", "metadata", "source", "env", "files", "config"]
-
-
-@pytest.mark.parametrize("name", NEW_STYLE + OLD_STYLE)
-def test_locked_app_is_compact_and_names_no_local_file(name: str) -> None:
-    found = artifact(name)
-    data = (found.config if name in OLD_STYLE else found.layers[-1]).data
-    text = json.dumps(json.loads(data), separators=(",", ":"), ensure_ascii=False)
-    assert data.decode() == text
-    assert "file://" not in text
-    assert "origin" not in locked_app(name)["metadata"]
-
-
 @pytest.mark.parametrize("name", OLD_STYLE)
 def test_old_style_has_the_locked_app_as_config_and_inlines_nothing(name: str) -> None:
     parsed = manifest(name)
@@ -322,16 +244,6 @@ def test_package_is_what_wkg_publishes(name: str) -> None:
         "layerDigests": [layer["digest"]],
         "component": {"exports": ["init", "greet"], "imports": [], "target": None},
     }
-
-
-def test_old_style_third_version_differs_in_its_assets_only() -> None:
-    second, third = manifest("demo/redact:0.2.0")["layers"], manifest("demo/redact:0.2.1")["layers"]
-    assert [a == b for a, b in zip(second, third, strict=True)] == [True, False, True, False]
-
-
-def test_playground_shares_a_wasm_with_hello() -> None:
-    shared = artifact("demo/playground:0.1.0").blobs.keys() & artifact("demo/hello:1.0.0").blobs.keys()
-    assert shared == {"sha256:d87e0b4abc62b4d1b0a8fbe640f51b2f4a06b9261f2a6f27569ee80c89ef69f1"}
 
 
 def test_secrets_in_the_demo_apps_all_start_with_the_canary() -> None:

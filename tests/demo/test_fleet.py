@@ -1,7 +1,5 @@
 """Snapshots of made-up hosts: the same for the same seed, and whole."""
 
-from __future__ import annotations
-
 from datetime import date
 from pathlib import Path
 

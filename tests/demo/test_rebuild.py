@@ -1,7 +1,5 @@
 """The scripts in data-fixtures/: run as a user runs them, on a copy, with the standard library alone."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

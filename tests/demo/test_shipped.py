@@ -1,7 +1,5 @@
 """Where the fixtures and notebooks are found, what the fixtures are, and copies of the notebooks."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -64,9 +62,6 @@ def test_readme_lists_every_app_and_version() -> None:
     rows = [[cell.strip() for cell in line.split("|")] for line in lines if line.startswith("| `demo/")]
     listed = [(row[1].strip("`"), row[2]) for row in rows]
     assert listed == [(artifact.repository, artifact.tag) for artifact in demo.artifacts()]
-
-
-# Copies of the notebooks ------------------------------------------------------------------------------
 
 
 @pytest.fixture

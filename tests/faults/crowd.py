@@ -5,8 +5,6 @@ Run as a script of its own, since it forks: ``python crowd.py PLAN`` where PLAN 
 Locks do nothing here: in half of the processes they pretend to work, in the other half there are none.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

@@ -1,7 +1,5 @@
 """What is wrong with a cache, told by the rules and not by the package; and what was lost in it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -13,7 +11,6 @@ TEMPORARY = ".spincache-"
 
 
 def files(folder: Path) -> list[Path]:
-    """Every regular file below a folder."""
     return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
 
 
@@ -40,7 +37,6 @@ def whole_blobs(folder: Path) -> dict[str, int]:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a blob hashes to its name."""
     algorithm, _, encoded = path.name.replace("_", ":").partition(":")
     return hashlib.new(algorithm, path.read_bytes()).hexdigest() == encoded
 
@@ -62,6 +58,11 @@ def faults_of(folder: Path) -> list[str]:
         if path.name == "manifest.json":
             faults += _missing(registry, path)
     return faults
+
+
+def assert_whole(folder: Path) -> None:
+    """Nothing is wrong, and nothing half-written is left."""
+    assert (faults_of(folder), leftovers(folder)) == ([], [])
 
 
 def _missing(registry: Path, path: Path) -> Iterator[str]:

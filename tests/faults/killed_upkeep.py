@@ -4,8 +4,6 @@ Run as a script of its own, since it forks: ``python killed_upkeep.py PLAN`` whe
 ``operation``, ``references`` (two apps that share blobs), ``folder``, ``trials`` and ``seed``.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import json
@@ -20,7 +18,7 @@ from typing import Any
 
 import spincache_nb as sc
 from spincache_nb import report
-from spincache_nb.core import fetching, pull, registry, routes
+from spincache_nb.core import fetching, pull, registry
 from tests.faults import judge
 from tests.faults.killer import run_child
 
@@ -31,7 +29,7 @@ BEGINNINGS = {"export": [b"oci-layout"], "report": [b"<!doctype "]}
 
 def main(plan: dict[str, Any]) -> None:
     """Prepare a cache once, then kill the operation on a copy of it again and again."""
-    assert all((report, fetching, pull, registry, routes))
+    assert all((report, fetching, pull, registry))
     gc.freeze()
     randomness = random.Random(plan["seed"])
     folder, references = Path(plan["folder"]), plan["references"]
@@ -86,7 +84,6 @@ def work(folder: Path, operation: str, references: list[str]) -> None:
 
 
 def needed(cache: sc.Cache) -> set[str]:
-    """Blobs that somebody needs."""
     return {f"{use.area}/{use.digest}" for use in sc.frames.uses(cache).itertuples()}
 
 

@@ -6,8 +6,6 @@ in each phase). Each child marks in shared memory which phases its threads are i
 a phase, then some more, and sends SIGKILL. What counts is the phase marked at the moment of death.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import json
@@ -57,9 +55,9 @@ def main(plan: dict[str, Any]) -> None:
 
 def preload() -> None:
     """Import here, once, what each child would import; importing starts no thread."""
-    from spincache_nb.core import archive, pull, registry, routes
+    from spincache_nb.core import archive, pull, registry
 
-    assert all((archive, pull, registry, routes))
+    assert all((archive, pull, registry))
     gc.freeze()  # a child then shares these pages instead of copying them
 
 
@@ -132,7 +130,6 @@ def mark_phases(marks: mmap.mmap) -> None:
 
 
 def pull(folder: Path, reference: str) -> None:
-    """Pull with the package under test."""
     import spincache_nb as sc
 
     sc.pull(sc.Cache(folder), reference, history=sc.History(enabled=False), jobs=6)
@@ -156,12 +153,8 @@ def recover(folder: Path, reference: str) -> dict[str, Any]:
     judge.grow_old(folder)
     code = run_child(lambda: pull(folder, reference))
     still = [path.name for path in judge.leftovers(folder)]
-    return {
-        "recovered": code == 0,
-        "left": len(left),
-        "still": still,
-        "faults_after": judge.faults_of(folder),
-    }
+    after = {"still": still, "faults_after": judge.faults_of(folder)}
+    return {"recovered": code == 0, "left": len(left), **after}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Places on disk in which something is wrong, and the app that is pulled into them."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Iterator

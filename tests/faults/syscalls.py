@@ -17,17 +17,8 @@ from typing import Any
 import pytest
 
 BY_PATH = (
-    "mkdir",
-    "replace",
-    "rename",
-    "rmdir",
-    "unlink",
-    "utime",
-    "stat",
-    "lstat",
-    "scandir",
-    "open",
-    "link",
+    *("mkdir", "replace", "rename", "rmdir", "unlink", "utime"),
+    *("stat", "lstat", "scandir", "open", "link"),
 )
 BY_HANDLE = ("write", "fsync", "fstat", "close")
 WRITES = frozenset({"mkdir", "replace", "rename", "open", "link", "write", "fsync", "close"})
@@ -40,16 +31,9 @@ class Calls:
     """Counts the calls below a folder."""
 
     def __init__(
-        self,
-        folder: Path,
-        at: int = 0,
-        happening: Happening | None = None,
-        names: frozenset[str] | None = None,
+        self, folder: Path, at: int, happening: Happening, names: frozenset[str] | None = None
     ) -> None:
-        self.folder = str(folder)
-        self.at = at
-        self.happening = happening
-        self.names = names
+        self.folder, self.at, self.happening, self.names = str(folder), at, happening, names
         self.seen: list[str] = []
         self._handles: set[int] = set()
         self._folders: set[int] = set()  # to close a folder, which was only read, needs no room
@@ -57,17 +41,15 @@ class Calls:
 
     @property
     def fired(self) -> bool:
-        """Whether the n-th call came."""
         return 0 < self.at <= len(self.seen)
 
     def note(self, name: str) -> None:
-        """Count one call."""
         if self.names is not None and name not in self.names:
             return
         with self._lock:
             self.seen.append(name)
             due = len(self.seen) == self.at
-        if due and self.happening is not None:
+        if due:
             self.happening(name)
 
     def is_below(self, target: Any, options: dict[str, Any]) -> bool:
@@ -81,7 +63,6 @@ class Calls:
 
     @contextmanager
     def counting(self) -> Iterator[Calls]:
-        """Replace the functions for a while."""
         with pytest.MonkeyPatch.context() as patch:
             for name in (*BY_PATH, *BY_HANDLE):
                 patch.setattr(os, name, self._around(name, getattr(os, name)))

@@ -3,8 +3,6 @@
 Tests say what they tried with `record`; with ``SPINCACHE_FAULTS_FILE`` set that is kept as JSON lines.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -12,14 +10,16 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 FILE_VARIABLE = "SPINCACHE_FAULTS_FILE"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def record(kind: str, outcome: str, *, tried: int, survived: int, lost: int) -> None:
-    """Say what became of one kind of fault."""
+def record(kind: str, outcome: str, tried: int = 1, survived: int | None = None, lost: int = 0) -> None:
+    """Say what became of one kind of fault; `survived` is all of those tried unless it was counted."""
+    survived = tried if survived is None else survived
     assert survived == tried, f"{kind}: {survived} of {tried} survived"
     assert lost == 0, f"{kind}: {lost} bytes lost"
     name = os.environ.get(FILE_VARIABLE)
@@ -27,6 +27,15 @@ def record(kind: str, outcome: str, *, tried: int, survived: int, lost: int) -> 
         line = {"kind": kind, "outcome": outcome, "tried": tried, "survived": survived, "lost": lost}
         with Path(name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def reports_of(script: ModuleType, plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Run a script that forks, and read the JSON lines it prints."""
+    command = [sys.executable, str(script.__file__), json.dumps(plan)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
+    assert run.returncode == 0, run.stderr
+    return [json.loads(line) for line in run.stdout.splitlines()]
 
 
 def rows_of(lines: Iterable[str]) -> list[dict[str, Any]]:
@@ -40,7 +49,6 @@ def rows_of(lines: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Write the rows as a table of Markdown, with their sum."""
     lines = ["| fault | what you see | tried | survived | bytes lost |", "|---|---|---:|---:|---:|"]
     cells = "| {kind} | {outcome} | {tried} | {survived} | {lost} |"
     lines += [cells.format(**row) for row in rows]
@@ -50,7 +58,6 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Run the suite and print the table; the exit status of pytest."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "faults.jsonl")
         command = [sys.executable, "-m", "pytest", "-q", str(Path(__file__).parent)]

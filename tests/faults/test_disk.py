@@ -1,7 +1,5 @@
 """What a bad disk does to a pull: one clear error, a whole cache, and the next pull goes well."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil
@@ -95,9 +93,9 @@ def test_eio_at_each_system_call_damages_nothing(older: Path, hostile: HostileSe
     record(
         "EIO at one system call of a pull, for each of them",
         "one `CacheWriteError` or, where the call does not matter, none",
-        tried=tried,
-        survived=survived,
-        lost=lost,
+        tried,
+        survived,
+        lost,
     )
 
 
@@ -115,9 +113,9 @@ def test_full_disk_at_each_write_damages_nothing(
     record(
         f"{name} at one write of a pull, for each of them",
         "one `NoSpaceError`",
-        tried=tried,
-        survived=survived,
-        lost=lost,
+        tried,
+        survived,
+        lost,
     )
 
 
@@ -131,9 +129,9 @@ def test_interrupt_at_each_system_call_damages_nothing(
     record(
         "Ctrl-C at one system call of a pull, for each of them",
         "`KeyboardInterrupt`; no half-written file",
-        tried=tried,
-        survived=survived,
-        lost=lost,
+        tried,
+        survived,
+        lost,
     )
 
 
@@ -149,17 +147,13 @@ def test_short_writes_are_completed(
     assert judge.faults_of(older) == []
 
 
-# Real disks ----------------------------------------------------------------------------------
-
-
 def fails_then_goes_well(
     disk: Path, reference: str, hog: Path | None, progress: Callable[[ProgressEvent], None] | None = None
 ) -> str:
     """Pull into a disk that is too small, make room, pull again; what the first pull said."""
     with pytest.raises(NoSpaceError) as caught:
         pull(Cache(disk / "cache"), reference, history=OFF, progress=progress)
-    assert judge.faults_of(disk / "cache") == []
-    assert judge.leftovers(disk / "cache") == []
+    judge.assert_whole(disk / "cache")
     assert not list((disk / "cache").rglob("manifest.json"))
     if hog is not None:
         hog.unlink()
@@ -178,7 +172,7 @@ def test_pull_into_a_full_disk_asks_for_nothing(hostile: HostileServer, tmp_path
         assert "free on the disk" in message
     first = [request.path for request in hostile.requests][:2]
     assert "/blobs/" not in first[0]
-    record("a disk without room", "`NoSpaceError` before a blob is asked for", tried=1, survived=1, lost=0)
+    record("a disk without room", "`NoSpaceError` before a blob is asked for")
 
 
 def test_disk_that_fills_in_the_middle_of_a_download(hostile: HostileServer, tmp_path: Path) -> None:
@@ -192,13 +186,7 @@ def test_disk_that_fills_in_the_middle_of_a_download(hostile: HostileServer, tmp
                 hog.write_bytes(bytes(2_000_000))
 
         fails_then_goes_well(disk, app.reference(hostile.name), hog, fill)
-    record(
-        "a disk (tmpfs) that fills in the middle of a download",
-        "one `NoSpaceError`; the part is gone",
-        tried=1,
-        survived=1,
-        lost=0,
-    )
+    record("a disk (tmpfs) that fills in the middle of a download", "one `NoSpaceError`; the part is gone")
 
 
 def test_disk_that_fills_while_an_archive_is_unpacked(hostile: HostileServer, tmp_path: Path) -> None:
@@ -208,13 +196,7 @@ def test_disk_that_fills_while_an_archive_is_unpacked(hostile: HostileServer, tm
         hog = disk / "hog"
         hog.write_bytes(bytes(1_000_000))
         fails_then_goes_well(disk, app.reference(hostile.name), hog)
-    record(
-        "a disk (tmpfs) that fills while an archive is unpacked",
-        "one `NoSpaceError`; whole members stay",
-        tried=1,
-        survived=1,
-        lost=0,
-    )
+    record("a disk (tmpfs) that fills while an archive is unpacked", "one `NoSpaceError`; whole members stay")
 
 
 def test_disk_without_room_for_another_file(hostile: HostileServer, tmp_path: Path) -> None:
@@ -233,8 +215,7 @@ def test_disk_without_room_for_another_file(hostile: HostileServer, tmp_path: Pa
                 pull(Cache(disk / "cache"), small_app(1).reference(hostile.name), history=OFF)
             except NoSpaceError:
                 tried += 1
-            assert judge.faults_of(disk / "cache") == []
-            assert judge.leftovers(disk / "cache") == []
+            judge.assert_whole(disk / "cache")
             shutil.rmtree(disk / "cache", ignore_errors=True)
             for path in disk.iterdir():
                 path.rmdir()
@@ -244,9 +225,7 @@ def test_disk_without_room_for_another_file(hostile: HostileServer, tmp_path: Pa
     record(
         "a disk (tmpfs) without room for another file, at each file",
         "one `NoSpaceError`",
-        tried=tried,
-        survived=tried,
-        lost=0,
+        tried,
     )
 
 
@@ -262,16 +241,7 @@ def test_disk_that_is_read_only(hostile: HostileServer, tmp_path: Path) -> None:
         with pytest.raises(CacheWriteError, match=r"(?i)read-only"):
             pull(cache, new, history=OFF)
         assert judge.whole_blobs(disk / "cache") == before
-    record(
-        "EROFS: a disk that is read-only",
-        "one `CacheWriteError`; plans and frames work",
-        tried=1,
-        survived=1,
-        lost=0,
-    )
-
-
-# Rights and limits ---------------------------------------------------------------------------
+    record("EROFS: a disk that is read-only", "one `CacheWriteError`; plans and frames work")
 
 
 def pull_elsewhere(folder: str, reference: str, limit: int) -> int:
@@ -292,17 +262,10 @@ def test_limit_on_the_size_of_files(hostile: HostileServer, nobodys_folder: Path
     outcome = call(pull_elsewhere, str(nobodys_folder), reference, 100_000, unprivileged=True)
     assert outcome.error_types[0] == "CacheWriteError"
     assert "large" in (outcome.error or "").lower()
-    assert judge.faults_of(nobodys_folder) == []
-    assert judge.leftovers(nobodys_folder) == []
+    judge.assert_whole(nobodys_folder)
     again = call(pull_elsewhere, str(nobodys_folder), reference, 0, unprivileged=True)
     assert app.content_bytes - 1000 < again.value <= app.content_bytes  # whole blobs of the first were kept
-    record(
-        "EFBIG: a limit on the size of files (RLIMIT_FSIZE)",
-        "one `CacheWriteError`",
-        tried=1,
-        survived=1,
-        lost=0,
-    )
+    record("EFBIG: a limit on the size of files (RLIMIT_FSIZE)", "one `CacheWriteError`")
 
 
 FOLDERS = ("", "registry", "registry/wasm", "registry/data", "registry/manifests", "TAG", "TAG/..")
@@ -327,17 +290,14 @@ def test_folder_without_rights(hostile: HostileServer, nobodys_folder: Path, mod
             assert outcome.error is None or "ermission" in outcome.error, (name, outcome)
         finally:
             folder.chmod(usual)
-        assert judge.faults_of(nobodys_folder) == [], name
-        assert judge.leftovers(nobodys_folder) == [], name
+        judge.assert_whole(nobodys_folder)
         assert judge.bytes_lost(before, judge.whole_blobs(nobodys_folder)) == 0
         assert call(pull_elsewhere, str(nobodys_folder), new, 0, unprivileged=True).error is None, name
         shutil.rmtree(nobodys_folder / "registry/manifests" / new.replace(":v2", "/v2"))
     record(
         "EACCES: a folder of the cache without rights, for each folder",
         "one `CacheWriteError` or `CacheError` that names it",
-        tried=len(FOLDERS),
-        survived=len(FOLDERS),
-        lost=0,
+        len(FOLDERS),
     )
 
 

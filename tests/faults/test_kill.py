@@ -1,18 +1,12 @@
 """kill -9 at 200 random moments of a pull from docker-registry: nothing is damaged, nothing is lost."""
 
-from __future__ import annotations
-
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.faults import judge, killed_upkeep, killer
-from tests.faults.table import record
+from tests.faults import killed_upkeep, killer
+from tests.faults.table import record, reports_of
 from tests.support.artifact import Artifact, filler, text_file, wasm_module
 from tests.support.artifacts import Component, new_style
 from tests.support.registry_server import RegistryServer
@@ -32,25 +26,21 @@ def version(number: int) -> Artifact:
     return new_style("demo/killed", f"v{number}", components=parts, version=f"{number}.0.0", archive=True)
 
 
+def pushed(registry: RegistryServer) -> list[str]:
+    registry.push(version(1), version(2))
+    return [registry.reference(version(number)) for number in (1, 2)]
+
+
 @pytest.mark.slow
 def test_a_killed_pull_damages_nothing(plain_registry: RegistryServer, tmp_path: Path) -> None:
-    plain_registry.push(version(1), version(2))
     plan = {
-        "references": [plain_registry.reference(version(1)), plain_registry.reference(version(2))],
+        "references": pushed(plain_registry),
         "folder": str(tmp_path / "cache"),
         "trials": TRIALS,
         "least": LEAST,
         "seed": 20261124,
     }
-    run = subprocess.run(
-        [sys.executable, killer.__file__, json.dumps(plan)],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        env={**os.environ, "PYTHONPATH": str(Path(killer.__file__).parents[2])},
-    )
-    assert run.returncode == 0, run.stderr
-    reports = [json.loads(line) for line in run.stdout.splitlines()]
+    reports = reports_of(killer, plan)
     deaths = Counter(phase for report in reports for phase in report["phases"])
     print(f"\n{len(reports)} kills; died in {dict(deaths)}; files left: {sum(r['left'] for r in reports)}")
     assert len(reports) >= TRIALS
@@ -81,23 +71,14 @@ OUTCOMES = {
 def test_killed_upkeep_damages_nothing(
     plain_registry: RegistryServer, tmp_path: Path, operation: str
 ) -> None:
-    plain_registry.push(version(1), version(2))
     plan = {
         "operation": operation,
-        "references": [plain_registry.reference(version(1)), plain_registry.reference(version(2))],
+        "references": pushed(plain_registry),
         "folder": str(tmp_path / "work"),
         "trials": 20,
         "seed": 20261129,
     }
-    run = subprocess.run(
-        [sys.executable, killed_upkeep.__file__, json.dumps(plan)],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        env={**os.environ, "PYTHONPATH": str(Path(killer.__file__).parents[2])},
-    )
-    assert run.returncode == 0, run.stderr
-    reports = [json.loads(line) for line in run.stdout.splitlines()]
+    reports = reports_of(killed_upkeep, plan)
     assert sum(report["killed"] for report in reports) > 10
     bad = [r for r in reports if r.get("faults") or r["faults_after"] or not (r["recovered"] and r["output"])]
     assert bad == []
@@ -109,17 +90,3 @@ def test_killed_upkeep_damages_nothing(
         lost=sum(report["lost"] for report in reports),
     )
     assert sum(report["lost"] for report in reports) == 0
-
-
-def test_the_judge_of_caches_sees_faults(tmp_path: Path) -> None:
-    """The checks of the trials are not blind."""
-    registry = tmp_path / "registry"
-    tag = registry / "manifests" / "a.b" / "c" / "d"
-    tag.mkdir(parents=True)
-    (registry / "data").mkdir()
-    named = "sha256:" + "0" * 64
-    (registry / "data" / named).write_bytes(b"not zeros")
-    other = "sha256:" + "1" * 64
-    (tag / "manifest.json").write_text(json.dumps({"layers": [{"mediaType": "x", "digest": other}]}))
-    (tag / "config.json").write_text(json.dumps({"components": [{"files": [{"digest": other}]}]}))
-    assert len(judge.faults_of(tmp_path)) == 3

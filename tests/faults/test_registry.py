@@ -1,7 +1,5 @@
 """What a bad registry does to a pull: it goes well all the same, or there is one clear error."""
 
-from __future__ import annotations
-
 import base64
 import shutil
 import time
@@ -55,10 +53,6 @@ def patient_pull(folder: Path, reference: str) -> PullResult:
     return pull_from(Cache(folder), client, [Reference.parse(reference)], Options(history=OFF))[0]
 
 
-def survived(kind: str, outcome: str, tried: int = 1) -> None:
-    record(kind, outcome, tried=tried, survived=tried, lost=0)
-
-
 @pytest.fixture
 def server(hostile: HostileServer) -> HostileServer:
     """A registry that wants a password, with two versions of the small app."""
@@ -89,8 +83,7 @@ def suffer(folder: Path, server: HostileServer, app: Artifact) -> str:
     if failure is not None:
         assert not [text for text in ("\n", PASSWORD, BASIC) if text in str(failure)]
         assert not (folder / "registry/manifests" / reference.replace(":v2", "/v2")).exists()
-    assert judge.faults_of(folder) == []
-    assert judge.leftovers(folder) == []
+    judge.assert_whole(folder)
     assert judge.bytes_lost(before, judge.whole_blobs(folder)) == 0
     server.be_honest()
     patient_pull(folder, reference)
@@ -116,17 +109,7 @@ DIGEST, SIZE, PROTOCOL = "DigestMismatchError", "SizeMismatchError", "ProtocolEr
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of a registry.
-
-    Parameters
-    ----------
-    kind, outcome
-        For the table.
-    behaviours
-        What the server does, request by request; the last one for ever if `lasting`.
-    raised
-        What a pull may raise; ``none`` where it goes well.
-    """
+    """What the server does, request by request, the last for ever if `lasting`; and what a pull may raise."""
 
     kind: str
     outcome: str
@@ -192,7 +175,7 @@ def test_registry_that(fault: Fault, server: HostileServer, older: Path, tmp_pat
         else:
             server.on(path_of(app, part), *fault.behaviours)
         assert suffer(work, server, app) in fault.raised, part
-    survived(f"a registry that {fault.kind}", fault.outcome, len(parts))
+    record(f"a registry that {fault.kind}", fault.outcome, len(parts))
 
 
 def test_registry_that_drops_every_third_connection(older: Path, start_hostile: Start) -> None:
@@ -201,16 +184,13 @@ def test_registry_that_drops_every_third_connection(older: Path, start_hostile: 
     server.serve(app)
     server.always("*", HangUp())  # so that there are many connections
     assert suffer(older, server, app) == "none"
-    survived("a registry that drops every third connection", "it goes well")
+    record("a registry that drops every third connection", "it goes well")
 
 
 def test_wrong_range_after_a_break(server: HostileServer, older: Path) -> None:
     server.on(path_of(small_app(2), "wasm"), Cut(50), WrongRange())
     assert suffer(older, server, small_app(2)) == PROTOCOL
-    survived("a registry that answers a range request with another range", "one `ProtocolError`")
-
-
-# Tags that move --------------------------------------------------------------------------------
+    record("a registry that answers a range request with another range", "one `ProtocolError`")
 
 
 def test_tag_that_moves_between_plan_and_pull(hostile: HostileServer, tmp_path: Path) -> None:
@@ -222,7 +202,7 @@ def test_tag_that_moves_between_plan_and_pull(hostile: HostileServer, tmp_path: 
     result = pull(Cache(tmp_path), reference, history=OFF)
     assert (plan.manifest_digest, result.manifest_digest) == (old.digest, new.digest)
     assert judge.faults_of(tmp_path) == []
-    survived("a tag that moves between plan and pull", "the new app; the result names its digest")
+    record("a tag that moves between plan and pull", "the new app; the result names its digest")
 
 
 @dataclass
@@ -260,10 +240,7 @@ def test_tag_that_moves_in_the_middle_of_a_pull(hostile: HostileServer, tmp_path
     assert judge.faults_of(tmp_path) == []
     outcome = "one `NotFoundError`" if lost else "the app whose manifest was served"
     what = ", its old blobs gone" if lost else ""
-    survived(f"a tag that moves in the middle of a pull{what}", outcome)
-
-
-# Tokens and other hosts -----------------------------------------------------------------------
+    record(f"a tag that moves in the middle of a pull{what}", outcome)
 
 
 @dataclass
@@ -307,7 +284,7 @@ def test_token_that_expires_in_the_middle_of_a_pull(hostile: HostileServer, tmp_
     patient_pull(tmp_path, app.reference(hostile.name))
     assert judge.faults_of(tmp_path) == []
     assert 2 <= tokens.issued <= 5
-    survived("a token that expires in the middle of a pull, twice", "it goes well; one new token each")
+    record("a token that expires in the middle of a pull, twice", "it goes well; one new token each")
 
 
 def test_token_service_that_fails(hostile: HostileServer, tmp_path: Path) -> None:
@@ -331,7 +308,7 @@ def test_token_service_that_fails(hostile: HostileServer, tmp_path: Path) -> Non
         assert type(caught.value).__name__ == expected, answer
         hostile.be_honest()
     assert judge.files(tmp_path) == []
-    survived("a token service that fails or answers nonsense", "one error that names it", len(answers))
+    record("a token service that fails or answers nonsense", "one error that names it", len(answers))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -349,7 +326,7 @@ def test_blobs_on_another_host_get_no_credentials(
     assert storage.requests
     assert storage.authorizations == []
     assert BASIC in server.authorizations
-    survived(
+    record(
         "blobs that are redirected to another host, which fails twice",
         "it goes well; no credentials go there",
     )
@@ -361,4 +338,4 @@ def test_other_host_that_refuses(server: HostileServer, start_hostile: Start, ol
     server.always("*/blobs/*", Redirect(lambda request: f"{storage.url}{request.target}"))
     assert suffer(older, server, small_app(2)) == "AccessDeniedError"
     assert storage.authorizations == []
-    survived("blobs on another host that asks for a password", "one `AccessDeniedError`; it gets none")
+    record("blobs on another host that asks for a password", "one `AccessDeniedError`; it gets none")

@@ -1,7 +1,5 @@
 """Odd disks and clocks under removals, pulls and repairs: nothing that an app needs is lost."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil
@@ -56,13 +54,7 @@ def test_clock_that_is_set_back(two: tuple[Cache, list[str]], tmp_path: Path) ->
     assert judge.faults_of(tmp_path / "cache") == [
         f"data/sha256:{'0' * 64} is not what its name says",
     ]
-    record(
-        "a clock that was set back by a day",
-        "nothing counts as old; pulls and removals go on",
-        tried=1,
-        survived=1,
-        lost=0,
-    )
+    record("a clock that was set back by a day", "nothing counts as old; pulls and removals go on")
 
 
 def after_doing(function: Callable[..., Any], number: int, at: int) -> Callable[..., Any]:
@@ -109,9 +101,7 @@ def test_rename_that_is_said_to_fail_as_on_nfs(
     record(
         f"{errno.errorcode[number]} from a rename that was done, as on NFS, at each rename of a {what}",
         "an error or a blob less; the next pull and prune go on",
-        tried=8,
-        survived=8,
-        lost=0,
+        8,
     )
 
 
@@ -155,13 +145,7 @@ def test_file_that_nobody_may_change(
         repair(cache)
         pull(cache, references, history=OFF)
         assert judge.faults_of(tmp_path / "cache") == []
-    record(
-        f"EPERM on one file (immutable) in a {what}",
-        "that file is named and stays; the others go on",
-        tried=1,
-        survived=1,
-        lost=0,
-    )
+    record(f"EPERM on one file (immutable) in a {what}", "that file is named and stays; the others go on")
 
 
 def test_hard_linked_copy_of_a_cache(two: tuple[Cache, list[str]], tmp_path: Path) -> None:
@@ -191,7 +175,4 @@ def test_hard_linked_copy_of_a_cache(two: tuple[Cache, list[str]], tmp_path: Pat
     record(
         "hard-linked copies of a cache (`cp -al`): remove, pull, repair and clear in one",
         "the other stays as it is; nothing is said to be freed",
-        tried=1,
-        survived=1,
-        lost=0,
     )

@@ -16,9 +16,9 @@ from urllib.parse import unquote
 import pandas as pd
 import pyarrow.parquet as pq
 
-from spincache_nb.analysis.replay import Rules, replay_savings
 from spincache_nb.analysis.schemas import MANIFESTS_SCHEMA, MEMBERS_SCHEMA
-from spincache_nb.core.tags import reference_key
+from spincache_nb.analysis.tags import reference_key
+from spincache_nb.analysis.versions import Rules, replay_savings
 from spincache_nb.fleet.place import Place
 from spincache_nb.fleet.snapshots import publish, records_of
 from spincache_nb.fleet.table import whole

@@ -21,7 +21,8 @@ pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import demo, fleet
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.registry import Registry, ServedDocument
+from spincache_nb.core.plans import Served
+from spincache_nb.core.registry import Registry
 from spincache_nb.errors import (
     AccessDeniedError,
     ConnectionFailedError,
@@ -478,9 +479,9 @@ def test_crawl_of_many_manifests_holds_few_of_them(tmp_path: Path, monkeypatch: 
         config["digest"] = f"sha256:{hashlib.sha256(str(number).encode()).hexdigest()}"
         return json.dumps({"schemaVersion": 2, "config": config, "layers": layers}).encode()
 
-    def fetch(self, reference, digest=None) -> ServedDocument:
+    def fetch(self, reference, digest=None) -> Served:
         content = manifest(int(reference.tag[1:]))
-        return ServedDocument(content, Digest.of(content), "")
+        return Served(content, Digest.of(content))
 
     monkeypatch.setattr(Registry, "fetch_manifest", fetch)
     peaks = {}

@@ -1,7 +1,5 @@
 """How Hypothesis makes cases for a target: of any bytes, of its grammar, and by spoiling what is valid."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import tarfile

@@ -1,17 +1,13 @@
 """The long run: ``python -m tests.fuzz.run --cases 1000000``; prints a table, ends with 1 at a finding.
 
-Each target runs in a process of its own. ``--engine atheris`` feeds the same targets by coverage (where
-``pip install atheris`` works); the default is Hypothesis, which knows their grammars.
+Each target runs in a process of its own.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,10 +20,8 @@ WEIGHTS = {"archive": 0.4, "manifest": 1.5, "locked app": 1.5, "reference": 1.5}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the targets and print what came of it; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.run", description=__doc__)
     parser.add_argument("--cases", type=int, default=20_000, help="in all, over the targets")
-    parser.add_argument("--engine", choices=("hypothesis", "atheris"), default="hypothesis")
     parser.add_argument("--target", action="append", help="only this one; may be repeated")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
     parser.add_argument("--seed", type=int, default=1)
@@ -49,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 def in_process(name: str, cases: int, options: argparse.Namespace) -> dict[str, Any]:
     """Run one target in a process of its own."""
     command = [sys.executable, "-m", "tests.fuzz.run", "--worker", name, "--cases", str(cases)]
-    command += ["--engine", options.engine, "--seed", str(options.seed)]
+    command += ["--seed", str(options.seed)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"target"')]
     report = json.loads(lines[-1]) if lines else {"target": name, "cases": 0, "seconds": 0.0, "peak_mib": 0}
@@ -59,7 +53,6 @@ def in_process(name: str, cases: int, options: argparse.Namespace) -> dict[str, 
 
 
 def print_table(reports: list[dict[str, Any]], seconds: float) -> int:
-    """Print the figures, findings last."""
     print(f"{'target':<18}{'cases':>10}{'seconds':>10}{'peak MiB':>10}  finding")
     for report in reports:
         found = "yes" if "finding" in report else "none"
@@ -77,15 +70,14 @@ def print_table(reports: list[dict[str, Any]], seconds: float) -> int:
 def worker(options: argparse.Namespace) -> int:
     """Run one target here; a finding is an exception that nobody catches."""
     started = time.monotonic()
-    engine = with_atheris if options.engine == "atheris" else with_hypothesis
-    cases = engine(options.worker, options.cases, options.seed)
+    cases = run_target(options.worker, options.cases, options.seed)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     seconds = time.monotonic() - started
     print(json.dumps({"target": options.worker, "cases": cases, "seconds": seconds, "peak_mib": peak}))
     return 0
 
 
-def with_hypothesis(name: str, cases: int, seed: int) -> int:
+def run_target(name: str, cases: int, seed: int) -> int:
     """Feed a target by its grammar, in batches, so that memory does not grow with the count."""
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
@@ -117,41 +109,6 @@ def with_hypothesis(name: str, cases: int, seed: int) -> int:
             batch()
             assert count > before
     return count
-
-
-def with_atheris(name: str, cases: int, seed: int) -> int:
-    """Feed a target by coverage; libFuzzer's own limits bound time and memory. Does not come back."""
-    import atheris
-
-    with atheris.instrument_imports(include=["spincache_nb"], enable_loader_override=False):
-        from tests.fuzz import targets
-    target = targets.BY_NAME[name]
-    folder = Path(tempfile.mkdtemp(prefix="spincache-fuzz-"))
-    for number, data in enumerate(target.seeds):
-        (folder / str(number)).write_bytes(data)
-    words = folder.with_suffix(".dict")
-    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words or ("x",)))
-    started = time.monotonic()
-    done = 0
-
-    def one(data: bytes) -> None:
-        nonlocal done
-        done += 1
-        targets.call(target, data)
-        if done % 1000 == 0 or done >= cases:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-            seconds = time.monotonic() - started
-            report = {"target": name, "cases": done, "seconds": seconds, "peak_mib": peak}
-            print(json.dumps(report), flush=True)
-
-    flags = [f"-runs={cases}", f"-seed={seed}", "-max_len=65536", "-timeout=10", "-rss_limit_mb=1024"]
-    atheris.Setup([sys.argv[0], *flags, f"-dict={words}", f"-artifact_prefix={folder}/", str(folder)], one)
-    atheris.Fuzz()
-    return done
-
-
-def _escaped(word: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in word.encode("utf-8", "surrogateescape"))
 
 
 if __name__ == "__main__":

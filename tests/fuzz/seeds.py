@@ -1,7 +1,5 @@
 """Valid input, and some that is nearly so, to begin with."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import io

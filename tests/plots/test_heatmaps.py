@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
-from spincache_nb.analysis.labels import short_references
+from spincache_nb.analysis.inputs import short_references
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.frames.schemas import build, empty
 from spincache_nb.plots.squares import clustered

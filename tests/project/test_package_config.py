@@ -18,6 +18,7 @@ from spincache_nb.project.package_config import (
     parse_package_config,
     read_package_config,
 )
+from tests.project.shapes import as_toml, values
 
 
 def config(text: str) -> PackageConfig:
@@ -205,31 +206,8 @@ def test_parse_metadata_refuses_a_value_of_another_type(document: dict[str, Any]
     assert caught.value.where == f"test, {next(iter(document))}"
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "oci", "h.example", "me:pass@h"]),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "registry",
-                    "metadata",
-                    "oci",
-                    "local",
-                    "root",
-                    "auth",
-                    "type",
-                    "namespacePrefix",
-                    "acme",
-                    "x",
-                ]
-            ),
-            inner,
-            max_size=3,
-        )
-    ),
-    max_leaves=10,
-)
+_WORDS = ["registry", "metadata", "oci", "local", "root", "auth", "type", "namespacePrefix", "acme", "x"]
+JSON = values([None, "", "oci", "h.example", "me:pass@h"], _WORDS)
 
 
 @given(
@@ -244,18 +222,6 @@ def test_metadata_of_any_shape_are_read_or_refused(document: dict[str, Any]) -> 
         found = parse_metadata(document, where="test", error=FormatError)
         check_protocol("h.example", None, found)
         found.oci(where="test")
-
-
-def as_toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f'"{key}" = {as_toml(item)}' for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(as_toml, value)) + "]"
-    if value is None:
-        return "2026-01-01T00:00:00Z"
-    return str(value) if isinstance(value, int) else f'"{value}"'
 
 
 @given(

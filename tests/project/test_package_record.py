@@ -9,7 +9,7 @@ import pytest
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.journal import HistoryWarning
-from spincache_nb.project.package_record import PackageLog, PackageRecord
+from spincache_nb.project.package_config import PackageLog, PackageRecord
 
 AT = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 ONE, TWO = Digest.of(b"one"), Digest.of(b"two")

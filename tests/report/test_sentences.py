@@ -10,7 +10,7 @@ from spincache_nb import analysis
 from spincache_nb.analysis import schemas
 from spincache_nb.analysis.schemas import GRAINS_SCHEMA, REBUILDS_SCHEMA
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, build
-from spincache_nb.report import gather, render, sentences
+from spincache_nb.report import gather, sentences
 from tests.analysis.worlds import App, World, digest_of, two_versions
 from tests.plots.samples import cache_of
 
@@ -46,25 +46,26 @@ def test_of_sharing_says_what_is_saved_and_by_what():
 
 
 def test_of_sets_names_the_largest():
-    assert sentences.of_sets(two()).endswith(
-        "there are 2. The largest is 1000 B that api:1.0.0, web:1.0.0, web:1.1.0 share."
+    assert sentences.of_sets(two()) == (
+        "2 sets of apps have something in common which nobody else needs. "
+        "The largest is 1000 B that api:1.0.0, web:1.0.0, web:1.1.0 share."
     )
 
 
 def test_of_pairs_names_the_closest():
     assert sentences.of_pairs(two()).startswith(
-        "Of 3 pairs, web:1.0.0 and web:1.1.0 have most in common: 1.0 KiB."
+        "Of 3 pairs of apps, web:1.0.0 and web:1.1.0 have most in common: 1.0 KiB."
     )
+    nothing = replace(two(), pairs=two().pairs.assign(shared_bytes=0))
+    assert sentences.of_pairs(nothing) == "No two apps have anything in common."
 
 
-def test_of_pairs_of_very_many_apps_speaks_of_those_that_share_most():
+def test_of_very_many_apps_repositories_are_told():
     material = gather(cache_of(230).frames())
-    assert len(material.shared_bytes) == 200 * 199 // 2
-    assert "Of 19,900 pairs of the 200 apps that share most" in sentences.of_pairs(material)
-    for form in ("html", "markdown", "json"):
-        assert "of the 200 apps that share most" in render(material, format=form)
-    nothing = replace(material, shared_bytes=material.shared_bytes.assign(shared_bytes=0))
-    assert sentences.of_pairs(nothing) == ("No two of the 200 apps that share most have anything in common.")
+    assert len(material.shared_bytes()) == 200 * 199 // 2
+    for say in (sentences.of_breakdown, sentences.of_sets, sentences.of_pairs):
+        assert "repositories" in say(material)
+        assert " apps" not in say(material)
 
 
 def test_of_versions_adds_up_what_is_fetched():
@@ -95,6 +96,13 @@ def test_of_versions_says_when_no_update_finds_much():
     assert sentences.of_versions(savings_of(1000, 1000, 950)).endswith(
         "No update finds much there: each fetches at least 95 % of its version."
     )
+
+
+def test_of_versions_says_all_where_no_update_finds_anything():
+    assert sentences.of_versions(savings_of(1000, 1000, 1000)).endswith(
+        "No update finds anything there: each fetches all of its version."
+    )
+    assert "each fetches more than 99 % of its version" in sentences.of_versions(savings_of(10, 1000, 999))
 
 
 def test_of_versions_leaves_out_sizes_too_large_to_be_true():

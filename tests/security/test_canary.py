@@ -4,8 +4,6 @@ Each demo app that can have secrets has some (variables, environment, inline fil
 of them contain `demo.CANARY`.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import inspect

@@ -1,7 +1,5 @@
 """A password and a token go to their registry and its token service, and appear nowhere else at all."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -23,7 +21,6 @@ from tests.support.behaviours import Redirect, Reply, challenge, error, json_rep
 from tests.support.hostile import HostileServer
 from tests.support.registry_server import RegistryServer
 from tests.support.token_service import TokenService
-from tests.support.wire import Request
 
 PASSWORD = "p4ssw0rd-of-ann"
 TOKEN = "t0ken-of-ann"
@@ -58,7 +55,6 @@ def assert_no_secret(*texts: str) -> None:
 
 
 def log_in(home: Path, registry: str) -> None:
-    """Write a password into Docker's store."""
     (home / ".docker").mkdir(exist_ok=True)
     (home / ".docker/config.json").write_text(json.dumps({"auths": {registry: {"auth": BASIC}}}))
 
@@ -66,9 +62,6 @@ def log_in(home: Path, registry: str) -> None:
 def as_own_token_service(server: HostileServer, answer: Reply) -> None:
     server.always("/token", answer)
     server.require(f"Bearer {TOKEN}", f'Bearer realm="{server.url}/token",service="s"')
-
-
-# Pulls that go well ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
@@ -117,8 +110,6 @@ def test_pull_from_real_servers_shows_no_secret(
         assert pair not in said
         assert "eyJ" not in said  # as each JWT begins
 
-
-# Refusals -------------------------------------------------------------------------------------
 
 ANSWERS = {
     "401 again": challenge('Basic realm="x"'),
@@ -183,8 +174,6 @@ def echoing(request: httpx.Request) -> str:
 
 
 class Everything:
-    """A registry, token service and storage that repeat whatever they are told."""
-
     def __init__(self, status: int, at: str, challenge: str) -> None:
         self.status = status
         self.at = at
@@ -241,9 +230,6 @@ def test_log_tells_what_was_asked_without_signatures(
         list(client.stream_blob(ref(f"{registry.name}/org/app:v1"), blob_of(b"data")))
     assert f"GET {storage.url}/s?...: 200" in everything_said()
     assert_no_secret(everything_said())
-
-
-# Where secrets go -----------------------------------------------------------------------------
 
 
 def test_redirect_takes_no_credentials_along(
@@ -308,10 +294,3 @@ def test_credentials_never_go_over_plain_http_unless_asked() -> None:
     plain = [authorization for scheme, authorization in seen if scheme == "http"]
     assert [scheme for scheme, _ in seen] == ["https"] * 4 + ["http"] * 2
     assert plain == [None, f"Basic {BASIC}"]
-
-
-def test_the_search_for_secrets_finds_them() -> None:
-    """The checks above are not blind: what does hold a secret is noticed."""
-    request = Request("GET", "/", (("Authorization", f"Basic {BASIC}"),), b"", 1, 0.0)
-    with pytest.raises(AssertionError):
-        assert_no_secret(repr(request.headers))

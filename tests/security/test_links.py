@@ -1,7 +1,5 @@
 """Symbolic links in the cache, the state and at an export are never followed for writing or deleting."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os
@@ -110,8 +108,16 @@ def test_sweep_of_leftovers_removes_links_themselves(tmp_path: Path, outside: Pa
     assert untouched(outside)
 
 
+UPKEEP: dict[str, Callable[[Cache, str], object]] = {
+    "remove": lambda cache, reference: plan_remove(cache, [reference]).execute(),
+    "prune": lambda cache, _: plan_prune(cache, grace_seconds=0, keep_bytes=0).execute(),
+    "clear": lambda cache, _: plan_clear(cache).execute(),
+    "repair": lambda cache, _: repair(cache),
+}
+
+
 @pytest.mark.parametrize("place", FOLDERS)
-@pytest.mark.parametrize("what", ["remove", "prune", "clear", "repair"])
+@pytest.mark.parametrize("what", UPKEEP)
 def test_upkeep_does_not_reach_through_a_linked_folder(
     tmp_path: Path, outside: Path, reference: str, place: str, what: str
 ) -> None:
@@ -127,14 +133,7 @@ def test_upkeep_does_not_reach_through_a_linked_folder(
         os.utime(path, (0, 0))
     before = read_tree(outside)
     try:
-        if what == "remove":
-            plan_remove(cache, [reference]).execute()
-        elif what == "prune":
-            plan_prune(cache, grace_seconds=0, keep_bytes=0).execute()
-        elif what == "clear":
-            plan_clear(cache).execute()
-        else:
-            repair(cache)
+        UPKEEP[what](cache, reference)
     except SpinCacheError:
         assert link.is_symlink()
     assert read_tree(outside) == before
@@ -152,13 +151,8 @@ def test_upkeep_removes_links_in_files_places_themselves(
             path.unlink()
             path.symlink_to(outside / "precious")
             os.utime(path, (0, 0), follow_symlinks=False)
-    plan = {
-        "remove": lambda: plan_remove(cache, [reference]),
-        "prune": lambda: plan_prune(cache, grace_seconds=0, keep_bytes=0),
-        "clear": lambda: plan_clear(cache),
-    }[what]
     with contextlib.suppress(SpinCacheError):
-        plan().execute()
+        UPKEEP[what](cache, reference)
     assert untouched(outside)
 
 
@@ -221,9 +215,6 @@ def test_export_reads_no_blob_through_a_link(tmp_path: Path, outside: Path, refe
     with pytest.raises(SpinCacheError):
         export(cache, reference, tmp_path / "app.tar", history=history)
     assert not (tmp_path / "app.tar").exists()
-
-
-# Folders swapped while they are written in --------------------------------------------------------
 
 
 SWAPPER = """

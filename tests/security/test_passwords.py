@@ -1,7 +1,5 @@
 """A user and password before a host are in no error, whichever function is given the text."""
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files that are being written: made anew or not at all, through no link, for no more people than meant."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator

@@ -26,12 +26,10 @@ Json = dict[str, Any]
 
 
 def sha256(data: bytes) -> str:
-    """Return the digest string ``sha256:<hex>`` of some bytes."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def sha512(data: bytes) -> str:
-    """Return the digest string ``sha512:<hex>`` of some bytes."""
     return "sha512:" + hashlib.sha512(data).hexdigest()
 
 
@@ -47,7 +45,6 @@ def text_file(seed: str, size: int) -> bytes:
 
 
 def leb128(number: int) -> bytes:
-    """Return a number as WebAssembly's unsigned LEB128."""
     out = bytearray()
     while True:
         number, low = number >> 7, number & 0x7F
@@ -96,7 +93,6 @@ class Artifact:
 
     @property
     def digest(self) -> str:
-        """The sha256 digest of the manifest's bytes."""
         return sha256(self.manifest)
 
     @property
@@ -107,7 +103,6 @@ class Artifact:
 
     @property
     def layers(self) -> list[Json]:
-        """The layer descriptors; empty for an index."""
         layers: list[Json] = self.document.get("layers", [])
         return layers
 

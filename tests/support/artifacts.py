@@ -130,11 +130,11 @@ def app_layers(components: Sequence[Component], *, archive: bool = False) -> lis
     return list(dict.fromkeys(layers))
 
 
-def image_config(application: bytes, *, label: bool = True, os: str = "wasip1") -> bytes:
+def image_config(application: bytes, *, label: bool = True) -> bytes:
     """Return the OCI image config of a Spin v2.0+ push; the label came with v2.4."""
     labels = {"config": {"Labels": {"com.fermyon.spin.lockedAppDigest": sha256(application)}}}
     rootfs = {"type": "layers", "diff_ids": []}
-    return compact({"architecture": "wasm", "os": os, **(labels if label else {}), "rootfs": rootfs})
+    return compact({"architecture": "wasm", "os": "wasip1", **(labels if label else {}), "rootfs": rootfs})
 
 
 def new_style(
@@ -145,7 +145,6 @@ def new_style(
     version: str = "1.0.0",
     archive: bool = False,
     label: bool = True,
-    os: str = "wasip1",
     annotated: bool = True,
 ) -> Artifact:
     """Build an app as Spin v2.0 and later push it: image config, layers, the locked app as last layer."""
@@ -153,7 +152,7 @@ def new_style(
     components = default_components(version) if components is None else components
     metadata = {"authors": ["Zoë <zoe@example.test>"], "description": f"A “test” app {name}", "name": name}
     application = locked_app(components, {**metadata, "trigger": {"type": "http"}, "version": version})
-    config = (IMAGE_CONFIG, image_config(application, label=label, os=os))
+    config = (IMAGE_CONFIG, image_config(application, label=label))
     layers = [*app_layers(components, archive=archive), (APPLICATION, application)]
     annotations = {
         "org.opencontainers.image.authors": "Zoë <zoe@example.test>",

@@ -47,7 +47,6 @@ class Reply:
     hang_up: bool = False
 
     def answer(self, call: Call) -> bool:
-        """Send head and body."""
         self.send_head(call)
         if call.request.method != "HEAD":
             call.wire.send_body(self.body)
@@ -58,7 +57,6 @@ class Reply:
         call.wire.send_head(self.status, self.fields(length))
 
     def fields(self, length: int | None = None) -> Headers:
-        """Return the header fields, completed."""
         names = {name.lower() for name, _ in self.headers}
         added: Headers = ()
         if not names & {"content-length", "transfer-encoding"}:
@@ -66,7 +64,6 @@ class Reply:
         return self.headers + added + ((("Connection", "close"),) if self.close else ())
 
     def with_headers(self, changes: Mapping[str, str | None]) -> "Reply":
-        """Return the answer with header fields replaced, added, or (``None``) removed."""
         names = {name.lower() for name in changes}
         kept = tuple((name, value) for name, value in self.headers if name.lower() not in names)
         added = tuple((name, value) for name, value in changes.items() if value is not None)
@@ -81,7 +78,6 @@ class Content:
     media_type: str = "application/octet-stream"
 
     def answer(self, call: Call) -> bool:
-        """Answer honestly."""
         return self.reply(call.request).answer(call)
 
     def reply(self, request: Request, *, ranges: bool = True) -> Reply:
@@ -115,7 +111,6 @@ class Redirect:
     status: int = 307
 
     def answer(self, call: Call) -> bool:
-        """Redirect."""
         target = self.location if isinstance(self.location, str) else self.location(call.request)
         return Reply(self.status, b"", (("Location", target),)).answer(call)
 
@@ -143,7 +138,6 @@ def later(status: int = 503, retry_after: int | str | dt.datetime | None = None)
 
 
 def json_reply(value: object, status: int = 200, headers: Headers = ()) -> Reply:
-    """Return a value as JSON."""
     return Reply(status, json.dumps(value).encode(), (("Content-Type", "application/json"), *headers))
 
 

@@ -76,9 +76,6 @@ def without(tree: Mapping[str, bytes], *paths: str) -> Tree:
     return {path: data for path, data in tree.items() if path not in paths}
 
 
-# One per generation of Spin -----------------------------------------------------------------------
-
-
 def spin_0_8() -> Artifact:
     """Build an app whose locked app is the manifest's config; nothing is inlined."""
     return old_style("org/old", "v08", inline=False)
@@ -102,17 +99,14 @@ def archive_mode() -> Artifact:
 
 
 def archive_layer() -> bytes:
-    """Return the archive of `archive_mode`."""
     return archives.mount_archive({**PAGES, "tiny.txt": TINY})
 
 
 def wkg_package() -> Artifact:
-    """Build a package as ``wkg`` pushes it."""
     return package("org/pkg", "1.0.0")
 
 
 def package_wasm() -> bytes:
-    """Return the wasm of `wkg_package`."""
     return wasm_module("package", 6000)
 
 
@@ -144,16 +138,12 @@ def unnamed_members() -> Artifact:
     return Artifact("org/unnamed", "v1", canonical(document), blobs=blobs)
 
 
-# What must survive when reading -------------------------------------------------------------------
-
-
 def truncated_blob() -> Tree:
     """The asset was cut off after 100 of 300 bytes by a crash; Spin trusts the name forever."""
     return {**pulled(web()), blob("data", INDEX): INDEX[:100]}
 
 
 def empty_blob() -> Tree:
-    """The wasm is empty."""
     return {**pulled(web()), blob("wasm", WEB): b""}
 
 

@@ -21,7 +21,6 @@ class Cut:
     reset: bool = False
 
     def answer(self, call: Call) -> bool:
-        """Answer in part."""
         reply = call.honest()
         reply.send_head(call)
         call.wire.send_body(reply.body[: self.after])
@@ -37,7 +36,6 @@ class Drop:
     reset: bool = False
 
     def answer(self, call: Call) -> bool:
-        """Hang up."""
         if self.reset:
             call.wire.abort()
         return False
@@ -48,7 +46,6 @@ class IgnoreRange:
     """200 with the whole content, whatever Range asked for."""
 
     def answer(self, call: Call) -> bool:
-        """Answer with everything."""
         return call.honest(ranges=False).answer(call)
 
 
@@ -60,7 +57,6 @@ class WrongRange:
     text: str | None = None
 
     def answer(self, call: Call) -> bool:
-        """Answer with other bytes than asked for."""
         assert call.content is not None
         data = call.content.data
         asked = (call.request.header("Range") or "bytes=0-").removeprefix("bytes=").partition("-")[0]
@@ -80,7 +76,6 @@ class Stall:
     seconds: float = 60
 
     def answer(self, call: Call) -> bool:
-        """Answer in part and wait."""
         if self.after is not None:
             reply = call.honest()
             reply.send_head(call)
@@ -97,7 +92,6 @@ class Drip:
     pause: float = 0.01
 
     def answer(self, call: Call) -> bool:
-        """Answer slowly."""
         reply = call.honest()
         reply.send_head(call)
         for start in range(0, len(reply.body), self.size):
@@ -115,7 +109,6 @@ class Hold:
     then: Behaviour | None = None
 
     def answer(self, call: Call) -> bool:
-        """Wait and answer."""
         while not self.event.wait(0.01):
             if call.stopping.is_set():
                 return False
@@ -129,7 +122,6 @@ class WrongLength:
     delta: int
 
     def answer(self, call: Call) -> bool:
-        """Lie about the length; the connection ends, since its framing is broken."""
         reply = call.honest()
         reply.send_head(call, length=max(0, len(reply.body) + self.delta))
         call.wire.send_body(reply.body)
@@ -143,7 +135,6 @@ class Truncated:
     missing: int = 1
 
     def answer(self, call: Call) -> bool:
-        """Answer with shorter or longer content and a Content-Length that fits it."""
         reply = call.honest()
         body = reply.body[: -self.missing] if self.missing > 0 else reply.body + bytes(-self.missing)
         return replace(reply, body=body).answer(call)
@@ -156,7 +147,6 @@ class WrongBytes:
     at: int = -1
 
     def answer(self, call: Call) -> bool:
-        """Answer with other bytes; all headers are honest."""
         reply = call.honest()
         body = bytearray(reply.body)
         body[self.at] ^= 1
@@ -170,7 +160,6 @@ class Relabel:
     headers: Mapping[str, str | None]
 
     def answer(self, call: Call) -> bool:
-        """Answer with other headers."""
         return call.honest().with_headers(self.headers).answer(call)
 
 
@@ -179,7 +168,6 @@ class HangUp:
     """An honest answer, after which the connection is closed although nothing said so."""
 
     def answer(self, call: Call) -> bool:
-        """Answer and close."""
         return replace(call.honest(), hang_up=True).answer(call)
 
 
@@ -188,7 +176,6 @@ class Gzipped:
     """The honest content under ``Content-Encoding: gzip``, whatever Accept-Encoding says."""
 
     def answer(self, call: Call) -> bool:
-        """Answer compressed."""
         reply = call.honest().with_headers({"Content-Encoding": "gzip"})
         return replace(reply, body=gzip.compress(reply.body, mtime=0)).answer(call)
 
@@ -206,7 +193,6 @@ class Stream:
     start: bytes = b'{"schemaVersion":2,"padding":"'
 
     def answer(self, call: Call) -> bool:
-        """Send and send."""
         framing = (("Transfer-Encoding", "chunked"),) if self.chunked else (("Connection", "close"),)
         call.wire.send_head(200, (("Content-Type", self.media_type), *framing))
         send = call.wire.send_chunk if self.chunked else call.wire.send_body

@@ -11,7 +11,6 @@ import pytest
 import trustme
 
 from tests.support import go_registries
-from tests.support.go_registries import GoRegistry
 from tests.support.hostile import HostileServer
 from tests.support.procs import open_folder
 from tests.support.registry_server import RegistryServer, start_registry
@@ -42,11 +41,7 @@ def server_tls(private_ca: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture(scope="session")
 def plain_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    """docker-registry over plain HTTP, open to everybody; one for the session.
-
-    Push with ``plain_registry.push(artifact)`` (again is cheap: blobs that are there are not sent) and use a
-    repository name of your own where a test counts or lists something.
-    """
+    """docker-registry over plain HTTP, open to everybody; a test that counts has a repository of its own."""
     with start_registry(tmp_path_factory.mktemp("plain-registry")) as server:
         yield server
 
@@ -60,11 +55,7 @@ def basic_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registr
 
 @pytest.fixture(scope="session")
 def token_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    """docker-registry behind a Bearer token service (ES256); anybody may pull below ``public/``.
-
-    Users are in ``token_registry.users``, identity tokens in ``registry_server.IDENTITY_TOKENS``. Ask for
-    ``token_service`` as well to see requests or to change answers.
-    """
+    """docker-registry behind a Bearer token service; anybody may pull below ``public/``."""
     with start_registry(tmp_path_factory.mktemp("token-registry"), auth="token") as server:
         yield server
 
@@ -89,7 +80,7 @@ def tls_registry(
 
 
 @pytest.fixture(scope="session")
-def crane_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoRegistry]:
+def crane_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
     """go-containerregistry's registry, built from its module; skips where there is no Go."""
     program = go_registries.build(go_registries.CRANE, go_registries.session_folder(tmp_path_factory))
     with go_registries.start_crane(program, tmp_path_factory.mktemp("crane")) as server:
@@ -141,10 +132,7 @@ def nobodys_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def roots_folder() -> Iterator[Path]:
-    """A folder that the unprivileged user of ``procs`` can enter and read, but not write.
-
-    Where the tests do not run as root they own it; its mode is then read-only from the start.
-    """
+    """A folder that the unprivileged user of ``procs`` can enter and read, but not write."""
     with open_folder(owner=0) as folder:
         if os.geteuid() != 0:
             folder.chmod(0o555)

@@ -6,20 +6,16 @@ of checksums, and built once per session; the folders in which that happens are 
 
 import fcntl
 import os
-import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support.artifact import Artifact
 from tests.support.isolation import REMOVED, real_environment
-from tests.support.push import Pusher
+from tests.support.registry_server import RegistryServer, process
 
 CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.22.1"
 """Has ``crane registry serve``: keeps manifests by any name, knows ranges, has no pages of tags."""
@@ -31,28 +27,6 @@ DISTRIBUTION_VARIABLE = "SPINCACHE_TESTS_DISTRIBUTION"
 """Environment variable with the path of its program, or ``build`` to have it built."""
 
 _BUILD_SECONDS = 900
-_STARTED = re.compile(r"serving on port (\d+)")
-
-
-@dataclass(frozen=True)
-class GoRegistry:
-    """A running registry over plain HTTP, open to everybody; ``name`` is ``127.0.0.1:port``."""
-
-    name: str
-
-    def push(self, *artifacts: Artifact) -> None:
-        """Push artifacts by the independent pusher."""
-        with self.pusher() as pusher:
-            for artifact in artifacts:
-                pusher.push(artifact)
-
-    def pusher(self) -> Pusher:
-        """Return a pusher (also a reader)."""
-        return Pusher(self.name)
-
-    def reference(self, artifact: Artifact, **options: bool) -> str:
-        """Return the reference of an artifact here; options as ``Artifact.reference``."""
-        return artifact.reference(self.name, **options)
 
 
 def build(module: str, session: Path) -> Path:
@@ -104,34 +78,10 @@ def distribution(session: Path) -> Path:
 
 
 @contextmanager
-def start_crane(program: Path, folder: Path) -> Iterator[GoRegistry]:
+def start_crane(program: Path, folder: Path) -> Iterator[RegistryServer]:
     """Run ``crane registry serve`` in memory until the end of the ``with`` block."""
-    log = folder / "crane.log"
-    command = [str(program), "registry", "serve", "--address", "127.0.0.1:0"]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
-        )
-    try:
-        yield GoRegistry(f"127.0.0.1:{_port(process, log)}")
-    finally:
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)
-
-
-def _port(process: "subprocess.Popen[bytes]", log: Path) -> str:
-    """Return the port of a registry that is starting, from its log."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and process.poll() is None:
-        if found := _STARTED.search(log.read_text()):
-            return found[1]
-        time.sleep(0.005)
-    raise AssertionError(f"crane did not start:\n{log.read_text()}")
+    with process([str(program), "registry", "serve", "--address", "127.0.0.1:0"], folder) as name:
+        yield RegistryServer(name, folder / "access.log")
 
 
 def session_folder(factory: pytest.TempPathFactory) -> Path:

@@ -17,7 +17,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
+from dataclasses import dataclass
 
 from tests.support.artifact import Artifact
 from tests.support.behaviours import Behaviour, Call, Content, Reply, challenge, error, json_reply
@@ -33,7 +33,6 @@ class HostileServer:
         self.host, self.tls, self.drop_every = host, tls, drop_every
         self.requests: list[Request] = []
         self.connections = 0
-        self.handshake_failures: list[str] = []
         self.most_concurrent = 0
         self._concurrent = 0
         self._lock = threading.RLock()
@@ -48,8 +47,6 @@ class HostileServer:
         self._listener = socket.create_server((host, 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
 
-    # What it is called
-
     @property
     def name(self) -> str:
         """``host:port``, what a reference begins with."""
@@ -57,10 +54,7 @@ class HostileServer:
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end."""
         return f"{'http' if self.tls is None else 'https'}://{self.name}"
-
-    # What it answers
 
     def serve(self, *artifacts: Artifact, tags: bool = True) -> None:
         """Answer honestly for artifacts: manifests by tag and digest, blobs, and the list of tags."""
@@ -78,7 +72,6 @@ class HostileServer:
                 self._list_tags(artifact.repository)
 
     def content(self, path: str, data: bytes, media_type: str = "application/octet-stream") -> None:
-        """Answer honestly with some bytes at a path."""
         with self._lock:
             self._contents[path] = Content(data, media_type)
 
@@ -110,9 +103,7 @@ class HostileServer:
     ) -> None:
         """Answer ``tags/list`` in pages chained by Link headers (``?last=`` is the page's number)."""
         path = f"/v2/{repository}/tags/list"
-        self.always(path, _TagPages(path, repository, tuple(map(tuple, pages)), last_link))
-
-    # What happened
+        self.always(path, _TagPages(path, repository, pages, last_link))
 
     def requests_for(self, pattern: str) -> list[Request]:
         """Return the requests that match a pattern as in ``on``."""
@@ -143,16 +134,11 @@ class HostileServer:
         with self._lock:
             return sum(wire.sock.fileno() >= 0 for wire in self._wires)
 
-    # Its life
-
     def __enter__(self) -> "HostileServer":
-        """Start accepting."""
         self._start(self._accept)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop, close every connection and wait for every thread."""
         self._stopping.set()
         with contextlib.suppress(OSError):
@@ -168,7 +154,6 @@ class HostileServer:
         assert not alive, f"threads of the hostile server still run: {alive}"
 
     def _start(self, target: Callable[..., None], *arguments: object) -> None:
-        """Start a thread of this server."""
         name = f"hostile {self.name} {len(self._threads)}"
         thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
         with self._lock:
@@ -202,15 +187,13 @@ class HostileServer:
         wire.close()
 
     def _shake_hands(self, wire: Wire) -> bool:
-        """Wrap the connection in TLS if that is wanted; remember a failed handshake."""
+        """Wrap the connection in TLS if that is wanted."""
         if self.tls is None:
             return True
         wire.sock.settimeout(10)
         try:
             wire.sock = self.tls.wrap_socket(wire.sock, server_side=True)
-        except OSError as error:
-            with self._lock:
-                self.handshake_failures.append(str(error))
+        except OSError:
             return False
         wire.sock.settimeout(None)
         return True
@@ -243,7 +226,6 @@ class HostileServer:
         return json_reply({}) if request.path == "/v2/" else None
 
     def _list_tags(self, repository: str) -> None:
-        """Answer ``tags/list`` of a repository with the tags served so far."""
         start = f"/v2/{repository}/manifests/"
         with self._lock:
             names = sorted(path.removeprefix(start) for path in self._contents if path.startswith(start))
@@ -252,16 +234,16 @@ class HostileServer:
         self.content(f"/v2/{repository}/tags/list", reply.body, "application/json")
 
 
+@dataclass(frozen=True)
 class _TagPages:
     """Pages of tags; see ``HostileServer.tag_pages``."""
 
-    def __init__(
-        self, path: str, name: str, pages: tuple[tuple[str, ...], ...], last_link: str | None
-    ) -> None:
-        self.path, self.name, self.pages, self.last_link = path, name, pages, last_link
+    path: str
+    name: str
+    pages: Sequence[Sequence[str]]
+    last_link: str | None
 
     def answer(self, call: Call) -> bool:
-        """Answer with the page that the query names."""
         page = int(call.request.query.get("last", ["0"])[0])
         if page >= len(self.pages):
             return error(400, "PAGINATION_NUMBER_INVALID").answer(call)
@@ -272,9 +254,5 @@ class _TagPages:
 
 
 def _matches(pattern: str, request: Request) -> bool:
-    """Tell whether a request is for a pattern."""
-    if " " in pattern:
-        method, _, pattern = pattern.partition(" ")
-        if method != request.method:
-            return False
-    return pattern == request.path or fnmatch.fnmatchcase(request.path, pattern)
+    method, _, path = pattern.rpartition(" ")
+    return method in ("", request.method) and fnmatch.fnmatchcase(request.path, path)

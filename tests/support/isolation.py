@@ -17,27 +17,11 @@ import pytest
 from tests.support.network_guard import NetworkGuard
 
 REMOVED = (
-    *(
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "NO_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "all_proxy",
-        "no_proxy",
-    ),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSLKEYLOGFILE", "NETRC"),
-    *(
-        "REGISTRY_AUTH_FILE",
-        "SPIN_DATA_DIR",
-        "SPINCACHE_STATE_DIR",
-        "SPINCACHE_HISTORY",
-        "COLUMNS",
-        "NO_COLOR",
-        "FORCE_COLOR",
-        "PY_COLORS",
-    ),
+    *("REGISTRY_AUTH_FILE", "SPIN_DATA_DIR", "SPINCACHE_STATE_DIR", "SPINCACHE_HISTORY"),
+    *("COLUMNS", "NO_COLOR", "FORCE_COLOR", "PY_COLORS"),
 )
 """Variables that a test starts without."""
 
@@ -50,12 +34,8 @@ class _Session:
 
     folder: Path
     before: dict[str, tuple[int, int, int]]
+    matplotlib: Path
     patch: pytest.MonkeyPatch = field(default_factory=pytest.MonkeyPatch)
-
-    @property
-    def matplotlib(self) -> Path:
-        """Matplotlib's folder."""
-        return self.folder / "matplotlib"
 
 
 _SESSION = pytest.StashKey[_Session]()
@@ -105,7 +85,7 @@ def watched_folders(environment: dict[str, str]) -> list[Path]:
     bases += [Path(environment[variable]) for variable in roots if environment.get(variable)]
     folders = {base / "fermyon" for base in bases}
     for base in bases:
-        folders |= {base / name for name in _names(base) if "spin" in name.lower()}
+        folders |= set(base.glob("*[sS][pP][iI][nN]*"))
         folders |= {base / "spin"}
     folders |= {home / ".docker" for home in homes}
     folders |= {Path(environment["DOCKER_CONFIG"])} if environment.get("DOCKER_CONFIG") else set()
@@ -126,19 +106,15 @@ def fingerprint(environment: dict[str, str]) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def _names(folder: Path) -> list[str]:
-    """Return the names in a folder, none if it is not there."""
-    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Look at the user's real folders, then give the whole session an environment of its own.
 
     This comes ahead of all imports of test modules, some of which write (matplotlib its list of fonts).
     """
     os.environ.setdefault(_REAL, json.dumps(dict(os.environ)))
-    session = _Session(Path(tempfile.mkdtemp(prefix="spincache-tests-")), fingerprint(real_environment()))
-    home = session.folder / "home"
+    folder = Path(tempfile.mkdtemp(prefix="spincache-tests-"))
+    session = _Session(folder, fingerprint(real_environment()), folder / "matplotlib")
+    home = folder / "home"
     home.mkdir()
     session.matplotlib.mkdir()
     isolate(session.patch, home, session.matplotlib)
@@ -146,7 +122,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Put the environment back and remove the session's folder."""
     session = config.stash[_SESSION]
     session.patch.undo()
     shutil.rmtree(session.folder, ignore_errors=True)
@@ -154,10 +129,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def real_folders_untouched(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Fail the session if it changed anything in the user's real caches, credentials or states.
-
-    The state before is taken when pytest starts, ahead of all imports of test modules.
-    """
+    """Fail the session if it changed anything in the user's real caches, credentials or states."""
     yield
     before, after = pytestconfig.stash[_SESSION].before, fingerprint(real_environment())
     changed = {path for path in {*before, *after} if before.get(path) != after.get(path)}
@@ -166,11 +138,7 @@ def real_folders_untouched(pytestconfig: pytest.Config) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def network_guard() -> Iterator[NetworkGuard]:
-    """Forbid connecting to, binding to and resolving anything but loopback; give the ``NetworkGuard``.
-
-    A refused attempt raises ``OutsideLoopback`` and fails the test it happened in. A test of the guard
-    itself ends with ``network_guard.attempts.clear()``.
-    """
+    """Forbid connecting to, binding to and resolving anything but loopback; an attempt fails its test."""
     guard = NetworkGuard()
     with pytest.MonkeyPatch.context() as patch:
         guard.install(patch)
@@ -202,7 +170,6 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest
 
 
 def isolate(patch: pytest.MonkeyPatch, home: Path, matplotlib: Path) -> None:
-    """Set and unset the variables of this process."""
     for name, value in isolated(home, matplotlib).items():
         patch.setenv(name, value)
     for name in REMOVED:

@@ -151,7 +151,6 @@ def address_with_token(process: subprocess.Popen[str]) -> str:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[Any], log: Path | None = None) -> None:
-    """Wait until a server listens."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -166,7 +165,6 @@ def wait_for_port(port: int, process: subprocess.Popen[Any], log: Path | None = 
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a server and wait for it."""
     process.terminate()
     try:
         process.wait(20)
@@ -177,7 +175,6 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def running_chromium() -> Iterator[Browser]:
-    """Start the system's Chromium without a window."""
     need_module("playwright")
     from playwright.sync_api import sync_playwright
 
@@ -222,6 +219,5 @@ def run_all_cells(page: Page, address: str, name: str) -> None:
 
 
 def screenshot(page: Page, name: str) -> None:
-    """Keep a picture of a page for whoever looks at the output of CI."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)

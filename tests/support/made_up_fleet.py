@@ -17,6 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spincache_nb.fleet import Snapshot
+from spincache_nb.fleet.place import Place
+from spincache_nb.fleet.snapshots import publish
+from spincache_nb.fleet.table import rows_of, whole
 
 Ints = npt.NDArray[np.int64]
 
@@ -138,10 +141,6 @@ def write_fleet(
     day: date = date(2026, 3, 2),
 ) -> list[Snapshot]:
     """Write a made-up fleet as `fleet.snapshot` would write it."""
-    from spincache_nb.fleet.place import Place
-    from spincache_nb.fleet.snapshots import publish
-    from spincache_nb.fleet.table import whole
-
     place = Place(target)
     moment = datetime(day.year, day.month, day.day, 3, 0, tzinfo=UTC)
     return [
@@ -187,8 +186,6 @@ class _Hosts:
         return np.concatenate([versions, newest]), latest
 
     def _tables(self, versions: Ints, latest: npt.NDArray[np.bool_], gone: Ints) -> list[Any]:
-        from spincache_nb.fleet.table import rows_of
-
         world = self._world
         tags = np.where(latest, "latest", world.tags[versions])
         references = "ghcr.io/" + world.repositories[versions] + ":" + tags
@@ -213,8 +210,6 @@ class _Hosts:
         ]
 
     def _apps(self, versions: Ints, tags: Any, references: Any, use_app: Ints, used: Ints) -> Any:
-        from spincache_nb.fleet.table import rows_of
-
         world, count = self._world, len(versions)
         known = self._rng.random() < 0.3
         pulled = world.created[versions] + self._rng.integers(0, 60 * DAY_NS, count)
@@ -240,8 +235,6 @@ class _Hosts:
         return rows_of("app", columns, count)
 
     def _layers(self, references: Any, app: Ints, layer: Ints, position: Ints) -> Any:
-        from spincache_nb.fleet.table import rows_of
-
         world, kind = self._world, self._world.kind[layer]
         stored = kind != APPLICATION
         content = "application/vnd.wasm.content."
@@ -263,8 +256,6 @@ class _Hosts:
         return rows_of("need", columns, len(app))
 
     def _members(self, references: Any, app: Ints, member: Ints) -> Any:
-        from spincache_nb.fleet.table import rows_of
-
         world, count = self._world, len(app)
         columns = {
             "reference": references[app],
@@ -278,15 +269,11 @@ class _Hosts:
         return rows_of("need", columns, count)
 
     def _configs(self, references: Any) -> Any:
-        from spincache_nb.fleet.table import rows_of
-
         count = len(references)
         columns = {"reference": references, "kind": ["app"] * count, "role": ["config"] * count}
         return rows_of("need", {**columns, "declared_bytes": [CONFIG_BYTES] * count}, count)
 
     def _blobs(self, used: Ints, held: Ints, left: Ints) -> Any:
-        from spincache_nb.fleet.table import rows_of
-
         world = self._world
         blobs = np.concatenate([held, left])
         # A pull writes its blobs within seconds of each other.
@@ -310,8 +297,6 @@ class _Hosts:
         return rows_of("blob", columns, len(blobs))
 
     def _breakdown(self, app: Ints, used: Ints, left: Ints, count: int) -> Any:
-        from spincache_nb.fleet.table import rows_of
-
         world = self._world
         blobs, users = np.unique(used, return_counts=True)
         archive = world.kind[blobs] == ARCHIVE

@@ -22,7 +22,6 @@ class NetworkGuard:
         self.attempts: list[str] = []
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
-        """Replace the ways out; ``patch.undo()`` puts them back."""
         for name in ("connect", "connect_ex", "bind"):
             patch.setattr(socket.socket, name, self._checked(name, getattr(socket.socket, name)))
         patch.setattr(socket.socket, "sendto", self._checked("sendto", socket.socket.sendto))
@@ -30,7 +29,6 @@ class NetworkGuard:
             patch.setattr(socket, name, self._resolving(name, getattr(socket, name)))
 
     def _checked(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a socket method that looks at its address (the last argument) first."""
 
         def method(this: socket.socket, *arguments: Any) -> Any:
             address = arguments[-1]
@@ -41,7 +39,6 @@ class NetworkGuard:
         return method
 
     def _resolving(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a resolver that looks at its host first."""
 
         def function(host: Any, *arguments: Any, **options: Any) -> Any:
             if host not in (None, "", b"", "0.0.0.0", "::"):  # these reach no server; bind is checked apart
@@ -51,7 +48,6 @@ class NetworkGuard:
         return function
 
     def _require(self, what: str, host: Any) -> None:
-        """Raise unless a host is on loopback."""
         text = host.decode() if isinstance(host, bytes) else str(host)
         if not is_loopback(text):
             self.attempts.append(f"{what} {text!r}")

@@ -51,7 +51,6 @@ def _name(header: bytes) -> str:
 
 
 def _pax_records(content: bytes) -> dict[str, str]:
-    """Return the ``length key=value`` records of a pax header."""
     records = {}
     while content:
         length = int(content[: content.index(b" ")])
@@ -69,5 +68,4 @@ def _number(octets: bytes) -> int:
 
 
 def _text(octets: bytes) -> str:
-    """Return the text before the first nul."""
     return octets.split(b"\0", 1)[0].decode()

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.isolation import isolated
+
 NOBODY = 65534
 """User and group id without rights."""
 
@@ -46,25 +48,9 @@ os.execve(executable, ["python", *plan["arguments"]], environment)
 """
 
 _GUARD = """
-import socket as _socket
-def _guarded(name):
-    original = getattr(_socket.socket, name)
-    def method(self, *arguments):
-        address = arguments[-1]
-        inet = self.family in (_socket.AF_INET, _socket.AF_INET6)
-        if inet and not str(address[0]).startswith(("127.", "::1")):
-            raise RuntimeError(f"no address but loopback: {name} {address!r}")
-        return original(self, *arguments)
-    setattr(_socket.socket, name, method)
-for _name in ("connect", "connect_ex", "bind"):
-    _guarded(_name)
-_resolve = _socket.getaddrinfo
-def _resolve_loopback(host, *arguments, **options):
-    near = host in (None, "", "localhost", _socket.gethostname())
-    if not near and not str(host).startswith(("127.", "::1")):
-        raise RuntimeError(f"no address but loopback: getaddrinfo {host!r}")
-    return _resolve(host, *arguments, **options)
-_socket.getaddrinfo = _resolve_loopback
+import pytest
+from tests.support.network_guard import NetworkGuard
+NetworkGuard().install(pytest.MonkeyPatch())
 """
 
 _CALL = """
@@ -108,24 +94,11 @@ def run_python(
     command = [sys.executable, *arguments]
     folder = str(cwd or "/")
     feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-    options: dict[str, Any] = {
-        "capture_output": True,
-        "text": True,
-        "timeout": timeout,
-        "check": False,
-        **feed,
-    }
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": timeout, **feed}
     if not (unprivileged and os.geteuid() == 0):
         return subprocess.run(command, env={**environment, **(env or {})}, cwd=folder, **options)
     with open_folder() as home:
-        variables = {
-            "XDG_CACHE_HOME": ".cache",
-            "XDG_CONFIG_HOME": ".config",
-            "XDG_STATE_HOME": ".local/state",
-        }
-        variables |= {"XDG_DATA_HOME": ".local/share", "DOCKER_CONFIG": ".docker", "MPLCONFIGDIR": ".mpl"}
-        environment |= {name: str(home / path) for name, path in variables.items()}
-        environment |= {"HOME": str(home), **(env or {})}
+        environment |= {**isolated(home, home / ".mpl"), **(env or {})}
         paths = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
         plan = {"id": NOBODY, "paths": paths, "env": environment, "cwd": folder, "arguments": list(arguments)}
         return subprocess.run([sys.executable, "-S", "-c", _DROP, json.dumps(plan)], **options)

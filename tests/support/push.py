@@ -4,7 +4,6 @@ import base64
 import http.client
 import ssl
 from collections.abc import Callable
-from types import TracebackType
 from urllib.parse import quote, urlsplit
 
 from tests.support.artifact import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Artifact
@@ -39,13 +38,9 @@ class Pusher:
         )
 
     def __enter__(self) -> "Pusher":
-        """Return itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connection."""
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
 
     def push(self, artifact: Artifact) -> str:
@@ -100,7 +95,6 @@ class Pusher:
         return dict(answer.headers.items()), content
 
     def _status(self, method: str, target: str, repository: str) -> int:
-        """Return 200 or 404."""
         try:
             self.request(method, target, repository, expect=(200,))
         except PushFailed as failure:

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPSConnection
@@ -20,7 +20,7 @@ import trustme
 from tests.support.artifact import Artifact
 from tests.support.isolation import need
 from tests.support.push import Authorization, Pusher, basic
-from tests.support.token_service import Algorithm, TokenService
+from tests.support.token_service import ISSUER, SERVICE, TokenService
 
 USERS = {"reader": "pass:word", "zoë": "pässwörd ✓", "pusher": "pushes"}
 """The users of the htpasswd and the token registry; a colon and non-ASCII letters are there on purpose."""
@@ -44,7 +44,6 @@ class AccessRecord:
     target: str
     status: int
     body_bytes: int
-    user_agent: str
 
     @property
     def line(self) -> str:
@@ -57,23 +56,21 @@ class RegistryServer:
     """A running docker-registry."""
 
     name: str
-    storage: Path
-    log_file: Path
     access_log: Path
     tls: bool = False
     ca_file: Path | None = None
     users: dict[str, str] = field(default_factory=dict)
     token_service: TokenService | None = None
 
-    @property
-    def url(self) -> str:
-        """The base URL, without a slash at its end."""
-        return f"{'https' if self.tls else 'http'}://{self.name}"
-
     def push(self, *artifacts: Artifact) -> list[str]:
         """Push artifacts by the independent pusher with the rights of ``pusher``; return their digests."""
         with self.pusher() as pusher:
             return [pusher.push(artifact) for artifact in artifacts]
+
+    def pushed(self, artifact: Artifact, **options: bool) -> str:
+        """Push an artifact; its reference here."""
+        self.push(artifact)
+        return self.reference(artifact, **options)
 
     def pusher(self) -> Pusher:
         """Return a pusher (also a reader) with all rights."""
@@ -102,7 +99,7 @@ class RegistryServer:
         self._bare_get(mark)
         lines = self._lines_until(start, mark)
         matches = [match for line in lines if (match := _ACCESS.match(line))]
-        records += [AccessRecord(m[2], m[3], int(m[4]), int(m[5]), m[7]) for m in matches if m[3] != mark]
+        records += [AccessRecord(m[2], m[3], int(m[4]), int(m[5])) for m in matches if m[3] != mark]
 
     def _lines_until(self, start: int, mark: str) -> list[str]:
         """Return the lines of the access log from a position on, once the mark is in it."""
@@ -117,7 +114,6 @@ class RegistryServer:
         raise AssertionError(f"docker-registry did not log {mark}")
 
     def _bare_get(self, target: str) -> None:
-        """Send a GET request without credentials and drop the answer."""
         context = self._context()
         connection = (
             HTTPConnection(self.name, timeout=5)
@@ -129,7 +125,6 @@ class RegistryServer:
             connection.getresponse().read()
 
     def _context(self) -> ssl.SSLContext | None:
-        """Return a client context that trusts the registry, or ``None`` for plain HTTP."""
         return ssl.create_default_context(cafile=str(self.ca_file)) if self.tls else None
 
 
@@ -139,7 +134,6 @@ def start_registry(
     *,
     auth: Literal["none", "basic", "token"] = "none",
     ca: trustme.CA | None = None,
-    algorithm: Algorithm = "ES256",
     binary: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[RegistryServer]:
@@ -156,70 +150,58 @@ def start_registry(
         "http": {"addr": "127.0.0.1:0", "secret": "of the tests"},
         **(settings or {}),
     }
-    server = RegistryServer("", folder / "storage", folder / "registry.log", folder / "access.log")
+    server = RegistryServer("", folder / "access.log")
     with ExitStack() as stack:
-        server_tls = None
         if ca is not None:
             server.tls, server.ca_file = True, folder / "ca.pem"
-            server_tls = _write_tls(folder, ca, config)
+            config["http"]["tls"] = _write_tls(folder, ca)
         if auth == "token":
-            service = TokenService(
-                USERS, identity_tokens=IDENTITY_TOKENS, algorithm=algorithm, tls=server_tls
-            )
-            server.token_service, server.users = stack.enter_context(service), dict(USERS)
-            config["auth"] = {"token": _token_settings(folder, service)}
+            service = stack.enter_context(TokenService(USERS, IDENTITY_TOKENS))
+            server.token_service, server.users = service, dict(USERS)
+            (folder / "token.pem").write_bytes(service.signer.certificate_pem)
+            names = {"realm": service.realm, "service": SERVICE, "issuer": ISSUER}
+            config["auth"] = {"token": {**names, "rootcertbundle": str(folder / "token.pem")}}
         elif auth == "basic":
             server.users = dict(USERS)
             (folder / "htpasswd").write_text(HTPASSWD)
             config["auth"] = {"htpasswd": {"realm": "the tests", "path": str(folder / "htpasswd")}}
-        server.name = stack.enter_context(_process(binary, folder, config))
+        (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
+        server.name = stack.enter_context(process([binary, "serve", str(folder / "config.yml")], folder))
         yield server
 
 
-def _token_settings(folder: Path, service: TokenService) -> dict[str, str]:
-    """Write the token service's certificate and return docker-registry's settings for it."""
-    (folder / "token.pem").write_bytes(service.signer.certificate_pem)
-    names = {"realm": service.realm, "service": service.service, "issuer": service.issuer}
-    return {**names, "rootcertbundle": str(folder / "token.pem")}
-
-
-def _write_tls(folder: Path, ca: trustme.CA, config: dict[str, Any]) -> ssl.SSLContext:
-    """Issue a certificate, add it to the configuration, and return a server context with it."""
+def _write_tls(folder: Path, ca: trustme.CA) -> dict[str, str]:
+    """Issue a certificate and return docker-registry's settings for it."""
     issued = ca.issue_cert("127.0.0.1", "localhost")
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     issued.private_key_pem.write_to_path(str(folder / "key.pem"))
     issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
-    config["http"]["tls"] = {"certificate": str(folder / "cert.pem"), "key": str(folder / "key.pem")}
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    issued.configure_cert(context)
-    return context
+    return {"certificate": str(folder / "cert.pem"), "key": str(folder / "key.pem")}
 
 
 @contextmanager
-def _process(binary: str, folder: Path, config: dict[str, Any]) -> Iterator[str]:
-    """Run the binary and give its address, which it logs; end it and wait for it afterwards."""
-    path = folder / "config.yml"
-    path.write_text(json.dumps(config))  # JSON is YAML
+def process(command: Sequence[str], folder: Path) -> Iterator[str]:
+    """Run a registry and give its address, which it logs; end it and wait for it afterwards."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "OTEL_TRACES_EXPORTER": "none"}
     log, access = (folder / "registry.log"), (folder / "access.log")
     with log.open("wb") as err, access.open("wb") as out:
-        process = subprocess.Popen([binary, "serve", str(path)], stdout=out, stderr=err, env=environment)
+        running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
     try:
-        yield _address(process, log)
+        yield _address(running, log, access)
     finally:
-        process.terminate()
+        running.terminate()
         try:
-            process.wait(5)
+            running.wait(5)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)
+            running.kill()
+            running.wait(5)
 
 
-def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
-    """Return ``127.0.0.1:port`` from the log of a registry that is starting."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and process.poll() is None:
-        if found := re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text()):
-            return found[1]
+def _address(running: "subprocess.Popen[bytes]", *logs: Path) -> str:
+    deadline, said = time.monotonic() + 10, ""
+    while time.monotonic() < deadline and running.poll() is None:
+        said = "".join(log.read_text() for log in logs)
+        if found := re.search(r"(?:listening on 127\.0\.0\.1:|serving on port )(\d+)", said):
+            return f"127.0.0.1:{found[1]}"
         time.sleep(0.005)
-    raise AssertionError(f"docker-registry did not start:\n{log.read_text()}")
+    raise AssertionError(f"the registry did not start:\n{said}")

@@ -5,32 +5,28 @@ project. The certificate in the JWT's ``x5c`` header is what docker-registry tru
 """
 
 import base64
-import binascii
 import datetime as dt
-import hmac
 import json
 import secrets
-import ssl
-import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-Algorithm = Literal["ES256", "RS256"]
-Policy = Callable[[str | None, str], set[str]]
-"""User (``None``: anonymous) and repository to the actions allowed."""
+from tests.support.behaviours import Call, error, json_reply
+from tests.support.hostile import HostileServer
+from tests.support.push import basic
+
+SERVICE, ISSUER = "test registry, with a comma", "test issuer"
 
 
-def default_policy(user: str | None, repository: str) -> set[str]:
+def allowed(user: str | None, repository: str) -> set[str]:
     """Allow ``pusher`` everything, other users to pull, anybody to pull below ``public/``."""
     if user == "pusher":
         return {"pull", "push"}
@@ -44,8 +40,6 @@ class TokenSettings:
     token_field: Literal["token", "access_token", "both"] = "both"
     expires_in: int | None = 300
     lifetime: int = 300
-    statuses: list[int] = field(default_factory=list)
-    body: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -53,12 +47,9 @@ class TokenRequest:
     """One request to the token service, and what became of it."""
 
     method: str
-    target: str
-    headers: Mapping[str, str]
     parameters: Mapping[str, list[str]]
     status: int
     user: str | None
-    granted: tuple[str, ...]
 
     @property
     def scopes(self) -> list[str]:
@@ -67,15 +58,10 @@ class TokenRequest:
 
 
 class Signer:
-    """A key with its self-signed certificate that signs JWTs by ES256 or RS256."""
+    """A key with its self-signed certificate that signs JWTs by ES256."""
 
-    def __init__(self, algorithm: Algorithm = "ES256") -> None:
-        self.algorithm = algorithm
-        self._key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = (
-            ec.generate_private_key(ec.SECP256R1())
-            if algorithm == "ES256"
-            else rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        )
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "token service of the tests")])
         now = dt.datetime.now(dt.UTC)
         self._certificate = (
@@ -92,176 +78,87 @@ class Signer:
 
     @property
     def certificate_pem(self) -> bytes:
-        """The certificate for docker-registry's ``rootcertbundle``."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return the compact JWT of some claims."""
         der = self._certificate.public_bytes(serialization.Encoding.DER)
-        header = {"typ": "JWT", "alg": self.algorithm, "x5c": [base64.b64encode(der).decode()]}
+        header = {"typ": "JWT", "alg": "ES256", "x5c": [base64.b64encode(der).decode()]}
         signed = b".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
-        if isinstance(self._key, rsa.RSAPrivateKey):
-            signature = self._key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
-        else:
-            r, s = decode_dss_signature(self._key.sign(signed, ec.ECDSA(hashes.SHA256())))
-            signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
-        return b".".join([signed, _base64url(signature)]).decode()
+        r, s = decode_dss_signature(self._key.sign(signed, ec.ECDSA(hashes.SHA256())))
+        return b".".join([signed, _base64url(r.to_bytes(32, "big") + s.to_bytes(32, "big"))]).decode()
 
 
 class TokenService:
     """The service on loopback; use it as a context manager."""
 
-    def __init__(
-        self,
-        users: Mapping[str, str],
-        *,
-        identity_tokens: Mapping[str, str] | None = None,
-        service: str = "test registry, with a comma",
-        issuer: str = "test issuer",
-        algorithm: Algorithm = "ES256",
-        policy: Policy = default_policy,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self.users, self.identity_tokens = dict(users), dict(identity_tokens or {})
-        self.service, self.issuer, self.policy = service, issuer, policy
-        self.signer = Signer(algorithm)
+    def __init__(self, users: Mapping[str, str], identity_tokens: Mapping[str, str]) -> None:
+        self.users = {basic(user, password): user for user, password in users.items()}
+        self.identity_tokens = dict(identity_tokens)
+        self.signer = Signer()
         self.settings = TokenSettings()
         self.requests: list[TokenRequest] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = False
-        self._scheme = "http" if tls is None else "https"
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._server = HostileServer()
+        self._server.always("/token", self)
 
     @property
     def realm(self) -> str:
-        """The URL for the ``realm`` of a challenge."""
-        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/token"
+        return f"{self._server.url}/token"
 
     def __enter__(self) -> "TokenService":
-        """Start serving."""
-        self._thread.start()
+        self._server.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop serving and wait for the thread."""
-        self._server.shutdown()
-        self._thread.join(10)
-        self._server.server_close()
+    def __exit__(self, *_: object) -> None:
+        self._server.__exit__()
 
     def reset(self) -> None:
-        """Forget the requests and restore the default settings."""
         self.settings = TokenSettings()
         self.requests.clear()
 
-    def issue(
-        self, user: str | None, scopes: list[str], lifetime: int | None = None
-    ) -> tuple[str, list[str]]:
-        """Return a JWT for what the policy grants of the scopes, and the granted scopes."""
-        access, granted = [], []
+    def answer(self, call: Call) -> bool:
+        """Give a token to nobody in particular, or to whoever proves to be a user."""
+        if call.request.method == "POST":
+            parameters = parse_qs(call.request.body.decode())
+            proof, known = parameters.get("refresh_token", [""])[0], self.identity_tokens
+        else:
+            parameters = call.request.query
+            proof, known = call.request.authorization, self.users
+        user = known.get(proof or "")
+        request = TokenRequest(
+            call.request.method, parameters, 401 if proof is not None and not user else 200, user
+        )
+        self.requests.append(request)
+        if request.status != 200:
+            return error(401, "UNAUTHORIZED", "incorrect username or password").answer(call)
+        names = {"both": ("token", "access_token")}.get(
+            self.settings.token_field, (self.settings.token_field,)
+        )
+        document: dict[str, Any] = dict.fromkeys(names, self.issue(user, request.scopes))
+        if self.settings.expires_in is not None:
+            document["expires_in"] = self.settings.expires_in
+        document["issued_at"] = dt.datetime.now(dt.UTC).isoformat().replace("+00:00", "Z")
+        return json_reply(document).answer(call)
+
+    def issue(self, user: str | None, scopes: list[str], lifetime: int | None = None) -> str:
+        """Return a JWT for what is allowed of the scopes."""
+        access = []
         for scope in scopes:
             kind, _, rest = scope.partition(":")
             repository, _, wanted = rest.rpartition(":")
-            actions = sorted(set(wanted.split(",")) & self.policy(user, repository))
+            actions = sorted(set(wanted.split(",")) & allowed(user, repository))
             if kind == "repository" and actions:
                 access.append({"type": kind, "name": repository, "actions": actions})
-                granted.append(f"{kind}:{repository}:{','.join(actions)}")
         now = int(time.time())
-        claims = {"iss": self.issuer, "sub": user or "", "aud": self.service, "jti": secrets.token_hex(8)}
-        times = {
-            "exp": now + (self.settings.lifetime if lifetime is None else lifetime),
-            "nbf": now - 5,
-            "iat": now,
-        }
-        return self.signer.sign({**claims, **times, "access": access}), granted
+        lifetime = self.settings.lifetime if lifetime is None else lifetime
+        claims = {"iss": ISSUER, "sub": user or "", "aud": SERVICE, "jti": secrets.token_hex(8)}
+        times = {"exp": now + lifetime, "nbf": now - 5, "iat": now}
+        return self.signer.sign({**claims, **times, "access": access})
 
     def bearer(self, user: str, repository: str, actions: str = "pull,push") -> str:
         """Return an Authorization value directly, without a request; for pushing in tests."""
-        token, _ = self.issue(user, [f"repository:{repository}:{actions}"], 300)
-        return f"Bearer {token}"
-
-    def check_basic(self, header: str) -> str | None:
-        """Return the user of a valid Basic header, else ``None``."""
-        kind, _, encoded = header.partition(" ")
-        try:
-            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-        known = self.users.get(user, "").encode()
-        right = user in self.users and hmac.compare_digest(known, password.encode())
-        return user if kind.lower() == "basic" and right else None
-
-
-def _handler(service: TokenService) -> type[BaseHTTPRequestHandler]:
-    """Return the request handler class bound to a service."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 10
-
-        def do_GET(self) -> None:
-            parameters = parse_qs(urlsplit(self.path).query)
-            header = self.headers.get("Authorization")
-            user = service.check_basic(header) if header else None
-            self._answer(parameters, user, denied=header is not None and user is None)
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            parameters = parse_qs(body.decode())
-            grant = parameters.get("grant_type", [""])[0]
-            user = None
-            if grant == "refresh_token":
-                user = service.identity_tokens.get(parameters.get("refresh_token", [""])[0])
-            elif grant == "password":
-                name = parameters.get("username", [""])[0]
-                right = service.users.get(name) == parameters.get("password", [None])[0]
-                user = name if name in service.users and right else None
-            self._answer(parameters, user, denied=user is None)
-
-        def _answer(self, parameters: dict[str, list[str]], user: str | None, *, denied: bool) -> None:
-            settings = service.settings
-            status = settings.statuses.pop(0) if settings.statuses else 401 if denied else 200
-            scopes = [scope for text in parameters.get("scope", []) for scope in text.split()]
-            token, granted = service.issue(user, scopes) if status == 200 else ("", [])
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            fate = (status, user, tuple(granted))
-            service.requests.append(TokenRequest(self.command, self.path, headers, parameters, *fate))
-            self._send(
-                status, settings.body if settings.body is not None else _document(settings, status, token)
-            )
-
-        def _send(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Stay quiet."""
-
-    return Handler
-
-
-def _document(settings: TokenSettings, status: int, token: str) -> bytes:
-    """Return the JSON body of an answer."""
-    if status != 200:
-        error = {"code": "UNAUTHORIZED", "message": "incorrect username or password", "detail": None}
-        return json.dumps({"errors": [error]}).encode()
-    names = {"both": ("token", "access_token")}.get(settings.token_field, (settings.token_field,))
-    answer: dict[str, Any] = dict.fromkeys(names, token)
-    if settings.expires_in is not None:
-        answer["expires_in"] = settings.expires_in
-    answer["issued_at"] = dt.datetime.now(dt.UTC).isoformat().replace("+00:00", "Z")
-    return json.dumps(answer).encode()
+        return f"Bearer {self.issue(user, [f'repository:{repository}:{actions}'], 300)}"
 
 
 def _base64url(data: bytes) -> bytes:
-    """Return base64 of the URL alphabet without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=")

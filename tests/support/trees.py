@@ -10,7 +10,6 @@ Tree = dict[str, bytes]
 
 
 def read_tree(folder: Path) -> Tree:
-    """Read every file below a folder."""
     tree: Tree = {}
     for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:
@@ -63,5 +62,4 @@ def assert_same_tree(
 
 
 def _brief(data: bytes) -> str:
-    """Return size, start of the sha256 and start of the content."""
     return f"{len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:12]}, {data[:40]!r}"

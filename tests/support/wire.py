@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 from dataclasses import dataclass, field
+from http.client import responses
 from urllib.parse import parse_qs, unquote, urlsplit
 
 Headers = tuple[tuple[str, str], ...]
@@ -23,12 +24,10 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The path, percent-decoded, without the query."""
         return unquote(urlsplit(self.target).path)
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """The query's parameters."""
         return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
 
     @property
@@ -42,7 +41,6 @@ class Request:
 
     @property
     def authorization(self) -> str | None:
-        """The Authorization field."""
         return self.header("Authorization")
 
 
@@ -71,7 +69,6 @@ class Wire:
         return Request(method, target, headers, body, self.number, at)
 
     def _read_body(self, request: Request) -> bytes:
-        """Read the body that a request announces."""
         if (request.header("Transfer-Encoding") or "").lower() == "chunked":
             body = b""
             while size := int(self._line(), 16):
@@ -82,7 +79,6 @@ class Wire:
         return self._exactly(int(request.header("Content-Length") or "0"))
 
     def _line(self) -> bytes:
-        """Read up to a line's end."""
         while b"\r\n" not in self._buffer:
             if not self._more():
                 raise ConnectionError("the client hung up within a body")
@@ -90,7 +86,6 @@ class Wire:
         return line
 
     def _exactly(self, size: int) -> bytes:
-        """Read a number of bytes."""
         while len(self._buffer) < size:
             if not self._more():
                 raise ConnectionError("the client hung up within a body")
@@ -98,14 +93,12 @@ class Wire:
         return found
 
     def _more(self) -> bool:
-        """Receive something; ``False`` at the end."""
         received = self.sock.recv(65536)
         self._buffer += received
         return bool(received)
 
     def send_head(self, status: int, headers: Headers) -> None:
-        """Send a status line and header fields."""
-        lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Whatever')}", *(f"{k}: {v}" for k, v in headers)]
+        lines = [f"HTTP/1.1 {status} {responses.get(status, 'Whatever')}", *(f"{k}: {v}" for k, v in headers)]
         self.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
     def send_body(self, data: bytes) -> None:
@@ -140,29 +133,9 @@ class Wire:
                 self.sock.close()
 
     def shutdown(self) -> None:
-        """Wake a thread that waits on this connection."""
         with self._lock:
             if self.sock.fileno() >= 0:
                 try:
                     self.sock.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     return  # the other side was faster
-
-
-REASONS = {
-    200: "OK",
-    206: "Partial Content",
-    301: "Moved Permanently",
-    302: "Found",
-    307: "Temporary Redirect",
-    308: "Permanent Redirect",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    416: "Range Not Satisfiable",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}

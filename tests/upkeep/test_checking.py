@@ -17,7 +17,7 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.core.journal import History
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import pull
-from spincache_nb.core.scan import Problem
+from spincache_nb.core.scan import CachedTag, Problem
 from spincache_nb.errors import PullCancelled, SpinManifestError
 from spincache_nb.upkeep import check_cache, is_damage, verify
 from spincache_nb.upkeep.verify import is_interface, is_whole_binary
@@ -106,9 +106,8 @@ HARMLESS = {
 @pytest.mark.parametrize("name", sorted(HARMLESS))
 def test_check_cache_lists_what_is_untidy_but_no_damage(tmp_path: Path, name: str) -> None:
     tree, kind = HARMLESS[name]
-    ((path, found, reference),) = checked(tmp_path, tree)
-    assert (path, found, reference) == (next(iter(tree)), kind, None)
-    assert not is_damage(found)
+    assert checked(tmp_path, tree) == [(next(iter(tree)), kind, None)]
+    assert not is_damage(kind)
 
 
 def lock(folder: Path, origin: str, digest: str) -> Path:
@@ -147,6 +146,28 @@ def test_check_cache_knows_from_a_cached_manifest_what_its_digest_names(tmp_path
     assert check_cache(laid_out(tmp_path, tree)) == ()
     wrong = {f"wasm/{artifact.digest}": flipped(WEB)}
     assert checked(tmp_path / "again", {**tree, **wrong}) == [(*wrong, "damaged blob", None)]
+
+
+def test_check_cache_reads_each_manifest_once_however_many_blobs_are_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = caches.environment()
+    tree = caches.environment_blob() | {blob("wasm", caches.INTERFACES): caches.INTERFACES}
+    for number in range(3):
+        place = f"{caches.folder(artifact)}{number}"
+        tree |= {f"{place}/manifest.json": artifact.manifest, f"{place}/config.json": b"{}"}
+    tree |= {f"wasm/sha256:{number:064x}": caches.INTERFACES for number in range(8)}
+    cache = laid_out(tmp_path, tree)
+    read: list[Path] = []
+    original = CachedTag.read_manifest
+
+    def read_manifest(tag: CachedTag) -> bytes:
+        read.append(tag.path)
+        return original(tag)
+
+    monkeypatch.setattr(CachedTag, "read_manifest", read_manifest)
+    assert len(check_cache(cache)) == 8
+    assert sorted(read) == sorted(set(read))
 
 
 # What is damage ---------------------------------------------------------------------------------
@@ -416,52 +437,30 @@ def test_check_cache_hashes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert check_cache(cache, jobs=4, progress=told) == ()
 
 
-# Whole binaries ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "whole"),
-    [
-        (wasm_module("m", 100), True),
-        (wasm_module("m", 100)[:-1], False),
-        (wasm_module("m", 100) + b"\0", False),
-        (b"\0asm\x0d\0\x01\0" + b"\x07\x02ab" + b"\x0c\x00", True),
-        (b"\0asm\x0d\0\x01\0" + b"\x0d\x00", False),
-        (b"\0asm\x01\0\0\0", True),
-        (b"\0asm\x02\0\0\0", False),
-        (b"\0asm\x01\0\0\0" + b"\x00\x80\x80\x80\x80\x80", False),
-        (b"(module)", False),
-        (b"", False),
-    ],
-)
-def test_is_whole_binary(tmp_path: Path, content: bytes, whole: bool) -> None:
-    (tmp_path / "file").write_bytes(content)
-    assert is_whole_binary(tmp_path / "file") is whole
-
+# Whole binaries; the walker has its own tests ---------------------------------------------------
 
 NESTED = b"\0asm\x0d\0\x01\0" + b"\x04" + bytes([len(COMPONENT)]) + COMPONENT
 
 
 @pytest.mark.parametrize(
-    ("content", "holds"),
+    ("content", "whole", "interface"),
     [
-        (caches.INTERFACES, True),
-        (b"\0asm\x0d\0\x01\0", True),
-        (b"\0asm\x0d\0\x01\0" + b"\x0a\x00", True),  # 10 is an import here, not code
-        (COMPONENT, False),
-        (NESTED, False),
-        (WEB, False),
-        (b"\0asm\x01\0\0\0", False),
-        (caches.INTERFACES[:-1], False),
-        (caches.INTERFACES + b"\0", False),
-        (b"\0asm\x0d\0\x01\0" + b"\x01\x04abcd", False),
-        (b"\0asm\x0d\0\x01\0" + b"\x01\x00", False),
-        (b"", False),
+        (wasm_module("m", 100), True, False),
+        (wasm_module("m", 100)[:-1], False, False),
+        (wasm_module("m", 100) + b"\0", False, False),
+        (caches.INTERFACES, True, True),
+        (caches.INTERFACES[:-1], False, False),
+        (b"\0asm\x0d\0\x01\0" + b"\x0a\x00", True, True),
+        (COMPONENT, True, False),
+        (NESTED, True, False),
+        (b"\0asm\x01\0\0\0", True, False),
+        (b"(module)", False, False),
+        (b"", False, False),
     ],
 )
-def test_is_interface(tmp_path: Path, content: bytes, holds: bool) -> None:
+def test_is_whole_binary_or_interface(tmp_path: Path, content: bytes, whole: bool, interface: bool) -> None:
     (tmp_path / "file").write_bytes(content)
-    assert is_interface(tmp_path / "file") is holds
+    assert (is_whole_binary(tmp_path / "file"), is_interface(tmp_path / "file")) == (whole, interface)
 
 
 def test_is_interface_is_not_lost_in_depths(tmp_path: Path) -> None:

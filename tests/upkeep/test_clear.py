@@ -60,15 +60,7 @@ LEFT_FILES = [
     "desktop.ini",
     ".stfolder",
 ]
-LEFT_FOLDERS = [
-    ".Trash-0",
-    ".Trash-1000",
-    ".fseventsd",
-    ".snapshot",
-    ".stfolder",
-    "@eaDir",
-    "lost+found",
-]
+LEFT_FOLDERS = [".Trash-0", ".Trash-1000", ".fseventsd", ".snapshot", ".stfolder", "@eaDir", "lost+found"]
 
 
 @pytest.mark.parametrize("place", ["", "wasm", "data", "manifests", "manifests/ghcr.io", "TAG"])

@@ -10,14 +10,7 @@ import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.scan import Problem
-from spincache_nb.upkeep import (
-    KeptBlob,
-    RemovalItem,
-    RemovalPlan,
-    RemovalResult,
-    RepairResult,
-    Skipped,
-)
+from spincache_nb.upkeep import KeptBlob, RemovalItem, RemovalPlan, RemovalResult, RepairResult, Skipped
 from spincache_nb.upkeep.plans import users_text
 
 EVIL = "<script>alert(1)</script>"
@@ -53,12 +46,12 @@ def test_html_is_escaped_and_short() -> None:
     assert "&lt;script&gt;" in page
     assert page.count("<code>") == 15
     assert "and 990 more" in page
-    assert "kept: and 995 more" in page
+    assert "and 995 more" in page
 
 
 def test_text_is_printable_and_short() -> None:
     text = str(plan(items=1000, kept=1000))
-    assert len(text.splitlines()) == 21
+    assert len(text.splitlines()) == 23
     assert all(line.isprintable() for line in text.splitlines())
     assert text.startswith("prune: 1,000 items, 1000.0 KiB to free in /srv/registry")
 
@@ -91,7 +84,7 @@ def test_plans_pickle(tmp_path: Path) -> None:
 def test_repair_result_is_short_and_escaped() -> None:
     rows = tuple(Problem(f"data/{n}{EVIL}", "damaged blob", EVIL, "do") for n in range(50))
     result = RepairResult(rows, rows, 3, 2048, 1.5)
-    assert len(str(result).splitlines()) == 12
+    assert len(str(result).splitlines()) == 13
     assert "<script" not in result._repr_html_()
     assert result._repr_html_().count("<code>") == 10
     assert len(result.damaged) == 50

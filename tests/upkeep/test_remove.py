@@ -14,18 +14,14 @@ from tests.support.artifacts import Component, new_style
 from tests.support.caches import (
     INDEX,
     PAGES,
-    TINY,
     WEB,
-    archive_layer,
     archive_mode,
     bare_hex_name,
     blob,
     nested,
-    package_wasm,
     pulled,
     unnamed_members,
     web,
-    wkg_package,
 )
 from tests.support.trees import union, write_tree
 from tests.upkeep.worlds import disk_bytes, execute_exactly, folders, laid_out, left, paths
@@ -74,27 +70,6 @@ def test_plan_remove_keeps_what_others_need_and_says_who(tmp_path: Path) -> None
     assert left(cache) == set(other_with_same_index())
 
 
-def test_plan_remove_of_all_users_takes_what_they_share(tmp_path: Path) -> None:
-    cache = laid_out(tmp_path, union(pulled(web()), other_with_same_index()))
-    plan = plan_remove(cache, [V1, "ghcr.io/org/other:v1"])
-    assert plan.kept == ()
-    execute_exactly(plan)
-    assert left(cache) == set()
-
-
-def test_plan_remove_takes_an_archive_and_its_members(tmp_path: Path) -> None:
-    cache = laid_out(tmp_path, pulled(archive_mode()))
-    plan = plan_remove(cache, "ghcr.io/org/site:v1")
-    members = {blob("data", data) for data in (*PAGES.values(), TINY)}
-    assert {item.path for item in plan.items if item.what == "blob"} == {
-        blob("wasm", WEB),
-        blob("data", archive_layer()),
-        *members,
-    }
-    execute_exactly(plan)
-    assert left(cache) == set()
-
-
 def test_plan_remove_keeps_members_of_another_apps_archive_that_no_locked_app_names(tmp_path: Path) -> None:
     site, unnamed = pulled(archive_mode()), pulled(unnamed_members())
     cache = laid_out(tmp_path, union(site, unnamed))
@@ -125,13 +100,6 @@ def test_plan_remove_leaves_what_nobody_needed_before(tmp_path: Path) -> None:
     cache = laid_out(tmp_path, union(pulled(web()), strays))
     execute_exactly(plan_remove(cache, V1))
     assert left(cache) == set(strays)
-
-
-def test_plan_remove_of_a_package(tmp_path: Path) -> None:
-    cache = laid_out(tmp_path, union(pulled(wkg_package()), pulled(web())))
-    execute_exactly(plan_remove(cache, "ghcr.io/org/pkg:1.0.0"))
-    assert blob("wasm", package_wasm()) not in left(cache)
-    assert left(cache) == set(pulled(web()))
 
 
 def test_plan_remove_of_a_tag_whose_folder_holds_another_repository(tmp_path: Path) -> None:

@@ -335,6 +335,38 @@ def test_repair_does_not_fetch_content_that_no_layer_holds(
     assert_same_tree(before, cache.path)
 
 
+@pytest.mark.parametrize("harm", ["nothing", "flip archive", "lose archive"])
+def test_repair_does_not_promise_a_file_that_the_archive_was_pushed_without(
+    plain_registry: RegistryServer, cache: Cache, harm: str
+) -> None:
+    artifact = archive_style(f"demo/without-{harm.replace(' ', '-')}")
+    document, application = artifact.document, json.loads(artifact.application or b"")
+    never = {"path": "never.txt", "source": None, "digest": sha256(b"never pushed")}
+    application["components"][0]["files"].append(never)
+    content = canonical(application)
+    document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
+    blobs = {**artifact.blobs, sha256(content): content}
+    reference, tree = filled(
+        cache, plain_registry, replace(artifact, manifest=canonical(document), blobs=blobs)
+    )
+    archive = next(one["digest"] for one in document["layers"] if one["mediaType"].endswith("tar+gzip"))
+    if harm != "nothing":
+        HARM_OF[harm](cache.path / "data" / archive)
+    result, lines = requests(plain_registry, lambda: repair(cache))
+    (row,) = result.remaining
+    assert (row.path, row.kind, row.reference) == (f"data/{never['digest']}", "file not pushed", reference)
+    assert "pushed without it" in row.detail
+    assert "repair" not in row.detail + row.remedy
+    assert "pushes it again" in row.remedy
+    assert (result.failed, len(result.damaged)) == (0, 1)
+    assert len(lines) == (harm != "nothing")
+    assert_same_tree(tree, cache.path)
+    assert [one.kind for one in check_cache(cache)] == ["file not pushed"]
+
+
+HARM_OF = {"flip archive": flip, "lose archive": lose}
+
+
 def test_repair_stops_when_it_is_cancelled(hostile: HostileServer, cache: Cache) -> None:
     hostile.serve(new_style("demo/slow"))
     pull(cache, f"{hostile.name}/demo/slow:v1")

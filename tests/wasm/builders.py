@@ -1,7 +1,5 @@
 """An encoder of WebAssembly binaries, written from the specification for the tests alone."""
 
-from __future__ import annotations
-
 CORE = b"\0asm\x01\x00\x00\x00"
 COMPONENT = b"\0asm\x0d\x00\x01\x00"
 
@@ -27,33 +25,27 @@ def sleb(value: int) -> bytes:
 
 
 def name(text: str) -> bytes:
-    """Encode a name."""
     raw = text.encode()
     return leb(len(raw)) + raw
 
 
 def section(number: int, content: bytes, *, width: int = 1) -> bytes:
-    """Encode a section whose size takes `width` bytes at least."""
     return bytes([number]) + leb(len(content), width) + content
 
 
 def custom(title: str, content: bytes = b"") -> bytes:
-    """Encode a custom section."""
     return section(0, name(title) + content)
 
 
 def vector(*items: bytes) -> bytes:
-    """Encode a vector."""
     return leb(len(items)) + b"".join(items)
 
 
 def body(code: bytes, *, width: int = 1) -> bytes:
-    """Encode an entry of a code section."""
     return leb(len(code), width) + code
 
 
 def code(*bodies: bytes) -> bytes:
-    """Encode a code section."""
     return section(10, vector(*bodies))
 
 
@@ -63,12 +55,10 @@ def active(address: int, content: bytes) -> bytes:
 
 
 def data(*segments: bytes) -> bytes:
-    """Encode a data section."""
     return section(11, vector(*segments))
 
 
 def function_names(names: dict[int, str], module: str | None = None) -> bytes:
-    """Encode a name section."""
     content = b"" if module is None else section(0, name(module))
     if names:
         entries = [leb(index) + name(text) for index, text in names.items()]
@@ -86,12 +76,10 @@ def producers(**fields: list[tuple[str, str]]) -> bytes:
 
 
 def module(*sections: bytes) -> bytes:
-    """Encode a core module."""
     return CORE + b"".join(sections)
 
 
 def component(*sections: bytes) -> bytes:
-    """Encode a component."""
     return COMPONENT + b"".join(sections)
 
 

@@ -1,7 +1,5 @@
 """Generated binaries for Hypothesis, with the pieces they were made of."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Integers, names, and what custom sections say."""
 
-from __future__ import annotations
-
 import time
 
 import pytest
@@ -119,9 +117,6 @@ def test_names_of_megabytes_cost_no_more_than_their_bytes():
     assert time.process_time() - started < 3
 
 
-# ---------------------------------------------------------------- a module's own names
-
-
 def read(binary: bytes):
     return read_names(binary, walk(binary), 0)
 
@@ -173,9 +168,6 @@ def test_read_names_gives_none_where_imports_are_of_an_unknown_form():
     assert read(module(imports(b"\x09\x00"), function_names({0: "f"}))).functions == {}
 
 
-# ---------------------------------------------------------------- names of what is nested
-
-
 def names_section(sort: bytes, names: dict[int, str]) -> bytes:
     entries = vector(*(leb(index) + name(text) for index, text in names.items()))
     return custom("component-name", section(1, sort + entries))
@@ -218,9 +210,6 @@ def names_section(sort: bytes, names: dict[int, str]) -> bytes:
 )
 def test_read_nested_names(binary, expected):
     assert read_nested_names(binary, walk(binary), 0) == expected
-
-
-# ---------------------------------------------------------------- languages and tools
 
 
 def test_read_producers_puts_together_what_is_nested():

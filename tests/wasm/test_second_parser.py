@@ -1,7 +1,5 @@
 """The walker against parsers of other hands: wasm-tools reads, wasmtime assembles."""
 
-from __future__ import annotations
-
 import random
 from itertools import pairwise
 

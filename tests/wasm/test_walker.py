@@ -1,7 +1,5 @@
 """Where modules, sections and pieces are: what was put together, what is malformed, what is made to cost."""
 
-from __future__ import annotations
-
 import pickle
 import time
 import tracemalloc

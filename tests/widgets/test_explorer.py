@@ -18,6 +18,7 @@ from spincache_nb.analysis.tree import FILES_SCHEMA, STATES, Tree
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import BLOBS_SCHEMA, build
 from spincache_nb.plots.treemap import squarified
+from spincache_nb.show import size_text
 from spincache_nb.widgets import explorer as module
 from spincache_nb.widgets.explorer import FRAMES, Explorer
 from tests.analysis.worlds import SOME, World, two_versions, worlds
@@ -43,6 +44,8 @@ def made() -> Explorer:
 def test_areas_sum_to_the_disk_and_to_what_removal_frees(world: World) -> None:
     frames = loaded(world)
     tree = Tree(frames)
+    saved = size_text(int(analysis.summary(frames)["saved_bytes"].iloc[0]))
+    assert module._figures(frames, tree)[1]["value"] == saved
     assert tree.root.size == int(frames.need("disk")["stored_bytes"].sum())
     for place in tree.root:
         parts = [
@@ -166,8 +169,12 @@ def test_columns_of_sharing_and_of_versions_select_apps(made: Explorer) -> None:
         ([API, OLD, NEW], 1000),
         ([OLD, NEW], 40),
     ]
+    assert made.view["finding"].endswith(" that 3 apps share")
     made.tab = "versions"
-    assert made.view["columns"] == [], "of which repository?"
+    assert [(one["ids"], one["name"], one["opens"]) for one in made.view["columns"]] == [
+        ([WEB], "web (2)", True),
+        (["ghcr.io/org/api"], "api (1)", True),
+    ]
     made.at = NEW
     assert [(one["ids"], one["size"], one["more"]) for one in made.view["columns"]] == [
         ([OLD], 1117, 0),

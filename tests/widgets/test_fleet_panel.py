@@ -44,7 +44,7 @@ def test_panel_of_a_fleet_draws_every_plot_it_offers(opened) -> None:
             assert f'<svg role="img" aria-label="{title}. ' in panel.picture.value
             assert text(panel.alert) == ""
         row = opened.summary().iloc[0]
-        assert f"{int(row['app_count'])} apps on 4 hosts" in text(panel.gallery.summary)
+        assert f"{int(row['app_count'])} apps on 4 hosts" in text(panel.summary)
     finally:
         panel.close()
     assert opened.summary()["host_count"].tolist() == [4], "the fleet is its owner's to close"
@@ -63,7 +63,7 @@ def test_panel_of_a_fleet_shows_what_goes_wrong(opened, monkeypatch: pytest.Monk
     def broken(_fleet):
         raise OSError(5, "the disk is gone")
 
-    monkeypatch.setattr(sys.modules["spincache_nb.widgets.panel"], "pictures_of_fleet", broken)
+    monkeypatch.setattr(sys.modules["spincache_nb.widgets.fleet"], "pictures_of_fleet", broken)
     with widgets_closed(widgets.panel(opened)) as panel:
         assert "the disk is gone" in text(panel.alert)
 

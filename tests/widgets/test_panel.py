@@ -17,7 +17,7 @@ from spincache_nb.core.journal import History
 from spincache_nb.demo import Workspace
 from spincache_nb.show import size_text
 from spincache_nb.widgets.panel import Panel
-from tests.support.artifacts import Component, new_style, wasm_module
+from tests.support.artifacts import new_style, wasm_module
 from tests.support.faults import Hold, Stall
 from tests.support.hostile import HostileServer
 from tests.support.trees import read_tree
@@ -75,12 +75,9 @@ def pulled(panel: Panel, demo: Workspace, *names: str) -> None:
     assert text(panel.alert) == ""
 
 
-# Pull -------------------------------------------------------------------------------------------
-
-
 def test_panel_is_there_at_once_and_creates_nothing(cache: Cache, make: Make) -> None:
     panel = make(cache)
-    assert panel.tabs.titles == ("Explore", "Pull", "Apps", "Sharing", "Clean up", "Health")
+    assert panel.tabs.titles == ("Explore", "Pull", "Apps", "Clean up", "Health")
     assert "0 apps, 0 B on disk" in text(panel.head)
     assert not cache.path.parent.exists()
     assert panel._repr_mimebundle_()["text/plain"] == repr(panel), "ipywidgets cuts what is long"
@@ -95,7 +92,7 @@ def test_fields_are_checked_as_one_types(cache: Cache, make: Make) -> None:
     assert "repository names are lower case" in text(tab.understood)
     assert tab.pull.disabled
     tab.reference.value = "foo/bar"
-    assert text(tab.understood) == "1 reference: docker.io/foo/bar:latest"
+    assert text(tab.understood) == "1 reference: docker.io/foo/bar:latest; Enter lists its versions"
     assert not tab.plan.disabled
     assert not tab.pull.disabled
     assert tab.cancel.disabled
@@ -129,35 +126,6 @@ def test_pull_of_several_is_shown_to_the_end(cache: Cache, make: Make, demo: Wor
     run(panel, panel.pulling.pull)
     assert "nothing" not in text(panel.pulling.bars.overall.text)
     assert text(panel.pulling.bars.overall.text).startswith("0 B fetched, ")
-
-
-def test_cancel_stops_half_way_and_pull_goes_on(cache: Cache, make: Make, hostile: HostileServer) -> None:
-    components = [Component(f"part-{n}", wasm_module(f"part-{n}", 900_000 + n), {}) for n in range(3)]
-    artifact = new_style("demo/slow", "v1", components=components)
-    hostile.serve(artifact)
-    for digest in (digest for digest, content in artifact.blobs.items() if len(content) > 100_000):
-        hostile.on(f"*/blobs/{digest}", Stall(600_000))
-    panel = make(cache)
-    tab = panel.pulling
-    tab.reference.value = f"{hostile.name}/demo/slow:v1"
-    tab.pull.click()
-    assert not tab.cancel.disabled
-    assert tab.pull.disabled
-    assert panel.removing.clear.disabled
-    deadline = time.monotonic() + 20
-    while sum(visible(slot.box) and slot.bar.value > 0 for slot in tab.bars.slots) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert 0.1 < tab.bars.overall.bar.value < 0.7
-    assert " of 2.6 MiB" in text(tab.bars.overall.text)
-    run(panel, tab.cancel)
-    assert text(tab.state) == "Stopped. What was complete is kept; Pull goes on from there."
-    assert tab.bars.overall.bar.bar_style == "warning"
-    assert list(cache.path.rglob(".spincache-*")) == []
-    assert text(panel.alert) == ""
-    hostile.be_honest()
-    run(panel, tab.pull)
-    assert text(tab.state) == "Done: 1 reference in the cache."
 
 
 def test_cancel_of_a_plan_waits_for_nobody(cache: Cache, make: Make, hostile: HostileServer) -> None:
@@ -219,13 +187,13 @@ def test_an_error_stands_above_its_own_tab_only(cache: Cache, make: Make, demo: 
     panel.pulling.reference.value = demo.reference("demo/none:1")
     run(panel, panel.pulling.pull)
     assert "404 Not Found" in text(alert)
-    for elsewhere in ("Apps", "Sharing", "Clean up", "Explore"):
+    for elsewhere in ("Apps", "Health", "Clean up", "Explore"):
         panel.turn(elsewhere)
         assert text(alert) == ""
     panel.turn("Pull")
     assert "404 Not Found" in text(alert), "the field still holds what was not found"
     pulled(panel, demo, "greet:1.0.0")
-    panel.turn("Sharing")
+    panel.turn("Health")
     assert panel.wait(60)
     assert text(alert) == ""
 
@@ -245,7 +213,7 @@ def test_an_error_of_work_out_of_sight_is_shown_at_once(
     go.set()
     assert panel.wait(60)
     assert "404 Not Found" in text(panel.alert)
-    panel.turn("Sharing")
+    panel.turn("Health")
     assert text(panel.alert) == ""
     panel.turn("Pull")
     assert "404 Not Found" in text(panel.alert)
@@ -261,34 +229,12 @@ def test_a_cache_that_cannot_be_read_is_told_in_every_tab(
     with monkeypatch.context() as patch:
         patch.setattr("spincache_nb.widgets.session.frames_of.load", fail)
         run(panel, panel.apps.refresh)
-    for tab in range(6):
+    for tab in range(5):
         panel.tabs.selected_index = tab
         assert panel.wait(60)
         assert text(panel.alert) == "registry: Permission denied"
     run(panel, panel.apps.refresh)
     assert text(panel.alert) == ""
-
-
-def test_a_plot_that_cannot_be_drawn_leaves_no_other_in_its_place(
-    cache: Cache, make: Make, demo: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_arguments: object, **_options: object) -> None:
-        raise ValueError("no such plot")
-
-    panel = make(cache)
-    pulled(panel, demo, "greet:1.0.0")
-    panel.turn("Sharing")
-    assert panel.wait(60)
-    with monkeypatch.context() as patch:
-        patch.setattr("spincache_nb.widgets.pictures.svg.following", fail)
-        panel.sharing.gallery.choice.index = 1
-        assert panel.wait(60)
-    assert "no such plot" in text(panel.alert)
-    assert (panel.sharing.gallery.picture.value, text(panel.sharing.gallery.state)) == ("", "")
-    panel.sharing.gallery.choice.index = 0
-    assert panel.wait(60)
-    assert text(panel.alert) == ""
-    assert panel.sharing.gallery.picture.value
 
 
 def test_who_reads_the_last_word_can_go_on_at_once(cache: Cache, make: Make, demo: Workspace) -> None:
@@ -352,9 +298,6 @@ def test_pull_of_a_project(cache: Cache, make: Make, hostile: HostileServer, tmp
     panel.removing.minutes.value = 0
     run(panel, panel.removing.prune)
     assert text(panel.removing.state) == "There is nothing to remove.", "the project needs it"
-
-
-# Apps, Sharing ----------------------------------------------------------------------------------
 
 
 def test_apps_show_what_removing_the_selection_frees(cache: Cache, make: Make, demo: Workspace) -> None:
@@ -425,28 +368,14 @@ def test_rows_of_a_large_cache_do_not_pile_up() -> None:
     assert [row.tick.description for row in table.rows()] == [app.reference for app in apps.shown()]
 
 
-def test_sharing_is_drawn_when_looked_at_and_again_when_the_cache_changed(
-    cache: Cache, make: Make, demo: Workspace
-) -> None:
-    panel = make(cache)
-    pulled(panel, demo, "hello:1.0.0", "hello:1.0.1")
-    sharing = panel.sharing.gallery
-    assert sharing.picture.value == ""
-    panel.turn("Sharing")
-    assert panel.wait(60)
-    first = sharing.picture.value
-    assert '<svg role="img" aria-label="Where the bytes on disk go. 2 apps would need ' in first
-    titles = list(sharing.choice.options)
-    assert titles[-1] == f"What each version of {demo.reference('demo/hello')} costs"
-    sharing.choice.value = titles[1]
-    assert panel.wait(60)
-    second = sharing.picture.value
-    assert second != first
-    pulled(panel, demo, "playground:0.1.0")
-    assert panel.wait(60)
-    assert sharing.choice.value == titles[1]
-    assert sharing.picture.value != second
-    assert 'aria-label="Which apps share how much. 3 apps' in sharing.picture.value
+def test_two_panels_read_the_same_cache_at_once(cache: Cache, make: Make, demo: Workspace) -> None:
+    pulled(make(cache), demo, "hello:1.0.0", "docs:1.0.0")
+    both = [widgets.panel(cache) for _ in range(2)]
+    heads = [(panel.wait(60), text(panel.head), text(panel.alert)) for panel in both]
+    for panel in both:
+        panel.close()
+    assert heads[0] == heads[1]
+    assert (heads[0][0], "2 apps" in heads[0][1], heads[0][2]) == (True, True, "")
 
 
 def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace) -> None:
@@ -457,7 +386,7 @@ def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace)
     run(panel, panel.apps.refresh)
     assert "1 app, " in text(panel.head)
     (cache.path / "wasm" / "odd").write_bytes(b"x")
-    run(panel, panel.sharing.refresh)
+    run(panel, panel.apps.refresh)
     assert "1 problem (see Health)" in text(panel.head)
 
 
@@ -492,9 +421,6 @@ def test_what_is_gone_is_no_longer_selected(cache: Cache, make: Make, demo: Work
     run(panel, panel.removing.go)
     assert (panel.explorer.selection, panel.session.selected) == ([], ())
     assert "1 app, " in text(panel.head)
-
-
-# Clear ------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_removed_on_one_click(cache: Cache, make: Make, demo: Workspace) -> None:
@@ -579,9 +505,9 @@ def test_what_comes_from_outside_is_no_mark_up(make: Make, tmp_path: Path) -> No
     (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1").mkdir(parents=True)
     (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1" / "manifest.json").write_text("{}")
     panel = make(Cache(place))
-    panel.turn("Sharing")
+    panel.turn("Health")
     assert panel.wait(60)
-    everything = [panel.head, panel.apps.freed, panel.sharing.gallery.picture, panel.sharing.gallery.summary]
+    everything = [panel.head, panel.apps.freed, panel.health.shown, panel.health.badge]
     for row in panel.apps.table.rows():
         everything.append(row.cells)
     assert not re.search(r"<(img src=x|i>x|b>1)", "".join(str(one.value) for one in everything))
@@ -609,9 +535,6 @@ def test_options_reach_the_registry(cache: Cache, make: Make, hostile: HostileSe
     assert len(cache.scan().tags) == 1
 
 
-# Clean up, Health, versions, what is in an app ------------------------------------------------------
-
-
 def test_keep_the_newest_says_what_it_frees_and_asks(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "hello:1.0.1", "hello:1.1.0", "greet:1.0.0")
@@ -631,7 +554,7 @@ def test_keep_the_newest_says_what_it_frees_and_asks(cache: Cache, make: Make, d
     clean.newest.value = 1
     assert panel.wait(60)
     run(panel, clean.older)
-    assert f"<b>{hello}</b>: 1.0.0, 1.0.1" in clean.shown.value
+    assert f"{hello}: 1.0.0, 1.0.1" in text(clean.shown)
     assert "<details>" in clean.shown.value, "the files are folded away"
     assert "beyond what Spin promises" in text(clean.promise)
     run(panel, clean.go)
@@ -655,7 +578,7 @@ def test_health_finds_and_repairs_what_is_damaged(cache: Cache, make: Make, demo
     assert text(health.state) == "Hashed: 1 problem."
     assert "1 problem" in text(health.badge)
     assert "damaged blob" in text(health.shown)
-    assert demo.reference("demo/greet:1.0.0") in text(health.shown)
+    assert f'data-app="{demo.reference("demo/greet:1.0.0")}"' in health.shown.value, "its name opens it"
     assert health.damaged == [f"wasm/{blob.name}"]
     states = panel.explorer.frame().set_index("path")["state"]
     assert states[f"wasm/{blob.name}"] == "damaged"
@@ -672,7 +595,9 @@ def test_versions_in_a_registry_are_picked_from(cache: Cache, make: Make, demo: 
     tab = panel.pulling
     assert demo.reference("demo/hello") in tab.reference.options
     tab.reference.value = demo.reference("demo/hello")
-    run(panel, tab.list)
+    tab.reference._handle_custom_msg({"event": "submit"}, [])  # Enter lists, nothing is pulled
+    assert panel.wait(60)
+    assert len(cache.scan().tags) == 1
     assert visible(tab.tags)
     labels = [label for label, _ in tab.tags.options[1:]]
     assert [label.partition(":")[0] for label in labels] == ["1.1.0", "1.0.1", "1.0.0"]
@@ -708,6 +633,17 @@ def test_an_app_is_opened_and_updated(cache: Cache, make: Make, demo: Workspace)
     assert "hello:1.0.1" in shown
     assert f"Since {demo.reference('demo/hello:1.0.0')}" in shown
     assert "Why " in shown
+    assert "What finer grains would have saved" in shown
+    assert "chunk 4 KiB" in shown
+    for action, title in (("open", "Apps"), ("update", "Pull")):
+        panel.turn("Health")
+        panel._asked(action, demo.reference("demo/hello:1.0.0"))  # a name that is clicked
+        assert panel.wait(60)
+        assert panel.session.selected == (demo.reference("demo/hello:1.0.0"),)
+        assert panel.tabs.get_title(panel.tabs.selected_index) == title
+    assert "No version before it" in text(tab.opened) or not tab.opened.value
+    panel.turn("Apps")
+    panel.explorer.selection = [demo.reference("demo/hello:1.0.1")]
     run(panel, tab.update)
     assert text(panel.pulling.state) == "Done: 1 reference in the cache."
 

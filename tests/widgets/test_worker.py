@@ -5,15 +5,11 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from pathlib import Path
 
 import pytest
 
 from spincache_nb.errors import PullCancelled
 from spincache_nb.widgets.worker import Outcome, Reader, Ticker, Worker, heard_warnings
-from tests.support.artifacts import Component, new_style, wasm_module
-from tests.support.faults import Drip
-from tests.support.hostile import HostileServer
 from tests.support.procs import run_python
 
 
@@ -157,35 +153,6 @@ def test_ticker_stops_nothing_when_it_cannot_show() -> None:
     with Ticker(show, 0.01):
         time.sleep(0.1)
     assert len(calls) == 2
-
-
-END = """
-import sys, time
-from pathlib import Path
-import spincache_nb as sc
-panel = sc.widgets.panel(sc.Cache(sys.argv[1]))
-panel.wait(60)
-panel.pulling.reference.value = sys.argv[2]
-panel.pulling.pull.click()
-root = Path(sys.argv[1]) / "registry"
-deadline = time.monotonic() + 30
-while not list(root.rglob(".spincache-*")) and time.monotonic() < deadline:
-    time.sleep(0.02)
-print(len(list(root.rglob(".spincache-*"))), flush=True)
-"""
-
-
-def test_the_end_of_the_interpreter_stops_a_pull_and_leaves_nothing(
-    hostile: HostileServer, tmp_path: Path
-) -> None:
-    hostile.serve(new_style("demo/slow", "v1", components=[Component("a", wasm_module("a", 900_000), {})]))
-    hostile.always("*/blobs/*", Drip(4096, 0.2))
-    start = time.monotonic()
-    done = run_python(["-c", END, str(tmp_path), f"{hostile.name}/demo/slow:v1"])
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "1", "")
-    assert time.monotonic() - start < 40, "the pull would take 44 s"
-    assert [path.name for path in tmp_path.rglob(".spincache-*")] == []
-    assert list(tmp_path.rglob("manifest.json")) == []
 
 
 def test_import_of_widgets_starts_no_thread_and_registers_nothing() -> None:

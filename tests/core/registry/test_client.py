@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import zlib
 from collections.abc import Callable
 from importlib.metadata import version
@@ -24,9 +23,8 @@ from spincache_nb.errors import (
     SizeMismatchError,
     StatusError,
 )
-from tests.core.clients import blob_of, errors_page, mock_client, quick_client, ref, streamed
-from tests.support import behaviours, faults
-from tests.support.artifact import Artifact
+from tests.core.clients import Recording, blob_of, errors_page, mock_client, quick_client, ref, streamed
+from tests.support import behaviours
 from tests.support.hostile import HostileServer
 
 CONTENT = b'{"schemaVersion": 2, "mediaType": "whatever"}'
@@ -39,9 +37,6 @@ Start = Callable[..., HostileServer]
 def serving(content: bytes = CONTENT, **headers: str) -> Callable[[httpx.Request], httpx.Response]:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda request: httpx.Response(200, content=content, headers=names)
-
-
-# What is asked for ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -58,15 +53,10 @@ def serving(content: bytes = CONTENT, **headers: str) -> Callable[[httpx.Request
     ],
 )
 def test_fetch_manifest_asks_for_the_right_address(reference: str, digest: str | None, url: str) -> None:
-    seen: list[httpx.Request] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200, content=CONTENT)
-
+    handler = Recording(serving())
     with mock_client(handler) as client:
         client.fetch_manifest(ref(reference), Digest.parse(digest) if digest else None)
-    [request] = seen
+    [request] = handler.requests
     assert str(request.url) == url
     assert request.headers["Accept-Encoding"] == "identity"
     assert request.headers["User-Agent"] == f"spincache-nb/{version('spincache-nb')}"
@@ -92,15 +82,10 @@ def test_fetch_manifest_asks_for_the_right_address(reference: str, digest: str |
     ],
 )
 def test_client_chooses_the_scheme_by_insecure(insecure: bool | None, registry: str, scheme: str) -> None:
-    seen: list[str] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request.url.scheme)
-        return httpx.Response(200, content=CONTENT)
-
+    handler = Recording(serving())
     with mock_client(handler, insecure=insecure) as client:
         client.fetch_manifest(ref(f"{registry}/app:v1"))
-    assert seen == [scheme]
+    assert [request.url.scheme for request in handler.requests] == [scheme]
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999999999999999999"])
@@ -116,16 +101,13 @@ def test_client_opens_nothing_before_the_first_request(monkeypatch: pytest.Monke
     Registry(ca="/does/not/exist.pem", auth=("ann", "secret")).close()
 
 
-# What comes back -----------------------------------------------------------------------------------
-
-
-def test_fetch_manifest_gives_bytes_digest_and_type() -> None:
+def test_fetch_manifest_gives_bytes_and_digest() -> None:
     kind = "application/vnd.oci.image.manifest.v1+json"
     with mock_client(serving(Content_Type=f"{kind}; charset=utf-8", Docker_Content_Digest=SHA256)) as client:
         served = client.fetch_manifest(REFERENCE)
         assert client.wire_bytes == len(CONTENT)
         assert client.request_count == 1
-    assert (served.content, str(served.digest), served.media_type) == (CONTENT, SHA256, kind)
+    assert (served.content, str(served.digest)) == (CONTENT, SHA256)
 
 
 @pytest.mark.parametrize("digest", [SHA256, SHA512])
@@ -187,9 +169,6 @@ def test_fetch_manifest_decodes_nothing(hostile: HostileServer) -> None:
         assert client.fetch_manifest(ref(f"{hostile.name}/app:v1")).content == data
 
 
-# Limits --------------------------------------------------------------------------------------------
-
-
 def test_fetch_manifest_takes_one_of_the_largest_size() -> None:
     content = b" " * (8 << 20)
     with mock_client(serving(content)) as client:
@@ -201,16 +180,6 @@ def test_fetch_manifest_refuses_by_the_announced_length() -> None:
         with pytest.raises(LimitError, match="104857600"):
             client.fetch_manifest(REFERENCE)
         assert client.wire_bytes == 0
-
-
-@pytest.mark.parametrize("chunked", [True, False])
-def test_fetch_manifest_stops_reading_a_hundred_megabytes(hostile: HostileServer, chunked: bool) -> None:
-    hostile.always("*/manifests/*", faults.Stream(100 << 20, chunked=chunked))
-    with quick_client() as client:
-        with pytest.raises(LimitError):
-            client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
-        assert client.wire_bytes <= (8 << 20) + (1 << 20)
-        assert client.request_count == 1
 
 
 def test_fetch_document_refuses_a_large_one_before_asking() -> None:
@@ -248,9 +217,6 @@ def test_manifest_limit_is_for_manifests_and_documents() -> None:
     content = b" " * (9 << 20)
     with mock_client(serving(content), manifest_limit=10 << 20) as client:
         assert client.fetch_manifest(REFERENCE).content == content
-
-
-# Refusals ------------------------------------------------------------------------------------------
 
 
 def answering(status: int, body: bytes = b"", **headers: str) -> Callable[[httpx.Request], httpx.Response]:
@@ -316,24 +282,6 @@ def test_error_page_of_any_kind_gives_one_line(page: bytes) -> None:
     assert "HACKED" not in str(caught.value)
 
 
-def test_error_page_without_end_is_not_read_to_its_end(hostile: HostileServer) -> None:
-    class Endless(faults.Stream):
-        def answer(self, call: behaviours.Call) -> bool:
-            call.wire.send_head(404, (("Connection", "close"),))
-            for _ in range(1000):
-                call.wire.send_body(b"x" * 65536)
-            return False
-
-    hostile.always("*", Endless(0))
-    with quick_client() as client:
-        with pytest.raises(NotFoundError):
-            client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
-        assert client.wire_bytes < 2 << 20
-
-
-# Trying again --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "status", [408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529]
 )  # google/go-containerregistry#1707
@@ -351,25 +299,6 @@ def test_passing_refusals_are_tried_again(hostile: HostileServer, status: int) -
     assert caught.value.status == status
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        faults.Drop(),
-        faults.Drop(reset=True),
-        faults.Cut(10),
-        faults.Cut(10, reset=True),
-        faults.WrongLength(5),
-    ],
-    ids=repr,
-)
-def test_broken_answers_are_asked_for_again(hostile: HostileServer, fault: behaviours.Behaviour) -> None:
-    hostile.content("/v2/app/manifests/v1", CONTENT)
-    hostile.on("*/manifests/*", fault, fault)
-    with quick_client() as client:
-        assert client.fetch_manifest(ref(f"{hostile.name}/app:v1")).content == CONTENT
-        assert client.request_count == 3
-
-
 def test_connection_is_kept_for_the_next_request(hostile: HostileServer) -> None:
     hostile.content("/v2/app/manifests/v1", CONTENT)
     with quick_client() as client:
@@ -379,17 +308,3 @@ def test_connection_is_kept_for_the_next_request(hostile: HostileServer) -> None
             client.fetch_manifest(ref(f"{hostile.name}/app:v2"))
         client.fetch_manifest(ref(f"{hostile.name}/app:v1"))
     assert hostile.connections == 1
-
-
-def test_artifact_is_read_whole(hostile: HostileServer) -> None:
-    config, layer = b"{}", b"\0asm" * 100
-    manifest = json.dumps({"config": {"digest": str(Digest.of(config))}}).encode()
-    blobs = {str(Digest.of(data)): data for data in (config, layer)}
-    hostile.serve(Artifact("org/app", "v1", manifest, blobs=blobs))
-    reference = ref(f"{hostile.name}/org/app:v1")
-    with quick_client() as client:
-        assert client.fetch_manifest(reference).content == manifest
-        assert client.fetch_document(reference, blob_of(config)) == config
-        assert b"".join(client.stream_blob(reference, blob_of(layer))) == layer
-        assert list(client.tags(reference)) == ["v1"]
-        behaviours.wait_until(lambda: client.wire_bytes == hostile.body_bytes)

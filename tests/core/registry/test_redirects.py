@@ -14,6 +14,7 @@ from spincache_nb.errors import (
     InsecureTransportError,
     NotFoundError,
     ProtocolError,
+    StatusError,
 )
 from tests.core.clients import blob_of, mock_client, quick_client, ref
 from tests.support import behaviours, faults
@@ -25,6 +26,7 @@ BLOB = blob_of(DATA)
 PATH = f"/v2/org/app/blobs/{BLOB.digest}"
 REFERENCE = ref("r.example/org/app:v1")
 ANN_BASIC = "Basic YW5uOnNlY3JldA=="
+LOOPBACK = ("127.0.0.1:1", "localhost", "[::1]")
 Start = Callable[..., HostileServer]
 
 
@@ -117,31 +119,40 @@ def test_credentials_follow_a_redirect_within_their_origin() -> None:
     assert seen == [None, ANN_BASIC, ANN_BASIC]
 
 
-def test_challenge_of_the_storage_is_answered_by_nobody() -> None:
-    seen: list[tuple[str, str | None]] = []
+def refused_by_storage(status: int, location: str) -> tuple[StatusError, list[httpx.Request]]:
+    """``r.example`` redirects to where this status is the answer; the error, and what was asked there."""
+    asked: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
-        seen.append((request.url.host, request.headers.get("Authorization")))
         if request.url.host == "r.example":
-            return httpx.Response(307, headers={"Location": "https://s.example/x?sig=secret"})
-        return httpx.Response(401, headers={"WWW-Authenticate": "Basic realm=phishing"})
+            return httpx.Response(307, headers={"Location": location})
+        asked.append(request)
+        return httpx.Response(status, headers={"WWW-Authenticate": "Basic realm=phishing"})
 
-    with pytest.raises(AccessDeniedError, match=r"s\.example") as caught:
+    with pytest.raises(StatusError) as caught:
         fetch(httpx.MockTransport(handler), auth=("ann", "secret"))
-    assert seen == [("r.example", None), ("s.example", None)]
     assert "secret" not in str(caught.value)
+    return caught.value, asked
+
+
+def test_challenge_of_the_storage_is_answered_by_nobody() -> None:
+    error, [asked] = refused_by_storage(401, "https://s.example/x?sig=secret")
+    assert type(error) is AccessDeniedError
+    assert "s.example" in str(error)
+    assert "Authorization" not in asked.headers
 
 
 def test_redirect_to_another_registry_is_named_with_what_to_do() -> None:
-    def handler(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "r.example":
-            return httpx.Response(307, headers={"Location": f"https://new.example:5000{request.url.path}"})
-        return httpx.Response(401, headers={"WWW-Authenticate": "Basic realm=x"})
+    error, _ = refused_by_storage(401, f"https://new.example:5000{PATH}")
+    assert type(error) is AccessDeniedError
+    assert "new.example:5000, to which the registry redirects" in error.found
+    assert "name that registry in the reference: new.example:5000/..." in error.remedy
 
-    with pytest.raises(AccessDeniedError) as caught:
-        fetch(httpx.MockTransport(handler), auth=("ann", "secret"))
-    assert "new.example:5000, to which the registry redirects" in caught.value.found
-    assert "name that registry in the reference: new.example:5000/..." in caught.value.remedy
+
+def test_missing_storage_says_which_blob() -> None:
+    error, _ = refused_by_storage(404, "https://s.example/x?sig=secret")
+    assert type(error) is NotFoundError
+    assert str(BLOB.digest) in error.where
 
 
 def test_broken_storage_is_asked_for_through_the_registry_again(start_hostile: Start) -> None:
@@ -200,31 +211,28 @@ def test_endless_chain_is_cut() -> None:
         assert client.request_count == 3
 
 
-def test_https_is_not_left_for_http() -> None:
-    seen, transport = redirecting("http://s.example/blob")
-    with pytest.raises(InsecureTransportError, match=r"http://s\.example/blob"):
-        fetch(transport)
-    assert len(seen) == 1
-
-
-def test_loopback_does_not_lead_into_the_clear() -> None:
-    seen, transport = redirecting("http://s.example/blob")
-    with quick_client(transport=transport) as client, pytest.raises(InsecureTransportError):
-        list(client.stream_blob(ref("localhost:5000/org/app:v1"), BLOB))
-    assert len(seen) == 1
-
-
-def test_plain_http_is_followed_where_it_was_asked_for() -> None:
-    _, transport = redirecting("http://s.example/x")
-    assert fetch(transport, insecure=True) == DATA
-
-
-@pytest.mark.parametrize("target", ["http://127.0.0.1:1/x", "http://localhost/x", "http://[::1]/x"])
-def test_registry_elsewhere_may_not_lead_to_plain_http_on_this_machine(target: str) -> None:
+@pytest.mark.parametrize(
+    ("registry", "target", "insecure", "refusal"),
+    [
+        ("r.example", "http://s.example/blob", None, r"http://s\.example/blob"),
+        ("localhost:5000", "http://s.example/blob", None, "http"),
+        *(("r.example", f"http://{host}/x", None, r"owner of r\.example") for host in LOOPBACK),
+        ("r.example", "http://s.example/x", True, None),
+    ],
+)
+def test_plain_http_is_followed_only_where_it_was_asked_for(
+    registry: str, target: str, insecure: bool | None, refusal: str | None
+) -> None:
+    """Not out of TLS, not from loopback to elsewhere, and not from elsewhere to this machine."""
     seen, transport = redirecting(target)
-    with pytest.raises(InsecureTransportError, match=r"owner of r\.example"):
-        fetch(transport)
-    assert len(seen) == 1
+    with quick_client(transport=transport, insecure=insecure) as client:
+        pieces = client.stream_blob(ref(f"{registry}/org/app:v1"), BLOB)
+        if refusal is None:
+            assert b"".join(pieces) == DATA
+        else:
+            with pytest.raises(InsecureTransportError, match=refusal):
+                list(pieces)
+    assert len(seen) == (2 if refusal is None else 1)
 
 
 def test_tls_registry_may_lead_to_loopback(
@@ -234,18 +242,6 @@ def test_tls_registry_may_lead_to_loopback(
     hostile.content("/s", DATA)
     with quick_client(insecure=False, ca=ca_file) as client:
         assert b"".join(client.stream_blob(ref(f"{hostile_tls.name}/org/app:v1"), BLOB)) == DATA
-
-
-def test_missing_storage_says_which_blob() -> None:
-    def handler(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "r.example":
-            return httpx.Response(307, headers={"Location": "https://s.example/x?sig=secret"})
-        return httpx.Response(404)
-
-    with pytest.raises(NotFoundError) as caught:
-        fetch(httpx.MockTransport(handler))
-    assert str(BLOB.digest) in caught.value.where
-    assert "secret" not in str(caught.value)
 
 
 def test_cookies_are_not_kept(hostile: HostileServer) -> None:

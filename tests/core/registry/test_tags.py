@@ -19,7 +19,7 @@ from spincache_nb.errors import (
     ProtocolError,
     StatusError,
 )
-from tests.core.clients import errors_page, mock_client, quick_client, ref
+from tests.core.clients import Recording, errors_page, mock_client, quick_client, ref
 from tests.support import behaviours, faults
 from tests.support.artifacts import new_style
 from tests.support.behaviours import Reply, error, later
@@ -40,15 +40,10 @@ def tags_of(server: HostileServer, **options: Any) -> list[str]:
 
 
 def test_tags_gives_one_page() -> None:
-    seen: list[str] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(str(request.url))
-        return page(["v2", "v1", "latest"])
-
+    handler = Recording(lambda request: page(["v2", "v1", "latest"]))
     with mock_client(handler) as client:
         assert list(client.tags(ref("r.example/org/app:ignored"))) == ["v2", "v1", "latest"]
-    assert seen == ["https://r.example/v2/org/app/tags/list?n=1000"]
+    assert [request.url for request in handler.requests] == [PAGE]
 
 
 @pytest.mark.parametrize("tags", [None, []])
@@ -178,23 +173,17 @@ def test_tags_uses_the_token_of_the_repository() -> None:
     assert seen == [None, "Bearer repository:org/app:pull,metadata_read"]
 
 
-# By HEAD -------------------------------------------------------------------------------------------
-
 DIGEST = "sha256:" + hashlib.sha256(b"x").hexdigest()
 APP = new_style("heads/app", "v1")
 
 
 def test_fetch_manifest_digest_asks_by_head_for_the_types_that_a_pull_takes() -> None:
-    seen: list[httpx.Request] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200, headers={"Docker-Content-Digest": DIGEST, "Content-Length": "99999999"})
-
+    headers = {"Docker-Content-Digest": DIGEST, "Content-Length": "99999999"}
+    handler = Recording(lambda request: httpx.Response(200, headers=headers))
     with mock_client(handler) as client:
         assert client.fetch_manifest_digest(ref("r.example/org/app:v1")) == Digest.parse(DIGEST)
         assert client.wire_bytes == 0
-    [request] = seen
+    [request] = handler.requests
     assert (request.method, str(request.url)) == ("HEAD", "https://r.example/v2/org/app/manifests/v1")
     assert request.headers["Accept"].startswith("application/vnd.oci.image.manifest.v1+json, ")
 

@@ -15,7 +15,7 @@ from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import Timeouts
 from spincache_nb.core.web import Halt
 from spincache_nb.errors import PullCancelled, SpinCacheError
-from tests.core.clients import blob_of, ref
+from tests.core.clients import blob_of, full_listener, ref
 from tests.support import behaviours, faults
 from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
@@ -123,23 +123,12 @@ def test_close_ends_a_handshake_that_never_ends() -> None:
 
 
 def test_close_ends_a_connection_that_does_not_come_about() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        full = [socket.socket() for _ in range(4)]  # whoever comes later, waits
-        try:
-            for one in full:
-                one.setblocking(False)
-                one.connect_ex(listener.getsockname())
-            time.sleep(0.1)
-            client = Registry(timeouts=PATIENT)
-            worker = Worker(client, f"127.0.0.1:{listener.getsockname()[1]}")
-            time.sleep(0.3)
-            assert worker.outcome is None
-            assert_stops(client, threading.Event(), stop_by_close, worker)
-        finally:
-            for one in full:
-                one.close()
+    with full_listener() as name:
+        client = Registry(timeouts=PATIENT)
+        worker = Worker(client, name)
+        time.sleep(0.3)
+        assert worker.outcome is None
+        assert_stops(client, threading.Event(), stop_by_close, worker)
 
 
 def test_client_that_was_stopped_asks_nothing(hostile: HostileServer) -> None:

@@ -24,10 +24,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from spincache_nb.core.addresses import Proxy
+from spincache_nb.core.addresses import Proxy, SystemProxies
 from spincache_nb.core.refusals import causes
-from spincache_nb.core.routes import SystemProxies, Tls
 from spincache_nb.core.settings import Timeouts
+from spincache_nb.core.web import Tls
 from spincache_nb.errors import ConnectionFailedError, MissingExtraError, StatusError
 from tests.core.clients import blob_of, quick_client, ref
 from tests.support import behaviours, faults
@@ -115,12 +115,16 @@ class Tunnel:
 
 
 @pytest.fixture
-def start_tunnel() -> Iterator[Callable[..., Tunnel]]:
+def tunnel_by(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Tunnel]]:
+    """Starts a tunnel to a port, and names it in a variable behind a scheme and perhaps a user."""
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments: object, **options: object) -> Tunnel:
-            tunnel = Tunnel(*arguments, **options)  # type: ignore[arg-type]
+        def start(variable: str, scheme: str, target: int, **options: Any) -> Tunnel:
+            if scheme.startswith("socks"):
+                pytest.importorskip("socksio")
+            tunnel = Tunnel(target, socks=scheme.startswith("socks"), **options)
             stack.callback(tunnel.stop)
+            monkeypatch.setenv(variable, f"{scheme}127.0.0.1:{tunnel.port}")
             return tunnel
 
         yield start
@@ -139,9 +143,6 @@ def named_server(start_hostile: Start, private_ca: trustme.CA) -> HostileServer:
 def fetch(**options: object) -> bytes:
     with quick_client(**options) as client:
         return b"".join(client.stream_blob(REFERENCE, BLOB))
-
-
-# What they are -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -273,9 +274,6 @@ def test_system_proxies_takes_the_systems_own_settings(monkeypatch: pytest.Monke
     assert proxies(httpx.URL("https://direct.example/")) is None
 
 
-# How they are used ---------------------------------------------------------------------------------
-
-
 def test_loopback_never_goes_through_a_proxy(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hostile.content(PATH, DATA)
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
@@ -300,13 +298,9 @@ def test_plain_http_is_asked_of_the_proxy_by_its_whole_address(
 
 
 def test_https_goes_through_a_tunnel(
-    named_server: HostileServer,
-    start_tunnel: Callable[..., Tunnel],
-    ca_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    named_server: HostileServer, tunnel_by: Callable[..., Tunnel], ca_file: Path
 ) -> None:
-    tunnel = start_tunnel(named_server.port)
-    monkeypatch.setenv("HTTPS_PROXY", f"http://ann:secret@127.0.0.1:{tunnel.port}")
+    tunnel = tunnel_by("HTTPS_PROXY", "http://ann:secret@", named_server.port)
     with quick_client(ca=ca_file) as client:
         for _ in range(3):
             assert b"".join(client.stream_blob(REFERENCE, BLOB)) == DATA
@@ -319,24 +313,18 @@ def test_https_goes_through_a_tunnel(
 
 
 def test_tunnel_does_not_weaken_tls(
-    named_server: HostileServer,
-    start_tunnel: Callable[..., Tunnel],
-    ca_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    named_server: HostileServer, tunnel_by: Callable[..., Tunnel], ca_file: Path
 ) -> None:
-    tunnel = start_tunnel(named_server.port)
-    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{tunnel.port}")
+    tunnel_by("HTTPS_PROXY", "http://", named_server.port)
     with quick_client(ca=ca_file) as client, pytest.raises(ConnectionFailedError, match="certificate"):
         list(client.stream_blob(ref("other.example/org/app:v1"), BLOB))
     assert named_server.requests == []
 
 
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 Forbidden", "502 Bad Gateway"])
-def test_proxy_that_refuses_is_named(
-    start_tunnel: Callable[..., Tunnel], monkeypatch: pytest.MonkeyPatch, status: str
-) -> None:
-    tunnel = start_tunnel(1, answer=f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
-    monkeypatch.setenv("HTTPS_PROXY", f"http://ann:secret@127.0.0.1:{tunnel.port}")
+def test_proxy_that_refuses_is_named(tunnel_by: Callable[..., Tunnel], status: str) -> None:
+    answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
+    tunnel = tunnel_by("HTTPS_PROXY", "http://ann:secret@", 1, answer=answer)
     with quick_client() as client, pytest.raises(ConnectionFailedError) as caught:
         list(client.stream_blob(REFERENCE, BLOB))
     assert status[:3] in caught.value.found
@@ -360,15 +348,10 @@ def test_proxy_that_is_no_help_is_one_clear_error(
 
 
 def test_socks_proxy_is_used_for_https(
-    named_server: HostileServer,
-    start_tunnel: Callable[..., Tunnel],
-    ca_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    named_server: HostileServer, tunnel_by: Callable[..., Tunnel], ca_file: Path
 ) -> None:
-    pytest.importorskip("socksio")
     named_server.on(PATH, faults.Cut(50_000))
-    tunnel = start_tunnel(named_server.port, socks=True)
-    monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{tunnel.port}")
+    tunnel = tunnel_by("ALL_PROXY", "socks5://", named_server.port)
     assert fetch(ca=ca_file) == DATA
     assert tunnel.asked == [b"r.example"] * 2
     assert [request.header("Range") for request in named_server.requests] == [None, "bytes=50000-"]
@@ -376,25 +359,19 @@ def test_socks_proxy_is_used_for_https(
 
 
 def test_socks_proxy_is_used_for_plain_http_without_certificates(
-    hostile: HostileServer, start_tunnel: Callable[..., Tunnel], monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, tunnel_by: Callable[..., Tunnel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("socksio")
     hostile.content(PATH, DATA)
     monkeypatch.setattr("ssl.SSLContext.load_verify_locations", None)
     monkeypatch.setattr("ssl.SSLContext.set_default_verify_paths", None)
-    tunnel = start_tunnel(hostile.port, socks=True)
-    monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{tunnel.port}")
+    tunnel_by("ALL_PROXY", "socks5h://", hostile.port)
     assert fetch(insecure=True) == DATA
 
 
-def test_socks_read_is_ended_by_close(
-    hostile: HostileServer, start_tunnel: Callable[..., Tunnel], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("socksio")
+def test_socks_read_is_ended_by_close(hostile: HostileServer, tunnel_by: Callable[..., Tunnel]) -> None:
     hostile.content(PATH, DATA)
     hostile.always(PATH, faults.Stall(after=100_000))
-    tunnel = start_tunnel(hostile.port, socks=True)
-    monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{tunnel.port}")
+    tunnel_by("ALL_PROXY", "socks5://", hostile.port)
     client = quick_client(insecure=True)
     caught: list[BaseException] = []
     received: list[bytes] = []
@@ -437,8 +414,6 @@ def test_https_proxy_speaks_tls_itself(
     assert fetch(insecure=True, ca=ca_file) == DATA
     assert [request.line for request in proxy.requests] == [f"GET http://r.example{PATH}"]
 
-
-# Whom it trusts ------------------------------------------------------------------------------------
 
 CONTENT = b"{}"
 TLS_PATH = "/v2/app/manifests/v1"
@@ -617,10 +592,3 @@ def test_truststore_judges_on_other_systems_and_where_there_is_no_file(
     assert fetch_tls(hostile_tls, ca=ca_file) == CONTENT
     with pytest.raises(ConnectionFailedError, match="ca="):
         fetch_tls(hostile_tls)
-
-
-def test_truststore_is_loaded_only_where_it_is_needed() -> None:
-    names = ("truststore", "subprocess", "spincache_nb.core.auth", "spincache_nb.core.credentials")
-    code = f"import sys, spincache_nb.core.registry; print([n for n in {names} if n in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"

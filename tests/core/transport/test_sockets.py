@@ -16,11 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spincache_nb.core.routes import Transport
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.sockets import SocketTransport
 from spincache_nb.errors import ConnectionFailedError, NotFoundError, ProtocolError, SpinCacheError
-from tests.core.clients import blob_of, quick_client, ref
+from tests.core.clients import blob_of, full_listener, quick_client, ref
 from tests.support import behaviours, faults
 from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
@@ -78,9 +77,6 @@ def ask(transport: httpx.BaseTransport, url: str, method: str = "GET") -> tuple[
 def fetch(server: HostileServer, **options: object) -> bytes:
     with quick_client(**({"retries": ONCE} | options)) as client:
         return b"".join(client.stream_blob(ref(f"{server.name}/org/app:v1"), BLOB))
-
-
-# Framing -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -169,9 +165,6 @@ def test_pieces_are_large(hostile: HostileServer, transport: SocketTransport) ->
     assert b"".join(pieces) == data
     assert max(map(len, pieces)) <= 1 << 20
     assert len(pieces) < 128
-
-
-# Reuse ---------------------------------------------------------------------------------------------
 
 
 def test_answer_that_was_not_read_to_its_end_ends_the_connection(
@@ -300,9 +293,6 @@ def test_sixteen_threads_get_their_own_answers(hostile: HostileServer) -> None:
     assert hostile.connections <= 16
 
 
-# Hostile heads and bodies --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -389,8 +379,6 @@ def test_flood_ends_long_before_the_time_is_up(hostile: HostileServer, endless: 
     assert hostile.body_bytes == 0
 
 
-# A server that speaks TLS, asked in plain HTTP ------------------------------------------------------
-
 APACHE = b"<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />"
 NGINX = b"<center>The plain HTTP request was sent to HTTPS port</center>"
 
@@ -463,9 +451,6 @@ def test_no_answer_raises_anything_of_another_tree(hostile: HostileServer, start
         assert fetch(hostile) == DATA
 
 
-# Connecting ----------------------------------------------------------------------------------------
-
-
 def test_second_address_is_tried_when_the_first_refuses(
     hostile: HostileServer, transport: SocketTransport, monkeypatch: pytest.MonkeyPatch, closed_port: int
 ) -> None:
@@ -482,33 +467,31 @@ def test_second_address_is_tried_when_the_first_refuses(
 
 
 @pytest.mark.parametrize(
-    ("error", "attempts"),
-    [(socket.EAI_NONAME, 1), (socket.EAI_AGAIN, 3)],
+    ("error", "found", "attempts"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known", 1),
+        (socket.gaierror(socket.EAI_AGAIN, "Name or service not known"), "Name or service not known", 3),
+        (UnicodeError("label empty or too long"), "", 1),  # as Python does for a label of 64 letters
+    ],
+    ids=["none", "not now", "never"],
 )
 def test_name_without_address_is_one_clear_error(
-    monkeypatch: pytest.MonkeyPatch, error: int, attempts: int
+    monkeypatch: pytest.MonkeyPatch, error: Exception, found: str, attempts: int
 ) -> None:
     asked: list[str] = []
 
     def fail(host: str, *_: object, **__: object) -> None:
         asked.append(host)
-        raise socket.gaierror(error, "Name or service not known")
+        raise error
 
     monkeypatch.setattr("socket.getaddrinfo", fail)
     with quick_client() as client, pytest.raises(ConnectionFailedError) as caught:
         client.fetch_manifest(ref("no-such-host.example/org/app:v1"))
-    assert asked == ["no-such-host.example"] * attempts
-    assert "no-such-host.example" in caught.value.expected
-    assert caught.value.found == "Name or service not known"
-
-
-def test_name_that_nothing_can_have_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise UnicodeError("label empty or too long")  # as Python does for a label of 64 letters
-
-    monkeypatch.setattr("socket.getaddrinfo", fail)
-    with quick_client() as client, pytest.raises(ConnectionFailedError):
-        client.fetch_manifest(ref(f"{'a' * 64}.example/org/app:v1"))
+    assert len(asked) >= attempts
+    if found:
+        assert asked == ["no-such-host.example"] * attempts
+        assert "no-such-host.example" in caught.value.expected
+        assert caught.value.found == found
 
 
 def test_refused_connection_is_one_clear_error(closed_port: int) -> None:
@@ -521,32 +504,12 @@ def test_refused_connection_is_one_clear_error(closed_port: int) -> None:
 
 
 def test_connect_timeout_is_one_clear_error() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        full = [socket.socket() for _ in range(4)]
-        try:
-            for one in full:
-                one.setblocking(False)
-                one.connect_ex(listener.getsockname())
-            time.sleep(0.1)
-            timeouts = Timeouts(connect=0.3)
-            with (
-                quick_client(timeouts=timeouts, retries=ONCE) as client,
-                pytest.raises(ConnectionFailedError, match="a connection"),
-            ):
-                client.fetch_manifest(ref(f"127.0.0.1:{listener.getsockname()[1]}/app:v1"))
-        finally:
-            for one in full:
-                one.close()
-
-
-def test_transport_opens_nothing_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ssl.create_default_context", None)
-    Transport(ca="/does/not/exist.pem").close()
-
-
-# The same by httpx's own transport -----------------------------------------------------------------
+    with (
+        full_listener() as name,
+        quick_client(timeouts=Timeouts(connect=0.3), retries=ONCE) as client,
+        pytest.raises(ConnectionFailedError, match="a connection"),
+    ):
+        client.fetch_manifest(ref(f"{name}/app:v1"))
 
 
 @pytest.mark.parametrize("kind", ["ours", "httpx"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -12,15 +13,18 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from spincache_nb import plots
-from spincache_nb.plots import style
-from spincache_nb.report import svg
+from spincache_nb.plots import style, svg
+from tests.analysis.worlds import World
 from tests.plots.samples import cache_of, history_of
 
 HUES = [style.BLUE, style.ORANGE, style.GREEN, style.VERMILION, style.SKY, style.PURPLE, style.YELLOW]
 
 
 def drawn(draw, size=(6, 4)) -> str:
-    return svg.themed(draw, size, name="x", label="a “label” & <more>")
+    with mpl.rc_context({"svg.hashsalt": "x"}):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        return svg.following(figure, name="x", label="a “label” & <more>")
 
 
 DRAWN = {
@@ -64,7 +68,7 @@ def test_text_can_be_read_on_both_grounds(ink: str, ground: str) -> None:
     assert contrast(ink, ground) > 7
 
 
-def test_themed_has_a_label_and_no_comment() -> None:
+def test_following_has_a_label_and_no_comment() -> None:
     text = drawn(lambda figure: figure.add_subplot().set_title("--> a title"))
     assert text.startswith('<svg role="img" aria-label="a “label” &amp; &lt;more&gt;" ')
     assert "<!--" not in text
@@ -72,34 +76,17 @@ def test_themed_has_a_label_and_no_comment() -> None:
     assert text.rstrip().endswith("</svg>")
 
 
-def test_themed_has_the_ground_and_ink_as_variables_only() -> None:
-    """Drawn is every plot of a report; no colour of text or ground is left that a dark page could not set."""
-    frames = cache_of(12).frames()
-
-    def everything(figure: Figure) -> None:
-        upper, lower = figure.subfigures(2, 1)
-        plots.breakdown(frames, ax=upper.add_subplot(131))
-        plots.shared_bytes(frames, ax=upper.add_subplot(132))
-        plots.timeline(history_of(20), ax=upper.add_subplot(133))
-        plots.sharing(frames, fig=lower)
-
-    text = drawn(everything, (24, 18))
-    plain = re.sub(r"var\(--p-[0-9a-f]{6}-[0-9a-f]{6}, #[0-9a-f]{6}\)", "", text)
-    left = set(re.findall(r'(?<==")#[0-9a-f]{6}', plain))
-    assert left <= DRAWN
-    assert f"var(--p-{svg.LIGHT_INK[1:]}-{svg.DARK_INK[1:]}, {svg.LIGHT_INK})" in text
-    assert f"var(--p-{svg.LIGHT_GROUND[1:]}-{svg.DARK_GROUND[1:]}, {svg.LIGHT_GROUND})" in text
-
-
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 def test_following_has_the_ground_and_ink_as_variables_only(style: str) -> None:
     """Whatever the colours were in which it was drawn, it comes out in those of the page."""
     with mpl.style.context(style):
         before = dict(mpl.rcParams)
-        figure = Figure(figsize=(12, 6), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        plots.breakdown(cache_of(12).frames(), ax=left)
-        plots.shared_bytes(cache_of(12).frames(), ax=right)
+        figure = Figure(figsize=(24, 18), layout="constrained")
+        upper, lower = figure.subfigures(2, 1)
+        plots.breakdown(cache_of(12).frames(), ax=upper.add_subplot(131))
+        plots.shared_bytes(cache_of(12).frames(), ax=upper.add_subplot(132))
+        plots.timeline(history_of(20), ax=upper.add_subplot(133))
+        plots.sharing(cache_of(12).frames(), fig=lower)
         text = svg.following(figure, name="x", label="a “label” & <more>")
         assert dict(mpl.rcParams) == before
     ink = f"var(--p-{svg.LIGHT_INK[1:]}-{svg.DARK_INK[1:]}, {svg.LIGHT_INK})"
@@ -135,10 +122,34 @@ def test_variables_declares_each_once_for_both_pages() -> None:
     assert light != dark
 
 
-def test_themed_names_everything_after_the_plot() -> None:
+def test_following_names_everything_after_the_plot() -> None:
     text = drawn(lambda figure: figure.add_subplot().plot([1, 2], [1, 2], marker="o"))
     names = re.findall(r'\bid="([^"]+)"', text)
     assert names
     assert len(names) == len(set(names))
     assert all(re.fullmatch(r"x-[0-9]+", name) for name in names)
     assert {*re.findall(r'xlink:href="#([^"]+)"', text), *re.findall(r"url\(#([^)]+)\)", text)} <= set(names)
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+def test_plots_of_are_the_same_bytes_whatever_the_users_style_and_leave_it(tmp_path: Path) -> None:
+    from matplotlib import pyplot as plt
+
+    found = svg.plots_of(cache_of(12).frames())
+    assert [plot.name for plot in found][:3] == ["breakdown", "sharing", "shared-bytes"]
+    assert all(re.fullmatch(r"[a-z0-9-]+", plot.name) for plot in found)
+    assert len({plot.name for plot in found}) == len(found)
+    found[0].png(tmp_path / "plain.png")
+    with mpl.rc_context({"text.color": "white", "figure.facecolor": "black", "font.size": 30.0}):
+        before = dict(mpl.rcParams)
+        found[0].png(tmp_path / "styled.png")
+        assert dict(mpl.rcParams) == before
+    assert plt.get_fignums() == []
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "styled.png").read_bytes()
+    assert (tmp_path / "plain.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plots_of_an_empty_cache_are_none() -> None:
+    assert svg.plots_of(World([], {}, set()).frames()) == []

@@ -1,24 +1,33 @@
-"""A plot as an ``<svg>`` element that follows the page: light, dark, or on paper.
+"""Plots of matplotlib: as PNG files, and as ``<svg>`` elements that follow a page in light, dark or on paper.
 
-The plots mix their greys from the colours of text and ground. They are drawn once, with a text and a
-ground colour that nothing else has; each mix of the two then becomes a variable, which the page sets
-to the same mix of its own colours. Without a page it is the light colour. A figure that was drawn in
-other colours (`following`) is written as if it had been drawn in these.
+The plots mix their greys from the colours of text and ground. In an element each mix of the two becomes a
+variable, which the page sets to the same mix of its own colours. Without a page it is the light colour.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from html import escape
 from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.colors import to_hex, to_rgb, to_rgba
 from matplotlib.figure import Figure
+
+from spincache_nb import analysis, plots
+from spincache_nb.analysis.inputs import group_of
+from spincache_nb.analysis.versions import versioned_repositories
+from spincache_nb.frames import Frames
+
+MOST_REPOSITORIES = 6
+"""Repositories whose versions are drawn; those with most bytes come first."""
 
 LIGHT_INK, LIGHT_GROUND = "#1c2430", "#fefefe"
 DARK_INK, DARK_GROUND = "#e4e9ef", "#171c23"
@@ -41,26 +50,63 @@ _BLACK = "#000000"
 _ROUNDING = 1.01 / 255
 _AS_SVG: dict[str, Any] = {"format": "svg", "metadata": {"Date": None, "Creator": None}}
 
-Draw = Callable[[Figure], object]
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One plot for a file, not drawn yet."""
+
+    name: str
+    size: tuple[float, float]
+    draw: Callable[[Figure], object]
+
+    def png(self, path: str | os.PathLike[str]) -> None:
+        """Draw it in our style and write it; matplotlib's settings are left as they were."""
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
+            mpl.rcParams.update(dict.fromkeys(_TEXT, LIGHT_INK))  # type: ignore[arg-type]
+            mpl.rcParams.update(dict.fromkeys(_GROUND, LIGHT_GROUND))  # type: ignore[arg-type]
+            figure = Figure(figsize=self.size, layout="constrained")
+            self.draw(figure)
+            figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
 
 
-def save(draw: Draw, size: tuple[float, float], target: Any, **options: Any) -> None:
-    """Draw a figure in our style and write it; matplotlib's settings are left as they were."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
-        mpl.rcParams.update(dict.fromkeys(_TEXT, LIGHT_INK))  # type: ignore[arg-type]
-        mpl.rcParams.update(dict.fromkeys(_GROUND, LIGHT_GROUND))  # type: ignore[arg-type]
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        figure.savefig(target, **options)
+def plots_of(frames: Frames) -> list[Plot]:
+    """Choose the plots for a cache."""
+    apps = frames.need("apps")
+    if not len(apps):
+        return []
+    group = group_of(frames)
+    sets = analysis.sharing_sets(frames, by=group)
+    sharers = sets[sets["user_count"] > 1]["user"].nunique()
+    parts = analysis.breakdown(frames, by=group)
+    size = plots.figure_size
+    found = [
+        Plot(
+            "breakdown",
+            size("breakdown", len(parts)),
+            lambda figure: plots.breakdown(frames, ax=figure.add_subplot()),
+        ),
+        Plot("sharing", size("sharing", sharers), lambda figure: plots.sharing(sets, fig=figure)),
+        Plot(
+            "shared-bytes",
+            size("shared_bytes", len(apps)),
+            lambda figure: plots.shared_bytes(frames, ax=figure.add_subplot()),
+        ),
+    ]
+    taken: set[str] = set()
+    for repository in versioned_repositories(frames)[:MOST_REPOSITORIES]:
+        slug = re.sub(r"[^a-z0-9]+", "-", repository.partition("/")[2].lower()).strip("-") or "repository"
+        names = (f"versions-{slug}{end}" for end in ("", *(f"-{number}" for number in range(2, 99))))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        savings = analysis.version_savings(frames, repository)
+        found.append(Plot(name, size("version_savings", len(savings)), partial(_draw_versions, savings)))
+    return found
 
 
-def themed(draw: Draw, size: tuple[float, float], *, name: str, label: str) -> str:
-    """Draw a plot for light and dark pages."""
-    with io.StringIO() as text:
-        save(draw, size, text, **_AS_SVG)
-        return _element(text.getvalue(), (LIGHT_INK, LIGHT_GROUND), name=name, label=label)
+def _draw_versions(savings: pd.DataFrame, figure: Figure) -> None:
+    plots.version_savings(savings, ax=figure.add_subplot())
 
 
 def following(figure: Figure, *, name: str, label: str) -> str:

@@ -13,15 +13,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from spincache_nb.analysis.inputs import Source, one_cache
-from spincache_nb.analysis.inside.blobs import BlobSource, OpenBlob, opened
-from spincache_nb.analysis.inside.pieces import (
+from spincache_nb.analysis.pieces import (
     ALL_GRAINS,
     ARCHIVE_MEMBER,
     PATCH,
+    BlobSource,
+    OpenBlob,
     Pieces,
     chosen_grains,
     chunk_cuts,
     hashed,
+    opened,
     pieces,
     reused_by_patch,
 )

@@ -10,10 +10,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from spincache_nb.analysis.inputs import Source, one_cache
-from spincache_nb.analysis.inside.blobs import BlobSource, OpenBlob, opened
-from spincache_nb.analysis.inside.pieces import pieces
-from spincache_nb.analysis.labels import some_of
+from spincache_nb.analysis.inputs import Source, one_cache, some_of
+from spincache_nb.analysis.pieces import BlobSource, OpenBlob, opened, pieces
 from spincache_nb.analysis.schemas import MODULE_USES_SCHEMA, SECTION_MAP_SCHEMA, SHARED_MODULES_SCHEMA
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest

@@ -1,4 +1,4 @@
-"""Grains by name, and the pieces of a blob at each: digests and sizes.
+"""Blobs that are open for reading, grains by name, and the pieces of a blob at each: digests and sizes.
 
 Content-defined chunks end where a rolling hash of some 32 bytes says so, so an insertion moves the chunks
 after it without changing them (W. Xia et al., FastCDC, USENIX ATC 2016: a Gear hash, and two masks that
@@ -12,23 +12,36 @@ transfer, but it needs the old version whole and one patch for each pair of vers
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib
 import io
+import mmap
+import os
 import warnings
 from array import array
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache as remembered
+from functools import cached_property
 from itertools import pairwise
-from typing import Any, Final, TypeAlias, cast
+from pathlib import Path
+from typing import Any, Final, TypeAlias, Union, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.analysis.inside.blobs import OpenBlob
 from spincache_nb.core.archive import list_members
-from spincache_nb.errors import ArchiveError, MissingExtraError
-from spincache_nb.wasm import WASM_GRAINS, WasmGrain
+from spincache_nb.core.cache import Cache
+from spincache_nb.core.digest import Digest
+from spincache_nb.errors import (
+    ArchiveError,
+    InvalidDigestError,
+    MissingExtraError,
+    NotInCacheError,
+    printable,
+)
+from spincache_nb.wasm import WASM_GRAINS, Walk, WasmGrain, cuts, is_wasm, walk
 
 PATCH: Final = "patch"
 ARCHIVE_MEMBER: Final = "archive member"
@@ -55,6 +68,87 @@ Pieces: TypeAlias = tuple[list[bytes], list[int]]
 """Digests (sha256, 32 bytes each) and sizes of the pieces of a blob, in order."""
 
 _INSTALL: Final = 'pip install "spincache-nb[grains]"'
+
+_MAPPED_FROM_BYTES: Final = 64 << 20
+_GZIP: Final = b"\x1f\x8b"
+
+BlobSource: TypeAlias = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", Digest]
+"""Bytes, the path of a file, or a digest (with a cache to find it in)."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenBlob:
+    """Bytes that are open for reading, and what to call them in an error."""
+
+    view: memoryview
+    where: str
+
+    @cached_property
+    def walked(self) -> Walk | None:
+        """Its structure, or None if it is not WebAssembly."""
+        return walk(self.view, where=self.where) if is_wasm(self.view) else None
+
+    @cached_property
+    def digest(self) -> bytes:
+        """The sha256 of all bytes."""
+        return hashlib.sha256(self.view).digest()
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it may be an archive layer: gzip, by its first bytes."""
+        return bytes(self.view[:2]) == _GZIP
+
+    @property
+    def whole(self) -> array[int]:
+        """The offsets of one piece that is everything; of none, if there are no bytes."""
+        return array("Q", [0, len(self.view)] if len(self.view) else [0])
+
+    def cuts(self, grain: WasmGrain) -> array[int]:
+        """Give the offsets where it is cut at a grain; what is not WebAssembly is one piece."""
+        return self.whole if self.walked is None else cuts(self.view, self.walked, grain)
+
+    def same_as(self, other: OpenBlob) -> bool:
+        """Say whether another blob holds the same bytes."""
+        return len(self.view) == len(other.view) and self.digest == other.digest
+
+
+@contextlib.contextmanager
+def opened(source: BlobSource, *, cache: Cache | None = None) -> Iterator[OpenBlob]:
+    """Open a blob; files are read whole, large ones mapped into memory."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        with memoryview(source).cast("B") as view:
+            yield OpenBlob(view, "bytes")
+        return
+    path, where = _locate(source, cache)
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size < _MAPPED_FROM_BYTES:
+            yield OpenBlob(memoryview(stream.read()), where)
+            return
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        view = memoryview(mapped)
+        try:
+            yield OpenBlob(view, where)
+        finally:
+            with contextlib.suppress(BufferError):  # a slice in a traceback; freed with it
+                view.release()
+                mapped.close()
+
+
+def _locate(source: str | os.PathLike[str] | Digest, cache: Cache | None) -> tuple[Path, str]:
+    digest = source if isinstance(source, Digest) else None
+    if isinstance(source, str) and cache is not None:
+        with contextlib.suppress(InvalidDigestError):
+            digest = Digest.parse(source)
+    if digest is None:
+        path = Path(os.fspath(source))  # type: ignore[arg-type]  # no digest, so a path
+        return path, printable(str(path))
+    if cache is None:
+        raise ValueError(f"{digest} is a digest: say in which cache, with cache=")
+    found = cache.find_blob(digest)
+    if found is None:
+        raise NotInCacheError(str(digest), "a stored blob", "none", "pull the app that needs it")
+    return found, str(digest)
 
 
 def chosen_grains(only: Iterable[str] | None) -> tuple[str, ...]:
@@ -165,7 +259,7 @@ def _early_cut(view: memoryview, start: int, end: int, mask: int) -> int | None:
     return None
 
 
-@cache
+@remembered
 def _gear_numbers() -> list[int]:
     return [int(number) for number in _GEAR]
 
