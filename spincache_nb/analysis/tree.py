@@ -107,8 +107,6 @@ class Tree:
             place.files.append(number)
             self._count(place, file)
 
-    # Where things stand ----------------------------------------------------------------------
-
     def _place(self, id: str, kind: str, name: str, parent: Place) -> Place:
         if id not in self.places:
             self.places[id] = Place(id, kind, name, parent)
@@ -143,8 +141,6 @@ class Tree:
         while above is not None:
             above.sizes[file.state] += file.size
             above = above.parent
-
-    # Looking ---------------------------------------------------------------------------------
 
     def find(self, id: str) -> Place | None:
         """Find a place by what a selection says; of a file, the place it is in; None if there is none."""
@@ -220,8 +216,6 @@ class Tree:
 
     def _key(self, part: Place | int) -> str:
         return part.id if isinstance(part, Place) else self.files[part].path
-
-    # Answers ---------------------------------------------------------------------------------
 
     def stands_for(self, ids: Iterable[str]) -> list[int]:
         """Give the files that a selection stands for: all that apps need, or what is in a place."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +26,15 @@ from spincache_nb.cli.options import (
     registry_options,
     whole_number,
 )
-from spincache_nb.cli.output import Output, in_a_shell
+from spincache_nb.cli.output import DIGEST, REFERENCE, Output, in_a_shell, show_problems
 from spincache_nb.show import Column
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from spincache_nb.core.cache import Cache
     from spincache_nb.upkeep.doctor import Finding
 
-REFERENCE = Column("reference", "Reference", shortest=20)
-DIGEST = Column("digest", "Digest", shortest=16, cut="end")
 _STANDINGS = ("referenced", "unreferenced", "temporary", "misnamed")
 _MOST_SHARED = 20
 
@@ -98,7 +99,49 @@ def _all_paths(cache: Path) -> list[tuple[str, Path]]:
 
 # ---------------------------------------------------------------- tables of the cache
 
-_APPS = (
+
+def _listed(
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    args: argparse.Namespace,
+    output: Output,
+    *,
+    empty: str,
+    noun: str,
+    total: Mapping[str, str],
+) -> int:
+    """Print a frame in the order asked for, and what columns add up to, in the words of `total`."""
+    found = _in_order(frame, columns, args)
+    output.frame(found, columns, empty=empty)
+    if len(found) and not output.as_json:
+        sums = [f"{show.size_text(int(found[name].sum()))} {words}" for name, words in total.items()]
+        output.line("\n" + ", ".join([show.count_text(len(found), noun), *sums]))
+    return DONE
+
+
+def _in_order(frame: pd.DataFrame, columns: Sequence[Column], args: argparse.Namespace) -> pd.DataFrame:
+    """Sort by a column, named as in the table or in JSON: numbers and times fall, text rises."""
+    if args.sort is None:
+        return frame
+    named = {column.heading.lower().replace(" ", "-"): column for column in columns}
+    named |= {column.name: column for column in columns}
+    column = named.get(args.sort.lower())
+    if column is None:
+        near = difflib.get_close_matches(args.sort, named, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        names = ", ".join(name for name in named if name not in frame.columns)
+        raise UsageError(f"--sort: expected one of {names}, got {args.sort!r}{meant}")
+    rising = not (column.style == "number" or column.kind == "time")
+    return frame.sort_values(column.name, ascending=rising != args.reverse, kind="stable", na_position="last")
+
+
+def _sorting(parser: argparse.ArgumentParser) -> None:
+    """Let the user choose the order of rows."""
+    parser.add_argument("--sort", metavar="COLUMN", help="order by a column of the table, such as reference")
+    parser.add_argument("--reverse", action="store_true", help="with --sort, the other way round")
+
+
+APPS = (
     REFERENCE,
     Column("kind", "Kind", rank=2),
     Column("name", "Name", shortest=12, rank=4),
@@ -121,9 +164,10 @@ List the apps and packages in the cache.
 
 An app is one cached tag. STORED are the bytes of its blobs on disk, shared ones
 included, so that the column adds up to more than the cache takes.""",
+    _sorting,
     CACHE_DIR,
     JSON,
-    examples=("apps", "apps --json"),
+    examples=("apps", "apps --sort stored", "apps --json"),
 )
 def apps(args: argparse.Namespace, output: Output) -> int:
     """Print one row per cached tag."""
@@ -131,8 +175,8 @@ def apps(args: argparse.Namespace, output: Output) -> int:
 
     cache = cache_of(args)
     empty = f"no apps in {cache.path}; fetch one with `spincache-nb pull REFERENCE`"
-    output.frame(frames.apps(cache), _APPS, empty=empty)
-    return DONE
+    total = {"stored_bytes": "stored, shared ones counted for each"}
+    return _listed(frames.apps(cache), APPS, args, output, empty=empty, noun="app", total=total)
 
 
 _LAYERS = (
@@ -152,6 +196,7 @@ _LAYERS = (
     "list the layers of cached apps",
     "List the layers that the manifests of cached apps name, and whether each is stored.",
     references("*", "only the layers of these apps"),
+    _sorting,
     CACHE_DIR,
     JSON,
     examples=("layers", "layers ghcr.io/org/app:v1"),
@@ -165,8 +210,8 @@ def layers(args: argparse.Namespace, output: Output) -> int:
     found = frames.layers(cache)
     if args.references:
         found = found[found["reference"].isin(resolve_references(frames.apps(cache), args.references))]
-    output.frame(found, _LAYERS, empty=f"no layers in {cache.path}")
-    return DONE
+    empty, total = f"no layers in {cache.path}", {"declared_bytes": "declared"}
+    return _listed(found, _LAYERS, args, output, empty=empty, noun="layer", total=total)
 
 
 _BLOBS = (
@@ -194,10 +239,11 @@ spin.toml: name such projects with --project before calling it unneeded.""",
         metavar="STANDING",
         help="only files that stand so: referenced, unreferenced, temporary or misnamed",
     ),
+    _sorting,
     PROJECTS,
     CACHE_DIR,
     JSON,
-    examples=("blobs", "blobs --standing unreferenced --project ~/src/my-app"),
+    examples=("blobs", "blobs --sort size", "blobs --standing unreferenced --project ~/src/my-app"),
 )
 def blobs(args: argparse.Namespace, output: Output) -> int:
     """Print one row per file."""
@@ -207,8 +253,8 @@ def blobs(args: argparse.Namespace, output: Output) -> int:
     found = frames.blobs(cache, projects=args.projects)
     if args.standing is not None:
         found = found[found["standing"] == args.standing]
-    output.frame(found, _BLOBS, empty=f"no such files in {cache.path}")
-    return DONE
+    empty, total = f"no such files in {cache.path}", {"stored_bytes": "on disk"}
+    return _listed(found, _BLOBS, args, output, empty=empty, noun="file", total=total)
 
 
 @command(
@@ -240,17 +286,6 @@ def problems(args: argparse.Namespace, output: Output) -> int:
     return FINDING if found else DONE
 
 
-def show_problems(problems: Sequence[dict[str, Any]], output: Output) -> None:
-    """Print each problem as a paragraph: what and where, whose, why, what to do."""
-    for problem in problems:
-        output.paragraph(f"{problem['kind']}: {problem['path']}", hang="  ")
-        if problem["reference"]:
-            output.paragraph(f"of {problem['reference']}", indent="  ")
-        output.paragraph(show.plain(problem["detail"]), indent="  ")
-        output.paragraph(show.plain(problem["remedy"]), indent="  -> ", hang="     ")
-        output.line()
-
-
 _HISTORY = (
     Column("at", "At", "time"),
     REFERENCE,
@@ -273,17 +308,18 @@ a tag meant when, and what it cost. Spin keeps no such record, and its own pulls
 are not in it.
 
 With --cache-dir only pulls into that cache are listed.""",
+    _sorting,
     CACHE_DIR,
     JSON,
-    examples=("history",),
+    examples=("history", "history --sort received"),
 )
 def history(args: argparse.Namespace, output: Output) -> int:
     """Print one row per pull."""
     from spincache_nb import frames
 
     cache = cache_of(args) if args.cache_dir is not None else None
-    output.frame(frames.history(cache), _HISTORY, empty="no pulls are recorded")
-    return DONE
+    found, total = frames.history(cache), {"fetch_bytes": "fetched", "reused_bytes": "reused"}
+    return _listed(found, _HISTORY, args, output, empty="no pulls are recorded", noun="pull", total=total)
 
 
 # ---------------------------------------------------------------- what is shared, what versions cost
@@ -314,10 +350,11 @@ USERS are apps and projects; MANIFESTS counts tags of one manifest once.""",
         metavar="N",
         help=f"how many blobs to list, 0 for all of them (default: {_MOST_SHARED}; with --json all)",
     ),
+    _sorting,
     PROJECTS,
     CACHE_DIR,
     JSON,
-    examples=("sharing", "sharing --all"),
+    examples=("sharing", "sharing --all", "sharing --sort users"),
 )
 def sharing(args: argparse.Namespace, output: Output) -> int:
     """Print one row per shared digest, and the sums."""
@@ -328,6 +365,7 @@ def sharing(args: argparse.Namespace, output: Output) -> int:
     shared = analysis.sharing(source)
     if not args.all:
         shared = shared[shared["user_count"] > 1]
+    shared = _in_order(shared, SHARED, args)
     most = args.top if args.top is not None else 0 if output.as_json else _MOST_SHARED
     listed = shared.head(most) if most else shared
     output.frame(listed, SHARED, empty=f"nothing in {cache.path} is shared")
@@ -440,6 +478,11 @@ def show_savings(found: dict[str, list[dict[str, Any]]], output: Output, *, inde
             output.line()
         output.line(f"{indent}{show.plain(repository)}")
         output.table(rows, _SAVINGS, indent=f"{indent}  ")
+        fetched, total = (sum(row[name] or 0 for row in rows) for name in ("fetch_bytes", "total_bytes"))
+        saved = show.share_text((total - fetched) / total if total else 0)
+        output.line(
+            f"{indent}  in all: {show.size_text(fetched)} of {show.size_text(total)} fetched, {saved} saved"
+        )
 
 
 # ---------------------------------------------------------------- what a pull depends on

@@ -71,9 +71,6 @@ _SIZES = {
 """Width, height, and inches per thing shown."""
 
 
-# What a plot is given --------------------------------------------------------------------------
-
-
 def frame_of(given: Any, schema: Schema, maker: str, analyse: Callable[[Any], Any]) -> Any:
     """Give the frame to draw: the one given if it has the columns, else that of an analysis."""
     if not isinstance(given, pd.DataFrame):
@@ -87,9 +84,6 @@ def frame_of(given: Any, schema: Schema, maker: str, analyse: Callable[[Any], An
 def numbers(frame: pd.DataFrame, column: str) -> Numbers:
     """Give a column as floats; a missing value, which is one too large for a column, is 0."""
     return frame[column].to_numpy(dtype=float, na_value=0.0)
-
-
-# Figures ---------------------------------------------------------------------------------------
 
 
 def figure_size(plot: str, count: int) -> tuple[float, float]:
@@ -185,9 +179,6 @@ def title_and_legend(ax: Axes, finding: str, handles: Sequence[Any] | None = Non
     ax.spines[["top", "right"]].set_visible(False)
 
 
-# Colours ---------------------------------------------------------------------------------------
-
-
 def ink() -> Colour:
     """Colour of text."""
     return to_rgb(mpl.rcParams["text.color"])
@@ -229,8 +220,6 @@ def ink_on(colour: Colour) -> str:
     """Black or white, whichever is easier to read on a colour."""
     return "#000004" if luminance(colour) > 0.18 else "#fffffb"
 
-
-# Text ------------------------------------------------------------------------------------------
 
 LONGEST_NAME = 36
 

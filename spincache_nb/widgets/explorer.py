@@ -178,6 +178,7 @@ class Explorer(anywidget.AnyWidget):
             "parts": parts,
             "states": [state for state in STATES if place.sizes[state]],
             "figures": self._figures,
+            "tab": self.tab,
         }
         if self.tab != "map":
             view["finding"], view["columns"] = self._columns_of(place)

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
-from spincache_nb.frames.verification import verify
+from spincache_nb.frames.tables import verify
 from spincache_nb.show import Column, Table, count_text, escaped, rows, shorten
 from spincache_nb.upkeep import RepairResult, repair
 from spincache_nb.widgets import parts

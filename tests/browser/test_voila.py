@@ -124,6 +124,20 @@ def test_plan_then_pull_with_the_keyboard(open_panel: Open, registry: demo.DemoR
     keyboard.press("Enter")
     panel.says("Done: 1 reference in the cache")
     assert apps(cache) == [reference]
+    panel.want(f"{registry.host}/demo/hello")
+    panel.says("Enter lists its versions")
+    panel.panel.get_by_label("Reference").press("Enter")
+    panel.says("3 versions, newest first")
+    panel.page.wait_for_function("document.activeElement.matches('.sc-tags select')")
+    keyboard.press("ArrowDown")
+    panel.says("1 reference: .*hello:1.1.0$")
+    keyboard.press("Enter")
+    panel.head("2 apps")
+    panel.page.wait_for_function("document.activeElement.matches('.sc-pulled')")
+    panel.tab("Apps")
+    panel.panel.get_by_role("button", name=f"Open {reference}", exact=True).click()
+    panel.says("No version before it is in the cache")
+    panel.page.wait_for_function("document.activeElement.matches('.sc-opened')")
 
 
 def test_cancel_half_way(open_panel: Open, hostile: HostileServer) -> None:

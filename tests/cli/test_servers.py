@@ -53,6 +53,22 @@ def test_lab_copies_the_notebooks_and_becomes_jupyterlab(
     }
 
 
+def test_lab_says_how_root_starts_it(
+    started: list[Started],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("jupyterlab")
+    for user, said in ((0, ["JupyterLab refuses to run as root"]), (7, [])):
+        monkeypatch.setattr(serve.os, "geteuid", lambda user=user: user, raising=False)
+        assert main(["lab", "--folder", str(tmp_path)]) == 0
+        notes = capsys.readouterr().err.splitlines()
+        assert [note.partition(";")[0] for note in notes] == said
+        assert all(note.endswith("lab -- --allow-root` lets it") for note in notes)
+    assert len(started) == 2
+
+
 def test_lab_says_which_notebooks_it_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["lab", "--folder", str(tmp_path), "--copy-only"]
     assert main(words) == 0
