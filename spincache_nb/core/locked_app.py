@@ -23,6 +23,7 @@ KNOWN_VERSIONS = (0, 1)
 
 _SHA256 = re.compile("sha256:[0-9a-f]{64}")
 _DIGITS = len("sha256:")
+_USUAL_PATH = re.compile(r"(?![./])[^\\]*[^\\/]")
 _REMEDY = "pull the app again, or read it with a newer version of this toolkit"
 
 
@@ -130,11 +131,13 @@ def read_locked_app(document: JsonObject, *, where: str) -> LockedApp:
     )
 
 
-def _plain(item: JsonObject) -> ContentRef | None:
-    """What nearly every file is: a digest without inline content; None if it takes a closer look."""
-    text = item.get("digest")
-    if item.get("inline") is None and isinstance(text, str) and _SHA256.fullmatch(text):
-        return ContentRef(Digest("sha256", text[_DIGITS:]))
+def _usual(item: JsonObject) -> MountedFile | None:
+    """What nearly every file is: a plain path, and a digest without inline content; None for all else."""
+    path, text = item.get("path"), item.get("digest")
+    if not isinstance(path, str) or not isinstance(text, str) or item.get("inline") is not None:
+        return None
+    if _USUAL_PATH.fullmatch(path) and ".." not in path and _SHA256.fullmatch(text):
+        return MountedFile(path, ContentRef(Digest("sha256", text[_DIGITS:])))
     return None
 
 
@@ -187,6 +190,9 @@ class _Reader:
 
     def files(self, component: JsonObject, where: str) -> Iterator[MountedFile]:
         for item in self.objects(component, "files", f"{where}, files"):
+            if usual := _usual(item):
+                yield usual
+                continue
             path = item.get("path")
             if not isinstance(path, str):
                 self.faults.append(f"{where}: a file has no path")
@@ -196,7 +202,7 @@ class _Reader:
                 self.faults.append(f"{where}: file path {path!r} leaves the mount; Spin refuses it")
             elif not parts[-1]:
                 self.faults.append(f"{where}: file path {path!r} names a folder; Spin refuses it")
-            yield MountedFile(path, _plain(item) or self.content(item, f"{where}, file {path!r}"))
+            yield MountedFile(path, self.content(item, f"{where}, file {path!r}"))
 
     def dependencies(self, value: Any, where: str) -> Iterator[Dependency]:
         for name, item in value.items() if isinstance(value, dict) else ():
