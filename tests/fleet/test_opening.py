@@ -87,7 +87,7 @@ def test_every_frame_has_its_schema_also_when_empty(name: str, folder: Path, tmp
         assert frame.index.equals(pd.RangeIndex(len(frame)))
 
 
-@pytest.mark.parametrize("name", sorted(set(EVERY) - {"problems", "breakdown"}))
+@pytest.mark.parametrize("name", EVERY)
 def test_every_docstring_lists_the_columns_that_are_its_own(name: str) -> None:
     text = getattr(fleet.Fleet, name).__doc__
     listed = dict(
@@ -97,11 +97,8 @@ def test_every_docstring_lists_the_columns_that_are_its_own(name: str) -> None:
             re.MULTILINE,
         )
     )
-    for column, dtype in listed.items():
-        assert EVERY[name][column] == dtype
-    whole = f"`analysis.{name}`" not in text
-    assert not whole or set(listed) == set(EVERY[name])
-    assert whole == (name not in ("summary", "sharing", "shared_bytes", "version_savings"))
+    assert listed.items() <= dict(EVERY[name]).items()
+    assert set(listed) == (set() if name == "shared_bytes" else set(EVERY[name]))
 
 
 def test_fleet_columns_begin_with_those_of_one_cache() -> None:
@@ -336,7 +333,8 @@ def test_damage_that_no_footer_shows_is_found_and_skipped_when_it_is_read(
     write_fleet(tmp_path, PLAN)
     (victim,) = tmp_path.glob("host=ci-1/day=*/*.parquet")
     content = bytearray(victim.read_bytes())
-    content[4 : len(content) * 2 // 3] = b"\xff" * (len(content) * 2 // 3 - 4)
+    end = (len(content) - int.from_bytes(content[-8:-4], "little")) * 2 // 3  # the footer stays
+    content[4:end] = b"\xff" * (end - 4)
     if damage == "bytes":
         victim.write_bytes(content)
     else:
