@@ -14,6 +14,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet.dataset import Chosen, Dataset
 from spincache_nb.fleet.place import load
 from spincache_nb.fleet.table import COLUMNS, MOST_BYTES
@@ -46,6 +47,10 @@ def query(name: str, **words: object) -> str:
     """A text of ``queries.sql`` with its words filled in."""
     text = _texts()[name]
     return text.format(**words) if words else text
+
+
+class GoneError(SpinCacheError):
+    """A file that was chosen cannot be read any more."""
 
 
 class Engine(Protocol):
@@ -132,9 +137,13 @@ class DuckDBEngine:
             stack.callback(self._connection.close)
             if not dataset.place.local:
                 self._connection.register_filesystem(dataset.place.fs)
-            self._connection.execute(f"CREATE VIEW snapshots AS {snapshots_sql(dataset)}")
-            for view in VIEWS:
-                self._connection.execute(f"CREATE VIEW {view} AS {query(view)}")
+            try:
+                self._connection.execute(f"CREATE VIEW snapshots AS {snapshots_sql(dataset)}")
+                for view in VIEWS:
+                    self._connection.execute(f"CREATE VIEW {view} AS {query(view)}")
+            except duckdb.Error as exc:
+                said = str(exc).splitlines()[0][:300]
+                raise GoneError(f"{dataset.place}", "snapshots that stay", said, "open it again") from exc
             self._closing = stack.pop_all()
 
     def run(self, text: str, turns: Any = None) -> Any:
@@ -177,9 +186,13 @@ class SparkEngine:
         )
         self._session = session.newSession()
         self._session.conf.set("spark.sql.session.timeZone", "UTC")
-        self._frame(dataset).createOrReplaceTempView("snapshots")
-        for view in VIEWS:
-            self._session.sql(self.translated(query(view))).createOrReplaceTempView(view)
+        try:
+            self._frame(dataset).createOrReplaceTempView("snapshots")
+            for view in VIEWS:
+                self._session.sql(self.translated(query(view))).createOrReplaceTempView(view)
+        except self.faults as exc:
+            said = str(exc).splitlines()[0][:300]
+            raise GoneError(f"{dataset.place}", "snapshots that stay", said, "open it again") from exc
 
     def _frame(self, dataset: Dataset) -> Any:
         functions = load("pyspark.sql.functions", extra="spark")

@@ -19,6 +19,7 @@ from spincache_nb.fleet.engines import (
     VIEWS,
     DuckDBEngine,
     Engine,
+    GoneError,
     SparkEngine,
     faulty_files,
     query,
@@ -50,9 +51,18 @@ class Fleet:
         self._lock = threading.Lock()
         self._broken: dict[str, str] = {}
         self._closed = False
-        self._dataset = choose(place, **choice)
-        self._engine = self._made(self._dataset)
+        self._dataset, self._engine = self._chosen()
         self._replaced: list[Engine] = []
+
+    def _chosen(self) -> tuple[Dataset, Engine]:
+        """Choose what to read and make an engine for it; anew where a file goes in between."""
+        for _ in range(_ATTEMPTS):
+            dataset = choose(self._place, **self._choice, broken=self._broken)
+            try:
+                return dataset, self._made(dataset)
+            except GoneError as exc:
+                fault = exc
+        raise fault
 
     def _made(self, dataset: Dataset) -> Engine:
         if self._chosen_engine in (None, "duckdb"):
@@ -138,7 +148,7 @@ class Fleet:
                 again = choose(self._place, **self._choice, broken=self._broken)
             if [one.name for one in again.chosen] == before:
                 return False
-            self._dataset, self._engine = again, self._made(again)
+            self._dataset, self._engine = self._chosen()
             self._replaced.append(failed)
             return True
 

@@ -22,6 +22,18 @@ record        a row per
 ``problem``   row of ``frames.problems``: kind, reference, path
 ============  =======================================================================================
 
+What people ask first, in DuckDB alone, where ``/mnt/fleet`` is the dataset::
+
+    CREATE VIEW f AS SELECT * FROM '/mnt/fleet/host=*/day=*/*.parquet'
+      QUALIFY taken_at = max(taken_at) OVER (PARTITION BY host);  -- each host's newest
+    -- what could go?
+    SELECT host, sum(stored_bytes) FROM f WHERE standing = 'unreferenced' GROUP BY host;
+    -- what is where?
+    SELECT reference, count(*) FROM f WHERE record = 'app' GROUP BY reference ORDER BY 2 DESC;
+    -- what takes most?
+    SELECT digest, count(*) * any_value(stored_bytes) FROM f WHERE record = 'blob'
+      GROUP BY digest ORDER BY 2 DESC LIMIT 9;
+
 The file's metadata hold the version of this schema as ``spincache-nb.format``. A later one may add columns:
 readers take those that a file lacks as missing (``union_by_name``) and do not mind others.
 """

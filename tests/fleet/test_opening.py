@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -25,6 +26,7 @@ from spincache_nb import fleet
 from spincache_nb.analysis.schemas import SUMMARY_SCHEMA
 from spincache_nb.errors import NotInCacheError, SpinCacheError
 from spincache_nb.fleet import schemas, table
+from spincache_nb.fleet.dataset import choose
 from spincache_nb.fleet.place import Place
 from spincache_nb.fleet.snapshots import publish, records_of
 from spincache_nb.frames import Frames
@@ -312,6 +314,23 @@ def test_what_cannot_be_used_is_skipped_and_the_day_before_stands_in(damage: str
         assert all("\n" not in one.reason for one in skipped)
         for name in EVERY:
             getattr(opened, name)()
+
+
+def test_file_that_goes_while_a_fleet_is_opened_is_not_chosen_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_fleet(tmp_path, PLAN)
+
+    def choose_and_lose(*args: Any, **named: Any) -> Any:
+        found = choose(*args, **named)
+        if len(found.chosen) == 3:
+            Path(found.place.path(found.chosen[0].name)).unlink()
+        return found
+
+    monkeypatch.setattr("spincache_nb.fleet.opened.choose", choose_and_lose)
+    with fleet.open(tmp_path) as opened:
+        assert opened.hosts == ["dev-2", "edge-0"]
+        assert opened.summary()["host_count"].tolist() == [2]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

@@ -299,11 +299,17 @@ for call in (
     assert issubclass(MissingExtraError, SpinCacheError)
 
 
-def test_readme_queries_say_what_the_analyses_say(tmp_path: Path) -> None:
-    """Every SQL statement of the README, as it stands, in plain DuckDB."""
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+SQL = [
+    *re.findall(r"^```sql\n(.*?)^```", README, re.DOTALL | re.MULTILINE),
+    *re.findall(r"::\n\n((?: {4}.*\n)+)", table.__doc__ or ""),
+]
+
+
+@pytest.mark.parametrize("text", SQL)
+def test_documented_queries_say_what_the_analyses_say(text: str, tmp_path: Path) -> None:
+    """Every SQL statement of the README and of the table's description, as it stands, in plain DuckDB."""
     write_fleet(tmp_path, FleetPlan(hosts=3, apps_per_host=12, files_per_app=6, repositories=9, versions=3))
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"^```sql\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
     text = re.sub(r"--.*", "", text).replace("/mnt/fleet", str(tmp_path))
     view, *queries = [one.strip() for one in text.split(";") if one.strip()]
     with fleet.open(tmp_path) as opened:
