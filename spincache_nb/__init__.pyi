@@ -18,7 +18,7 @@ from .core.pull import pull as pull
 from .core.reference import Reference as Reference
 from .core.transfer import export as export
 from .core.transfer import import_ as import_
-from .frames.verification import verify as verify
+from .frames.tables import verify as verify
 from .project.sources import SourcesPlan as SourcesPlan
 from .project.sources import SourcesResult as SourcesResult
 from .project.sources import plan_sources as plan_sources

@@ -111,6 +111,15 @@ def test_only_the_http_modules_import_httpx() -> None:
     assert all(module.startswith(SPEAK_HTTP) for module in speakers), speakers
 
 
+def test_the_demos_registry_shares_no_code_with_the_client() -> None:
+    found = imports()
+    imported = set().union(*(found[f"demo.{name}"] for name in ("apps", "server", "shipped")))
+    rooms = {name.split(".")[1] for name in imported if name.startswith("spincache_nb.")}
+    assert rooms <= {"demo", "errors"}
+    outside = {name.partition(".")[0] for name in imported} - {"spincache_nb"}
+    assert outside <= set(sys.stdlib_module_names)
+
+
 WITHOUT = {
     "": HEAVY | {"httpx", "platformdirs", "tqdm", "truststore", "jinja2", "ssl"},
     ".core.paths": {"platformdirs"},

@@ -522,7 +522,8 @@ def _holders(
     file: DiskFile, owners: Mapping[str, str], archives: Mapping[str, frozenset[str]]
 ) -> frozenset[str]:
     if file.users:
-        return file.users | archives.get(file.digest or "", NOBODY) if file.area == "data" else file.users
+        others = archives.get(file.digest or "", NOBODY) if file.area == "data" else NOBODY
+        return file.users | others if others else file.users
     folder, _, name = file.path.rpartition("/")
     owner = owners.get(folder) if name in DOCUMENTS else None
     return NOBODY if owner is None else frozenset({owner})

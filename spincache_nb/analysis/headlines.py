@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
-from typing import Any, NamedTuple
+from statistics import median
+from typing import NamedTuple, TypeAlias
 
 import pandas as pd
 
 from spincache_nb.analysis import schemas
-from spincache_nb.analysis.disk import freed_by, reclaimable, summary, superseded_references
+from spincache_nb.analysis.disk import LABELS, freed_by, reclaimable, summary, superseded_references
 from spincache_nb.analysis.inputs import Source, over, short_references
 from spincache_nb.analysis.schemas import FINDINGS_SCHEMA
 from spincache_nb.analysis.shared import sharing
@@ -23,7 +26,11 @@ from spincache_nb.frames.sources import Projects
 from spincache_nb.show import count_text, records, rows, share_text, shorten, size_text
 
 _NEEDED = tuple(one.name for one in fields(Frames) if one.name != "later")
-_NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+_NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+FLAT = 0.04
+"""A saving below this share is told in words, not drawn as a bar of its own."""
+
+_Nouns: TypeAlias = tuple[str, str]
 _MOST = 0.5  # "most of": more than half
 _NAME_COLUMNS = 48
 _MOST_NAMED = 20  # references in one command
@@ -149,17 +156,16 @@ def _short(name: str) -> str:
     return shorten(name, _NAME_COLUMNS, cut="middle")
 
 
-# ---------------------------------------------------------------- one table
-
-
-def headline(table: pd.DataFrame) -> str:
-    """Say in one sentence what the table of an analysis shows.
+def headline(table: pd.DataFrame, *, nouns: tuple[str, str] = ("app", "apps")) -> str:
+    """Say in one sentence what the table of an analysis shows; plots have it as their title.
 
     Parameters
     ----------
     table
-        What breakdown, sharing, sharing_sets, shared_bytes, version_savings, remote_savings,
-        upgrade_matrix, timeline, grains, cache_grains, chunk_sweep or section_map return, also for a fleet.
+        What breakdown, sharing, sharing_sets, shared_bytes, version_savings, remote_savings, upgrade_matrix,
+        timeline, grains, cache_grains, chunk_sweep or section_map return, also for a fleet.
+    nouns
+        What the users in it are called, one and several.
 
     Returns
     -------
@@ -178,118 +184,146 @@ def headline(table: pd.DataFrame) -> str:
     >>> headline(empty(schemas.SHARING_SCHEMA))
     'Nothing is shared yet'
     """
-    for schema, say in _SAYINGS:
-        if set(schema) <= set(table.columns):
-            return say(table)
+    for columns, say in _SAYINGS:
+        if set(columns) <= set(table.columns):
+            return say(table, nouns)
     raise ValueError(f"no analysis with a headline gives the columns {', '.join(map(str, table.columns))}")
 
 
-def _of_sharing(table: pd.DataFrame) -> str:
+def _of_sharing(table: pd.DataFrame, nouns: _Nouns) -> str:
     saved = int(table["saved_bytes"].sum())
     if not saved:
         return "Nothing is shared yet"
     lines = records(table.sort_values("saved_bytes", ascending=False, kind="stable").head(9))
     reached = count = 0
     while reached <= saved * _MOST and count < len(lines):
-        reached += lines[count]["saved_bytes"]
+        reached += lines[count]["saved_bytes"] or 0
         count += 1
     if reached <= saved * _MOST:
         shared = int((table["saved_bytes"] > 0).sum())
         return f"{shared:,} shared blobs save {size_text(saved)}, none of them much by itself"
     blobs = f"{_NUMBERS[count]} {'blob' if count == 1 else 'blobs'}"
-    size = size_text(sum(line["stored_bytes"] for line in lines[:count]))
+    size = size_text(sum(line["stored_bytes"] or 0 for line in lines[:count]))
     part = "all" if reached == saved else share_text(reached / saved)
     verb = "brings" if count == 1 else "bring"
     return f"{blobs} of {size} {verb} {part} of the {size_text(saved)} that sharing saves"
 
 
-_KINDS: Mapping[str, str] = {
-    "exclusive": "is needed by one app only",
-    "shared": "is shared",
-    "archive": "is archives kept beside their members",
-    "projects": "is needed by projects only",
-    "unreferenced": "is needed by nothing",
-    "temporary": "is unfinished files",
-    "misnamed": "is misnamed files",
-    "manifests": "is manifests and locked apps",
-    "other": "is other files",
-}
-
-
-def _of_breakdown(table: pd.DataFrame) -> str:
-    sizes: dict[str, int] = dict.fromkeys(_KINDS, 0)
+def _of_breakdown(table: pd.DataFrame, nouns: _Nouns) -> str:
+    """Say what fills the disk, or what of it nothing needs."""
+    sizes: Counter[str] = Counter()
     for kind, size in rows(table, "kind", "stored_bytes"):
         sizes[kind] += size or 0
-    total = sum(sizes.values())
+    total, idle = sum(sizes.values()), sum(sizes[kind] for kind in ("unreferenced", "temporary", "misnamed"))
+    disk = f"{size_text(total)} on disk"
     if not total:
         return "Nothing is stored yet"
-    kind = max(sizes, key=lambda one: sizes[one])
-    return f"{share_text(sizes[kind] / total)} of {size_text(total)} {_KINDS[kind]}"
+    if idle >= total / 10:
+        return f"Nothing needs {share_text(idle / total)} of {disk}: {size_text(idle)}"
+    kind = max(("shared", *LABELS), key=sizes.__getitem__)
+    share = share_text(sizes[kind] / total)
+    if kind == "shared":
+        return f"Several {nouns[1]} share {share} of {disk}: {size_text(sizes[kind])}"
+    if kind == "exclusive":
+        return f"{share} of {disk} is needed by one {nouns[0]} only"
+    return f"{share} of {disk} is {'needed by projects only' if kind == 'projects' else LABELS[kind]}"
 
 
-def _of_sets(table: pd.DataFrame) -> str:
-    sets = list(dict.fromkeys(rows(table, "set", "user_count", "stored_bytes")))
-    size, count = max(((size, count) for _, count, size in sets if count > 1), default=(0, 0))
-    if not size:
+def _of_sets(table: pd.DataFrame, nouns: _Nouns) -> str:
+    """Say how few files are most of what is shared."""
+    shared = table[table["user_count"] > 1]
+    sets = sorted(set(rows(shared, "stored_bytes", "blob_count", "set")), key=lambda one: -(one[0] or 0))
+    total = sum(size or 0 for size, _, _ in sets)
+    if not total:
         return "Nothing is shared yet"
-    share = share_text(size / sum(size for *_, size in sets))
-    return f"{count:,} of them share {size_text(size)}, {share} of what is needed"
+    reached = files = count = 0
+    while reached < total / 2:
+        reached += sets[count][0] or 0
+        files += sets[count][1]
+        count += 1
+    what = f"{_NUMBERS[files] if files < len(_NUMBERS) else f'{files:,}'} {'file' if files == 1 else 'files'}"
+    verb = "is" if files == 1 else "are"
+    whole = "all" if count == len(sets) else f"most of the {size_text(total)}"
+    only_apps = "user_kind" not in shared.columns or (shared["user_kind"] == "app").all()
+    noun = f" {nouns[1]}" if only_apps else ""
+    return f"{what} of {size_text(reached)} {verb} {whole} that {shared['user'].nunique():,}{noun} share"
 
 
-def _of_pairs(table: pd.DataFrame) -> str:
-    pairs = rows(table, "shared_bytes", "reference_a", "reference_b")
-    size, a, b = max(
-        ((size or 0, a, b) for size, a, b in pairs), default=(0, "", ""), key=lambda pair: pair[0]
-    )
+def _of_pairs(table: pd.DataFrame, nouns: _Nouns) -> str:
+    pairs = rows(table, *table.columns[:2], "shared_bytes")
+    one, other, size = max(pairs, default=("", "", 0), key=lambda pair: pair[2] or 0)
     if not size:
         return "No two of them share anything"
-    short = short_references([a, b])
-    one, other = (shorten(short[name], 24, cut="middle") for name in (a, b))
-    return f"{one} and {other} share most: {size_text(size)}"
+    short = short_references([one, other])
+    names = (shorten(short[name], 28, cut="middle") for name in (one, other))
+    return f"{' and '.join(names)} share most: {size_text(size)}"
 
 
-def _of_savings(table: pd.DataFrame) -> str:
-    later = table[table["position"] > 0]
-    total = int(later["total_bytes"].sum())
-    if not total:
-        return "No version follows another yet"
-    saved = int(later["reused_bytes"].sum())
-    part = f"{share_text(saved / total)} of their bytes: {size_text(saved)} of {size_text(total)}"
-    return f"New versions reuse {part}"
+def _of_savings(table: pd.DataFrame, nouns: _Nouns) -> str:
+    """Say what versions cost, pulled one after the other; of one repository, or of many."""
+    known = table[table["total_bytes"].notna() & table["fetch_bytes"].notna()]
+    total, fetched = int(known["total_bytes"].sum()), int(known["fetch_bytes"].sum())
+    share = (total - fetched) / total if total else 0
+    if "repository" in table.columns and (many := table["repository"].nunique()) != 1:
+        count = f"{many:,} repositories"
+        if share < FLAT:
+            return f"Versions reuse next to nothing in {count}"
+        saved = f"{share_text(share)}: {size_text(total - fetched)}"
+        return f"Pulling version after version of {count} saves {saved}"
+    names = {re.sub("[:@][^/]*$", "", reference or "") for (reference,) in rows(table, "reference")}
+    of_what = f" of {shorten(names.pop(), 40, cut='middle')}" if len(names) == 1 else ""
+    count = f"{count_text(len(table), 'version')}{of_what}"
+    if len(table) < 2:
+        return f"{count}: {size_text(fetched)} to fetch"
+    if share < FLAT:
+        return f"{count} reuse next to nothing: {size_text(fetched)} fetched"
+    return f"{count}: {size_text(fetched)} fetched instead of {size_text(total)}, {share_text(share)} saved"
 
 
-def _of_upgrades(table: pd.DataFrame) -> str:
+def _of_upgrades(table: pd.DataFrame, nouns: _Nouns) -> str:
     pairs = rows(table, "from_version", "to_version", "fetch_bytes")
     sizes = [size for start, end, size in pairs if start != end and size is not None]
     if not sizes:
-        return "There is nothing to upgrade from or to"
+        return "There is nothing to upgrade" if not len(table) else "There is one version only"
     low, high = size_text(min(sizes)), size_text(max(sizes))
-    return f"Every upgrade fetches {low}" if low == high else f"An upgrade fetches between {low} and {high}"
+    if low == high:
+        return f"Going to another version fetches {low}"
+    return f"Going to another version fetches {low} to {high}, {size_text(int(median(sizes)))} in the middle"
 
 
-def _of_timeline(table: pd.DataFrame) -> str:
+def _of_timeline(table: pd.DataFrame, nouns: _Nouns) -> str:
     if not len(table):
         return "Nothing was pulled yet"
     last = records(table.tail(1))[0]
-    fetched, reused = last["cumulative_fetch_bytes"], last["cumulative_reused_bytes"]
-    pulls = count_text(len(table), "pull")
-    return f"{pulls} fetched {size_text(fetched)} and found {size_text(reused)} there already"
+    fetched, reused = last["cumulative_fetch_bytes"] or 0, last["cumulative_reused_bytes"] or 0
+    share = share_text(reused / (fetched + reused) if fetched + reused else 0)
+    sizes = f"{size_text(fetched)} fetched, {size_text(reused)} reused ({share})"
+    return f"{count_text(len(table), 'pull')}: {sizes}"
 
 
-def _of_grains(table: pd.DataFrame) -> str:
-    name = str(table.columns[0])
-    shares = [(share, grain) for grain, share in rows(table, name, "reused_share") if share]
-    if not shares:
-        return "Nothing of it was there before, at any grain"
-    share, grain = max(shares, key=lambda one: one[0])
-    pieces = f"pieces of the grain {grain}" if name == "grain" else f"chunks of {size_text(grain)}"
-    return f"Most, {share_text(share)}, is reused in {pieces}"
+def _of_grains(table: pd.DataFrame, nouns: _Nouns) -> str:
+    """Say which grain, or size of chunks, reuses most once its index is paid for, beside whole files."""
+    name = "grain" if "grain" in table.columns else "average_bytes"
+    lines = list(rows(table, name, "total_bytes", "reused_bytes", "index_bytes"))
+    net = {grain: (reused - index) / total for grain, total, reused, index in lines if total}
+    best = max(net, key=net.__getitem__, default=None)
+    if best is None or net[best] <= 0 or best == "blob":
+        return (
+            "No finer grain pays for its index"
+            if name == "grain"
+            else "Chunks of no size pay for their index"
+        )
+    share = share_text(net[best])
+    if name != "grain":
+        return f"Chunks of {size_text(best)} reuse {share}, their index paid"
+    whole = [share_text(reused / total) for grain, total, reused, _ in lines if grain == "blob" and total]
+    return f"By {best}, {share} would be reused, index paid" + (f", whole files {whole[0]}" if whole else "")
 
 
-def _of_sections(table: pd.DataFrame) -> str:
-    sizes: dict[str, int] = {}
+def _of_sections(table: pd.DataFrame, nouns: _Nouns) -> str:
+    sizes: Counter[str] = Counter()
     for section, size in rows(table, "section", "section_bytes"):
-        sizes[section] = sizes.get(section, 0) + size
+        sizes[section] += size or 0
     total = sum(sizes.values())
     if not total:
         return "There are no bytes"
@@ -297,15 +331,16 @@ def _of_sections(table: pd.DataFrame) -> str:
     return f"{share_text(sizes[section] / total)} of {size_text(total)} is in {section} sections"
 
 
-_SAYINGS: tuple[tuple[Mapping[str, Any], Callable[[pd.DataFrame], str]], ...] = (
+_SAYINGS: tuple[tuple[Iterable[str], Callable[[pd.DataFrame, _Nouns], str]], ...] = (
     (schemas.SHARING_SCHEMA, _of_sharing),
-    (schemas.VERSION_SAVINGS_SCHEMA, _of_savings),
     (schemas.TIMELINE_SCHEMA, _of_timeline),
+    (("reference", "total_bytes", "fetch_bytes"), _of_savings),
     (schemas.SECTION_MAP_SCHEMA, _of_sections),
     (schemas.GRAINS_SCHEMA, _of_grains),
     (schemas.CHUNK_SWEEP_SCHEMA, _of_grains),
-    (schemas.SHARING_SETS_SCHEMA, _of_sets),
+    (("set", "user", "user_count", "stored_bytes", "blob_count"), _of_sets),
     (schemas.UPGRADE_MATRIX_SCHEMA, _of_upgrades),
     (schemas.SHARED_BYTES_SCHEMA, _of_pairs),
-    (dict.fromkeys(("kind", "stored_bytes", "file_count")), _of_breakdown),
+    (("host_a", "host_b", "shared_bytes"), _of_pairs),
+    (("kind", "stored_bytes"), _of_breakdown),
 )

@@ -71,9 +71,6 @@ def label(data: Buffer, walked: Walk) -> Labels:
     return Labels(tuple(names), tuple(paths))
 
 
-# ---------------------------------------------------------------- shared modules
-
-
 @SHARED_MODULES_SCHEMA.describes
 def shared_modules(cache: Source | Iterable[tuple[str, BlobSource]] = None) -> pd.DataFrame:
     """Find modules and components that are in several different blobs: a libc, an adapter, a runtime.
@@ -198,9 +195,6 @@ def producers(blob: BlobSource, *, cache: Cache | None = None) -> Producers:
     """
     with opened(blob, cache=cache) as opening:
         return Producers() if opening.walked is None else producers_of(opening.view, opening.walked)
-
-
-# ---------------------------------------------------------------- maps of sections
 
 
 @SECTION_MAP_SCHEMA.describes

@@ -199,8 +199,6 @@ def _members(blob: OpenBlob) -> Pieces:
     return [bytes.fromhex(member.digest.encoded) for member in members], [m.size for m in members]
 
 
-# ---------------------------------------------------------------- content-defined chunks
-
 _BLOCK: Final = 1 << 20
 _WARM_UP: Final = 64  # bytes after which a hash that starts at a chunk is the one that never started anew
 _GEAR = np.frombuffer(
@@ -285,8 +283,6 @@ def _candidates(view: memoryview, masks: Iterable[int]) -> list[_Places]:
             places.append(np.flatnonzero(hashes & np.uint32(mask) == 0) + start)
     return [np.concatenate(places) for places in found]
 
-
-# ---------------------------------------------------------------- patches
 
 _LEVEL: Final = 9
 """At this level the search tables can be made to cover the dictionary at 25 MB/s and more; level 19

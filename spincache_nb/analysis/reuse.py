@@ -150,9 +150,6 @@ def _swept(old: OpenBlob, new: OpenBlob, average: int) -> _Row:
     return _measured(average, *_reuse(before, after))
 
 
-# ---------------------------------------------------------------- a whole cache
-
-
 @GRAINS_SCHEMA.describes
 def cache_grains(
     cache: Source | Iterable[tuple[str, Path]] = None,

@@ -251,8 +251,6 @@ FINDINGS_SCHEMA = TableSchema(
     }
 )
 
-# ---------------------------------------------------------------- inside the files
-
 _MEASURED = {
     "total_bytes": (COUNT, "bytes of the new version; for a whole cache, of all blobs"),
     "reused_bytes": (COUNT, "of those, bytes that the old version has; for a whole cache, that repeat"),

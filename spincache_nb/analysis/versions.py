@@ -22,6 +22,7 @@ import os
 import threading
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import pandas as pd
@@ -47,11 +48,12 @@ if TYPE_CHECKING:
     from spincache_nb.core.pull import Auth
 
 Rules: TypeAlias = Literal["spin", "spincache"]
-Row: TypeAlias = tuple[object, ...]
+Row: TypeAlias = tuple[Any, ...]
 _CONTENT = frozenset({"wasm", "data", "archive", "other"})
 """Roles of layers that are stored as blobs."""
 
 NEEDED = ("apps", "layers", "uses", "files")
+_MANIFEST = tuple(MANIFESTS_SCHEMA)
 _ALL_SAVINGS_SCHEMA = TableSchema(
     {
         "repository": (FEW, "``registry/repository``"),
@@ -109,7 +111,11 @@ def version_savings(
         return cache.version_savings(repository, rules=rules)  # type: ignore[no-any-return]
     if repository is not None:
         one = repository
-        compute = lambda frames: replay_savings(*_described(frames, one), rules=rules, order=order)  # noqa: E731
+
+        def compute(frames: Frames) -> pd.DataFrame:
+            lines = savings_rows(_versions_in(frames, _named(frames, one)), rules=rules, order=order)
+            return build(VERSION_SAVINGS_SCHEMA, lines)
+
         return over(cache, VERSION_SAVINGS_SCHEMA, NEEDED, compute)
     if order is not None:
         raise ValueError("order= needs the repository whose versions it names")
@@ -119,7 +125,7 @@ def version_savings(
 def _all_savings(frames: Frames, rules: Rules) -> pd.DataFrame:
     found = versions_of(frames)
     every = [reference for references in found.values() for reference in references]
-    versions = read_versions(manifests_of(frames, every), members_of(frames, every))
+    versions = _versions_in(frames, every)
     return build(
         _ALL_SAVINGS_SCHEMA,
         (
@@ -220,11 +226,16 @@ def upgrade_matrix(
     """
     check_rules(rules)
     if isinstance(cache, RemoteVersions):
-        return replay_upgrades(cache.manifests, rules=rules, order=order)
+        versions = read_versions(rows(cache.manifests, *_MANIFEST))
+        return build(UPGRADE_MATRIX_SCHEMA, _upgrade_rows(versions, rules, order))
     if repository is None:
         raise ValueError("name the repository whose versions to compare")
     one = repository
-    compute = lambda frames: replay_upgrades(*_described(frames, one), rules=rules, order=order)  # noqa: E731
+
+    def compute(frames: Frames) -> pd.DataFrame:
+        found = _versions_in(frames, _named(frames, one))
+        return build(UPGRADE_MATRIX_SCHEMA, _upgrade_rows(found, rules, order))
+
     return over(cache, UPGRADE_MATRIX_SCHEMA, NEEDED, compute)
 
 
@@ -250,8 +261,8 @@ def versioned_repositories(cache: Source = None) -> list[str]:
     return sorted(sizes, key=lambda name: (-sizes[name], name))
 
 
-def _described(frames: Frames, repository: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give the manifests and members of a repository's versions."""
+def _named(frames: Frames, repository: str) -> list[str]:
+    """Give the versions of a repository."""
     found = versions_of(frames)
     exact = {repository, _full_name(repository)} & found.keys()
     candidates = exact or {name for name in found if name.partition("/")[2] == repository}
@@ -259,8 +270,11 @@ def _described(frames: Frames, repository: str) -> tuple[pd.DataFrame, pd.DataFr
         what = f"{sorted(candidates)}" if candidates else "none of that name"
         where = without_user(repository)
         raise NotInCacheError(where, "one cached repository", what, "see frames.apps(cache)")
-    references = sorted(found[candidates.pop()])
-    return manifests_of(frames, references), members_of(frames, references)
+    return found[candidates.pop()]
+
+
+def _versions_in(frames: Frames, references: Collection[str]) -> dict[str, Version]:
+    return read_versions(_manifest_lines(frames, references), _member_lines(frames, references))
 
 
 def _full_name(repository: str) -> str:
@@ -272,7 +286,12 @@ def _full_name(repository: str) -> str:
 
 
 def manifests_of(frames: Frames, references: Iterable[str]) -> pd.DataFrame:
-    """Make the frame that a replay takes; a config of unknown size is what is declared beyond the layers."""
+    """Make the frame that a replay takes."""
+    return build(MANIFESTS_SCHEMA, _manifest_lines(frames, references))
+
+
+def _manifest_lines(frames: Frames, references: Iterable[str]) -> list[Row]:
+    """Give rows of ``MANIFESTS_SCHEMA``; a config of unknown size is what is declared beyond the layers."""
     apps = frames.need("apps")
     layers: dict[str, list[tuple[Any, ...]]] = {reference: [] for reference in references}
     columns = ("reference", "position", "digest", "role", "declared_bytes")
@@ -289,11 +308,15 @@ def manifests_of(frames: Frames, references: Iterable[str]) -> pd.DataFrame:
             size = max(0, (declared or 0) - sum(distinct.values()))
         lines.append((reference, tag, created_at, None, digest, "config", size))
         lines.extend((reference, tag, created_at, *layer) for layer in sorted(layers[reference]))
-    return build(MANIFESTS_SCHEMA, lines)
+    return lines
 
 
 def members_of(frames: Frames, references: Collection[str]) -> pd.DataFrame:
     """Say what the archives of some apps unpack to: data they use or mount that is none of their layers."""
+    return build(MEMBERS_SCHEMA, _member_lines(frames, references))
+
+
+def _member_lines(frames: Frames, references: Collection[str]) -> list[tuple[str, str, int]]:
     own: dict[str, set[str]] = {}
     archived: set[str] = set()
     layers = _of(frames.need("layers"), "reference", references)
@@ -310,12 +333,18 @@ def members_of(frames: Frames, references: Collection[str]) -> pd.DataFrame:
     for user, digest, area, size in rows(uses, "user", "digest", "area", "stored_bytes"):
         if area == "data" and digest not in own[user]:
             members[user, digest] = size or 0
-    return build(MEMBERS_SCHEMA, ((*key, size) for key, size in sorted(members.items())))
+    return [(*key, size) for key, size in sorted(members.items())]
 
 
 def _of(frame: pd.DataFrame, column: str, values: Collection[str]) -> pd.DataFrame:
     """Keep the rows of some apps: a cache may have thousands of others."""
     return frame[frame[column].isin(list(values))]
+
+
+@cache
+def _with(roles: frozenset[str], role: str) -> frozenset[str]:
+    """Add a role; what has the same roles has the same set."""
+    return roles | {role}
 
 
 @dataclass
@@ -335,7 +364,7 @@ class Version:
     def add(self, position: int, digest: str, role: str, size: int) -> None:
         """Add the config or a layer."""
         known, roles = self.parts.get(digest, (0, frozenset[str]()))
-        self.parts[digest] = max(known, size), roles | {role}
+        self.parts[digest] = max(known, size), _with(roles, role)
         if role == "application" and position >= self._last:
             self.document, self._last = digest, position
         elif role == "config" and self.document is None:
@@ -390,15 +419,13 @@ class Store:
         return bool(roles & _CONTENT) and digest in self.blobs
 
 
-def read_versions(manifests: pd.DataFrame, members: pd.DataFrame | None = None) -> dict[str, Version]:
-    """Read versions from frames of ``MANIFESTS_SCHEMA`` and, if members are known, ``MEMBERS_SCHEMA``."""
+def read_versions(manifests: Iterable[Row], members: Iterable[Row] | None = None) -> dict[str, Version]:
+    """Read versions from rows of ``MANIFESTS_SCHEMA`` and, if members are known, ``MEMBERS_SCHEMA``."""
     unpacked: dict[str, dict[str, int]] = {}
-    if members is not None:
-        for reference, digest, size in rows(members, "reference", "digest", "size_bytes"):
-            unpacked.setdefault(reference, {})[digest] = size or 0
+    for reference, digest, size in members or ():
+        unpacked.setdefault(reference, {})[digest] = size or 0
     found: dict[str, Version] = {}
-    columns = ("reference", "tag", "created_at", "position", "digest", "role", "declared_bytes")
-    for reference, tag, created_at, position, digest, role, size in rows(manifests, *columns):
+    for reference, tag, created_at, position, digest, role, size in manifests:
         if reference not in found:
             found[reference] = Version(reference, tag, created_at, unpacked.get(reference))
         found[reference].add(position or 0, digest or "", role, size or 0)
@@ -440,29 +467,22 @@ def replay_savings(
 ) -> pd.DataFrame:
     """Say what each version costs, one pulled after the other, from frames; see `version_savings`."""
     check_rules(rules)
-    versions = read_versions(manifests, members)
+    unpacked = None if members is None else rows(members, *MEMBERS_SCHEMA)
+    versions = read_versions(rows(manifests, *_MANIFEST), unpacked)
     return build(VERSION_SAVINGS_SCHEMA, savings_rows(versions, rules=rules, order=order))
 
 
-def replay_upgrades(
-    manifests: pd.DataFrame,
-    members: pd.DataFrame | None = None,
-    *,
-    rules: Rules = "spin",
-    order: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """Say what any version costs where one other was pulled before, from frames; see `upgrade_matrix`."""
-    check_rules(rules)
-    versions = read_versions(manifests, members)
+def _upgrade_rows(versions: Mapping[str, Version], rules: Rules, order: Sequence[str] | None) -> list[Row]:
+    """Pull every version where one other was pulled before: rows of ``UPGRADE_MATRIX_SCHEMA``."""
     chosen = list(dict.fromkeys(_ordered(versions, order)))
-    lines = []
+    lines: list[Row] = []
     for start in chosen:
         store = Store(rules)
         store.pull(versions[start])
         for end in chosen:
             cost = store.cost(versions[end])
             lines.append((start, end, cost.total - cost.reused, cost.reused))
-    return build(UPGRADE_MATRIX_SCHEMA, lines)
+    return lines
 
 
 def check_rules(rules: str) -> None:

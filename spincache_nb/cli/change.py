@@ -9,8 +9,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from spincache_nb import show
-from spincache_nb.cli.fetch import plan_record
-from spincache_nb.cli.look import REFERENCE, show_problems
 from spincache_nb.cli.options import (
     CACHE_DIR,
     DONE,
@@ -35,7 +33,7 @@ from spincache_nb.cli.options import (
     transfer_options,
     whole_number,
 )
-from spincache_nb.cli.output import Output
+from spincache_nb.cli.output import REFERENCE, Output, show_problems
 from spincache_nb.show import Column
 
 if TYPE_CHECKING:
@@ -419,6 +417,7 @@ folder. Every blob is checked against its digest. Nothing is asked of a network.
 )
 def import_(args: argparse.Namespace, output: Output) -> int:
     """Import, and print what came."""
+    from spincache_nb.cli.fetch import plan_record
     from spincache_nb.core.transfer import import_
 
     names = dict(_pair(text) for text in args.names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import importlib
 import io
 import logging
 import os
@@ -15,7 +16,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from spincache_nb.cli import change, fetch, look, many, serve, tree  # noqa: F401 - they declare the commands
 from spincache_nb.cli.options import COMMANDS, FAILED, INTERRUPTED, USAGE, Command, UsageError
 from spincache_nb.cli.output import PROGRAM, Output, in_a_shell, say
 from spincache_nb.errors import (
@@ -28,27 +28,17 @@ from spincache_nb.errors import (
 
 DEBUG_VARIABLE = "SPINCACHE_DEBUG"
 """Environment variable that does what ``--debug`` does, unless it is empty or 0."""
-_ORDER = (
-    *(
-        "demo",
-        "path",
-        "doctor",
-        "tree",
-        "apps",
-        "layers",
-        "blobs",
-        "problems",
-        "history",
-        "sharing",
-        "savings",
-        "report",
-    ),
-    *("plan", "pull", "pull-sources"),
-    *("verify", "repair", "remove", "prune", "clear", "export", "import"),
-    *("snapshot", "crawl"),
-    *("lab", "dashboard"),
-)
-"""Commands as the help lists them."""
+_MODULES = {
+    **dict.fromkeys(("demo",), "serve"),
+    **dict.fromkeys(("path", "doctor", "tree"), "overview"),
+    **dict.fromkeys(("apps", "layers", "blobs", "problems", "history", "sharing", "savings"), "look"),
+    "report": "many",
+    **dict.fromkeys(("plan", "pull", "pull-sources"), "fetch"),
+    **dict.fromkeys(("verify", "repair", "remove", "prune", "clear", "export", "import"), "change"),
+    **dict.fromkeys(("snapshot", "crawl"), "many"),
+    **dict.fromkeys(("lab", "dashboard"), "serve"),
+}
+"""Commands as the help lists them, each with the module that declares it."""
 _DESCRIPTION = """\
 See, fill and look after the Spin registry cache.
 
@@ -72,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _make_streams_usable()
     args = None
     try:
-        parser = build_parser()
+        parser = build_parser(_named(sys.argv[1:] if argv is None else argv))
         args = parser.parse_args(argv)
         if args.command is None:
             parser.print_help()
@@ -114,20 +104,29 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{printable(f'{self.prog}: {message}; see `{self.prog} --help`')}\n")
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
-        if isinstance(action, argparse._SubParsersAction) and value not in COMMANDS:
-            near = difflib.get_close_matches(str(value), COMMANDS, n=1)
+        if isinstance(action, argparse._SubParsersAction) and value not in _MODULES:
+            near = difflib.get_close_matches(str(value), _MODULES, n=1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
             raise argparse.ArgumentError(None, f"there is no command {value!r}{meant}")
         super()._check_value(action, value)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the whole command line."""
+def _named(argv: Sequence[str]) -> str | None:
+    """Give the command that comes first, if it is one: only its module has to be loaded then."""
+    word = next((word for word in argv if not word.startswith("-")), "")
+    return word if word in _MODULES else None
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser of the whole command line, or of one command."""
+    names = [only] if only else [*_MODULES]
+    for name in names:
+        importlib.import_module(f"spincache_nb.cli.{_MODULES[name]}")
     parser = _Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} [-h] [--version] [--debug] COMMAND ...",
         description=_DESCRIPTION,
-        epilog=f"{_listed()}\n\n{_EPILOG}",
+        epilog="" if only else f"{_listed()}\n\n{_EPILOG}",
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
@@ -135,7 +134,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_debug(parser, default=False)
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(metavar="COMMAND", prog=PROGRAM, help=argparse.SUPPRESS)
-    for name in _ORDER:
+    for name in names:
         _add_command(commands, COMMANDS[name])
     return parser
 
@@ -143,7 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _listed() -> str:
     """All commands with what they do, grouped."""
     groups: dict[str, list[str]] = {}
-    for one in (COMMANDS[name] for name in _ORDER):
+    for one in (COMMANDS[name] for name in _MODULES):
         groups.setdefault(one.group, []).append(f"  {one.name:<13} {one.summary}")
     return "\n\n".join("\n".join([f"{group}:", *lines]) for group, lines in groups.items())
 

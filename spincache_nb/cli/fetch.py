@@ -6,11 +6,11 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from spincache_nb import show
-from spincache_nb.cli.look import DIGEST, REFERENCE
 from spincache_nb.cli.options import (
     CACHE_DIR,
     DONE,
     DURABLE,
+    FAILED,
     JOBS,
     JSON,
     MANIFEST_LIMIT,
@@ -23,7 +23,7 @@ from spincache_nb.cli.options import (
     registry_options,
     transfer_options,
 )
-from spincache_nb.cli.output import Output
+from spincache_nb.cli.output import DIGEST, REFERENCE, Output, in_a_shell
 from spincache_nb.show import Column
 
 if TYPE_CHECKING:
@@ -142,6 +142,9 @@ against its digest.
 
 Credentials are those of `spin registry login`, then Docker's, then Podman's.""",
     references("+", "an app or package, such as ghcr.io/org/app:v1; what several share comes once"),
+    option(
+        "--keep-going", action="store_true", help="when one fails, go on with the others; the status is 3"
+    ),
     DURABLE,
     QUIET,
     CACHE_DIR,
@@ -151,24 +154,38 @@ Credentials are those of `spin registry login`, then Docker's, then Podman's."""
     registry,
     examples=(
         "pull ghcr.io/org/app:v1 ghcr.io/org/app:v2",
+        "pull ghcr.io/org/app:v1 ghcr.io/org/site:v1 --keep-going",
         "pull registry.example.com/app:v1 --ca company.pem",
         "pull ghcr.io/org/private:v1 --username ann --password-stdin < token",
     ),
 )
 def pull(args: argparse.Namespace, output: Output) -> int:
     """Pull, with a bar on a terminal and plain lines elsewhere, and print what came."""
+    from spincache_nb.core.plans import PullFailure
     from spincache_nb.core.pull import pull
 
-    results = pull(cache_of(args), args.references, **transfer_options(args))
+    on_error: Any = "keep" if args.keep_going else "raise"
+    results = pull(cache_of(args), args.references, on_error=on_error, **transfer_options(args))
+    failed = [one for one in results if isinstance(one, PullFailure)]
     records = [
-        {**plan_record(result), "wire_bytes": result.wire_bytes, "seconds": result.seconds}
-        for result in results
+        {**plan_record(one), "wire_bytes": one.wire_bytes, "seconds": one.seconds}
+        for one in results
+        if not isinstance(one, PullFailure)
     ]
     if output.as_json:
-        output.document(records)
-    else:
+        output.document(records + [{"reference": one.reference, "error": str(one.error)} for one in failed])
+        return FAILED if failed else DONE
+    if records:
         output.table(records, _PULLED)
-    return DONE
+    if len(records) > 1:
+        total, reused, fetched = (
+            show.size_text(sum(row[name] for row in records))
+            for name in ("total_bytes", "reused_bytes", "fetch_bytes")
+        )
+        output.line(f"\n{len(records)} pulled: {fetched} fetched, {reused} reused, {total} in all")
+    for one in failed:
+        output.note(in_a_shell(str(one)))
+    return FAILED if failed else DONE
 
 
 _SOURCES = (

@@ -1,10 +1,10 @@
-"""Commands that look: at the cache, at what it shares and costs, at what a pull depends on."""
+"""Commands that list: what is in the cache, what it shares, what its versions cost."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from pathlib import Path
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spincache_nb import show
@@ -25,80 +25,63 @@ from spincache_nb.cli.options import (
     registry_options,
     whole_number,
 )
-from spincache_nb.cli.output import Output, in_a_shell
+from spincache_nb.cli.output import DIGEST, REFERENCE, Output, show_problems
 from spincache_nb.show import Column
 
 if TYPE_CHECKING:
-    from spincache_nb.core.cache import Cache
-    from spincache_nb.upkeep.doctor import Finding
+    import pandas as pd
 
-REFERENCE = Column("reference", "Reference", shortest=20)
-DIGEST = Column("digest", "Digest", shortest=16, cut="end")
+    from spincache_nb.core.cache import Cache
+
 _STANDINGS = ("referenced", "unreferenced", "temporary", "misnamed")
 _MOST_SHARED = 20
 
 
-@command(
-    "path",
-    "see",
-    "print where Spin's cache is",
-    """\
-Print the directory of Spin's registry cache, on one line and nothing else.
+# ---------------------------------------------------------------- tables of the cache
 
-It need not exist yet: Spin and `spincache-nb pull` make it when they store something.""",
-    option(
-        "--all",
-        action="store_true",
-        help="also where this toolkit keeps its state, and which credential stores are asked",
-    ),
-    CACHE_DIR,
-    JSON,
-    examples=("path", "path --all", "path --json  # for programs"),
-)
-def path(args: argparse.Namespace, output: Output) -> int:
-    """Print one path, or all of them with what they are and whether they are there."""
-    cache = cache_of(args).path.absolute()
-    if not args.all and not output.as_json:
-        output.path(cache)
-        return DONE
-    named = _all_paths(cache) if args.all else [("cache", cache)]
-    if output.as_json:
-        output.document([{"name": name, "path": path, "exists": _exists(path)} for name, path in named])
-        return DONE
-    widest = max(len(name) for name, _ in named)
-    for name, path in named:
-        missing = "" if _exists(path) else "  (not there)"
-        output.paragraph(f"{name:<{widest}}  {path}{missing}", wrap=False)
+
+def _listed(
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    args: argparse.Namespace,
+    output: Output,
+    *,
+    empty: str,
+    noun: str,
+    total: Mapping[str, str],
+) -> int:
+    """Print a frame in the order asked for, and what columns add up to, in the words of `total`."""
+    found = _in_order(frame, columns, args)
+    output.frame(found, columns, empty=empty)
+    if len(found) and not output.as_json:
+        sums = [f"{show.size_text(int(found[name].sum()))} {words}" for name, words in total.items()]
+        output.line("\n" + ", ".join([show.count_text(len(found), noun), *sums]))
     return DONE
 
 
-def _exists(path: Path) -> bool:
-    """Whether something is there; what may not be looked at counts as not there."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
+def _in_order(frame: pd.DataFrame, columns: Sequence[Column], args: argparse.Namespace) -> pd.DataFrame:
+    """Sort by a column, named as in the table or in JSON: numbers and times fall, text rises."""
+    if args.sort is None:
+        return frame
+    named = {column.heading.lower().replace(" ", "-"): column for column in columns}
+    named |= {column.name: column for column in columns}
+    column = named.get(args.sort.lower())
+    if column is None:
+        near = difflib.get_close_matches(args.sort, named, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        names = ", ".join(name for name in named if name not in frame.columns)
+        raise UsageError(f"--sort: expected one of {names}, got {args.sort!r}{meant}")
+    rising = not (column.style == "number" or column.kind == "time")
+    return frame.sort_values(column.name, ascending=rising != args.reverse, kind="stable", na_position="last")
 
 
-def _all_paths(cache: Path) -> list[tuple[str, Path]]:
-    from spincache_nb.core import paths
-    from spincache_nb.core.journal import History
-
-    named: list[tuple[str, Path | None]] = [
-        ("cache", cache),
-        ("state", paths.state_dir()),
-        ("history", History(enabled=True).path),
-        ("credentials of Spin", paths.spin_auth_file()),
-        ("credentials of Docker", paths.docker_config_file()),
-        *(("credentials of Podman", path) for path in paths.podman_auth_files()),
-        ("wasm package registries", paths.wasm_pkg_config_file()),
-    ]
-    return [(name, path) for name, path in named if path is not None]
+def _sorting(parser: argparse.ArgumentParser) -> None:
+    """Let the user choose the order of rows."""
+    parser.add_argument("--sort", metavar="COLUMN", help="order by a column of the table, such as reference")
+    parser.add_argument("--reverse", action="store_true", help="with --sort, the other way round")
 
 
-# ---------------------------------------------------------------- tables of the cache
-
-_APPS = (
+APPS = (
     REFERENCE,
     Column("kind", "Kind", rank=2),
     Column("name", "Name", shortest=12, rank=4),
@@ -121,9 +104,10 @@ List the apps and packages in the cache.
 
 An app is one cached tag. STORED are the bytes of its blobs on disk, shared ones
 included, so that the column adds up to more than the cache takes.""",
+    _sorting,
     CACHE_DIR,
     JSON,
-    examples=("apps", "apps --json"),
+    examples=("apps", "apps --sort stored", "apps --json"),
 )
 def apps(args: argparse.Namespace, output: Output) -> int:
     """Print one row per cached tag."""
@@ -131,8 +115,8 @@ def apps(args: argparse.Namespace, output: Output) -> int:
 
     cache = cache_of(args)
     empty = f"no apps in {cache.path}; fetch one with `spincache-nb pull REFERENCE`"
-    output.frame(frames.apps(cache), _APPS, empty=empty)
-    return DONE
+    total = {"stored_bytes": "stored, shared ones counted for each"}
+    return _listed(frames.apps(cache), APPS, args, output, empty=empty, noun="app", total=total)
 
 
 _LAYERS = (
@@ -152,6 +136,7 @@ _LAYERS = (
     "list the layers of cached apps",
     "List the layers that the manifests of cached apps name, and whether each is stored.",
     references("*", "only the layers of these apps"),
+    _sorting,
     CACHE_DIR,
     JSON,
     examples=("layers", "layers ghcr.io/org/app:v1"),
@@ -165,8 +150,8 @@ def layers(args: argparse.Namespace, output: Output) -> int:
     found = frames.layers(cache)
     if args.references:
         found = found[found["reference"].isin(resolve_references(frames.apps(cache), args.references))]
-    output.frame(found, _LAYERS, empty=f"no layers in {cache.path}")
-    return DONE
+    empty, total = f"no layers in {cache.path}", {"declared_bytes": "declared"}
+    return _listed(found, _LAYERS, args, output, empty=empty, noun="layer", total=total)
 
 
 _BLOBS = (
@@ -194,10 +179,11 @@ spin.toml: name such projects with --project before calling it unneeded.""",
         metavar="STANDING",
         help="only files that stand so: referenced, unreferenced, temporary or misnamed",
     ),
+    _sorting,
     PROJECTS,
     CACHE_DIR,
     JSON,
-    examples=("blobs", "blobs --standing unreferenced --project ~/src/my-app"),
+    examples=("blobs", "blobs --sort size", "blobs --standing unreferenced --project ~/src/my-app"),
 )
 def blobs(args: argparse.Namespace, output: Output) -> int:
     """Print one row per file."""
@@ -207,8 +193,8 @@ def blobs(args: argparse.Namespace, output: Output) -> int:
     found = frames.blobs(cache, projects=args.projects)
     if args.standing is not None:
         found = found[found["standing"] == args.standing]
-    output.frame(found, _BLOBS, empty=f"no such files in {cache.path}")
-    return DONE
+    empty, total = f"no such files in {cache.path}", {"stored_bytes": "on disk"}
+    return _listed(found, _BLOBS, args, output, empty=empty, noun="file", total=total)
 
 
 @command(
@@ -240,17 +226,6 @@ def problems(args: argparse.Namespace, output: Output) -> int:
     return FINDING if found else DONE
 
 
-def show_problems(problems: Sequence[dict[str, Any]], output: Output) -> None:
-    """Print each problem as a paragraph: what and where, whose, why, what to do."""
-    for problem in problems:
-        output.paragraph(f"{problem['kind']}: {problem['path']}", hang="  ")
-        if problem["reference"]:
-            output.paragraph(f"of {problem['reference']}", indent="  ")
-        output.paragraph(show.plain(problem["detail"]), indent="  ")
-        output.paragraph(show.plain(problem["remedy"]), indent="  -> ", hang="     ")
-        output.line()
-
-
 _HISTORY = (
     Column("at", "At", "time"),
     REFERENCE,
@@ -273,17 +248,18 @@ a tag meant when, and what it cost. Spin keeps no such record, and its own pulls
 are not in it.
 
 With --cache-dir only pulls into that cache are listed.""",
+    _sorting,
     CACHE_DIR,
     JSON,
-    examples=("history",),
+    examples=("history", "history --sort received"),
 )
 def history(args: argparse.Namespace, output: Output) -> int:
     """Print one row per pull."""
     from spincache_nb import frames
 
     cache = cache_of(args) if args.cache_dir is not None else None
-    output.frame(frames.history(cache), _HISTORY, empty="no pulls are recorded")
-    return DONE
+    found, total = frames.history(cache), {"fetch_bytes": "fetched", "reused_bytes": "reused"}
+    return _listed(found, _HISTORY, args, output, empty="no pulls are recorded", noun="pull", total=total)
 
 
 # ---------------------------------------------------------------- what is shared, what versions cost
@@ -314,10 +290,11 @@ USERS are apps and projects; MANIFESTS counts tags of one manifest once.""",
         metavar="N",
         help=f"how many blobs to list, 0 for all of them (default: {_MOST_SHARED}; with --json all)",
     ),
+    _sorting,
     PROJECTS,
     CACHE_DIR,
     JSON,
-    examples=("sharing", "sharing --all"),
+    examples=("sharing", "sharing --all", "sharing --sort users"),
 )
 def sharing(args: argparse.Namespace, output: Output) -> int:
     """Print one row per shared digest, and the sums."""
@@ -328,6 +305,7 @@ def sharing(args: argparse.Namespace, output: Output) -> int:
     shared = analysis.sharing(source)
     if not args.all:
         shared = shared[shared["user_count"] > 1]
+    shared = _in_order(shared, SHARED, args)
     most = args.top if args.top is not None else 0 if output.as_json else _MOST_SHARED
     listed = shared.head(most) if most else shared
     output.frame(listed, SHARED, empty=f"nothing in {cache.path} is shared")
@@ -440,82 +418,8 @@ def show_savings(found: dict[str, list[dict[str, Any]]], output: Output, *, inde
             output.line()
         output.line(f"{indent}{show.plain(repository)}")
         output.table(rows, _SAVINGS, indent=f"{indent}  ")
-
-
-# ---------------------------------------------------------------- what a pull depends on
-
-_MARKS = {"ok": " ", "note": "-", "attention": "!"}
-
-
-@command(
-    "doctor",
-    "see",
-    "look for what would keep a pull from working",
-    """\
-Look at what a pull depends on: the cache and its disk, credential stores, proxies,
-certificates, packages. Nothing is changed and no secret is shown.
-
-The network is used only if a REFERENCE is given: then its registry is asked for the
-manifest. The exit status is 1 if something needs attention.""",
-    references("*", "an app to ask its registry for, such as ghcr.io/org/app:v1"),
-    CACHE_DIR,
-    JSON,
-    registry,
-    examples=("doctor", "doctor ghcr.io/org/app:v1"),
-)
-def doctor(args: argparse.Namespace, output: Output) -> int:
-    """Print findings by topic; status 1 if one needs attention."""
-    from spincache_nb.core.reference import Reference
-    from spincache_nb.upkeep.doctor import ask_registry, examine
-
-    cache, options = cache_of(args), registry_options(args)
-    asked = [Reference.parse(text) for text in args.references]
-    findings = [*examine(cache), _problems(cache)]
-    findings += [ask_registry(cache, reference, **options) for reference in asked]
-    if output.as_json:
-        output.document([_record(finding) for finding in findings])
-    else:
-        _show_findings(findings, output)
-    return FINDING if any(finding.state == "attention" for finding in findings) else DONE
-
-
-def _problems(cache: Cache) -> Finding:
-    from spincache_nb import frames
-    from spincache_nb.upkeep.doctor import Finding
-
-    count = len(frames.problems(cache))
-    if count:
-        return Finding("cache", "problems", count, "attention", "see `spincache-nb problems`")
-    return Finding("cache", "problems", 0)
-
-
-def _record(finding: Finding) -> dict[str, Any]:
-    return {
-        "topic": finding.topic,
-        "name": finding.name,
-        "value": in_a_shell(finding.value) if isinstance(finding.value, str) else finding.value,
-        "state": finding.state,
-        "remedy": in_a_shell(finding.remedy),
-    }
-
-
-def _show_findings(findings: Sequence[Finding], output: Output) -> None:
-    for topic in dict.fromkeys(finding.topic for finding in findings):
-        output.line(topic)
-        for finding in (finding for finding in findings if finding.topic == topic):
-            output.paragraph(_finding_text(finding), indent=f"{_MARKS[finding.state]} ", hang="    ")
-            if finding.remedy:
-                output.paragraph(in_a_shell(finding.remedy), indent="    -> ", hang="       ")
-    attention = sum(finding.state == "attention" for finding in findings)
-    output.line()
-    output.line(f"! {attention} to look at" if attention else "nothing needs attention")
-
-
-def _finding_text(finding: Finding) -> str:
-    name, value = finding.name, finding.value
-    if name.endswith("_bytes"):
-        name = name.removesuffix("_bytes").replace("_", " ")
-        value = show.size_text(value) if isinstance(value, int) else value
-    if isinstance(value, bool):
-        value = "yes" if value else "no"
-    return f"{name}: {'none' if value is None else in_a_shell(str(value))}"
+        fetched, total = (sum(row[name] or 0 for row in rows) for name in ("fetch_bytes", "total_bytes"))
+        saved = show.share_text((total - fetched) / total if total else 0)
+        output.line(
+            f"{indent}  in all: {show.size_text(fetched)} of {show.size_text(total)} fetched, {saved} saved"
+        )

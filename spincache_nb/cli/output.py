@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROGRAM = "spincache-nb"
+REFERENCE = show.Column("reference", "Reference", shortest=20)
+DIGEST = show.Column("digest", "Digest", shortest=16, cut="end")
 _NARROWEST = 40
 _IN_A_SHELL = (
     ("insecure=True", "--insecure"),
@@ -101,6 +103,17 @@ class Output:
             _let_go(sys.stdout)
             if not _nobody_reads(exc):
                 raise
+
+
+def show_problems(problems: Sequence[dict[str, Any]], output: Output) -> None:
+    """Print each problem as a paragraph: what and where, whose, why, what to do."""
+    for problem in problems:
+        output.paragraph(f"{problem['kind']}: {problem['path']}", hang="  ")
+        if problem["reference"]:
+            output.paragraph(f"of {problem['reference']}", indent="  ")
+        output.paragraph(show.plain(problem["detail"]), indent="  ")
+        output.paragraph(show.plain(problem["remedy"]), indent="  -> ", hang="     ")
+        output.line()
 
 
 def say(line: str) -> None:

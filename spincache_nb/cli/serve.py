@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spincache_nb import show
-from spincache_nb.cli.look import DIGEST, REFERENCE, show_savings
 from spincache_nb.cli.options import (
     CACHE_DIR,
     DONE,
@@ -27,7 +26,7 @@ from spincache_nb.cli.options import (
     option,
     port,
 )
-from spincache_nb.cli.output import Output
+from spincache_nb.cli.output import REFERENCE, Output
 from spincache_nb.errors import MissingExtraError
 from spincache_nb.show import Column
 
@@ -39,21 +38,6 @@ _PULLED = (
     Column("total_bytes", "Total", "size"),
     Column("reused_bytes", "Reused", "size"),
     Column("fetch_bytes", "Fetched", "size"),
-)
-_APPS = (
-    REFERENCE,
-    Column("kind", "Kind"),
-    Column("component_count", "Components", "count", rank=1),
-    Column("layer_count", "Layers", "count"),
-    Column("declared_bytes", "Declared", "size", rank=2),
-    Column("stored_bytes", "Stored", "size"),
-)
-_SHARED = (
-    DIGEST,
-    Column("stored_bytes", "Size", "size"),
-    Column("user_count", "Users", "count"),
-    Column("saved_bytes", "Saved", "size"),
-    Column("names", "Names", shortest=16, cut="end", rank=1),
 )
 _MOST_SHARED = 8
 _SUMMARY = (
@@ -152,17 +136,18 @@ def _pull(folder: Path, output: Output, *, quiet: bool) -> Frames:
 
 def _show_cache(frames: Frames, output: Output) -> None:
     from spincache_nb import analysis
+    from spincache_nb.cli.look import APPS, SHARED
 
     summary = show.records(analysis.summary(frames))[0]
     shared = analysis.sharing(frames)
     shared = shared[shared["user_count"] > 1]
     output.line("\nThe cache, one row per app (`spincache-nb apps`):\n")
-    output.table(frames.need("apps"), _APPS, indent="  ")
+    output.table(frames.need("apps"), APPS, indent="  ")
     output.line("\nIn all:\n")
     for name, words, form in _SUMMARY:
         output.line(f"  {form(summary[name]):>9}  {words}")
     output.line("\nWhat sharing saves most (`spincache-nb sharing`):\n")
-    output.table(shared.head(_MOST_SHARED), _SHARED, indent="  ")
+    output.table(shared.head(_MOST_SHARED), SHARED, indent="  ")
     if len(shared) > _MOST_SHARED:
         output.line(f"  {show.more_text(len(shared), _MOST_SHARED)}")
 
@@ -170,6 +155,7 @@ def _show_cache(frames: Frames, output: Output) -> None:
 def _show_savings(frames: Frames, output: Output) -> None:
     from spincache_nb import analysis
     from spincache_nb.analysis.versions import versioned_repositories
+    from spincache_nb.cli.look import show_savings
 
     output.line("\nWhat each version costs a machine with nothing but the versions before it")
     output.line("(`spincache-nb savings`):\n")
@@ -234,7 +220,8 @@ def _server(name: str) -> tuple[Options, ...]:
     "in a browser",
     "work with the notebooks, in JupyterLab",
     """\
-Copy the notebooks that come along into a folder and start JupyterLab on them.
+Copy the notebooks that come along into a folder and start JupyterLab on them, at
+00-start-here.ipynb, which leads to the others.
 
 A notebook that was changed there is never overwritten; remove or rename it to get
 it anew. Ctrl-C ends JupyterLab as always. As root, JupyterLab asks for
@@ -265,7 +252,10 @@ def lab(args: argparse.Namespace, output: Output) -> int:
             output.note(f"{one.path.name} was changed and stays as it is")
     if args.copy_only:
         return DONE
-    arguments = [f"--ServerApp.root_dir={folder}", *_server_options(args, port="--ServerApp.port")]
+    if getattr(os, "geteuid", lambda: 1)() == 0 and "--allow-root" not in args.options:
+        output.note(f"JupyterLab refuses to run as root; `{_program()} lab -- --allow-root` lets it")
+    first = "--LabApp.default_url=/lab/tree/00-start-here.ipynb"
+    arguments = [f"--ServerApp.root_dir={folder}", first, *_server_options(args, port="--ServerApp.port")]
     return _become("jupyterlab", arguments, {}, output)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ from spincache_nb.errors import InvalidDigestError, LockedAppError, quoted
 KNOWN_VERSIONS = (0, 1)
 """Values of ``spin_lock_version`` that Spin reads; a larger one is an error there."""
 
+_SHA256 = re.compile("sha256:[0-9a-f]{64}")
+_DIGITS = len("sha256:")
+_USUAL_PATH = re.compile(r"(?![./])[^\\]*[^\\/]")
 _REMEDY = "pull the app again, or read it with a newer version of this toolkit"
 
 
@@ -127,6 +131,16 @@ def read_locked_app(document: JsonObject, *, where: str) -> LockedApp:
     )
 
 
+def _usual(item: JsonObject) -> MountedFile | None:
+    """What nearly every file is: a plain path, and a digest without inline content; None for all else."""
+    path, text = item.get("path"), item.get("digest")
+    if not isinstance(path, str) or not isinstance(text, str) or item.get("inline") is not None:
+        return None
+    if _USUAL_PATH.fullmatch(path) and ".." not in path and _SHA256.fullmatch(text):
+        return MountedFile(path, ContentRef(Digest("sha256", text[_DIGITS:])))
+    return None
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -176,6 +190,9 @@ class _Reader:
 
     def files(self, component: JsonObject, where: str) -> Iterator[MountedFile]:
         for item in self.objects(component, "files", f"{where}, files"):
+            if usual := _usual(item):
+                yield usual
+                continue
             path = item.get("path")
             if not isinstance(path, str):
                 self.faults.append(f"{where}: a file has no path")

@@ -1,13 +1,19 @@
-"""The two documents of a cached tag: what they say, and whether they belong together."""
+"""The documents of cached tags and of projects: what they say, and whether they belong together.
+
+Projects name blobs of a cache in ``spin.toml`` or an environment lock (Spin main, crates/loader). So does a
+locked app that lies outside of a cache: containerd-shim-spin fills ``registry/wasm`` and ``registry/data`` of
+a container, writes no manifests, and puts the locked app into ``/spin.json``.
+"""
 
 from __future__ import annotations
 
+import os
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import (
@@ -25,8 +31,10 @@ from spincache_nb.core.documents import (
     parse_object,
 )
 from spincache_nb.core.files import FileState, read_bounded
+from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, shown
 from spincache_nb.core.locked_app import LockedApp, is_locked_app, parse_locked_app, read_locked_app
 from spincache_nb.core.scan import CachedTag
+from spincache_nb.core.settings import LOCKED_APP_BYTES
 from spincache_nb.errors import (
     CacheError,
     FormatError,
@@ -37,10 +45,17 @@ from spincache_nb.errors import (
     NotInCacheError,
     SpinCacheError,
 )
-from spincache_nb.inventory.columns import DATA, Numbers, parsed
-from spincache_nb.inventory.digests import Packed
-from spincache_nb.inventory.model import ConfigKind, InventoryLimits
+from spincache_nb.inventory.columns import DATA, VIAS, Numbers, Packed, parsed
+from spincache_nb.inventory.model import ConfigKind, Faults, InventoryLimits
 from spincache_nb.inventory.stored import StoredBlobs
+from spincache_nb.project.package_config import PackageLog
+from spincache_nb.project.spin_toml import (
+    EnvironmentLock,
+    ProjectFiles,
+    SpinManifest,
+    find_project,
+    named_digests,
+)
 
 LOCKED_APP_LABEL = "com.fermyon.spin.lockedAppDigest"
 """Label of an image config that names the application layer (Spin v2.4 and later)."""
@@ -76,7 +91,7 @@ class ManifestFacts:
 class Fault:
     """Something wrong with one of the documents."""
 
-    path: Path
+    path: str
     kind: str
     detail: str
     remedy: str = _PULL
@@ -122,13 +137,16 @@ def read_documents(
 
     Whether a digest of the manifest has two sizes is only looked at if `check_sizes`.
     """
-    paths = tag.manifest_path, tag.locked_app_path
+    folder = os.fspath(tag.path)
+    paths = f"{folder}{os.sep}{MANIFEST_FILE}", f"{folder}{os.sep}{LOCKED_APP_FILE}"
     for _ in range(_ATTEMPTS):
         before = [FileState.at(path) for path in paths]
         found = _Reader(tag, paths, stored, limits, types, check_sizes=check_sizes).read(known_digests)
+        if not found.faults:
+            break
         after = [FileState.at(path) for path in paths]
         found.gone = not any(after)
-        if not found.faults or after == before:
+        if after == before:
             break
     return found
 
@@ -139,7 +157,7 @@ class _Reader:
     def __init__(
         self,
         tag: CachedTag,
-        paths: tuple[Path, Path],
+        paths: tuple[str, str],
         stored: StoredBlobs,
         limits: InventoryLimits,
         types: Numbers,
@@ -164,10 +182,10 @@ class _Reader:
             self.recover(None)
         return self.found
 
-    def fault(self, path: Path, kind: str, detail: str, remedy: str = _PULL) -> None:
+    def fault(self, path: str, kind: str, detail: str, remedy: str = _PULL) -> None:
         self.found.faults.append(Fault(path, kind, detail, remedy))
 
-    def content(self, path: Path, limit: int, what: str) -> bytes | None:
+    def content(self, path: str, limit: int, what: str) -> bytes | None:
         """Read a document; why it cannot be read becomes a fault."""
         try:
             return read_bounded(path, limit=limit)
@@ -181,7 +199,7 @@ class _Reader:
             self.set_config_kind(path, "unreadable")
         return None
 
-    def set_config_kind(self, path: Path, kind: ConfigKind) -> None:
+    def set_config_kind(self, path: str, kind: ConfigKind) -> None:
         if path == self.locked_app_path:
             self.found.config_kind = kind
 
@@ -212,11 +230,11 @@ class _Reader:
 
     def manifest_facts(self, content: bytes) -> ManifestFacts | None:
         """Read a manifest; None if it is an index. What is not as it should be `parse_manifest` explains."""
-        written = decode_manifest(content, where="manifest.json")
+        written = decode_manifest(content, where=MANIFEST_FILE)
         if written.config is not None and written.layers is not None and not self.check_sizes:
             with suppress(InvalidDigestError):
                 return _facts(written, written.config, written.layers, self.types)
-        document = parse_manifest(content, where="manifest.json")
+        document = parse_manifest(content, where=MANIFEST_FILE)
         if isinstance(document, Index):
             return None
         assert written.config is not None
@@ -231,7 +249,7 @@ class _Reader:
         path = self.locked_app_path
         manifest = self.found.manifest
         try:
-            document = parse_object(content, where=path.name, error=FormatError, what="a JSON document")
+            document = parse_object(content, where=LOCKED_APP_FILE, error=FormatError, what="a JSON document")
         except FormatError as exc:
             self.found.config_kind = "damaged"
             detail = f"expected {exc.expected}, found {exc.found}"
@@ -253,7 +271,7 @@ class _Reader:
     def parse_app(self, document: JsonObject) -> None:
         path = self.locked_app_path
         try:
-            self.found.locked_app = read_locked_app(document, where=path.name)
+            self.found.locked_app = read_locked_app(document, where=LOCKED_APP_FILE)
         except LockedAppError as exc:
             detail = f"expected {exc.expected}, found {exc.found}; Spin does not load it"
             self.fault(path, "locked app of an unknown version", detail, exc.remedy)
@@ -371,3 +389,104 @@ def _label(image_config: JsonObject) -> Digest | None:
 
 def _hint(recovered: bool) -> str:
     return "; the locked app itself was found in data/ and is used here" if recovered else ""
+
+
+SPIN_JSON = "spin.json"
+_Document = TypeVar("_Document", SpinManifest, EnvironmentLock)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectNeeds:
+    """What a project says, and the blobs that it names: area, digest and number of `VIAS`."""
+
+    place: ProjectFiles
+    manifest: SpinManifest | None
+    lock: EnvironmentLock | None
+    complete: bool
+    uses: tuple[tuple[int, str, int], ...]
+
+
+def read_projects(
+    projects: Sequence[str | os.PathLike[str]], stored: StoredBlobs, faults: Faults, *, limit: int
+) -> Iterator[ProjectNeeds]:
+    """Read projects, each once, and find the blobs that they name by digest."""
+    places: dict[Path, ProjectFiles] = {}
+    for project in projects:
+        place = find_project(project)
+        places.setdefault(place.manifest, place)
+    packages = PackageLog().known() if places else {}
+    for place in places.values():
+        if place.manifest.suffix == ".json":
+            yield _read_locked_app(place, stored, faults)
+            continue
+        manifest, whole = _parsed(place.manifest, place.read_manifest, faults, limit)
+        lock, whole_lock = _parsed(place.lock, place.read_lock, faults, limit)
+        uses: dict[tuple[int, str], int] = {}
+        for digest, via in named_digests(manifest, lock, packages):
+            row = stored.find_wasm(str(digest))
+            if row is not None:
+                uses.setdefault((stored.areas[row], str(digest)), VIAS.index(via))
+        listed = tuple((area, digest, via) for (area, digest), via in uses.items())
+        yield ProjectNeeds(place, manifest, lock, whole and whole_lock, listed)
+
+
+def locked_apps_beside(registry: Path) -> list[str]:
+    """Locked apps that containerd-shim-spin put beside a cache, or beside the folder that holds it."""
+    folders = [registry.parent, registry.parent.parent]
+    return [os.fspath(folder / SPIN_JSON) for folder in folders if _is_file(folder / SPIN_JSON)]
+
+
+def _is_file(path: Path) -> bool:
+    state = FileState.at(path)
+    return state is not None and state.is_file
+
+
+def _read_locked_app(place: ProjectFiles, stored: StoredBlobs, faults: Faults) -> ProjectNeeds:
+    """Find the blobs that a locked app names."""
+    uses: dict[tuple[int, str], int] = {}
+    complete = False
+    try:
+        app = parse_locked_app(read_bounded(place.manifest, limit=LOCKED_APP_BYTES), where=place.name)
+    except SpinCacheError as exc:
+        _report(faults, place.manifest, f"expected {exc.expected}, found {exc.found}")
+    else:
+        for fault in app.faults:
+            _report(faults, place.manifest, fault)
+        complete = not app.faults
+        for digest in (str(ref.digest) for ref in app.binaries() if ref.digest is not None):
+            row = stored.find_wasm(digest)
+            if row is not None:
+                uses.setdefault((stored.areas[row], digest), VIAS.index("content ref"))
+        for component in app.components:
+            for file in component.files:
+                if (
+                    file.content.digest is not None
+                    and stored.find(DATA, str(file.content.digest)) is not None
+                ):
+                    uses.setdefault((DATA, str(file.content.digest)), VIAS.index("content ref"))
+    listed = tuple((area, digest, via) for (area, digest), via in uses.items())
+    return ProjectNeeds(place, None, None, complete, listed)
+
+
+def _parsed(
+    path: Path, read: Callable[..., _Document | None], faults: Faults, limit: int
+) -> tuple[_Document | None, bool]:
+    """Read one of the files, and say whether it was understood; none at all is no fault."""
+    try:
+        document = read(limit=limit)
+    except SpinCacheError as exc:
+        _report(faults, path, f"expected {exc.expected}, found {exc.found}")
+        return None, False
+    for fault in document.faults if document is not None else ():
+        _report(faults, path, str(fault))
+    return document, document is None or not document.faults
+
+
+def _report(faults: Faults, path: Path, detail: str) -> None:
+    faults.add(
+        shown(os.fspath(path)),
+        "project not understood",
+        detail,
+        "correct the file; until then blobs that it needs may count as unreferenced",
+        one_of_many=True,
+    )

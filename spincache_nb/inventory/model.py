@@ -1,21 +1,25 @@
-"""What is in a cache, as values."""
+"""What is in a cache, as values, and what is wrong with it, in plain words: each fault once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor, Kind, Manifest
+from spincache_nb.core.layout import AREAS, shown
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.core.scan import CachedTag, Problem
 from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES, ArchiveLimits
+from spincache_nb.errors import SpinCacheError, printable
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
     VIAS,
@@ -32,6 +36,190 @@ from spincache_nb.inventory.columns import (
 )
 from spincache_nb.inventory.stored import StoredBlobs
 from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
+
+MOST_FAULTS = 100
+"""Faults reported of one document; what is beyond them is counted."""
+
+_PULL = "pull the app again"
+_LOST = {
+    "layer": ("missing blob", "the app needs it, and it is not stored", _PULL),
+    "content ref": (
+        "missing blob",
+        "the locked app names it, no layer of the manifest is it, and it is not stored",
+        f"{_PULL}; if that does not help, push it again",
+    ),
+    "archive member": (
+        "missing archive member",
+        "the archive layer is stored, this file of it is not: unpacking it was interrupted",
+        f"{_PULL} with this toolkit, which unpacks the archive again; Spin does not",
+    ),
+}
+
+
+class _Found(NamedTuple):
+    """A problem on its way, and the numbers of the apps that are concerned."""
+
+    problem: tuple[str, str, str, str]
+    users: list[Sequence[int]]
+
+
+class Faults:
+    """Collects problems, one for each fault; apps are numbered in the order of their names."""
+
+    def __init__(self, root: Path, scanned: tuple[Problem, ...] = ()) -> None:
+        self._prefix = len(os.path.join(root, ""))  # noqa: PTH118 - text, since there may be many
+        self._scanned = {
+            one.path: _Found((one.path, one.kind, one.detail, one.remedy), []) for one in scanned
+        }
+        self._found: dict[tuple[str, ...], _Found] = {}
+        self._steps: list[Callable[[], object]] = []
+        self._problems: tuple[Problem, ...] | None = None
+
+    def later(self, step: Callable[[], object]) -> None:
+        """Do something when the problems are asked for, in the order in which it was said."""
+        self._steps.append(step)
+
+    def add(
+        self,
+        path: Path | str,
+        kind: str,
+        detail: str,
+        remedy: str,
+        *,
+        users: Sequence[int] = (),
+        one_of_many: bool = False,
+    ) -> None:
+        """Report a fault."""
+        place = path if isinstance(path, str) else self.relative(path)
+        if self._steps:
+            self.later(partial(self._add, place, kind, detail, remedy, users, one_of_many))
+        else:
+            self._add(place, kind, detail, remedy, users, one_of_many)
+
+    def _add(
+        self, place: str, kind: str, detail: str, remedy: str, users: Sequence[int], one_of_many: bool
+    ) -> None:
+        found = self._scanned.get(place) or self._of_area(place) if self._scanned else None
+        if found is None or found.problem[1] == "empty tag folder":  # that explains no lack of a document
+            key = (place, kind, detail) if one_of_many else (place, kind)
+            found = self._found.get(key)
+            if found is None:
+                found = self._found[key] = _Found((place, kind, printable(detail), remedy), [])
+        if len(users):
+            found.users.append(users)
+
+    def _of_area(self, place: str) -> _Found | None:
+        """What the walk found with the whole folder, which explains what is wrong in it."""
+        area, slash, _ = place.partition("/")
+        return self._scanned.get(area) if slash and area in AREAS else None
+
+    def blame(self, path: str, users: Sequence[int]) -> None:
+        """Say whom a problem of the walk concerns."""
+        if path in self._scanned and len(users):
+            self.later(lambda: self._scanned[path].users.append(users))
+
+    def scanned_paths(self) -> set[str]:
+        """Paths with which the walk found fault."""
+        return set(self._scanned)
+
+    def forget(self, path: str) -> None:
+        """Drop what the walk found at a path, since it is gone by now."""
+        self.later(lambda: self._scanned.pop(path, None))
+
+    def relative(self, path: Path | str) -> str:
+        """Path below the root, with ``/``, printable."""
+        return shown(os.fspath(path)[self._prefix :].replace(os.sep, "/"))
+
+    def problems(self, names: Sequence[str]) -> tuple[Problem, ...]:
+        """All problems, sorted by path and kind."""
+        if self._problems is None:
+            steps, self._steps = self._steps, []
+            for step in steps:
+                step()
+            found = sorted((*self._scanned.values(), *self._found.values()), key=itemgetter(0))
+            self._problems = tuple(_with_users(one, names) for one in found)
+        return self._problems
+
+    # What can be wrong -----------------------------------------------------------------------
+
+    def lost(self, path: str, via: str, *, users: Sequence[int]) -> None:
+        """A blob is not there: a layer, or content that no layer brings, or a member of a stored archive."""
+        self.add(path, *_LOST[via], users=users)
+
+    def elsewhere(self, path: str, *, users: Sequence[int]) -> None:
+        """A blob is in the other area only, where Spin does not look for it."""
+        wanted, _, name = path.partition("/")
+        other = "data" if wanted == "wasm" else "wasm"
+        detail = f"Spin looks for it in {wanted}/ only, and it is stored as {other}/{name}"
+        remedy = f"{_PULL} with this toolkit, which stores both; Spin takes it for fetched"
+        self.add(path, "blob in the wrong area", detail, remedy, users=users)
+
+    def wrong_size(self, path: str, expected: int, found: int, *, users: Sequence[int]) -> None:
+        """A blob is shorter or longer than its descriptor says."""
+        what = "it is truncated" if found < expected else "it is not what it was declared to be"
+        detail = f"expected {expected} bytes, found {found}: {what}, and Spin uses it all the same"
+        self.add(path, "damaged blob", detail, f"{_PULL} with this toolkit, which replaces it", users=users)
+
+    def damaged_member(self, path: str, *, expected: int, found: int, user: int) -> None:
+        """A member of an archive is shorter or longer than in the archive."""
+        detail = f"expected {expected} bytes, as in the archive, found {found}"
+        remedy = "remove it, then pull the app again with this toolkit, which unpacks the archive again"
+        self.add(path, "damaged blob", detail, remedy, users=[user])
+
+    def empty(self, path: str, *, users: Sequence[int]) -> None:
+        """A blob is empty, and its name is not the digest of nothing."""
+        detail = "it is empty, and its name is the digest of something"
+        remedy = f"{_PULL} with this toolkit, which replaces it" if len(users) else "prune it"
+        self.add(path, "damaged blob", detail, remedy, users=users)
+
+    def bad_archive(self, path: str, error: SpinCacheError, *, users: Sequence[int]) -> None:
+        """An archive cannot be listed."""
+        detail = f"its members cannot be listed: expected {error.expected}, found {error.found}"
+        self.add(path, "damaged archive", detail, f"{_PULL} with this toolkit", users=users)
+
+    def cut_archive(self, path: str, *, users: Sequence[int]) -> None:
+        """An archive was pushed without its end."""
+        detail = (
+            "its gzip stream breaks off, as Spin's main pushes archives since August 2026; what is whole in "
+            "it is used here, and Spin's first pull of it fails"
+        )
+        remedy = "whoever published the app pushes it again, with Spin v4.0.2 or one that ends the stream"
+        self.add(path, "cut archive", detail, remedy, users=users)
+
+    def not_pushed(self, path: str, *, users: Sequence[int]) -> None:
+        """A file that the locked app names is in no archive of the app."""
+        detail = (
+            "the locked app names it, and no layer or archive of the app holds it: it was pushed without it"
+        )
+        self.add(path, "file not pushed", detail, "whoever published the app pushes it again", users=users)
+
+    def impossible(self, path: Path, total: int, *, user: int) -> None:
+        """Sizes that no column of 64 bits can hold the sum of."""
+        detail = f"its layers are declared to be {total} bytes in all, more than any disk holds"
+        remedy = "whoever published the app must push it again; nothing here counts its declared size"
+        self.add(path, "impossible sizes", detail, remedy, users=[user])
+
+    def sentences(
+        self, path: Path | str, kind: str, faults: Iterable[str], remedy: str, *, users: Sequence[int] = ()
+    ) -> None:
+        """Faults inside a document, one row each, up to a limit."""
+        distinct = list(dict.fromkeys(faults))
+        rest = len(distinct) - MOST_FAULTS
+        if rest > 0:
+            distinct[MOST_FAULTS:] = [f"and {rest} more faults"]
+        for fault in distinct:
+            self.add(path, kind, fault, remedy, users=users, one_of_many=True)
+
+
+def _with_users(found: _Found, names: Sequence[str]) -> Problem:
+    if not found.users:
+        return Problem(*found.problem)
+    path, kind, detail, remedy = found.problem
+    users = {*found.users[0]} if len(found.users) == 1 else {user for some in found.users for user in some}
+    others = len(users) - 1
+    also = f"; it concerns {others} more {'app' if others == 1 else 'apps'}" if others else ""
+    return Problem(path, kind, detail + also, remedy, names[min(users)])
+
 
 ConfigKind = Literal[
     "locked app", "image config", "package config", "other JSON", "damaged", "unreadable", "missing"
@@ -174,12 +362,17 @@ class Inventory:
     contents: Contents
     stored: StoredBlobs
     missing: MissingColumns
-    problems: tuple[Problem, ...]
+    faults: Faults = field(repr=False)
 
     @property
     def blobs(self) -> BlobColumns:
         """The files in ``wasm/`` and ``data/``."""
         return self.contents.blobs
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that is wrong, sorted by path and kind; put into words when it is first asked for."""
+        return self.faults.problems(self.contents.users)
 
     @property
     def files(self) -> FileColumns:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 from array import array
+from collections.abc import Sequence
 from operator import attrgetter
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
+from spincache_nb.core.files import FileState
 from spincache_nb.core.layout import digest_of_name, file_name
 from spincache_nb.core.scan import DiskArea, Scan, StoredBlob
 from spincache_nb.inventory.columns import (
@@ -92,6 +93,22 @@ class StoredBlobs:
         row = self.find(WASM, digest)
         return row if row is not None else self.find(DATA, digest)
 
+    def changed_since(self, places: Sequence[int], rows: Sequence[int], texts: Sequence[str]) -> list[int]:
+        """Places (a digest's number twice, and one more in ``wasm/``) whose file changed since the walk."""
+        changed = []
+        plain = [not self.is_link(area) for area in (DATA, WASM)]
+        folders = [self.folders[area] for area in AREAS_IN_ORDER]
+        for place, row in zip(places, rows, strict=True):
+            area = place & 1
+            if (
+                row < 0
+                or row in self.odd
+                or not plain[area]
+                or not self._is_as_seen(row, folders[area] + self.names[row])
+            ):
+                changed.append(place)
+        return changed
+
     def look_again(self, area: int, digest: str) -> int | None:
         """Ask the system again about a blob that is missing or seems damaged: somebody may just write it."""
         if (area, digest) in self._looked:
@@ -99,32 +116,32 @@ class StoredBlobs:
         self._looked.add((area, digest))
         row = self.found[area].get(digest)
         folder = self.folders[AREAS_IN_ORDER[area]]
-        if area not in self._is_link:
-            self._is_link[area] = os.path.islink(folder[:-1])  # noqa: PTH114 - as text
         if row is not None and row not in self.odd and self._is_as_seen(row, folder + self.names[row]):
             return row
         for windows in (self.cache.windows_names, not self.cache.windows_names):
             name = file_name(parsed(digest), windows=windows)
-            try:
-                info = os.lstat(folder + name)
-            except (OSError, ValueError):
-                continue
-            if stat.S_ISREG(info.st_mode) and not self._is_link[area]:
-                return self._note(area, digest, name, row, info)
+            state = FileState.at(folder + name)
+            if state is not None and state.is_file and not self.is_link(area):
+                return self._note(area, digest, name, row, state)
         if row is not None:
             self.forget(row)
         return None
 
+    def is_link(self, area: int) -> bool:
+        """Whether the folder of an area is a link, which is not followed."""
+        if area not in self._is_link:
+            state = FileState.at(self.folders[AREAS_IN_ORDER[area]][:-1])
+            self._is_link[area] = state is not None and state.kind == "link"
+        return self._is_link[area]
+
     def _is_as_seen(self, row: int, path: str) -> bool:
         """Whether a file is still of the size and time that the walk found; nearly all are."""
-        try:
-            info = os.lstat(path)
-        except OSError:
+        state = FileState.at(path)
+        if state is None or not state.is_file:
             return False
-        is_file = stat.S_ISREG(info.st_mode)
-        return is_file and info.st_size == self.sizes[row] and info.st_mtime_ns == self.times[row]
+        return state.size == self.sizes[row] and state.modified_ns == self.times[row]
 
-    def _note(self, area: int, digest: str, name: str, row: int | None, info: os.stat_result) -> int:
+    def _note(self, area: int, digest: str, name: str, row: int | None, state: FileState) -> int:
         """Put down what a file is like by now."""
         path = f"{AREAS_IN_ORDER[area]}/{name}"
         if row is None or self.names[row] != name:
@@ -134,13 +151,13 @@ class StoredBlobs:
             row = known if known is not None else len(self.names)
             if known is None:
                 self._append(area, name)
-                self.changed[path] = info.st_size
-        if self.sizes[row] != info.st_size:
-            self.sizes[row] = self.changed[path] = info.st_size
-        self.times[row] = info.st_mtime_ns if abs(info.st_mtime_ns) < 1 << 63 else _NO_TIME
+                self.changed[path] = state.size
+        if self.sizes[row] != state.size:
+            self.sizes[row] = self.changed[path] = state.size
+        self.times[row] = state.modified_ns if abs(state.modified_ns) < 1 << 63 else _NO_TIME
         if row in self.odd:
             blob = self.odd[row]
-            self.odd[row] = blob._replace(stored_bytes=info.st_size, modified_ns=info.st_mtime_ns)
+            self.odd[row] = blob._replace(stored_bytes=state.size, modified_ns=state.modified_ns)
         self._set(area, digest, row)
         return row
 
@@ -162,14 +179,10 @@ class StoredBlobs:
 
     def is_gone(self, row: int) -> bool:
         """Whether a file has vanished since the walk; then it is no longer counted."""
-        try:
-            os.lstat(self.odd[row].location)
-        except FileNotFoundError:
+        is_gone = FileState.at(self.odd[row].location) is None
+        if is_gone:
             self.forget(row)
-            return True
-        except OSError:
-            return False
-        return False
+        return is_gone
 
     def path(self, row: int) -> str:
         """Where a blob is, below ``registry``."""

@@ -11,10 +11,10 @@ import numpy as np
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
+from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import file_name, is_left_by_system
 from spincache_nb.core.scan import CachedTag, Problem
-from spincache_nb.inventory.archives import Members, follow_archives
 from spincache_nb.inventory.columns import (
     DATA,
     MISNAMED,
@@ -27,11 +27,15 @@ from spincache_nb.inventory.columns import (
     Numbers,
     numbers_of,
 )
-from spincache_nb.inventory.documents import Documents, read_documents
-from spincache_nb.inventory.model import CachedApp, Contents, Inventory, InventoryLimits, Project
-from spincache_nb.inventory.problems import Faults
-from spincache_nb.inventory.projects import ProjectNeeds, locked_apps_beside, read_projects
-from spincache_nb.inventory.reach import MEMBER, Named, Reach
+from spincache_nb.inventory.documents import (
+    Documents,
+    ProjectNeeds,
+    locked_apps_beside,
+    read_documents,
+    read_projects,
+)
+from spincache_nb.inventory.model import CachedApp, Contents, Faults, Inventory, InventoryLimits, Project
+from spincache_nb.inventory.reach import MEMBER, Members, Named, Reach, follow_archives
 from spincache_nb.inventory.stored import StoredBlobs
 
 _ODD_NAMES = {
@@ -90,7 +94,10 @@ class _Taking:
             self.faults.impossible(self.documents[app].tag.manifest_path, total, user=self.names[app])
         reach = Reach(self.documents, named, self.stored, self.names)
         members = Members(self.stored, self.limits.archive)
-        reach.report(self.faults, members)
+        if reach.asks_archives():  # as they are now
+            reach.report(self.faults, members)
+        else:
+            self.faults.later(lambda: reach.report(self.faults, members))
         needed = self.with_members(reach, members)
         users = [*references, *(one.place.name for one in found)]
         needed = self.everyone(reach, needed, found, len(references))
@@ -105,7 +112,7 @@ class _Taking:
             contents=contents,
             stored=self.stored,
             missing=reach.missing(references),
-            problems=self.faults.problems(references),
+            faults=self.faults,
         )
 
     # Apps ------------------------------------------------------------------------------------
@@ -139,7 +146,9 @@ class _Taking:
 
     def report_documents(self, documents: Documents, name: int) -> None:
         for fault in documents.faults:
-            self.faults.add(fault.path, fault.kind, fault.detail, fault.remedy, users=[name])
+            self.faults.add(
+                self.faults.relative(fault.path), fault.kind, fault.detail, fault.remedy, users=[name]
+            )
         if documents.locked_app is not None and documents.locked_app.faults:
             self.faults.sentences(
                 documents.tag.locked_app_path,
@@ -327,8 +336,9 @@ def _project(found: ProjectNeeds, number: int, contents: Contents) -> Project:
 def _still_there(path: Path, problem: Problem) -> bool:
     if "\\" in problem.path:  # a name that is shown with escapes cannot be looked up by what is shown
         return True
+    if FileState.at(path) is None:
+        return False
     try:
-        path.lstat()
         return problem.kind != "empty tag folder" or not any(path.iterdir())
     except FileNotFoundError:
         return False

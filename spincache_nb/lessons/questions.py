@@ -264,8 +264,6 @@ def _copies_of_most_shared(cache: Cache) -> int:
     return len(re.findall(r"\w+", str(table["areas"].iloc[0]))) if len(table) else 0
 
 
-# ---------------------------------------------------------------- what Spin checks
-
 CHECKS_SCHEMA = TableSchema(
     {
         "when": ("string", "the moment"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,11 +11,12 @@ from matplotlib.patches import Patch
 
 from spincache_nb import analysis
 from spincache_nb.analysis.disk import KINDS, LABELS, NEEDED
+from spincache_nb.analysis.headlines import FLAT, headline
 from spincache_nb.analysis.inputs import Group, bundle
 from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
 from spincache_nb.analysis.versions import Rules
 from spincache_nb.fleet import Fleet
-from spincache_nb.plots import style, titles
+from spincache_nb.plots import style
 from spincache_nb.plots.style import FrameOrSource, harmless
 from spincache_nb.show import count_text, rows, share_text, size_text, unit_for
 
@@ -29,7 +29,7 @@ _HUES = {
     "temporary": style.PURPLE,
     "misnamed": style.YELLOW,
 }
-_MORE = {"exclusive": "+{} more, each needed by one {}", "shared": "+{} more sets of {}"}
+_MANY = ("exclusive", "shared")
 _GREY = 0.7
 """Of the rows without a hue; far enough from every hue for colour-blind readers, on light and dark."""
 _MOST_TICKS = 40
@@ -38,12 +38,12 @@ _FEW = 8
 
 
 class _Bar(NamedTuple):
-    """One bar of the breakdown; ``rest`` if it stands for rows that are not drawn themselves."""
+    """One bar of the breakdown; `rest` names the rows that it stands for, if they are not drawn."""
 
     kind: str
     label: str
     size: int
-    rest: bool = False
+    rest: tuple[str, ...] = ()
 
 
 def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
@@ -61,8 +61,9 @@ def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         A bar per row, in the order of the kinds, the largest of each kind first; they sum to the total.
         The smallest of a kind, those under 1 % and those beyond 24 rows, are one bar that says how many
-        they are. Of a cache of more than 30 apps, bars are those of repositories, and of more than 30
-        repositories those of registries. A fleet has a bar per kind, all hosts together.
+        they are; the label of the axes, a text to go with the picture, names them. Of a cache of more
+        than 30 apps, bars are those of repositories, and of more than 30 repositories those of registries. A
+        fleet has a bar per kind, all hosts together.
 
     Raises
     ------
@@ -78,11 +79,11 @@ def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
         given = analysis.breakdown(frames, by=by)
     schema = dict.fromkeys(("kind", "stored_bytes"), "")
     table = style.frame_of(given, schema, "analysis.breakdown", lambda frame: frame)
-    ax = style.axes_or_new(ax, style.figure_size("breakdown", len(table)))
-    if not len(table):
-        return style.say_empty(ax, "Nothing is stored in this cache.")
     noun, nouns = style.NOUNS[by]
-    lines = _elided(_bars(table), noun, nouns)
+    lines = _elided(_bars(table), nouns)
+    ax = style.axes_or_new(ax, style.figure_size("breakdown", len(lines)))
+    if not lines:
+        return style.say_empty(ax, "Nothing is stored in this cache.")
     total = sum(line.size for line in lines)
     unit, divisor = unit_for(max(line.size for line in lines))
     sizes = [line.size / divisor for line in lines]
@@ -99,7 +100,10 @@ def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
     kinds = {line.kind for line in lines}
     words = {"exclusive": f"needed by one {noun} only", "shared": f"shared by the {nouns} named"}
     handles = [Patch(color=_HUES[kind], label=text) for kind, text in words.items() if kind in kinds]
-    style.title_and_legend(ax, titles.breakdown(table, noun, nouns), handles)
+    style.title_and_legend(ax, headline(table, nouns=(noun, nouns)), handles)
+    for line in lines:
+        if line.rest:
+            style.leave_out(ax, f"{line.label}, {size_text(line.size)}", line.rest)
     return ax
 
 
@@ -115,28 +119,31 @@ def _bars(table: pd.DataFrame) -> list[_Bar]:
     return sorted(found, key=lambda bar: (KINDS.index(bar.kind), -bar.size, bar.label))
 
 
-def _elided(lines: list[_Bar], noun: str, nouns: str) -> list[_Bar]:
+def _elided(lines: list[_Bar], nouns: str) -> list[_Bar]:
     """Let the smallest rows of a kind become one: those under 1 %, and those that there is no room for."""
-    many = [number for number, line in enumerate(lines) if line.kind in _MORE]
-    room = max(2, style.MOST_SHOWN["breakdown"] - (len(lines) - len(many)) - len(_MORE))
+    many = [number for number, line in enumerate(lines) if line.kind in _MANY]
+    room = max(2, style.MOST_SHOWN["breakdown"] - (len(lines) - len(many)) - len(_MANY))
     least = sum(line.size for line in lines) / 100
     large = [number for number in many if lines[number].size >= least]
-    if len(many) > _FEW and len(large) < len(many) - len(_MORE):
-        room = min(room, max(len(large), _FEW))
-    elif len(many) <= room + len(_MORE):
+    if len(many) > _FEW and len(large) < len(many) - len(_MANY):
+        room = min(room, len(large))
+    elif len(many) <= room + len(_MANY):
         return lines
     kept = set(sorted(many, key=lambda number: (-lines[number].size, lines[number].label))[:room])
     bars = []
     for kind in KINDS:
         here = [number for number, line in enumerate(lines) if line.kind == kind]
-        shown = [number for number in here if kind not in _MORE or number in kept]
+        shown = [number for number in here if kind not in _MANY or number in kept]
         rest = [lines[number] for number in here if number not in shown]
         bars += [lines[number] for number in shown]
         if len(rest) == 1:
             bars += rest
         elif rest:
-            label = _MORE[kind].format(len(rest), noun if kind == "exclusive" else nouns)
-            bars.append(_Bar(kind, label, sum(line.size for line in rest), True))
+            more = f"+{len(rest):,} more" if shown else f"{len(rest):,}"
+            label = (
+                f"{more} sets of {nouns}" if kind == "shared" else f"{more} {nouns}, what each needs alone"
+            )
+            bars.append(_Bar(kind, label, sum(line.size for line in rest), tuple(one.label for one in rest)))
     return bars
 
 
@@ -163,7 +170,7 @@ def version_savings(
     -------
     matplotlib.axes.Axes
         Stacked bars of reused and fetched bytes, each labelled with the share that was reused. Of many
-        repositories, those that save under 4 % are told in one line below.
+        repositories, those that save under 4 % are told in one line below; the label of the axes names them.
 
     Raises
     ------
@@ -195,10 +202,7 @@ def version_savings(
     ax.set_ylim(0, max(float(total.max()) / divisor, 1 / divisor) * 1.08)
     ax.set_ylabel(f"{unit} per version")
     _version_ticks(ax, table)
-    references = (reference or "" for (reference,) in rows(table, "reference"))
-    repositories = {re.sub("[:@][^/]*$", "", reference) for reference in references}
-    name = repositories.pop() if len(repositories) == 1 else ""
-    style.title_and_legend(ax, titles.versions(table, name))
+    style.title_and_legend(ax, headline(table))
     return ax
 
 
@@ -217,10 +221,12 @@ def _repositories(table: pd.DataFrame, ax: Axes | None) -> Axes:
     summed = summed.assign(fetch_bytes=fetched, versions=1).groupby("repository").sum().reset_index()
     summed["saved"] = summed["total_bytes"] - summed["fetch_bytes"]
     order = summed.sort_values(["saved", "repository"], ascending=[False, True], ignore_index=True)
-    worth = order["saved"] >= titles.FLAT * order["total_bytes"].clip(lower=1)
+    worth = order["saved"] >= FLAT * order["total_bytes"].clip(lower=1)
     shown = order[worth].head(style.MOST_SHOWN["breakdown"])
     flat, more = int((~worth).sum()), int(worth.sum()) - len(shown)
     ax = style.axes_or_new(ax, style.figure_size("breakdown", len(shown) + 1))
+    if not len(shown):
+        return style.say_empty(ax, f"{headline(table)}." if len(order) else "No versions to compare.")
     unit, divisor = unit_for(float(order["total_bytes"].max()))
     names = style.names_for(shown["repository"])
     places = range(len(shown))
@@ -234,12 +240,16 @@ def _repositories(table: pd.DataFrame, ax: Axes | None) -> Axes:
     ]
     ax.bar_label(bars, labels, padding=4, fontsize="small", color=style.ink())
     ax.set_yticks(places, [names[name] for name in shown["repository"]])
-    ax.set_ylim(max(len(shown), 1) - 0.4, -0.6)
-    ax.set_xlim(0, max(float((reused + new).max()) if len(shown) else 0, 1 / divisor) * 1.4)
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    ax.set_xlim(0, max(float((reused + new).max()), 1 / divisor) * 1.4)
     notes = [f"{flat} of {len(order)} repositories saved under 4 %"] if flat else []
     notes += [f"+{more} more save less"] if more else []
     ax.set_xlabel("; ".join([f"{unit}, all versions one after the other", *notes]))
-    style.title_and_legend(ax, titles.repositories(summed))
+    style.title_and_legend(ax, headline(table))
+    for what, rest in (("Under 4 % saved", order[~worth]), ("Not drawn", order[worth].iloc[len(shown) :])):
+        if len(rest):
+            size = size_text(int(rest["total_bytes"].sum()))
+            style.leave_out(ax, f"{what}, {size}", rest["repository"])
     return ax
 
 

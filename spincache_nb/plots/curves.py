@@ -12,11 +12,12 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator
 
 from spincache_nb import analysis
+from spincache_nb.analysis.headlines import headline
 from spincache_nb.analysis.pulls import Pulls
 from spincache_nb.analysis.schemas import TIMELINE_SCHEMA
 from spincache_nb.fleet import Fleet
 from spincache_nb.fleet.schemas import HOST_OVERLAP_SCHEMA, PREWARM_SCHEMA, VERSIONS_SCHEMA
-from spincache_nb.plots import style, titles
+from spincache_nb.plots import style
 from spincache_nb.plots.style import Numbers, numbers
 from spincache_nb.show import share_text, size_text, unit_for
 
@@ -67,7 +68,7 @@ def timeline(given: Pulls = None, *, ax: Axes | None = None) -> Axes:
     ax.set_ylabel(f"{unit}, added up")
     ax.set_ylim(bottom=0)
     _time_axis(ax, int(table["at"].isna().sum()))
-    style.title_and_legend(ax, titles.timeline(table))
+    style.title_and_legend(ax, headline(table))
     return ax
 
 

@@ -12,9 +12,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch, Rectangle
 
+from spincache_nb.analysis.headlines import headline
 from spincache_nb.analysis.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
 from spincache_nb.frames.schemas import Schema
-from spincache_nb.plots import style, titles
+from spincache_nb.plots import style
 from spincache_nb.plots.style import exact_share, harmless
 from spincache_nb.show import rows, size_text, unit_for
 
@@ -79,7 +80,7 @@ def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(frame) - 0.4, -0.6)
     ax.set_xlim(0, float((total + index).max()) * 1.4)
     ax.set_xlabel(unit)
-    style.title_and_legend(ax, titles.grains(frame))
+    style.title_and_legend(ax, headline(frame))
     return ax
 
 
@@ -129,7 +130,7 @@ def chunk_sweep(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("average size of a chunk")
     ax.set_ylabel("per cent of the new version")
     ax.grid(axis="y", color=style.grey(ax, 0.15))
-    style.title_and_legend(ax, titles.chunks(names, net))
+    style.title_and_legend(ax, headline(frame))
     return ax
 
 
@@ -175,10 +176,7 @@ def section_map(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     _name(ax, [(box, _SECTION_HUES.get(box.kind)) for box in boxes], total)
     present = {box.kind for box in boxes}
     handles = [Patch(color=hue, label=kind) for kind, hue in _SECTION_HUES.items() if kind in present]
-    sizes = {
-        kind: sum(box.size for box in boxes if box.kind == kind) for kind in present & _SECTION_HUES.keys()
-    }
-    style.title_and_legend(ax, titles.sections(sizes, total), handles)
+    style.title_and_legend(ax, headline(frame[frame["version"] == "new"]), handles)
     return ax
 
 

@@ -13,12 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import Source, bundle
+from spincache_nb.analysis.headlines import headline
+from spincache_nb.analysis.inputs import Group, bundle
 from spincache_nb.analysis.schemas import SHARING_SCHEMA, SHARING_SETS_SCHEMA
 from spincache_nb.fleet import Fleet
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import USES_SCHEMA
-from spincache_nb.plots import style, titles
+from spincache_nb.plots import style
 from spincache_nb.plots.style import FrameOrSource, names_for
 from spincache_nb.show import count_text, rows, short_digest, size_text, unit_for
 
@@ -31,10 +32,9 @@ class _Sets:
     """What is drawn: columns of sets, rows of users, and what is left out of both."""
 
     columns: list[tuple[frozenset[str], int]]
-    more_columns: int
-    more_bytes: int
+    more: list[tuple[frozenset[str], int]]
     users: list[str]
-    more_users: int
+    more_users: list[str]
     shared: dict[str, int]
     alone: dict[str, int]
 
@@ -64,7 +64,8 @@ def sharing(
     dict of str to matplotlib.axes.Axes
         ``sets``: bytes that exactly the marked users need, largest first; ``members``: the marks;
         ``users``: bytes of each user, shared and on its own. Sets under 1 % of what is shared, and those
-        beyond 24, are told in a note; users beyond 36 in a last row, which counts them per set. Of a cache
+        beyond 24, are told in a note; users beyond 36 in a last row, which counts them per set; the labels
+        of the axes name both. Of a cache
         of more than 30 apps, repositories are drawn. Of what `analysis.sharing` or a fleet gives: ``files``,
         a bar for each file that saves most, stored once and needed again.
 
@@ -74,20 +75,32 @@ def sharing(
         If a frame is given that is none of these.
     """
     if isinstance(given, Fleet):
-        given = given.sharing(top=MOST_COLUMNS)
+        given = given.sharing()  # all of it, since the finding is a share of the whole
     if isinstance(given, pd.DataFrame):
         if set(SHARING_SCHEMA) <= set(given.columns):
             return {"files": _draw_files(given, fig)}
         if set(USES_SCHEMA) <= set(given.columns):
             given = Frames(uses=given)
-    table = style.frame_of(given, SHARING_SETS_SCHEMA, "analysis.sharing_sets", _sets_of)
+    by: Group = "app"
+    if not isinstance(given, pd.DataFrame):
+        frames = bundle(given, "apps", "uses")
+        by = style.group_of(frames)
+        given = analysis.sharing_sets(frames, by=by)
+    table = style.frame_of(given, SHARING_SETS_SCHEMA, "analysis.sharing_sets", lambda frame: frame)
+    return _draw_panels(table, min_users, style.NOUNS[by], fig)
+
+
+def _draw_panels(
+    table: pd.DataFrame, min_users: int, nouns: tuple[str, str], fig: Figure | SubFigure | None
+) -> dict[str, Axes]:
+    """Draw sets, their members and what each of these needs."""
     sets = _read(table, min_users)
     width, height = style.figure_size("sharing", len(sets.users))
     fig = style.figure_or_new(fig, (width - 0.22 * max(0, 16 - len(sets.columns)), height))
     heights = (2.4, max(1.0, 0.24 * sets.row_count))
     grid = fig.add_gridspec(2, 2, width_ratios=(1, 3.2), height_ratios=heights, wspace=0.02, hspace=0.02)
     if not sets.columns:
-        why = "No two apps share any bytes." if len(table) else "Nothing is stored in this cache."
+        why = f"No two {nouns[1]} share any bytes." if len(table) else "Nothing is stored in this cache."
         panels = {name: fig.add_subplot(grid[1, 1], visible=False) for name in ("members", "users")}
         return {"sets": style.say_empty(fig.add_subplot(grid[:, :]), why), **panels}
     members = fig.add_subplot(grid[1, 1])
@@ -98,18 +111,19 @@ def sharing(
     }
     _draw_members(members, sets)
     _draw_sets(panels["sets"], sets)
-    style.title(panels["sets"], titles.sets(table), room=0.6)
-    _draw_users(panels["users"], sets)
+    style.title(panels["sets"], headline(table, nouns=nouns), room=0.6)
+    if sets.more:
+        sizes = size_text(sum(size for _, size in sets.more))
+        every = (" + ".join(sorted(users)) for users, _ in sets.more)
+        style.leave_out(panels["sets"], f"+{len(sets.more)} more sets, {sizes}", every)
+    if sets.more_users:
+        style.leave_out(members, f"+{len(sets.more_users)} more", sets.more_users)
+    _draw_users(panels["users"], sets, nouns[0])
     corner = fig.add_subplot(grid[0, 0])
     corner.set_axis_off()
     handles = panels["users"].get_legend_handles_labels()[0]
     corner.legend(handles=handles, loc="lower right", frameon=False, fontsize="small")
     return panels
-
-
-def _sets_of(source: Source) -> pd.DataFrame:
-    frames = bundle(source, "apps", "uses")
-    return analysis.sharing_sets(frames, by=style.group_of(frames))
 
 
 def _draw_files(table: pd.DataFrame, fig: Figure | SubFigure | None) -> Axes:
@@ -133,16 +147,21 @@ def _draw_files(table: pd.DataFrame, fig: Figure | SubFigure | None) -> Axes:
         for one, users in rows(shown, "stored_bytes", "user_count")
     ]
     ax.bar_label(bars, labels, padding=4, fontsize="small", color=style.ink())
+    called = [name or short_digest(digest) for digest, name in rows(shown, "digest", "names")]
     names = [
-        style.harmless(name or short_digest(digest), longest=40)
-        for digest, name in rows(shown, "digest", "names")
+        style.harmless(name if called.count(name) == 1 else f"{name}, {short_digest(digest)}", longest=40)
+        for name, digest in zip(called, shown["digest"], strict=True)
     ]
     ax.set_yticks(places, names)
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.set_xlim(0, float((stored + saved).max()) / divisor * 1.3)
     more = len(saving) - len(shown)
     ax.set_xlabel(unit + (f"; +{more} more files save less" if more else ""))
-    style.title_and_legend(ax, titles.files(table))
+    style.title_and_legend(ax, headline(table))
+    if more:
+        rest = saving.iloc[len(shown) :]
+        saves = size_text(int(rest["saved_bytes"].sum()))
+        style.leave_out(ax, f"+{more} more files save {saves}", rest["digest"])
     return ax
 
 
@@ -163,12 +182,11 @@ def _read(table: pd.DataFrame, min_users: int) -> _Sets:
     every.sort(key=lambda column: (-column[1], sorted(column[0])))
     least = sum(size for _, size in every) / 100
     worth = every if len(every) <= _FEW else [column for column in every if column[1] >= least]
+    worth = worth or every[:_FEW]
     columns = worth if len(worth) <= MOST_COLUMNS + 1 else worth[:MOST_COLUMNS]
-    more = every[len(columns) :]
     users = _worth_a_row(every, columns)
-    named = {user for names, _ in every for user in names}
-    more_bytes = sum(size for _, size in more)
-    return _Sets(columns, len(more), more_bytes, users, len(named) - len(users), shared, alone)
+    unnamed = sorted({user for names, _ in every for user in names}.difference(users))
+    return _Sets(columns, every[len(columns) :], users, unnamed, shared, alone)
 
 
 def _worth_a_row(
@@ -214,7 +232,7 @@ def _name_members(ax: Axes, sets: _Sets) -> None:
     names = names_for(sets.users)
     labels = [names[user] for user in sets.users]
     if sets.more_users:
-        labels.append(f"+{sets.more_users} more")
+        labels.append(f"+{len(sets.more_users)} more")
     ax.set_yticks(range(sets.row_count), labels, fontsize="small")
     ax.set_ylim(sets.row_count - 0.5, -0.5)
     spare = max(0, 4 - len(sets.columns)) / 2
@@ -229,8 +247,8 @@ def _draw_sets(ax: Axes, sets: _Sets) -> None:
     unit, divisor = unit_for(max(sizes))
     heights = [size / divisor for size in sizes]
     bars = ax.bar(range(len(sizes)), heights, width=0.62, color=style.BLUE)
-    if sets.more_columns:
-        note = f"+{sets.more_columns} more sets, {size_text(sets.more_bytes)}"
+    if sets.more:
+        note = f"+{len(sets.more)} more sets, {size_text(sum(size for _, size in sets.more))}"
         ax.text(1, 0.98, note, transform=ax.transAxes, ha="right", va="top")
     texts = [size_text(size) for size in sizes]
     upright = len(sizes) <= 8
@@ -241,7 +259,7 @@ def _draw_sets(ax: Axes, sets: _Sets) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_users(ax: Axes, sets: _Sets) -> None:
+def _draw_users(ax: Axes, sets: _Sets, noun: str) -> None:
     shared = [sets.shared.get(user, 0) for user in sets.users]
     alone = [sets.alone.get(user, 0) for user in sets.users]
     unit, divisor = unit_for(max(a + b for a, b in zip(shared, alone, strict=True)))
@@ -251,6 +269,6 @@ def _draw_users(ax: Axes, sets: _Sets) -> None:
     rest = [size / divisor for size in alone]
     ax.barh(places, rest, left=widths, height=0.62, color=style.grey(ax, 0.35), label="on its own")
     ax.invert_xaxis()
-    ax.set_xlabel(f"{unit} per app")
+    ax.set_xlabel(f"{unit} per {noun}")
     ax.tick_params(left=False, labelleft=False)
     ax.spines[["top", "left", "right"]].set_visible(False)

@@ -13,12 +13,13 @@ from matplotlib.collections import QuadMesh
 from matplotlib.patches import Rectangle
 
 from spincache_nb import analysis
+from spincache_nb.analysis.headlines import headline
 from spincache_nb.analysis.inputs import bundle
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.analysis.versions import Rules
 from spincache_nb.fleet import Fleet
 from spincache_nb.fleet.schemas import HOST_PAIRS_SCHEMA
-from spincache_nb.plots import style, titles
+from spincache_nb.plots import style
 from spincache_nb.plots.style import FrameOrSource, harmless, names_for, version_names
 from spincache_nb.show import rows, unit_for
 
@@ -26,13 +27,13 @@ _Square = npt.NDArray[np.float64]
 _MOST_NUMBERS = 12
 
 
-def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
+def shared_bytes(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
     """Draw what each pair of apps shares, apps that share much side by side.
 
     Parameters
     ----------
     given
-        What `analysis.shared_bytes` returns, or a cache, or loaded frames.
+        What `analysis.shared_bytes` returns, or a cache, or loaded frames, or a fleet.
     ax
         Where to draw; None for a new figure.
 
@@ -50,7 +51,9 @@ def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
     """
     most = style.MOST_SHOWN["shared_bytes"]
     nouns, count = "apps", 0
-    if not isinstance(given, pd.DataFrame):
+    if isinstance(given, Fleet):
+        given = given.shared_bytes(top=most)
+    elif not isinstance(given, pd.DataFrame):
         frames = bundle(given, "apps", "uses")
         by = style.group_of(frames)
         nouns = style.NOUNS[by][1]
@@ -72,11 +75,13 @@ def shared_bytes(given: FrameOrSource, *, ax: Axes | None = None) -> Axes:
         those = f"No two {nouns}" if known else f"No two of the {len(kept)} {nouns} that share most"
         return style.say_empty(ax, f"{those} share any bytes.")
     short = names_for(names, longest=28)
-    _draw_pairs(ax, cells, [short[names[number]] for number in kept], titles.pairs(table, short, ""))
+    _draw_pairs(ax, cells, [short[names[number]] for number in kept], headline(table))
     more = (
         f"{len(kept)} of {count} {nouns}; +{count - len(kept)} more share less; " if count > len(kept) else ""
     )
     ax.set_xlabel(f"{more}blank where nothing is shared")
+    if len(names) > len(kept):
+        style.leave_out(ax, "Not drawn", (names[number] for number in ranked[most:]))
     return ax
 
 
@@ -108,8 +113,7 @@ def host_overlap(given: pd.DataFrame | Fleet, *, ax: Axes | None = None) -> Axes
     if not hosts:
         return style.say_empty(ax, "Fewer than two hosts: nothing can be shared.")
     names = {name: harmless(name, longest=28) for name in hosts}
-    finding = titles.pairs(table, names, "No two hosts have anything in common")
-    _draw_pairs(ax, square, list(names.values()), finding)
+    _draw_pairs(ax, square, list(names.values()), headline(table))
     return ax
 
 
@@ -136,7 +140,8 @@ def upgrade_matrix(
     -------
     matplotlib.axes.Axes
         One row per version that is there, one column per version that is pulled, both in the
-        frame's order. Of more than 60 versions, the last ones are drawn.
+        frame's order; a second pull of the same version, the diagonal, is grey. Of more than 60 versions,
+        the last ones are drawn.
 
     Raises
     ------
@@ -164,11 +169,13 @@ def upgrade_matrix(
         if one in place and other in place:
             square[place[one], place[other]] = size
     names, cells = version_names(versions), np.ma.masked_invalid(square)
-    _draw_square(ax, cells, [names[name] for name in shown], titles.upgrades(cells))
+    _draw_square(ax, cells, [names[name] for name in shown], headline(table))
     ax.set_ylabel("version that is there")
     more = len(versions) - len(shown)
     note = f"\nthe last {len(shown)} of {len(versions)}; +{more} more before" if more else ""
     ax.set_xlabel(f"version that is pulled{note}")
+    if more:
+        style.leave_out(ax, "Not drawn", versions[:more])
     return ax
 
 
@@ -207,9 +214,6 @@ def _draw_pairs(ax: Axes, square: _Square, labels: Sequence[str], title: str) ->
     arranged = square[np.ix_(order, order)]
     blank = np.eye(len(arranged), dtype=bool) | (arranged == 0)
     _draw_square(ax, np.ma.masked_array(arranged, blank), [labels[number] for number in order], title)
-    for place in range(len(order)):
-        cell = (place - 0.5, place - 0.5)
-        ax.add_patch(Rectangle(cell, 1, 1, facecolor=style.grey(ax, 0.15), linewidth=0))
 
 
 def _draw_square(ax: Axes, cells: np.ma.MaskedArray, labels: Sequence[str], title: str) -> None:
@@ -220,6 +224,8 @@ def _draw_square(ax: Axes, cells: np.ma.MaskedArray, labels: Sequence[str], titl
     edges = np.arange(len(labels) + 1) - 0.5
     top = max(most, 1) / divisor
     image = ax.pcolormesh(edges, edges, cells / divisor, cmap=style.colour_map(ax), vmin=0, vmax=top)
+    for place in range(len(labels)):
+        ax.add_patch(Rectangle((place - 0.5, place - 0.5), 1, 1, facecolor=style.grey(ax, 0.15), linewidth=0))
     ax.set_aspect("equal")
     ax.set_xlim(-0.5, len(labels) - 0.5)
     ax.set_ylim(len(labels) - 0.5, -0.5)
@@ -260,7 +266,7 @@ def _write_numbers(ax: Axes, cells: np.ma.MaskedArray, image: QuadMesh) -> None:
     for row, column in zip(*np.nonzero(~np.ma.getmaskarray(cells)), strict=True):
         value = float(cells[row, column])
         red, green, blue, _ = (float(part) for part in image.to_rgba(np.array([value]))[0])
-        colour = style.ink_on((red, green, blue))
+        colour = style.ink() if row == column else style.ink_on((red, green, blue))
         text = _number_text(value)
         ax.text(column, row, text, ha="center", va="center", fontsize="small", color=colour)
 

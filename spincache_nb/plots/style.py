@@ -71,9 +71,6 @@ _SIZES = {
 """Width, height, and inches per thing shown."""
 
 
-# What a plot is given --------------------------------------------------------------------------
-
-
 def frame_of(given: Any, schema: Schema, maker: str, analyse: Callable[[Any], Any]) -> Any:
     """Give the frame to draw: the one given if it has the columns, else that of an analysis."""
     if not isinstance(given, pd.DataFrame):
@@ -87,9 +84,6 @@ def frame_of(given: Any, schema: Schema, maker: str, analyse: Callable[[Any], An
 def numbers(frame: pd.DataFrame, column: str) -> Numbers:
     """Give a column as floats; a missing value, which is one too large for a column, is 0."""
     return frame[column].to_numpy(dtype=float, na_value=0.0)
-
-
-# Figures ---------------------------------------------------------------------------------------
 
 
 def figure_size(plot: str, count: int) -> tuple[float, float]:
@@ -142,6 +136,7 @@ def say_empty(ax: Axes, text: str) -> Axes:
     """Make empty axes that say why they are empty."""
     ax.set_xticks([])
     ax.set_yticks([])
+    ax.set_label(text)
     ax.spines[:].set_color(grey(ax, 0.3))
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", wrap=True)
     return ax
@@ -149,6 +144,7 @@ def say_empty(ax: Axes, text: str) -> Axes:
 
 def title(ax: Axes, finding: str, *, pad: float | None = None, room: float = 0.62) -> None:
     """Write what a plot found as its largest text, in as many lines as the figure's width asks for."""
+    finding = harmless(finding, longest=400)
     size = font_manager.FontProperties(size="large").get_size_in_points()
     width = ax.figure.get_figure(root=True).get_figwidth() * room * ax.figure.bbox.width
     letters = int(72 * width / ax.figure.get_figure(root=True).bbox.width / (0.53 * size))
@@ -156,6 +152,12 @@ def title(ax: Axes, finding: str, *, pad: float | None = None, room: float = 0.6
     lines = textwrap.wrap(whole, max(28, letters), break_long_words=False, break_on_hyphens=False)
     text = "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
     ax.set_title(text, loc="left", pad=pad, fontsize="large")
+    ax.set_label(finding)
+
+
+def leave_out(ax: Axes, what: str, names: Iterable[str]) -> None:
+    """Name what a plot has no room for in the label of its axes, which serves as its alternative text."""
+    ax.set_label(f"{ax.get_label()}. {what}: {', '.join(names)}")
 
 
 def title_and_legend(ax: Axes, finding: str, handles: Sequence[Any] | None = None) -> None:
@@ -175,9 +177,6 @@ def title_and_legend(ax: Axes, finding: str, handles: Sequence[Any] | None = Non
             handlelength=1.4,
         )
     ax.spines[["top", "right"]].set_visible(False)
-
-
-# Colours ---------------------------------------------------------------------------------------
 
 
 def ink() -> Colour:
@@ -221,8 +220,6 @@ def ink_on(colour: Colour) -> str:
     """Black or white, whichever is easier to read on a colour."""
     return "#000004" if luminance(colour) > 0.18 else "#fffffb"
 
-
-# Text ------------------------------------------------------------------------------------------
 
 LONGEST_NAME = 36
 

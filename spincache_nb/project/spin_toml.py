@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -46,22 +47,13 @@ _FORMS = {
 """Keys of the forms in which a dependency is written."""
 
 _OWN_RESOURCES = (
-    "ai_models",
-    "allowed_http_hosts",
-    "allowed_outbound_hosts",
-    "dependencies",
-    "environment",
-    "files",
-    "key_value_stores",
-    "sqlite_databases",
-    "variables",
-)
+    "ai_models", "allowed_http_hosts", "allowed_outbound_hosts", "dependencies", "environment", "files",
+    "key_value_stores", "sqlite_databases", "variables",
+)  # fmt: skip
+_SHA256 = re.compile("sha256:[0-9a-f]{64}")
 Table = dict[str, Any]
 PackageKey = tuple[str, str, str | None]
 """Package, requirement, and the registry that the spin.toml names, or None."""
-
-
-# What is named ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +178,6 @@ class EnvironmentLock:
     faults: tuple[str, ...] = ()
 
 
-# Reading the two files ----------------------------------------------------------------------
-
-
 def parse_environment_lock(data: bytes, *, where: str) -> EnvironmentLock:
     """Read a ``target-environments.lock``."""
     document = parse_object(data, where=where, error=SpinManifestError, what="an environment lock")
@@ -198,8 +187,7 @@ def parse_environment_lock(data: bytes, *, where: str) -> EnvironmentLock:
         packages = digests.get("package") if isinstance(digests, dict) else None
         if not isinstance(packages, dict):
             faults.append(f"{origin!r} lists no packages")
-            continue
-        for package, text in packages.items():
+        for package, text in packages.items() if isinstance(packages, dict) else ():
             try:
                 found.append(LockedEnvironment(origin, package, Digest.parse(text)))
             except InvalidDigestError:
@@ -246,8 +234,6 @@ class _Reader:
 
     def fault(self, key: object, reason: str) -> None:
         self.faults.append(ManifestFault(str(key), reason))
-
-    # Tables ----------------------------------------------------------------------------------
 
     def version_1(self, document: Table) -> None:
         for position, component in enumerate(self.tables(document.get("component", []), "component")):
@@ -326,8 +312,6 @@ class _Reader:
                 yield item
             else:
                 self.fault(where, "holds something that is not a table")
-
-    # Sources ---------------------------------------------------------------------------------
 
     def source(self, value: Any, place: Place) -> None:
         """Read the source of a component."""
@@ -412,15 +396,10 @@ class _Reader:
         url, text = value.get("url"), value.get("digest")
         if not isinstance(url, str) or not isinstance(text, str):
             self.fault(place, "url and digest must be text")
-            return
-        try:
-            digest = Digest.parse(text)
-        except InvalidDigestError:
-            digest = None
-        if digest is None or digest.algorithm != "sha256":
+        elif _SHA256.fullmatch(text) is None:
             self.fault(f"{place}, digest", "it must be sha256: and 64 lower-case hex digits")
-            return
-        self.sources.append(WebSource(place, digest, url))
+        else:
+            self.sources.append(WebSource(place, Digest.parse(text), url))
 
     def package(self, package: Any, requirement: Any, registry: Any, place: Place) -> None:
         if not isinstance(package, str) or not is_package(package):
@@ -502,10 +481,7 @@ def _own_id(table: Table) -> str:
 
 
 def _first_free(stem: str, taken: set[str]) -> str:
-    number = 1
-    while f"{stem}{number}" in taken:
-        number += 1
-    return f"{stem}{number}"
+    return next(name for number in count(1) if (name := f"{stem}{number}") not in taken)
 
 
 def _specs(trigger: Table) -> Iterator[Any]:

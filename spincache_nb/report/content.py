@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -310,16 +310,9 @@ def _versions(material: Material) -> Section:
     )
     savings, totals = material.savings, _totals(material.savings)
     bar = {"reused_bytes": "reused", "fetch_bytes": "fetched"}
-    versions = listing(
-        "Versions",
-        savings.assign(
-            order=savings["repository"].map({line[0]: n for n, line in enumerate(totals)})
-        ).sort_values(["order", "position"], ignore_index=True),
-        _SAVINGS,
-        bar=bar,
-    )
-    subjects = [line[0] for line in versions.table.rows + versions.rest.rows]
-    versions = replace(versions, subjects=subjects)
+    order = savings["repository"].map({line[0]: place for place, line in enumerate(totals)}).astype(int)
+    ordered = savings.assign(order=order).sort_values(["order", "position"], ignore_index=True)
+    versions = listing("Versions", ordered, _SAVINGS, bar=bar)
     repositories = listing("Repositories", totals, _REPOSITORIES, bar=bar, anchor="repository")
     return Section(
         "versions",

@@ -187,10 +187,12 @@ def _lines_of(one: Listing, number: int, places: Mapping[str, str]) -> Iterator[
 
 def _legend(one: Listing) -> list[tuple[str, Markup]]:
     """Name the colours of a table's bars, if there are several."""
-    names = {column.name: column.heading for column in one.table.columns}
-    named = [(names[column], look) for column, look in one.bar.items() if look] or [
-        (name, look) for look, name in _STANDINGS.items() if one.bar
-    ]
+    names = [column.name for column in one.table.columns]
+    named = [(one.table.columns[names.index(name)].heading, look) for name, look in one.bar.items() if look]
+    if one.bar and not named:
+        kind = names.index("kind")
+        found = {_KINDS.get(row[kind], "other") for row in (*one.table.rows, *one.rest.rows)}
+        named = [(name, look) for look, name in _STANDINGS.items() if look in found]
     return [(name, Markup(_filled(look))) for name, look in named if len(named) > 1]  # noqa: S704 - ours
 
 

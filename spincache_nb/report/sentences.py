@@ -197,10 +197,9 @@ def of_reclaimable(material: Material) -> str:
     said = []
     first = next(rows(material.reclaimable, "reference", "freed_bytes", "stored_bytes"), None)
     if first is not None:
-        said.append(
-            f"Removing {_names([first[0]])} alone frees most: {size_text(first[1])} of the "
-            f"{size_text(first[2])} it needs; the rest stays, as others need it."
-        )
+        stays = f" of the {size_text(first[2])} it needs; the rest stays, as others need it"
+        part = stays if first[1] != first[2] else ", all that it needs"
+        said.append(f"Removing {_names([first[0]])} alone frees most: {size_text(first[1])}{part}.")
     if len(material.superseded):
         count = sum(old or 0 for (old,) in rows(material.superseded, "old_count"))
         alone, together = material.freed_alone_bytes, material.freed_together_bytes

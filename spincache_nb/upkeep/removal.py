@@ -18,7 +18,7 @@ from spincache_nb.core.scan import CachedTag, StoredBlob, scan, scan_tags
 from spincache_nb.errors import CacheError, NotInCacheError
 from spincache_nb.inventory import CachedApp, InventoriedBlob, Inventory, unnamed_members
 from spincache_nb.inventory.columns import REFERENCED
-from spincache_nb.inventory.projects import locked_apps_beside
+from spincache_nb.inventory.documents import locked_apps_beside
 from spincache_nb.show import size_text
 from spincache_nb.upkeep.execution import (
     ASIDE_NAME,

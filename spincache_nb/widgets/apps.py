@@ -49,7 +49,6 @@ COLUMNS: tuple[tuple[Order, str, str], ...] = (
 )
 
 MOST_LISTED, MOST_NAMED = 60, 3
-"""Parts of an app that are listed, and the others who need one that are named."""
 
 _COMPONENTS = (
     Column("component", "Component"),
@@ -244,7 +243,6 @@ class AppTable:
         parts.say(self.place, self.apps.place_text(), style="dim")
 
     def rows(self) -> list[Row]:
-        """Rows on this page, with the figures of now."""
         shown = self.apps.shown()
         for app in shown:
             row = self._rows.pop(app.reference, None) or Row(app.reference, self._tick)

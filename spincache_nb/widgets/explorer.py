@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,6 @@ from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import FILES_SCHEMA, empty
-from spincache_nb.plots import titles
 from spincache_nb.plots.style import names_for
 from spincache_nb.show import count_text, rows, share_text, size_text
 from spincache_nb.widgets import parts as parts_of
@@ -180,6 +178,7 @@ class Explorer(anywidget.AnyWidget):
             "parts": parts,
             "states": [state for state in STATES if place.sizes[state]],
             "figures": self._figures,
+            "tab": self.tab,
         }
         if self.tab != "map":
             view["finding"], view["columns"] = self._columns_of(place)
@@ -332,7 +331,7 @@ def _sharing(tree: Tree) -> tuple[str, list[Figure]]:
         found.append(_column(known, few if len(names) < 10 else f"{len(users)} {nouns}", size, text))
     if rest := sets[MOST_COLUMNS:]:
         found.append(_column([], f"+{len(rest):,} more", sum(one[1] for one in rest), f"sets of {nouns}"))
-    return re.sub(r"(?<=\d) share$", rf" {nouns} share", titles.sets(table)) if found else "", found
+    return analysis.headline(table, nouns=(nouns, nouns)) if found else "", found
 
 
 def _versions(savings: pd.DataFrame | None, repository: str) -> tuple[str, list[Figure]]:
@@ -340,7 +339,7 @@ def _versions(savings: pd.DataFrame | None, repository: str) -> tuple[str, list[
     if savings is None or not len(savings):
         return "", []
     table = savings[savings["repository"] == repository] if repository else savings
-    finding = titles.versions(table, repository.partition("/")[2])
+    finding = analysis.headline(table)
     if not repository:
         grouped = table.groupby("repository", observed=True)
         sums = grouped[["total_bytes", "reused_bytes", "fetch_bytes"]].sum().assign(count=grouped.size())
@@ -349,7 +348,6 @@ def _versions(savings: pd.DataFrame | None, repository: str) -> tuple[str, list[
         )
         short = names_for(table["reference"])
         table["tag"] = [f"{short[name]} ({count})" for name, count in rows(table, "reference", "count")]
-        finding = titles.repositories(table)
     shown = table if repository else table.head(MOST_COLUMNS)
     found = []
     columns = ("reference", "tag", "total_bytes", "reused_bytes", "fetch_bytes")

@@ -27,7 +27,6 @@ MOST_REPOSITORIES = 20
 _ONLY_READ = "Snapshots can only be looked at. To pull, remove or clear: panel(Cache()), on the host itself."
 
 _GROUND = f"{svg.GROUND}: var(--jp-layout-color1, {svg.LIGHT_GROUND})"
-"""The background is the theme's own."""
 
 _numbers = itertools.count()
 """What tells the plots on one page apart: a kernel may have several panels."""
@@ -83,7 +82,6 @@ class FleetPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets has no types
         return self._reader.wait(timeout)
 
     def close(self) -> None:
-        """Stop all work and take the panel away; the fleet stays open."""
         self._reader.close()
         super().close()
 
@@ -136,7 +134,6 @@ def pictures_of_fleet(fleet: Fleet) -> list[Picture]:
 
 
 def fleet_text(fleet: Fleet) -> str:
-    """Say in one sentence what there is to save."""
     row = fleet.summary().iloc[0]
     apps = count_text(int(row["app_count"]), "app")
     names = ("logical_bytes", "stored_bytes", "distinct_bytes", "shared_cache_saved_bytes")

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 
-from spincache_nb.frames.verification import verify
+from spincache_nb.frames.tables import verify
 from spincache_nb.show import Column, Table, count_text, escaped, rows, shorten
 from spincache_nb.upkeep import RepairResult, repair
 from spincache_nb.widgets import parts
@@ -51,7 +51,6 @@ class HealthTab:
 
     @property
     def damaged(self) -> list[str]:
-        """Paths of files that were found damaged by hashing."""
         return [] if self.found is None else [str(path) for path in self.found["path"].dropna()]
 
     def _enable(self) -> None:

@@ -22,9 +22,10 @@ function render({ model, el }) {
       const found = [...(root?.querySelectorAll(`.${focus}`) || [])].find((one) => one.offsetParent);
       const here = document.activeElement;
       if (!found || (here && here !== document.body && !root.contains(here) && !here.contains(root))) return;
-      if (!found.matches("button, input, select")) found.tabIndex = -1;
-      found.focus({ preventScroll: true });
-      found.scrollIntoView({ block: "nearest" });
+      const target = found.querySelector(":scope > select") || found;
+      if (!target.matches("button, input, select")) target.tabIndex = -1;
+      target.focus({ preventScroll: true });
+      target.scrollIntoView({ block: "nearest" });
     });
   }
 

@@ -19,7 +19,6 @@ DARK = f'[data-jp-theme-light="false"] .{PANEL_CLASS}'
 
 
 def style() -> Any:
-    """Make the style sheet that every panel brings along."""
     sheet = Path(__file__).with_name("panel.css").read_text(encoding="utf-8")
     return widgets.HTML(f"<style>{sheet}</style>")
 
@@ -40,7 +39,6 @@ def button(
 
 
 def line(text: str = "", *, style: str = "") -> Any:
-    """Make a place for one line of text; see `say`."""
     place = widgets.HTML().add_class("sc-line")
     say(place, text, style=style)
     return place
@@ -91,7 +89,6 @@ class Page(anywidget.AnyWidget):
 
 
 def row(*children: Any) -> Any:
-    """Put widgets side by side, their middles on one line."""
     return widgets.HBox(children, layout={"align_items": "center"})
 
 

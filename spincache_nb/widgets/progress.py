@@ -16,7 +16,6 @@ from spincache_nb.show import escaped, short_digest, size_text, wait_text
 from spincache_nb.widgets import parts
 
 SPEED_SECONDS = 5.0
-"""Span over which the speed is taken."""
 
 MOST_BARS = 8
 """Blobs that get a bar of their own; of more it is said how many there are."""
@@ -26,8 +25,6 @@ _LEAST_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A blob that is on its way."""
-
     digest: str
     reference: str
     done: int

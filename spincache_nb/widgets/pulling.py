@@ -98,7 +98,6 @@ _WIDE = {"width": "calc(100% - 4px)", "max_width": "720px"}
 Plans = Sequence[PullPlan | PullFailure] | SourcesPlan
 
 MOST_OFFERED = 200
-"""Repositories that the field offers."""
 
 
 class PullTab:
@@ -147,9 +146,9 @@ class PullTab:
 
     def _offer(self) -> None:
         if self.session.frames is not None:
-            apps = self.session.frames.need("apps")
+            apps = self.session.frames.need("apps").sort_values("pulled_at", ascending=False)
             names = apps["registry"].astype(str) + "/" + apps["repository"].astype(str)
-            self.reference.options = sorted(set(names))[:MOST_OFFERED]
+            self.reference.options = list(dict.fromkeys(names))[:MOST_OFFERED]
 
     def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
         """Enter in the field lists the versions of a repository, and pulls everything else."""
@@ -296,7 +295,6 @@ class PullTab:
 
 
 def _parted(plans: Plans) -> tuple[list[PullPlan | SourcesPlan], list[PullFailure]]:
-    """Tell what was planned or pulled from what could not be."""
     each = [plans] if isinstance(plans, SourcesPlan) else plans
     failed = [one for one in each if isinstance(one, PullFailure)]
     return [one for one in each if not isinstance(one, PullFailure)], failed

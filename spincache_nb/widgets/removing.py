@@ -17,7 +17,6 @@ from spincache_nb.widgets.session import Session
 from spincache_nb.widgets.worker import Outcome
 
 ITEMS_SHOWN = 100
-"""Files that a plan lists, and repositories."""
 
 VERSIONS_SHOWN, VERSION_LETTERS = 12, 24
 

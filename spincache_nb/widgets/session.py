@@ -69,8 +69,6 @@ class Alerts:
 
 
 class Session:
-    """Shared by the tabs."""
-
     def __init__(
         self,
         cache: Cache,

@@ -103,7 +103,6 @@ class Worker:
         self._on_busy(False)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no job is running; say whether that came in time (seconds)."""
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
@@ -169,7 +168,6 @@ class Reader:
             return self._lock.wait_for(lambda: not self._is_running, timeout)
 
     def close(self) -> None:
-        """Read nothing any more."""
         with self._lock:
             self._is_closed = True
             self._waiting.clear()

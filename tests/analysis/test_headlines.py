@@ -11,8 +11,8 @@ from spincache_nb import analysis
 from spincache_nb.analysis import schemas
 from spincache_nb.cli.entry import build_parser
 from spincache_nb.core.cache import Cache
-from spincache_nb.frames.schemas import empty
-from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
+from spincache_nb.frames.schemas import build, empty
+from tests.analysis.worlds import MIB, SOME, App, World, digest_of, two_versions, worlds
 
 NOTHING = World([], {}, set())
 ONE = World([App("r.io", "a", "1", [(digest_of(1), "wasm")])], {digest_of(1): 5}, {(digest_of(1), "wasm")})
@@ -102,12 +102,66 @@ def test_headlines_say_what_the_tables_hold():
     assert analysis.headline(analysis.sharing(frames)).startswith("One blob of 1000 B brings 98 %")
     assert analysis.headline(analysis.shared_bytes(frames)) == "web:1.0.0 and web:1.1.0 share most: 1.0 KiB"
     matrix = analysis.upgrade_matrix(frames, "org/web")
-    assert analysis.headline(matrix) == "An upgrade fetches between 77 B and 80 B"
-    assert analysis.headline(analysis.grains(b"one", b"one", only=["blob"])).startswith("Most, 100 %")
+    assert analysis.headline(matrix) == "Going to another version fetches 77 B to 80 B, 78 B in the middle"
+    assert analysis.headline(matrix.head(1)) == "There is one version only"
+    savings = analysis.version_savings(frames)
+    both = "Pulling version after version of 2 repositories saves "
+    assert analysis.headline(savings).startswith(both)
+    web = analysis.version_savings(frames, "org/web")
+    assert analysis.headline(web).startswith("2 versions of ghcr.io/org/web: ")
+    assert analysis.headline(web.head(1)).startswith("1 version of ghcr.io/org/web: ")
+    flat = web.assign(fetch_bytes=web["total_bytes"])
+    assert "2 versions of ghcr.io/org/web reuse next to nothing: " in analysis.headline(flat)
     assert analysis.headline(analysis.section_map(b"text")) == "100 % of 4 B is in other sections"
     assert analysis.headline(empty(schemas.TIMELINE_SCHEMA)) == "Nothing was pulled yet"
     with pytest.raises(ValueError, match="no analysis with a headline"):
         analysis.headline(analysis.summary(frames))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [
+        ({"shared": 3 * MIB, "exclusive": MIB}, "Several apps share 75 % of 4.0 MiB on disk: 3.0 MiB"),
+        ({"shared": MIB, "exclusive": 3 * MIB}, "75 % of 4.0 MiB on disk is needed by one app only"),
+        (
+            {"exclusive": 8 * MIB, "unreferenced": MIB, "temporary": MIB},
+            "Nothing needs 20 % of 10.0 MiB on disk: 2.0 MiB",
+        ),
+        ({"shared": 1, "manifests": 99}, "99 % of 100 B on disk is manifests and locked apps"),
+        ({"projects": MIB}, "100 % of 1.0 MiB on disk is needed by projects only"),
+        ({"other": 0}, "Nothing is stored yet"),
+    ],
+)
+def test_headline_of_a_breakdown(sizes, text):
+    lines = [(n, kind, kind, 1, 1, size, None) for n, (kind, size) in enumerate(sizes.items())]
+    assert analysis.headline(build(schemas.BREAKDOWN_SCHEMA, lines)) == text
+
+
+def test_headline_of_sets_of_none_one_and_ten_thousand():
+    def said(lines):
+        return analysis.headline(build(schemas.SHARING_SETS_SCHEMA, lines))
+
+    assert said([]) == "Nothing is shared yet"
+    one = [(0, user, "app", 2, 1, MIB) for user in "ab"]
+    assert said(one) == "One file of 1.0 MiB is all that 2 apps share"
+    assert (
+        said([(*line[:2], "project", *line[3:]) for line in one]) == "One file of 1.0 MiB is all that 2 share"
+    )
+    many = [(n, f"{user}{n}", "app", 2, 3, MIB) for n in range(10_000) for user in "ab"]
+    assert said(many) == "15,000 files of 4.9 GiB are most of the 9.8 GiB that 20,000 apps share"
+
+
+def test_headline_of_grains_names_the_one_that_pays():
+    lines = [
+        ("blob", 100, 0, 1, 32, 0.0),
+        ("function", 100, 60, 2, 10, 0.6),
+        ("chunk 4 KiB", 100, 70, 9, 40, 0.7),
+    ]
+    said = "By function, 50 % would be reused, index paid, whole files 0 %"
+    assert analysis.headline(build(schemas.GRAINS_SCHEMA, lines)) == said
+    for rows in (lines[:1], []):
+        table = build(schemas.GRAINS_SCHEMA, rows)
+        assert analysis.headline(table) == "No finer grain pays for its index"
 
 
 @SOME

@@ -70,7 +70,8 @@ def test_lab_serves_the_copies_and_ends_by_two_interrupts_at_most(start: Start, 
     process = start("lab", "--folder", str(folder), f"--port={port}", "--no-browser", *as_root)
     address = jupyter.address_with_token(process)
     jupyter.wait_for_port(port, process)
-    base, _, token = address.partition("/lab?token=")
+    base, _, token = address.partition("/lab/tree/00-start-here.ipynb?token=")
+    assert token, "it opens the notebook that leads to the others"
     name = sorted(path.name for path in folder.glob("*.ipynb"))[0]
     with urllib.request.urlopen(f"{base}/api/contents/{name}?content=0&token={token}", timeout=30) as answer:
         assert answer.status == 200

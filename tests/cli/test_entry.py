@@ -21,7 +21,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
     def put(run: Run) -> None:
         command = Command("try", "see", "try", "Try.", (), (), run)
         monkeypatch.setattr(entry, "COMMANDS", {"try": command})
-        monkeypatch.setattr(entry, "_ORDER", ("try",))
+        monkeypatch.setattr(entry, "_MODULES", {"try": "options"})
 
     return put
 

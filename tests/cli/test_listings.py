@@ -68,9 +68,36 @@ def test_apps_json_has_one_record_per_tag(cache: Path, hostile: HostileServer, r
 def test_apps_shows_full_references_in_a_pipe(cache: Path, hostile: HostileServer, run: Run) -> None:
     _, out, err = run("apps", "--cache-dir", cache)
     assert err == ""
-    assert [line.split()[0] for line in out.splitlines()[1:]] == sorted(
+    *lines, nothing, total = out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == sorted(
         name_of(hostile, artifact) for artifact in (V1, V2, SAME, PACKAGE)
     )
+    assert nothing == ""
+    assert total.startswith("4 apps, ")
+
+
+@pytest.mark.parametrize(
+    ("command", "column", "key"),
+    [
+        ("apps", "stored", "stored_bytes"),
+        ("apps", "declared_bytes", "declared_bytes"),
+        ("layers", "size", "declared_bytes"),
+        ("blobs", "Size", "stored_bytes"),
+        ("history", "at", "at"),
+        ("sharing", "users", "user_count"),
+    ],
+)
+def test_listings_are_sorted_as_asked(command: str, column: str, key: str, cache: Path, run: Run) -> None:
+    words = (command, "--json", "--cache-dir", cache, "--sort", column)
+    values = [row[key] for row in json.loads(run(*words)[1])]
+    assert values == sorted(values, reverse=True)
+    assert [row[key] for row in json.loads(run(*words, "--reverse")[1])] == sorted(values)
+
+
+def test_a_column_that_is_not_there_is_wrong_usage(cache: Path, run: Run) -> None:
+    status, out, err = run("blobs", "--cache-dir", cache, "--sort", "sise")
+    assert (status, out) == (2, "")
+    assert err.endswith("got 'sise'; did you mean 'size'?\n")
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 160])

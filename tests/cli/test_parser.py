@@ -7,8 +7,9 @@ import pytest
 
 from spincache_nb.cli import build_parser, entry, main
 from spincache_nb.cli.options import COMMANDS
+from tests.support.procs import run_python
 
-NAMES = list(entry._ORDER)
+NAMES = list(entry._MODULES)
 
 
 def subparsers() -> dict[str, argparse.ArgumentParser]:
@@ -19,8 +20,8 @@ def subparsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def test_every_command_is_in_the_help_once() -> None:
-    assert sorted(NAMES) == sorted(COMMANDS)
     assert list(subparsers()) == NAMES
+    assert sorted(NAMES) == sorted(COMMANDS)
     assert len(NAMES) >= 25
 
 
@@ -103,3 +104,12 @@ def test_debug_is_taken_before_and_after_the_command() -> None:
 def test_without_words_comes_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert capsys.readouterr().out.startswith("usage: spincache-nb ")
+
+
+def test_a_command_loads_its_own_module_only() -> None:
+    code = (
+        "import sys; from spincache_nb.cli import build_parser; build_parser('pull');"
+        "print(*(name.rpartition('.')[2] for name in sys.modules if name.startswith('spincache_nb.cli.')))"
+    )
+    done = run_python(["-c", code])
+    assert sorted(done.stdout.split()) == ["entry", "fetch", "options", "output"]

@@ -92,7 +92,9 @@ def test_pull_of_several_shows_one_row_each_and_plain_lines(
     out, err = capsys.readouterr()
     rows = out.splitlines()
     assert rows[0].split() == ["REFERENCE", "KIND", "MANIFEST", "TOTAL", "REUSED", "FETCHED", "TIME"]
+    *rows, nothing, total = rows
     assert [row.split()[0] for row in rows[1:]] == words
+    assert (nothing, total.partition(" ")[0]) == ("", str(len(words)))
     assert [row.split()[2] for row in rows[1:]] == [V1.digest, V2.digest, PACKAGE.digest]
     assert "\r" not in err
     assert [line for line in err.splitlines() if line.startswith("stored ")] != []
@@ -141,6 +143,28 @@ def test_pull_of_a_tag_that_is_not_there_is_one_line(
     assert err.count("\n") == 1
     assert "404" in err or "not found" in err.lower() or "nothing" in err
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("words", [["--json"], []])
+def test_pull_that_keeps_going_stores_the_others_and_says_which_failed(
+    words: list[str], registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing, good = (f"{registry.name}/demo/app:{tag}" for tag in ("v9", "v1"))
+    at = ["--cache-dir", str(tmp_path), "--quiet"]
+    assert main(["pull", missing, good, "--keep-going", *at, *words]) == 3
+    out, err = capsys.readouterr()
+    if words:
+        assert [(row["reference"], "error" in row) for row in json.loads(out)] == [
+            (good, False),
+            (missing, True),
+        ]
+        assert err == ""
+    else:
+        assert good in out
+        assert err.startswith(f"{missing}: failed: ")
+        assert err.count("\n") == 1
+    assert len(list(tmp_path.glob("registry/manifests/**/manifest.json"))) == 1
+    assert main(["pull", good, "--keep-going", *at]) == 0
 
 
 @pytest.mark.parametrize("command", ["plan", "pull"])

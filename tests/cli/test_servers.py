@@ -43,6 +43,7 @@ def test_lab_copies_the_notebooks_and_becomes_jupyterlab(
     assert started[0].program == sys.executable
     assert started[0].command == [
         *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"),
+        "--LabApp.default_url=/lab/tree/00-start-here.ipynb",
         *("--ServerApp.port=9999", "--no-browser", "--allow-root"),
     ]
     count = len(list(demo.notebooks().glob("*.ipynb")))
@@ -50,6 +51,22 @@ def test_lab_copies_the_notebooks_and_becomes_jupyterlab(
     assert {path.name for path in folder.glob("*.ipynb")} == {
         path.name for path in demo.notebooks().glob("*.ipynb")
     }
+
+
+def test_lab_says_how_root_starts_it(
+    started: list[Started],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("jupyterlab")
+    for user, said in ((0, ["JupyterLab refuses to run as root"]), (7, [])):
+        monkeypatch.setattr(serve.os, "geteuid", lambda user=user: user, raising=False)
+        assert main(["lab", "--folder", str(tmp_path)]) == 0
+        notes = capsys.readouterr().err.splitlines()
+        assert [note.partition(";")[0] for note in notes] == said
+        assert all(note.endswith("lab -- --allow-root` lets it") for note in notes)
+    assert len(started) == 2
 
 
 def test_lab_says_which_notebooks_it_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """The embedded registry over real sockets, with clients that are not ours."""
 
-import ast
 import gc
 import hashlib
 import http.client
@@ -358,23 +357,6 @@ def test_registry_ends_when_the_block_raises() -> None:
     assert demo_threads() == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(registry.host.partition(":")[2])), timeout=10)
-
-
-def test_demo_shares_no_code_with_the_client() -> None:
-    package = Path(server_module.__file__).parent
-    imported: set[str] = set()
-    registry = ("apps", "server", "shipped")
-    for path in (package / f"{name}.py" for name in registry):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                assert node.level == 0
-                imported.add(node.module or "")
-            elif isinstance(node, ast.Import):
-                imported.update(alias.name for alias in node.names)
-    ours = {name for name in imported if name.startswith("spincache_nb")}
-    allowed = {"spincache_nb.errors"} | {f"spincache_nb.demo.{path.stem}" for path in package.glob("*.py")}
-    assert ours <= allowed
-    assert {name.partition(".")[0] for name in imported - ours} <= set(sys.stdlib_module_names)
 
 
 def test_a_workspace_that_is_left_open_ends_with_its_process() -> None:

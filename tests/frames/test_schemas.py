@@ -26,9 +26,10 @@ from spincache_nb.frames.schemas import (
     build,
     empty,
     from_columns,
+    nanoseconds,
+    parse_rfc_3339,
     several,
 )
-from spincache_nb.frames.times import nanoseconds, parse_rfc_3339
 from tests.support import artifacts
 from tests.support.caches import pulled
 from tests.support.trees import write_tree

@@ -10,7 +10,7 @@ import pytest
 from spincache_nb import frames
 from spincache_nb.core.cache import Cache
 from spincache_nb.frames import making
-from spincache_nb.frames.toolchains import Made, Pages, how_made
+from spincache_nb.frames.making import Made, Pages, how_made
 from tests.support.artifact import sha256
 from tests.support.artifacts import Component, new_style
 from tests.support.caches import blob, pulled

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import InvalidDigestError
-from spincache_nb.inventory.digests import Packed, numbered
+from spincache_nb.inventory.columns import Packed, numbered
 
 HEX = "0123456789abcdef"
 ENDS = st.text(HEX, min_size=2, max_size=2)

@@ -101,8 +101,8 @@ def test_document_that_is_written_meanwhile_is_read_again(
 
     def read_then_finish(path: Path, *, limit: int) -> bytes:
         content = original(path, limit=limit)
-        reads.append(path.name)
-        if path.name == "config.json":
+        reads.append(Path(path).name)
+        if Path(path).name == "config.json":
             write_tree(cache.path, {WEB_CONFIG: tree[WEB_CONFIG]})
         return content
 
@@ -118,7 +118,7 @@ def test_document_that_stays_damaged_is_read_once(tmp_path: Path, monkeypatch: p
     reads: list[str] = []
 
     def counted(path: Path, *, limit: int) -> bytes:
-        reads.append(path.name)
+        reads.append(Path(path).name)
         return original(path, limit=limit)
 
     monkeypatch.setattr(documents, "read_bounded", counted)

@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from spincache_nb import plots
+from spincache_nb import analysis, plots
 from spincache_nb.fleet import schemas
 from spincache_nb.frames.schemas import from_columns
+from tests.plots.samples import cache_of
 
 MIB = 2**20
 PLOTS = {
@@ -104,3 +105,33 @@ def test_version_tail_of_versions_that_all_are_widespread():
     ax = plots.version_tail(frame(schemas.VERSIONS_SCHEMA, host_count=[3, 3]), ax=axes())
     assert len(ax.collections) == 1
     assert ax.get_title(loc="left").endswith("0 of them (0 %) on one host only")
+
+
+@pytest.fixture(scope="module")
+def two_hosts(tmp_path_factory):
+    """A real fleet, opened from the files of two hosts."""
+    pytest.importorskip("duckdb", reason="the extra fleet is not installed")
+    from spincache_nb import fleet
+    from tests.fleet.fleets import write_hosts
+
+    folder = tmp_path_factory.mktemp("fleet")
+    write_hosts(folder, {"a": cache_of(12).frames(), "b": cache_of(8).frames()})
+    with fleet.open(folder) as opened:
+        yield opened
+
+
+def test_a_fleet_is_drawn_as_its_frames_are(two_hosts):
+    table, ax = two_hosts.breakdown(), plots.breakdown(two_hosts, ax=axes())
+    scale = {"bytes": 1, "KiB": 2**10, "MiB": MIB}[ax.get_xlabel().split()[0]]
+    drawn = sum(bar.get_width() for bar in ax.containers[0]) * scale
+    assert drawn == pytest.approx(int(table["stored_bytes"].sum()))
+    assert len(ax.get_yticklabels()) == table["kind"].nunique()
+    files = plots.sharing(two_hosts, fig=Figure(figsize=(9, 6)))["files"]
+    assert files.get_label().startswith(analysis.headline(two_hosts.sharing()))
+    pairs = plots.shared_bytes(two_hosts, ax=axes())
+    assert pairs.get_label().startswith(analysis.headline(two_hosts.shared_bytes(top=60)))
+    saved = plots.version_savings(two_hosts, ax=axes())
+    assert saved.get_label().startswith(analysis.headline(two_hosts.version_savings()))
+    for name in PLOTS:
+        ax = getattr(plots, name)(two_hosts, ax=axes())
+        assert ax.get_title(loc="left").replace("\n", " ") == ax.get_label() != ""

@@ -102,9 +102,22 @@ def test_sharing_takes_what_the_analysis_of_its_name_returns():
     stored, again = panels["files"].containers
     assert [bar.get_width() * 1024 for bar in stored] == pytest.approx([1000, 40])
     assert [bar.get_width() * 1024 for bar in again] == pytest.approx([2000, 40])
-    assert panels["files"].get_title(loc="left") == "One file brings 98 % of the 2.0 KiB that sharing saves"
+    finding = "One blob of 1000 B brings 98 % of the 2.0 KiB that sharing saves"
+    assert panels["files"].get_title(loc="left").replace("\n", " ") == panels["files"].get_label() == finding
     drawn = [sets_of(plots.sharing(given, fig=Figure())) for given in (frames.need("uses"), frames)]
     assert drawn[0] == drawn[1]
+
+
+def test_sharing_of_sets_that_are_all_small_draws_the_largest():
+    lines = [(n, user, "app", 2, 1, 10) for n in range(200) for user in (f"a{n}", f"b{n}")]
+    panels = plots.sharing(build(SHARING_SETS_SCHEMA, lines), fig=Figure(figsize=(9, 6)))
+    assert len(sets_of(panels)) == 8
+    assert (
+        panels["sets"]
+        .get_label()
+        .startswith("100 files of 1000 B are most of the 2.0 KiB that 400 apps share")
+    )
+    assert "+192 more sets, 1.9 KiB" in panels["sets"].get_label()
 
 
 def test_sharing_of_many_apps_is_that_of_repositories():

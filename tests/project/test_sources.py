@@ -145,11 +145,12 @@ def rows(plan: SourcesPlan) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_pull_sources_fetches_everything_that_is_named(
+def test_pull_sources_fetches_everything_that_is_named_and_nothing_of_it_twice(
     hostile: HostileServer, cache: Cache, project: Path
 ) -> None:
     hostile.serve(*PACKAGES)
-    result = pull_sources(cache, everything(project, hostile))
+    path = everything(project, hostile)
+    result = pull_sources(cache, path)
     assert_same_tree(stored(A, B, C, D, E, F, *map(content, PACKAGES)), cache.path)
     assert rows(result) == [(*row[:5], sha256(row[5]), row[6]) for row in ROWS]
     assert [source.size for source in result.sources] == [len(row[5]) for row in ROWS]
@@ -157,16 +158,10 @@ def test_pull_sources_fetches_everything_that_is_named(
     assert (result.reused_bytes, result.unknown_count, result.name) == (0, 0, "demo")
     assert result.wire_bytes == hostile.body_bytes
     assert History().read() == ()
-
-
-def test_second_pull_fetches_no_content(hostile: HostileServer, cache: Cache, project: Path) -> None:
-    hostile.serve(*PACKAGES)
-    path = everything(project, hostile)
-    pull_sources(cache, path)
     before = len(hostile.requests)
-    result = pull_sources(cache, path)
-    assert (result.fetch_bytes, result.reused_bytes) == (0, result.total_bytes)
-    assert all(source.stored for source in result.sources)
+    again = pull_sources(cache, path)
+    assert (again.fetch_bytes, again.reused_bytes) == (0, result.total_bytes)
+    assert all(source.stored for source in again.sources)
     lines = hostile.lines[before:]
     assert [line for line in lines if "/blobs/" in line or line.endswith(".wasm")] == []
 
@@ -590,10 +585,17 @@ def test_result_shows_itself_without_letting_html_in(
 # Who needs what ------------------------------------------------------------------------------------
 
 
-def test_frames_know_what_a_project_keeps_alive(hostile: HostileServer, cache: Cache, project: Path) -> None:
+def test_frames_and_prune_know_what_a_project_keeps_alive(
+    hostile: HostileServer, cache: Cache, project: Path
+) -> None:
     hostile.serve(*PACKAGES)
     path = everything(project, hostile)
     pull_sources(cache, path)
+    for file in cache.path.rglob("*sha256*"):
+        os.utime(file, (1, 1))
+    before = read_tree(cache.path)
+    assert sc.plan_prune(cache, projects=[path]).freed_bytes == 0
+    assert sc.plan_prune(cache, even_if_unknown=True).freed_bytes == sum(map(len, before.values()))
     write_tree(cache.path, {"wasm/" + sha256(b"idle"): b"idle"})
     uses = sc.frames.uses(cache, projects=[path])
     needed = {sha256(data) for data in (A, B, C, D, E, F, *map(content, PACKAGES))}
@@ -619,20 +621,6 @@ def test_packages_are_unknown_until_they_were_looked_up_here(
     pull_sources(cache, path)
     assert list(sc.frames.uses(cache, projects=[path])["digest"]) == [sha256(content(PACKAGES[0]))]
     assert len(PackageLog().known()) == 1
-
-
-def test_prune_with_the_project_leaves_its_sources(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
-    hostile.serve(*PACKAGES)
-    path = everything(project, hostile)
-    pull_sources(cache, path)
-    old = time.time() - 10 * 86400
-    for file in cache.path.rglob("*sha256*"):
-        os.utime(file, (old, old))
-    before = read_tree(cache.path)
-    assert sc.plan_prune(cache, projects=[path]).freed_bytes == 0
-    assert sc.plan_prune(cache, even_if_unknown=True).freed_bytes == sum(map(len, before.values()))
 
 
 # Real registries -----------------------------------------------------------------------------------

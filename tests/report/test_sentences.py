@@ -120,6 +120,14 @@ def test_of_reclaimable_says_what_removing_frees():
     )
 
 
+def test_of_reclaimable_of_one_app_leaves_nothing():
+    world = World(
+        [App("r.io", "a", "1", [(digest_of(1), "wasm")])], {digest_of(1): 1000}, {(digest_of(1), "wasm")}
+    )
+    assert "needs." in sentences.of_reclaimable(gather(world.frames()))
+    assert "others need it" not in sentences.of_reclaimable(gather(world.frames()))
+
+
 def test_of_reclaimable_says_that_together_is_more():
     shared = digest_of(1)
     apps = [App("r.io", name, tag, [(shared, "wasm")] if tag == "1" else []) for name in "ab" for tag in "12"]

@@ -232,6 +232,26 @@ def test_log_tells_what_was_asked_without_signatures(
     assert_no_secret(everything_said())
 
 
+def test_redirect_takes_no_credentials_along(
+    start_hostile: Start, isolated_home: Path, tmp_path: Path
+) -> None:
+    """Manifests and blobs may be elsewhere: another host, or another port of the same host."""
+    app = small_app(1)
+    own, port, host = start_hostile(), start_hostile(), start_hostile("127.0.0.2")
+    for server in (own, port, host):
+        server.serve(app)
+    log_in(isolated_home, own.name)
+    own.require(f"Basic {BASIC}", 'Basic realm="x"')
+    own.always("*/manifests/*", Redirect(lambda request: f"{port.url}{request.target}"))
+    own.always("*/blobs/*", Redirect(lambda request: f"{host.url}{request.target}"))
+    pull(Cache(tmp_path), app.reference(own.name))
+    assert port.requests
+    assert host.requests
+    assert port.authorizations == host.authorizations == []
+    for server in (port, host):
+        assert_no_secret(repr([(r.target, r.headers, r.body) for r in server.requests]))
+
+
 def test_credentials_of_one_registry_open_no_other(start_hostile: Start, isolated_home: Path) -> None:
     own, other = start_hostile(), start_hostile()
     log_in(isolated_home, own.name)

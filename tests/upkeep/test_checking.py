@@ -17,7 +17,7 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.core.journal import History
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import pull
-from spincache_nb.core.scan import Problem
+from spincache_nb.core.scan import CachedTag, Problem
 from spincache_nb.errors import PullCancelled, SpinManifestError
 from spincache_nb.upkeep import check_cache, is_damage, verify
 from spincache_nb.upkeep.verify import is_interface, is_whole_binary
@@ -146,6 +146,28 @@ def test_check_cache_knows_from_a_cached_manifest_what_its_digest_names(tmp_path
     assert check_cache(laid_out(tmp_path, tree)) == ()
     wrong = {f"wasm/{artifact.digest}": flipped(WEB)}
     assert checked(tmp_path / "again", {**tree, **wrong}) == [(*wrong, "damaged blob", None)]
+
+
+def test_check_cache_reads_each_manifest_once_however_many_blobs_are_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = caches.environment()
+    tree = caches.environment_blob() | {blob("wasm", caches.INTERFACES): caches.INTERFACES}
+    for number in range(3):
+        place = f"{caches.folder(artifact)}{number}"
+        tree |= {f"{place}/manifest.json": artifact.manifest, f"{place}/config.json": b"{}"}
+    tree |= {f"wasm/sha256:{number:064x}": caches.INTERFACES for number in range(8)}
+    cache = laid_out(tmp_path, tree)
+    read: list[Path] = []
+    original = CachedTag.read_manifest
+
+    def read_manifest(tag: CachedTag) -> bytes:
+        read.append(tag.path)
+        return original(tag)
+
+    monkeypatch.setattr(CachedTag, "read_manifest", read_manifest)
+    assert len(check_cache(cache)) == 8
+    assert sorted(read) == sorted(set(read))
 
 
 # What is damage ---------------------------------------------------------------------------------

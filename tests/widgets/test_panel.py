@@ -17,7 +17,7 @@ from spincache_nb.core.journal import History
 from spincache_nb.demo import Workspace
 from spincache_nb.show import size_text
 from spincache_nb.widgets.panel import Panel
-from tests.support.artifacts import Component, new_style, wasm_module
+from tests.support.artifacts import new_style, wasm_module
 from tests.support.faults import Hold, Stall
 from tests.support.hostile import HostileServer
 from tests.support.trees import read_tree
@@ -75,9 +75,6 @@ def pulled(panel: Panel, demo: Workspace, *names: str) -> None:
     assert text(panel.alert) == ""
 
 
-# Pull -------------------------------------------------------------------------------------------
-
-
 def test_panel_is_there_at_once_and_creates_nothing(cache: Cache, make: Make) -> None:
     panel = make(cache)
     assert panel.tabs.titles == ("Explore", "Pull", "Apps", "Clean up", "Health")
@@ -129,35 +126,6 @@ def test_pull_of_several_is_shown_to_the_end(cache: Cache, make: Make, demo: Wor
     run(panel, panel.pulling.pull)
     assert "nothing" not in text(panel.pulling.bars.overall.text)
     assert text(panel.pulling.bars.overall.text).startswith("0 B fetched, ")
-
-
-def test_cancel_stops_half_way_and_pull_goes_on(cache: Cache, make: Make, hostile: HostileServer) -> None:
-    components = [Component(f"part-{n}", wasm_module(f"part-{n}", 900_000 + n), {}) for n in range(3)]
-    artifact = new_style("demo/slow", "v1", components=components)
-    hostile.serve(artifact)
-    for digest in (digest for digest, content in artifact.blobs.items() if len(content) > 100_000):
-        hostile.on(f"*/blobs/{digest}", Stall(600_000))
-    panel = make(cache)
-    tab = panel.pulling
-    tab.reference.value = f"{hostile.name}/demo/slow:v1"
-    tab.pull.click()
-    assert not tab.cancel.disabled
-    assert tab.pull.disabled
-    assert panel.removing.clear.disabled
-    deadline = time.monotonic() + 20
-    while sum(visible(slot.box) and slot.bar.value > 0 for slot in tab.bars.slots) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert 0.1 < tab.bars.overall.bar.value < 0.7
-    assert " of 2.6 MiB" in text(tab.bars.overall.text)
-    run(panel, tab.cancel)
-    assert text(tab.state) == "Stopped. What was complete is kept; Pull goes on from there."
-    assert tab.bars.overall.bar.bar_style == "warning"
-    assert list(cache.path.rglob(".spincache-*")) == []
-    assert text(panel.alert) == ""
-    hostile.be_honest()
-    run(panel, tab.pull)
-    assert text(tab.state) == "Done: 1 reference in the cache."
 
 
 def test_cancel_of_a_plan_waits_for_nobody(cache: Cache, make: Make, hostile: HostileServer) -> None:
@@ -332,9 +300,6 @@ def test_pull_of_a_project(cache: Cache, make: Make, hostile: HostileServer, tmp
     assert text(panel.removing.state) == "There is nothing to remove.", "the project needs it"
 
 
-# Apps, Sharing ----------------------------------------------------------------------------------
-
-
 def test_apps_show_what_removing_the_selection_frees(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "playground:0.1.0")
@@ -458,9 +423,6 @@ def test_what_is_gone_is_no_longer_selected(cache: Cache, make: Make, demo: Work
     assert "1 app, " in text(panel.head)
 
 
-# Clear ------------------------------------------------------------------------------------------
-
-
 def test_nothing_is_removed_on_one_click(cache: Cache, make: Make, demo: Workspace) -> None:
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0")
@@ -571,9 +533,6 @@ def test_options_reach_the_registry(cache: Cache, make: Make, hostile: HostileSe
     assert text(panel.alert) == ""
     assert "pass" not in repr(panel)
     assert len(cache.scan().tags) == 1
-
-
-# Clean up, Health, versions, what is in an app ------------------------------------------------------
 
 
 def test_keep_the_newest_says_what_it_frees_and_asks(cache: Cache, make: Make, demo: Workspace) -> None:

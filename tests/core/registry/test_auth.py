@@ -31,6 +31,7 @@ from spincache_nb.core.web import Web
 from spincache_nb.errors import (
     AccessDeniedError,
     InsecureTransportError,
+    LimitError,
     NotFoundError,
     ProtocolError,
     StatusError,
@@ -100,9 +101,9 @@ def test_parse_challenges_makes_no_realm_of_what_cannot_be_read(header: str) -> 
 @pytest.mark.parametrize("unit", ["a", "a ", "a=b,", ",", '"', "\\", 'a="', "a=", " ,"])
 def test_parse_challenges_takes_no_time_over_a_hostile_header(unit: str) -> None:
     header = "Bearer " + unit * ((LONGEST_HEADER - 7) // len(unit))
-    started = time.perf_counter()
+    started = time.thread_time()
     parse_challenges([header])
-    assert time.perf_counter() - started < 1.0
+    assert time.thread_time() - started < 1.0
 
 
 NAME = st.text("abcXYZ019-._~!", min_size=1, max_size=8)
@@ -342,6 +343,11 @@ def test_token_service_that_is_down_is_asked_again_and_then_named() -> None:
     with pytest.raises(StatusError, match=r"auth\.example") as caught:
         seen_by_token_service(BEARER, answer=lambda _: httpx.Response(503))
     assert caught.value.status == 503
+
+
+def test_token_answer_is_bounded() -> None:
+    with pytest.raises(LimitError):
+        seen_by_token_service(BEARER, answer=lambda _: httpx.Response(200, content=b" " * (1 << 20) + b"{}"))
 
 
 class Guarded:
