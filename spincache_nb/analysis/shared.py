@@ -175,11 +175,13 @@ def _stored_needs(frames: Frames) -> pd.DataFrame:
 def _needs_frame(frames: Frames, needs: Iterable[Need]) -> pd.DataFrame:
     distinct, apps = set(needs), apps_among(frames)
     places = {user: place for place, user in enumerate(sorted_names({need[1] for need in distinct}))}
+    ranks = {digest: rank for rank, digest in enumerate(sorted({need[0] for need in distinct}))}
     lines = []
     for digest, user, need, component, name in distinct:
         chain = " > ".join(part for part in (user, component, name) if part is not None)
         kind = "app" if user in apps else "project"
-        lines.append((digest, places[user], need, chain, (digest, user, kind, need, component, name, chain)))
+        row = (digest, user, kind, need, component, name, chain)
+        lines.append((ranks[digest], places[user], need, chain, row))
     lines.sort(key=itemgetter(0, 1, 2, 3))
     return build(NEEDS_SCHEMA, [line[-1] for line in lines])
 

@@ -101,6 +101,7 @@ class Tree:
         self.files = _files(frames, frozenset(damaged))
         self.number = {file.path: number for number, file in enumerate(self.files)}
         self._opened: set[str] = set()
+        self._homes: dict[frozenset[str], Place] = {}
         self._labels: dict[str, dict[str, tuple[str | None, str]]] = {}
         for number, file in enumerate(self.files):
             place = self._home(file)
@@ -125,9 +126,14 @@ class Tree:
         """Find the lowest place that has all who need a file below it."""
         if not file.users:
             return self._group(self.root, IDLE if file.state in ("idle", "damaged") else OTHER)
-        if len(file.users) == 1 and (only := next(iter(file.users))) in self.apps:
+        if file.users not in self._homes:
+            self._homes[file.users] = self._home_of(file.users)
+        return self._homes[file.users]
+
+    def _home_of(self, users: frozenset[str]) -> Place:
+        if len(users) == 1 and (only := next(iter(users))) in self.apps:
             return self.places[only]
-        known = [self.apps.get(user) for user in file.users]
+        known = [self.apps.get(user) for user in users]
         first = known[0]
         if first is not None and all(one == first for one in known):
             return self._group(self.places[first[1]], SHARED)
@@ -276,7 +282,7 @@ def _files(frames: Frames, damaged: frozenset[str]) -> list[File]:
     }
     found = []
     for file, _, keepers in disk_users(frames):
-        users = keepers - {""}
+        users = keepers - {""} if "" in keepers else keepers
         name = file.path.partition("/")[2]
         if file.path in bad:
             state = "damaged"

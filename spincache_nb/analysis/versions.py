@@ -22,6 +22,7 @@ import os
 import threading
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import pandas as pd
@@ -340,6 +341,12 @@ def _of(frame: pd.DataFrame, column: str, values: Collection[str]) -> pd.DataFra
     return frame[frame[column].isin(list(values))]
 
 
+@cache
+def _with(roles: frozenset[str], role: str) -> frozenset[str]:
+    """Add a role; what has the same roles has the same set."""
+    return roles | {role}
+
+
 @dataclass
 class Version:
     """One manifest: size and roles of its config and layers by digest ("" if that is not known)."""
@@ -357,7 +364,7 @@ class Version:
     def add(self, position: int, digest: str, role: str, size: int) -> None:
         """Add the config or a layer."""
         known, roles = self.parts.get(digest, (0, frozenset[str]()))
-        self.parts[digest] = max(known, size), roles | {role}
+        self.parts[digest] = max(known, size), _with(roles, role)
         if role == "application" and position >= self._last:
             self.document, self._last = digest, position
         elif role == "config" and self.document is None:

@@ -2,7 +2,8 @@
 
 argparse, because it is in the standard library and starts fast: ``spincache-nb path`` needs no more
 than the interpreter. A command is a function with `options.command` above it, in the module of its
-family (`look`, `change`, `fetch`, `many`, `serve`); what it needs beyond argparse it imports when it runs.
+family (`overview`, `look`, `change`, `fetch`, `many`, `serve`), which is loaded for its commands only;
+what it needs beyond argparse it imports when it runs.
 
 Exit status: 0 done, 1 a finding, 2 wrong usage, 3 it could not be done, 130 interrupted.
 """

@@ -30,8 +30,7 @@ DEBUG_VARIABLE = "SPINCACHE_DEBUG"
 """Environment variable that does what ``--debug`` does, unless it is empty or 0."""
 _MODULES = {
     **dict.fromkeys(("demo",), "serve"),
-    **dict.fromkeys(("path", "doctor"), "look"),
-    "tree": "tree",
+    **dict.fromkeys(("path", "doctor", "tree"), "overview"),
     **dict.fromkeys(("apps", "layers", "blobs", "problems", "history", "sharing", "savings"), "look"),
     "report": "many",
     **dict.fromkeys(("plan", "pull", "pull-sources"), "fetch"),

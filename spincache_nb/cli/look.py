@@ -1,11 +1,10 @@
-"""Commands that look: at the cache, at what it shares and costs, at what a pull depends on."""
+"""Commands that list: what is in the cache, what it shares, what its versions cost."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spincache_nb import show
@@ -26,75 +25,16 @@ from spincache_nb.cli.options import (
     registry_options,
     whole_number,
 )
-from spincache_nb.cli.output import DIGEST, REFERENCE, Output, in_a_shell, show_problems
+from spincache_nb.cli.output import DIGEST, REFERENCE, Output, show_problems
 from spincache_nb.show import Column
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spincache_nb.core.cache import Cache
-    from spincache_nb.upkeep.doctor import Finding
 
 _STANDINGS = ("referenced", "unreferenced", "temporary", "misnamed")
 _MOST_SHARED = 20
-
-
-@command(
-    "path",
-    "see",
-    "print where Spin's cache is",
-    """\
-Print the directory of Spin's registry cache, on one line and nothing else.
-
-It need not exist yet: Spin and `spincache-nb pull` make it when they store something.""",
-    option(
-        "--all",
-        action="store_true",
-        help="also where this toolkit keeps its state, and which credential stores are asked",
-    ),
-    CACHE_DIR,
-    JSON,
-    examples=("path", "path --all", "path --json  # for programs"),
-)
-def path(args: argparse.Namespace, output: Output) -> int:
-    """Print one path, or all of them with what they are and whether they are there."""
-    cache = cache_of(args).path.absolute()
-    if not args.all and not output.as_json:
-        output.path(cache)
-        return DONE
-    named = _all_paths(cache) if args.all else [("cache", cache)]
-    if output.as_json:
-        output.document([{"name": name, "path": path, "exists": _exists(path)} for name, path in named])
-        return DONE
-    widest = max(len(name) for name, _ in named)
-    for name, path in named:
-        missing = "" if _exists(path) else "  (not there)"
-        output.paragraph(f"{name:<{widest}}  {path}{missing}", wrap=False)
-    return DONE
-
-
-def _exists(path: Path) -> bool:
-    """Whether something is there; what may not be looked at counts as not there."""
-    try:
-        return path.exists()
-    except OSError:
-        return False
-
-
-def _all_paths(cache: Path) -> list[tuple[str, Path]]:
-    from spincache_nb.core import paths
-    from spincache_nb.core.journal import History
-
-    named: list[tuple[str, Path | None]] = [
-        ("cache", cache),
-        ("state", paths.state_dir()),
-        ("history", History(enabled=True).path),
-        ("credentials of Spin", paths.spin_auth_file()),
-        ("credentials of Docker", paths.docker_config_file()),
-        *(("credentials of Podman", path) for path in paths.podman_auth_files()),
-        ("wasm package registries", paths.wasm_pkg_config_file()),
-    ]
-    return [(name, path) for name, path in named if path is not None]
 
 
 # ---------------------------------------------------------------- tables of the cache
@@ -483,82 +423,3 @@ def show_savings(found: dict[str, list[dict[str, Any]]], output: Output, *, inde
         output.line(
             f"{indent}  in all: {show.size_text(fetched)} of {show.size_text(total)} fetched, {saved} saved"
         )
-
-
-# ---------------------------------------------------------------- what a pull depends on
-
-_MARKS = {"ok": " ", "note": "-", "attention": "!"}
-
-
-@command(
-    "doctor",
-    "see",
-    "look for what would keep a pull from working",
-    """\
-Look at what a pull depends on: the cache and its disk, credential stores, proxies,
-certificates, packages. Nothing is changed and no secret is shown.
-
-The network is used only if a REFERENCE is given: then its registry is asked for the
-manifest. The exit status is 1 if something needs attention.""",
-    references("*", "an app to ask its registry for, such as ghcr.io/org/app:v1"),
-    CACHE_DIR,
-    JSON,
-    registry,
-    examples=("doctor", "doctor ghcr.io/org/app:v1"),
-)
-def doctor(args: argparse.Namespace, output: Output) -> int:
-    """Print findings by topic; status 1 if one needs attention."""
-    from spincache_nb.core.reference import Reference
-    from spincache_nb.upkeep.doctor import ask_registry, examine
-
-    cache, options = cache_of(args), registry_options(args)
-    asked = [Reference.parse(text) for text in args.references]
-    findings = [*examine(cache), _problems(cache)]
-    findings += [ask_registry(cache, reference, **options) for reference in asked]
-    if output.as_json:
-        output.document([_record(finding) for finding in findings])
-    else:
-        _show_findings(findings, output)
-    return FINDING if any(finding.state == "attention" for finding in findings) else DONE
-
-
-def _problems(cache: Cache) -> Finding:
-    from spincache_nb import frames
-    from spincache_nb.upkeep.doctor import Finding
-
-    count = len(frames.problems(cache))
-    if count:
-        return Finding("cache", "problems", count, "attention", "see `spincache-nb problems`")
-    return Finding("cache", "problems", 0)
-
-
-def _record(finding: Finding) -> dict[str, Any]:
-    return {
-        "topic": finding.topic,
-        "name": finding.name,
-        "value": in_a_shell(finding.value) if isinstance(finding.value, str) else finding.value,
-        "state": finding.state,
-        "remedy": in_a_shell(finding.remedy),
-    }
-
-
-def _show_findings(findings: Sequence[Finding], output: Output) -> None:
-    for topic in dict.fromkeys(finding.topic for finding in findings):
-        output.line(topic)
-        for finding in (finding for finding in findings if finding.topic == topic):
-            output.paragraph(_finding_text(finding), indent=f"{_MARKS[finding.state]} ", hang="    ")
-            if finding.remedy:
-                output.paragraph(in_a_shell(finding.remedy), indent="    -> ", hang="       ")
-    attention = sum(finding.state == "attention" for finding in findings)
-    output.line()
-    output.line(f"! {attention} to look at" if attention else "nothing needs attention")
-
-
-def _finding_text(finding: Finding) -> str:
-    name, value = finding.name, finding.value
-    if name.endswith("_bytes"):
-        name = name.removesuffix("_bytes").replace("_", " ")
-        value = show.size_text(value) if isinstance(value, int) else value
-    if isinstance(value, bool):
-        value = "yes" if value else "no"
-    return f"{name}: {'none' if value is None else in_a_shell(str(value))}"

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -303,7 +303,7 @@ class Cache:
                     _flush(new, buffered)
             digest = Digest("sha256", hasher.hexdigest())
             if self.blob_size("data", digest) == count and digest not in renew:
-                self.touch_blob("data", digest)
+                self.touch_blobs([digest], ["data"])
                 return digest, count
             new = new or files.enter_context(NewFile(self.path, (layout.DATA,), durable=durable))
             _flush(new, buffered)
@@ -319,13 +319,15 @@ class Cache:
             chunks = read_chunks(stream, path)
             self.put_blob(target, digest, chunks, size=size, where=f"{source}/{digest}", durable=durable)
 
-    def touch_blob(self, area: Area, digest: Digest) -> None:
-        """Make a blob young, if it is there, so that a prune running beside a pull leaves it alone."""
-        with contextlib.suppress(CacheError), Folder(self.path, (area,), linked_root=True) as folder:
-            name = self._name_in(folder, digest)
-            state = folder.state(name)
-            if state is not None and state.is_file:
-                folder.touch(name)
+    def touch_blobs(self, digests: Collection[Digest], areas: Sequence[Area] = layout.AREAS) -> None:
+        """Make blobs young, as far as they are there, so that a prune beside a pull leaves them alone."""
+        for area in areas:
+            with contextlib.suppress(CacheError), Folder(self.path, (area,), linked_root=True) as folder:
+                for digest in digests:
+                    name = self._name_in(folder, digest)
+                    state = folder.state(name)
+                    if state is not None and state.is_file:
+                        folder.touch(name)
 
     def _name_in(self, folder: Folder, digest: Digest) -> str:
         """The name of a blob: that of the other spelling, if that is all there is."""

@@ -16,7 +16,6 @@ from spincache_nb.core.documents import Area, Descriptor
 from spincache_nb.core.fetching import Fetching, Options, Source, Wanted, registry_offer
 from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History, PullRecord
-from spincache_nb.core.layout import AREAS
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.core.plans import (
     PullFailure,
@@ -519,9 +518,7 @@ class Pull:
         """Make young whatever the app needs, so that a prune beside us leaves it alone."""
         needed = {layer.digest for layer, _, _ in app.layers}
         needed.update(digest for _, digest in app.named_content())
-        for digest in needed.difference(coming):
-            for area in AREAS:
-                self.cache.touch_blob(area, digest)
+        self.cache.touch_blobs(needed.difference(coming))
 
     def _result_of(self, plan: PullPlan) -> PullResult:
         """What a plan took: the bytes that came in since the app before was finished, and the time."""

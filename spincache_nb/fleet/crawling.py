@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import random
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import spincache_nb
 from spincache_nb.core.plans import Resolved, resolve
 from spincache_nb.core.reference import Reference
+from spincache_nb.core.refusals import RetryableError
 from spincache_nb.errors import (
     AccessDeniedError,
     ContentError,
@@ -26,35 +27,33 @@ from spincache_nb.errors import (
     LimitError,
     NotFoundError,
     ProtocolError,
+    PullCancelled,
     SpinCacheError,
     StatusError,
 )
 from spincache_nb.fleet.dataset import CRAWL_PART
 from spincache_nb.fleet.engines import literal
-from spincache_nb.fleet.manifests import Buffer
 from spincache_nb.fleet.place import Entry, Place, load
 from spincache_nb.fleet.retention import write_sorted
-from spincache_nb.fleet.snapshots import Snapshot
+from spincache_nb.fleet.snapshots import Buffer, Snapshot
 from spincache_nb.fleet.table import (
     check,
     file_name,
     folder_name,
-    parse_file,
+    is_good,
+    made_with,
+    newest_first,
     parse_folder,
-    rows_of,
     to_parquet,
     whole,
 )
-from spincache_nb.fleet.throttle import Throttle, passing
 
 if TYPE_CHECKING:
     from spincache_nb.core.credentials import Credentials
     from spincache_nb.core.registry import Registry
 
-ROWS_PER_PART = 100_000
-"""Rows of layers after which a part is written."""
-JOBS = 4
-"""Manifests asked for at a time."""
+T = TypeVar("T")
+
 _WAITING_PER_JOB = 4
 _UNSAVED_SECONDS = 10.0
 _UNSAVED_SHARE = 0.02
@@ -66,6 +65,10 @@ _KINDS: tuple[tuple[type[SpinCacheError], str], ...] = (
     (StatusError, "refused"),
     (LimitError, "manifest too large"),
 )
+_LONGEST_INTERVAL, _FIRST_INTERVAL = 5.0, 0.05
+_SLOWER, _FASTER = 2.0, 0.98
+_LONGEST_PAUSE, _LONGEST_WAIT = 300.0, 60.0
+_SLICE = 0.1
 _MERGED = """
 WITH parts AS (SELECT * REPLACE (TIMESTAMPTZ {moment} AS taken_at) FROM given), common AS (
     SELECT source, host, day, taken_at FROM parts WHERE record = 'snapshot'
@@ -91,7 +94,7 @@ def crawl(
     repositories: Iterable[str] | None,
     target: str | os.PathLike[str],
     *,
-    jobs: int = JOBS,
+    jobs: int = 4,
     per_second: float | None = None,
     resume: bool = True,
     day: date | None = None,
@@ -101,38 +104,29 @@ def crawl(
     progress: Callable[[int], object] | None = None,
     cancel: threading.Event | None = None,
     storage_options: Mapping[str, Any] | None = None,
-    rows_per_part: int = ROWS_PER_PART,
+    rows_per_part: int = 100_000,
 ) -> Snapshot:
     """Write what the manifests of a registry say, as `snapshot` writes what a cache holds.
 
+    Only lists of tags and manifests are fetched. Manifests that cannot be had or read become rows of
+    `Fleet.problems`. Several tags of one manifest are several apps, as in a cache.
+
     Parameters
     ----------
-    registry
-        Host and port, ``ghcr.io`` for example.
-    repositories
-        Which, such as ``org/app``; None for all that the registry lists, which many do not.
-    target
-        Folder of the dataset; the registry becomes a host in it.
-    jobs
-        Requests at a time.
-    per_second
-        Most requests in a second. Without it, as many as there are, until the registry answers 429:
-        then all wait as long as it says, and go on at half the pace.
-    resume
-        Whether to go on with a crawl that was begun and not finished.
-    day
-        Folder of the crawl; today (UTC) unless given.
+    registry, repositories
+        Host and port, and names such as ``org/app``; None for all that it lists, which many do not.
+    target, storage_options
+        Folder of the dataset, in which the registry becomes a host; options for fsspec.
+    jobs, per_second
+        Requests at a time, and in a second. After a 429 all wait as it says, then go at half the pace.
+    resume, day
+        Whether to go on with a crawl that was not finished; its folder, today's (UTC) unless given.
     insecure, ca, auth
         As for `pull`.
-    progress
-        Called with the number of manifests so far.
-    cancel
-        Set it from another thread to stop; what was written is gone on with the next time.
-    storage_options
-        Handed to fsspec.
+    progress, cancel
+        Called with the number of manifests so far; set from another thread to stop.
     rows_per_part
-        Rows of layers that are held in memory at most; then a part is written. A part is written
-        every ten seconds as well, later on less often: whatever is in one is not asked for again.
+        Rows held in memory at most. What is written, every ten seconds or so, is not asked for again.
 
     Returns
     -------
@@ -141,36 +135,19 @@ def crawl(
 
     Raises
     ------
-    MissingExtraError
-        If ``spincache-nb[fleet]`` is not installed.
-    InvalidReferenceError
-        If the registry's name is none.
-    RegistryError
-        If the registry cannot be reached, or goes on refusing. Crawl again to go on.
-    PullCancelled
-        If it was stopped.
-    SpinCacheError
-        If the target cannot be written.
-
-    Notes
-    -----
-    Only lists of tags and manifests are fetched. Manifests that cannot be had or read become rows of
-    `Fleet.problems`. Several tags of one manifest are several apps, as in a cache.
+    RegistryError, InvalidReferenceError, PullCancelled, SpinCacheError
+        If the registry cannot be reached or goes on refusing (crawl again to go on), or its name is
+        none; if it was stopped; if an extra is missing or the target cannot be written.
     """
     from spincache_nb.core.registry import Registry
     from spincache_nb.core.settings import RetryPolicy
 
-    name = _registry_name(registry)
-    place = Place(target, storage_options)
-    begun = _unfinished(place, name) if resume else None
-    parts = Parts(place, name, day or begun or datetime.now(UTC).date())
+    parts = Parts.of_day(Place(target, storage_options), _registry_name(registry), day, resume=resume)
     if parts.complete is not None:
         return parts.complete
-    once = RetryPolicy(attempts=1, connect_attempts=1)
+    once, throttle = RetryPolicy(attempts=1, connect_attempts=1), Throttle(per_second, cancel=cancel)
     with Registry(insecure=insecure, ca=ca, auth=auth, jobs=jobs, cancel=cancel, retries=once) as client:
-        throttle = Throttle(per_second, cancel=cancel)
-        walk = _Crawl(client, throttle, parts, jobs=jobs, rows_per_part=rows_per_part, progress=progress)
-        return walk.run(repositories)
+        return _Crawl(client, throttle, parts, jobs, rows_per_part, progress).run(repositories)
 
 
 def _registry_name(registry: str) -> str:
@@ -178,18 +155,6 @@ def _registry_name(registry: str) -> str:
     if parsed.repository not in ("repository", "library/repository"):
         raise InvalidReferenceError(registry, "a registry's host and port", registry, "such as ghcr.io")
     return parsed.registry
-
-
-def _unfinished(place: Place, registry: str) -> date | None:
-    """Day of the latest crawl of a registry that was begun and not finished."""
-    begun: set[date] = set()
-    done: set[date] = set()
-    for name in place.files():
-        found = parse_folder(name)
-        if found is not None and found[0] == registry:
-            is_part = CRAWL_PART.fullmatch(name.rpartition("/")[2])
-            (begun if is_part else done).add(found[1])
-    return max(begun - done, default=None)
 
 
 class Parts:
@@ -201,10 +166,8 @@ class Parts:
         self.moment = datetime.now(UTC)
         there = place.files(self.folder)
         self.complete = self._complete(there)
-        listed = {
-            name: there[name] for name in sorted(there) if CRAWL_PART.fullmatch(name.rpartition("/")[2])
-        }
-        self.names = [name for name, entry in listed.items() if self._is_whole(name, entry)]
+        listed = [name for name in sorted(there) if CRAWL_PART.fullmatch(name.rpartition("/")[2])]
+        self.names = [name for name in listed if is_good(place, name, there[name], part=True)]
         self._damaged = [name for name in listed if name not in self.names]
         self.next = 1 + max((int(name[-11:-5]) for name in listed), default=-1)
         self.done: set[str] = set()
@@ -212,46 +175,44 @@ class Parts:
         for name in self.names:
             self._take_down(name)
 
+    @classmethod
+    def of_day(cls, place: Place, registry: str, day: date | None, *, resume: bool) -> Parts:
+        """Those of a day, or of the latest crawl that was begun and not finished, or of today."""
+        begun: set[date] = set()
+        done: set[date] = set()
+        for name in place.files() if resume and day is None else ():
+            found = parse_folder(name)
+            if found is not None and found[0] == registry:
+                is_part = CRAWL_PART.fullmatch(name.rpartition("/")[2])
+                (begun if is_part else done).add(found[1])
+        return cls(place, registry, day or max(begun - done, default=datetime.now(UTC).date()))
+
     def _complete(self, there: Mapping[str, Entry]) -> Snapshot | None:
         """The finished crawl of the day, if there is one."""
-        for file in sorted(filter(None, map(parse_file, there)), key=lambda one: one.moment, reverse=True):
+        for file in newest_first(there):
             with contextlib.suppress(SpinCacheError):
                 facts = check(self.place, file.name, there[file.name], file=file)
                 size = there[file.name].size or 0
                 return Snapshot(str(self.place), self.registry, self.day, facts.row_count, size, False)
         return None
 
-    def _is_whole(self, name: str, entry: Entry) -> bool:
-        try:
-            check(self.place, name, entry, part=True)
-        except (SpinCacheError, OSError):
-            return False
-        return True
-
     def _take_down(self, name: str) -> None:
         """Remember what a part has, so that nobody is asked for it again."""
-        parquet, compute = load("pyarrow.parquet"), load("pyarrow.compute")
         with self.place.reading(name) as file:
-            table = parquet.read_table(file, columns=["record", "reference"])
-        listed = table.filter(compute.is_in(table["record"], load("pyarrow").array(["app", "problem"])))
-        self.done |= set(listed["reference"].to_pylist())
-        self.has_apps = self.has_apps or "app" in listed["record"].to_pylist()
+            table = load("pyarrow.parquet").read_table(file, columns=["record", "reference"])
+        for record, reference in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            self.has_apps = self.has_apps or record == "app"
+            if record in ("app", "problem"):
+                self.done.add(reference)
 
     def add(self, buffer: Buffer, *, last: bool = False) -> None:
         """Write a part; the last one brings the row of the snapshot itself."""
         while self._damaged:
             self.place.remove(self._damaged.pop())
-        records = buffer.records()
-        if last:
-            said = {"name": ["spincache-nb"], "version": [spincache_nb.__version__]}
-            records.append(rows_of("snapshot", said, 1))
+        records = [*buffer.records(), *([made_with()] if last else [])]
         name = f"{self.folder}/_crawl-{self.next:06d}.part"
-        self.place.write(
-            to_parquet(
-                whole(records, source="registry", host=self.registry, day=self.day, moment=self.moment)
-            ),
-            name,
-        )
+        table = whole(records, source="registry", host=self.registry, day=self.day, moment=self.moment)
+        self.place.write(to_parquet(table), name)
         self.next += 1
         self.has_apps = self.has_apps or bool(buffer.apps)
         self.names.append(name)
@@ -259,24 +220,14 @@ class Parts:
     def finish(self) -> Snapshot:
         """Make one file of all parts; then these go."""
         with tempfile.TemporaryDirectory(prefix="spincache-crawl-") as scratch:
-            local = [self._brought(name, Path(scratch)) for name in self.names]
             query = _MERGED.format(moment=literal(self.moment.isoformat()))
-            merged, rows, content = write_sorted(query, local, Path(scratch))
+            merged, rows, content = write_sorted(query, self.place, self.names, Path(scratch))
             name = file_name(self.registry, self.day, self.moment, content)
             self.place.put(merged, name)
             size = merged.stat().st_size
         for part in self.names:
             self.place.remove(part)
         return Snapshot(str(self.place), self.registry, self.day, rows, size, True)
-
-    def _brought(self, name: str, scratch: Path) -> Path:
-        """A part as a local file."""
-        if self.place.local:
-            return Path(self.place.path(name))
-        local = scratch / name.rpartition("/")[2]
-        with self.place.reading(name) as file, local.open("wb") as copy:
-            shutil.copyfileobj(file, copy)
-        return local
 
 
 class _Crawl:
@@ -287,7 +238,6 @@ class _Crawl:
         client: Registry,
         throttle: Throttle,
         parts: Parts,
-        *,
         jobs: int,
         rows_per_part: int,
         progress: Callable[[int], object] | None,
@@ -295,6 +245,8 @@ class _Crawl:
         self._client, self._throttle, self._parts = client, throttle, parts
         self._jobs, self._rows_per_part, self._progress = jobs, rows_per_part, progress
         self._buffer = Buffer()
+        self._running: dict[Future[Resolved], Reference] = {}
+        self._finished: SimpleQueue[Future[Resolved]] = SimpleQueue()
         self._count = len(parts.done)
         self._first_error: SpinCacheError | None = None
         self._began_at = self._saved_at = time.monotonic()
@@ -314,36 +266,32 @@ class _Crawl:
         return self._parts.finish()
 
     def _fetch_all(self, pool: ThreadPoolExecutor, references: Iterator[Reference]) -> None:
-        running: dict[Future[Resolved], Reference] = {}
         try:
             for reference in references:
-                running[
-                    pool.submit(self._throttle.ask, partial(resolve, self._client.fetch_manifest, reference))
-                ] = reference
-                if len(running) >= self._jobs * _WAITING_PER_JOB:
-                    self._take_in(running)
-            while running:
-                self._take_in(running)
+                request = partial(resolve, self._client.fetch_manifest, reference)
+                future = pool.submit(self._throttle.ask, request)
+                self._running[future] = reference
+                future.add_done_callback(self._finished.put)
+                while len(self._running) >= self._jobs * _WAITING_PER_JOB or not self._finished.empty():
+                    self._take_in()
+            while self._running:
+                self._take_in()
         except BaseException:
-            self._keep(running)
+            # What is under way is taken in, so that nobody is asked for it again.
+            self._throttle.stop()
+            for future in [future for future in self._running if not future.cancel()]:
+                with contextlib.suppress(SpinCacheError):
+                    self._add(future.result())
             raise
 
-    def _keep(self, running: dict[Future[Resolved], Reference]) -> None:
-        """Take in what is under way when the crawl stops, so that nobody is asked for it again."""
-        self._throttle.stop()
-        for future in [future for future in running if not future.cancel()]:
-            with contextlib.suppress(SpinCacheError):
-                self._add(future.result())
-
-    def _take_in(self, running: dict[Future[Resolved], Reference]) -> None:
-        finished, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in finished:
-            reference = running.pop(future)
-            try:
-                self._add(future.result())
-            except SpinCacheError as exc:
-                self._note(reference.cached_name, exc)
-            self._count += 1
+    def _take_in(self) -> None:
+        future = self._finished.get()
+        reference = self._running.pop(future)
+        try:
+            self._add(future.result())
+        except SpinCacheError as exc:
+            self._note(reference.cached_name, exc)
+        self._count += 1
         if len(self._buffer) and self._is_due():
             self._parts.add(self._buffer)
             self._buffer = Buffer()
@@ -362,18 +310,15 @@ class _Crawl:
 
     def _references(self, repositories: Iterable[str] | None) -> Iterator[Reference]:
         """Every tag that is not done, repository by repository."""
-        given = [repositories] if isinstance(repositories, str) else repositories
+        names = [repositories] if isinstance(repositories, str) else repositories
         registry = self._parts.registry
-        names = (
-            given
-            if given is not None
-            else self._throttle.ask(lambda: list(self._client.repositories(registry)))
-        )
+        if names is None:
+            names = self._throttle.ask(lambda: list(self._client.repositories(registry)))
         for repository in dict.fromkeys(names):
             where = f"{registry}/{repository}"
             try:
                 parsed = Reference.parse(where)
-                tags = self._throttle.ask(partial(self._tags, parsed))
+                tags = self._throttle.ask(lambda parsed=parsed: list(self._client.tags(parsed)))  # type: ignore[misc]
             except SpinCacheError as exc:
                 if where not in self._parts.done:
                     self._note(where, exc)
@@ -383,9 +328,6 @@ class _Crawl:
                 if reference.cached_name not in self._parts.done:
                     yield reference
 
-    def _tags(self, repository: Reference) -> list[str]:
-        return list(self._client.tags(repository))
-
     def _note(self, where: str, exc: SpinCacheError) -> None:
         """Take down what concerns one repository or manifest; whatever else stops the crawl."""
         if not isinstance(exc, _OF_ONE) or passing(exc) is not None:
@@ -393,3 +335,90 @@ class _Crawl:
         self._first_error = self._first_error or exc
         kind = next((kind for fault, kind in _KINDS if isinstance(exc, fault)), "damaged manifest")
         self._buffer.problems.append((kind, where))
+
+
+class Throttle:
+    """Spaces the requests of several threads, further as soon as the registry says so."""
+
+    def __init__(
+        self,
+        per_second: float | None = None,
+        *,
+        attempts: int = 8,
+        cancel: threading.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._least = 0.0 if per_second is None else 1.0 / per_second
+        self.interval = self._least
+        self._attempts, self._clock = attempts, clock
+        self._cancel = cancel if cancel is not None else threading.Event()
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Begin no request any more; those under way come to their end."""
+        self._is_stopped = True
+
+    def ask(self, request: Callable[[], T]) -> T:
+        """Make a request when it is its turn, again if it failed in passing."""
+        attempt = 1
+        while True:
+            self._wait_for_turn()
+            try:
+                found = request()
+            except SpinCacheError as exc:
+                if attempt >= self._attempts or not self._will_pass(exc, attempt):
+                    raise
+                attempt += 1
+                continue
+            if self.interval > self._least:
+                with self._lock:
+                    self.interval = max(self._least, self.interval * _FASTER)
+            return found
+
+    def _wait_for_turn(self) -> None:
+        while True:
+            if self._is_stopped or self._cancel.is_set():
+                raise PullCancelled("fleet.crawl", "to go on", "a request to stop", "crawl again to go on")
+            with self._lock:
+                now = self._clock()
+                if now >= self._free_at:
+                    self._free_at = now + self.interval
+                    return
+                left = self._free_at - now
+            self._cancel.wait(min(left, _SLICE))
+
+    def _will_pass(self, exc: SpinCacheError, attempt: int) -> bool:
+        """Whether trying again makes sense; then everybody, or this thread, has waited or will wait."""
+        failure = passing(exc)
+        if failure is None:
+            return False
+        limited = isinstance(exc, StatusError) and exc.status == 429
+        backoff = min(_LONGEST_WAIT, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads
+        if not limited and failure.retry_after is None:
+            self._sleep(backoff)
+            return True
+        asked = backoff if failure.retry_after is None else failure.retry_after
+        with self._lock:
+            self._free_at = max(self._free_at, self._clock() + min(asked, _LONGEST_PAUSE))
+            if limited:
+                wider = max(self.interval * _SLOWER, _FIRST_INTERVAL)
+                self.interval = max(self._least, min(wider, _LONGEST_INTERVAL))
+        return True
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait, but not for somebody who was stopped."""
+        until = time.monotonic() + seconds
+        while not self._is_stopped and (left := until - time.monotonic()) > 0:
+            if self._cancel.wait(min(left, _SLICE)):
+                return
+
+
+def passing(exc: BaseException | None) -> RetryableError | None:
+    """The failure behind an error of the client, if it is of the kind that passes."""
+    while exc is not None:
+        if isinstance(exc, RetryableError):
+            return exc
+        exc = exc.__context__
+    return None

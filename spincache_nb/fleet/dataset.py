@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -12,17 +12,14 @@ from typing import Literal, NamedTuple
 
 from spincache_nb.errors import FormatError, SpinCacheError
 from spincache_nb.fleet.place import Entry, Place, load
-from spincache_nb.fleet.table import CLOCKS_DIFFER, Facts, File, check, parse_file, parse_folder
+from spincache_nb.fleet.table import CLOCKS_DIFFER, Facts, File, check, newest_first, parse_folder
 
 Kind = Literal["cache", "registry"]
 Since = date | datetime | timedelta | str
-OLD_MARKER = "_complete.json"
-"""Stands beside the files of snapshots of format 1, of which there were nine for each."""
 CRAWL_PART = re.compile(r"_crawl-([0-9]{6})\.part")
 COMPACTED = re.compile(r"compacted/day=(\d{4}-\d{2}-\d{2})/[^/]+\.parquet")
 _READERS = 16
 _TAKE = "take one with fleet.snapshot()"
-_AREAS = ("wasm", "data", "manifests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +84,19 @@ def choose(
     now = datetime.now(UTC)
     there = place.files()
     oldest = moment_of(since, now)
-    tried = list(_newest(place, there, day, now, oldest, broken or {}))
+    by_host: dict[str, list[File]] = defaultdict(list)
+    for file in newest_first(there):
+        if day is None or file.day <= day:
+            by_host[file.host].append(file)
+
+    def best(host: str) -> list[Chosen | Skipped]:
+        return list(_best(place, there, by_host[host], now, oldest, broken or {}))
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="spincache-fleet") as pool:
+        tried = [one for outcomes in pool.map(best, sorted(by_host)) for one in outcomes]
     if day is not None:
         tried = _with_compacted(place, there, day, oldest, tried)
+    tried += _old(place, there, by_host)
     found = [one for one in tried if isinstance(one, Chosen)]
     skipped = [one for one in tried if isinstance(one, Skipped)]
     kinds = sorted({one.facts.source for one in found})
@@ -105,46 +112,20 @@ def choose(
     return Dataset(place, wanted, tuple(chosen), tuple(skipped), frozenset(mixed))
 
 
-def _newest(
-    place: Place,
-    there: Mapping[str, Entry],
-    day: date | None,
-    now: datetime,
-    oldest: datetime | None,
-    broken: Mapping[str, str],
-) -> Iterator[Chosen | Skipped]:
-    by_host: dict[str, list[File]] = defaultdict(list)
-    for name in there:
-        file = parse_file(name)
-        if file is not None and (day is None or file.day <= day):
-            by_host[file.host].append(file)
-    yield from _old(place, there, by_host, day)
-
-    def best(files: list[File]) -> list[Chosen | Skipped]:
-        return list(_best(place, there, files, now, oldest, broken))
-
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="spincache-fleet") as pool:
-        for outcomes in pool.map(best, (by_host[host] for host in sorted(by_host))):
-            yield from outcomes
-
-
 def _best(
     place: Place,
     there: Mapping[str, Entry],
-    files: Collection[File],
+    newest_first: Iterable[File],
     now: datetime,
     oldest: datetime | None,
     broken: Mapping[str, str],
 ) -> Iterator[Chosen | Skipped]:
     """A host's newest snapshot; where it cannot be used, say so and try the one before."""
-    for file in sorted(files, key=lambda one: (one.moment, one.name), reverse=True):
+    for file in newest_first:
         path = place.path(file.name)
         if file.moment > now + CLOCKS_DIFFER:
-            ahead = file.moment - now
-            yield Skipped(
-                path,
-                f"it is from the future, by {ahead - ahead % timedelta(seconds=1)}: set the host's clock",
-            )
+            ahead = timedelta(seconds=(file.moment - now) // timedelta(seconds=1))
+            yield Skipped(path, f"it is from the future, by {ahead}: set the host's clock")
         elif oldest is not None and file.moment < oldest:
             yield Skipped(path, f"it is older than asked for: taken {file.moment:%Y-%m-%d %H:%M} UTC")
             return
@@ -161,18 +142,15 @@ def _best(
             return
 
 
-def _old(
-    place: Place, there: Mapping[str, Entry], by_host: Mapping[str, object], day: date | None
-) -> Iterator[Skipped]:
-    """Name the last snapshot of the format before, of hosts that have no other."""
+def _old(place: Place, there: Mapping[str, Entry], by_host: Mapping[str, object]) -> list[Skipped]:
+    """The last marker of the format before, of hosts that have nothing newer."""
     last: dict[str, str] = {}
     for name in sorted(there):
         found = parse_folder(name)
-        if found and name.endswith(f"/{OLD_MARKER}") and (day is None or found[1] <= day):
+        if found and found[0] not in by_host and name.endswith("/_complete.json"):
             last[found[0]] = name
-    for host, name in last.items():
-        if host not in by_host:
-            yield Skipped(place.path(name), "it is of the old format 1: take a snapshot with this version")
+    reason = "it is of the old format 1: take a snapshot with this version"
+    return [Skipped(place.path(name), reason) for name in last.values()]
 
 
 def _with_compacted(
@@ -190,7 +168,7 @@ def _with_compacted(
         if match is None or match[1] > day.isoformat():
             continue
         try:
-            inside = list(inside_compacted(place, name, entry))
+            inside = _inside(place, name, entry)
         except (SpinCacheError, OSError) as exc:
             others.append(Skipped(place.path(name), f"{exc}"))
             continue
@@ -201,20 +179,20 @@ def _with_compacted(
     return [*best.values(), *others]
 
 
-def inside_compacted(place: Place, name: str, entry: Entry) -> Iterator[Chosen]:
+def _inside(place: Place, name: str, entry: Entry) -> list[Chosen]:
     """The snapshots in a compacted file."""
-    facts = check(place, name, entry)
-    parquet = load("pyarrow.parquet")
+    facts, key = check(place, name, entry), ["source", "host", "day", "taken_at"]
     try:
         with place.reading(name) as file:
-            table = parquet.read_table(file, columns=["record", "source", "host", "day", "taken_at"])
+            table = load("pyarrow.parquet").read_table(file, columns=key)
     except (ValueError, OSError) as exc:
         raise FormatError(place.path(name), "a Parquet file", "a damaged one", "compact again") from exc
-    counted = table.group_by(["source", "host", "day", "taken_at"]).aggregate([([], "count_all")]).to_pylist()
-    for line in counted:
+    found = []
+    for line in table.group_by(key).aggregate([([], "count_all")]).to_pylist():
         own = facts._replace(source=line["source"], row_count=line["count_all"])
         size = (entry.size or 0) * own.row_count // max(1, facts.row_count)
-        yield Chosen(line["host"], line["day"], line["taken_at"], name, size, own)
+        found.append(Chosen(line["host"], line["day"], line["taken_at"], name, size, own))
+    return found
 
 
 def _what_is_there(
@@ -230,17 +208,9 @@ def _what_is_there(
         )
     if not there:
         return "no file at all", f"check the address; if it is right, {_TAKE}"
-    days = sorted({file.day for file in map(parse_file, there) if file is not None})
+    days = sorted({file.day for file in newest_first(there)})
     if days:
         return f"the first of {days[0]}", "name a later day, or none for the latest"
-    return (
-        _unfinished(there)
-        or _misplaced(place, there)
-        or (_foreign(there), f"name another folder, or {_TAKE}")
-    )
-
-
-def _unfinished(there: Iterable[str]) -> tuple[str, str] | None:
     for name in sorted(there):
         folder, _, last = name.rpartition("/")
         if parse_folder(folder) and CRAWL_PART.fullmatch(last):
@@ -248,19 +218,10 @@ def _unfinished(there: Iterable[str]) -> tuple[str, str] | None:
                 f"a crawl that is not finished, {folder}",
                 "run fleet.crawl() again, which goes on from there",
             )
-    return None
-
-
-def _misplaced(place: Place, there: Iterable[str]) -> tuple[str, str] | None:
-    firsts = {name.partition("/")[0] for name in there}
     inside = place.root.rpartition("/")[2].startswith(("host=", "day="))
-    if inside or any(first.startswith("day=") for first in firsts):
+    if inside or any(name.startswith("day=") for name in there):
         return "a folder within a dataset", "open the folder that holds all folders host=..."
-    if {f"registry/{area}" for area in _AREAS} & {"/".join(name.split("/")[:2]) for name in there}:
+    if any(name.startswith(("registry/wasm/", "registry/data/", "registry/manifests/")) for name in there):
         return "a Spin cache", "snapshot it with fleet.snapshot(), or look at it alone: sc.frames, sc.report"
-    return None
-
-
-def _foreign(there: Mapping[str, Entry]) -> str:
     count = f"{len(there)} files" if len(there) > 1 else "one file"
-    return f"{count} that no snapshot has, such as {min(there)}"
+    return f"{count} that no snapshot has, such as {min(there)}", f"name another folder, or {_TAKE}"

@@ -8,14 +8,19 @@ import re
 import tempfile
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet.dataset import Chosen, Dataset
 from spincache_nb.fleet.place import load
-from spincache_nb.fleet.queries import VIEWS, query
 from spincache_nb.fleet.table import COLUMNS, MOST_BYTES
 
+VIEWS = ("apps", "needs", "blobs", "manifests")
+"""Views over ``snapshots``, in the order to make them."""
 _SQL_TYPES = {"string": "VARCHAR", "int": "BIGINT", "time": "TIMESTAMPTZ", "date": "DATE"}
 _ARROW_TYPES = {"string": "string", "int": "int64", "time": "timestamp[us, tz=UTC]", "date": "date32[day]"}
 TOTALS = f"""
@@ -28,6 +33,24 @@ FROM {{rows}} GROUP BY host
 """  # noqa: S608 - numbers of ours
 MOST_IN_ALL = float(1 << 59)
 """More bytes no host can need: a few of them would leave 64 bits."""
+
+
+@cache
+def _texts() -> Mapping[str, str]:
+    """Every text of ``queries.sql`` by its name."""
+    content = files("spincache_nb.fleet").joinpath("queries.sql").read_text(encoding="utf-8")
+    parts = [part.partition("\n") for part in content.split("-- name: ")[1:]]
+    return MappingProxyType({name.strip(): text.strip() for name, _, text in parts})
+
+
+def query(name: str, **words: object) -> str:
+    """A text of ``queries.sql`` with its words filled in."""
+    text = _texts()[name]
+    return text.format(**words) if words else text
+
+
+class GoneError(SpinCacheError):
+    """A file that was chosen cannot be read any more."""
 
 
 class Engine(Protocol):
@@ -67,8 +90,8 @@ def _alike(dataset: Dataset) -> Iterator[tuple[dict[str, str], list[str], list[C
     for one in dataset.chosen:
         mixed = one.name in dataset.mixed
         groups[one.facts.columns, mixed].setdefault(one.name, []).append(one)
-    for (columns, mixed), files in groups.items():
-        yield dict(columns), list(files), [one for found in files.values() for one in found] if mixed else []
+    for (columns, mixed), named in groups.items():
+        yield dict(columns), list(named), [one for found in named.values() for one in found] if mixed else []
 
 
 def snapshots_sql(dataset: Dataset) -> str:
@@ -114,9 +137,13 @@ class DuckDBEngine:
             stack.callback(self._connection.close)
             if not dataset.place.local:
                 self._connection.register_filesystem(dataset.place.fs)
-            self._connection.execute(f"CREATE VIEW snapshots AS {snapshots_sql(dataset)}")
-            for view in VIEWS:
-                self._connection.execute(f"CREATE VIEW {view} AS {query(view)}")
+            try:
+                self._connection.execute(f"CREATE VIEW snapshots AS {snapshots_sql(dataset)}")
+                for view in VIEWS:
+                    self._connection.execute(f"CREATE VIEW {view} AS {query(view)}")
+            except duckdb.Error as exc:
+                said = str(exc).splitlines()[0][:300]
+                raise GoneError(f"{dataset.place}", "snapshots that stay", said, "open it again") from exc
             self._closing = stack.pop_all()
 
     def run(self, text: str, turns: Any = None) -> Any:
@@ -159,9 +186,13 @@ class SparkEngine:
         )
         self._session = session.newSession()
         self._session.conf.set("spark.sql.session.timeZone", "UTC")
-        self._frame(dataset).createOrReplaceTempView("snapshots")
-        for view in VIEWS:
-            self._session.sql(self.translated(query(view))).createOrReplaceTempView(view)
+        try:
+            self._frame(dataset).createOrReplaceTempView("snapshots")
+            for view in VIEWS:
+                self._session.sql(self.translated(query(view))).createOrReplaceTempView(view)
+        except self.faults as exc:
+            said = str(exc).splitlines()[0][:300]
+            raise GoneError(f"{dataset.place}", "snapshots that stay", said, "open it again") from exc
 
     def _frame(self, dataset: Dataset) -> Any:
         functions = load("pyspark.sql.functions", extra="spark")

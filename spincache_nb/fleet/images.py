@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import spincache_nb
+import pandas as pd
+
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Descriptor, Index, Manifest, parse_manifest
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import MIB, Limits
 from spincache_nb.errors import FormatError, InvalidDigestError, InvalidReferenceError, SpinCacheError
-from spincache_nb.fleet.manifests import Buffer
 from spincache_nb.fleet.place import Place
-from spincache_nb.fleet.snapshots import Snapshot, host_name, publish
-from spincache_nb.fleet.table import rows_of, whole
+from spincache_nb.fleet.snapshots import NEED, Buffer, Snapshot, host_name, publish
+from spincache_nb.fleet.table import made_with, rows_of, whole
 
 _CONTENT = "io.containerd.content.v1.content"
 _METADATA = "io.containerd.metadata.v1.bolt/meta.db"
@@ -77,30 +76,21 @@ def snapshot_images(
     buffer = Buffer(store.area_of)
     for name, digest in sorted((names if names is not None else store.names()).items()):
         store.take_in(name, Digest.parse(digest), buffer, strict=names is not None)
-    records = [*buffer.records(), _blobs(buffer)]
-    records.append(rows_of("snapshot", {"name": ["spincache-nb"], "version": [spincache_nb.__version__]}, 1))
+    records = [made_with(), *buffer.records(), _blobs(buffer)]
     table = whole(records, source="cache", host=told, day=moment.date(), moment=moment)
     return publish(place, table, textfile)
 
 
 def _blobs(buffer: Buffer) -> Any:
     """Stored blobs, and how many need each."""
-    columns = ("digest", "area", "stored_bytes", "role")
-    lines = [line for line in zip(*(buffer.needs[name] for name in columns), strict=True) if line[1]]
-    counts = Counter((digest, area) for digest, area, *_ in lines)
-    sizes = {(digest, area): size for digest, area, size, _ in lines}
-    names = {digest: "config" if role == "config" else f"{role} layer" for digest, *_, role in lines}
-    uses = list(counts.values())
-    found = {
-        "digest": [digest for digest, _ in counts],
-        "area": [area for _, area in counts],
-        "stored_bytes": [sizes[blob] for blob in counts],
-        "standing": ["referenced"] * len(counts),
-        "use_count": uses,
-        "app_count": uses,
-        "name": [names[digest] for digest, _ in counts],
-    }
-    return rows_of("blob", found, len(counts))
+    needs = pd.DataFrame(buffer.needs, columns=list(NEED), dtype=object)
+    stored = needs[needs["area"].notna()].groupby(["digest", "area"], as_index=False, sort=False)
+    found = stored.agg(
+        stored_bytes=("stored_bytes", "last"), use_count=("role", "size"), role=("role", "last")
+    )
+    name = found["role"].where(found["role"] == "config", found["role"] + " layer")
+    blobs = found.assign(app_count=found["use_count"], name=name, standing="referenced").drop(columns="role")
+    return rows_of("blob", {str(name): blobs[name] for name in blobs}, len(blobs))
 
 
 class _Store:

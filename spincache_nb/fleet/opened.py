@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import pandas as pd
@@ -16,15 +15,22 @@ from spincache_nb.analysis.versions import Rules, check_rules
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet import schemas
 from spincache_nb.fleet.dataset import Dataset, Kind, Since, Skipped, choose
-from spincache_nb.fleet.engines import DuckDBEngine, Engine, SparkEngine, faulty_files, snapshots_sql
+from spincache_nb.fleet.engines import (
+    VIEWS,
+    DuckDBEngine,
+    Engine,
+    GoneError,
+    SparkEngine,
+    faulty_files,
+    query,
+    snapshots_sql,
+)
 from spincache_nb.fleet.place import Place, load
-from spincache_nb.fleet.queries import VIEWS, query
-from spincache_nb.fleet.savings import TURNS, full_name, in_turn, savings, warmest
-from spincache_nb.fleet.schemas import frame_of
+from spincache_nb.fleet.schemas import TURNS, frame_of, full_name, in_turn, savings, warmest
 from spincache_nb.frames.schemas import Schema
 
-_BYTES_A_ROW = 45
-_LEAST_MIB = 1024
+_BYTES_A_ROW = 56
+_LEAST_MIB = 512
 _CANDIDATES = 400
 _ATTEMPTS = 5
 """How often a query is begun again when files that it reads go or turn out to be damaged."""
@@ -45,9 +51,18 @@ class Fleet:
         self._lock = threading.Lock()
         self._broken: dict[str, str] = {}
         self._closed = False
-        self._dataset = choose(place, **choice)
-        self._engine = self._made(self._dataset)
+        self._dataset, self._engine = self._chosen()
         self._replaced: list[Engine] = []
+
+    def _chosen(self) -> tuple[Dataset, Engine]:
+        """Choose what to read and make an engine for it; anew where a file goes in between."""
+        for _ in range(_ATTEMPTS):
+            dataset = choose(self._place, **self._choice, broken=self._broken)
+            try:
+                return dataset, self._made(dataset)
+            except GoneError as exc:
+                fault = exc
+        raise fault
 
     def _made(self, dataset: Dataset) -> Engine:
         if self._chosen_engine in (None, "duckdb"):
@@ -84,20 +99,13 @@ class Fleet:
     def __repr__(self) -> str:
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         closed = ", closed" if self._closed else ""
-        what = "caches" if self.kind == "cache" else "registries"
-        return (
-            f"Fleet({len(self.hosts)} {what}, {self.row_count} rows, engine {self.engine!r}{skipped}{closed})"
-        )
+        what = f"{len(self.hosts)} {'caches' if self.kind == 'cache' else 'registries'}"
+        return f"Fleet({what}, {self.row_count} rows, engine {self.engine!r}{skipped}{closed})"
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -110,9 +118,8 @@ class Fleet:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise SpinCacheError(
-                str(self._place), "an open fleet", "one that was closed", "open it again: fleet.open()"
-            )
+            remedy = "open it again: fleet.open()"
+            raise SpinCacheError(str(self._place), "an open fleet", "one that was closed", remedy)
 
     def _run(self, text: str, turns: Any = None) -> Any:
         """Run a query; where a file is gone or damaged, choose again and run it anew."""
@@ -125,12 +132,8 @@ class Fleet:
                 self._check_open()
                 if attempt + 1 == _ATTEMPTS or not self._chosen_anew(engine):
                     said = (str(exc) or type(exc).__name__).splitlines()[0][:300]
-                    raise SpinCacheError(
-                        str(self._place),
-                        "snapshots that can be analysed",
-                        said,
-                        "see Fleet.skipped, and what it says",
-                    ) from exc
+                    told = ("snapshots that can be analysed", said, "see Fleet.skipped, and what it says")
+                    raise SpinCacheError(str(self._place), *told) from exc
         raise AssertionError("a query either gives something or fails")
 
     def _chosen_anew(self, failed: Engine) -> bool:
@@ -138,14 +141,14 @@ class Fleet:
         with self._lock:
             if self._engine is not failed:
                 return True
-            before = self._dataset
+            before = [one.name for one in self._dataset.chosen]
             again = choose(self._place, **self._choice, broken=self._broken)
-            if [one.name for one in again.chosen] == [one.name for one in before.chosen]:
-                self._broken |= faulty_files(before)
+            if [one.name for one in again.chosen] == before:
+                self._broken |= faulty_files(self._dataset)
                 again = choose(self._place, **self._choice, broken=self._broken)
-            if [one.name for one in again.chosen] == [one.name for one in before.chosen]:
+            if [one.name for one in again.chosen] == before:
                 return False
-            self._dataset, self._engine = again, self._made(again)
+            self._dataset, self._engine = self._chosen()
             self._replaced.append(failed)
             return True
 
@@ -164,6 +167,7 @@ class Fleet:
         """
         return {"snapshots": snapshots_sql(self._dataset), **{name: query(name) for name in VIEWS}}
 
+    @schemas.SNAPSHOTS_SCHEMA.describes
     def snapshots(self) -> pd.DataFrame:
         """List the snapshots that are read.
 
@@ -172,21 +176,10 @@ class Fleet:
         pandas.DataFrame
             One row per host, by name.
 
-            ============  ===================  ==========================================
-            column        dtype                meaning
-            ============  ===================  ==========================================
-            host          category             the host
-            kind          category             ``cache`` or ``registry``
-            day           datetime64[ns, UTC]  its day
-            taken_at      datetime64[ns, UTC]  when it was taken
-            snapshot_age  timedelta64[ns]      how long ago
-            row_count     Int64                rows of its table
-            size_bytes    Int64                size of its file
-            ============  ===================  ==========================================
+            {columns}
         """
         self._check_open()
-        pa, chosen = load("pyarrow"), self._dataset.chosen
-        now = datetime.now(UTC)
+        pa, chosen, now = load("pyarrow"), self._dataset.chosen, datetime.now(UTC)
         table = {
             "host": pa.array([one.host for one in chosen], pa.string()),
             "kind": pa.array([one.facts.source for one in chosen], pa.string()),
@@ -198,27 +191,22 @@ class Fleet:
         }
         return frame_of(pa.table(table), schemas.SNAPSHOTS_SCHEMA)
 
+    @schemas.FLEET_SUMMARY_SCHEMA.describes
     def summary(self) -> pd.DataFrame:
         """Sum the fleet up in one row.
 
         Returns
         -------
         pandas.DataFrame
-            The columns of `analysis.summary`, summed over all hosts, and:
+            The columns of `analysis.summary`, summed over all hosts, and what only many have.
 
-            ========================  =======  =============================================
-            column                    dtype    meaning
-            ========================  =======  =============================================
-            host_count                Int64    snapshots
-            distinct_blob_count       Int64    blobs (digest and area), each once for all hosts
-            distinct_bytes            Int64    bytes that one cache for all hosts would hold
-            shared_cache_saved_bytes  Int64    bytes stored on all hosts beyond these
-            ========================  =======  =============================================
+            {columns}
 
             Of registries, whose disks nobody sees, ``disk_bytes`` and ``unreferenced_bytes`` are missing.
         """
         return self._frame(query("summary"), schemas.FLEET_SUMMARY_SCHEMA)
 
+    @schemas.FLEET_SHARING_SCHEMA.describes
     def sharing(self, *, top: int | None = None, names: bool = True) -> pd.DataFrame:
         """Say for each referenced digest who needs it, what it is called and what sharing it saves.
 
@@ -232,22 +220,17 @@ class Fleet:
         Returns
         -------
         pandas.DataFrame
-            The columns of `analysis.sharing`; users and apps are counted on each host, manifests once.
-            Most bytes saved first, then by digest. And:
+            Users and apps are counted on each host, manifests once. Most bytes saved first, then by digest.
 
-            ========================  =======  =============================================
-            column                    dtype    meaning
-            ========================  =======  =============================================
-            host_count                Int64    hosts that need it
-            distinct_bytes            Int64    bytes of one copy in each area that it is in
-            shared_cache_saved_bytes  Int64    ``stored_bytes - distinct_bytes``
-            ========================  =======  =============================================
+            {columns}
         """
-        of_top = "" if top is None else query("of_top")
+        all_of_them = top is None
+        of_top = "" if all_of_them else query("of_top")
         text = query(
             "sharing",
-            top="" if top is None else query("top", top=int(top)),
-            of_top=of_top,
+            top="" if all_of_them else query("top", top=int(top or 0)),
+            top_needs="" if all_of_them else query("top_needs"),
+            wanted="needs" if all_of_them else "top_needs",
             names=query("names", of_top=of_top) if names else query("no_names"),
         )
         return self._frame(text, schemas.FLEET_SHARING_SCHEMA)
@@ -268,6 +251,7 @@ class Fleet:
         pairs = self._frame(query("shared_bytes", top=int(top)), schemas.FLEET_SHARED_BYTES_SCHEMA)
         return pairs_in_order(pairs)
 
+    @schemas.FLEET_VERSION_SAVINGS_SCHEMA.describes
     def version_savings(self, repository: str | None = None, *, rules: Rules = "spin") -> pd.DataFrame:
         """Pull all versions of a repository one after the other into an empty cache; or of each one.
 
@@ -281,9 +265,10 @@ class Fleet:
         Returns
         -------
         pandas.DataFrame
-            The columns of `analysis.version_savings` after ``repository``, sorted by that and position;
-            then ``host_count``, the snapshots that have the version. What hosts call by one name is as
-            many versions as it has manifests.
+            Sorted by repository and position. What hosts call by one name is as many versions as it has
+            manifests.
+
+            {columns}
 
         Raises
         ------
@@ -308,6 +293,7 @@ class Fleet:
         )
         return savings(versions, self._run(text, pa.table(columns)).to_pandas())
 
+    @schemas.VERSIONS_SCHEMA.describes
     def versions(self) -> pd.DataFrame:
         """Say on how many hosts each version still sits.
 
@@ -316,22 +302,11 @@ class Fleet:
         pandas.DataFrame
             One row per reference, those on most hosts first, then by name.
 
-            ===============  ===================  ==================================
-            column           dtype                meaning
-            ===============  ===================  ==================================
-            reference        string               the version
-            repository       category             ``registry/repository``
-            tag              string               its tag, missing if filed under a digest
-            host_count       Int64                hosts that have it
-            manifest_count   Int64                different manifests that they have by that name
-            declared_bytes   Int64                config and layers, of the largest of these
-            stored_bytes     Int64                its blobs on all hosts
-            first_pulled_at  datetime64[ns, UTC]  when it was pulled first
-            last_pulled_at   datetime64[ns, UTC]  and last
-            ===============  ===================  ==================================
+            {columns}
         """
         return self._frame(query("versions"), schemas.VERSIONS_SCHEMA)
 
+    @schemas.UNREFERENCED_SCHEMA.describes
     def unreferenced(self) -> pd.DataFrame:
         """List the blobs that nothing on their host needs.
 
@@ -340,19 +315,11 @@ class Fleet:
         pandas.DataFrame
             One row per host, digest and area.
 
-            =============  ===================  ========================================
-            column         dtype                meaning
-            =============  ===================  ========================================
-            host           category             where it is stored
-            digest         string               the digest
-            area           category             ``wasm`` or ``data``
-            stored_bytes   Int64                size
-            modified_at    datetime64[ns, UTC]  when it was last written
-            used_by_hosts  Int64                hosts where something needs this digest
-            =============  ===================  ========================================
+            {columns}
         """
         return self._frame(query("unreferenced"), schemas.UNREFERENCED_SCHEMA)
 
+    @schemas.HOST_OVERLAP_SCHEMA.describes
     def host_overlap(self) -> pd.DataFrame:
         """Say for each host what others have too, and what a cache shared by all would save.
 
@@ -361,23 +328,11 @@ class Fleet:
         pandas.DataFrame
             One row per host, by name. Blobs are those that something on the host needs.
 
-            =========================  ========  =======================================
-            column                     dtype     meaning
-            =========================  ========  =======================================
-            host                       category  the host
-            blob_count                 Int64     its blobs (digest and area)
-            stored_bytes               Int64     their bytes
-            only_here_bytes            Int64     bytes of those that no other host has
-            elsewhere_bytes            Int64     bytes of the others
-            new_bytes                  Int64     bytes of those that no host before it, by name, has
-            shared_cache_saved_bytes   Int64     ``stored_bytes - new_bytes``: what this host need not
-                                                 store where it shares a cache with those before it
-            cumulative_stored_bytes    Int64     stored by the hosts so far, each on its own
-            cumulative_distinct_bytes  Int64     stored by the hosts so far in one cache
-            =========================  ========  =======================================
+            {columns}
         """
         return self._frame(query("host_overlap"), schemas.HOST_OVERLAP_SCHEMA)
 
+    @schemas.HOST_PAIRS_SCHEMA.describes
     def host_pairs(self, *, top: int = 20) -> pd.DataFrame:
         """Say for each pair of hosts how many bytes both store.
 
@@ -391,16 +346,11 @@ class Fleet:
         pandas.DataFrame
             One row per pair, each pair once (``host_a`` sorts first), those that share nothing included.
 
-            ============  ========  =================================
-            column        dtype     meaning
-            ============  ========  =================================
-            host_a        category  a host
-            host_b        category  another host
-            shared_bytes  Int64     bytes of the blobs both have
-            ============  ========  =================================
+            {columns}
         """
         return self._frame(query("host_pairs", top=int(top)), schemas.HOST_PAIRS_SCHEMA)
 
+    @schemas.PREWARM_SCHEMA.describes
     def prewarm(self) -> pd.DataFrame:
         """Say what an image would save that brings all blobs along which at least so many hosts need.
 
@@ -409,20 +359,11 @@ class Fleet:
         pandas.DataFrame
             One row per number of hosts that some blob is on, largest first.
 
-            ==============  =======  ====================================================
-            column          dtype    meaning
-            ==============  =======  ====================================================
-            host_count      Int64    so many hosts
-            blob_count      Int64    blobs on just so many hosts
-            distinct_bytes  Int64    their bytes, each once
-            stored_bytes    Int64    their bytes on all hosts
-            image_bytes     Int64    an image with all blobs on at least so many hosts
-            saved_bytes     Int64    what all hosts then need not fetch
-            saved_share     Float64  part of what all hosts store, missing if that is 0
-            ==============  =======  ====================================================
+            {columns}
         """
         return self._frame(query("prewarm"), schemas.PREWARM_SCHEMA)
 
+    @schemas.FLEET_BREAKDOWN_SCHEMA.describes
     def breakdown(self) -> pd.DataFrame:
         """Split the bytes on each host's disk by kind, so that every byte is in exactly one row.
 
@@ -431,18 +372,11 @@ class Fleet:
         pandas.DataFrame
             One row per host and kind of `analysis.breakdown` that it has; none for registries.
 
-            ============  ========  ==========================================
-            column        dtype     meaning
-            ============  ========  ==========================================
-            host          category  whose disk
-            kind          category  as in `analysis.breakdown`
-            file_count    Int64     files
-            stored_bytes  Int64     bytes on disk
-            share         Float64   part of the host's total, missing if that is 0
-            ============  ========  ==========================================
+            {columns}
         """
         return self._frame(query("breakdown"), schemas.FLEET_BREAKDOWN_SCHEMA)
 
+    @schemas.PREWARM_IMAGES_SCHEMA.describes
     def prewarm_images(self, *, top: int = 20) -> pd.DataFrame:
         """Say which apps an image should bring along: each the one that saves most beyond those before it.
 
@@ -456,26 +390,21 @@ class Fleet:
         pandas.DataFrame
             One row per app, in the order to choose them.
 
-            ===========  =======  ===============================================================
-            column       dtype    meaning
-            ===========  =======  ===============================================================
-            reference    string   the app
-            host_count   Int64    hosts that have it
-            image_bytes  Int64    blobs of this app and of those before, each once
-            saved_bytes  Int64    what all hosts need not fetch if they begin with these blobs
-            ===========  =======  ===============================================================
+            {columns}
         """
         wanted = self._run(query("warmest", candidates=_CANDIDATES)).to_pandas()
         return frame_of(warmest(wanted, top), schemas.PREWARM_IMAGES_SCHEMA)
 
+    @schemas.PROBLEMS_SCHEMA.describes
     def problems(self) -> pd.DataFrame:
         """List what is wrong with the caches, as their snapshots say.
 
         Returns
         -------
         pandas.DataFrame
-            One row per row of ``frames.problems``: ``host``, ``kind``, ``reference`` and ``path``. For a
-            registry: what could not be read of it.
+            One row per row of ``frames.problems``.
+
+            {columns}
         """
         return self._frame(query("problems"), schemas.PROBLEMS_SCHEMA)
 
@@ -510,7 +439,7 @@ def open_fleet(
     kind
         ``cache`` or ``registry``, if the dataset holds both.
     memory_limit
-        Such as ``4GB``, for DuckDB; 45 bytes a row unless given, and a gigabyte at least.
+        Such as ``4GB``, for DuckDB; 56 bytes a row unless given, and 512 MiB at least.
     threads
         For DuckDB; as many as there are processors unless given.
     spill_folder

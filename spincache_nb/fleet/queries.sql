@@ -35,12 +35,15 @@ WITH distinct_blobs AS (
            sum(stored_bytes * use_count) AS logical
     FROM blobs WHERE use_count > 0 GROUP BY digest, area
 ), others AS (
-    SELECT count(CASE WHEN record = 'problem' THEN 1 END) AS problem_count,
-           count(CASE WHEN record = 'app' THEN 1 END) AS app_count,
-           sum(CASE WHEN record = 'disk' AND kind = 'unreferenced' THEN stored_bytes ELSE 0 END) AS idle,
-           sum(CASE WHEN record = 'disk' THEN stored_bytes ELSE 0 END) AS disk,
-           count(DISTINCT host) AS host_count, min(source) AS source
-    FROM snapshots WHERE record IN ('problem', 'app', 'disk', 'snapshot')
+    -- Each by itself, so that Parquet's statistics tell which row groups to leave out.
+    SELECT (SELECT count(*) FROM snapshots WHERE record = 'problem') AS problem_count,
+           (SELECT count(*) FROM snapshots WHERE record = 'app') AS app_count, idle, disk, host_count, source
+    FROM (
+        SELECT sum(CASE WHEN kind = 'unreferenced' THEN stored_bytes ELSE 0 END) AS idle,
+               sum(stored_bytes) AS disk FROM snapshots WHERE record = 'disk'
+    ) AS disks CROSS JOIN (
+        SELECT count(*) AS host_count, min(source) AS source FROM snapshots WHERE record = 'snapshot'
+    ) AS hosts
 ), sums AS (
     SELECT coalesce(sum(logical), 0) AS logical, coalesce(sum(stored), 0) AS stored,
            coalesce(sum(hosts), 0) AS blob_count, count(*) AS distinct_count,
@@ -51,26 +54,26 @@ SELECT CAST(logical AS BIGINT) AS logical_bytes, CAST(stored AS BIGINT) AS store
        CAST(logical AS DOUBLE) / nullif(CAST(stored AS DOUBLE), 0) AS dedup_ratio,
        CAST(logical - stored AS BIGINT) AS saved_bytes, problem_count, app_count,
        CAST(blob_count AS BIGINT) AS blob_count,
-       CASE WHEN source = 'cache' THEN CAST(idle AS BIGINT) END AS unreferenced_bytes,
-       CASE WHEN source = 'cache' THEN CAST(disk AS BIGINT) END AS disk_bytes, host_count,
+       CASE WHEN source = 'cache' THEN CAST(coalesce(idle, 0) AS BIGINT) END AS unreferenced_bytes,
+       CASE WHEN source = 'cache' THEN CAST(coalesce(disk, 0) AS BIGINT) END AS disk_bytes, host_count,
        distinct_count AS distinct_blob_count, CAST(distinct_size AS BIGINT) AS distinct_bytes,
        CAST(stored - distinct_size AS BIGINT) AS shared_cache_saved_bytes
 FROM sums CROSS JOIN others
 
 -- name: sharing
-WITH {top} chosen AS (
+WITH chosen AS (
     SELECT digest, sum(stored_bytes) AS stored, sum(stored_bytes * use_count) AS needed,
            max(CASE WHEN area = 'wasm' THEN 0 ELSE stored_bytes END)
            + max(CASE WHEN area = 'wasm' THEN stored_bytes ELSE 0 END) AS size,
            max(CASE WHEN area = 'wasm' THEN 1 ELSE 0 END)
            + max(CASE WHEN area = 'data' THEN 2 ELSE 0 END) AS areas,
            count(*) AS hosts, sum(use_count) AS users, sum(app_count) AS apps
-    FROM blobs WHERE use_count > 0 {of_top} GROUP BY digest
-), in_two_areas AS (
+    FROM blobs WHERE use_count > 0 GROUP BY digest {top}
+), {top_needs} in_two_areas AS (
     SELECT digest, count(*) AS users, count(CASE WHEN kind = 'app' THEN 1 END) AS apps,
            count(DISTINCT host) AS hosts
     FROM (
-        SELECT DISTINCT digest, host, reference, kind FROM needs
+        SELECT DISTINCT digest, host, reference, kind FROM {wanted} AS needs
         WHERE area IS NOT NULL AND digest IN (SELECT digest FROM chosen WHERE areas = 3)
     ) AS once GROUP BY digest
 ), numbered AS (
@@ -78,8 +81,8 @@ WITH {top} chosen AS (
 ), manifest_counts AS (
     SELECT number, count(*) AS manifests FROM (
         SELECT DISTINCT number, manifest
-        FROM needs JOIN numbered USING (digest) JOIN manifests USING (host, reference)
-        WHERE area IS NOT NULL AND needs.kind = 'app' {of_top}
+        FROM {wanted} AS needs JOIN numbered USING (digest) JOIN manifests USING (host, reference)
+        WHERE area IS NOT NULL AND needs.kind = 'app'
     ) AS pairs GROUP BY number
 ), {names}
 SELECT digest, CAST(stored AS BIGINT) AS stored_bytes,
@@ -95,13 +98,16 @@ LEFT JOIN in_two_areas USING (digest) LEFT JOIN called USING (digest)
 ORDER BY needed - stored DESC, digest
 
 -- name: top
-top AS (
-    SELECT digest FROM blobs WHERE use_count > 0 GROUP BY digest
-    ORDER BY sum(stored_bytes * (use_count - 1)) DESC, digest LIMIT {top}
+ORDER BY sum(stored_bytes * (use_count - 1)) DESC, digest LIMIT {top}
+
+-- name: top_needs
+top_needs AS (
+    SELECT digest, host, reference, kind, area FROM needs
+    WHERE area IS NOT NULL AND digest IN (SELECT digest FROM chosen)
 ),
 
 -- name: of_top
-AND digest IN (SELECT digest FROM top)
+AND digest IN (SELECT digest FROM chosen)
 
 -- name: names
 called AS (
@@ -166,13 +172,13 @@ WITH distinct_blobs AS (
     SELECT first_host, sum(size) AS new, sum(CASE WHEN hosts = 1 THEN size ELSE 0 END) AS only_here
     FROM distinct_blobs GROUP BY first_host
 ), stored AS (
-    SELECT host, sum(CASE WHEN record = 'blob' THEN 1 ELSE 0 END) AS blobs,
-           sum(CASE WHEN record = 'blob' THEN stored_bytes ELSE 0 END) AS size
-    FROM snapshots WHERE record = 'snapshot' OR (record = 'blob' AND use_count > 0) GROUP BY host
+    SELECT host AS storing, count(*) AS blobs, sum(stored_bytes) AS size
+    FROM blobs WHERE use_count > 0 GROUP BY host
 ), sums AS (
-    SELECT host, CAST(blobs AS BIGINT) AS blobs, CAST(size AS BIGINT) AS stored,
+    SELECT host, coalesce(blobs, 0) AS blobs, CAST(coalesce(size, 0) AS BIGINT) AS stored,
            CAST(coalesce(only_here, 0) AS BIGINT) AS only_here, CAST(coalesce(new, 0) AS BIGINT) AS new
-    FROM stored LEFT JOIN firsts ON first_host = host
+    FROM (SELECT DISTINCT host FROM snapshots WHERE record = 'snapshot') AS hosts
+    LEFT JOIN stored ON storing = host LEFT JOIN firsts ON first_host = host
 )
 SELECT host, blobs AS blob_count, stored AS stored_bytes, only_here AS only_here_bytes,
        stored - only_here AS elsewhere_bytes, new AS new_bytes, stored - new AS shared_cache_saved_bytes,

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from spincache_nb.errors import SpinCacheError
-from spincache_nb.fleet.dataset import COMPACTED, CRAWL_PART, OLD_MARKER
+from spincache_nb.fleet.dataset import COMPACTED, CRAWL_PART
 from spincache_nb.fleet.engines import connect
-from spincache_nb.fleet.place import Entry, Place, load
-from spincache_nb.fleet.snapshots import GRACE, superseded
+from spincache_nb.fleet.place import Place, load
 from spincache_nb.fleet.table import (
     COLUMNS,
     FORMAT,
     FORMAT_KEY,
+    GRACE,
     File,
     arrow_types,
-    check,
+    is_good,
+    newest_first,
     parse_file,
     parse_folder,
+    superseded,
     written_with,
 )
 
@@ -42,14 +44,10 @@ class Retention:
     ----------
     target
         The dataset, without credentials.
-    removed
-        Files that went, below the dataset.
-    removed_bytes
-        Their sizes.
-    written
-        Files that hold what was in them, if any.
-    written_bytes
-        Their sizes.
+    removed, removed_bytes
+        Files that went, below the dataset, and their sizes.
+    written, written_bytes
+        Files that hold what was in them, if any, and their sizes.
     dry_run
         Whether nothing was done.
     """
@@ -73,14 +71,12 @@ def expire(
 
     Parameters
     ----------
-    target
-        Folder of the dataset.
+    target, storage_options
+        Folder of the dataset; options for fsspec.
     keep_days
         Snapshots of today (UTC) and of so many days before it stay.
     dry_run
         Only say what would go.
-    storage_options
-        Handed to fsspec.
 
     Returns
     -------
@@ -101,11 +97,9 @@ def expire(
     first = now.date() - timedelta(days=keep_days)
     there = place.files()
     doomed = {name for name in there if (day := _day_of(name)) is not None and day < first}
-    doomed |= {file.name for file in _replaced(there, now - GRACE)}
-    removed = sorted(doomed)
-    if not dry_run:
-        for name in removed:
-            place.remove(name)
+    removed = sorted(doomed.union(_replaced(there, now - GRACE)))
+    for name in () if dry_run else removed:
+        place.remove(name)
     size = sum(there[name].size or 0 for name in removed)
     return Retention(str(place), tuple(removed), size, dry_run=dry_run)
 
@@ -117,25 +111,16 @@ def _day_of(name: str) -> date | None:
         return file.day
     if compacted:
         return date.fromisoformat(compacted[1])
-    folder, _, last = name.rpartition("/")
-    found = parse_folder(folder)
-    old = last == OLD_MARKER or CRAWL_PART.fullmatch(last) or _is_of_format_1(last)
-    return found[1] if found is not None and old else None
+    found = parse_folder(name) if CRAWL_PART.fullmatch(name.rpartition("/")[2]) else None
+    return found[1] if found is not None else None
 
 
-def _is_of_format_1(last: str) -> bool:
-    table, _, rest = last.partition("-")
-    tables = ("apps", "uses", "layers", "members", "blobs", "digests", "breakdown", "problems")
-    return table in tables and rest.endswith(".parquet")
-
-
-def _replaced(there: Mapping[str, Entry], before: datetime) -> list[File]:
+def _replaced(there: Iterable[str], before: datetime) -> list[str]:
     """Files in whose place another of the same host and day was written before some moment."""
     days: dict[tuple[str, date], list[File]] = defaultdict(list)
-    for file in filter(None, map(parse_file, there)):
+    for file in newest_first(there):
         days[file.host, file.day].append(file)
-    ordered = (sorted(files, key=lambda one: (one.moment, one.name), reverse=True) for files in days.values())
-    return [file for files in ordered for file in superseded(files, before)]
+    return [file.name for files in days.values() for file in superseded(files, before)]
 
 
 def compact(
@@ -152,12 +137,10 @@ def compact(
 
     Parameters
     ----------
-    target
-        Folder of the dataset.
+    target, storage_options
+        Folder of the dataset; options for fsspec.
     dry_run
         Only say what would go.
-    storage_options
-        Handed to fsspec.
 
     Returns
     -------
@@ -172,76 +155,56 @@ def compact(
     place = Place(target, storage_options)
     now = datetime.now(UTC)
     there = place.files()
-    replaced = {file.name for file in _replaced(there, now - GRACE)}
-    for name in () if dry_run else sorted(replaced):
+    removed = _replaced(there, now - GRACE)
+    for name in () if dry_run else removed:
         place.remove(name)
     by_day: dict[date, list[File]] = defaultdict(list)
-    newest = _newest(there)
-    for file in filter(None, map(parse_file, there)):
-        if file.day < now.date() and file.name not in replaced and file != newest[file.host]:
+    seen: set[str] = set()
+    replaced = frozenset(removed)
+    for file in newest_first(there):
+        if file.day < now.date() and file.name not in replaced and file.host in seen:
             by_day[file.day].append(file)
-    removed, written, size = sorted(replaced), [], 0
+        seen.add(file.host)
+    written, size = [], 0
     for day, files in sorted(by_day.items()):
         for start in range(0, len(files), _FILES_AT_A_TIME):
-            some = [
-                file
-                for file in sorted(files)[start : start + _FILES_AT_A_TIME]
-                if _is_good(place, there, file)
-            ]
-            if len(some) < 2:
+            some = sorted(files)[start : start + _FILES_AT_A_TIME]
+            good = [one.name for one in some if is_good(place, one.name, there[one.name], file=one)]
+            if len(good) < 2:
                 continue
-            removed += [file.name for file in some]
+            removed += good
             if not dry_run:
-                name, bytes_written = _merge(place, day, some)
+                name, bytes_written = _merge(place, day, good)
                 written.append(name)
                 size += bytes_written
-                for file in some:
-                    place.remove(file.name)
+                for one in good:
+                    place.remove(one)
     gone = sum(there[name].size or 0 for name in removed)
     return Retention(str(place), tuple(removed), gone, tuple(written), size, dry_run)
 
 
-def _newest(there: Mapping[str, Entry]) -> dict[str, File]:
-    found: dict[str, File] = {}
-    for file in filter(None, map(parse_file, there)):
-        held = found.get(file.host)
-        if held is None or (held.moment, held.name) < (file.moment, file.name):
-            found[file.host] = file
-    return found
-
-
-def _is_good(place: Place, there: Mapping[str, Entry], file: File) -> bool:
-    try:
-        check(place, file.name, there[file.name], file=file)
-    except (SpinCacheError, OSError):
-        return False
-    return True
-
-
-def _merge(place: Place, day: date, files: Sequence[File]) -> tuple[str, int]:
+def _merge(place: Place, day: date, names: Sequence[str]) -> tuple[str, int]:
     """Write one file with the rows of several; give its name and size."""
     with tempfile.TemporaryDirectory(prefix="spincache-compact-") as scratch:
-        local = []
-        for number, file in enumerate(files):
-            copy = Path(place.path(file.name)) if place.local else Path(scratch) / f"{number}.parquet"
-            if not place.local:
-                with place.reading(file.name) as opened:
-                    copy.write_bytes(opened.read())
-            local.append(copy)
-        merged, _, content = write_sorted("SELECT * FROM given", local, Path(scratch))
+        merged, _, content = write_sorted("SELECT * FROM given", place, names, Path(scratch))
         name = f"compacted/day={day.isoformat()}/{content}.parquet"
         place.put(merged, name)
         return name, merged.stat().st_size
 
 
-def write_sorted(query: str, files: Sequence[Path], scratch: Path) -> tuple[Path, int, str]:
+def write_sorted(query: str, place: Place, names: Sequence[str], scratch: Path) -> tuple[Path, int, str]:
     """Run a query over the rows of some files, ``given``, and write what it gives in a snapshot's order.
 
     Gives the file, its rows and sixteen digits that name its content. A gigabyte is held in memory at most.
     """
     parquet, pa = load("pyarrow.parquet"), load("pyarrow")
     schema = pa.schema(list(arrow_types().items()))
-    target, rows = scratch / "sorted.parquet", 0
+    target, rows, files = scratch / "sorted.parquet", 0, []
+    for number, name in enumerate(names):
+        files.append(Path(place.path(name)) if place.local else scratch / f"{number}.parquet")
+        if not place.local:
+            with place.reading(name) as remote, files[-1].open("wb") as copy:
+                shutil.copyfileobj(remote, copy)
     connection = connect(_MEMORY, None, scratch)
     try:
         relation = connection.read_parquet([str(file) for file in files], union_by_name=True)

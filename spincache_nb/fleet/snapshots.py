@@ -7,48 +7,52 @@ import hmac
 import os
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-import spincache_nb
 from spincache_nb.analysis.disk import KINDS, disk_files
 from spincache_nb.analysis.shared import names_of_digests
 from spincache_nb.analysis.versions import members_of
 from spincache_nb.core.cache import Cache
-from spincache_nb.errors import SpinCacheError
-from spincache_nb.fleet.place import Entry, Place, load
+from spincache_nb.core.documents import Descriptor, Manifest
+from spincache_nb.core.reference import Reference
+from spincache_nb.fleet.place import Place, load
 from spincache_nb.fleet.table import (
     CLOCKS_DIFFER,
+    GRACE,
     MOST_BYTES,
-    File,
-    check,
     file_name,
     fingerprint,
     folder_name,
-    parse_file,
+    is_good,
+    made_with,
+    newest_first,
     rows_of,
+    superseded,
     to_parquet,
     whole,
     with_moment,
 )
 from spincache_nb.frames import Frames, Projects
 from spincache_nb.frames import load as load_frames
+from spincache_nb.frames.schemas import nanoseconds
 from spincache_nb.show import rows
 
-GRACE = timedelta(minutes=10)
-"""How long a file that was replaced stays for those who read it."""
 _HASH_DIGITS = 16
 _BELOW_REGISTRY = ("wasm/", "data/", "manifests/")
-TOO_LARGE = "size out of range"
-_Ints = npt.NDArray[np.int64]
+_TOO_LARGE = "size out of range"
+_IMAGE = "org.opencontainers.image."
+NEED = (
+    *("reference", "digest", "position", "role", "media_type", "declared_bytes"),
+    *("area", "stored_bytes", "via"),
+)
+"""What is known of a need from a manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +61,10 @@ class Snapshot:
 
     Parameters
     ----------
-    target
-        Where, without credentials.
-    host
-        What it is called there.
-    day
-        UTC.
-    row_count
-        Rows of the table.
-    size_bytes
-        Bytes of the file.
+    target, host, day
+        Where, without credentials; what the cache is called there; the day in UTC.
+    row_count, size_bytes
+        Rows of the table, bytes of the file.
     written
         False if nothing was written: the very same was there, or a newer snapshot of that day.
     """
@@ -122,12 +120,11 @@ def snapshot(
 
     Raises
     ------
-    MissingExtraError
-        If ``spincache-nb[fleet]`` or fsspec's package for the address is not installed.
+    MissingExtraError, SpinCacheError
+        If ``spincache-nb[fleet]`` or fsspec's package for the address is missing; if the target cannot
+        be written.
     SpinManifestError
         If there is no project at one of the paths given.
-    SpinCacheError
-        If the target cannot be written.
 
     Notes
     -----
@@ -163,30 +160,21 @@ def publish(place: Place, table: Any, textfile: str | os.PathLike[str] | None = 
     now = max(moment, datetime.now(UTC))
     content, folder = fingerprint(table), folder_name(host, day)
     entries = place.files(folder)
-    there = [file for file in _newest_first(entries) if file.moment <= now + CLOCKS_DIFFER]
+    there = [file for file in newest_first(entries) if file.moment <= now + CLOCKS_DIFFER]
+    last = there[0] if there else None
     told = (str(place), host, day, table.num_rows)
-    if there and _stands(place, there[0], entries, content, moment):
-        return Snapshot(*told, entries[there[0].name].size or 0, False)
-    if there and there[0].moment == moment:
+    stands = last and (last.content == content or last.moment > moment)
+    if last and stands and is_good(place, last.name, entries[last.name], file=last):
+        return Snapshot(*told, entries[last.name].size or 0, False)
+    if last and last.moment == moment:
         moment += timedelta(microseconds=1)
         table = with_moment(table, moment)
     encoded = to_parquet(table)
     name = file_name(host, day, moment, content)
     place.write(encoded, name)
-    for file in superseded(_newest_first({**entries, name: Entry(len(encoded), True)}), now - GRACE):
+    for file in superseded(newest_first([*entries, name]), now - GRACE):
         place.remove(file.name)
     return Snapshot(*told, len(encoded), True)
-
-
-def _stands(place: Place, file: File, entries: Mapping[str, Entry], content: str, moment: datetime) -> bool:
-    """Whether a file keeps its place: it says the same or is newer, and it can be read."""
-    if file.content != content and file.moment <= moment:
-        return False
-    try:
-        check(place, file.name, entries[file.name], file=file)
-    except (SpinCacheError, OSError):
-        return False
-    return True
 
 
 def metrics(table: Any) -> str:
@@ -220,16 +208,6 @@ def metrics(table: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _newest_first(entries: Mapping[str, Entry]) -> list[File]:
-    files = [file for file in map(parse_file, entries) if file is not None]
-    return sorted(files, key=lambda file: (file.moment, file.name), reverse=True)
-
-
-def superseded(newest_first: list[File], before: datetime) -> list[File]:
-    """Files of one host and day in whose place another was written before some moment."""
-    return [older for newer, older in pairwise(newest_first) if newer.moment <= before]
-
-
 def records_of(frames: Frames) -> list[Any]:
     """Make the rows of every record of a snapshot from the frames of one cache.
 
@@ -240,7 +218,7 @@ def records_of(frames: Frames) -> list[Any]:
     parts, too_large = _parts(apps, layers)
     called = names_of_digests(frames)
     return [
-        rows_of("snapshot", {"name": ["spincache-nb"], "version": [spincache_nb.__version__]}, 1),
+        made_with(),
         _apps(apps, layers),
         _needs(set(apps["reference"]), parts, uses, members),
         _blobs(set(apps["reference"]), uses, frames.need("blobs"), called),
@@ -260,13 +238,8 @@ def _parts(apps: pd.DataFrame, layers: pd.DataFrame) -> tuple[pd.DataFrame, list
     readable = apps[apps["layer_count"].notna()]
     declared = readable.set_index("reference")["declared_bytes"].astype("Int64")
     distinct = layers.drop_duplicates(["reference", "digest"], keep="last")
-    sizes = (
-        distinct["declared_bytes"]
-        .astype("Float64")
-        .fillna(0)
-        .groupby(distinct["reference"].astype(object))
-        .sum()
-    )
+    sized = distinct["declared_bytes"].astype("Float64").fillna(0)
+    sizes = sized.groupby(distinct["reference"].astype(object)).sum()
     rest = (declared.astype("Float64").fillna(0) - sizes.reindex(declared.index).fillna(0)).clip(lower=0)
     configs = pd.DataFrame(
         {"reference": readable["reference"], "digest": None, "declared_bytes": rest.to_numpy()}
@@ -279,15 +252,11 @@ def _parts(apps: pd.DataFrame, layers: pd.DataFrame) -> tuple[pd.DataFrame, list
         )
     configs["role"], configs["position"], configs["media_type"] = "config", pd.NA, None
     columns = ["reference", "digest", "role", "position", "media_type", "declared_bytes"]
-    parts = pd.concat([_objects(layers, columns), _objects(configs, columns)], ignore_index=True)
+    parts = pd.concat([frame[columns].astype(object) for frame in (layers, configs)], ignore_index=True)
     size = pd.to_numeric(parts["declared_bytes"]).astype("Float64")
     impossible = sorted(set(parts["reference"][(~size.between(0, MOST_BYTES)).fillna(False)]))
     parts["declared_bytes"] = _bounded(size).round().astype("Int64")
     return parts, impossible
-
-
-def _objects(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    return frame[columns].astype(object)
 
 
 def _apps(apps: pd.DataFrame, layers: pd.DataFrame) -> Any:
@@ -319,54 +288,31 @@ def layers_digest(layers: list[tuple[int, str]]) -> str:
 
 def _needs(apps: set[str], parts: pd.DataFrame, uses: pd.DataFrame, members: pd.DataFrame) -> Any:
     """Uses, parts and members side by side: those of one user and digest in as few rows as hold them."""
-    given = {
-        "part": parts,
-        "use": uses.rename(columns={"user": "reference"}),
-        "member": members.rename(columns={"size_bytes": "member_bytes"}),
-    }
-    keys = _numbered(
-        [frame["reference"] for frame in given.values()], [frame["digest"] for frame in given.values()]
-    )
-    sides = {
-        name: frame.assign(at=at).set_index("at")
-        for (name, frame), at in zip(given.items(), keys, strict=True)
-    }
-    index = pd.Index(np.unique(np.concatenate([side.index.to_numpy() for side in sides.values()])))
-
-    def column(name: str, *among: str) -> pd.Series[Any]:
-        found = pd.Series(None, index=index, dtype=object)
-        for side in (sides[one] for one in among):
-            found.loc[side.index] = side[name].astype(object).to_numpy()
-        return found
-
-    reference = column("reference", *sides)
-    projects = [user for user in dict.fromkeys(uses["user"]) if user not in apps]
+    used = uses[["user", "digest", "area", "stored_bytes", "via"]].rename(columns={"user": "reference"})
+    unpacked = members[["reference", "digest", "size_bytes"]].rename(columns={"size_bytes": "member_bytes"})
+    found = _numbered(parts)
+    for frame in (used, unpacked):
+        on = ["reference", "digest", "number"]
+        found = found.merge(_numbered(frame), how="outer", on=on, validate="one_to_one")
+    reference, is_app = found["reference"], found["reference"].isin(list(apps))
+    projects = dict.fromkeys(user for user in uses["user"] if user not in apps)
     renamed = {user: f"project {number}" for number, user in enumerate(projects, 1)}
     columns = {
+        **{name: found[name].astype(object) for name in ("digest", "area", "via", "role", "media_type")},
         "reference": reference.replace(renamed) if renamed else reference,
-        "kind": np.where(reference.isin(list(apps)), "app", "project"),
-        "digest": column("digest", *sides),
-        "stored_bytes": _whole(column("stored_bytes", "use"), where=column("area", "use").notna()),
-        "member_bytes": _whole(column("member_bytes", "member")),
-        "declared_bytes": _whole(column("declared_bytes", "part")),
-        "position": column("position", "part").astype("Int64"),
-        **{name: column(name, "use") for name in ("area", "via")},
-        **{name: column(name, "part") for name in ("role", "media_type")},
+        "kind": np.where(is_app, "app", "project"),
+        "stored_bytes": _whole(found["stored_bytes"], where=found["area"].notna()),
+        "member_bytes": _whole(found["member_bytes"]),
+        "declared_bytes": _whole(found["declared_bytes"]),
+        "position": found["position"].astype("Int64"),
     }
-    return rows_of("need", columns, len(index))
+    return rows_of("need", columns, len(found))
 
 
-def _numbered(references: list[pd.Series[Any]], digests: list[pd.Series[Any]]) -> list[_Ints]:
-    """Number rows alike that are the n-th of their reference and digest in each of several frames."""
-    sizes = np.cumsum([len(one) for one in references])[:-1]
-    users, _ = pd.factorize(pd.concat([one.astype(object) for one in references]), use_na_sentinel=False)
-    named, known = pd.factorize(pd.concat([one.astype(object) for one in digests]), use_na_sentinel=False)
-    pairs = users.astype(np.int64) * max(1, len(known)) + named
-    times = np.concatenate(
-        [pd.Series(pair).groupby(pair).cumcount().to_numpy() for pair in np.split(pairs, sizes)] or [pairs]
-    )
-    most = int(times.max(initial=0)) + 1
-    return list(np.split(pairs * most + times, sizes))
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Number rows of one reference and digest."""
+    keyed = frame.astype({"reference": object, "digest": object})
+    return keyed.assign(number=keyed.groupby(["reference", "digest"], dropna=False, sort=False).cumcount())
 
 
 def _whole(sizes: pd.Series[Any], *, where: pd.Series[bool] | None = None) -> pd.Series[Any]:
@@ -392,7 +338,7 @@ def _blobs(apps: set[str], uses: pd.DataFrame, blobs: pd.DataFrame, called: Mapp
         **{name: found[name].astype(object) for name in (*on, "standing")},
         **{name: found[name].astype("Int64").fillna(0) for name in ("use_count", "app_count")},
         "stored_bytes": _bounded(size).fillna(0),
-        "modified_at": found["modified_at"].dt.floor("us"),
+        "modified_at": found["modified_at"].dt.floor("s"),
         "name": [called[digest][0] if called.get(digest) else None for digest in found["digest"]],
     }
     return rows_of("blob", columns, len(found))
@@ -425,6 +371,70 @@ def _problems(problems: pd.DataFrame, too_large: list[str]) -> Any:
         (kind, reference, path if path and path.startswith(_BELOW_REGISTRY) else None)
         for kind, reference, path in rows(problems, "kind", "reference", "path")
     ]
-    found += [(TOO_LARGE, reference, None) for reference in too_large]
+    found += [(_TOO_LARGE, reference, None) for reference in too_large]
     columns = {name: [line[at] for line in found] for at, name in enumerate(("kind", "reference", "path"))}
     return rows_of("problem", columns, len(found))
+
+
+class Buffer:
+    """Manifests on their way into one table: lines of its apps, needs and problems.
+
+    ``area_of`` says where a descriptor's bytes are, None for nowhere.
+    """
+
+    def __init__(self, area_of: Callable[[Descriptor], str | None] = lambda _: "registry") -> None:
+        self._area_of = area_of
+        self.apps: list[dict[str, Any]] = []
+        self.needs: list[tuple[Any, ...]] = []
+        self.problems: list[tuple[str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self.needs) + len(self.problems)
+
+    def add(self, reference: Reference, manifest: Manifest, digest: str) -> None:
+        """Take a manifest in."""
+        name, parts = reference.cached_name, (manifest.config, *manifest.layers)
+        if any(one.size > MOST_BYTES for one in parts):
+            self.problems.append((_TOO_LARGE, name))
+            return
+        digests = [str(one.digest) for one in parts]
+        last = {text: place for place, text in enumerate(digests)}
+        stored = 0
+        for place, (one, text) in enumerate(zip(parts, digests, strict=True)):
+            area = self._area_of(one) if last[text] == place else None
+            stored += one.size if area else 0
+            role, via = (one.role, "layer") if place else ("config", "config")
+            use = (area, one.size, via) if area else (None, None, None)
+            position = place - 1 if place else None
+            self.needs.append((name, text, position, role, one.media_type, one.size, *use))
+        said = manifest.annotations
+        line = {
+            "reference": name,
+            "registry": reference.registry,
+            "repository": reference.repository,
+            "tag": reference.tag,
+            "kind": manifest.kind,
+            "name": said.get(f"{_IMAGE}title"),
+            "version": said.get(f"{_IMAGE}version"),
+            "created_at": nanoseconds(said.get(f"{_IMAGE}created")),
+            "manifest_digest": digest,
+            "layers_digest": layers_digest(list(enumerate(digests[1:]))),
+            "layer_count": len(manifest.layers),
+            "declared_bytes": sum(parts[place].size for place in last.values()),
+            "stored_bytes": stored,
+        }
+        self.apps.append(line)
+
+    def records(self) -> list[Any]:
+        """The rows."""
+        pa = load("pyarrow")
+        apps = {name: [line[name] for line in self.apps] for name in (self.apps[0] if self.apps else ())}
+        created = pa.array(apps.get("created_at", []), pa.int64())
+        apps["created_at"] = load("pyarrow.compute").divide(created, 1000).cast(pa.timestamp("us", "UTC"))
+        needs = dict(zip(NEED, zip(*self.needs, strict=True), strict=False)) | {"kind": "app"}
+        problems = dict(zip(("kind", "reference"), zip(*self.problems, strict=True), strict=False))
+        return [
+            rows_of("app", apps, len(self.apps)),
+            rows_of("need", needs, len(self.needs)),
+            rows_of("problem", problems, len(self.problems)),
+        ]

@@ -22,6 +22,18 @@ record        a row per
 ``problem``   row of ``frames.problems``: kind, reference, path
 ============  =======================================================================================
 
+What people ask first, in DuckDB alone, where ``/mnt/fleet`` is the dataset::
+
+    CREATE VIEW f AS SELECT * FROM '/mnt/fleet/host=*/day=*/*.parquet'
+      QUALIFY taken_at = max(taken_at) OVER (PARTITION BY host);  -- each host's newest
+    -- what could go?
+    SELECT host, sum(stored_bytes) FROM f WHERE standing = 'unreferenced' GROUP BY host;
+    -- what is where?
+    SELECT reference, count(*) FROM f WHERE record = 'app' GROUP BY reference ORDER BY 2 DESC;
+    -- what takes most?
+    SELECT digest, count(*) * any_value(stored_bytes) FROM f WHERE record = 'blob'
+      GROUP BY digest ORDER BY 2 DESC LIMIT 9;
+
 The file's metadata hold the version of this schema as ``spincache-nb.format``. A later one may add columns:
 readers take those that a file lacks as missing (``union_by_name``) and do not mind others.
 """
@@ -31,73 +43,56 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
+from spincache_nb import __version__
 from spincache_nb.core.settings import MIB
-from spincache_nb.errors import FormatError
+from spincache_nb.errors import FormatError, SpinCacheError
 from spincache_nb.fleet.place import Entry, Place, load
 
 FORMAT = 2
 FORMAT_KEY = b"spincache-nb.format"
 COMMON = ("record", "source", "host", "day", "taken_at")
+_STRINGS = (
+    *("record", "source", "host", "reference", "kind", "digest", "area", "via", "role", "media_type"),
+    *("standing", "name", "registry", "repository", "tag", "version", "manifest_digest", "layers_digest"),
+    "path",
+)
+_SIZES = ("stored_bytes", "declared_bytes", "member_bytes", "use_count", "app_count", "file_count")
+_TIMES = ("taken_at", "modified_at", "created_at", "pulled_at")
 COLUMNS: Mapping[str, str] = MappingProxyType(
     {
-        **{"record": "string", "source": "string", "host": "string", "day": "date", "taken_at": "time"},
-        **{
-            "reference": "string",
-            "kind": "string",
-            "digest": "string",
-            "area": "string",
-            "stored_bytes": "int",
-        },
-        **{
-            "via": "string",
-            "role": "string",
-            "position": "int",
-            "media_type": "string",
-            "declared_bytes": "int",
-        },
-        **{"member_bytes": "int", "modified_at": "time", "standing": "string", "use_count": "int"},
-        **{
-            "app_count": "int",
-            "name": "string",
-            "registry": "string",
-            "repository": "string",
-            "tag": "string",
-        },
-        **{"version": "string", "created_at": "time", "pulled_at": "time", "manifest_digest": "string"},
-        **{"layers_digest": "string", "layer_count": "int", "component_count": "int", "file_count": "int"},
-        "path": "string",
+        **dict.fromkeys(_STRINGS, "string"),
+        "day": "date",
+        **dict.fromkeys(_TIMES, "time"),
+        **dict.fromkeys((*_SIZES, "position", "layer_count", "component_count"), "int"),
     }
 )
 """Every column and its type; times are UTC, in microseconds, which every reader of Parquet knows."""
 NEEDED = (*COMMON, "reference", "digest", "area", "stored_bytes", "use_count")
-RECORDS = ("snapshot", "app", "blob", "disk", "name", "need", "problem")
 MOST_BYTES = 1 << 50
 """No size is larger: such a file is none, and sums of sizes would leave 64 bits."""
 
 CLOCKS_DIFFER = timedelta(hours=1)
 """By how much a host's clock may be ahead before its snapshots are taken for those of another day."""
 
-_THERE_WITH = (
-    *(("digest", "use_count"), ("area", "use_count"), ("stored_bytes", "use_count")),
-    *(
-        ("reference", "via"),
-        ("reference", "role"),
-        ("digest", "via"),
-        ("area", "via"),
-        ("stored_bytes", "via"),
-    ),
-)
-_SIZES = ("stored_bytes", "declared_bytes", "member_bytes", "use_count", "app_count", "file_count")
-_CHECKED = {*COMMON, *_SIZES, *(name for pair in _THERE_WITH for name in pair)}
+GRACE = timedelta(minutes=10)
+"""How long a file that was replaced stays for those who read it."""
+_THERE_WITH = {
+    "use_count": ("digest", "area", "stored_bytes"),
+    "via": ("reference", "digest", "area", "stored_bytes"),
+    "role": ("reference",),
+}
+_CHECKED = {*COMMON, *_SIZES, "reference", "digest", "area", "via", "role"}
 _FOOTER_BYTES = 16 * MIB
 _TAIL_BYTES = 64 << 10
 _ROW_GROUP = 1 << 20
+_FEW = ("app", "disk", "problem", "snapshot")
 _DICTIONARY_BYTES = 128 * MIB
 _FILE = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-([0-9a-f]{16})\.parquet")
 _MOMENT = "%Y%m%dT%H%M%S.%fZ"
@@ -160,6 +155,17 @@ def parse_file(name: str) -> File | None:
     return File(name, *found, moment, match[2])
 
 
+def newest_first(names: Iterable[str]) -> list[File]:
+    """The snapshots among some files."""
+    files = [file for file in map(parse_file, names) if file is not None]
+    return sorted(files, key=lambda file: (file.moment, file.name), reverse=True)
+
+
+def superseded(newest_first: Sequence[File], before: datetime) -> list[File]:
+    """Files of one host and day in whose place another was written before some moment."""
+    return [older for newer, older in pairwise(newest_first) if newer.moment <= before]
+
+
 def arrow_types() -> dict[str, Any]:
     """The Arrow type of each column."""
     pa = load("pyarrow")
@@ -174,49 +180,47 @@ def arrow_types() -> dict[str, Any]:
 
 def rows_of(record: str, columns: Mapping[str, Any], count: int) -> Any:
     """Some columns of one record as an Arrow table with all columns."""
-    pa = load("pyarrow")
-    arrays = {}
+    pa, arrays = load("pyarrow"), {}
     for name, kind in arrow_types().items():
-        if name == "record":
-            arrays[name] = pa.repeat(pa.scalar(record, kind), count)
-        elif name in columns:
-            given = columns[name]
-            array = (
-                given if isinstance(given, (pa.Array, pa.ChunkedArray)) else pa.array(given, from_pandas=True)
-            )
-            arrays[name] = array if array.type == kind else array.cast(kind, safe=False)
-        else:
-            arrays[name] = pa.nulls(count, kind)
+        given = record if name == "record" else columns.get(name)
+        if given is None or isinstance(given, str):
+            arrays[name] = pa.repeat(pa.scalar(given, kind), count)
+            continue
+        is_arrow = isinstance(given, (pa.Array, pa.ChunkedArray))
+        array = given if is_arrow else pa.array(given, from_pandas=True)
+        arrays[name] = array if array.type == kind else array.cast(kind, safe=False)
     return pa.table(arrays)
+
+
+def made_with() -> Any:
+    """The row of the snapshot itself."""
+    return rows_of("snapshot", {"name": "spincache-nb", "version": __version__}, 1)
 
 
 def whole(records: Iterable[Any], *, source: str, host: str, day: date, moment: datetime) -> Any:
     """The table of a snapshot, in its order of rows."""
-    pa = load("pyarrow")
-    table = pa.concat_tables(records)
-    order = [
-        (name, "ascending") for name in ("record", "digest", "reference", "position", "area", "name", "path")
-    ]
-    table = table.sort_by(order)
-    common = {"source": source, "host": host, "day": day, "taken_at": moment}
-    types = arrow_types()
-    for name, value in common.items():
-        array = pa.repeat(pa.scalar(value, types[name]), table.num_rows)
-        table = table.set_column(table.schema.get_field_index(name), name, array)
-    return table
+    pa, order = load("pyarrow"), ("record", "digest", "reference", "position", "area", "name", "path")
+    table = pa.concat_tables(records).sort_by([(name, "ascending") for name in order])
+    return _set(table, source=source, host=host, day=day, taken_at=moment)
 
 
 def with_moment(table: Any, moment: datetime) -> Any:
     """The same table, taken at another moment."""
-    pa, place = load("pyarrow"), table.schema.get_field_index("taken_at")
-    column = pa.repeat(pa.scalar(moment, table.schema.field(place).type), table.num_rows)
-    return table.set_column(place, "taken_at", column)
+    return _set(table, taken_at=moment)
+
+
+def _set(table: Any, **values: Any) -> Any:
+    """A table with one value in all rows of some columns."""
+    pa, types = load("pyarrow"), arrow_types()
+    for name, value in values.items():
+        column = pa.repeat(pa.scalar(value, types[name]), table.num_rows)
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
 
 
 def fingerprint(table: Any) -> str:
     """Sixteen digits that name what a table says, whenever it was taken."""
-    pa = load("pyarrow")
-    hasher = hashlib.sha256()
+    pa, hasher = load("pyarrow"), hashlib.sha256()
 
     class Sink(io.RawIOBase):
         def writable(self) -> bool:
@@ -234,15 +238,11 @@ def fingerprint(table: Any) -> str:
 
 def written_with() -> dict[str, Any]:
     """How Parquet files are written: a digest stands in its row group once, however many rows have it."""
-    # Dictionaries of sizes and times take more than they save; of hex, the first level of zstd makes most.
-    plain = {name for name, kind in COLUMNS.items() if kind in ("int", "time")} - {
-        "taken_at",
-        "use_count",
-        "app_count",
-    }
+    # Dictionaries of sizes take more than they save; of hex, the first level of zstd makes most.
+    plain = {name for name, kind in COLUMNS.items() if kind == "int"} - {"use_count", "app_count"}
     return {
         "compression": "zstd",
-        "compression_level": {name: 1 if name == "digest" else 6 for name in COLUMNS},
+        "compression_level": {name: 1 if name == "digest" else 12 for name in COLUMNS},
         "use_dictionary": [name for name in COLUMNS if name not in plain],
         "dictionary_pagesize_limit": _DICTIONARY_BYTES,
         "store_schema": False,
@@ -253,7 +253,11 @@ def to_parquet(table: Any) -> bytes:
     """Write an Arrow table as a Parquet file, in memory; the same rows give the same bytes."""
     sink = load("pyarrow").BufferOutputStream()
     with load("pyarrow.parquet").ParquetWriter(sink, table.schema, **written_with()) as writer:
-        writer.write_table(table, row_group_size=_ROW_GROUP)
+        # What analyses of digests do not read comes first, in a row group that others pass over.
+        few = load("pyarrow.compute").is_in(table["record"], load("pyarrow").array(_FEW))
+        for some in (table.filter(few), table.filter(load("pyarrow.compute").invert(few))):
+            if some.num_rows:
+                writer.write_table(some, row_group_size=_ROW_GROUP)
         writer.add_key_value_metadata({FORMAT_KEY: str(FORMAT)})
     content: bytes = sink.getvalue().to_pybytes()
     return content
@@ -316,11 +320,21 @@ def check(place: Place, name: str, entry: Entry, *, file: File | None = None, pa
     return Facts(source, types, found.num_rows)
 
 
+def is_good(place: Place, name: str, entry: Entry, *, file: File | None = None, part: bool = False) -> bool:
+    """Whether a file passes its check."""
+    try:
+        check(place, name, entry, file=file, part=part)
+    except (SpinCacheError, OSError):
+        return False
+    return True
+
+
 def _check_missing(where: str, spans: Mapping[str, _Span]) -> None:
     """Check that values are there where rows of their kind are: a blob has a digest, a need somebody."""
-    for column, at_most in _THERE_WITH:
-        if at_most in spans and spans[column].nulls > spans[at_most].nulls:
-            raise FormatError(where, f"a {column} in every row with {at_most}", "rows without one", _AGAIN)
+    for said, columns in _THERE_WITH.items():
+        for column in columns if said in spans else ():
+            if spans[column].nulls > spans[said].nulls:
+                raise FormatError(where, f"a {column} in every row with {said}", "rows without one", _AGAIN)
     if spans["use_count"].low is None and spans["area"].low is not None:
         raise FormatError(where, "a use_count in every row of a blob", "none at all", _AGAIN)
 

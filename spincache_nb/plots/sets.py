@@ -87,13 +87,20 @@ def sharing(
         by = style.group_of(frames)
         given = analysis.sharing_sets(frames, by=by)
     table = style.frame_of(given, SHARING_SETS_SCHEMA, "analysis.sharing_sets", lambda frame: frame)
+    return _draw_panels(table, min_users, style.NOUNS[by], fig)
+
+
+def _draw_panels(
+    table: pd.DataFrame, min_users: int, nouns: tuple[str, str], fig: Figure | SubFigure | None
+) -> dict[str, Axes]:
+    """Draw sets, their members and what each of these needs."""
     sets = _read(table, min_users)
     width, height = style.figure_size("sharing", len(sets.users))
     fig = style.figure_or_new(fig, (width - 0.22 * max(0, 16 - len(sets.columns)), height))
     heights = (2.4, max(1.0, 0.24 * sets.row_count))
     grid = fig.add_gridspec(2, 2, width_ratios=(1, 3.2), height_ratios=heights, wspace=0.02, hspace=0.02)
     if not sets.columns:
-        why = "No two apps share any bytes." if len(table) else "Nothing is stored in this cache."
+        why = f"No two {nouns[1]} share any bytes." if len(table) else "Nothing is stored in this cache."
         panels = {name: fig.add_subplot(grid[1, 1], visible=False) for name in ("members", "users")}
         return {"sets": style.say_empty(fig.add_subplot(grid[:, :]), why), **panels}
     members = fig.add_subplot(grid[1, 1])
@@ -104,14 +111,14 @@ def sharing(
     }
     _draw_members(members, sets)
     _draw_sets(panels["sets"], sets)
-    style.title(panels["sets"], headline(table, nouns=style.NOUNS[by]), room=0.6)
+    style.title(panels["sets"], headline(table, nouns=nouns), room=0.6)
     if sets.more:
         sizes = size_text(sum(size for _, size in sets.more))
         every = (" + ".join(sorted(users)) for users, _ in sets.more)
         style.leave_out(panels["sets"], f"+{len(sets.more)} more sets, {sizes}", every)
     if sets.more_users:
         style.leave_out(members, f"+{len(sets.more_users)} more", sets.more_users)
-    _draw_users(panels["users"], sets, style.NOUNS[by][0])
+    _draw_users(panels["users"], sets, nouns[0])
     corner = fig.add_subplot(grid[0, 0])
     corner.set_axis_off()
     handles = panels["users"].get_legend_handles_labels()[0]

@@ -17,7 +17,6 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
 from spincache_nb.core.fetching import Fetching, Offer, Options, Wanted, raise_failure
-from spincache_nb.core.layout import AREAS
 from spincache_nb.core.plans import Form, Plan, share_text
 from spincache_nb.core.progress import Progress, ProgressEvent
 from spincache_nb.core.settings import JOBS
@@ -319,8 +318,7 @@ class _Known(NamedTuple):
         """Make young what is reused, so that a prune beside us leaves it alone."""
         for source in self.plan.distinct():
             if source.stored:
-                for area in AREAS:
-                    fetching.cache.touch_blob(area, Digest.parse(source.digest))
+                fetching.cache.touch_blobs([Digest.parse(source.digest)])
                 fetching.report(ProgressEvent("reused", source.origin, source.digest, total=source.size or 0))
 
     def result(self, wire_bytes: int, seconds: float) -> SourcesResult:

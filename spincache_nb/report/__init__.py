@@ -69,26 +69,23 @@ def write(
     Parameters
     ----------
     source
-        A cache, all frames of one, or a fleet that `fleet.open` gave; what a fleet's snapshots
-        do not know (projects, history, inside) cannot be asked for then.
+        A cache, all frames of one, or a fleet; a fleet takes no projects, history, inside or since.
     path
         The file; what is there is replaced. Its folder must exist.
     title
-        Its heading; one that fits unless given.
+        Its heading.
     format
-        ``html``, ``markdown`` or ``json``; by the end of the file's name unless given (``.md``,
-        ``.markdown`` and ``.json``; all others are HTML).
+        ``html``, ``markdown`` or ``json``; by the end of the file's name unless given.
     projects
-        ``spin.toml`` files, or folders that hold one, of projects that need blobs of the cache too.
+        ``spin.toml`` files, or folders that hold one, of projects that use the cache too.
     history
-        Pulls to show, as `frames.history` gives them; those recorded for the cache unless given.
+        Pulls to show, as `frames.history` gives them; the cache's recorded ones unless given.
     inside
-        Whether to look into the files too: what finer grains would share, and whether new binaries
-        are new code. That reads every stored byte.
+        Whether to read every stored byte, for what finer grains would share and which binaries are new code.
     host
         What the machine is called, to stand beside the date; it is named nowhere unless given.
     since
-        An earlier report about the cache, HTML or JSON, to say what changed since; no fleet.
+        An earlier report about the cache, HTML or JSON, to say what changed since.
     data
         A folder to write the frames into, as `write_frames` does.
 
@@ -107,20 +104,10 @@ def write(
         If there is no such form, or frames or a fleet are given where a cache is needed.
     SpinManifestError
         If there is no project at one of the paths given.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from spincache_nb import Cache
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     page = write(Cache(folder), Path(folder, "report.html"))
-    ...     page.read_text(encoding="utf-8")[:15]
-    '<!doctype html>'
     """
     chosen = form_of(path, format)
     material = _gathered(source, projects, history, inside, host, since)
-    text = _FORMS[chosen](material, title=title or _title_of(material))
-    target = save(text, path)
+    target = save(_FORMS[chosen](material, title=title or _title_of(material)), path)
     if data is not None:
         write_frames(material, data)
     return target

@@ -255,7 +255,8 @@ function render({ model, el }) {
     const most = Math.max(1, ...columns.filter((one) => one.ids.length).map((one) => one.size + one.more));
     const marked = new Set(model.get("selection"));
     const width = stage.clientWidth || 640;
-    const label = Math.round(Math.min(Math.max(width * 0.36, 96), 330));
+    const longest = Math.max(0, ...columns.map((one) => one.name.length));
+    const label = Math.round(Math.min(Math.max(width * 0.36, 96), 330, longest * 7.2 + 8));
     stage.style.height = "";
     const sharing = model.get("tab") === "sharing";
     stage.setAttribute("aria-label", sharing ? "What is shared" : "What each version costs");

@@ -376,19 +376,20 @@ def test_store_that_is_not_installed_does_not_hide_what_the_file_holds(stores: S
 
 
 @pytest.mark.parametrize(
-    "auths",
+    "config",
     [
-        [],
-        "x",
-        {"ghcr.io": "text"},
-        {"ghcr.io": {"auth": "%%%"}},
-        {"ghcr.io": {"auth": f"{ANN[:4]} {ANN[4:]}"}},
-        {"ghcr.io": {"auth": "aHVudGVyMg"}},
-        {"ghcr.io": {"auth": "ä"}},
+        {"credHelpers": []},
+        {"auths": []},
+        {"auths": "x"},
+        {"auths": {"ghcr.io": "text"}},
+        {"auths": {"ghcr.io": {"auth": "%%%"}}},
+        {"auths": {"ghcr.io": {"auth": f"{ANN[:4]} {ANN[4:]}"}}},
+        {"auths": {"ghcr.io": {"auth": "aHVudGVyMg"}}},
+        {"auths": {"ghcr.io": {"auth": "ä"}}},
     ],
 )
-def test_damaged_docker_entry_falls_through_with_a_note(stores: Stores, auths: object) -> None:
-    stores.docker({"auths": auths})
+def test_damaged_docker_entry_falls_through_with_a_note(stores: Stores, config: object) -> None:
+    stores.docker(config)
     stores.podman({"auths": {"ghcr.io": {"auth": BOB}}})
     search = stores.search()
     assert search.credentials == Credentials("bob", "pa:ss")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -588,6 +591,25 @@ HEAVY = (
     *("tomllib", "truststore", "gzip", "tarfile", "zipfile", "asyncio"),
     *("httpcore", "h11", "anyio", "socksio", "csv", "sqlite3", "xml"),
 )
+
+
+def test_first_byte_of_a_blob_takes_few_steps(
+    hostile: HostileServer, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = serve(hostile, new_style())
+    stacks: list[list[traceback.FrameSummary]] = []
+
+    class Traced(socket.socket):
+        def recv_into(self, *arguments: Any) -> int:
+            stacks.append([one for one in traceback.extract_stack() if "/spincache_nb/" in one.filename])
+            return super().recv_into(*arguments)
+
+    monkeypatch.setattr(socket, "socket", Traced)
+    pull(cache, reference)
+    of_blobs = [stack for stack in stacks if "_download" in {one.name for one in stack}]
+    assert of_blobs
+    assert max(map(len, of_blobs)) <= 9  # and `pull`, which waits in another thread
+    assert max(len({one.filename for one in stack}) for stack in of_blobs) <= 4
 
 
 def test_repeat_pull_loads_only_what_it_needs(plain_registry: RegistryServer, cache: Cache) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
+
 from spincache_nb import demo, fleet
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.plans import Served
@@ -31,9 +32,8 @@ from spincache_nb.errors import (
     StatusError,
 )
 from spincache_nb.fleet import crawling
-from spincache_nb.fleet.crawling import Parts
+from spincache_nb.fleet.crawling import Parts, Throttle
 from spincache_nb.fleet.place import Place
-from spincache_nb.fleet.throttle import Throttle
 from tests.fleet.fleets import Rows
 from tests.support.artifacts import new_style, package
 from tests.support.behaviours import Call, Reply, later

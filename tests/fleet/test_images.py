@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
+import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -230,3 +233,43 @@ def test_container_recipe_installs_what_the_files_run() -> None:
     lines = (KUBERNETES / "Containerfile").read_text().splitlines()
     assert any(line.startswith("FROM ") for line in lines)
     assert any('"/src[fleet]"' in line and "s3fs" in line for line in lines)
+
+
+@pytest.mark.skipif(shutil.which("containerd") is None, reason="containerd is not installed")
+def test_a_real_containerd_that_runs_is_read(tmp_path: Path) -> None:
+    settings = f"""version = 2
+root = "{tmp_path}/root"
+state = "{tmp_path}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+address = "{tmp_path}/c.sock"
+[ttrpc]
+address = "{tmp_path}/t.sock"
+"""
+    (tmp_path / "config.toml").write_text(settings)
+    ctr = ["ctr", "--address", f"{tmp_path}/c.sock", "--namespace", "k8s.io"]
+    fetch = [*ctr, "content", "fetch", "--plain-http", "--all-platforms"]
+    with (
+        demo.registry() as registry,
+        subprocess.Popen(
+            ["containerd", "--config", tmp_path / "config.toml"], stderr=subprocess.PIPE, text=True
+        ) as daemon,
+    ):
+        try:
+            end = time.monotonic() + 60
+            while subprocess.run([*ctr, "version"], capture_output=True, check=False).returncode:
+                if daemon.poll() is not None:
+                    pytest.skip(f"containerd does not run here: {daemon.communicate()[1][-300:]}")
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            references = sorted(map(str, registry.references))[:4]
+            for reference in references:
+                subprocess.run([*fetch, reference], capture_output=True, check=True)
+            fleet.snapshot_images(tmp_path / "root", tmp_path / "fleet", host="node")
+        finally:
+            daemon.terminate()
+            daemon.communicate()
+    with fleet.open(tmp_path / "fleet") as opened:
+        assert opened.versions()["reference"].tolist() == references
+        assert opened.problems().empty
+        assert opened.summary()["stored_bytes"][0] > 1_000_000

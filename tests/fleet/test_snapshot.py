@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="the extra fleet is not installed")
 
+import duckdb
 import pyarrow.parquet as pq
 
 import spincache_nb as sc
@@ -57,7 +59,7 @@ def test_snapshot_is_one_parquet_file_of_the_columns_that_are_told(cache, tmp_pa
     assert found.schema_arrow.names == list(schema)
     assert [field.type for field in found.schema_arrow] == list(schema.values())
     rows = found.read().to_pylist()
-    assert {row["record"] for row in rows} == set(table.RECORDS) - {"problem"}
+    assert {row["record"] for row in rows} == {"snapshot", "app", "blob", "disk", "name", "need"}
     assert {(row["host"], row["taken_at"], row["source"]) for row in rows} == {("node 1/a", AT, "cache")}
     assert (taken.written, taken.host, taken.day) == (True, "node 1/a", date(2026, 3, 2))
 
@@ -295,3 +297,33 @@ for call in (
     assert len(lines) == 3
     assert all('pip install "spincache-nb[fleet]"' in line and "package fsspec" in line for line in lines)
     assert issubclass(MissingExtraError, SpinCacheError)
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+SQL = [
+    *re.findall(r"^```sql\n(.*?)^```", README, re.DOTALL | re.MULTILINE),
+    *re.findall(r"::\n\n((?: {4}.*\n)+)", table.__doc__ or ""),
+]
+
+
+@pytest.mark.parametrize("text", SQL)
+def test_documented_queries_say_what_the_analyses_say(text: str, tmp_path: Path) -> None:
+    """Every SQL statement of the README and of the table's description, as it stands, in plain DuckDB."""
+    write_fleet(tmp_path, FleetPlan(hosts=3, apps_per_host=12, files_per_app=6, repositories=9, versions=3))
+    text = re.sub(r"--.*", "", text).replace("/mnt/fleet", str(tmp_path))
+    view, *queries = [one.strip() for one in text.split(";") if one.strip()]
+    with fleet.open(tmp_path) as opened:
+        idle = opened.unreferenced().groupby("host", observed=True)["stored_bytes"].sum()
+        where = opened.versions().set_index("reference")["host_count"]
+        blobs = opened._run("SELECT digest, stored_bytes FROM blobs").to_pandas()
+    sizes = blobs.groupby("digest")["stored_bytes"].agg(["count", "first"]).prod(axis=1)
+    largest = sizes.sort_values(ascending=False)
+    with duckdb.connect() as connection:
+        connection.execute(view)
+        found = [connection.execute(query).fetchall() for query in queries]
+    could_go, is_where, takes_most = found
+    assert dict(could_go) == idle.to_dict()
+    assert dict(is_where) == where.to_dict()
+    assert [count for _, count in is_where] == sorted(where, reverse=True)
+    assert [size for _, size in takes_most] == largest.head(9).tolist()
+    assert all(largest[digest] == size for digest, size in takes_most)

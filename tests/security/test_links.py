@@ -258,7 +258,7 @@ def write_everything(cache: Cache, number: int) -> None:
         lambda: cache.write_locked_app(cache.cached_tag(reference), content),
         lambda: cache.put_blob("data", digest, [content]),
         lambda: cache.put_unnamed([content + b"!"]),
-        lambda: cache.touch_blob("data", digest),
+        lambda: cache.touch_blobs([digest], ["data"]),
         lambda: cache.remove_stale(reference, older_than=0),
     ]
     for step in steps:

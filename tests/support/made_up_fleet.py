@@ -276,7 +276,10 @@ class _Hosts:
     def _blobs(self, used: Ints, held: Ints, left: Ints) -> Any:
         world = self._world
         blobs = np.concatenate([held, left])
-        modified = START_NS + self._rng.integers(300 * DAY_NS, 420 * DAY_NS, len(blobs))
+        # A pull writes its blobs within seconds of each other.
+        pulls = START_NS + self._rng.integers(300 * DAY_NS, 420 * DAY_NS, self._plan.apps_per_host)
+        seconds = self._rng.integers(0, 5, len(blobs)) * 10**9
+        modified = (self._rng.choice(pulls, len(blobs)) + seconds) // 10**9 * 10**9
         counts = np.append(np.unique(used, return_counts=True)[1], np.zeros(len(left), np.int64))
         kinds = np.array(["component app", "", "archive layer", ""], dtype=object)[world.kind[blobs]]
         files = np.array([f"assets/{number % 997:03d}.js" for number in range(997)], dtype=object)

@@ -101,9 +101,9 @@ def test_parse_challenges_makes_no_realm_of_what_cannot_be_read(header: str) -> 
 @pytest.mark.parametrize("unit", ["a", "a ", "a=b,", ",", '"', "\\", 'a="', "a=", " ,"])
 def test_parse_challenges_takes_no_time_over_a_hostile_header(unit: str) -> None:
     header = "Bearer " + unit * ((LONGEST_HEADER - 7) // len(unit))
-    started = time.perf_counter()
+    started = time.thread_time()
     parse_challenges([header])
-    assert time.perf_counter() - started < 1.0
+    assert time.thread_time() - started < 1.0
 
 
 NAME = st.text("abcXYZ019-._~!", min_size=1, max_size=8)
