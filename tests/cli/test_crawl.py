@@ -1,7 +1,6 @@
 """``spincache-nb crawl``."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,12 +10,12 @@ from spincache_nb import demo, fleet
 from spincache_nb.cli import main, many
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+def run(capsys, *words):
     status = main([str(word) for word in words])
     return status, *capsys.readouterr()
 
 
-def test_crawl_writes_once_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_crawl_writes_once_and_says_where(tmp_path, capsys):
     with demo.registry() as registry:
         words = ("crawl", registry.host, tmp_path / "all")
         status, out, err = run(capsys, *words, "--jobs", 2)
@@ -34,9 +33,7 @@ def test_crawl_writes_once_and_says_where(tmp_path: Path, capsys: pytest.Capture
         assert set(one.versions()["repository"]) == {f"{registry.host}/demo/hello"}
 
 
-def test_crawl_says_how_far_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_crawl_says_how_far_it_is(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(many, "_SECONDS_BETWEEN_NOTES", 0.0)
     with demo.registry() as registry:
         _, _, told = run(capsys, "crawl", registry.host, tmp_path / "a", "--json")
@@ -55,18 +52,14 @@ def test_crawl_says_how_far_it_is(
         (("crawl", "ghcr.io", "t", "--jobs", "0"), 2),
     ],
 )
-def test_crawl_refuses_what_makes_no_sense(
-    words: tuple[str, ...], status: int, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_crawl_refuses_what_makes_no_sense(words, status, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     found, out, err = run(capsys, *words)
     assert (found, out, err.count("\n")) == (status, "", 1)
     assert not list(tmp_path.iterdir())
 
 
-def test_crawl_of_a_repository_that_is_not_there_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_crawl_of_a_repository_that_is_not_there_is_one_line(tmp_path, capsys):
     with demo.registry() as registry:
         status, out, err = run(capsys, "crawl", registry.host, tmp_path, "demo/nothing")
     assert (status, out, err.count("\n")) == (3, "", 1)

@@ -8,34 +8,31 @@ from collections.abc import Callable
 import pytest
 
 from spincache_nb.cli import entry, main
-from spincache_nb.cli.options import Command
-from spincache_nb.cli.output import Output
+from spincache_nb.cli.command import Command, Output
 
 Run = Callable[[argparse.Namespace, Output], int]
 
 
 @pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
+def install(monkeypatch):
     """Put one command, ``try``, in place of all others."""
 
-    def put(run: Run) -> None:
-        command = Command("try", "see", "try", "Try.", (), (), run)
+    def put(run):
+        command = Command("try", "Try.", (), (), run)
         monkeypatch.setattr(entry, "COMMANDS", {"try": command})
-        monkeypatch.setattr(entry, "_MODULES", {"try": "options"})
+        monkeypatch.setattr(entry, "_MODULES", {"try": "command"})
 
     return put
 
 
-def test_main_returns_what_the_command_returns(install: Callable[[Run], None]) -> None:
+def test_main_returns_what_the_command_returns(install):
     install(lambda args, output: 1)
     assert main(["try"]) == 1
 
 
 @pytest.mark.parametrize(("fault", "status"), [(KeyboardInterrupt(), 130), (RuntimeError("boom"), 3)])
-def test_main_says_faults_in_one_line(
-    fault: BaseException, status: int, install: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run(args: argparse.Namespace, output: Output) -> int:
+def test_main_says_faults_in_one_line(fault, status, install, capsys):
+    def run(args, output):
         output.line("so far")
         raise fault
 
@@ -48,13 +45,8 @@ def test_main_says_faults_in_one_line(
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])
-def test_main_shows_the_traceback_when_asked(
-    how: str,
-    install: Callable[[Run], None],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def run(args: argparse.Namespace, output: Output) -> int:
+def test_main_shows_the_traceback_when_asked(how, install, monkeypatch, capsys):
+    def run(args, output):
         raise RuntimeError("boom")
 
     install(run)
@@ -66,10 +58,8 @@ def test_main_shows_the_traceback_when_asked(
     assert err.splitlines()[-1].startswith("spincache-nb try: unexpected RuntimeError: boom")
 
 
-def test_main_prints_warnings_as_one_line(
-    install: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run(args: argparse.Namespace, output: Output) -> int:
+def test_main_prints_warnings_as_one_line(install, capsys):
+    def run(args, output):
         warnings.warn("the pull is not\nrecorded", UserWarning, stacklevel=1)
         return 0
 
@@ -87,10 +77,8 @@ def test_main_prints_warnings_as_one_line(
         (["try", "--debug"], "spincache-nb: debug: detail\nspincache-nb: warning: look\\nhere\n"),
     ],
 )
-def test_main_shows_what_the_package_logs_and_nobody_else(
-    words: list[str], shown: str, install: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run(args: argparse.Namespace, output: Output) -> int:
+def test_main_shows_what_the_package_logs_and_nobody_else(words, shown, install, capsys):
+    def run(args, output):
         logging.getLogger("spincache_nb.core").debug("detail")
         logging.getLogger("spincache_nb.core").warning("look\nhere")
         logging.getLogger("httpx").info("GET https://s3.example/?X-Amz-Signature=secret")
@@ -101,7 +89,7 @@ def test_main_shows_what_the_package_logs_and_nobody_else(
     assert capsys.readouterr().err == shown
 
 
-def test_main_leaves_logging_and_warnings_as_they_were(install: Callable[[Run], None]) -> None:
+def test_main_leaves_logging_and_warnings_as_they_were(install):
     logger = logging.getLogger("spincache_nb")
     before = (list(logger.handlers), logger.level, warnings.showwarning)
     install(lambda args, output: 0)

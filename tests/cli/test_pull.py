@@ -3,15 +3,12 @@
 import io
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from spincache_nb.cli import main
-from tests.support.artifact import Artifact
 from tests.support.artifacts import new_style, package
 from tests.support.behaviours import Reply
-from tests.support.hostile import HostileServer
 from tests.support.push import basic
 
 V1 = new_style("demo/app", "v1", version="1.0.0")
@@ -20,26 +17,24 @@ PACKAGE = package("demo/package", "1.0.0")
 
 
 @pytest.fixture
-def registry(hostile: HostileServer) -> HostileServer:
+def registry(hostile):
     hostile.serve(V1, V2, PACKAGE)
     return hostile
 
 
-def reference(registry: HostileServer, artifact: Artifact) -> str:
+def reference(registry, artifact):
     return f"{registry.name}/{artifact.repository}:{artifact.tag}"
 
 
-def distinct_bytes(artifact: Artifact) -> int:
+def distinct_bytes(artifact):
     return sum(len(data) for data in artifact.blobs.values())
 
 
-def files(folder: Path) -> list[Path]:
+def files(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def test_plan_json_agrees_with_the_artifact_and_writes_nothing(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_plan_json_agrees_with_the_artifact_and_writes_nothing(registry, tmp_path, capsys):
     assert main(["plan", reference(registry, V1), "--cache-dir", str(tmp_path), "--json"]) == 0
     out, err = capsys.readouterr()
     (plan,) = json.loads(out)
@@ -55,9 +50,7 @@ def test_plan_json_agrees_with_the_artifact_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_plan_shows_each_layer_and_the_sums(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_plan_shows_each_layer_and_the_sums(registry, tmp_path, capsys):
     words = [reference(registry, V1), reference(registry, PACKAGE), "--cache-dir", str(tmp_path)]
     assert main(["plan", *words]) == 0
     out = capsys.readouterr().out
@@ -67,9 +60,7 @@ def test_plan_shows_each_layer_and_the_sums(
     assert out.splitlines()[-1].startswith("all: ")
 
 
-def test_pull_then_plan_fetches_nothing_more(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_then_plan_fetches_nothing_more(registry, tmp_path, capsys):
     words = [reference(registry, V1), "--cache-dir", str(tmp_path), "--json"]
     assert main(["pull", *words, "--quiet"]) == 0
     out, err = capsys.readouterr()
@@ -84,9 +75,7 @@ def test_pull_then_plan_fetches_nothing_more(
     assert all(layer["stored"] for layer in plan["layers"])
 
 
-def test_pull_of_several_shows_one_row_each_and_plain_lines(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_of_several_shows_one_row_each_and_plain_lines(registry, tmp_path, capsys):
     words = [reference(registry, artifact) for artifact in (V1, V2, PACKAGE)]
     assert main(["pull", *words, "--cache-dir", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
@@ -100,21 +89,14 @@ def test_pull_of_several_shows_one_row_each_and_plain_lines(
     assert [line for line in err.splitlines() if line.startswith("stored ")] != []
 
 
-def test_pull_records_the_history_of_this_user(
-    registry: HostileServer, tmp_path: Path, isolated_home: Path
-) -> None:
+def test_pull_records_the_history_of_this_user(registry, tmp_path, isolated_home):
     assert main(["pull", reference(registry, V1), "--cache-dir", str(tmp_path), "--quiet"]) == 0
     text = (isolated_home / ".local" / "state" / "spincache-nb" / "history.jsonl").read_text()
     (line,) = text.splitlines()
     assert json.loads(line)["manifest_digest"] == V1.digest
 
 
-def test_pull_logs_in_with_the_password_from_standard_input(
-    registry: HostileServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_pull_logs_in_with_the_password_from_standard_input(registry, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"pass:word\n")))
     registry.require(basic("reader", "pass:word"), 'Basic realm="r"')
     words = [
@@ -132,9 +114,7 @@ def test_pull_logs_in_with_the_password_from_standard_input(
 
 
 @pytest.mark.parametrize("words", [["--json"], []])
-def test_pull_of_a_tag_that_is_not_there_is_one_line(
-    words: list[str], registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_of_a_tag_that_is_not_there_is_one_line(words, registry, tmp_path, capsys):
     missing = f"{registry.name}/demo/app:v9"
     assert main(["pull", missing, "--cache-dir", str(tmp_path), *words]) == 3
     out, err = capsys.readouterr()
@@ -146,9 +126,7 @@ def test_pull_of_a_tag_that_is_not_there_is_one_line(
 
 
 @pytest.mark.parametrize("words", [["--json"], []])
-def test_pull_that_keeps_going_stores_the_others_and_says_which_failed(
-    words: list[str], registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_that_keeps_going_stores_the_others_and_says_which_failed(words, registry, tmp_path, capsys):
     missing, good = (f"{registry.name}/demo/app:{tag}" for tag in ("v9", "v1"))
     at = ["--cache-dir", str(tmp_path), "--quiet"]
     assert main(["pull", missing, good, "--keep-going", *at, *words]) == 3
@@ -168,9 +146,7 @@ def test_pull_that_keeps_going_stores_the_others_and_says_which_failed(
 
 
 @pytest.mark.parametrize("command", ["plan", "pull"])
-def test_a_refused_connection_is_one_line(
-    command: str, closed_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_refused_connection_is_one_line(command, closed_port, tmp_path, capsys):
     assert main([command, f"127.0.0.1:{closed_port}/demo/app:v1", "--cache-dir", str(tmp_path)]) == 3
     out, err = capsys.readouterr()
     assert out == ""
@@ -181,9 +157,7 @@ def test_a_refused_connection_is_one_line(
 
 @pytest.mark.parametrize("command", ["plan", "pull", "doctor"])
 @pytest.mark.parametrize("text", ["https://ghcr.io/a:1", "ghcr.io/UPPER", "a:b:c", "", "-", "x\n"])
-def test_an_invalid_reference_is_wrong_usage(
-    command: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_invalid_reference_is_wrong_usage(command, text, tmp_path, capsys):
     assert main([command, "--cache-dir", str(tmp_path), "--", text]) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -191,18 +165,14 @@ def test_an_invalid_reference_is_wrong_usage(
     assert err.count("\n") == 1
 
 
-def test_an_invalid_reference_among_others_stops_before_anything_is_asked(
-    registry: HostileServer, tmp_path: Path
-) -> None:
+def test_an_invalid_reference_among_others_stops_before_anything_is_asked(registry, tmp_path):
     words = [reference(registry, V1), "not a reference", "--cache-dir", str(tmp_path)]
     assert main(["pull", *words]) == 2
     assert registry.requests == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_registry_says_cannot_move_the_cursor(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_registry_says_cannot_move_the_cursor(registry, tmp_path, capsys):
     body = json.dumps({"errors": [{"code": "DENIED", "message": "\x1b[2J\nforged line"}]}).encode()
     registry.always("*/manifests/*", Reply(403, body, (("Content-Type", "application/json"),)))
     assert main(["pull", reference(registry, V1), "--cache-dir", str(tmp_path)]) == 3
@@ -211,9 +181,7 @@ def test_what_a_registry_says_cannot_move_the_cursor(
     assert err.count("\n") == 1
 
 
-def test_manifest_limit_can_be_raised_where_the_error_says_so(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_manifest_limit_can_be_raised_where_the_error_says_so(registry, tmp_path, capsys):
     large = replace(V1, tag="large", manifest=V1.manifest + b" " * (9 << 20))
     registry.serve(large)
     words = ["plan", reference(registry, large), "--cache-dir", str(tmp_path)]
@@ -222,16 +190,14 @@ def test_manifest_limit_can_be_raised_where_the_error_says_so(
     assert main([*words, "--manifest-limit", "10MiB"]) == 0
 
 
-def test_plain_request_to_a_server_of_tls_leads_to_https(
-    hostile_tls: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_plain_request_to_a_server_of_tls_leads_to_https(hostile_tls, tmp_path, capsys):
     assert main(["plan", reference(hostile_tls, V1), "--cache-dir", str(tmp_path)]) == 3
     assert "ask with --https" in capsys.readouterr().err
 
 
 def test_ca_trusts_a_private_authority_and_https_is_asked_for_on_loopback_too(
-    hostile_tls: HostileServer, ca_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    hostile_tls, ca_file, tmp_path, capsys
+):
     hostile_tls.serve(V1)
     words = ["plan", reference(hostile_tls, V1), "--https", "--cache-dir", str(tmp_path)]
     assert main(words) == 3
@@ -242,5 +208,5 @@ def test_ca_trusts_a_private_authority_and_https_is_asked_for_on_loopback_too(
     assert main([*words, "--ca", str(ca_file)]) == 0
 
 
-def test_insecure_forces_plain_http(registry: HostileServer, tmp_path: Path) -> None:
+def test_insecure_forces_plain_http(registry, tmp_path):
     assert main(["plan", reference(registry, V1), "--insecure", "--cache-dir", str(tmp_path)]) == 0

@@ -1,7 +1,6 @@
 """``spincache-nb pull-sources`` against a server of the tests' own."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -9,7 +8,6 @@ from spincache_nb.cli import main
 from tests.support.artifact import sha256, wasm_module
 from tests.support.artifacts import package
 from tests.support.behaviours import error
-from tests.support.hostile import HostileServer
 from tests.support.trees import assert_same_tree
 
 WASM = wasm_module("cli source", 3000)
@@ -19,7 +17,7 @@ TREE = {f"wasm/{sha256(data)}": data for data in (WASM, CONTENT)}
 
 
 @pytest.fixture
-def project(hostile: HostileServer, tmp_path: Path) -> Path:
+def project(hostile, tmp_path):
     hostile.content("/a.wasm", WASM)
     hostile.serve(PACKAGE)
     (tmp_path / "app").mkdir()
@@ -36,9 +34,7 @@ def project(hostile: HostileServer, tmp_path: Path) -> Path:
     return tmp_path / "app"
 
 
-def test_pull_sources_fetches_and_shows_each_source(
-    project: Path, hostile: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_sources_fetches_and_shows_each_source(project, hostile, tmp_path, capsys):
     assert main(["pull-sources", str(project), "--cache-dir", str(tmp_path), "--quiet"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
@@ -51,9 +47,7 @@ def test_pull_sources_fetches_and_shows_each_source(
     assert_same_tree(TREE, tmp_path / "registry")
 
 
-def test_pull_sources_of_this_folder_as_json(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_sources_of_this_folder_as_json(project, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(project)
     assert main(["pull-sources", "--cache-dir", str(tmp_path), "--json", "--quiet"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -77,9 +71,7 @@ def test_pull_sources_of_this_folder_as_json(
     }
 
 
-def test_pull_sources_dry_run_writes_nothing(
-    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_sources_dry_run_writes_nothing(project, tmp_path, capsys):
     words = ["pull-sources", str(project), "--cache-dir", str(tmp_path / "cache"), "--dry-run"]
     assert main(words) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -92,9 +84,7 @@ def test_pull_sources_dry_run_writes_nothing(
     assert "wire_bytes" not in document
 
 
-def test_pull_sources_prints_plain_lines_of_progress(
-    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_sources_prints_plain_lines_of_progress(project, tmp_path, capsys):
     assert main(["pull-sources", str(project), "--cache-dir", str(tmp_path)]) == 0
     err = capsys.readouterr().err.splitlines()
     assert {line for line in err if line.startswith("fetched")} == {
@@ -102,9 +92,7 @@ def test_pull_sources_prints_plain_lines_of_progress(
     }
 
 
-def test_pull_sources_of_a_project_without_any_says_so(
-    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_sources_of_a_project_without_any_says_so(project, tmp_path, capsys):
     (project / "spin.toml").write_text('spin_manifest_version = 2\n[component.a]\nsource = "a.wasm"')
     assert main(["pull-sources", str(project), "--cache-dir", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
@@ -120,14 +108,7 @@ def test_pull_sources_of_a_project_without_any_says_so(
         ("spin_manifest_version = 2\ncomponent.a.source = 1", 3, "component a, source"),
     ],
 )
-def test_pull_sources_of_a_bad_project_is_one_line(
-    project: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    content: str | None,
-    status: int,
-    text: str,
-) -> None:
+def test_pull_sources_of_a_bad_project_is_one_line(project, tmp_path, capsys, content, status, text):
     (project / "spin.toml").unlink()
     if content is not None:
         (project / "spin.toml").write_text(content)
@@ -138,9 +119,7 @@ def test_pull_sources_of_a_bad_project_is_one_line(
     assert text in err
 
 
-def test_pull_sources_names_what_it_could_not_fetch(
-    project: Path, hostile: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_sources_names_what_it_could_not_fetch(project, hostile, tmp_path, capsys):
     hostile.always("/a.wasm", error(404))
     assert main(["pull-sources", str(project), "--cache-dir", str(tmp_path), "--quiet"]) == 3
     err = capsys.readouterr().err

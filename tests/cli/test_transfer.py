@@ -1,7 +1,6 @@
 """``spincache-nb export`` and ``spincache-nb import``."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -9,14 +8,13 @@ from spincache_nb.cli import main
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import pull
 from tests.support.artifacts import new_style
-from tests.support.hostile import HostileServer
 from tests.support.oracle import spin_tree
 from tests.support.trees import read_tree, write_tree
 
 APP = new_style("demo/app", "v1")
 
 
-def exported(hostile: HostileServer, tmp_path: Path, *options: str) -> tuple[str, Path]:
+def exported(hostile, tmp_path, *options):
     hostile.serve(APP)
     reference = f"{hostile.name}/demo/app:v1"
     pull(Cache(tmp_path / "one"), reference)
@@ -25,9 +23,7 @@ def exported(hostile: HostileServer, tmp_path: Path, *options: str) -> tuple[str
     return reference, target
 
 
-def test_export_and_import_carry_an_app(
-    hostile: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_export_and_import_carry_an_app(hostile, tmp_path, capsys):
     reference, target = exported(hostile, tmp_path)
     assert str(target) in capsys.readouterr().out
     assert main(["import", str(target), "--cache-dir", str(tmp_path / "two"), "--quiet"]) == 0
@@ -37,9 +33,7 @@ def test_export_and_import_carry_an_app(
     assert read_tree(tmp_path / "one") == read_tree(tmp_path / "two")
 
 
-def test_export_and_import_speak_json(
-    hostile: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_export_and_import_speak_json(hostile, tmp_path, capsys):
     reference, target = exported(hostile, tmp_path, "--json")
     document = json.loads(capsys.readouterr().out)
     assert document["apps"] == [{"reference": reference, "manifest_digest": APP.digest, "rewritten": False}]
@@ -50,9 +44,7 @@ def test_export_and_import_speak_json(
     assert record["manifest_digest"] == APP.digest
 
 
-def test_export_refuses_a_manifest_that_spin_rewrote(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_export_refuses_a_manifest_that_spin_rewrote(tmp_path, capsys):
     write_tree(tmp_path / "registry", spin_tree(APP, "ghcr.io/demo/app:v1"))
     arguments = ["export", "ghcr.io/demo/app:v1", "-o", str(tmp_path / "a.tar"), "--cache-dir", str(tmp_path)]
     assert main(arguments) == 3
@@ -65,8 +57,6 @@ def test_export_refuses_a_manifest_that_spin_rewrote(
 
 
 @pytest.mark.parametrize("name", ["v1", "=x", "v1="])
-def test_import_refuses_a_name_that_is_no_pair(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_import_refuses_a_name_that_is_no_pair(tmp_path, capsys, name):
     assert main(["import", str(tmp_path / "a.tar"), "--name", name]) == 2
     assert "NAME=REFERENCE" in capsys.readouterr().err

@@ -23,14 +23,14 @@ EMPTY = World([], {}, set())
 class Tables(HTMLParser):
     """Tables of a page as lists of rows of text, and the tags on it."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text):
         super().__init__()
         self.tables: list[list[list[str]]] = []
         self.tags: set[str] = set()
         self._inside, self._opens = False, 0
         self.feed(text)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self._opens += tag == "details"
         if self._opens or ("class", "bar") in attrs:
@@ -43,24 +43,21 @@ class Tables(HTMLParser):
             self.tables[-1][-1].append("")
             self._inside = True
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag):
         self._opens -= tag == "details"
         if tag in ("td", "th"):
             self._inside = False
 
-    def handle_data(self, data: str) -> None:
+    def handle_data(self, data):
         if self._inside:
             self.tables[-1][-1][-1] += data
 
 
-def rendered(markdown: str) -> Tables:
+def rendered(markdown):
     """Markdown as another program reads it."""
     mistune = pytest.importorskip("mistune")
     read = mistune.create_markdown(escape=False, plugins=["table", "strikethrough", "url", "math"])
     return Tables(str(read(markdown)))
-
-
-# Markdown -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("frames", [two_versions().frames(), cache_of(12).frames(), EMPTY.frames()])
@@ -119,9 +116,6 @@ def test_escaped_keeps_text_on_one_line():
     assert markdown("a\n# b\t\r\nc") == "a \\# b c"
 
 
-# JSON -----------------------------------------------------------------------------------------
-
-
 def test_json_has_every_row_of_every_analysis():
     frames = cache_of(12).frames()
     document = json.loads(report.render(frames, format="json", title="x"))
@@ -155,9 +149,6 @@ def test_json_of_an_empty_cache_has_the_same_keys():
     empty = json.loads(report.render(EMPTY.frames(), format="json"))
     assert list(empty) == list(json.loads(report.render(two_versions().frames(), format="json")))
     assert empty["version_savings"] == []
-
-
-# Files ----------------------------------------------------------------------------------------
 
 
 def test_write_frames_gives_parquet_that_reads_back(tmp_path):
@@ -203,9 +194,6 @@ def test_write_frames_is_the_same_bytes_twice(tmp_path):
     assert [
         n for n in names if (tmp_path / "one" / n).read_bytes() != (tmp_path / "two" / n).read_bytes()
     ] == []
-
-
-# Which form, and thresholds ---------------------------------------------------------------------
 
 
 def test_write_chooses_the_form_by_the_name(tmp_path):
