@@ -243,10 +243,7 @@ def _data(material: AnyMaterial) -> str:
     """What a later report compares with, as JSON that no mark-up can end."""
     document: dict[str, Any] = _head(material)
     if isinstance(material, Material):
-        document |= {
-            "summary": records(material.summary)[0],
-            "apps": records(material.apps[[*APP_FACTS]]),
-        }
+        document |= {"summary": records(material.summary)[0], "apps": records(material.apps[[*APP_FACTS]])}
     return show.to_json(document, indent=None).replace("<", "\\u003c")
 
 

@@ -135,10 +135,7 @@ def test_page_is_the_same_bytes_in_another_place_at_another_time(cache, hostile,
         " title='A page')"
     )
     target = tmp_path / "by-another-process.html"
-    done = run_python(
-        ["-c", code, str(cache.path.parent), str(target)],
-        env={"PYTHONHASHSEED": "7"} | EPOCH,
-    )
+    done = run_python(["-c", code, str(cache.path.parent), str(target)], env={"PYTHONHASHSEED": "7"} | EPOCH)
     assert done.returncode == 0, done.stderr
     assert target.read_text(encoding="utf-8") == here
 

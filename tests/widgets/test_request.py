@@ -21,10 +21,7 @@ def test_read_request_of_nothing_says_what_to_type(text):
 )
 def test_read_request_takes_several_references_once_each(text):
     found = read_request(text)
-    assert found.references == (
-        Reference("ghcr.io", "o/a", "1"),
-        Reference("ghcr.io", "o/b", "latest"),
-    )
+    assert found.references == (Reference("ghcr.io", "o/a", "1"), Reference("ghcr.io", "o/b", "latest"))
     assert found.message == "2 references: ghcr.io/o/a:1, ghcr.io/o/b:latest"
 
 
