@@ -1,7 +1,6 @@
 """Commands that list what a cache holds."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,19 +14,6 @@ V1 = new_style("demo/app", "v1", version="1.0.0")
 V2 = new_style("demo/app", "v2", version="2.0.0")
 SAME = new_style("demo/other", "v1", version="1.0.0")
 PACKAGE = package("demo/package", "1.0.0")
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*words):
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
 
 
 @pytest.fixture
@@ -285,9 +271,3 @@ def test_doctor_names_options_instead_of_python(tmp_path, run):
     assert status == 1
     assert "Cache(dir)" not in out
     assert "--cache-dir DIR" in out
-
-
-def test_a_cache_directory_that_is_registry_itself_is_wrong_usage(cache, run):
-    status, out, err = run("apps", "--cache-dir", cache / "registry")
-    assert (status, out) == (2, "")
-    assert err.endswith(f"you probably mean --cache-dir {cache}\n")

@@ -6,7 +6,7 @@ import io
 import pytest
 
 from spincache_nb.cli import build_parser
-from spincache_nb.cli.command import UsageError, cache_of, registry_options, size_in_bytes
+from spincache_nb.cli.command import UsageError, registry_options, size_in_bytes
 
 
 def parse(*words):
@@ -15,25 +15,6 @@ def parse(*words):
 
 def feed(monkeypatch, data):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
-
-
-def test_cache_of_appends_registry_as_spin_does(tmp_path):
-    assert cache_of(parse("--cache-dir", str(tmp_path))).path == tmp_path / "registry"
-
-
-def test_cache_of_is_the_users_own_by_default(isolated_home):
-    assert cache_of(parse()).path == isolated_home / ".cache" / "spin" / "registry"
-
-
-def test_cache_of_says_what_was_meant_instead_of_registry_itself(tmp_path):
-    (tmp_path / "registry" / "manifests").mkdir(parents=True)
-    with pytest.raises(UsageError, match=f"you probably mean --cache-dir {tmp_path}$"):
-        cache_of(parse("--cache-dir", str(tmp_path / "registry")))
-
-
-def test_cache_of_refuses_an_empty_name():
-    with pytest.raises(UsageError, match="--cache-dir"):
-        cache_of(parse("--cache-dir", ""))
 
 
 @pytest.mark.parametrize(("words", "insecure"), [((), None), (("--insecure",), True), (("--https",), False)])
@@ -87,14 +68,6 @@ def test_registry_options_refuse_what_makes_no_sense(words, data, complaint, mon
     with pytest.raises(UsageError, match=complaint) as caught:
         registry_options(parse(*words))
     assert data.decode("utf-8", "replace").strip() not in str(caught.value) or data in (b"", b"x", b"\n")
-
-
-@pytest.mark.parametrize("jobs", ["0", "-1", "1001", "four", "1.5", "²"])
-def test_jobs_must_be_a_sensible_number(jobs, capsys):
-    with pytest.raises(SystemExit) as caught:
-        parse("--jobs", jobs)
-    assert caught.value.code == 2
-    assert "--jobs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,3 @@ def test_path_is_text_where_a_notebook_takes_nothing_else(monkeypatch):
     monkeypatch.setattr(sys, "stdout", stream)
     Output().path(Path("/srv/spin"))
     assert stream.getvalue() == "/srv/spin\n"
-
-
-def test_note_goes_to_standard_error(capsys):
-    Output().note("nothing\x1b here")
-    assert capsys.readouterr() == ("", "nothing\\x1b here\n")

@@ -33,10 +33,10 @@ def test_every_command_offers_cache_dir_and_json_where_it_makes_sense():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_help_of_every_command_fits_80_columns(name, monkeypatch, capsys):
+def test_help_of_every_command_fits_80_columns(name, monkeypatch, run):
     monkeypatch.setenv("COLUMNS", "80")
-    assert main([name, "--help"]) == 0
-    output = capsys.readouterr().out
+    status, output, _ = run(name, "--help")
+    assert status == 0
     assert output.startswith(f"usage: spincache-nb {name} ")
     assert [line for line in output.splitlines() if len(line) > 80 and "--username" not in line] == []
 
@@ -78,15 +78,42 @@ def test_version_is_the_packages(capsys):
         (["path", "--cache"], "spincache-nb: unrecognized arguments: --cache"),
         (["pull", "a", "--insecure", "--https"], "spincache-nb pull: argument --https: not allowed with"),
         (["frob\nnicate\x1b[2J"], "spincache-nb: there is no command 'frob\\nnicate\\x1b[2J'"),
+        (["prune", "--yes", "--dry-run"], "spincache-nb prune: argument --dry-run: not allowed with"),
+        (["report", "--markdown", "--json"], "spincache-nb report: argument --json: not allowed with"),
+        (["crawl"], "spincache-nb crawl: the following arguments are required: REGISTRY, TARGET"),
     ],
 )
-def test_main_says_in_one_line_what_is_wrong_with_the_words(words, complaint, capsys):
-    assert main(words) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
+def test_main_says_in_one_line_what_is_wrong_with_the_words(words, complaint, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(*words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(complaint)
-    assert err.count("\n") == 1
     assert "--help`" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "values"),
+    [
+        ("pull a", "--jobs", "0 -1 1001 four 1.5 ²"),
+        ("dashboard", "--port", "0 65536 http -1 ٣"),
+        ("prune", "--grace", "-1"),
+        ("prune", "--keep-bytes", "lots"),
+        ("prune", "--keep-newest", "x"),
+        ("crawl ghcr.io t", "--jobs", "0"),
+        ("crawl ghcr.io t", "--per-second", "0 often"),
+        ("report", "--fail-under-dedup", "-1 nan inf"),
+        ("report", "--fail-over-unreferenced", "lots"),
+    ],
+)
+def test_values_of_options_are_checked(command, option, values, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = command.split()
+    for value in values.split():
+        status, out, err = run(*words, f"{option}={value}")
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"spincache-nb {words[0]}: argument {option}: expected a")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_debug_is_taken_before_and_after_the_command():

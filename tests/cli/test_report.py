@@ -180,11 +180,6 @@ def test_report_writes_the_tables(cache, run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "status"),
     [
-        (["--markdown", "--json"], 2),
-        (["--fail-under-dedup", "-1"], 2),
-        (["--fail-under-dedup", "nan"], 2),
-        (["--fail-under-dedup", "inf"], 2),
-        (["--fail-over-unreferenced", "lots"], 2),
         (["."], 2),
         (["none/page.html"], 3),
         (["--project", "none"], 3),

@@ -102,21 +102,6 @@ def test_a_missing_extra_is_one_clear_line(command, module, monkeypatch, capsys,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "٣"])
-def test_a_port_is_checked(port, capsys):
-    assert main(["dashboard", f"--port={port}"]) == 2
-    assert "expected a port from 1 to 65535" in capsys.readouterr().err
-
-
-def test_dashboard_of_the_registry_folder_itself_says_what_was_meant(tmp_path, capsys):
-    pytest.importorskip("voila")
-    folder = tmp_path / "registry"
-    for name in ("wasm", "data", "manifests"):
-        (folder / name).mkdir(parents=True)
-    assert main(["dashboard", "--cache-dir", str(folder)]) == 2
-    assert f"you probably mean --cache-dir {tmp_path}" in capsys.readouterr().err
-
-
 def test_where_a_process_cannot_be_replaced_its_end_is_waited_for():
     """As on Windows, where Ctrl-C reaches both processes and the server answers it."""
 

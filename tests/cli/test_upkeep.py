@@ -220,14 +220,6 @@ def test_prune_keeps_a_budget(run, folder):
     assert (status, json.loads(out)["references"]) == (0, [V1])
 
 
-@pytest.mark.parametrize(
-    "words", [["--grace", "-1"], ["--keep-bytes", "lots"], ["--keep-newest", "x"], ["--yes", "--dry-run"]]
-)
-def test_prune_refuses_words_that_make_no_sense(run, folder, words):
-    assert run("prune", *words)[0] == 2
-    assert stored(folder) == union(APPS, STRAY)
-
-
 def test_clear_asks_and_says_that_spin_documents_it(run, folder):
     status, out, err = run("clear", answer="yes\n")
     assert status == 0
