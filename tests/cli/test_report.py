@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -15,21 +15,13 @@ from tests.support.artifact import sha256
 from tests.support.artifacts import new_style
 
 V1, V2 = (new_style("demo/app", tag, version=tag) for tag in ("1.0.0", "2.0.0"))
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(run, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-
-    def call(*words):
-        capsys.readouterr()
-        status = main(["report", *(str(word) for word in words)])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+    return partial(run, "report")
 
 
 @pytest.fixture

@@ -117,7 +117,8 @@ def test_where_a_process_cannot_be_replaced_its_end_is_waited_for():
     assert serve._wait_for(Server()) == 5  # type: ignore[arg-type]
 
 
-def test_a_failed_copy_is_one_clear_line(tmp_path, capsys):
+def test_a_failed_copy_is_one_clear_line(tmp_path, run):
     (tmp_path / "file").write_text("")
-    assert main(["lab", "--folder", str(tmp_path / "file" / "below"), "--copy-only"]) == 3
-    assert "expected a place to write to" in capsys.readouterr().err
+    status, _, err = run("lab", "--folder", tmp_path / "file" / "below", "--copy-only")
+    assert (status, err.count("\n")) == (3, 1)
+    assert "expected a place to write to" in err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ V1, V2 = "ghcr.io/org/web:v1", "ghcr.io/org/web:v2"
 APPS = union(pulled(web()), pulled(web(tag="v2", version="2.0.0")))
 STRAY = {blob("data", b"stray"): b"stray"}
 PROMISE = "documents only the deletion of the whole registry directory"
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -31,13 +29,10 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def run(folder, capsys, monkeypatch):
+def run(folder, run, monkeypatch):
     def call(*words, answer=""):
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-        capsys.readouterr()
-        status = main([*map(str, words), "--cache-dir", str(folder)])
-        out, err = capsys.readouterr()
-        return status, out, err
+        return run(*words, "--cache-dir", folder)
 
     return call
 

@@ -12,12 +12,13 @@ import pytest
 from spincache_nb import analysis, report
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import MissingExtraError
-from spincache_nb.report import shortfalls
 from spincache_nb.show import markdown
 from tests.analysis.worlds import World, two_versions
 from tests.plots.samples import cache_of
 
 EMPTY = World([], {}, set())
+TAGS = {"h1", "h2", "p", "ol", "ul", "li", "code", "strong", "table", "thead", "tbody", "tr", "th", "td"}
+"""All that Markdown of ours becomes."""
 
 
 class Tables(HTMLParser):
@@ -65,22 +66,7 @@ def test_markdown_has_the_tables_of_the_page(frames):
     markdown = rendered(report.render(frames, format="markdown"))
     page = Tables(report.render(frames))
     assert [[[cell.strip() for cell in row] for row in table] for table in markdown.tables] == page.tables
-    assert markdown.tags <= {
-        "h1",
-        "h2",
-        "p",
-        "ol",
-        "code",
-        "ul",
-        "li",
-        "strong",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-    }
+    assert markdown.tags <= TAGS
 
 
 def test_markdown_has_the_words_of_the_page():
@@ -217,19 +203,3 @@ def test_gather_refuses_to_look_inside_frames(tmp_path):
     with pytest.raises(ValueError, match="the cache itself"):
         report.gather(two_versions().frames(), inside=True)
     assert report.gather(Cache(tmp_path), inside=True).grains is not None
-
-
-def test_shortfalls_are_none_where_nothing_is_asked():
-    assert shortfalls(analysis.summary(two_versions().frames())) == []
-    assert shortfalls(analysis.summary(EMPTY.frames())) == []
-
-
-def test_shortfalls_says_what_is_missed():
-    summary = analysis.summary(two_versions().frames())
-    # 3096 bytes needed, 1056 stored; 300 unreferenced; one problem
-    assert shortfalls(summary, least_dedup=2.9, most_unreferenced_bytes=300) == []
-    assert shortfalls(summary, least_dedup=3, most_unreferenced_bytes=299, no_problems=True) == [
-        "the dedup ratio is 2.93182, under 3",
-        "300 B (300 bytes) are unreferenced, over 299 B (299 bytes)",
-        "there is 1 problem",
-    ]

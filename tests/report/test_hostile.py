@@ -15,7 +15,7 @@ from spincache_nb import frames, plots, report
 from spincache_nb.frames import load
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, build
 from tests.report.hostile_cache import NAMES, SCRIPT, hostile_cache
-from tests.report.test_forms import rendered
+from tests.report.test_forms import TAGS, rendered
 from tests.report.test_write import Page
 
 
@@ -106,22 +106,7 @@ def test_the_page_is_not_huge(material):
 def test_the_markdown_is_harmless(material):
     text = report.render(material, format="markdown", title=NAMES["markdown"] + NAMES["script"])
     page = rendered(text)
-    assert page.tags <= {
-        "h1",
-        "h2",
-        "p",
-        "ol",
-        "ul",
-        "li",
-        "code",
-        "strong",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-    }
+    assert page.tags <= TAGS
     assert any(SCRIPT in row for table in page.tables for row in table)
     widths = [{len(row) for row in table} for table in page.tables]
     assert all(len(width) == 1 for width in widths)
