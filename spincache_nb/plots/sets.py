@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from spincache_nb import analysis
-from spincache_nb.analysis.headlines import headline
+from spincache_nb.analysis.headlines import headline, sharing_headline
 from spincache_nb.analysis.inputs import Group, bundle
 from spincache_nb.analysis.schemas import SHARING_SCHEMA, SHARING_SETS_SCHEMA
 from spincache_nb.fleet import Fleet
@@ -75,10 +75,11 @@ def sharing(
         If a frame is given that is none of these.
     """
     if isinstance(given, Fleet):
-        given = given.sharing()  # all of it, since the finding is a share of the whole
+        return {"files": _draw_files(given.sharing(top=MOST_COLUMNS), *given.saving(), fig)}
     if isinstance(given, pd.DataFrame):
         if set(SHARING_SCHEMA) <= set(given.columns):
-            return {"files": _draw_files(given, fig)}
+            saved = given["saved_bytes"]
+            return {"files": _draw_files(given, int((saved > 0).sum()), int(saved.sum()), fig)}
         if set(USES_SCHEMA) <= set(given.columns):
             given = Frames(uses=given)
     by: Group = "app"
@@ -126,11 +127,11 @@ def _draw_panels(
     return panels
 
 
-def _draw_files(table: pd.DataFrame, fig: Figure | SubFigure | None) -> Axes:
-    """Draw the files that save most: what is stored, and what is needed again and not stored again."""
+def _draw_files(table: pd.DataFrame, count: int, saves: int, fig: Figure | SubFigure | None) -> Axes:
+    """Draw the files that save most of all that some number of them do; the table may hold these alone."""
     order = table.sort_values(["saved_bytes", "digest"], ascending=[False, True], ignore_index=True)
     saving = order[order["saved_bytes"].fillna(0) > 0]
-    worth = int((saving["saved_bytes"] >= saving["saved_bytes"].sum() / 100).sum())
+    worth = int((saving["saved_bytes"] >= saves / 100).sum())
     shown = saving.head(min(max(worth, _FEW), MOST_COLUMNS))
     size = style.figure_size("breakdown", len(shown))
     ax = style.figure_or_new(fig, size).add_subplot()
@@ -155,13 +156,13 @@ def _draw_files(table: pd.DataFrame, fig: Figure | SubFigure | None) -> Axes:
     ax.set_yticks(places, names)
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.set_xlim(0, float((stored + saved).max()) / divisor * 1.3)
-    more = len(saving) - len(shown)
+    more = count - len(shown)
     ax.set_xlabel(unit + (f"; +{more} more files save less" if more else ""))
-    style.title_and_legend(ax, headline(table))
+    style.title_and_legend(ax, sharing_headline(table, count, saves))
     if more:
-        rest = saving.iloc[len(shown) :]
-        saves = size_text(int(rest["saved_bytes"].sum()))
-        style.leave_out(ax, f"+{more} more files save {saves}", rest["digest"])
+        rest = size_text(saves - int(shown["saved_bytes"].sum()))
+        known = saving["digest"].iloc[len(shown) :] if len(saving) == count else ()
+        style.leave_out(ax, f"+{more} more files save {rest}", known)
     return ax
 
 

@@ -157,7 +157,8 @@ def title(ax: Axes, finding: str, *, pad: float | None = None, room: float = 0.6
 
 def leave_out(ax: Axes, what: str, names: Iterable[str]) -> None:
     """Name what a plot has no room for in the label of its axes, which serves as its alternative text."""
-    ax.set_label(f"{ax.get_label()}. {what}: {', '.join(names)}")
+    named = ", ".join(names)
+    ax.set_label(f"{ax.get_label()}. {what}" + (f": {named}" if named else ""))
 
 
 def title_and_legend(ax: Axes, finding: str, handles: Sequence[Any] | None = None) -> None:

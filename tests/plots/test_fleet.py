@@ -127,7 +127,12 @@ def test_a_fleet_is_drawn_as_its_frames_are(two_hosts):
     assert drawn == pytest.approx(int(table["stored_bytes"].sum()))
     assert len(ax.get_yticklabels()) == table["kind"].nunique()
     files = plots.sharing(two_hosts, fig=Figure(figsize=(9, 6)))["files"]
-    assert files.get_label().startswith(analysis.headline(two_hosts.sharing()))
+    whole = plots.sharing(two_hosts.sharing(), fig=Figure(figsize=(9, 6)))["files"]
+    assert whole.get_label().startswith(files.get_label()), "which alone names the files that are not drawn"
+    assert files.get_xlabel() == whole.get_xlabel()
+    drawn = [[bar.get_width() for bars in ax.containers for bar in bars] for ax in (files, whole)]
+    assert drawn[0] == drawn[1]
+    assert len(drawn[0]) > 8
     pairs = plots.shared_bytes(two_hosts, ax=axes())
     assert pairs.get_label().startswith(analysis.headline(two_hosts.shared_bytes(top=60)))
     saved = plots.version_savings(two_hosts, ax=axes())
