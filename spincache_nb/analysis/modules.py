@@ -19,18 +19,15 @@ from spincache_nb.errors import CacheError, LimitError, WasmFormatError
 from spincache_nb.frames import load
 from spincache_nb.frames.schemas import build
 from spincache_nb.show import rows
-from spincache_nb.wasm import (
-    PREAMBLE_BYTES,
-    Binary,
-    Buffer,
+from spincache_nb.wasm.encoding import Buffer
+from spincache_nb.wasm.naming import (
     Producers,
-    Walk,
-    WasmGrain,
     producers_of,
     read_module_name,
     read_nested_names,
     read_producers,
 )
+from spincache_nb.wasm.walker import PREAMBLE_BYTES, Binary, Walk, WasmGrain
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +111,7 @@ class ModuleUse(NamedTuple):
     module_bytes: int
     blob_digest: str
     user: str
-    count: int
+    times: int
 
 
 def module_uses(cache: Source | Iterable[tuple[str, BlobSource]] = None) -> list[ModuleUse]:

@@ -205,9 +205,10 @@ class Tree:
         """What is directly in a place, largest first: places, and files by number."""
         if place.kind == "app":
             self.open(place.id)
-        places = [(-child.size, child.id, child) for child in place.children.values()]
-        files = [(-self.files[number].size, self.files[number].path, number) for number in place.files]
-        return [part for *_, part in sorted([*places, *files], key=lambda line: line[:2])]
+        every: list[tuple[int, str, Place | int]]
+        every = [(-child.size, child.id, child) for child in place.children.values()]
+        every += [(-self.files[number].size, self.files[number].path, number) for number in place.files]
+        return [line[2] for line in sorted(every, key=lambda line: line[:2])]
 
     def stands_for(self, ids: Iterable[str]) -> list[int]:
         """Give the files that a selection stands for: all that apps need, or what is in a place."""

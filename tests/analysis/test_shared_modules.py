@@ -8,7 +8,7 @@ import pytest
 from spincache_nb.analysis import producers, shared_modules
 from spincache_nb.analysis.modules import module_uses
 from spincache_nb.core.digest import Digest
-from spincache_nb.wasm import Tool
+from spincache_nb.wasm.naming import Tool
 from tests.support.payloads import payload
 from tests.wasm import builders
 from tests.wasm.builders import component, custom, deep_nest, function_names, module, nested, section
@@ -25,7 +25,7 @@ RUST = module(builders.producers(language=[("Rust", "")]))
 def test_module_uses_lists_every_module_of_every_blob():
     one = component(nested(LIBC), nested(component(nested(LIBC))))
     uses = module_uses([("r.io/a:1", one), ("r.io/b:1", LIBC), ("assets", b"text")])
-    found = {(use.module_digest, use.blob_digest, use.user): (use.layer, use.count) for use in uses}
+    found = {(use.module_digest, use.blob_digest, use.user): (use.layer, use.times) for use in uses}
     inner = component(nested(LIBC))
     assert found == {
         (sha256(one), sha256(one), "r.io/a:1"): ("component", 1),
