@@ -190,7 +190,11 @@ def headline(table: pd.DataFrame, *, nouns: tuple[str, str] = ("app", "apps")) -
 
 
 def _of_sharing(table: pd.DataFrame, nouns: _Nouns) -> str:
-    saved = int(table["saved_bytes"].sum())
+    return sharing_headline(table, int((table["saved_bytes"] > 0).sum()), int(table["saved_bytes"].sum()))
+
+
+def sharing_headline(table: pd.DataFrame, shared: int, saved: int) -> str:
+    """Say how few blobs bring most of all that sharing saves; the table may hold the first of them alone."""
     if not saved:
         return "Nothing is shared yet"
     lines = records(table.sort_values("saved_bytes", ascending=False, kind="stable").head(9))
@@ -199,7 +203,6 @@ def _of_sharing(table: pd.DataFrame, nouns: _Nouns) -> str:
         reached += lines[count]["saved_bytes"] or 0
         count += 1
     if reached <= saved * _MOST:
-        shared = int((table["saved_bytes"] > 0).sum())
         return f"{shared:,} shared blobs save {size_text(saved)}, none of them much by itself"
     blobs = f"{_NUMBERS[count]} {'blob' if count == 1 else 'blobs'}"
     size = size_text(sum(line["stored_bytes"] or 0 for line in lines[:count]))
