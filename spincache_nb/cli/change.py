@@ -92,19 +92,33 @@ goes, what stays, and which app it stays for; then you are asked.
 
 This goes beyond what Spin promises: it documents only the deletion of the whole registry
 directory (`spincache-nb clear`). An app that is removed is simply pulled again.""",
-    cli.references("+", "an app in the cache, as `spincache-nb apps` names it"),
+    cli.references("*", "an app in the cache, as `spincache-nb apps` names it"),
+    cli.option(
+        "--keep",
+        type=cli.at_least_one,
+        metavar="N",
+        help="instead of REFERENCEs: all but the N newest versions of each repository",
+    ),
     *cli.REMOVING,
     examples=(
         "remove ghcr.io/org/app:v1",
         "remove ghcr.io/org/app:v1 --dry-run",
         "remove ghcr.io/org/app:v1 --yes",
+        "remove --keep 2 --dry-run",
     ),
 )
 def remove(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb.upkeep import plan_remove
 
+    if bool(args.references) == bool(args.keep):
+        raise cli.UsageError("expected either REFERENCEs or --keep N, got both or neither")
     cache = cli.cache_of(args)
-    plan = plan_remove(cache, args.references, projects=args.projects, even_if_unknown=args.even_if_unknown)
+    chosen = args.references
+    if args.keep:
+        from spincache_nb.analysis import superseded_references
+
+        chosen = superseded_references(cache, keep=args.keep)
+    plan = plan_remove(cache, chosen, projects=args.projects, even_if_unknown=args.even_if_unknown)
     return _carry_out(plan, args, output, nothing=f"nothing to remove from {cache.path}")
 
 

@@ -167,6 +167,21 @@ def test_remove_keeps_what_a_project_needs(run, folder, tmp_path):
     assert stored(folder) == union({blob("wasm", WEB): WEB}, STRAY)
 
 
+def test_remove_keeps_the_newest_versions_of_each_repository(run, folder):
+    status, _, _ = run("remove", "--keep", "2", "--yes")
+    assert (status, stored(folder)) == (0, union(APPS, STRAY))
+    assert run("remove", "--keep", "1", "--yes")[0] == 0
+    assert stored(folder) == union(pulled(web(tag="v2", version="2.0.0")), STRAY)
+
+
+@pytest.mark.parametrize("words", [[], [V1, "--keep", "1"], ["--keep", "0"]])
+def test_remove_takes_references_or_a_number_to_keep(run, folder, words):
+    status, _, err = run("remove", *words, "--yes")
+    assert status == 2
+    assert "--keep" in err
+    assert stored(folder) == union(APPS, STRAY)
+
+
 def test_prune_dry_run_shows_why_and_touches_nothing(run, folder):
     status, out, err = run("prune", "--dry-run")
     assert (status, err) == (0, "")

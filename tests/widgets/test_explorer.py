@@ -16,7 +16,7 @@ from hypothesis import given
 from spincache_nb import Cache, analysis, explore
 from spincache_nb.analysis.tree import FILES_SCHEMA, STATES, Tree
 from spincache_nb.frames.schemas import BLOBS_SCHEMA, build
-from spincache_nb.plots.treemap import squarified
+from spincache_nb.plots.squares import squarified
 from spincache_nb.show import size_text
 from spincache_nb.widgets import explorer as module
 from spincache_nb.widgets.explorer import FRAMES, Explorer
