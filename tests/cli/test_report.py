@@ -1,7 +1,5 @@
 """``spincache-nb report``: files, standard output, thresholds."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 

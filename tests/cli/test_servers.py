@@ -1,7 +1,5 @@
 """``lab`` and ``dashboard``: what is copied, what is started, and what is said when it cannot be."""
 
-from __future__ import annotations
-
 import json
 import sys
 

@@ -1,7 +1,5 @@
 """The same report as Markdown, as JSON, and as tables in files."""
 
-from __future__ import annotations
-
 import csv
 import json
 from html.parser import HTMLParser
