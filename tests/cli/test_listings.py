@@ -120,8 +120,8 @@ def test_layers_of_one_app_are_those_of_its_manifest(cache, hostile, run):
     ("words", "said"),
     [
         (
-            ("layers", "r.io/other:v1"),
-            "r.io/other:v1: expected a cached app, got none of that name; see `spinc",
+            ("layers", "r.io/o:1"),
+            "r.io/o:1: expected a cached app, got none of that name; see `spincache-nb apps`\n",
         ),
         (("blobs", "--project", "none"), "none"),
         (("savings", "ghcr.io/org/none"), "ghcr.io/org/none"),
