@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help()
             return 0
         output = cli.Output(as_json=getattr(args, "as_json", False))
-        with _plain_warnings(), _logging(debug=_debug(args)):
+        with _told(debug=_debug(args)):
             status: int = args.command.run(args, output)
             output.flush()
         return status
@@ -241,23 +241,13 @@ def _make_streams_usable() -> None:
 
 
 @contextlib.contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Print each warning as one line without source code."""
-    previous = warnings.showwarning
+def _told(*, debug: bool) -> Iterator[None]:
+    """Print on standard error each warning as one line, and what this package logs: all with ``--debug``."""
 
     def show(message: Warning | str, *_details: object, **_more: object) -> None:
         cli.say(f"{cli.PROGRAM}: warning: {printable(str(message))}")
 
-    warnings.showwarning = show
-    try:
-        yield
-    finally:
-        warnings.showwarning = previous
-
-
-@contextlib.contextmanager
-def _logging(*, debug: bool) -> Iterator[None]:
-    """Show what this package logs on standard error: warnings, or everything with ``--debug``."""
+    previous, warnings.showwarning = warnings.showwarning, show
     logger = logging.getLogger("spincache_nb")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine(f"{cli.PROGRAM}: %(levelname)s: %(message)s"))
@@ -267,6 +257,7 @@ def _logging(*, debug: bool) -> Iterator[None]:
     try:
         yield
     finally:
+        warnings.showwarning = previous
         logger.removeHandler(handler)
         logger.setLevel(level)
 

@@ -6,7 +6,6 @@ Each plan of a removal is shown first, and carried out only when that is said on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from threading import Event
 from typing import Any
 
@@ -36,7 +35,6 @@ ITEMS_SHOWN = 100
 VERSIONS_SHOWN, VERSION_LETTERS = 12, 24
 
 _GO = {"remove": "Yes, remove", "prune": "Yes, prune", "clear": "Yes, clear all"}
-_MINUTE = 60.0
 _WHOLE = {"description_width": "initial"}
 
 
@@ -109,8 +107,7 @@ class CleanTab:
         self._enable()
 
     def plan_removal(self) -> None:
-        session = self.session
-        self._begin(partial(plan_remove, session.cache, session.selected, projects=session.projects))
+        self._begin(plan_remove, self.session.selected, projects=self.session.projects)
 
     def _count_older(self) -> None:
         """Say what keeping so many versions would free, as the number changes."""
@@ -129,21 +126,20 @@ class CleanTab:
         self._enable()
 
     def _older(self) -> None:
-        session = self.session
-        self._begin(partial(plan_remove, session.cache, self.old, projects=session.projects))
+        self._begin(plan_remove, self.old, projects=self.session.projects)
 
     def _prune(self) -> None:
-        session, grace = self.session, self.minutes.value * _MINUTE
-        self._begin(partial(plan_prune, session.cache, projects=session.projects, grace_seconds=grace))
+        self._begin(plan_prune, projects=self.session.projects, grace_seconds=60 * self.minutes.value)
 
     def _clear(self) -> None:
-        self._begin(partial(plan_clear, self.session.cache))
+        self._begin(plan_clear)
 
-    def _begin(self, planning: Callable[[], RemovalPlan]) -> None:
-        if not self.session.worker.is_busy:
+    def _begin(self, planning: Callable[..., RemovalPlan], *arguments: Any, **options: Any) -> None:
+        session = self.session
+        if not session.worker.is_busy:
             self._withdraw()
             parts.say(self.state, "Looking what would go.")
-            self.session.work(lambda cancel: planning(), self._planned)
+            session.work(lambda cancel: planning(session.cache, *arguments, **options), self._planned)
 
     def _planned(self, outcome: Outcome[RemovalPlan]) -> None:
         plan = outcome.value
