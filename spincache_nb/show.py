@@ -30,9 +30,6 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]|~$@#^]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 """What starts emphasis, code, links, cells, mathematics, mentions; bare addresses become links, too."""
 
 
-# ---------------------------------------------------------------- sizes, counts, times
-
-
 def size_text(count: float | None) -> str:
     """Show a number of bytes: whole below 1 KiB, else with one decimal."""
     if count is None:
@@ -96,9 +93,6 @@ def error_text(fault: BaseException) -> str:
         return printable(f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror)
     first = next(iter(str(fault).splitlines()), "")
     return printable(f"unexpected {type(fault).__name__}" + (f": {first}" if first else ""))
-
-
-# ---------------------------------------------------------------- text from outside
 
 
 def plain(value: object) -> str:
@@ -178,9 +172,6 @@ def _taken(shown: str, columns: int) -> str:
     return shown
 
 
-# ---------------------------------------------------------------- JSON
-
-
 def rows(frame: Any, *columns: str) -> Iterator[tuple[Any, ...]]:
     """Go through some columns of a frame as plain Python values, None for missing."""
     return zip(*(_plain_values(frame[name]) for name in columns), strict=True)
@@ -217,8 +208,6 @@ def _json_value(value: Any, longest: int | None) -> Any:
         return f"{value[:longest]}…"
     return value
 
-
-# ---------------------------------------------------------------- tables
 
 Kind = Literal["text", "code", "digest", "size", "count", "share", "seconds", "time", "minute", "day", "flag"]
 _FORMS: dict[str, Callable[[Any], str]] = {
@@ -408,9 +397,6 @@ def _padded(text: str, column: Column, room: int, mark: str) -> str:
     cut = shorten(text, room, cut=column.cut, mark=mark)
     padding = " " * (room - width(cut))
     return padding + cut if column.style == "number" else cut + padding
-
-
-# ---------------------------------------------------------------- values in a notebook
 
 
 def size_cell(count: int | None) -> Cell:

@@ -19,16 +19,8 @@ from spincache_nb.analysis.pieces import BlobSource, OpenBlob, hashed, opened
 from spincache_nb.analysis.schemas import CHANGES_SCHEMA
 from spincache_nb.core.cache import Cache
 from spincache_nb.frames.schemas import build
-from spincache_nb.wasm import (
-    PREAMBLE_BYTES,
-    ModuleNames,
-    Section,
-    Walk,
-    body_ends,
-    read_names,
-    segment_address,
-    segment_ends,
-)
+from spincache_nb.wasm.naming import ModuleNames, read_names
+from spincache_nb.wasm.walker import PREAMBLE_BYTES, Section, Walk, body_ends, segment_address, segment_ends
 
 CONTAINERS: Final = frozenset({"module", "component"})
 

@@ -97,11 +97,6 @@ class DiskFile(NamedTuple):
     kind: str
     same_as: str | None = None
 
-    @property
-    def first_name(self) -> str:
-        """The same for all names of one file."""
-        return self.path if self.same_as is None else self.same_as
-
 
 @BREAKDOWN_SCHEMA.describes
 def breakdown(cache: Source = None, *, projects: Projects = (), by: Group = "app") -> pd.DataFrame:
@@ -110,8 +105,7 @@ def breakdown(cache: Source = None, *, projects: Projects = (), by: Group = "app
     Parameters
     ----------
     cache
-        This user's cache unless given; a cache, its path, or several; loaded frames (disk, blobs, uses,
-        layers, apps); or a fleet, whose `Fleet.breakdown` answers.
+        This user's cache unless given; a cache, its path, or several; loaded frames; or a fleet.
     projects
         ``spin.toml`` files, or folders that hold one, of projects that use the cache too.
     by
@@ -139,12 +133,11 @@ def _breakdown(frames: Frames, by: Group) -> pd.DataFrame:
     short = short_references(user for share in shares for user in share.members)
     places = {name: place for place, name in enumerate(sorted_names(short.values()))}
     total = sum(share.size for share in shares)
-    lines = []
-    for row, share in enumerate(shares):
-        part = share.size / total if total else None
-        label = _label(share, short, places)
-        lines.append((row, share.kind, label, len(share.members), share.files, share.size, part))
-    return build(BREAKDOWN_SCHEMA, lines)
+    lines = (
+        (row, one.kind, _label(one, short, places), len(one.members), one.files, one.size)
+        for row, one in enumerate(shares)
+    )
+    return build(BREAKDOWN_SCHEMA, ((*line, line[-1] / total if total else None) for line in lines))
 
 
 @BREAKDOWN_MEMBERS_SCHEMA.describes
@@ -183,10 +176,8 @@ def summary(cache: Source = None, *, projects: Projects = ()) -> pd.DataFrame:
 
     Parameters
     ----------
-    cache
+    cache, projects
         As for `breakdown`; loaded frames must hold problems as well.
-    projects
-        As for `breakdown`.
 
     Returns
     -------
@@ -221,9 +212,11 @@ def disk_files(frames: Frames) -> list[DiskFile]:
     found = []
     disk = frames.need("disk")
     for path, area, size, same_as in rows(disk, "path", "area", "stored_bytes", "same_as"):
-        digest, standing = blobs.get((path.partition("/")[2], area), (None, _no_blob(path)))
+        name = path.rpartition("/")[2]
+        no_blob = None, "temporary" if name.startswith(TEMPORARY_PREFIX) else "other"
+        digest, standing = blobs.get((path.partition("/")[2], area), no_blob)
         needed_by = users.get((digest, area), NOBODY) if digest else NOBODY
-        if area == "manifests" and path.rpartition("/")[2] in DOCUMENTS:
+        if area == "manifests" and name in DOCUMENTS:
             kind = "manifests"
         elif not needed_by:
             kind = standing if standing in ("temporary", "misnamed", "other") else "unreferenced"
@@ -260,10 +253,6 @@ def _counted_once(files: list[DiskFile]) -> list[DiskFile]:
     if not moved:
         return files
     return [file._replace(stored_bytes=moved.get(file.path, file.stored_bytes)) for file in files]
-
-
-def _no_blob(path: str) -> str:
-    return "temporary" if path.rpartition("/")[2].startswith(TEMPORARY_PREFIX) else "other"
 
 
 def _unpacked_archives(frames: Frames) -> dict[str, set[str]]:
@@ -337,28 +326,21 @@ def _label(share: _Share, short: Mapping[str, str], places: Mapping[str, int]) -
 def freed_by(
     cache: Source, references: str | Reference | Sequence[str | Reference], *, projects: Projects = ()
 ) -> pd.DataFrame:
-    """List exactly the files that removing a set of apps frees.
-
-    That is not the sum of the single figures: a blob that only two apps need is freed by removing
-    both, and by neither alone.
+    """List exactly the files that removing a set of apps frees: all at once, not each by itself.
 
     Parameters
     ----------
-    cache
-        A cache or its path, or loaded frames: disk, blobs, uses, layers, apps, unnamed; None for this
-        user's cache.
+    cache, projects
+        As for `breakdown`; one cache, no fleet.
     references
-        The apps to remove, all at once.
-    projects
-        ``spin.toml`` files, or folders that hold one, of projects that use the cache too.
+        The apps to remove.
 
     Returns
     -------
     pandas.DataFrame
         One row per file: the apps' two documents, and every blob that nobody else needs. The sum of
-        ``stored_bytes`` is what is freed. What is unreferenced already is not in it. A file with
-        several names (hard links) is freed by the last of them to go: its bytes stand at one of its
-        names if all go, and at none if one stays.
+        ``stored_bytes`` is what is freed. A file with several names (hard links) is freed by the last of
+        them to go: its bytes stand at one of its names if all go, and at none if one stays.
 
         {columns}
 
@@ -369,10 +351,9 @@ def freed_by(
 
     Notes
     -----
-    Users are those of ``frames.uses``, and what goes is what `plan_remove` would take. So a blob stays
-    that an app which stays has in an archive, even if that app does not name it: Spin unpacks a stored
-    archive once only. Archives are read for that; frames that were put together without ``unnamed``
-    know of no such blob.
+    What goes is what `plan_remove` would take. So a blob stays that an app which stays has in an archive
+    without naming it: Spin unpacks a stored archive once only. Archives are read for that; frames that
+    were put together without ``unnamed`` know of no such blob.
     """
     named = [references] if isinstance(references, (str, Reference)) else references
     frames = bundle(cache, *_REMOVAL, projects=projects)
@@ -392,10 +373,8 @@ def reclaimable(cache: Source = None, *, projects: Projects = ()) -> pd.DataFram
 
     Parameters
     ----------
-    cache
-        As for `freed_by`; of several caches, the apps of each.
-    projects
-        As for `freed_by`.
+    cache, projects
+        As for `breakdown`; no fleet.
 
     Returns
     -------
@@ -428,12 +407,10 @@ def superseded(cache: Source = None, *, keep: int = 1, projects: Projects = ()) 
 
     Parameters
     ----------
-    cache
+    cache, projects
         As for `reclaimable`.
     keep
         How many versions of each repository stay, the last in order.
-    projects
-        As for `freed_by`.
 
     Returns
     -------
@@ -472,10 +449,8 @@ def superseded_references(cache: Source = None, *, keep: int = 1) -> list[str]:
 
     Parameters
     ----------
-    cache
-        A cache or its path, or loaded frames: apps; None for this user's cache.
-    keep
-        As for `superseded`.
+    cache, keep
+        As for `superseded`; one cache.
 
     Returns
     -------
@@ -507,35 +482,27 @@ class Held(NamedTuple):
 
 def disk_users(frames: Frames) -> list[Held]:
     """Give every file under ``registry`` with who holds it."""
-    owners = _document_owners(frames)
-    archives = _holding_archives(frames)
-    files = disk_files(frames)
-    users = {file.path: _holders(file, owners, archives) for file in files}
+    owners, files = _document_owners(frames), disk_files(frames)
+    unnamed: dict[str, set[str]] = {}
+    if frames.holds("unnamed"):
+        for reference, digest in rows(frames.need("unnamed"), "reference", "digest"):
+            unnamed.setdefault(digest, set()).add(reference)
+    users: dict[str, frozenset[str]] = {}
+    for file in files:
+        folder, _, name = file.path.rpartition("/")
+        users[file.path] = file.users
+        if not file.users and name in DOCUMENTS and folder in owners:
+            users[file.path] = frozenset({owners[folder]})
+        elif file.users and file.area == "data" and file.digest in unnamed:
+            users[file.path] = file.users | unnamed[file.digest]
     linked = {
         first: frozenset().union(*(users[name.path] or {""} for name in names))
         for first, names in names_of_files(files).items()
     }
-    return [Held(file, users[file.path], linked.get(file.first_name, users[file.path])) for file in files]
-
-
-def _holders(
-    file: DiskFile, owners: Mapping[str, str], archives: Mapping[str, frozenset[str]]
-) -> frozenset[str]:
-    if file.users:
-        others = archives.get(file.digest or "", NOBODY) if file.area == "data" else NOBODY
-        return file.users | others if others else file.users
-    folder, _, name = file.path.rpartition("/")
-    owner = owners.get(folder) if name in DOCUMENTS else None
-    return NOBODY if owner is None else frozenset({owner})
-
-
-def _holding_archives(frames: Frames) -> dict[str, frozenset[str]]:
-    """Map blobs to the apps whose archives hold them although the apps do not name them."""
-    found: dict[str, set[str]] = {}
-    if frames.holds("unnamed"):
-        for reference, digest in rows(frames.need("unnamed"), "reference", "digest"):
-            found.setdefault(digest, set()).add(reference)
-    return {digest: frozenset(references) for digest, references in found.items()}
+    return [
+        Held(file, users[file.path], linked.get(file.same_as or file.path, users[file.path]))
+        for file in files
+    ]
 
 
 def _document_owners(frames: Frames) -> dict[str, str]:

@@ -33,7 +33,6 @@ FLAT = 0.04
 _Nouns: TypeAlias = tuple[str, str]
 _MOST = 0.5  # "most of": more than half
 _NAME_COLUMNS = 48
-_MOST_NAMED = 20  # references in one command
 
 
 class Finding(NamedTuple):
@@ -122,8 +121,8 @@ def _of_old_versions(frames: Frames) -> Iterator[Finding]:
         whose = _short(repositories[0]) if one else f"{len(repositories):,} repositories"
         without = f"{count_text(len(old), 'old version')} of {whose}"
         sentence = f"Without {without}, {size_text(freed)} would be free."
-        command = f"remove --dry-run {shlex.join(old)}" if len(old) <= _MOST_NAMED else "tree"
-        yield Finding("superseded", sentence, freed, repositories[0] if one else None, command)
+        repository = repositories[0] if one else None
+        yield Finding("superseded", sentence, freed, repository, "remove --keep 1 --dry-run")
 
 
 def _of_one_app(frames: Frames, disk: int) -> Iterator[Finding]:
@@ -191,7 +190,11 @@ def headline(table: pd.DataFrame, *, nouns: tuple[str, str] = ("app", "apps")) -
 
 
 def _of_sharing(table: pd.DataFrame, nouns: _Nouns) -> str:
-    saved = int(table["saved_bytes"].sum())
+    return sharing_headline(table, int((table["saved_bytes"] > 0).sum()), int(table["saved_bytes"].sum()))
+
+
+def sharing_headline(table: pd.DataFrame, shared: int, saved: int) -> str:
+    """Say how few blobs bring most of all that sharing saves; the table may hold the first of them alone."""
     if not saved:
         return "Nothing is shared yet"
     lines = records(table.sort_values("saved_bytes", ascending=False, kind="stable").head(9))
@@ -200,7 +203,6 @@ def _of_sharing(table: pd.DataFrame, nouns: _Nouns) -> str:
         reached += lines[count]["saved_bytes"] or 0
         count += 1
     if reached <= saved * _MOST:
-        shared = int((table["saved_bytes"] > 0).sum())
         return f"{shared:,} shared blobs save {size_text(saved)}, none of them much by itself"
     blobs = f"{_NUMBERS[count]} {'blob' if count == 1 else 'blobs'}"
     size = size_text(sum(line["stored_bytes"] or 0 for line in lines[:count]))

@@ -25,7 +25,7 @@ from spincache_nb.show import rows, short_digests
 if TYPE_CHECKING:
     from typing import TypeGuard
 
-    from spincache_nb.frames.schemas import TableSchema
+    from spincache_nb.frames.schemas import Schema
 
 MOST_APPS = 30
 """Up to so many, apps are shown each by itself, and then repositories."""
@@ -59,7 +59,7 @@ _MAX_INT = np.iinfo(np.int64).max
 
 def over(
     cache: Source,
-    schema: TableSchema,
+    schema: Schema,
     needed: Sequence[str],
     compute: Callable[[Frames], pd.DataFrame],
     *,

@@ -12,26 +12,22 @@ import pandas as pd
 
 from spincache_nb.analysis.inputs import Source, one_cache, some_of
 from spincache_nb.analysis.pieces import BlobSource, OpenBlob, opened, pieces
-from spincache_nb.analysis.schemas import MODULE_USES_SCHEMA, SECTION_MAP_SCHEMA, SHARED_MODULES_SCHEMA
+from spincache_nb.analysis.schemas import SECTION_MAP_SCHEMA, SHARED_MODULES_SCHEMA
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import CacheError, LimitError, WasmFormatError
 from spincache_nb.frames import load
 from spincache_nb.frames.schemas import build
 from spincache_nb.show import rows
-from spincache_nb.wasm import (
-    PREAMBLE_BYTES,
-    Binary,
-    Buffer,
+from spincache_nb.wasm.encoding import Buffer
+from spincache_nb.wasm.naming import (
     Producers,
-    Section,
-    Walk,
-    WasmGrain,
     producers_of,
     read_module_name,
     read_nested_names,
     read_producers,
 )
+from spincache_nb.wasm.walker import PREAMBLE_BYTES, Binary, Walk, WasmGrain
 
 logger = logging.getLogger(__name__)
 
@@ -90,42 +86,37 @@ def shared_modules(cache: Source | Iterable[tuple[str, BlobSource]] = None) -> p
 
         {columns}
     """
-    groups: dict[str, list[tuple[str, str | None, int, str, str]]] = {}
-    columns = ("module_digest", "layer", "name", "module_bytes", "blob_digest", "user")
-    for digest, *use in rows(module_uses(cache), *columns):
-        groups.setdefault(digest, []).append(tuple(use))
-    lines = [_shared(digest, group) for digest, group in groups.items()]
+    groups: dict[str, list[ModuleUse]] = {}
+    for use in module_uses(cache):
+        groups.setdefault(use.module_digest, []).append(use)
+    lines = [_shared(digest, uses) for digest, uses in groups.items()]
     lines = sorted((line for line in lines if line[4] > 1), key=lambda line: (-line[7], line[0]))
     return build(SHARED_MODULES_SCHEMA, lines)
 
 
-def _shared(digest: str, uses: list[tuple[str, str | None, int, str, str]]) -> _Row:
-    frequent = Counter(name for name, _ in {(name, blob) for _, name, _, blob, _ in uses if name})
-    ordered = sorted(frequent, key=lambda name: (-frequent[name], name))
-    users = sorted({user for *_, user in uses})
-    layer, _, size, *_ = uses[0]
-    blobs = len({blob for _, _, _, blob, _ in uses})
-    shown = some_of(ordered) or None
-    return digest, layer, shown, size, blobs, len(users), some_of(users), size * (blobs - 1)
+def _shared(digest: str, uses: list[ModuleUse]) -> _Row:
+    frequent = Counter(name for name, _ in {(use.name, use.blob_digest) for use in uses} if name)
+    names = some_of(sorted(frequent, key=lambda name: (-frequent[name], name))) or None
+    users, blobs = sorted({use.user for use in uses}), len({use.blob_digest for use in uses})
+    size = uses[0].module_bytes
+    return digest, uses[0].layer, names, size, blobs, len(users), some_of(users), size * (blobs - 1)
 
 
-@MODULE_USES_SCHEMA.describes
-def module_uses(cache: Source | Iterable[tuple[str, BlobSource]] = None) -> pd.DataFrame:
-    """List the core modules and components inside blobs, with who uses the blobs.
+class ModuleUse(NamedTuple):
+    """A core module or component in a blob, by its digest, the outermost included, and a user of the blob."""
 
-    Parameters
-    ----------
-    cache
-        As for `shared_modules`.
+    module_digest: str
+    layer: str
+    name: str | None
+    module_bytes: int
+    blob_digest: str
+    user: str
+    times: int
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row per module, blob and user, the outermost module or component included.
 
-        {columns}
-    """
-    found: list[_Row] = []
+def module_uses(cache: Source | Iterable[tuple[str, BlobSource]] = None) -> list[ModuleUse]:
+    """List what is inside blobs, each once, with who uses the blobs."""
+    found: list[ModuleUse] = []
     for digest, users, source, held in _used(cache):
         try:
             with opened(source, cache=held) as blob:
@@ -134,7 +125,7 @@ def module_uses(cache: Source | Iterable[tuple[str, BlobSource]] = None) -> pd.D
                     found.extend(_modules(blob, blob.walked, name, users))
         except (OSError, CacheError, WasmFormatError, LimitError) as exc:
             logger.warning("%s is left out: %s", digest or "a blob", exc)
-    return build(MODULE_USES_SCHEMA, dict.fromkeys(found), sort=["module_digest", "blob_digest", "user"])
+    return sorted(set(found), key=lambda use: (use.module_digest, use.blob_digest, use.user))
 
 
 def _used(cache: Any) -> Iterator[tuple[str | None, tuple[str, ...], BlobSource, Cache | None]]:
@@ -150,24 +141,21 @@ def _used(cache: Any) -> Iterator[tuple[str | None, tuple[str, ...], BlobSource,
         yield digest, tuple(sorted(users[digest])), Digest.parse(digest), held
 
 
-def _modules(blob: OpenBlob, walked: Walk, blob_digest: str, users: tuple[str, ...]) -> Iterator[_Row]:
+def _modules(blob: OpenBlob, walked: Walk, blob_digest: str, users: tuple[str, ...]) -> Iterator[ModuleUse]:
     labels = label(blob.view, walked)
     keys: Counter[tuple[str, str, str | None, int]] = Counter()
     for binary in walked.binaries:
         if binary.layer == "component" and binary.depth > _DEEPEST_COMPONENT:
             continue  # hashing a nest of any depth level by level would cost its square
         data = blob.view[binary.start : binary.end]
-        name = labels.names[binary.number] or _language(data, binary.layer)
+        name: str | None = labels.names[binary.number]
+        if not name:  # else the language it was written in
+            languages = read_producers(data).languages if binary.layer == "module" else ()
+            name = languages[0].name if languages else None
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         keys[digest, binary.layer, name, len(data)] += 1
-    for (digest, layer, name, size), count in keys.items():
-        for user in users:
-            yield digest, layer, name, size, blob_digest, user, count
-
-
-def _language(data: memoryview, layer: str) -> str | None:
-    tools = read_producers(data).languages if layer == "module" else ()
-    return tools[0].name if tools else None
+    for key, count in keys.items():
+        yield from (ModuleUse(*key, blob_digest, user, count) for user in users)
 
 
 def producers(blob: BlobSource, *, cache: Cache | None = None) -> Producers:
@@ -175,10 +163,8 @@ def producers(blob: BlobSource, *, cache: Cache | None = None) -> Producers:
 
     Parameters
     ----------
-    blob
-        Bytes, a path, or a digest (with `cache`).
-    cache
-        Where to look digests up.
+    blob, cache
+        Bytes, a path, or a digest and the cache that holds it.
 
     Returns
     -------
@@ -203,10 +189,8 @@ def section_map(blob: BlobSource, *, cache: Cache | None = None) -> pd.DataFrame
 
     Parameters
     ----------
-    blob
-        Bytes, a path, or a digest (with `cache`).
-    cache
-        Where to look digests up.
+    blob, cache
+        As for `producers`.
 
     Returns
     -------
@@ -218,10 +202,8 @@ def section_map(blob: BlobSource, *, cache: Cache | None = None) -> pd.DataFrame
 
     Raises
     ------
-    WasmFormatError
-        If the blob claims to be WebAssembly and is malformed.
-    NotInCacheError, LimitError, ValueError, OSError
-        As for `grains`.
+    WasmFormatError, NotInCacheError, LimitError, ValueError, OSError
+        As for `producers`.
 
     Examples
     --------
@@ -238,10 +220,8 @@ def section_maps(old: BlobSource, new: BlobSource, *, cache: Cache | None = None
 
     Parameters
     ----------
-    old, new
-        Each bytes, a path, or a digest (with `cache`).
-    cache
-        Where to look digests up.
+    old, new, cache
+        As for `grains`.
 
     Returns
     -------
@@ -251,7 +231,7 @@ def section_maps(old: BlobSource, new: BlobSource, *, cache: Cache | None = None
     Raises
     ------
     WasmFormatError, NotInCacheError, LimitError, ValueError, OSError
-        As for `section_map`.
+        As for `producers`.
     """
     with opened(old, cache=cache) as before, opened(new, cache=cache) as after:
         return build(SECTION_MAP_SCHEMA, [*_marked("old", before, after), *_marked("new", after, before)])
@@ -276,22 +256,17 @@ def _sections(blob: OpenBlob) -> list[_Row]:
     if blob.walked is None:
         return [("", 0, "other", "other", None, 0, len(blob.view))]
     walked, labels = blob.walked, label(blob.view, blob.walked)
-    lines = [_preamble(walked.binaries[0], labels)]
+    lines: list[_Row] = []
+
+    def add(binary: Binary, kind: str, name: str | None, start: int, size: int) -> None:
+        lines.append((labels.paths[binary.number], binary.depth, binary.layer, kind, name, start, size))
+
+    add(walked.binaries[0], "preamble", None, 0, PREAMBLE_BYTES)
     for section in walked.sections:
-        lines.append(_section(section, walked, labels))
-        if section.nested >= 0:
-            lines.append(_preamble(walked.binaries[section.nested], labels))
+        around, start = walked.binaries[section.binary], section.start
+        if section.nested < 0:
+            add(around, section.kind, section.name or None, start, section.end - start)
+        else:
+            add(around, section.kind, labels.names[section.nested] or None, start, section.body - start)
+            add(walked.binaries[section.nested], "preamble", None, section.body, PREAMBLE_BYTES)
     return lines
-
-
-def _preamble(binary: Binary, labels: Labels) -> _Row:
-    path = labels.paths[binary.number]
-    return path, binary.depth, binary.layer, "preamble", None, binary.start, PREAMBLE_BYTES
-
-
-def _section(section: Section, walked: Walk, labels: Labels) -> _Row:
-    binary = walked.binaries[section.binary]
-    end = section.end if section.nested < 0 else section.body
-    name = section.name if section.nested < 0 else labels.names[section.nested]
-    path = labels.paths[binary.number]
-    return path, binary.depth, binary.layer, section.kind, name or None, section.start, end - section.start

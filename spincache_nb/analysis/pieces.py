@@ -41,7 +41,7 @@ from spincache_nb.errors import (
     NotInCacheError,
     printable,
 )
-from spincache_nb.wasm import WASM_GRAINS, Walk, WasmGrain, cuts, is_wasm, walk
+from spincache_nb.wasm.walker import WASM_GRAINS, Walk, WasmGrain, cuts, is_wasm, walk
 
 PATCH: Final = "patch"
 ARCHIVE_MEMBER: Final = "archive member"

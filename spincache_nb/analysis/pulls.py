@@ -22,7 +22,7 @@ from spincache_nb.analysis.schemas import (
     TAGS_SCHEMA,
     TIMELINE_SCHEMA,
 )
-from spincache_nb.analysis.tags import Survey, reference_key, survey
+from spincache_nb.analysis.tags import reference_key, survey
 from spincache_nb.core.plans import Resolved
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
@@ -46,8 +46,7 @@ def timeline(cache: Pulls = None) -> pd.DataFrame:
     Parameters
     ----------
     cache
-        ``frames.history()``, or a cache, its path or several, whose record of pulls is loaded; all that this
-        user pulled unless given.
+        ``frames.history()``, or a cache, its path or several; all that this user pulled unless given.
 
     Returns
     -------
@@ -126,11 +125,8 @@ class RemoteVersions:
     ----------
     repository
         ``registry/repository``.
-    tags
-        One row per tag that is an app or package, in the order of tags; columns as `REMOTE_TAGS_SCHEMA`
-        has them.
-    problems
-        One row per other tag, as `REMOTE_PROBLEMS_SCHEMA` has it: what it is instead.
+    tags, problems
+        One row per tag that is an app or package, in their order; one per other tag, and what it is.
     manifests
         What the replays take: one row per manifest and config or layer.
     request_count, wire_bytes
@@ -173,8 +169,8 @@ def remote_versions(
     insecure, ca, auth, jobs, progress, cancel
         As for `pull`; the bar is over the tags.
     manifests
-        Manifests by digest, such as a ``dict`` or a ``shelve``, kept between calls: asked before the
-        registry, and what is fetched is added. Only the calling thread uses it.
+        Manifests by digest (a ``dict``, a ``shelve``), kept between calls: asked before the registry, and
+        what is fetched is added. Only the calling thread uses it.
 
     Returns
     -------
@@ -207,10 +203,6 @@ def remote_versions(
         cancel=cancel,
         manifests=manifests,
     )
-    return _described(found)
-
-
-def _described(found: Survey) -> RemoteVersions:
     served = sorted(found.found, key=lambda one: reference_key(one.reference.cached_name))
     return RemoteVersions(
         found.repository,
@@ -223,16 +215,10 @@ def _described(found: Survey) -> RemoteVersions:
 
 
 def _tag(one: Resolved) -> tuple[object, ...]:
-    return (
-        one.reference.cached_name,
-        one.reference.tag,
-        one.manifest.kind,
-        one.manifest.annotations.get(_CREATED),
-        str(one.digest),
-        None if one.index_digest is None else str(one.index_digest),
-        len(one.manifest.layers),
-        sum(descriptor.size for descriptor in one.manifest.distinct()),
-    )
+    manifest, index = one.manifest, one.index_digest and str(one.index_digest)
+    size = sum(descriptor.size for descriptor in manifest.distinct())
+    of_tag = one.reference.cached_name, one.reference.tag, manifest.kind, manifest.annotations.get(_CREATED)
+    return *of_tag, str(one.digest), index, len(manifest.layers), size
 
 
 def _manifest(one: Resolved) -> Iterator[tuple[object, ...]]:

@@ -51,13 +51,7 @@ SHARING_SCHEMA = TableSchema(
         "stored_bytes": (COUNT, "bytes stored"),
         "user_count": (COUNT, "apps and projects that need it"),
         "app_count": (COUNT, "apps that need it"),
-        "manifest_count": (
-            COUNT,
-            "distinct manifests that need it (two tags of one manifest are one); where a manifest's "
-            "digest is "
-            "not known, apps with the same layers are taken for one; missing without the frames apps "
-            "and layers",
-        ),
+        "manifest_count": (COUNT, "distinct manifests that need it, by digest or else by layers"),
         "names": (TEXT, "up to three names it goes by, then ``+n``; all in `sharing_names`"),
         "name_count": (COUNT, "how many names it goes by"),
         "needed_bytes": (COUNT, "bytes all users would need, each on its own"),
@@ -94,7 +88,7 @@ NEEDS_SCHEMA = TableSchema(
         "component": (TEXT, "id of the component, for ``component``, ``dependency`` and ``file``"),
         "name": (
             TEXT,
-            "path of the file, name of the dependency, position and role of the layer, or what the need is",
+            "path of the file, name of the dependency, position and role of the layer, or the need",
         ),
         "chain": (TEXT, "all of it in one line"),
     }
@@ -168,11 +162,7 @@ VERSION_SAVINGS_SCHEMA = TableSchema(
         "cumulative_fetch_bytes": (COUNT, "sum of the bytes fetched so far"),
         "cumulative_saved_bytes": (COUNT, "sum of the bytes reused so far"),
         "archive_fetch_bytes": (COUNT, "fetched bytes that are archive layers"),
-        "archive_known_bytes": (
-            COUNT,
-            "bytes (unpacked) of members of these archives that were there already: an archive is fetched "
-            "whole; missing if the members are not known",
-        ),
+        "archive_known_bytes": (COUNT, "unpacked bytes of their members that were there; missing if unknown"),
     }
 )
 UPGRADE_MATRIX_SCHEMA = TableSchema(
@@ -200,11 +190,8 @@ REMOTE_PROBLEMS_SCHEMA = TableSchema(
         "reference": (TEXT, "``registry/repository:tag``"),
         "kind": (
             FEW,
-            "``neither app nor package`` (a signature, an SBOM, an image), ``name of an attachment`` "
-            "(the tag "
-            "says that it is one; it was not asked for), ``damaged manifest``, ``too large``, ``not "
-            "served``, "
-            "``not there`` (any more), ``not a tag``",
+            "``neither app nor package`` (a signature, an image), ``name of an attachment`` (not asked for), "
+            "``damaged manifest``, ``too large``, ``not served``, ``not there`` (any more) or ``not a tag``",
         ),
         "detail": (TEXT, "what was found"),
     }
@@ -243,10 +230,7 @@ FINDINGS_SCHEMA = TableSchema(
         ),
         "sentence": (TEXT, "the finding in one sentence, its figure in it"),
         "figure_bytes": (COUNT, "the bytes it is about; missing if it is not about bytes"),
-        "subject": (
-            TEXT,
-            "the reference, repository or digest it is about; missing if it is the whole cache",
-        ),
+        "subject": (TEXT, "reference, repository or digest it is about; missing if it is the whole cache"),
         "command": (TEXT, "the command that acts on it or shows more; missing if there is nothing to do"),
     }
 )
@@ -270,11 +254,7 @@ SECTION_MAP_SCHEMA = TableSchema(
         "name": (TEXT, "name of a custom section, or of what is nested; missing if it has none"),
         "offset": (COUNT, "where the section starts"),
         "section_bytes": (COUNT, "its bytes, without those of what is nested in it"),
-        "shared_bytes": (
-            COUNT,
-            "of those, bytes that the other version has too (as sections, functions or data segments); "
-            "missing if there is no other",
-        ),
+        "shared_bytes": (COUNT, "of those, bytes that the other version has too; missing if there is none"),
     }
 )
 CHANGES_SCHEMA = TableSchema(
@@ -287,40 +267,19 @@ CHANGES_SCHEMA = TableSchema(
         ),
         "name": (
             TEXT,
-            "name of the module, section, custom section or function; functions that have none are "
-            "numbered. A "
-            "``layout`` is the ``order of sections``, the ``order of custom sections``, or the ``encoding``: "
-            "the same numbers, written with more or fewer bytes",
+            "its name, or the number of a function without; of a ``layout``, ``order of sections``, "
+            "``order of custom sections`` or ``encoding``: the same numbers in more or fewer bytes",
         ),
         "change": (FEW, "``changed``, ``added``, ``removed``"),
         "old_bytes": (COUNT, "size in the old version, missing if added"),
         "new_bytes": (COUNT, "size in the new version, missing if removed"),
     }
 )
-MODULE_USES_SCHEMA = TableSchema(
-    {
-        "module_digest": (FEW, "sha256 of the module's bytes: its name, were it stored by itself"),
-        "layer": (FEW, "``module`` or ``component``"),
-        "name": (
-            TEXT,
-            "what the component around it calls it, else what it calls itself, else the language it was "
-            "written in; missing if nothing says",
-        ),
-        "module_bytes": (COUNT, "its size"),
-        "blob_digest": (FEW, "the blob it is in"),
-        "user": (FEW, "who uses the blob"),
-        "count": (COUNT, "how many times it is in the blob"),
-    }
-)
 SHARED_MODULES_SCHEMA = TableSchema(
     {
         "module_digest": (TEXT, "sha256 of the module's bytes"),
         "layer": (FEW, "``module`` or ``component``"),
-        "names": (
-            TEXT,
-            "up to three names it goes by, the most frequent first, and how many more; missing if it "
-            "has none",
-        ),
+        "names": (TEXT, "up to three names, the most frequent first, and how many more; missing if none"),
         "module_bytes": (COUNT, "its size"),
         "blob_count": (COUNT, "different blobs that hold it"),
         "user_count": (COUNT, "different users of those blobs"),
@@ -336,10 +295,7 @@ REBUILDS_SCHEMA = TableSchema(
         "to_version": (TEXT, "reference of the version"),
         "old_digest": (TEXT, "the binary before"),
         "new_digest": (TEXT, "the binary"),
-        "verdict": (
-            FEW,
-            "as `Verdict` has it; ``not comparable`` also if one is not stored or malformed",
-        ),
+        "verdict": (FEW, "as `Verdict` has it; ``not comparable`` also if one is missing or malformed"),
         "detail": (TEXT, "the verdict in words"),
     }
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -47,8 +46,8 @@ def sharing(cache: Source = None, *, projects: Projects = ()) -> pd.DataFrame:
     Parameters
     ----------
     cache
-        This user's cache unless given; a cache, its path, or several; loaded frames: uses, and for more
-        than plain names apps, layers, components, files and dependencies; or a fleet.
+        This user's cache unless given; a cache, its path, or several; loaded frames (``uses`` alone gives
+        plain names); or a fleet.
     projects
         ``spin.toml`` files, or folders that hold one, of projects that use the cache too.
 
@@ -76,14 +75,14 @@ def _sharing(frames: Frames) -> pd.DataFrame:
     distinct = np.unique(digest[known] * width + codes[user[known]]) // width
     stored = summed(needs.digest, needs.sizes, count)
     needed = summed(of_pair, needs.sizes[needs.blob], count)
-    areas = [""] * count
+    areas: list[list[str]] = [[] for _ in range(count)]
     for place, area in sorted(zip(needs.digest.tolist(), needs.areas[needs.area], strict=True)):
-        areas[place] = f"{areas[place]}+{area}" if areas[place] else area
+        areas[place].append(area)
     called = names_of_digests(frames)
     names = [called[name] for name in needs.digests]
     columns: dict[str, Any] = {
         "digest": needs.digests.tolist(),
-        "areas": areas,
+        "areas": ["+".join(names) for names in areas],
         "stored_bytes": stored,
         "user_count": np.bincount(digest, minlength=count),
         "app_count": np.bincount(digest[is_app[user]], minlength=count),
@@ -120,12 +119,10 @@ def why(cache: Source, digest: str | Digest, *, projects: Projects = ()) -> pd.D
 
     Parameters
     ----------
-    cache
-        A cache, its path, several, or loaded frames, as for `sharing`; None for this user's cache.
+    cache, projects
+        As for `sharing`; no fleet.
     digest
         For example ``sha256:...``.
-    projects
-        As for `sharing`.
 
     Returns
     -------
@@ -164,26 +161,24 @@ def sharing_names(cache: Source = None, *, projects: Projects = ()) -> pd.DataFr
 
         {columns}
     """
-    return over(cache, NEEDS_SCHEMA, NEEDED, _stored_needs, projects=projects)
 
+    def compute(frames: Frames) -> pd.DataFrame:
+        stored = set(rows(frames.need("uses"), "digest", "user"))
+        return _needs_frame(frames, (need for need in each_need(frames) if need[:2] in stored))
 
-def _stored_needs(frames: Frames) -> pd.DataFrame:
-    stored = set(rows(frames.need("uses"), "digest", "user"))
-    return _needs_frame(frames, (need for need in each_need(frames) if need[:2] in stored))
+    return over(cache, NEEDS_SCHEMA, NEEDED, compute, projects=projects)
 
 
 def _needs_frame(frames: Frames, needs: Iterable[Need]) -> pd.DataFrame:
     distinct, apps = set(needs), apps_among(frames)
     places = {user: place for place, user in enumerate(sorted_names({need[1] for need in distinct}))}
-    ranks = {digest: rank for rank, digest in enumerate(sorted({need[0] for need in distinct}))}
     lines = []
     for digest, user, need, component, name in distinct:
         chain = " > ".join(part for part in (user, component, name) if part is not None)
         kind = "app" if user in apps else "project"
-        row = (digest, user, kind, need, component, name, chain)
-        lines.append((ranks[digest], places[user], need, chain, row))
-    lines.sort(key=itemgetter(0, 1, 2, 3))
-    return build(NEEDS_SCHEMA, [line[-1] for line in lines])
+        lines.append((digest, user, kind, need, component, name, chain))
+    lines.sort(key=lambda line: (line[0], places[line[1]], line[3], line[-1]))
+    return build(NEEDS_SCHEMA, lines)
 
 
 def each_need(frames: Frames) -> Iterator[Need]:
@@ -194,10 +189,15 @@ def each_need(frames: Frames) -> Iterator[Need]:
         yield need
     for user, position, digest, role in _held(frames, "layers", "reference", "position", "digest", "role"):
         yield digest, user, "layer", None, f"layer {position} ({role})"
-    archives = _archive_layers(frames)
+    archives: dict[str, list[int]] = {}
+    for reference, position, role in _held(frames, "layers", "reference", "position", "role"):
+        if role == "archive":
+            archives.setdefault(reference, []).append(position)
     for user, digest, via in rows(frames.need("uses"), "user", "digest", "via"):
         if via == "archive member":
-            yield digest, user, via, None, f"member of {archives.get(user, 'an archive')}"
+            places = archives.get(user, [])
+            of = f"layer {places[0]} (archive)" if len(places) == 1 else f"one of {len(places)} archives"
+            yield digest, user, via, None, f"member of {of if places else 'an archive'}"
         elif via == "content ref" and (digest, user) not in explained:
             yield digest, user, via, None, "named by the locked app"
         elif via not in ("layer", "content ref") or (via == "layer" and not frames.holds("layers")):
@@ -224,17 +224,6 @@ def _held(frames: Frames, name: str, *columns: str) -> Iterator[tuple[Any, ...]]
     return rows(frames.need(name), *columns) if frames.holds(name) else iter(())
 
 
-def _archive_layers(frames: Frames) -> dict[str, str]:
-    positions: dict[str, list[int]] = {}
-    for reference, position, role in _held(frames, "layers", "reference", "position", "role"):
-        if role == "archive":
-            positions.setdefault(reference, []).append(position)
-    return {
-        reference: f"layer {found[0]} (archive)" if len(found) == 1 else f"one of {len(found)} archives"
-        for reference, found in positions.items()
-    }
-
-
 def names_of_digests(frames: Frames) -> dict[str, list[str]]:
     """Name used digests as people do: files by path, sources and dependencies as such, else by what it is."""
     names: dict[str, set[str]] = {digest: set() for digest in frames.need("uses")["digest"].unique()}
@@ -258,10 +247,8 @@ def sharing_sets(cache: Source = None, *, projects: Projects = (), by: Group = "
 
     Parameters
     ----------
-    cache
-        This user's cache unless given; a cache, its path, or several; or loaded frames: uses, and apps.
-    projects
-        As for `sharing`.
+    cache, projects
+        As for `sharing`; no fleet.
     by
         Whether an app, a repository or a registry is one user.
 
@@ -304,14 +291,11 @@ def shared_bytes(
 
     Parameters
     ----------
-    cache
-        This user's cache unless given; a cache, its path, or several; loaded frames: uses, and apps; or a
-        fleet.
+    cache, projects
+        As for `sharing`; what projects need is no pair of apps, so it changes nothing here.
     top
         How many apps: those that share most with all others, ties by name. All of them unless given,
         which takes some 70 bytes of memory for each pair: 3.5 GB for 10,000 apps.
-    projects
-        As for `sharing`; what projects need is no pair of apps, so it changes nothing here.
     by
         Whether the pairs are of apps, repositories or registries.
 
@@ -333,8 +317,8 @@ def shared_bytes(
     if is_fleet(cache):
         asked = {} if top is None else {"top": top}
         return cache.shared_bytes(**asked)  # type: ignore[no-any-return]
-    compute = lambda frames: _pairs(frames, top, by)  # noqa: E731
-    return over(cache, SHARED_BYTES_SCHEMA, ("apps", "uses"), compute, projects=projects)
+    needed = ("apps", "uses")
+    return over(cache, SHARED_BYTES_SCHEMA, needed, lambda frames: _pairs(frames, top, by), projects=projects)
 
 
 def _pairs(frames: Frames, top: int | None, by: Group) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from spincache_nb.analysis.disk import DOCUMENTS, disk_users
-from spincache_nb.analysis.inputs import short_references
+from spincache_nb.analysis.inputs import short_references, some_of
 from spincache_nb.core.layout import TEMPORARY_PREFIX
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.frames.bundle import Frames
@@ -104,9 +104,10 @@ class Tree:
         self._homes: dict[frozenset[str], Place] = {}
         self._labels: dict[str, dict[str, tuple[str | None, str]]] = {}
         for number, file in enumerate(self.files):
-            place = self._home(file)
-            place.files.append(number)
-            self._count(place, file)
+            home = self._home(file)
+            home.files.append(number)
+            for place in home.path():
+                place.sizes[file.state] += file.size
 
     def _place(self, id: str, kind: str, name: str, parent: Place) -> Place:
         if id not in self.places:
@@ -141,23 +142,14 @@ class Tree:
             return self._group(self.places[first[0]], SHARED)
         return self._group(self.root, SHARED if any(known) else PROJECTS)
 
-    @staticmethod
-    def _count(place: Place, file: File) -> None:
-        above: Place | None = place
-        while above is not None:
-            above.sizes[file.state] += file.size
-            above = above.parent
-
     def find(self, id: str) -> Place | None:
         """Find a place by what a selection says; of a file, the place it is in; None if there is none."""
         id = id.partition(MORE)[0]
         if (reference := id.partition(SEPARATOR)[0]) in self.apps:
             self.open(reference)
-        if id in self.number:
-            return self._holder(self.number[id])
-        return self.places.get(id)
-
-    def _holder(self, number: int) -> Place:
+        if id not in self.number:
+            return self.places.get(id)
+        number = self.number[id]
         home = self._home(self.files[number])
         if home.kind == "app":
             self.open(home.id)
@@ -174,10 +166,9 @@ class Tree:
             file = self.files[number]
             component, _ = self.labels(reference).get(file.digest or "", (None, ""))
             if file.path.rpartition("/")[2] in DOCUMENTS:
-                part = self._place(f"{reference}{SEPARATOR}documents", "group", "documents", app)
+                part = self._group(app, "documents")
             elif component is None:
-                name = "archives and other layers"
-                part = self._place(f"{reference}{SEPARATOR}{name}", "group", name, app)
+                part = self._group(app, "archives and other layers")
             else:
                 part = self._place(f"{reference}{SEPARATOR}{component}", "component", component, app)
             part.files.append(number)
@@ -214,14 +205,10 @@ class Tree:
         """What is directly in a place, largest first: places, and files by number."""
         if place.kind == "app":
             self.open(place.id)
-        every: list[Place | int] = [*place.children.values(), *place.files]
-        return sorted(every, key=lambda part: (-self._size(part), self._key(part)))
-
-    def _size(self, part: Place | int) -> int:
-        return part.size if isinstance(part, Place) else self.files[part].size
-
-    def _key(self, part: Place | int) -> str:
-        return part.id if isinstance(part, Place) else self.files[part].path
+        every: list[tuple[int, str, Place | int]]
+        every = [(-child.size, child.id, child) for child in place.children.values()]
+        every += [(-self.files[number].size, self.files[number].path, number) for number in place.files]
+        return [line[2] for line in sorted(every, key=lambda line: line[:2])]
 
     def stands_for(self, ids: Iterable[str]) -> list[int]:
         """Give the files that a selection stands for: all that apps need, or what is in a place."""
@@ -251,23 +238,21 @@ class Tree:
         if not file.users:
             return "Nothing needs it." if file.state != "other" else ""
         short = sorted(short_references(file.users).values())
-        more = f" +{len(short) - 3}" if len(short) > 3 else ""
         goes = "goes with it" if len(short) == 1 else f"goes with the last of the {len(short)}"
         damaged = "Damaged. " if file.state == "damaged" else ""
-        return f"{damaged}Needed by {', '.join(short[:3])}{more}; {goes}."
+        return f"{damaged}Needed by {some_of(short)}; {goes}."
 
     def sets(self, *, by_repository: bool) -> list[tuple[frozenset[str], int, int]]:
         """Give what exactly some apps (or repositories) share: who, bytes, files; largest first."""
         sizes: Counter[frozenset[str]] = Counter()
         counts: Counter[frozenset[str]] = Counter()
         for file in self.files:
-            if len(file.users) > 1:
-                users = file.users
-                if by_repository:
-                    users = frozenset(self.apps[user][1] if user in self.apps else user for user in users)
-                if len(users) > 1:
-                    sizes[users] += file.size
-                    counts[users] += 1
+            users = file.users
+            if by_repository and len(users) > 1:
+                users = frozenset(self.apps[user][1] if user in self.apps else user for user in users)
+            if len(users) > 1:
+                sizes[users] += file.size
+                counts[users] += 1
         found = [(users, size, counts[users]) for users, size in sizes.items()]
         return sorted(found, key=lambda one: (-one[1], sorted(one[0])))
 
@@ -296,17 +281,15 @@ def _files(frames: Frames, damaged: frozenset[str]) -> list[File]:
 
 
 def _place_text(place: Place) -> str:
-    apps = sum(one.kind == "app" for one in place)
-    if place.kind == "app":
-        return "Removing this app frees it."
     if place.kind in ("repository", "registry"):
+        apps = sum(one.kind == "app" for one in place)
         return f"{count_text(apps, 'app')}; removing all of them frees it."
-    if place.kind == "component":
-        return "Only this app needs it."
     texts = {
+        "app": "Removing this app frees it.",
+        "component": "Only this app needs it.",
         SHARED: "Several need each of these; it goes with the last of them.",
         IDLE: "Nothing needs it: prune frees it.",
         PROJECTS: "Projects need it, and no app.",
         OTHER: "Neither Spin nor this toolkit put it here.",
     }
-    return texts.get(place.name, "")
+    return texts.get(place.name if place.kind == "group" else place.kind, "")

@@ -18,6 +18,7 @@ Sizes are the declared ones. Config and layers count, each digest once; the mani
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
@@ -41,7 +42,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import Frames
-from spincache_nb.frames.schemas import FEW, TableSchema, build
+from spincache_nb.frames.schemas import FEW, build
 from spincache_nb.show import rows
 
 if TYPE_CHECKING:
@@ -54,15 +55,7 @@ _CONTENT = frozenset({"wasm", "data", "archive", "other"})
 
 NEEDED = ("apps", "layers", "uses", "files")
 _MANIFEST = tuple(MANIFESTS_SCHEMA)
-_ALL_SAVINGS_SCHEMA = TableSchema(
-    {
-        "repository": (FEW, "``registry/repository``"),
-        **{
-            name: (dtype, VERSION_SAVINGS_SCHEMA.meanings[name])
-            for name, dtype in VERSION_SAVINGS_SCHEMA.items()
-        },
-    }
-)
+_ALL_SAVINGS_SCHEMA = {"repository": FEW, **VERSION_SAVINGS_SCHEMA}
 
 
 @VERSION_SAVINGS_SCHEMA.describes
@@ -78,8 +71,7 @@ def version_savings(
     Parameters
     ----------
     cache
-        This user's cache unless given; a cache, its path, or several; loaded frames (apps, layers, uses,
-        files); a fleet; or what `remote_versions` gave, for versions that are still in a registry.
+        As for `breakdown`; or what `remote_versions` gave, for versions that are still in a registry.
     repository
         For example ``ghcr.io/org/app``; the registry may be left out where only one has it. None for each
         repository, in a cache of its own that starts empty; ``repository`` is then the first column.
@@ -106,34 +98,32 @@ def version_savings(
     """
     check_rules(rules)
     if isinstance(cache, RemoteVersions):
-        return replay_savings(cache.manifests, rules=rules, order=order)
+        versions = read_versions(rows(cache.manifests, *_MANIFEST))
+        return build(VERSION_SAVINGS_SCHEMA, savings_rows(versions, rules=rules, order=order))
     if is_fleet(cache):
         return cache.version_savings(repository, rules=rules)  # type: ignore[no-any-return]
-    if repository is not None:
-        one = repository
-
-        def compute(frames: Frames) -> pd.DataFrame:
-            lines = savings_rows(_versions_in(frames, _named(frames, one)), rules=rules, order=order)
-            return build(VERSION_SAVINGS_SCHEMA, lines)
-
-        return over(cache, VERSION_SAVINGS_SCHEMA, NEEDED, compute)
-    if order is not None:
+    if repository is None and order is not None:
         raise ValueError("order= needs the repository whose versions it names")
-    return over(cache, _ALL_SAVINGS_SCHEMA, NEEDED, lambda frames: _all_savings(frames, rules))
 
+    def one(frames: Frames) -> pd.DataFrame:
+        versions = _versions_in(frames, _named(frames, repository or ""))
+        return build(VERSION_SAVINGS_SCHEMA, savings_rows(versions, rules=rules, order=order))
 
-def _all_savings(frames: Frames, rules: Rules) -> pd.DataFrame:
-    found = versions_of(frames)
-    every = [reference for references in found.values() for reference in references]
-    versions = _versions_in(frames, every)
-    return build(
-        _ALL_SAVINGS_SCHEMA,
-        (
-            (repository, *line)
-            for repository, references in found.items()
-            for line in savings_rows({name: versions[name] for name in references}, rules=rules)
-        ),
-    )
+    def every(frames: Frames) -> pd.DataFrame:
+        found = versions_of(frames)
+        versions = _versions_in(frames, [name for names in found.values() for name in names])
+        return build(
+            _ALL_SAVINGS_SCHEMA,
+            (
+                (repository, *line)
+                for repository, names in found.items()
+                for line in savings_rows({name: versions[name] for name in names}, rules=rules)
+            ),
+        )
+
+    if repository is None:
+        return over(cache, _ALL_SAVINGS_SCHEMA, NEEDED, every)
+    return over(cache, VERSION_SAVINGS_SCHEMA, NEEDED, one)
 
 
 def remote_savings(
@@ -156,9 +146,7 @@ def remote_savings(
     ----------
     repository
         Such as ``ghcr.io/org/app``, or what `remote_versions` gave: then nothing is asked.
-    rules
-        As for `version_savings`.
-    order
+    rules, order
         As for `version_savings`, tags only.
     tags, insecure, ca, auth, jobs, progress, cancel, manifests
         How to ask, as for `remote_versions`.
@@ -173,10 +161,8 @@ def remote_savings(
 
     Raises
     ------
-    ValueError
-        If the rules are none of those, or the order names a version that is not there.
-    SpinCacheError
-        As `remote_versions`.
+    ValueError, SpinCacheError
+        As for `version_savings` and `remote_versions`.
     """
     check_rules(rules)
     if not isinstance(repository, RemoteVersions):
@@ -191,7 +177,7 @@ def remote_savings(
             cancel=cancel,
             manifests=manifests,
         )
-    return replay_savings(repository.manifests, rules=rules, order=order)
+    return version_savings(repository, rules=rules, order=order)
 
 
 @UPGRADE_MATRIX_SCHEMA.describes
@@ -206,10 +192,8 @@ def upgrade_matrix(
 
     Parameters
     ----------
-    cache, rules, order
-        As for `version_savings`; no fleet.
-    repository
-        As for `version_savings`; of versions in a registry it is known.
+    cache, repository, rules, order
+        As for `version_savings`; no fleet, and one repository (of versions in a registry it is known).
 
     Returns
     -------
@@ -230,10 +214,9 @@ def upgrade_matrix(
         return build(UPGRADE_MATRIX_SCHEMA, _upgrade_rows(versions, rules, order))
     if repository is None:
         raise ValueError("name the repository whose versions to compare")
-    one = repository
 
     def compute(frames: Frames) -> pd.DataFrame:
-        found = _versions_in(frames, _named(frames, one))
+        found = _versions_in(frames, _named(frames, repository))
         return build(UPGRADE_MATRIX_SCHEMA, _upgrade_rows(found, rules, order))
 
     return over(cache, UPGRADE_MATRIX_SCHEMA, NEEDED, compute)
@@ -263,8 +246,11 @@ def versioned_repositories(cache: Source = None) -> list[str]:
 
 def _named(frames: Frames, repository: str) -> list[str]:
     """Give the versions of a repository."""
-    found = versions_of(frames)
-    exact = {repository, _full_name(repository)} & found.keys()
+    found, exact = versions_of(frames), {repository}
+    with contextlib.suppress(InvalidReferenceError):
+        reference = Reference.parse(repository)
+        exact.add(f"{reference.registry}/{reference.repository}")
+    exact &= found.keys()
     candidates = exact or {name for name in found if name.partition("/")[2] == repository}
     if len(candidates) != 1:
         what = f"{sorted(candidates)}" if candidates else "none of that name"
@@ -275,19 +261,6 @@ def _named(frames: Frames, repository: str) -> list[str]:
 
 def _versions_in(frames: Frames, references: Collection[str]) -> dict[str, Version]:
     return read_versions(_manifest_lines(frames, references), _member_lines(frames, references))
-
-
-def _full_name(repository: str) -> str:
-    try:
-        reference = Reference.parse(repository)
-    except InvalidReferenceError:
-        return repository
-    return f"{reference.registry}/{reference.repository}"
-
-
-def manifests_of(frames: Frames, references: Iterable[str]) -> pd.DataFrame:
-    """Make the frame that a replay takes."""
-    return build(MANIFESTS_SCHEMA, _manifest_lines(frames, references))
 
 
 def _manifest_lines(frames: Frames, references: Iterable[str]) -> list[Row]:
@@ -390,18 +363,18 @@ class Store:
 
     def cost(self, version: Version) -> Cost:
         """Say what pulling a version now would fetch and reuse."""
-        reused = {digest for digest in version.parts if self._stored(digest, version)}
-        total = sum(size for size, _ in version.parts.values())
-        archives = sum(
-            size
-            for digest, (size, roles) in version.parts.items()
-            if "archive" in roles and digest not in reused
-        )
+        total = reused = archives = 0
+        for digest, (size, roles) in version.parts.items():
+            total += size
+            if self._stored(digest, version):
+                reused += size
+            elif "archive" in roles:
+                archives += size
         known: int | None = 0
         if archives:
             members = version.members
-            known = None if not members else sum(members[name] for name in members if name in self.blobs)
-        return Cost(total, sum(version.parts[digest][0] for digest in reused), archives, known)
+            known = sum(members[name] for name in members if name in self.blobs) if members else None
+        return Cost(total, reused, archives, known)
 
     def pull(self, version: Version) -> None:
         """Store what a version needs."""
@@ -447,29 +420,9 @@ def savings_rows(
         totals += cost.total
         fetched += fetch
         share = cost.reused / cost.total if cost.total else None
-        lines.append(
-            (
-                *(position, reference, version.tag, version.created_at),
-                *(cost.total, cost.reused, fetch, share),
-                *(totals, fetched, totals - fetched),
-                *(cost.archive_fetch, cost.archive_known),
-            )
-        )
+        line = position, reference, version.tag, version.created_at, cost.total, cost.reused, fetch, share
+        lines.append((*line, totals, fetched, totals - fetched, cost.archive_fetch, cost.archive_known))
     return lines
-
-
-def replay_savings(
-    manifests: pd.DataFrame,
-    members: pd.DataFrame | None = None,
-    *,
-    rules: Rules = "spin",
-    order: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """Say what each version costs, one pulled after the other, from frames; see `version_savings`."""
-    check_rules(rules)
-    unpacked = None if members is None else rows(members, *MEMBERS_SCHEMA)
-    versions = read_versions(rows(manifests, *_MANIFEST), unpacked)
-    return build(VERSION_SAVINGS_SCHEMA, savings_rows(versions, rules=rules, order=order))
 
 
 def _upgrade_rows(versions: Mapping[str, Version], rules: Rules, order: Sequence[str] | None) -> list[Row]:

@@ -16,8 +16,19 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from spincache_nb.cli.options import COMMANDS, FAILED, INTERRUPTED, USAGE, Command, UsageError
-from spincache_nb.cli.output import PROGRAM, Output, in_a_shell, say
+from spincache_nb import __version__
+from spincache_nb.cli.command import (
+    COMMANDS,
+    FAILED,
+    INTERRUPTED,
+    PROGRAM,
+    USAGE,
+    Command,
+    Output,
+    UsageError,
+    in_a_shell,
+    say,
+)
 from spincache_nb.errors import (
     InvalidDigestError,
     InvalidReferenceError,
@@ -25,20 +36,50 @@ from spincache_nb.errors import (
     SpinCacheError,
     printable,
 )
+from spincache_nb.show import error_text
 
 DEBUG_VARIABLE = "SPINCACHE_DEBUG"
 """Environment variable that does what ``--debug`` does, unless it is empty or 0."""
-_MODULES = {
-    **dict.fromkeys(("demo",), "serve"),
-    **dict.fromkeys(("path", "doctor", "tree"), "overview"),
-    **dict.fromkeys(("apps", "layers", "blobs", "problems", "history", "sharing", "savings"), "look"),
-    "report": "many",
-    **dict.fromkeys(("plan", "pull", "pull-sources"), "fetch"),
-    **dict.fromkeys(("verify", "repair", "remove", "prune", "clear", "export", "import"), "change"),
-    **dict.fromkeys(("snapshot", "crawl"), "many"),
-    **dict.fromkeys(("lab", "dashboard"), "serve"),
+_GROUPS = {
+    "see": {
+        "demo": ("serve", "see it all work, offline, on demo apps"),
+        "path": ("overview", "print where Spin's cache is"),
+        "doctor": ("overview", "look for what would keep a pull from working"),
+        "tree": ("overview", "show what fills the disk, as a tree with bars"),
+        "apps": ("look", "list the apps in the cache"),
+        "layers": ("look", "list the layers of cached apps"),
+        "blobs": ("look", "list the stored files and who needs them"),
+        "problems": ("look", "list what is wrong with the cache"),
+        "history": ("look", "list the pulls made on this machine"),
+        "sharing": ("look", "show what apps share and what that saves"),
+        "savings": ("look", "show what each new version costs"),
+        "report": ("many", "write a page about the cache, or fail under thresholds"),
+    },
+    "fetch": {
+        "plan": ("fetch", "say what a pull would fetch, without fetching it"),
+        "pull": ("fetch", "fetch apps into the cache"),
+        "pull-sources": ("fetch", "fetch what a project's spin.toml names"),
+    },
+    "look after": {
+        "verify": ("change", "hash everything stored and list what is damaged"),
+        "repair": ("change", "fetch again what is damaged or missing"),
+        "remove": ("change", "remove apps and what only they need"),
+        "prune": ("change", "remove what nothing needs"),
+        "clear": ("change", "remove the whole cache"),
+        "export": ("change", "write apps of the cache to one file"),
+        "import": ("change", "store apps of such a file in the cache"),
+    },
+    "many machines": {
+        "snapshot": ("many", "write what the cache holds, to look at many hosts"),
+        "crawl": ("many", "write what a registry holds, from its manifests"),
+    },
+    "in a browser": {
+        "lab": ("serve", "work with the notebooks, in JupyterLab"),
+        "dashboard": ("serve", "show the panel in a browser, without a notebook"),
+    },
 }
-"""Commands as the help lists them, each with the module that declares it."""
+"""Commands as the help lists them, each with the module that declares it and what it does."""
+_MODULES = {name: module for group in _GROUPS.values() for name, (module, _) in group.items()}
 _DESCRIPTION = """\
 See, fill and look after the Spin registry cache.
 
@@ -75,10 +116,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as exc:  # argparse: --help, --version, wrong usage
         return exc.code if isinstance(exc.code, int) else 0
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the one place where all faults end
-        return _report(exc, args)
-
-
-# ---------------------------------------------------------------- the parser
+        if _debug(args):
+            traceback.print_exception(exc)
+        name = f"{PROGRAM} {args.command.name}" if args is not None else PROGRAM
+        say(f"{name}: {line_of(exc)}")
+        return status_of(exc)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -130,7 +172,8 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action=_Version)
+    version = f"{PROGRAM} {__version__}"
+    parser.add_argument("--version", action="version", version=version, help="show the version and end")
     _add_debug(parser, default=False)
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(metavar="COMMAND", prog=PROGRAM, help=argparse.SUPPRESS)
@@ -141,10 +184,10 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 def _listed() -> str:
     """All commands with what they do, grouped."""
-    groups: dict[str, list[str]] = {}
-    for one in (COMMANDS[name] for name in _MODULES):
-        groups.setdefault(one.group, []).append(f"  {one.name:<13} {one.summary}")
-    return "\n\n".join("\n".join([f"{group}:", *lines]) for group, lines in groups.items())
+    return "\n\n".join(
+        "\n".join([f"{group}:", *(f"  {name:<13} {summary}" for name, (_, summary) in commands.items())])
+        for group, commands in _GROUPS.items()
+    )
 
 
 def _add_command(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
@@ -168,30 +211,6 @@ def _add_debug(parser: argparse.ArgumentParser, *, default: bool | str) -> None:
     )
 
 
-class _Version(argparse.Action):
-    """Prints versions; loads what it needs only then."""
-
-    def __init__(self, option_strings: list[str], dest: str = argparse.SUPPRESS, **_options: object) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="show the version and end")
-
-    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object, **_options: object) -> None:
-        from spincache_nb import __version__
-
-        print(f"{PROGRAM} {__version__}")
-        parser.exit()
-
-
-# ---------------------------------------------------------------- faults, warnings, the log
-
-
-def _report(fault: BaseException, args: argparse.Namespace | None) -> int:
-    if _debug(args):
-        traceback.print_exception(fault)
-    name = f"{PROGRAM} {args.command.name}" if args is not None else PROGRAM
-    say(f"{name}: {line_of(fault)}")
-    return status_of(fault)
-
-
 def status_of(fault: BaseException) -> int:
     """Say with which status a command ends."""
     if isinstance(fault, KeyboardInterrupt | PullCancelled):
@@ -208,7 +227,7 @@ def line_of(fault: BaseException) -> str:
     if isinstance(fault, SpinCacheError | UsageError):
         return _escaped(in_a_shell(str(fault)))
     if isinstance(fault, OSError) and fault.strerror:
-        return printable(f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror)
+        return error_text(fault)
     named = f"{type(fault).__name__}: {fault}"
     return f"unexpected {printable(named)}; `--debug` shows where, please report it"
 
@@ -219,8 +238,7 @@ def _escaped(text: str) -> str:
 
 
 def _debug(args: argparse.Namespace | None) -> bool:
-    asked = bool(args is not None and args.debug)
-    return asked or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+    return (args is not None and args.debug) or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
 
 
 def _make_streams_usable() -> None:

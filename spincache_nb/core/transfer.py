@@ -335,11 +335,7 @@ def export(
         found = "a folder" if path.is_dir() else "" if path.parent.exists() else f"no folder {path.parent}"
     if found:
         raise CacheWriteError(str(path), "a file to write the apps to", found, "name another file")
-    with (
-        replacing(path) as new,
-        new.stream() as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
-    ):
+    with replacing(path) as new, new.stream() as stream, _tar(stream) as tar:
         _write(tar, cache, packed)
     return Exported(
         path,
@@ -411,6 +407,10 @@ def _pushed_image_configs(application: Descriptor | None) -> Iterator[bytes]:
             for history in histories:
                 document = {"architecture": "wasm", "os": system, **config, **rootfs, **history}
                 yield json.dumps(document, separators=(",", ":")).encode()
+
+
+def _tar(stream: BinaryIO) -> tarfile.TarFile:
+    return tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT)
 
 
 def _write(tar: tarfile.TarFile, cache: Cache, packed: Sequence[_Packed]) -> None:

@@ -27,7 +27,7 @@ from spincache_nb.fleet.engines import (
 )
 from spincache_nb.fleet.place import Place, load
 from spincache_nb.fleet.schemas import TURNS, frame_of, full_name, in_turn, savings, warmest
-from spincache_nb.frames.schemas import Schema
+from spincache_nb.frames.schemas import COUNT, Schema
 
 _BYTES_A_ROW = 56
 _LEAST_MIB = 512
@@ -234,6 +234,11 @@ class Fleet:
             names=query("names", of_top=of_top) if names else query("no_names"),
         )
         return self._frame(text, schemas.FLEET_SHARING_SCHEMA)
+
+    def saving(self) -> tuple[int, int]:
+        """Count the rows of `sharing` that save bytes, and add up what they save, without making them."""
+        found = self._frame(query("saving"), {"digest_count": COUNT, "saved_bytes": COUNT})
+        return int(found["digest_count"].item()), int(found["saved_bytes"].item())
 
     def shared_bytes(self, *, top: int = 20) -> pd.DataFrame:
         """Say for each pair of apps how many bytes both need.

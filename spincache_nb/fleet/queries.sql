@@ -97,6 +97,11 @@ FROM chosen JOIN numbered USING (digest) LEFT JOIN manifest_counts USING (number
 LEFT JOIN in_two_areas USING (digest) LEFT JOIN called USING (digest)
 ORDER BY needed - stored DESC, digest
 
+-- name: saving
+SELECT count(*) AS digest_count, CAST(coalesce(sum(saved), 0) AS BIGINT) AS saved_bytes FROM (
+    SELECT sum(stored_bytes * (use_count - 1)) AS saved FROM blobs WHERE use_count > 0 GROUP BY digest
+) AS digests WHERE saved > 0
+
 -- name: top
 ORDER BY sum(stored_bytes * (use_count - 1)) DESC, digest LIMIT {top}
 

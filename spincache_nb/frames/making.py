@@ -38,7 +38,8 @@ from spincache_nb.frames.schemas import (
 from spincache_nb.frames.sources import Found
 from spincache_nb.inventory import CachedApp, Inventory, unnamed_members
 from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, STANDINGS, VIAS, WASM, Integers, UseColumns
-from spincache_nb.wasm import Limits, Producers, Tool, producers_of, walk
+from spincache_nb.wasm.naming import Producers, Tool, producers_of
+from spincache_nb.wasm.walker import Limits, walk
 
 _PAGE_BYTES: Final = 4096
 _LONGEST_NAME: Final = 64 << 10

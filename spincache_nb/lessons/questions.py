@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -29,9 +28,7 @@ class WrongAnswerError(AssertionError):
         return [str(self)]
 
 
-def _wrong_name(given: object, right: Answer) -> str:
-    """Say what is wrong with the name of a blob."""
-    del right
+def _wrong_name(given: object, _: Answer) -> str:
     if not isinstance(given, str):
         return "A name is text; this is not."
     if not _plain(given).startswith("sha256:"):
@@ -40,43 +37,29 @@ def _wrong_name(given: object, right: Answer) -> str:
 
 
 def _wrong_number(given: object, right: Answer) -> str:
-    """Say what is wrong with a number."""
     if isinstance(given, bool) or not isinstance(given, Real) or not isinstance(right, int):
         return "The answer is a number, written without quotation marks."
     return "That is too many." if float(given) > right else "That is too few."
 
 
 def _wrong_words(given: object, right: Answer) -> str:
-    """Say what is wrong with a set of words."""
     if not isinstance(given, set | frozenset | list | tuple) or not isinstance(right, set):
         return "The answer is several words: in quotation marks, with commas between, all in { }."
-    words, wanted = {_plain(word) for word in given}, {_plain(word) for word in right}
-    if words - wanted:
-        return "At least one word too many is in it."
-    return "At least one word is missing."
+    more = {_plain(word) for word in given} - {_plain(word) for word in right}
+    return "At least one word too many is in it." if more else "At least one word is missing."
 
 
 def _one_of(*words: str) -> Slip:
     """Make a slip for a question that has a few answers to choose from."""
     choice = " or ".join(f'"{word}"' for word in words)
 
-    def slip(given: object, right: Answer) -> str:
-        del right
-        if _plain(given) in words:
-            return "It is the other way round."
-        return f"The answer is {choice}, in quotation marks."
-
-    return slip
+    other, no_word = "It is the other way round.", f"The answer is {choice}, in quotation marks."
+    return lambda given, _: other if _plain(given) in words else no_word
 
 
 def _plain(value: object) -> str:
     """Text as it is compared: without case and outer white space."""
     return value.strip().lower() if isinstance(value, str) else repr(value)
-
-
-def _is_blank(given: object) -> bool:
-    """Whether nothing has been answered: None, ``...`` or empty text."""
-    return given is None or given is ... or (isinstance(given, str) and not given.strip())
 
 
 def _same(given: object, right: Answer) -> bool:
@@ -96,18 +79,12 @@ class Exercise:
 
     Parameters
     ----------
-    name
-        One word to call it by.
-    question
-        In plain words.
-    hint
-        How to start; shown as long as there is no right answer.
-    why
-        The reason, shown with the answer.
-    answer
-        The right one, worked out when the exercise was made.
-    slip
-        Says what is wrong with a wrong answer.
+    name, question
+        One word to call it by, and the question in plain words.
+    hint, why
+        How to start, shown until there is a right answer; the reason, shown with the answer.
+    answer, slip
+        The right one, worked out when the exercise was made; what says what is wrong with another.
     """
 
     name: str
@@ -119,7 +96,7 @@ class Exercise:
 
     def check(self, given: object) -> str:
         """Say whether an answer is right."""
-        if _is_blank(given):
+        if given is None or given is ... or (isinstance(given, str) and not given.strip()):
             return f"No answer yet.\nTo start: {self.hint}"
         if not _same(given, self.answer):
             raise WrongAnswerError(f"Not yet. {self.slip(given, self.answer)}\nHint: {self.hint}")
@@ -142,12 +119,8 @@ class HiddenAnswer:
 
     Parameters
     ----------
-    name
-        Of the exercise.
-    answer
-        The right one.
-    why
-        The reason.
+    name, answer, why
+        Those of the exercise.
     """
 
     name: str
@@ -186,8 +159,24 @@ def exercises(cache: Cache) -> dict[str, Exercise]:
     first = apps(cache)
     if first.empty:
         raise ValueError("there is no app in this cache; pull one first")
-    made = (*_ON_NAMES, _copies(cache), *_ON_APPS, _removal(cache, str(first["reference"].iloc[-1])))
-    return {exercise.name: exercise for exercise in made}
+    table, app = sharing(cache), str(first["reference"].iloc[-1])
+    copies = Exercise(
+        "copies",
+        "The blob whose sharing saves most in this cache: how many copies of it are stored?",
+        "can one folder hold two files of the same name?",
+        "Equal bytes have equal names, and a folder holds one file of a name.",
+        len(str(table["areas"].iloc[0]).split("+")) if len(table) else 0,  # Spin has a folder for each use
+        _wrong_number,
+    )
+    freed = Exercise(
+        "freed",
+        f"How many bytes would removing {app} free?",
+        'as above, with that app: sc.analysis.freed_by(cache, "...")["stored_bytes"].sum()',
+        "Only what no other app needs goes; freed_by() tells.",
+        int(freed_by(cache, app)["stored_bytes"].sum()),
+        _wrong_number,
+    )
+    return {exercise.name: exercise for exercise in (*_ON_NAMES, copies, *_ON_APPS, freed)}
 
 
 _ON_NAMES = (
@@ -234,34 +223,6 @@ _ON_APPS = (
         _one_of("yes", "no"),
     ),
 )
-
-
-def _copies(cache: Cache) -> Exercise:
-    return Exercise(
-        "copies",
-        "The blob whose sharing saves most in this cache: how many copies of it are stored?",
-        "can one folder hold two files of the same name?",
-        "Equal bytes have equal names, and a folder holds one file of a name.",
-        _copies_of_most_shared(cache),
-        _wrong_number,
-    )
-
-
-def _removal(cache: Cache, reference: str) -> Exercise:
-    return Exercise(
-        "freed",
-        f"How many bytes would removing {reference} free?",
-        'as above, with that app: sc.analysis.freed_by(cache, "...")["stored_bytes"].sum()',
-        "Only what no other app needs goes; freed_by() tells.",
-        int(freed_by(cache, reference)["stored_bytes"].sum()),
-        _wrong_number,
-    )
-
-
-def _copies_of_most_shared(cache: Cache) -> int:
-    """How many of the cache's folders for blobs hold the most shared one: Spin has one for each use."""
-    table = sharing(cache)
-    return len(re.findall(r"\w+", str(table["areas"].iloc[0]))) if len(table) else 0
 
 
 CHECKS_SCHEMA = TableSchema(

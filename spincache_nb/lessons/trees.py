@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from spincache_nb.analysis.inputs import some_of
 from spincache_nb.core.archive import list_members
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -35,14 +36,10 @@ class Link:
     ----------
     what
         In words: ``manifest``, ``config``, ``locked app``, ``wasm layer``, ``member`` ...
-    digest
-        Name of its bytes.
-    size
-        Its size in bytes.
-    names
-        What people call it: components and paths.
-    parts
-        What it names, or holds.
+    digest, size
+        Name and number of its bytes.
+    names, parts
+        What people call it (components and paths); what it names, or holds.
     """
 
     what: str
@@ -86,7 +83,7 @@ class Chain:
         from spincache_nb.plots.inside import tree
 
         nodes = [
-            (depth, link.what, _short(link.digest), _names(link), link.size)
+            (depth, link.what, _short(link.digest), some_of(link.names, shown=2), link.size)
             for depth, link in _elided(self.root).walk()
         ]
         return tree(self.reference, nodes, ax=ax)
@@ -118,7 +115,7 @@ def chain(cache: Cache, reference: str | Reference) -> Chain:
     content, manifest = _manifest_of(tag)
     names = _names_in(_locked_app(tag, manifest))
     config = Link(_config_words(manifest), str(manifest.config.digest), manifest.config.size)
-    layers = tuple(_layer(cache, layer, names) for layer in manifest.layers)
+    layers = (_layer(cache, layer, names) for layer in manifest.layers)
     digest = Digest.of(content, tag.digest.algorithm if tag.digest else "sha256")
     return Chain(tag.reference, Link("manifest", str(digest), len(content), parts=(config, *layers)))
 
@@ -133,11 +130,8 @@ def _manifest_of(tag: CachedTag) -> tuple[bytes, Manifest]:
 
 def _layer(cache: Cache, layer: Descriptor, names: Mapping[str, tuple[str, ...]]) -> Link:
     words = {"application": "locked app", "archive": "archive layer", "other": "layer of another type"}
-    what = words.get(layer.role, f"{layer.role} layer")
-    parts: tuple[Link, ...] = ()
-    if layer.role == "archive":
-        parts = tuple(_members(cache, layer, names))
-    digest = str(layer.digest)
+    what, digest = words.get(layer.role, f"{layer.role} layer"), str(layer.digest)
+    parts = tuple(_members(cache, layer, names)) if layer.role == "archive" else ()
     return Link(what, digest, layer.size, names.get(digest, ()), parts)
 
 
@@ -162,13 +156,11 @@ def _locked_app(tag: CachedTag, manifest: Manifest) -> LockedApp | None:
 
 
 def _names_in(app: LockedApp | None) -> dict[str, tuple[str, ...]]:
-    names: dict[str, list[str]] = {}
+    names: dict[str, dict[str, None]] = {}
     for component, what, content in app.content() if app is not None else ():
         if content.digest is not None:
             text = f"component {component}" if what == "source" else what
-            known = names.setdefault(str(content.digest), [])
-            if text not in known:
-                known.append(text)
+            names.setdefault(str(content.digest), {})[text] = None
     return {digest: tuple(texts) for digest, texts in names.items()}
 
 
@@ -180,7 +172,8 @@ def _config_words(manifest: Manifest) -> str:
 
 def _lines(link: Link, indent: str, *, last: bool) -> Iterator[str]:
     mark, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-    yield f"{indent}{mark}{link.what}  {_short(link.digest)}  {size_text(link.size)}{_suffix(_names(link))}"
+    names = f"  {some_of(link.names, shown=2)}" if link.names else ""
+    yield f"{indent}{mark}{link.what}  {_short(link.digest)}  {size_text(link.size)}{names}"
     parts = _elided(link).parts
     for position, part in enumerate(parts):
         if part.digest:
@@ -194,28 +187,17 @@ def _elided(link: Link) -> Link:
     """The same with many members or data layers cut down to a few and a line that counts the rest."""
     parts = [_elided(part) for part in link.parts]
     for what in ("member", "data layer"):
-        alike = [part for part in parts if part.what == what]
-        if len(alike) > _SHOWN_ALIKE + 1:
-            rest = alike[_SHOWN_ALIKE:]
-            place = parts.index(rest[0])
-            kept = [part for part in parts[place:] if part.what != what]
-            more = Link(f"and {len(rest)} more {what}s", "", sum(part.size for part in rest))
-            parts = [*parts[:place], more, *kept]
-    return Link(link.what, link.digest, link.size, link.names, tuple(parts))
+        places = [place for place, part in enumerate(parts) if part.what == what]
+        if len(places) > _SHOWN_ALIKE + 1:
+            rest = places[_SHOWN_ALIKE:]
+            parts[rest[0]] = Link(f"and {len(rest)} more {what}s", "", sum(parts[n].size for n in rest))
+            parts = [part for place, part in enumerate(parts) if place not in rest[1:]]
+    return replace(link, parts=tuple(parts))
 
 
 def _short(digest: str) -> str:
     algorithm, _, encoded = digest.partition(":")
     return f"{algorithm}:{encoded[:12]}" if encoded else ""
-
-
-def _names(link: Link) -> str:
-    shown = ", ".join(link.names[:2])
-    return f"{shown} +{len(link.names) - 2}" if len(link.names) > 2 else shown
-
-
-def _suffix(names: str) -> str:
-    return f"  {names}" if names else ""
 
 
 RIPPLE_SCHEMA = TableSchema(
@@ -314,14 +296,11 @@ def example(cache: Cache) -> str:
         If the cache holds no such app.
     """
     table = apps(cache)
-    found: list[tuple[int, str]] = []
-    for reference in table.loc[table["kind"] == "app", "reference"].head(_MOST_LOOKED_AT):
-        layers = _shown_layers(cache, str(reference))
-        if layers:
-            found.append((layers, str(reference)))
-    if not found:
+    references = table.loc[table["kind"] == "app", "reference"].head(_MOST_LOOKED_AT).astype(str)
+    found = {reference: _shown_layers(cache, reference) for reference in references}
+    if not any(found.values()):
         raise ValueError("there is no app in this cache that can be shown; pull one first")
-    return max(found, key=lambda pair: pair[0])[1]
+    return max(found, key=found.__getitem__)
 
 
 def _shown_layers(cache: Cache, reference: str) -> int:

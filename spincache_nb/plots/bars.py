@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
@@ -61,9 +62,8 @@ def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         A bar per row, in the order of the kinds, the largest of each kind first; they sum to the total.
         The smallest of a kind, those under 1 % and those beyond 24 rows, are one bar that says how many
-        they are; the label of the axes, a text to go with the picture, names them. Of a cache of more
-        than 30 apps, bars are those of repositories, and of more than 30 repositories those of registries. A
-        fleet has a bar per kind, all hosts together.
+        they are; the label of the axes, a text to go with the picture, names them. More than 30 apps are
+        drawn by repository, more than 30 repositories by registry, and a fleet by kind.
 
     Raises
     ------
@@ -86,16 +86,12 @@ def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
         return style.say_empty(ax, "Nothing is stored in this cache.")
     total = sum(line.size for line in lines)
     unit, divisor = unit_for(max(line.size for line in lines))
-    sizes = [line.size / divisor for line in lines]
+    sizes = np.array([line.size / divisor for line in lines])
     colours = [_HUES.get(line.kind, style.grey(ax, _GREY)) for line in lines]
-    bars = ax.barh(range(len(lines)), sizes, color=colours, edgecolor=style.grey(ax, 0.6), linewidth=0.5)
-    for bar, line in zip(bars, lines, strict=True):
-        bar.set_hatch("///" if line.rest else None)
-    ax.set_yticks(range(len(lines)), [line.label for line in lines])
-    ax.set_ylim(len(lines) - 0.4, -0.6)
-    parts = [f"{size_text(line.size)}  {share_text(line.size / total if total else 0)}" for line in lines]
-    ax.bar_label(bars, parts, padding=4, fontsize="small", color=style.ink())
-    ax.set_xlim(0, max(max(sizes), 1 / divisor) * 1.28)
+    texts = [f"{size_text(line.size)}  {share_text(line.size / total if total else 0)}" for line in lines]
+    style.stacked(ax, [line.label for line in lines], [(sizes, colours, "")], texts, 1.28)
+    for bar, line in zip(ax.patches, lines, strict=True):
+        bar.set(edgecolor=style.grey(ax, 0.6), linewidth=0.5, hatch="///" if line.rest else None)
     ax.set_xlabel(f"{unit} on disk")
     kinds = {line.kind for line in lines}
     words = {"exclusive": f"needed by one {noun} only", "shared": f"shared by the {nouns} named"}
@@ -229,19 +225,15 @@ def _repositories(table: pd.DataFrame, ax: Axes | None) -> Axes:
         return style.say_empty(ax, f"{headline(table)}." if len(order) else "No versions to compare.")
     unit, divisor = unit_for(float(order["total_bytes"].max()))
     names = style.names_for(shown["repository"])
-    places = range(len(shown))
-    reused = shown["saved"].to_numpy() / divisor
-    new = shown["fetch_bytes"].to_numpy() / divisor
-    ax.barh(places, reused, color=style.REUSED, label="reused")
-    bars = ax.barh(places, new, left=reused, color=style.FETCHED, label="fetched")
-    labels = [
+    texts = [
         f"{share_text(saved / whole)} saved, {count_text(int(count), 'version')}"
         for saved, whole, count in rows(shown, "saved", "total_bytes", "versions")
     ]
-    ax.bar_label(bars, labels, padding=4, fontsize="small", color=style.ink())
-    ax.set_yticks(places, [names[name] for name in shown["repository"]])
-    ax.set_ylim(len(shown) - 0.4, -0.6)
-    ax.set_xlim(0, max(float((reused + new).max()), 1 / divisor) * 1.4)
+    parts = (
+        (shown["saved"].to_numpy() / divisor, style.REUSED, "reused"),
+        (shown["fetch_bytes"].to_numpy() / divisor, style.FETCHED, "fetched"),
+    )
+    style.stacked(ax, [names[name] for name in shown["repository"]], parts, texts, 1.4)
     notes = [f"{flat} of {len(order)} repositories saved under 4 %"] if flat else []
     notes += [f"+{more} more save less"] if more else []
     ax.set_xlabel("; ".join([f"{unit}, all versions one after the other", *notes]))
@@ -259,17 +251,8 @@ def _version_ticks(ax: Axes, table: pd.DataFrame) -> None:
     names = [labels[reference] for reference in references]
     step = -(-len(names) // _MOST_TICKS)
     shown = list(range(0, len(names), step))
-    steep = len(shown) > 20
-    tilted = not steep and (len(names) > 6 or max(map(len, names)) > 8)
-    ax.set_xticks(
-        shown,
-        [names[place] for place in shown],
-        rotation=90 if steep else 40 if tilted else 0,
-        ha="right" if tilted else "center",
-        rotation_mode="anchor" if tilted else "default",
-        fontsize="small" if len(shown) > 12 else None,
-    )
-    note = f"; one in {step} is named" if step > 1 else ""
-    ax.set_xlabel(f"versions, in the order pulled{note}")
-    spare = max(0, 4 - len(names)) / 2
-    ax.set_xlim(-0.7 - spare, len(names) - 0.3 + spare)
+    angle = 90 if len(shown) > 20 else 40 if len(names) > 6 or max(map(len, names)) > 8 else 0
+    fontsize = "small" if len(shown) > 12 else None
+    style.name_below(ax, shown, [names[place] for place in shown], angle=angle, fontsize=fontsize)
+    ax.set_xlabel("versions, in the order pulled" + (f"; one in {step} is named" if step > 1 else ""))
+    style.leave_room(ax, len(names))

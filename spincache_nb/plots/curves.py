@@ -67,16 +67,13 @@ def timeline(given: Pulls = None, *, ax: Axes | None = None) -> Axes:
     )
     ax.set_ylabel(f"{unit}, added up")
     ax.set_ylim(bottom=0)
-    _time_axis(ax, int(table["at"].isna().sum()))
-    style.title_and_legend(ax, headline(table))
-    return ax
-
-
-def _time_axis(ax: Axes, untimed: int) -> None:
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    untimed = len(table) - len(timed)
     ax.set_xlabel("time (UTC)" + (f"; +{untimed} more pulls without a time" if untimed else ""))
+    style.title_and_legend(ax, headline(table))
+    return ax
 
 
 def _with_end(at: pd.Series[pd.Timestamp]) -> npt.NDArray[np.datetime64]:
@@ -223,19 +220,11 @@ def version_tail(given: pd.DataFrame | Fleet, *, ax: Axes | None = None) -> Axes
         return style.say_empty(ax, "No versions.")
     counts = np.sort(numbers(table, "host_count"))[::-1]
     several = int((counts > 1).sum())
-    edges = (
-        (0, several, style.BLUE, "on several hosts"),
-        (
-            several,
-            len(counts),
-            style.ORANGE,
-            "on one host only",
-        ),
-    )
-    for start, end, colour, label in edges:
+    where = ((0, several), (several, len(counts)))
+    looks = ((style.BLUE, "on several hosts"), (style.ORANGE, "on one host only"))
+    for (start, end), (colour, label) in zip(where, looks, strict=True):
         if end > start:
-            heights = _held(counts[start:end])
-            places = np.arange(start, end + 1)
+            heights, places = _held(counts[start:end]), np.arange(start, end + 1)
             ax.fill_between(places, 0, heights, step="post", color=colour, linewidth=0, label=label)
     ax.set_xlim(0, len(counts))
     if counts[0] >= _MANY_HOSTS:

@@ -67,18 +67,16 @@ def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     total, reused, index = (
         style.numbers(frame, name) / divisor for name in ("total_bytes", "reused_bytes", "index_bytes")
     )
-    places = range(len(frame))
-    ax.barh(places, reused, color=style.REUSED, label="re-used")
-    ax.barh(places, total - reused, left=reused, color=style.FETCHED, label="new")
-    bars = ax.barh(places, index, left=total, color=style.PURPLE, label="index, 32 bytes per piece")
-    labels = [
+    texts = [
         f"{exact_share(share)} of {size_text(size)}, {_pieces(count)}"
         for share, size, count in rows(frame, "reused_share", "total_bytes", "piece_count")
     ]
-    ax.bar_label(bars, labels, padding=5, fontsize="small", color=style.ink())
-    ax.set_yticks(places, frame["grain"].astype(str))
-    ax.set_ylim(len(frame) - 0.4, -0.6)
-    ax.set_xlim(0, float((total + index).max()) * 1.4)
+    parts = (
+        (reused, style.REUSED, "re-used"),
+        (total - reused, style.FETCHED, "new"),
+        (index, style.PURPLE, "index, 32 bytes per piece"),
+    )
+    style.stacked(ax, frame["grain"].astype(str).tolist(), parts, texts, 1.4)
     ax.set_xlabel(unit)
     style.title_and_legend(ax, headline(frame))
     return ax
@@ -335,21 +333,7 @@ _NODE_HUES = {"manifest": style.VERMILION, "member": style.SKY, "archive layer":
 
 
 def tree(title: str, nodes: Sequence[Node], *, ax: Axes | None = None) -> Axes:
-    """Draw a tree top down, one line per node, joined to the node above it.
-
-    Parameters
-    ----------
-    title
-        What stands at the top.
-    nodes
-        In the order in which they are drawn; the first has depth 0.
-    ax
-        Where to draw; None for a new figure.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
+    """Draw a tree top down, one line per node in their order, joined to the node above it."""
     axes = style.axes_or_new(ax, (9.5, 0.9 + 0.34 * max(1, len(nodes))))
     axes.set_axis_off()
     axes.set_title(harmless(title), loc="left", fontsize="medium")

@@ -6,6 +6,7 @@ set of apps that share bytes nobody else needs, its members marked below it.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from spincache_nb import analysis
-from spincache_nb.analysis.headlines import headline
+from spincache_nb.analysis.headlines import headline, sharing_headline
 from spincache_nb.analysis.inputs import Group, bundle
 from spincache_nb.analysis.schemas import SHARING_SCHEMA, SHARING_SETS_SCHEMA
 from spincache_nb.fleet import Fleet
@@ -35,8 +36,8 @@ class _Sets:
     more: list[tuple[frozenset[str], int]]
     users: list[str]
     more_users: list[str]
-    shared: dict[str, int]
-    alone: dict[str, int]
+    shared: Counter[str]
+    alone: Counter[str]
 
     @property
     def row_count(self) -> int:
@@ -64,9 +65,8 @@ def sharing(
     dict of str to matplotlib.axes.Axes
         ``sets``: bytes that exactly the marked users need, largest first; ``members``: the marks;
         ``users``: bytes of each user, shared and on its own. Sets under 1 % of what is shared, and those
-        beyond 24, are told in a note; users beyond 36 in a last row, which counts them per set; the labels
-        of the axes name both. Of a cache
-        of more than 30 apps, repositories are drawn. Of what `analysis.sharing` or a fleet gives: ``files``,
+        beyond 24, are told in a note; users beyond 36 in a last row; the labels of the axes name both. Of
+        more than 30 apps, repositories are drawn. Of what `analysis.sharing` or a fleet gives: ``files``,
         a bar for each file that saves most, stored once and needed again.
 
     Raises
@@ -75,10 +75,11 @@ def sharing(
         If a frame is given that is none of these.
     """
     if isinstance(given, Fleet):
-        given = given.sharing()  # all of it, since the finding is a share of the whole
+        return {"files": _draw_files(given.sharing(top=MOST_COLUMNS), *given.saving(), fig)}
     if isinstance(given, pd.DataFrame):
         if set(SHARING_SCHEMA) <= set(given.columns):
-            return {"files": _draw_files(given, fig)}
+            saved = given["saved_bytes"]
+            return {"files": _draw_files(given, int((saved > 0).sum()), int(saved.sum()), fig)}
         if set(USES_SCHEMA) <= set(given.columns):
             given = Frames(uses=given)
     by: Group = "app"
@@ -126,11 +127,11 @@ def _draw_panels(
     return panels
 
 
-def _draw_files(table: pd.DataFrame, fig: Figure | SubFigure | None) -> Axes:
-    """Draw the files that save most: what is stored, and what is needed again and not stored again."""
+def _draw_files(table: pd.DataFrame, count: int, saves: int, fig: Figure | SubFigure | None) -> Axes:
+    """Draw the files that save most of all that some number of them do; the table may hold these alone."""
     order = table.sort_values(["saved_bytes", "digest"], ascending=[False, True], ignore_index=True)
     saving = order[order["saved_bytes"].fillna(0) > 0]
-    worth = int((saving["saved_bytes"] >= saving["saved_bytes"].sum() / 100).sum())
+    worth = int((saving["saved_bytes"] >= saves / 100).sum())
     shown = saving.head(min(max(worth, _FEW), MOST_COLUMNS))
     size = style.figure_size("breakdown", len(shown))
     ax = style.figure_or_new(fig, size).add_subplot()
@@ -138,47 +139,35 @@ def _draw_files(table: pd.DataFrame, fig: Figure | SubFigure | None) -> Axes:
         return style.say_empty(ax, "No file is needed by more than one.")
     stored, saved = (style.numbers(shown, name) for name in ("stored_bytes", "saved_bytes"))
     unit, divisor = unit_for(float((stored + saved).max()))
-    places = range(len(shown))
-    ax.barh(places, stored / divisor, color=style.BLUE, label="stored")
-    light, label = style.grey(ax, 0.3), "needed again, not stored again"
-    bars = ax.barh(places, saved / divisor, left=stored / divisor, color=light, label=label)
-    labels = [
+    texts = [
         f"{size_text(one)}, {count_text(users, 'user')}"
         for one, users in rows(shown, "stored_bytes", "user_count")
     ]
-    ax.bar_label(bars, labels, padding=4, fontsize="small", color=style.ink())
     called = [name or short_digest(digest) for digest, name in rows(shown, "digest", "names")]
     names = [
         style.harmless(name if called.count(name) == 1 else f"{name}, {short_digest(digest)}", longest=40)
         for name, digest in zip(called, shown["digest"], strict=True)
     ]
-    ax.set_yticks(places, names)
-    ax.set_ylim(len(shown) - 0.4, -0.6)
-    ax.set_xlim(0, float((stored + saved).max()) / divisor * 1.3)
-    more = len(saving) - len(shown)
+    again = saved / divisor, style.grey(ax, 0.3), "needed again, not stored again"
+    style.stacked(ax, names, ((stored / divisor, style.BLUE, "stored"), again), texts, 1.3)
+    more = count - len(shown)
     ax.set_xlabel(unit + (f"; +{more} more files save less" if more else ""))
-    style.title_and_legend(ax, headline(table))
+    style.title_and_legend(ax, sharing_headline(table, count, saves))
     if more:
-        rest = saving.iloc[len(shown) :]
-        saves = size_text(int(rest["saved_bytes"].sum()))
-        style.leave_out(ax, f"+{more} more files save {saves}", rest["digest"])
+        rest = size_text(saves - int(shown["saved_bytes"].sum()))
+        known = saving["digest"].iloc[len(shown) :] if len(saving) == count else ()
+        style.leave_out(ax, f"+{more} more files save {rest}", known)
     return ax
 
 
 def _read(table: pd.DataFrame, min_users: int) -> _Sets:
-    members: dict[int, set[str]] = {}
-    sizes: dict[int, int] = {}
+    members: dict[tuple[int, int], set[str]] = {}
     for number, user, size in rows(table, "set", "user", "stored_bytes"):
-        members.setdefault(number, set()).add(user)
-        sizes[number] = size or 0
-    shared: dict[str, int] = {}
-    alone: dict[str, int] = {}
-    for number, names in members.items():
-        found = shared if len(names) > 1 else alone
-        for user in names:
-            found[user] = found.get(user, 0) + sizes[number]
-    every = [(frozenset(names), sizes[number]) for number, names in members.items()]
-    every = [column for column in every if len(column[0]) >= min_users]
+        members.setdefault((number, size or 0), set()).add(user)
+    shared, alone = Counter[str](), Counter[str]()
+    for (_, size), names in members.items():
+        (shared if len(names) > 1 else alone).update(dict.fromkeys(names, size))
+    every = [(frozenset(names), size) for (_, size), names in members.items() if len(names) >= min_users]
     every.sort(key=lambda column: (-column[1], sorted(column[0])))
     least = sum(size for _, size in every) / 100
     worth = every if len(every) <= _FEW else [column for column in every if column[1] >= least]
@@ -235,8 +224,7 @@ def _name_members(ax: Axes, sets: _Sets) -> None:
         labels.append(f"+{len(sets.more_users)} more")
     ax.set_yticks(range(sets.row_count), labels, fontsize="small")
     ax.set_ylim(sets.row_count - 0.5, -0.5)
-    spare = max(0, 4 - len(sets.columns)) / 2
-    ax.set_xlim(-0.7 - spare, len(sets.columns) - 0.3 + spare)
+    style.leave_room(ax, len(sets.columns))
     ax.set_xticks([])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -260,8 +248,7 @@ def _draw_sets(ax: Axes, sets: _Sets) -> None:
 
 
 def _draw_users(ax: Axes, sets: _Sets, noun: str) -> None:
-    shared = [sets.shared.get(user, 0) for user in sets.users]
-    alone = [sets.alone.get(user, 0) for user in sets.users]
+    shared, alone = ([sizes[user] for user in sets.users] for sizes in (sets.shared, sets.alone))
     unit, divisor = unit_for(max(a + b for a, b in zip(shared, alone, strict=True)))
     places = range(len(shared))
     widths = [size / divisor for size in shared]

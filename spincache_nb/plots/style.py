@@ -157,7 +157,8 @@ def title(ax: Axes, finding: str, *, pad: float | None = None, room: float = 0.6
 
 def leave_out(ax: Axes, what: str, names: Iterable[str]) -> None:
     """Name what a plot has no room for in the label of its axes, which serves as its alternative text."""
-    ax.set_label(f"{ax.get_label()}. {what}: {', '.join(names)}")
+    named = ", ".join(names)
+    ax.set_label(f"{ax.get_label()}. {what}" + (f": {named}" if named else ""))
 
 
 def title_and_legend(ax: Axes, finding: str, handles: Sequence[Any] | None = None) -> None:
@@ -177,6 +178,35 @@ def title_and_legend(ax: Axes, finding: str, handles: Sequence[Any] | None = Non
             handlelength=1.4,
         )
     ax.spines[["top", "right"]].set_visible(False)
+
+
+Part: TypeAlias = tuple[Numbers, Any, str]
+"""Widths, colour and label."""
+
+
+def stacked(ax: Axes, names: Sequence[str], parts: Iterable[Part], texts: Sequence[str], room: float) -> None:
+    """Draw a row for each name: its parts end to end, and a text behind them."""
+    left = np.zeros(len(names))
+    for widths, colour, label in parts:
+        bars = ax.barh(range(len(names)), widths, left=left, color=colour, label=label)
+        left = left + widths
+    ax.bar_label(bars, texts, padding=4, fontsize="small", color=ink())
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_xlim(0, (float(left.max()) or 1.0) * room)
+
+
+def name_below(ax: Axes, places: Sequence[int], names: Sequence[str], *, angle: int, fontsize: Any) -> None:
+    """Name columns: upright by an angle of 90, tilted by a smaller one, level by 0."""
+    is_tilted = angle not in (0, 90)
+    ha, mode = ("right", "anchor") if is_tilted else ("center", "default")
+    ax.set_xticks(places, names, rotation=angle, ha=ha, rotation_mode=mode, fontsize=fontsize)
+
+
+def leave_room(ax: Axes, count: int) -> None:
+    """Let few columns be no wider than many are."""
+    spare = max(0, 4 - count) / 2
+    ax.set_xlim(-0.7 - spare, count - 0.3 + spare)
 
 
 def ink() -> Colour:

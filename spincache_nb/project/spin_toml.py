@@ -38,14 +38,12 @@ _REMEDY = "Spin would not load it either; correct the file"
 _HOST = r"[\w.-]+"
 _AUTHORITY = re.compile(rf"({_HOST}|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?")
 _DOTTED_HOST = re.compile(rf"{_HOST}\.{_HOST}/")
-_FORMS = {
+_FORMS = {  # keys of the forms in which a dependency is written
     "version": {"version", "registry", "package", "export", "inherit_configuration"},
     "path": {"path", "export", "inherit_configuration"},
     "url": {"url", "digest", "export", "inherit_configuration"},
     "component": {"component", "export", "inherit_configuration"},
 }
-"""Keys of the forms in which a dependency is written."""
-
 _OWN_RESOURCES = (
     "ai_models", "allowed_http_hosts", "allowed_outbound_hosts", "dependencies", "environment", "files",
     "key_value_stores", "sqlite_databases", "variables",

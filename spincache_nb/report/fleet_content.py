@@ -16,11 +16,7 @@ _HOSTS = (
     Column("only_here_bytes", "Nowhere else", "size"),
     Column("elsewhere_bytes", "Elsewhere, too", "size"),
 )
-_PAIRS = (
-    Column("host_a", "Host"),
-    Column("host_b", "And"),
-    Column("shared_bytes", "In common", "size"),
-)
+_PAIRS = (Column("host_a", "Host"), Column("host_b", "And"), Column("shared_bytes", "In common", "size"))
 _SHARING = (
     Column("names", "Known as"),
     Column("digest", "Digest", "digest"),

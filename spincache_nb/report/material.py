@@ -200,8 +200,6 @@ def place_of(source: Any) -> str | None:
     return str(path)
 
 
-# ---------------------------------------------------------------- since an earlier report
-
 APP_FACTS = ("reference", "manifest_digest", "declared_bytes", "stored_bytes")
 """What a page carries of each app for a later report to compare with."""
 
@@ -260,9 +258,6 @@ def _differ(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     if one and other:
         return bool(one != other)
     return bool(old["declared_bytes"] != new["declared_bytes"])
-
-
-# ---------------------------------------------------------------- a fleet
 
 
 @dataclass(frozen=True, eq=False)

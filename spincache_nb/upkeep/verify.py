@@ -26,7 +26,7 @@ from spincache_nb.inventory import Inventory, Via, take_inventory
 from spincache_nb.inventory.columns import AREAS_IN_ORDER, VIAS
 
 if TYPE_CHECKING:
-    from spincache_nb.wasm import Walk
+    from spincache_nb.wasm.walker import Walk
 
 _MISNAMED = "content of another digest"
 _BEING_WRITTEN = "file being written"
@@ -393,7 +393,7 @@ def is_interface(path: Path) -> bool:
 
 
 def _walked(path: Path) -> Walk | None:
-    from spincache_nb.wasm import walk
+    from spincache_nb.wasm.walker import walk
 
     try:
         return walk(read_bounded(path, limit=_INTERFACE_BYTES))

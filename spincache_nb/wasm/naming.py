@@ -144,8 +144,6 @@ def _skip_limits(data: Buffer, pos: int, end: int, where: str) -> int:
     return pos
 
 
-# ---------------------------------------------------------------- names that a component gives what it holds
-
 _Sort: TypeAlias = tuple[int, int]
 """A component sort, or ``(0, core sort)``."""
 
@@ -248,8 +246,6 @@ _READERS: Final[dict[int, Callable[[Buffer, int, int], tuple[_Sort, int]]]] = {
     COMPONENT_EXPORT: _read_export,
 }
 
-# ---------------------------------------------------------------- languages and tools
-
 _MOST_ENTRIES: Final = 1000
 
 
@@ -265,16 +261,9 @@ class Tool(NamedTuple):
 
 @dataclass(frozen=True)
 class Producers:
-    """Who made a binary and everything nested in it; each entry once, in the order of first mention.
+    """Who made a binary and everything nested in it: languages, compilers and other tools, development kits.
 
-    Parameters
-    ----------
-    languages
-        Source languages.
-    processed_by
-        Compilers, linkers and other tools.
-    sdks
-        Software development kits.
+    Each entry stands once, in the order of first mention.
     """
 
     languages: tuple[Tool, ...] = ()

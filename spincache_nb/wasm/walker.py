@@ -176,9 +176,6 @@ def _nested(data: Buffer, section: Section, parent: Binary, layer: Layer, number
     return Binary(number, parent.number, layer, section.body, section.end, parent.depth + 1)
 
 
-# ---------------------------------------------------------------- pieces
-
-
 def cuts(data: Buffer, walked: Walk, grain: WasmGrain) -> array[int]:
     """Give the offsets at which a binary is cut: piece number i goes from offset i to offset i + 1.
 
@@ -221,8 +218,6 @@ def _splitter(walked: Walk, section: Section, grain: WasmGrain) -> Callable[...,
         return body_ends
     return segment_ends if section.id == CORE_DATA and grain == "data segment" else None
 
-
-# ---------------------------------------------------------------- function bodies and data segments
 
 _END: Final = 0x0B
 _GLOBAL_GET: Final = 0x23

@@ -261,7 +261,7 @@ class Explorer(anywidget.AnyWidget):
         """Draw what is in sight as a static picture; None before the cache is read."""
         if self._tree is None:
             return None
-        from spincache_nb.plots.treemap import png
+        from spincache_nb.plots.squares import png
 
         return png(self.view["parts"], f"{self.view['name']}: {size_text(self.view['size'])}")
 

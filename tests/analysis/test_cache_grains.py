@@ -11,7 +11,8 @@ from spincache_nb.analysis.reuse import PieceCount, lineage
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.frames import Frames
-from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA, build
+from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA
+from tests.analysis.worlds import frame_of
 from tests.support.payloads import payload
 from tests.wasm.builders import body, code, custom, module
 
@@ -113,52 +114,25 @@ def test_cache_grains_reads_a_cache(tmp_path):
 
 def frames(apps, components, files=()) -> Frames:
     """Bundle the frames a lineage reads: apps as (tag), components as (tag, id, digest)."""
-    app_rows = []
-    for tag in apps:
-        row = dict.fromkeys(APPS_SCHEMA)
-        row |= {
-            "reference": f"r.io/a:{tag}",
-            "registry": "r.io",
-            "repository": "a",
-            "tag": tag,
-            "layer_count": 1,
-        }
-        app_rows.append(tuple(row.values()))
-    component_rows = []
-    for tag, component, digest in components:
-        row = dict.fromkeys(COMPONENTS_SCHEMA)
-        row |= {"reference": f"r.io/a:{tag}", "component": component, "source_digest": digest}
-        component_rows.append(tuple(row.values()))
-    file_rows = []
-    for tag, component, path, digest in files:
-        row = dict.fromkeys(FILES_SCHEMA)
-        row |= {"reference": f"r.io/a:{tag}", "component": component, "path": path, "digest": digest}
-        file_rows.append(tuple(row.values()))
+    named = [(f"r.io/a:{tag}", "r.io", "a", tag, 1) for tag in apps]
+    sources, mounts = ([(f"r.io/a:{tag}", *line) for tag, *line in lines] for lines in (components, files))
+    app = "reference", "registry", "repository", "tag", "layer_count"
+    component, mount = (
+        ("reference", "component", "source_digest"),
+        ("reference", "component", "path", "digest"),
+    )
     return Frames(
-        apps=build(APPS_SCHEMA, app_rows),
-        components=build(COMPONENTS_SCHEMA, component_rows),
-        files=build(FILES_SCHEMA, file_rows),
+        apps=frame_of(APPS_SCHEMA, *app, lines=named),
+        components=frame_of(COMPONENTS_SCHEMA, *component, lines=sources),
+        files=frame_of(FILES_SCHEMA, *mount, lines=mounts),
     )
 
 
 def test_predecessors_follow_versions_in_their_order():
-    found = lineage(
-        frames(
-            ["1.10.0", "1.9.0", "1.2.0"],
-            [
-                ("1.2.0", "web", "A"),
-                ("1.9.0", "web", "B"),
-                ("1.10.0", "web", "C"),
-                ("1.10.0", "new", "X"),
-                ("1.9.0", "old", None),
-            ],
-            [
-                ("1.2.0", "web", "a.css", "a1"),
-                ("1.9.0", "web", "a.css", "a1"),
-                ("1.10.0", "web", "a.css", "a2"),
-            ],
-        )
-    )
+    sources = "1.2.0 web A", "1.9.0 web B", "1.10.0 web C", "1.10.0 new X"
+    components = [*(tuple(line.split()) for line in sources), ("1.9.0", "old", None)]
+    mounts = "1.2.0 web a.css a1", "1.9.0 web a.css a1", "1.10.0 web a.css a2"
+    found = lineage(frames(["1.10.0", "1.9.0", "1.2.0"], components, map(str.split, mounts)))
     assert found == {"B": "A", "C": "B", "a2": "a1"}
 
 

@@ -4,18 +4,15 @@ import pandas as pd
 
 from spincache_nb.analysis.versions import versioned_repositories
 from spincache_nb.frames import Frames
-from spincache_nb.frames.schemas import APPS_SCHEMA, build
+from spincache_nb.frames.schemas import APPS_SCHEMA
+from tests.analysis.worlds import frame_of
 
 
 def apps(*lines: tuple[str, str, str, int | None, int | None]) -> pd.DataFrame:
     """Apps by registry, repository, tag, layer count and declared bytes."""
-    rows = []
-    for registry, repository, tag, layer_count, declared in lines:
-        row = dict.fromkeys(APPS_SCHEMA)
-        row |= {"reference": f"{registry}/{repository}:{tag}", "registry": registry, "repository": repository}
-        row |= {"tag": tag, "layer_count": layer_count, "declared_bytes": declared}
-        rows.append(tuple(row.values()))
-    return build(APPS_SCHEMA, rows)
+    columns = "reference", "registry", "repository", "tag", "layer_count", "declared_bytes"
+    named = [(f"{line[0]}/{line[1]}:{line[2]}", *line) for line in lines]
+    return frame_of(APPS_SCHEMA, *columns, lines=named)
 
 
 def test_versioned_repositories_have_two_readable_versions_and_the_largest_come_first() -> None:

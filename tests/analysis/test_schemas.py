@@ -9,7 +9,6 @@ import pytest
 
 from spincache_nb import analysis
 from spincache_nb.analysis import inputs, schemas
-from spincache_nb.analysis.modules import module_uses
 from spincache_nb.core.cache import Cache
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import HISTORY_SCHEMA, empty
@@ -50,10 +49,8 @@ INSIDE = {
 }
 EVERY |= INSIDE
 NOT_DESCRIBED = {
-    "module_uses": (schemas.MODULE_USES_SCHEMA, lambda _: module_uses([("u", ONE)])),
     "section_maps": (schemas.SECTION_MAP_SCHEMA, lambda _: analysis.section_maps(ONE, TWO)),
     "nothing changed": (schemas.CHANGES_SCHEMA, lambda _: analysis.why_changed(ONE, ONE)),
-    "no module uses": (schemas.MODULE_USES_SCHEMA, lambda _: module_uses([])),
     "no shared modules": (schemas.SHARED_MODULES_SCHEMA, lambda _: analysis.shared_modules([])),
 }
 

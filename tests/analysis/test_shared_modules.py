@@ -8,7 +8,7 @@ import pytest
 from spincache_nb.analysis import producers, shared_modules
 from spincache_nb.analysis.modules import module_uses
 from spincache_nb.core.digest import Digest
-from spincache_nb.wasm import Tool
+from spincache_nb.wasm.naming import Tool
 from tests.support.payloads import payload
 from tests.wasm import builders
 from tests.wasm.builders import component, custom, deep_nest, function_names, module, nested, section
@@ -24,11 +24,8 @@ RUST = module(builders.producers(language=[("Rust", "")]))
 
 def test_module_uses_lists_every_module_of_every_blob():
     one = component(nested(LIBC), nested(component(nested(LIBC))))
-    frame = module_uses([("r.io/a:1", one), ("r.io/b:1", LIBC), ("assets", b"text")])
-    found = {
-        (row["module_digest"], row["blob_digest"], row["user"]): (row["layer"], row["count"])
-        for row in frame.to_dict("records")
-    }
+    uses = module_uses([("r.io/a:1", one), ("r.io/b:1", LIBC), ("assets", b"text")])
+    found = {(use.module_digest, use.blob_digest, use.user): (use.layer, use.times) for use in uses}
     inner = component(nested(LIBC))
     assert found == {
         (sha256(one), sha256(one), "r.io/a:1"): ("component", 1),
@@ -40,12 +37,14 @@ def test_module_uses_lists_every_module_of_every_blob():
 
 def test_module_uses_names_by_component_then_by_itself_then_by_language():
     names = custom("component-name", section(1, b"\x00\x11\x01\x00\x05outer"))
-    frame = module_uses([("u", component(nested(LIBC), names)), ("v", LIBC), ("w", RUST), ("x", module())])
-    found = {(row["user"], row["layer"]): row["name"] for row in frame.astype(object).to_dict("records")}
-    assert found["u", "module"] == "outer"
-    assert found["v", "module"] == "libc.so"
-    assert found["w", "module"] == "Rust"
-    assert frame["name"].isna().sum() == 2  # the component of u, the module of x
+    uses = module_uses([("u", component(nested(LIBC), names)), ("v", LIBC), ("w", RUST), ("x", module())])
+    assert {(use.user, use.layer): use.name for use in uses} == {
+        ("u", "module"): "outer",
+        ("u", "component"): None,
+        ("v", "module"): "libc.so",
+        ("w", "module"): "Rust",
+        ("x", "module"): None,
+    }
 
 
 def test_shared_modules_are_those_in_several_different_blobs():
@@ -85,8 +84,8 @@ def test_shared_modules_of_the_demo_payloads_finds_the_runtime():
 
 def test_module_uses_leaves_malformed_blobs_out_and_logs_them(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, logger="spincache_nb"):
-        frame = module_uses([("a", module() + b"\x01"), ("b", tmp_path / "missing"), ("c", module())])
-    assert frame["user"].tolist() == ["c"]
+        uses = module_uses([("a", module() + b"\x01"), ("b", tmp_path / "missing"), ("c", module())])
+    assert [use.user for use in uses] == ["c"]
     assert caplog.text.count("left out") == 2
 
 

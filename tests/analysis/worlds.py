@@ -6,6 +6,7 @@ the tests from the `World`, by plain loops over sets, never from the frames.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -199,6 +200,12 @@ class World:
         ]
         lines += self.others
         return schemas.build(schemas.DISK_SCHEMA, [(*line, None) for line in lines])
+
+
+def frame_of(schema: schemas.Schema, *columns: str, lines: Iterable[tuple[object, ...]]) -> pd.DataFrame:
+    """A frame of which some columns are filled."""
+    named = (dict(zip(columns, line, strict=True)) for line in lines)
+    return schemas.build(schema, [tuple((dict.fromkeys(schema) | line).values()) for line in named])
 
 
 DIGESTS = [digest_of(number) for number in range(10)]

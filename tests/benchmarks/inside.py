@@ -17,7 +17,7 @@ from pathlib import Path
 
 from spincache_nb.analysis import ALL_GRAINS, grains, verdict, why_changed
 from spincache_nb.analysis.pieces import hashed
-from spincache_nb.wasm import cuts, walk
+from spincache_nb.wasm.walker import cuts, walk
 
 PAIRS = (
     ("@bytecodealliance/componentize-js", "0.19.0", "0.19.1", "lib/starlingmonkey_embedding.wasm"),

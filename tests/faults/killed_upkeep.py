@@ -45,6 +45,7 @@ def main(plan: dict[str, Any]) -> None:
         shutil.copytree(ready, folder)
         before = judge.whole_blobs(folder / "cache")
         killed = kill(folder, operation, references, window * randomness.random())
+        window *= 1 if killed else 0.9  # a busy machine was measured, or one grows idle
         after = judge.whole_blobs(folder / "cache")
         lost = 0 if operation == "remove" else judge.bytes_lost(before, after)
         line = {"trial": trial, "killed": killed, "lost": lost}

@@ -16,9 +16,9 @@ from urllib.parse import unquote
 import pandas as pd
 import pyarrow.parquet as pq
 
-from spincache_nb.analysis.schemas import MANIFESTS_SCHEMA, MEMBERS_SCHEMA
+from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
 from spincache_nb.analysis.tags import reference_key
-from spincache_nb.analysis.versions import Rules, replay_savings
+from spincache_nb.analysis.versions import Rules, read_versions, savings_rows
 from spincache_nb.fleet.place import Place
 from spincache_nb.fleet.snapshots import publish, records_of
 from spincache_nb.fleet.table import whole
@@ -180,7 +180,7 @@ class Rows:
         }
 
     def version_savings(self, rules: Rules) -> dict[str, pd.DataFrame]:
-        """By repository: what `replay_savings` makes of the layers as they are."""
+        """By repository: what a replay makes of the layers as they are."""
         apps = self.apps[self.apps["layer_count"].notna()].copy()
         members = self.members.groupby(["host", "reference"]).size().rename("members")
         apps = apps.join(members, on=["host", "reference"]).fillna({"members": 0})
@@ -202,7 +202,8 @@ class Rows:
                 manifests.append((app.reference, tag, created, position, digest, layer.role, size))
             inside = self.members.query("host == @app.host and reference == @app.reference")
             members += [(app.reference, row.digest, int(row.member_bytes)) for row in inside.itertuples()]
-        return replay_savings(build(MANIFESTS_SCHEMA, manifests), build(MEMBERS_SCHEMA, members), rules=rules)
+        lines = savings_rows(read_versions(manifests, members), rules=rules)
+        return build(VERSION_SAVINGS_SCHEMA, lines)
 
 
 def latest(folder: Path) -> dict[str, Path]:

@@ -4,8 +4,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
-from spincache_nb.analysis.schemas import BREAKDOWN_SCHEMA, VERSION_SAVINGS_SCHEMA
-from spincache_nb.frames.schemas import build, empty
+from spincache_nb.analysis.schemas import BREAKDOWN_SCHEMA
+from spincache_nb.frames.schemas import build
 from tests.analysis.worlds import App, World, digest_of, two_versions
 from tests.plots.samples import cache_of, versions_of
 
@@ -79,16 +79,6 @@ def test_breakdown_of_files_without_bytes_draws_bars_without_length():
     assert list(bars_of(ax).values()) == [0]
 
 
-def test_breakdown_of_nothing_says_so():
-    ax = plots.breakdown(empty(BREAKDOWN_SCHEMA), ax=Figure().add_subplot())
-    assert [text.get_text() for text in ax.texts] == ["Nothing is stored in this cache."]
-
-
-def test_breakdown_refuses_another_frame():
-    with pytest.raises(ValueError, match=r"analysis\.breakdown"):
-        plots.breakdown(analysis.shared_bytes(two_versions().frames()), ax=Figure().add_subplot())
-
-
 @pytest.mark.parametrize("count", [1, 3, 12, 60, 200])
 def test_version_savings_stacks_reused_and_fetched_bytes(count):
     table = analysis.version_savings(versions_of(count).frames(), "ghcr.io/org/web")
@@ -131,8 +121,3 @@ def test_version_savings_without_a_repository_draws_all_of_them():
     ]
     one = plots.version_savings(versions_of(3).frames(), ax=Figure().add_subplot())
     assert one.get_ylabel() == "MiB per version", "of one repository, version by version"
-
-
-def test_version_savings_of_nothing_says_so():
-    ax = plots.version_savings(empty(VERSION_SAVINGS_SCHEMA), ax=Figure().add_subplot())
-    assert [text.get_text() for text in ax.texts] == ["No versions to compare."]

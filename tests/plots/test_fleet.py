@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -10,12 +9,6 @@ from spincache_nb.frames.schemas import from_columns
 from tests.plots.samples import cache_of
 
 MIB = 2**20
-PLOTS = {
-    "host_overlap": (schemas.HOST_PAIRS_SCHEMA, "Fewer than two hosts: nothing can be shared."),
-    "shared_cache": (schemas.HOST_OVERLAP_SCHEMA, "No hosts."),
-    "prewarm": (schemas.PREWARM_SCHEMA, "No blobs."),
-    "version_tail": (schemas.VERSIONS_SCHEMA, "No versions."),
-}
 
 
 def axes():
@@ -29,19 +22,6 @@ def frame(schema, **columns):
         name: (["x"] if dtype in ("string", "category") else [0]) * count for name, dtype in schema.items()
     }
     return from_columns(schema, rest | columns)
-
-
-@pytest.mark.parametrize("name", PLOTS)
-def test_plots_of_nothing_say_so(name):
-    schema, text = PLOTS[name]
-    ax = getattr(plots, name)(from_columns(schema, {column: [] for column in schema}), ax=axes())
-    assert [one.get_text() for one in ax.texts] == [text]
-
-
-@pytest.mark.parametrize("name", PLOTS)
-def test_plots_of_another_frame_are_an_error(name):
-    with pytest.raises(ValueError, match=r"Fleet\."):
-        getattr(plots, name)(pd.DataFrame({"x": [1]}), ax=axes())
 
 
 def test_host_overlap_draws_every_pair_twice_and_no_host_with_itself():
@@ -127,11 +107,16 @@ def test_a_fleet_is_drawn_as_its_frames_are(two_hosts):
     assert drawn == pytest.approx(int(table["stored_bytes"].sum()))
     assert len(ax.get_yticklabels()) == table["kind"].nunique()
     files = plots.sharing(two_hosts, fig=Figure(figsize=(9, 6)))["files"]
-    assert files.get_label().startswith(analysis.headline(two_hosts.sharing()))
+    whole = plots.sharing(two_hosts.sharing(), fig=Figure(figsize=(9, 6)))["files"]
+    assert whole.get_label().startswith(files.get_label()), "which alone names the files that are not drawn"
+    assert files.get_xlabel() == whole.get_xlabel()
+    drawn = [[bar.get_width() for bars in ax.containers for bar in bars] for ax in (files, whole)]
+    assert drawn[0] == drawn[1]
+    assert len(drawn[0]) > 8
     pairs = plots.shared_bytes(two_hosts, ax=axes())
     assert pairs.get_label().startswith(analysis.headline(two_hosts.shared_bytes(top=60)))
     saved = plots.version_savings(two_hosts, ax=axes())
     assert saved.get_label().startswith(analysis.headline(two_hosts.version_savings()))
-    for name in PLOTS:
+    for name in ("host_overlap", "shared_cache", "prewarm", "version_tail"):
         ax = getattr(plots, name)(two_hosts, ax=axes())
         assert ax.get_title(loc="left").replace("\n", " ") == ax.get_label() != ""

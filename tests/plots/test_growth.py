@@ -7,7 +7,7 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from spincache_nb import analysis, plots
-from spincache_nb.frames.schemas import HISTORY_SCHEMA, build, empty
+from spincache_nb.frames.schemas import HISTORY_SCHEMA, build
 from tests.plots.samples import history_of
 
 MIB = 2**20
@@ -42,8 +42,3 @@ def test_timeline_takes_a_history_and_counts_pulls_without_a_time():
     assert title == "2 pulls: 2.0 MiB fetched, 2.0 MiB reused (50 %)"
     assert ax.get_xlabel() == "time (UTC); +1 more pulls without a time"
     assert list(ax.lines[0].get_ydata()) == [1, 1]
-
-
-def test_timeline_of_nothing_says_so():
-    ax = plots.timeline(empty(HISTORY_SCHEMA), ax=Figure().add_subplot())
-    assert [text.get_text() for text in ax.texts] == ["No pull is recorded."]

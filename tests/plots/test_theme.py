@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from spincache_nb import plots
-from spincache_nb.frames.schemas import HISTORY_SCHEMA, build
+from spincache_nb.analysis import schemas as of_cache
+from spincache_nb.fleet import schemas as of_fleet
+from spincache_nb.frames.schemas import HISTORY_SCHEMA, build, empty
 from spincache_nb.plots import bars, style
 from tests.analysis.worlds import App, World, digest_of
 from tests.plots.samples import cache_of, history_of, versions_of
@@ -156,6 +158,31 @@ def test_numbers_in_cells_contrast_with_their_cell():
 def test_every_plot_is_drawn_without_a_warning(count, ground):
     with mpl.rc_context(DARK if ground == "dark" else {}):
         draw_all(cache_of(count).frames(), versions_of(count).frames(), history_of(count), "org/web")
+
+
+OF_NOTHING = {
+    "breakdown": (of_cache.BREAKDOWN_SCHEMA, "Nothing is stored in this cache."),
+    "version_savings": (of_cache.VERSION_SAVINGS_SCHEMA, "No versions to compare."),
+    "upgrade_matrix": (of_cache.UPGRADE_MATRIX_SCHEMA, "No versions to compare."),
+    "shared_bytes": (of_cache.SHARED_BYTES_SCHEMA, "Fewer than two apps: nothing can be shared."),
+    "timeline": (HISTORY_SCHEMA, "No pull is recorded."),
+    "grains": (of_cache.GRAINS_SCHEMA, "There are no bytes to compare."),
+    "chunk_sweep": (of_cache.CHUNK_SWEEP_SCHEMA, "There are no bytes to compare."),
+    "section_map": (of_cache.SECTION_MAP_SCHEMA, "There are no sections to draw."),
+    "host_overlap": (of_fleet.HOST_PAIRS_SCHEMA, "Fewer than two hosts: nothing can be shared."),
+    "shared_cache": (of_fleet.HOST_OVERLAP_SCHEMA, "No hosts."),
+    "prewarm": (of_fleet.PREWARM_SCHEMA, "No blobs."),
+    "version_tail": (of_fleet.VERSIONS_SCHEMA, "No versions."),
+}
+
+
+@pytest.mark.parametrize("name", OF_NOTHING)
+def test_plots_of_nothing_say_so_and_of_another_frame_are_an_error(name):
+    (schema, text), draw = OF_NOTHING[name], getattr(plots, name)
+    assert [one.get_text() for one in draw(empty(schema), ax=Figure().add_subplot()).texts] == [text]
+    if name != "timeline":  # which takes any frame for a history
+        with pytest.raises(ValueError, match=r"draws what (analysis|Fleet)\.\w+\(\) gives"):
+            draw(empty({"digest": "string"}), ax=Figure().add_subplot())
 
 
 def test_every_plot_of_an_empty_cache_says_so():

@@ -76,7 +76,7 @@ def test_of_versions_adds_up_what_is_fetched():
     )
 
 
-def savings_of(*fetched: int | None) -> pd.DataFrame:
+def savings_of(*fetched):
     """Versions of 1000 bytes each of which so many are fetched."""
     lines = []
     for number, fetch in enumerate(fetched):

@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb.errors import WasmFormatError
-from spincache_nb.wasm import (
+from spincache_nb.wasm.encoding import LONGEST_NAME, read_name, read_signed, read_u32
+from spincache_nb.wasm.naming import (
     Producers,
     Tool,
     read_module_name,
     read_names,
     read_nested_names,
     read_producers,
-    walk,
 )
-from spincache_nb.wasm.encoding import LONGEST_NAME, read_name, read_signed, read_u32
+from spincache_nb.wasm.walker import walk
 from tests.wasm.builders import (
     code,
     component,

@@ -5,15 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from spincache_nb.wasm import (
-    body_ends,
-    cuts,
-    read_names,
-    read_nested_names,
-    read_producers,
-    segment_ends,
-    walk,
-)
+from spincache_nb.wasm.naming import read_names, read_nested_names, read_producers
+from spincache_nb.wasm.walker import body_ends, cuts, segment_ends, walk
 from tests.support.payloads import WASM_PAYLOADS, payload
 
 pytest.importorskip("wasm_tools")

@@ -10,18 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spincache_nb.errors import LimitError, SpinCacheError, WasmFormatError
-from spincache_nb.wasm import (
-    WASM_GRAINS,
-    Limits,
-    body_ends,
-    cuts,
-    read_names,
-    read_nested_names,
-    read_producers,
-    segment_address,
-    segment_ends,
-    walk,
-)
+from spincache_nb.wasm.naming import read_names, read_nested_names, read_producers
+from spincache_nb.wasm.walker import WASM_GRAINS, Limits, body_ends, cuts, segment_address, segment_ends, walk
 from tests.wasm.builders import (
     CORE,
     active,
