@@ -272,13 +272,12 @@ class _Side:
         if section.kind == "data":
             return [self._segment_part(section, ends, place, near[place]) for place in near]
         names = read_names(self.view, self.walked, section.binary) if near else ModuleNames()
-        return [
-            Part(
-                "function", names.function(place), ends[place + 1] - ends[place], place, near[place], is_named
-            )
-            for place in near
-            for is_named in [names.imported + place in names.functions]
-        ]
+        return [self._function_part(names, ends, place, near[place]) for place in near]
+
+    @staticmethod
+    def _function_part(names: ModuleNames, ends: array[int], place: int, near: int) -> Part:
+        size, is_named = ends[place + 1] - ends[place], names.imported + place in names.functions
+        return Part("function", names.function(place), size, place, near, is_named)
 
     def _segment_part(self, section: Section, ends: array[int], place: int, near: int) -> Part:
         start, end = ends[place], ends[place + 1]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import random
 import sys
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from spincache_nb.analysis import ALL_GRAINS, GRAINS, chunk_sweep, grains
 from spincache_nb.analysis.pieces import chunk_cuts, make_patch
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import MissingExtraError, NotInCacheError, WasmFormatError
 from tests.support.payloads import payload
@@ -28,22 +28,6 @@ MEASURED = {
     ("web-tree-sitter/0.26.9", "web-tree-sitter/0.26.10"): (8.1, 8.1, 82.3, 60.9, 31.5, 0),
     ("redact/1.11.0", "redact/1.12.0"): (0, 0, 0, 43.2, 16.6, 0),
 }
-
-
-class Finder:
-    """A cache of bytes in files."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def put(self, content: bytes) -> Digest:
-        digest = Digest("sha256", hashlib.sha256(content).hexdigest())
-        (self.folder / digest.encoded).write_bytes(content)
-        return digest
-
-    def find_blob(self, digest):
-        path = self.folder / digest.encoded
-        return path if path.is_file() else None
 
 
 def by_grain(frame):
@@ -129,16 +113,18 @@ def test_grains_of_no_bytes_at_all_has_no_shares():
 
 
 def test_grains_takes_paths_bytes_and_digests_alike(tmp_path):
-    finder = Finder(tmp_path)
+    cache = Cache(tmp_path)
     old, new = (payload(f"redact/{version}.wasm") for version in ("1.11.0", "1.12.0"))
-    digests = [finder.put(path.read_bytes()) for path in (old, new)]
+    digests = [Digest.of(path.read_bytes()) for path in (old, new)]
+    for digest, path in zip(digests, (old, new), strict=True):
+        cache.put_blob("wasm", digest, [path.read_bytes()])
     wanted = ["blob", "section", "function"]
     expected = grains(old, new, only=wanted)
     assert grains(old.read_bytes(), memoryview(new.read_bytes()), only=wanted).equals(expected)
     assert grains(str(old), new, only=wanted).equals(expected)
-    assert grains(*digests, cache=finder, only=wanted).equals(expected)
-    assert grains(*map(str, digests), cache=finder, only=wanted).equals(expected)
-    assert grains(old, digests[1], cache=finder, only=wanted).equals(expected)
+    assert grains(*digests, cache=cache, only=wanted).equals(expected)
+    assert grains(*map(str, digests), cache=cache, only=wanted).equals(expected)
+    assert grains(old, digests[1], cache=cache, only=wanted).equals(expected)
 
 
 def test_grains_of_a_digest_needs_a_cache_that_holds_it(tmp_path):
@@ -146,7 +132,7 @@ def test_grains_of_a_digest_needs_a_cache_that_holds_it(tmp_path):
     with pytest.raises(ValueError, match="cache="):
         grains(digest, b"")
     with pytest.raises(NotInCacheError) as caught:
-        grains(str(digest), b"", cache=Finder(tmp_path))
+        grains(str(digest), b"", cache=Cache(tmp_path))
     assert caught.value.where == str(digest)
 
 
