@@ -33,7 +33,6 @@ FLAT = 0.04
 _Nouns: TypeAlias = tuple[str, str]
 _MOST = 0.5  # "most of": more than half
 _NAME_COLUMNS = 48
-_MOST_NAMED = 20  # references in one command
 
 
 class Finding(NamedTuple):
@@ -122,8 +121,8 @@ def _of_old_versions(frames: Frames) -> Iterator[Finding]:
         whose = _short(repositories[0]) if one else f"{len(repositories):,} repositories"
         without = f"{count_text(len(old), 'old version')} of {whose}"
         sentence = f"Without {without}, {size_text(freed)} would be free."
-        command = f"remove --dry-run {shlex.join(old)}" if len(old) <= _MOST_NAMED else "tree"
-        yield Finding("superseded", sentence, freed, repositories[0] if one else None, command)
+        repository = repositories[0] if one else None
+        yield Finding("superseded", sentence, freed, repository, "remove --keep 1 --dry-run")
 
 
 def _of_one_app(frames: Frames, disk: int) -> Iterator[Finding]:

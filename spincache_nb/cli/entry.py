@@ -16,8 +16,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from spincache_nb.cli.options import COMMANDS, FAILED, INTERRUPTED, USAGE, Command, UsageError
-from spincache_nb.cli.output import PROGRAM, Output, in_a_shell, say
+from spincache_nb import __version__
+from spincache_nb.cli import command as cli
 from spincache_nb.errors import (
     InvalidDigestError,
     InvalidReferenceError,
@@ -25,20 +25,50 @@ from spincache_nb.errors import (
     SpinCacheError,
     printable,
 )
+from spincache_nb.show import error_text
 
 DEBUG_VARIABLE = "SPINCACHE_DEBUG"
 """Environment variable that does what ``--debug`` does, unless it is empty or 0."""
-_MODULES = {
-    **dict.fromkeys(("demo",), "serve"),
-    **dict.fromkeys(("path", "doctor", "tree"), "overview"),
-    **dict.fromkeys(("apps", "layers", "blobs", "problems", "history", "sharing", "savings"), "look"),
-    "report": "many",
-    **dict.fromkeys(("plan", "pull", "pull-sources"), "fetch"),
-    **dict.fromkeys(("verify", "repair", "remove", "prune", "clear", "export", "import"), "change"),
-    **dict.fromkeys(("snapshot", "crawl"), "many"),
-    **dict.fromkeys(("lab", "dashboard"), "serve"),
+_GROUPS = {
+    "see": {
+        "demo": ("serve", "see it all work, offline, on demo apps"),
+        "path": ("overview", "print where Spin's cache is"),
+        "doctor": ("overview", "look for what would keep a pull from working"),
+        "tree": ("overview", "show what fills the disk, as a tree with bars"),
+        "apps": ("look", "list the apps in the cache"),
+        "layers": ("look", "list the layers of cached apps"),
+        "blobs": ("look", "list the stored files and who needs them"),
+        "problems": ("look", "list what is wrong with the cache"),
+        "history": ("look", "list the pulls made on this machine"),
+        "sharing": ("look", "show what apps share and what that saves"),
+        "savings": ("look", "show what each new version costs"),
+        "report": ("many", "write a page about the cache, or fail under thresholds"),
+    },
+    "fetch": {
+        "plan": ("fetch", "say what a pull would fetch, without fetching it"),
+        "pull": ("fetch", "fetch apps into the cache"),
+        "pull-sources": ("fetch", "fetch what a project's spin.toml names"),
+    },
+    "look after": {
+        "verify": ("change", "hash everything stored and list what is damaged"),
+        "repair": ("change", "fetch again what is damaged or missing"),
+        "remove": ("change", "remove apps and what only they need"),
+        "prune": ("change", "remove what nothing needs"),
+        "clear": ("change", "remove the whole cache"),
+        "export": ("change", "write apps of the cache to one file"),
+        "import": ("change", "store apps of such a file in the cache"),
+    },
+    "many machines": {
+        "snapshot": ("many", "write what the cache holds, to look at many hosts"),
+        "crawl": ("many", "write what a registry holds, from its manifests"),
+    },
+    "in a browser": {
+        "lab": ("serve", "work with the notebooks, in JupyterLab"),
+        "dashboard": ("serve", "show the panel in a browser, without a notebook"),
+    },
 }
-"""Commands as the help lists them, each with the module that declares it."""
+"""Commands as the help lists them, each with the module that declares it and what it does."""
+_MODULES = {name: module for group in _GROUPS.values() for name, (module, _) in group.items()}
 _DESCRIPTION = """\
 See, fill and look after the Spin registry cache.
 
@@ -67,18 +97,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command is None:
             parser.print_help()
             return 0
-        output = Output(as_json=getattr(args, "as_json", False))
-        with _plain_warnings(), _logging(debug=_debug(args)):
+        output = cli.Output(as_json=getattr(args, "as_json", False))
+        with _told(debug=_debug(args)):
             status: int = args.command.run(args, output)
             output.flush()
         return status
     except SystemExit as exc:  # argparse: --help, --version, wrong usage
         return exc.code if isinstance(exc.code, int) else 0
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the one place where all faults end
-        return _report(exc, args)
-
-
-# ---------------------------------------------------------------- the parser
+        if _debug(args):
+            traceback.print_exception(exc)
+        name = f"{cli.PROGRAM} {args.command.name}" if args is not None else cli.PROGRAM
+        cli.say(f"{name}: {line_of(exc)}")
+        return status_of(exc)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -101,7 +132,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and what was perhaps meant."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{printable(f'{self.prog}: {message}; see `{self.prog} --help`')}\n")
+        self.exit(cli.USAGE, f"{printable(f'{self.prog}: {message}; see `{self.prog} --help`')}\n")
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in _MODULES:
@@ -123,32 +154,33 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     for name in names:
         importlib.import_module(f"spincache_nb.cli.{_MODULES[name]}")
     parser = _Parser(
-        prog=PROGRAM,
-        usage=f"{PROGRAM} [-h] [--version] [--debug] COMMAND ...",
+        prog=cli.PROGRAM,
+        usage=f"{cli.PROGRAM} [-h] [--version] [--debug] COMMAND ...",
         description=_DESCRIPTION,
         epilog="" if only else f"{_listed()}\n\n{_EPILOG}",
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action=_Version)
+    version = f"{cli.PROGRAM} {__version__}"
+    parser.add_argument("--version", action="version", version=version, help="show the version and end")
     _add_debug(parser, default=False)
     parser.set_defaults(command=None)
-    commands = parser.add_subparsers(metavar="COMMAND", prog=PROGRAM, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(metavar="COMMAND", prog=cli.PROGRAM, help=argparse.SUPPRESS)
     for name in names:
-        _add_command(commands, COMMANDS[name])
+        _add_command(commands, cli.COMMANDS[name])
     return parser
 
 
 def _listed() -> str:
     """All commands with what they do, grouped."""
-    groups: dict[str, list[str]] = {}
-    for one in (COMMANDS[name] for name in _MODULES):
-        groups.setdefault(one.group, []).append(f"  {one.name:<13} {one.summary}")
-    return "\n\n".join("\n".join([f"{group}:", *lines]) for group, lines in groups.items())
+    return "\n\n".join(
+        "\n".join([f"{group}:", *(f"  {name:<13} {summary}" for name, (_, summary) in commands.items())])
+        for group, commands in _GROUPS.items()
+    )
 
 
-def _add_command(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    examples = "\n".join(f"  {PROGRAM} {line}" for line in command.examples)
+def _add_command(commands: argparse._SubParsersAction[_Parser], command: cli.Command) -> None:
+    examples = "\n".join(f"  {cli.PROGRAM} {line}" for line in command.examples)
     own = commands.add_parser(
         command.name,
         description=command.description,
@@ -168,47 +200,23 @@ def _add_debug(parser: argparse.ArgumentParser, *, default: bool | str) -> None:
     )
 
 
-class _Version(argparse.Action):
-    """Prints versions; loads what it needs only then."""
-
-    def __init__(self, option_strings: list[str], dest: str = argparse.SUPPRESS, **_options: object) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="show the version and end")
-
-    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object, **_options: object) -> None:
-        from spincache_nb import __version__
-
-        print(f"{PROGRAM} {__version__}")
-        parser.exit()
-
-
-# ---------------------------------------------------------------- faults, warnings, the log
-
-
-def _report(fault: BaseException, args: argparse.Namespace | None) -> int:
-    if _debug(args):
-        traceback.print_exception(fault)
-    name = f"{PROGRAM} {args.command.name}" if args is not None else PROGRAM
-    say(f"{name}: {line_of(fault)}")
-    return status_of(fault)
-
-
 def status_of(fault: BaseException) -> int:
     """Say with which status a command ends."""
     if isinstance(fault, KeyboardInterrupt | PullCancelled):
-        return INTERRUPTED
-    if isinstance(fault, UsageError | InvalidReferenceError | InvalidDigestError):
-        return USAGE
-    return FAILED
+        return cli.INTERRUPTED
+    if isinstance(fault, cli.UsageError | InvalidReferenceError | InvalidDigestError):
+        return cli.USAGE
+    return cli.FAILED
 
 
 def line_of(fault: BaseException) -> str:
     """Say what happened in one line."""
     if isinstance(fault, KeyboardInterrupt):
         return "interrupted"
-    if isinstance(fault, SpinCacheError | UsageError):
-        return _escaped(in_a_shell(str(fault)))
+    if isinstance(fault, SpinCacheError | cli.UsageError):
+        return _escaped(cli.in_a_shell(str(fault)))
     if isinstance(fault, OSError) and fault.strerror:
-        return printable(f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror)
+        return error_text(fault)
     named = f"{type(fault).__name__}: {fault}"
     return f"unexpected {printable(named)}; `--debug` shows where, please report it"
 
@@ -219,8 +227,7 @@ def _escaped(text: str) -> str:
 
 
 def _debug(args: argparse.Namespace | None) -> bool:
-    asked = bool(args is not None and args.debug)
-    return asked or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+    return (args is not None and args.debug) or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
 
 
 def _make_streams_usable() -> None:
@@ -234,32 +241,23 @@ def _make_streams_usable() -> None:
 
 
 @contextlib.contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Print each warning as one line without source code."""
-    previous = warnings.showwarning
+def _told(*, debug: bool) -> Iterator[None]:
+    """Print on standard error each warning as one line, and what this package logs: all with ``--debug``."""
 
     def show(message: Warning | str, *_details: object, **_more: object) -> None:
-        say(f"{PROGRAM}: warning: {printable(str(message))}")
+        cli.say(f"{cli.PROGRAM}: warning: {printable(str(message))}")
 
-    warnings.showwarning = show
-    try:
-        yield
-    finally:
-        warnings.showwarning = previous
-
-
-@contextlib.contextmanager
-def _logging(*, debug: bool) -> Iterator[None]:
-    """Show what this package logs on standard error: warnings, or everything with ``--debug``."""
+    previous, warnings.showwarning = warnings.showwarning, show
     logger = logging.getLogger("spincache_nb")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(f"{PROGRAM}: %(levelname)s: %(message)s"))
+    handler.setFormatter(_OneLine(f"{cli.PROGRAM}: %(levelname)s: %(message)s"))
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
         yield
     finally:
+        warnings.showwarning = previous
         logger.removeHandler(handler)
         logger.setLevel(level)
 

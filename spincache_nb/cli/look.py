@@ -8,43 +8,23 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spincache_nb import show
-from spincache_nb.cli.options import (
-    CACHE_DIR,
-    DONE,
-    FINDING,
-    JOBS,
-    JSON,
-    PROJECTS,
-    QUIET,
-    UsageError,
-    cache_of,
-    command,
-    option,
-    references,
-    registry,
-    registry_options,
-    whole_number,
-)
-from spincache_nb.cli.output import DIGEST, REFERENCE, Output, show_problems
+from spincache_nb.cli import command as cli
 from spincache_nb.show import Column
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spincache_nb.core.cache import Cache
+    from spincache_nb.analysis.versions import Rules
+    from spincache_nb.frames import Frames
 
-_STANDINGS = ("referenced", "unreferenced", "temporary", "misnamed")
 _MOST_SHARED = 20
-
-
-# ---------------------------------------------------------------- tables of the cache
 
 
 def _listed(
     frame: pd.DataFrame,
     columns: Sequence[Column],
     args: argparse.Namespace,
-    output: Output,
+    output: cli.Output,
     *,
     empty: str,
     noun: str,
@@ -56,7 +36,7 @@ def _listed(
     if len(found) and not output.as_json:
         sums = [f"{show.size_text(int(found[name].sum()))} {words}" for name, words in total.items()]
         output.line("\n" + ", ".join([show.count_text(len(found), noun), *sums]))
-    return DONE
+    return cli.DONE
 
 
 def _in_order(frame: pd.DataFrame, columns: Sequence[Column], args: argparse.Namespace) -> pd.DataFrame:
@@ -70,7 +50,7 @@ def _in_order(frame: pd.DataFrame, columns: Sequence[Column], args: argparse.Nam
         near = difflib.get_close_matches(args.sort, named, n=1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         names = ", ".join(name for name in named if name not in frame.columns)
-        raise UsageError(f"--sort: expected one of {names}, got {args.sort!r}{meant}")
+        raise cli.UsageError(f"--sort: expected one of {names}, got {args.sort!r}{meant}")
     rising = not (column.style == "number" or column.kind == "time")
     return frame.sort_values(column.name, ascending=rising != args.reverse, kind="stable", na_position="last")
 
@@ -82,7 +62,7 @@ def _sorting(parser: argparse.ArgumentParser) -> None:
 
 
 APPS = (
-    REFERENCE,
+    cli.REFERENCE,
     Column("kind", "Kind", rank=2),
     Column("name", "Name", shortest=12, rank=4),
     Column("version", "Version", shortest=7, rank=6),
@@ -95,58 +75,48 @@ APPS = (
 )
 
 
-@command(
-    "apps",
-    "see",
-    "list the apps in the cache",
+@cli.command(
     """\
 List the apps and packages in the cache.
 
 An app is one cached tag. STORED are the bytes of its blobs on disk, shared ones
 included, so that the column adds up to more than the cache takes.""",
     _sorting,
-    CACHE_DIR,
-    JSON,
+    *cli.CACHE,
     examples=("apps", "apps --sort stored", "apps --json"),
 )
-def apps(args: argparse.Namespace, output: Output) -> int:
-    """Print one row per cached tag."""
+def apps(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb import frames
 
-    cache = cache_of(args)
+    cache = cli.cache_of(args)
     empty = f"no apps in {cache.path}; fetch one with `spincache-nb pull REFERENCE`"
     total = {"stored_bytes": "stored, shared ones counted for each"}
     return _listed(frames.apps(cache), APPS, args, output, empty=empty, noun="app", total=total)
 
 
 _LAYERS = (
-    REFERENCE,
+    cli.REFERENCE,
     Column("position", "#", "count", rank=4),
     Column("role", "Role", shortest=8),
-    DIGEST,
+    cli.DIGEST,
     Column("declared_bytes", "Size", "size"),
     Column("stored", "Stored", "flag", rank=3),
     Column("media_type", "Media type", shortest=24, rank=5),
 )
 
 
-@command(
-    "layers",
-    "see",
-    "list the layers of cached apps",
+@cli.command(
     "List the layers that the manifests of cached apps name, and whether each is stored.",
-    references("*", "only the layers of these apps"),
+    cli.references("*", "only the layers of these apps"),
     _sorting,
-    CACHE_DIR,
-    JSON,
+    *cli.CACHE,
     examples=("layers", "layers ghcr.io/org/app:v1"),
 )
-def layers(args: argparse.Namespace, output: Output) -> int:
-    """Print one row per app and layer."""
+def layers(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb import frames
     from spincache_nb.analysis.inputs import resolve_references
 
-    cache = cache_of(args)
+    cache = cli.cache_of(args)
     found = frames.layers(cache)
     if args.references:
         found = found[found["reference"].isin(resolve_references(frames.apps(cache), args.references))]
@@ -163,33 +133,28 @@ _BLOBS = (
 )
 
 
-@command(
-    "blobs",
-    "see",
-    "list the stored files and who needs them",
+@cli.command(
     """\
 List the files in wasm/ and data/ and how each stands: referenced by an app or a
 project, unreferenced, temporary (a download that was not finished) or misnamed.
 
 A blob that no cached app needs may still be the source of a component in a
 spin.toml: name such projects with --project before calling it unneeded.""",
-    option(
+    cli.option(
         "--standing",
-        choices=_STANDINGS,
+        choices=("referenced", "unreferenced", "temporary", "misnamed"),
         metavar="STANDING",
         help="only files that stand so: referenced, unreferenced, temporary or misnamed",
     ),
     _sorting,
-    PROJECTS,
-    CACHE_DIR,
-    JSON,
+    cli.PROJECTS,
+    *cli.CACHE,
     examples=("blobs", "blobs --sort size", "blobs --standing unreferenced --project ~/src/my-app"),
 )
-def blobs(args: argparse.Namespace, output: Output) -> int:
-    """Print one row per file."""
+def blobs(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb import frames
 
-    cache = cache_of(args)
+    cache = cli.cache_of(args)
     found = frames.blobs(cache, projects=args.projects)
     if args.standing is not None:
         found = found[found["standing"] == args.standing]
@@ -197,38 +162,33 @@ def blobs(args: argparse.Namespace, output: Output) -> int:
     return _listed(found, _BLOBS, args, output, empty=empty, noun="file", total=total)
 
 
-@command(
-    "problems",
-    "see",
-    "list what is wrong with the cache",
+@cli.command(
     """\
 List what is wrong with the cache: missing, truncated and misplaced files,
 documents that cannot be read. Blobs are not hashed for this.
 
 The exit status is 1 if there is any problem.""",
-    CACHE_DIR,
-    JSON,
+    *cli.CACHE,
     examples=("problems", "problems --json"),
 )
-def problems(args: argparse.Namespace, output: Output) -> int:
-    """Print a paragraph per problem; status 1 if there is one."""
+def problems(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb import frames
 
-    cache = cache_of(args)
+    cache = cli.cache_of(args)
     found = show.records(frames.problems(cache))
     if output.as_json:
         output.document(found)
     elif not found:
         output.note(f"no problems in {cache.path}")
     else:
-        show_problems(found, output)
+        cli.show_problems(found, output)
         output.line(show.count_text(len(found), "problem"))
-    return FINDING if found else DONE
+    return cli.FINDING if found else cli.DONE
 
 
 _HISTORY = (
     Column("at", "At", "time"),
-    REFERENCE,
+    cli.REFERENCE,
     Column("manifest_digest", "Manifest", shortest=16, cut="end", rank=2),
     Column("fetch_bytes", "Fetched", "size"),
     Column("reused_bytes", "Reused", "size", rank=1),
@@ -238,10 +198,7 @@ _HISTORY = (
 )
 
 
-@command(
-    "history",
-    "see",
-    "list the pulls made on this machine",
+@cli.command(
     """\
 List the pulls that this toolkit made on this machine, oldest first: which digest
 a tag meant when, and what it cost. Spin keeps no such record, and its own pulls
@@ -249,23 +206,19 @@ are not in it.
 
 With --cache-dir only pulls into that cache are listed.""",
     _sorting,
-    CACHE_DIR,
-    JSON,
+    *cli.CACHE,
     examples=("history", "history --sort received"),
 )
-def history(args: argparse.Namespace, output: Output) -> int:
-    """Print one row per pull."""
+def history(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb import frames
 
-    cache = cache_of(args) if args.cache_dir is not None else None
+    cache = cli.cache_of(args) if args.cache_dir is not None else None
     found, total = frames.history(cache), {"fetch_bytes": "fetched", "reused_bytes": "reused"}
     return _listed(found, _HISTORY, args, output, empty="no pulls are recorded", noun="pull", total=total)
 
 
-# ---------------------------------------------------------------- what is shared, what versions cost
-
 SHARED = (
-    DIGEST,
+    cli.DIGEST,
     Column("stored_bytes", "Size", "size"),
     Column("user_count", "Users", "count"),
     Column("manifest_count", "Manifests", "count", rank=1),
@@ -274,33 +227,28 @@ SHARED = (
 )
 
 
-@command(
-    "sharing",
-    "see",
-    "show what apps share and what that saves",
+@cli.command(
     """\
 List the blobs that several apps need, most bytes saved first, and what storing
 each of them once saves in all.
 
 USERS are apps and projects; MANIFESTS counts tags of one manifest once.""",
-    option("--all", action="store_true", help="blobs with one user, too"),
-    option(
+    cli.option("--all", action="store_true", help="blobs with one user, too"),
+    cli.option(
         "--top",
-        type=whole_number,
+        type=cli.whole_number,
         metavar="N",
         help=f"how many blobs to list, 0 for all of them (default: {_MOST_SHARED}; with --json all)",
     ),
     _sorting,
-    PROJECTS,
-    CACHE_DIR,
-    JSON,
+    cli.PROJECTS,
+    *cli.CACHE,
     examples=("sharing", "sharing --all", "sharing --sort users"),
 )
-def sharing(args: argparse.Namespace, output: Output) -> int:
-    """Print one row per shared digest, and the sums."""
+def sharing(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb import analysis
 
-    cache = cache_of(args)
+    cache = cli.cache_of(args)
     source = analysis.load(cache, projects=args.projects, toolchains=False)
     shared = analysis.sharing(source)
     if not args.all:
@@ -313,13 +261,12 @@ def sharing(args: argparse.Namespace, output: Output) -> int:
         if len(listed) < len(shared):
             output.line(f"{show.more_text(len(shared), len(listed))}; `--top 0` lists all")
         _show_summary(show.records(analysis.summary(source))[0], output)
-    return DONE
+    return cli.DONE
 
 
-def _show_summary(summary: dict[str, Any], output: Output) -> None:
-    logical, stored, saved = (
-        show.size_text(int(summary[name] or 0)) for name in ("logical_bytes", "stored_bytes", "saved_bytes")
-    )
+def _show_summary(summary: dict[str, Any], output: cli.Output) -> None:
+    names = ("logical_bytes", "stored_bytes", "saved_bytes")
+    logical, stored, saved = (show.size_text(int(summary[name] or 0)) for name in names)
     ratio = summary["dedup_ratio"]
     times = f", {ratio:.2f} to 1" if ratio is not None else ""
     output.line()
@@ -328,9 +275,7 @@ def _show_summary(summary: dict[str, Any], output: Output) -> None:
 
 _SAVINGS = (
     Column("tag", "Version", show=lambda tag: tag or "(digest)", shortest=12),
-    Column("total_bytes", "Total", "size"),
-    Column("reused_bytes", "Reused", "size"),
-    Column("fetch_bytes", "Fetched", "size"),
+    *cli.COST,
     Column("saved_share", "Saved", "share"),
     Column("cumulative_fetch_bytes", "Fetched so far", "size", rank=2),
     Column("cumulative_saved_bytes", "Saved so far", "size", rank=1),
@@ -338,10 +283,7 @@ _SAVINGS = (
 )
 
 
-@command(
-    "savings",
-    "see",
-    "show what each new version costs",
+@cli.command(
     """\
 Replay the cached versions of a repository in order, as if each were pulled after
 the one before into an empty cache: what it fetches, and what was there already.
@@ -350,57 +292,62 @@ Without a REPOSITORY, every repository with more than one cached version.
 
 With --remote, the versions that the registry has: their manifests are fetched, no layer
 is, and the cache does not matter.""",
-    option("repositories", nargs="*", metavar="REPOSITORY", help="such as ghcr.io/org/app"),
-    option(
+    cli.option("repositories", nargs="*", metavar="REPOSITORY", help="such as ghcr.io/org/app"),
+    cli.option(
         "--rules",
         choices=("spin", "spincache"),
         default="spin",
         help="what to count: what Spin fetches, or what this toolkit does, which fetches an unchanged "
         "config no second time (default: spin)",
     ),
-    option(
+    cli.option(
         "--remote", action="store_true", help="of all tags in the registry, whether they are cached or not"
     ),
-    QUIET,
-    CACHE_DIR,
-    JSON,
-    JOBS,
-    registry,
+    cli.QUIET,
+    *cli.CACHE,
+    cli.JOBS,
+    cli.registry,
     examples=("savings", "savings ghcr.io/org/app --rules spincache", "savings ghcr.io/org/app --remote"),
 )
-def savings(args: argparse.Namespace, output: Output) -> int:
-    """Print a table per repository."""
-    cache = cache_of(args)
-    found = _remote(args, output) if args.remote else _cached(args, cache)
+def savings(args: argparse.Namespace, output: cli.Output) -> int:
+    from spincache_nb import analysis
+
+    cache = cli.cache_of(args)
+    if args.remote:
+        found = _remote(args, output)
+    else:
+        frames = analysis.load(cache, "apps", "layers", "uses", "files")
+        found = savings_of(frames, args.repositories, rules=args.rules)
     if output.as_json:
         output.document([{"repository": name, **row} for name, rows in found.items() for row in rows])
     elif found:
         show_savings(found, output)
     else:
         output.note(f"no repository in {cache.path} has more than one version")
-    return DONE
+    return cli.DONE
 
 
-def _cached(args: argparse.Namespace, cache: Cache) -> dict[str, list[dict[str, Any]]]:
-    """Replay what is in the cache."""
+def savings_of(
+    frames: Frames, repositories: Sequence[str] = (), *, rules: Rules = "spin"
+) -> dict[str, list[dict[str, Any]]]:
+    """Replay what is in a cache: the repositories named, or all with several versions."""
     from spincache_nb import analysis
     from spincache_nb.analysis.versions import versioned_repositories
 
-    frames = analysis.load(cache, "apps", "layers", "uses", "files")
     return {
-        repository: show.records(analysis.version_savings(frames, repository, rules=args.rules))
-        for repository in args.repositories or sorted(versioned_repositories(frames))
+        repository: show.records(analysis.version_savings(frames, repository, rules=rules))
+        for repository in repositories or sorted(versioned_repositories(frames))
     }
 
 
-def _remote(args: argparse.Namespace, output: Output) -> dict[str, list[dict[str, Any]]]:
+def _remote(args: argparse.Namespace, output: cli.Output) -> dict[str, list[dict[str, Any]]]:
     """Replay what the registries have."""
     from spincache_nb import analysis
     from spincache_nb.core.reference import Reference
 
     if not args.repositories:
-        raise UsageError("--remote needs a REPOSITORY")
-    options = registry_options(args)
+        raise cli.UsageError("--remote needs a REPOSITORY")
+    options = cli.registry_options(args)
     found = {}
     for place in [Reference.parse(text) for text in args.repositories]:
         versions = analysis.remote_versions(place, progress=not args.quiet, **options)
@@ -411,7 +358,7 @@ def _remote(args: argparse.Namespace, output: Output) -> dict[str, list[dict[str
     return found
 
 
-def show_savings(found: dict[str, list[dict[str, Any]]], output: Output, *, indent: str = "") -> None:
+def show_savings(found: dict[str, list[dict[str, Any]]], output: cli.Output, *, indent: str = "") -> None:
     """Print the versions of each repository."""
     for place, (repository, rows) in enumerate(found.items()):
         if place:

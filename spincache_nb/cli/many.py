@@ -10,25 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spincache_nb import show
-from spincache_nb.cli.options import (
-    CACHE_DIR,
-    DONE,
-    FINDING,
-    JSON,
-    PROJECTS,
-    QUIET,
-    UsageError,
-    cache_of,
-    command,
-    option,
-    rate,
-    ratio,
-    registry,
-    registry_options,
-    size_in_bytes,
-    threads,
-)
-from spincache_nb.cli.output import Output
+from spincache_nb.cli import command as cli
 
 if TYPE_CHECKING:
     from spincache_nb.fleet import Snapshot
@@ -38,7 +20,7 @@ _PAGE = "dedup.html"
 _SECONDS_BETWEEN_NOTES = 5.0
 
 
-_STORAGE = option(
+_STORAGE = cli.option(
     "--storage-option",
     action="append",
     default=[],
@@ -52,7 +34,7 @@ def _storage(args: argparse.Namespace) -> dict[str, str] | None:
     pairs = [text.partition("=") for text in args.storage_option]
     for key, equals, _ in pairs:
         if not key or not equals:
-            raise UsageError("--storage-option: expected KEY=VALUE, got something else")
+            raise cli.UsageError("--storage-option: expected KEY=VALUE, got something else")
     return {key: value for key, _, value in pairs} or None
 
 
@@ -66,23 +48,20 @@ def _thresholds(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group("thresholds")
     limits.add_argument(
         "--fail-under-dedup",
-        type=ratio,
+        type=cli.ratio,
         metavar="RATIO",
         help="fail if the bytes that the apps need are less than RATIO times the bytes stored, such as 1.5",
     )
     limits.add_argument(
         "--fail-over-unreferenced",
-        type=size_in_bytes,
+        type=cli.size_in_bytes,
         metavar="SIZE",
         help="fail if more than SIZE is stored that nothing needs, such as 200MiB",
     )
     limits.add_argument("--fail-on-problems", action="store_true", help="fail if anything is wrong")
 
 
-@command(
-    "report",
-    "see",
-    "write a page about the cache, or fail under thresholds",
+@cli.command(
     """\
 Write one self-contained HTML page about the cache: what stands out, what is shared, what
 each new version costs, what could be freed, what is wrong. It needs no network, sorts and
@@ -95,31 +74,33 @@ what one cache for all would save, versions that sit on one host only.
 
 With thresholds, the report is written in any case, and the exit status is 1 if one of
 them is missed; standard error says which.""",
-    option(
+    cli.option(
         "file",
         nargs="?",
         metavar="FILE",
         help=f"file or address (s3://...) to write, - for standard output (default: {_PAGE}, for HTML)",
     ),
     _form,
-    option("--title", metavar="TEXT", help="heading of the report"),
-    option("--host", metavar="NAME", help="what this machine is called, to stand beside the date"),
-    option("--since", metavar="FILE", help="an earlier report, HTML or JSON: say what changed since"),
-    option(
+    cli.option("--title", metavar="TEXT", help="heading of the report"),
+    cli.option("--host", metavar="NAME", help="what this machine is called, to stand beside the date"),
+    cli.option("--since", metavar="FILE", help="an earlier report, HTML or JSON: say what changed since"),
+    cli.option(
         "--inside",
         action="store_true",
         help="also say what is repeated within files, and which new binaries are new code; reads every byte",
     ),
-    option(
+    cli.option(
         "--data",
         metavar="DIR",
         help="also write the tables into DIR, a file each: Parquet, or CSV where pyarrow is not installed",
     ),
-    option("--fleet", metavar="TARGET", help="about the snapshots in this folder or at this address instead"),
+    cli.option(
+        "--fleet", metavar="TARGET", help="about the snapshots in this folder or at this address instead"
+    ),
     _STORAGE,
     _thresholds,
-    PROJECTS,
-    CACHE_DIR,
+    cli.PROJECTS,
+    cli.CACHE_DIR,
     examples=(
         "report",
         "report today.html --since yesterday.html",
@@ -129,8 +110,7 @@ them is missed; standard error says which.""",
         "report --fail-under-dedup 1.5 --fail-over-unreferenced 200MiB",
     ),
 )
-def report(args: argparse.Namespace, output: Output) -> int:
-    """Write the report; status 1 if a threshold is missed."""
+def report(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb import report
 
     form = report.form_of(args.file, "markdown" if args.markdown else "json" if args.json else None)
@@ -149,14 +129,14 @@ def report(args: argparse.Namespace, output: Output) -> int:
     )
     for reason in missed:
         output.note(f"spincache-nb report: {reason}")
-    return FINDING if missed else DONE
+    return cli.FINDING if missed else cli.DONE
 
 
 def _material(args: argparse.Namespace) -> Material:
     from spincache_nb import report
 
     return report.gather(
-        cache_of(args), projects=args.projects, inside=args.inside, host=args.host, since=args.since
+        cli.cache_of(args), projects=args.projects, inside=args.inside, host=args.host, since=args.since
     )
 
 
@@ -170,14 +150,14 @@ def _fleet_material(args: argparse.Namespace) -> FleetMaterial:
         "--since": args.since,
     }
     for name in [name for name, is_given in given.items() if is_given]:
-        raise UsageError(f"--fleet: a report about snapshots takes no {name}")
+        raise cli.UsageError(f"--fleet: a report about snapshots takes no {name}")
     if not args.fleet:
-        raise UsageError("--fleet: expected a folder or an address, got nothing")
+        raise cli.UsageError("--fleet: expected a folder or an address, got nothing")
     with fleet.open(args.fleet, storage_options=_storage(args)) as opened:
         return report.gather_fleet(opened, host=args.host)
 
 
-def _write(text: str, target: str, args: argparse.Namespace, output: Output) -> None:
+def _write(text: str, target: str, args: argparse.Namespace, output: cli.Output) -> None:
     from spincache_nb.report import save
 
     if target == "-":
@@ -194,19 +174,14 @@ def _write(text: str, target: str, args: argparse.Namespace, output: Output) -> 
         return
     path = Path(target).absolute()
     if path.is_dir():
-        raise UsageError(f"expected a file to write, but {target} is a folder")
+        raise cli.UsageError(f"expected a file to write, but {target} is a folder")
     output.path(save(text, path))
 
 
-# ---------------------------------------------------------------- snapshots of hosts and registries
-
-_TARGET = option("target", metavar="TARGET", help="folder or address of the dataset")
+_TARGET = cli.option("target", metavar="TARGET", help="folder or address of the dataset")
 
 
-@command(
-    "snapshot",
-    "many machines",
-    "write what the cache holds, to look at many hosts",
+@cli.command(
     """\
 Write what the cache holds as Parquet files, one snapshot per host and day, into
 a folder or to any address that fsspec understands, such as s3://bucket/fleet.
@@ -221,52 +196,54 @@ image layout, or in containerd's own folder. It is only read.
 
 Needs: pip install "spincache-nb[fleet]\"""",
     _TARGET,
-    option("--host", metavar="NAME", help="what to call this host"),
-    option(
+    cli.option("--host", metavar="NAME", help="what to call this host"),
+    cli.option(
         "--salt-file",
         metavar="FILE",
         help="a secret of yours, with which the host's name is hashed; its first line counts",
     ),
-    option("--layout", metavar="DIR", help="the Spin apps of this OCI image layout instead of a cache"),
-    option("--containerd", metavar="DIR", help="those in containerd's folder, such as /var/lib/containerd"),
-    option("--textfile", metavar="FILE", help="also write the sums into FILE, for Prometheus"),
+    cli.option("--layout", metavar="DIR", help="the Spin apps of this OCI image layout instead of a cache"),
+    cli.option(
+        "--containerd", metavar="DIR", help="those in containerd's folder, such as /var/lib/containerd"
+    ),
+    cli.option("--textfile", metavar="FILE", help="also write the sums into FILE, for Prometheus"),
     _STORAGE,
-    PROJECTS,
-    CACHE_DIR,
-    JSON,
+    cli.PROJECTS,
+    *cli.CACHE,
     examples=(
         "snapshot /mnt/fleet --host node-17",
         "snapshot s3://bucket/fleet --salt-file /etc/fleet.salt",
         "snapshot s3://bucket/fleet --containerd /var/lib/containerd",
     ),
 )
-def snapshot(args: argparse.Namespace, output: Output) -> int:
-    """Write the snapshot and say where."""
+def snapshot(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb.fleet import snapshot, snapshot_images
 
     if args.host is not None and not args.host.strip():
-        raise UsageError("--host: expected a name, got nothing")
+        raise cli.UsageError("--host: expected a name, got nothing")
     salt = _salt(args.salt_file) if args.salt_file is not None else None
     common = {"host": args.host, "salt": salt, "textfile": args.textfile, "storage_options": _storage(args)}
     store = args.layout or args.containerd
     if store is None:
-        taken = snapshot(cache_of(args), args.target, projects=args.projects, **common)
+        taken = snapshot(cli.cache_of(args), args.target, projects=args.projects, **common)
     elif args.projects or args.cache_dir or (args.layout and args.containerd):
-        raise UsageError("--layout and --containerd name what to look at: expected one of them, and no cache")
+        raise cli.UsageError(
+            "--layout and --containerd name what to look at: expected one of them, and no cache"
+        )
     else:
         taken = snapshot_images(store, args.target, **common)
     _show_written(taken, "snapshot", "host", output)
-    return DONE
+    return cli.DONE
 
 
 def _salt(path: str) -> bytes:
     salt = Path(path).read_bytes().partition(b"\n")[0].strip()
     if not salt:
-        raise UsageError(f"--salt-file: {path} is empty")
+        raise cli.UsageError(f"--salt-file: {path} is empty")
     return salt
 
 
-def _show_written(taken: Snapshot, what: str, whose: str, output: Output) -> None:
+def _show_written(taken: Snapshot, what: str, whose: str, output: cli.Output) -> None:
     """Say what was written where: a snapshot of a host, or a crawl of a registry."""
     if output.as_json:
         output.document({**asdict(taken), "day": taken.day.isoformat()})
@@ -277,10 +254,7 @@ def _show_written(taken: Snapshot, what: str, whose: str, output: Output) -> Non
     output.line(show.plain(f"{done} a {what} of {rows}: {where}"))
 
 
-@command(
-    "crawl",
-    "many machines",
-    "write what a registry holds, from its manifests",
+@cli.command(
     """\
 Write what a registry holds as Parquet files, beside the snapshots of caches or in a
 folder of its own: lists of tags and manifests are fetched, no layer is. Without a
@@ -291,25 +265,29 @@ was stopped, killed even, goes on where it was: run it again. What cannot be had
 listed in the crawl as a problem.
 
 Needs: pip install "spincache-nb[fleet]\"""",
-    option("registry", metavar="REGISTRY", help="host and port, such as ghcr.io"),
+    cli.option("registry", metavar="REGISTRY", help="host and port, such as ghcr.io"),
     _TARGET,
-    option("repositories", nargs="*", metavar="REPOSITORY", help="such as org/app"),
-    option(
-        "--per-second", type=rate, metavar="N", help="most requests in a second (default: no limit of ours)"
+    cli.option("repositories", nargs="*", metavar="REPOSITORY", help="such as org/app"),
+    cli.option(
+        "--per-second",
+        type=cli.rate,
+        metavar="N",
+        help="most requests in a second (default: no limit of ours)",
     ),
     _STORAGE,
-    option("--anew", action="store_true", help="begin today's anew, do not go on with one of another day"),
-    QUIET,
-    threads("requests at a time (default: 4)"),
-    JSON,
-    registry,
+    cli.option(
+        "--anew", action="store_true", help="begin today's anew, do not go on with one of another day"
+    ),
+    cli.QUIET,
+    cli.threads("requests at a time (default: 4)"),
+    cli.JSON,
+    cli.registry,
     examples=(
         "crawl ghcr.io /mnt/registry org/app org/site --per-second 5",
         "crawl registry.example:5000 s3://bucket/registry --jobs 8",
     ),
 )
-def crawl(args: argparse.Namespace, output: Output) -> int:
-    """Crawl, and say what was written where."""
+def crawl(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb.fleet import crawl
 
     taken = crawl(
@@ -320,13 +298,13 @@ def crawl(args: argparse.Namespace, output: Output) -> int:
         resume=not args.anew,
         progress=None if args.quiet else _told_now_and_then(output),
         storage_options=_storage(args),
-        **registry_options(args),
+        **cli.registry_options(args),
     )
     _show_written(taken, "crawl", "registry", output)
-    return DONE
+    return cli.DONE
 
 
-def _told_now_and_then(output: Output) -> Callable[[int], None]:
+def _told_now_and_then(output: cli.Output) -> Callable[[int], None]:
     """Say how far it is: in lines, since nobody knows how many manifests there are."""
     said_at = time.monotonic()
 

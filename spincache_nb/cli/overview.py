@@ -10,21 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spincache_nb import show
-from spincache_nb.cli.options import (
-    CACHE_DIR,
-    DONE,
-    FINDING,
-    JSON,
-    PROJECTS,
-    cache_of,
-    command,
-    option,
-    references,
-    registry,
-    registry_options,
-    whole_number,
-)
-from spincache_nb.cli.output import Output, in_a_shell
+from spincache_nb.cli import command as cli
 
 if TYPE_CHECKING:
     from spincache_nb.analysis.tree import Place, Tree
@@ -37,38 +23,33 @@ _COLOURS = {"here": 34, "shared": 32, "idle": 33, "damaged": 31, "other": 90}
 _NARROWEST_NAME = 16
 
 
-@command(
-    "path",
-    "see",
-    "print where Spin's cache is",
+@cli.command(
     """\
 Print the directory of Spin's registry cache, on one line and nothing else.
 
 It need not exist yet: Spin and `spincache-nb pull` make it when they store something.""",
-    option(
+    cli.option(
         "--all",
         action="store_true",
         help="also where this toolkit keeps its state, and which credential stores are asked",
     ),
-    CACHE_DIR,
-    JSON,
+    *cli.CACHE,
     examples=("path", "path --all", "path --json  # for programs"),
 )
-def path(args: argparse.Namespace, output: Output) -> int:
-    """Print one path, or all of them with what they are and whether they are there."""
-    cache = cache_of(args).path.absolute()
+def path(args: argparse.Namespace, output: cli.Output) -> int:
+    cache = cli.cache_of(args).path.absolute()
     if not args.all and not output.as_json:
         output.path(cache)
-        return DONE
+        return cli.DONE
     named = _all_paths(cache) if args.all else [("cache", cache)]
     if output.as_json:
         output.document([{"name": name, "path": path, "exists": _exists(path)} for name, path in named])
-        return DONE
+        return cli.DONE
     widest = max(len(name) for name, _ in named)
     for name, path in named:
         missing = "" if _exists(path) else "  (not there)"
         output.paragraph(f"{name:<{widest}}  {path}{missing}", wrap=False)
-    return DONE
+    return cli.DONE
 
 
 def _exists(path: Path) -> bool:
@@ -98,28 +79,23 @@ def _all_paths(cache: Path) -> list[tuple[str, Path]]:
 _MARKS = {"ok": " ", "note": "-", "attention": "!"}
 
 
-@command(
-    "doctor",
-    "see",
-    "look for what would keep a pull from working",
+@cli.command(
     """\
 Look at what a pull depends on: the cache and its disk, credential stores, proxies,
 certificates, packages. Nothing is changed and no secret is shown.
 
 The network is used only if a REFERENCE is given: then its registry is asked for the
 manifest. The exit status is 1 if something needs attention.""",
-    references("*", "an app to ask its registry for, such as ghcr.io/org/app:v1"),
-    CACHE_DIR,
-    JSON,
-    registry,
+    cli.references("*", "an app to ask its registry for, such as ghcr.io/org/app:v1"),
+    *cli.CACHE,
+    cli.registry,
     examples=("doctor", "doctor ghcr.io/org/app:v1"),
 )
-def doctor(args: argparse.Namespace, output: Output) -> int:
-    """Print findings by topic; status 1 if one needs attention."""
+def doctor(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb.core.reference import Reference
     from spincache_nb.upkeep.doctor import ask_registry, examine
 
-    cache, options = cache_of(args), registry_options(args)
+    cache, options = cli.cache_of(args), cli.registry_options(args)
     asked = [Reference.parse(text) for text in args.references]
     findings = [*examine(cache), _problems(cache)]
     findings += [ask_registry(cache, reference, **options) for reference in asked]
@@ -127,7 +103,7 @@ def doctor(args: argparse.Namespace, output: Output) -> int:
         output.document([_record(finding) for finding in findings])
     else:
         _show_findings(findings, output)
-    return FINDING if any(finding.state == "attention" for finding in findings) else DONE
+    return cli.FINDING if any(finding.state == "attention" for finding in findings) else cli.DONE
 
 
 def _problems(cache: Cache) -> Finding:
@@ -141,22 +117,17 @@ def _problems(cache: Cache) -> Finding:
 
 
 def _record(finding: Finding) -> dict[str, Any]:
-    return {
-        "topic": finding.topic,
-        "name": finding.name,
-        "value": in_a_shell(finding.value) if isinstance(finding.value, str) else finding.value,
-        "state": finding.state,
-        "remedy": in_a_shell(finding.remedy),
-    }
+    found = cli.fields(finding, "topic", "name", "value", "state", "remedy")
+    return {name: cli.in_a_shell(value) if isinstance(value, str) else value for name, value in found.items()}
 
 
-def _show_findings(findings: Sequence[Finding], output: Output) -> None:
+def _show_findings(findings: Sequence[Finding], output: cli.Output) -> None:
     for topic in dict.fromkeys(finding.topic for finding in findings):
         output.line(topic)
         for finding in (finding for finding in findings if finding.topic == topic):
             output.paragraph(_finding_text(finding), indent=f"{_MARKS[finding.state]} ", hang="    ")
             if finding.remedy:
-                output.paragraph(in_a_shell(finding.remedy), indent="    -> ", hang="       ")
+                output.paragraph(cli.in_a_shell(finding.remedy), indent="    -> ", hang="       ")
     attention = sum(finding.state == "attention" for finding in findings)
     output.line()
     output.line(f"! {attention} to look at" if attention else "nothing needs attention")
@@ -169,13 +140,10 @@ def _finding_text(finding: Finding) -> str:
         value = show.size_text(value) if isinstance(value, int) else value
     if isinstance(value, bool):
         value = "yes" if value else "no"
-    return f"{name}: {'none' if value is None else in_a_shell(str(value))}"
+    return f"{name}: {'none' if value is None else cli.in_a_shell(str(value))}"
 
 
-@command(
-    "tree",
-    "see",
-    "show what fills the disk, as a tree with bars",
+@cli.command(
     """\
 Show what fills the disk: registry, repository, version, with bars. What several apps
 share stands once, beside the apps that share it, so that what is below an app is what
@@ -183,31 +151,29 @@ its removal frees, and all of it adds up to the whole cache.
 
 In a terminal a bar has colours: blue for what one app needs, green for what several
 share, yellow for what nothing needs, red for what is damaged. NO_COLOR=1 takes them away.""",
-    option(
+    cli.option(
         "--depth",
-        type=whole_number,
+        type=cli.whole_number,
         default=3,
         metavar="N",
         help="levels below the cache: 1 registries, 2 repositories, 3 versions (default: %(default)s)",
     ),
-    option(
+    cli.option(
         "--top",
-        type=whole_number,
+        type=cli.whole_number,
         default=8,
         metavar="N",
         help="the largest N parts of each place, 0 for all of them (default: %(default)s)",
     ),
-    PROJECTS,
-    CACHE_DIR,
-    JSON,
+    cli.PROJECTS,
+    *cli.CACHE,
     examples=("tree", "tree --depth 2 --top 0"),
 )
-def tree(args: argparse.Namespace, output: Output) -> int:
-    """Print one line per place."""
+def tree(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb import frames
     from spincache_nb.analysis.tree import Tree
 
-    cache = cache_of(args)
+    cache = cli.cache_of(args)
     found = Tree(frames.load(cache, *_FRAMES, projects=args.projects, toolchains=False))
     lines = list(_lines(found, found.root, depth=args.depth, most=args.top, level=0))
     if output.as_json:
@@ -216,7 +182,7 @@ def tree(args: argparse.Namespace, output: Output) -> int:
         output.note(f"nothing is stored in {cache.path}")
     else:
         _show(lines, found.root.size, output)
-    return DONE
+    return cli.DONE
 
 
 def _lines(tree: Tree, place: Place, *, depth: int, most: int, level: int) -> Iterator[dict[str, Any]]:
@@ -239,7 +205,7 @@ def _line(kind: str, name: str, id: str | None, level: int, sizes: dict[str, int
     return {"kind": kind, "name": name, "id": id, "level": level, "stored_bytes": total, **states}
 
 
-def _show(lines: list[dict[str, Any]], total: int, output: Output) -> None:
+def _show(lines: list[dict[str, Any]], total: int, output: cli.Output) -> None:
     names = ["  " * line["level"] + show.plain(line["name"]) for line in lines]
     sizes = [show.size_text(line["stored_bytes"]) for line in lines]
     widest, longest = max(map(show.width, names)), max(map(len, sizes))

@@ -15,30 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spincache_nb import show
-from spincache_nb.cli.options import (
-    CACHE_DIR,
-    DONE,
-    PROJECTS,
-    Options,
-    UsageError,
-    cache_of,
-    command,
-    option,
-    port,
-)
-from spincache_nb.cli.output import REFERENCE, Output
+from spincache_nb.cli import command as cli
 from spincache_nb.errors import MissingExtraError
-from spincache_nb.show import Column
 
 if TYPE_CHECKING:
     from spincache_nb.frames import Frames
 
-_PULLED = (
-    REFERENCE,
-    Column("total_bytes", "Total", "size"),
-    Column("reused_bytes", "Reused", "size"),
-    Column("fetch_bytes", "Fetched", "size"),
-)
 _MOST_SHARED = 8
 _SUMMARY = (
     ("app_count", "apps", str),
@@ -50,26 +32,22 @@ _SUMMARY = (
 )
 
 
-@command(
-    "demo",
-    "see",
-    "see it all work, offline, on demo apps",
+@cli.command(
     """\
 See it work: six demo apps, three versions each, are pulled from a registry inside
 this process into a new cache. Then come the cache as tables, plots as PNG files
 and a first page, dedup.html.
 
 Nothing leaves this machine; your own cache and history stay as they are.""",
-    option(
+    cli.option(
         "--output",
         metavar="DIR",
         help="new or empty folder for the cache, plots and page; default: a temporary one, which is kept",
     ),
-    option("--quiet", action="store_true", help="no progress; there is none in a pipe either"),
+    cli.option("--quiet", action="store_true", help="no progress; there is none in a pipe either"),
     examples=("demo", "demo --output out"),
 )
-def demo(args: argparse.Namespace, output: Output) -> int:
-    """Pull the demo apps, print tables, write plots and a page, say where."""
+def demo(args: argparse.Namespace, output: cli.Output) -> int:
     with _folder(args.output) as folder, _own_matplotlib_folder():
         frames = _pull(folder, output, quiet=args.quiet or not sys.stderr.isatty())
         _show_cache(frames, output)
@@ -78,7 +56,7 @@ def demo(args: argparse.Namespace, output: Output) -> int:
         output.flush()
         written = _draw(folder, frames, output)
     _say_where(folder, written, output)
-    return DONE
+    return cli.DONE
 
 
 @contextlib.contextmanager
@@ -92,7 +70,7 @@ def _folder(named: str | None) -> Iterator[Path]:
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UsageError(f"--output: expected a new or empty folder, but {folder} holds something")
+            raise cli.UsageError(f"--output: expected a new or empty folder, but {folder} holds something")
     try:
         yield folder
     except BaseException:
@@ -115,7 +93,7 @@ def _own_matplotlib_folder() -> Iterator[None]:
             del os.environ["MPLCONFIGDIR"]
 
 
-def _pull(folder: Path, output: Output, *, quiet: bool) -> Frames:
+def _pull(folder: Path, output: cli.Output, *, quiet: bool) -> Frames:
     """Pull the demo apps, say what each cost, read the cache."""
     from spincache_nb import analysis, demo
     from spincache_nb.core.cache import Cache
@@ -127,14 +105,13 @@ def _pull(folder: Path, output: Output, *, quiet: bool) -> Frames:
     with demo.registry() as registry:
         results = pull(cache, registry.references, progress=None if quiet else True, history=history)
     output.line("Pulled, one after the other as a machine would see them:\n")
-    names = [column.name for column in _PULLED]
-    output.table(
-        [{name: getattr(result, name) for name in names} for result in results], _PULLED, indent="  "
-    )
+    columns = (cli.REFERENCE, *cli.COST)
+    records = [cli.fields(result, *(column.name for column in columns)) for result in results]
+    output.table(records, columns, indent="  ")
     return analysis.load(cache)
 
 
-def _show_cache(frames: Frames, output: Output) -> None:
+def _show_cache(frames: Frames, output: cli.Output) -> None:
     from spincache_nb import analysis
     from spincache_nb.cli.look import APPS, SHARED
 
@@ -152,21 +129,15 @@ def _show_cache(frames: Frames, output: Output) -> None:
         output.line(f"  {show.more_text(len(shared), _MOST_SHARED)}")
 
 
-def _show_savings(frames: Frames, output: Output) -> None:
-    from spincache_nb import analysis
-    from spincache_nb.analysis.versions import versioned_repositories
-    from spincache_nb.cli.look import show_savings
+def _show_savings(frames: Frames, output: cli.Output) -> None:
+    from spincache_nb.cli.look import savings_of, show_savings
 
     output.line("\nWhat each version costs a machine with nothing but the versions before it")
     output.line("(`spincache-nb savings`):\n")
-    found = {
-        repository: show.records(analysis.version_savings(frames, repository))
-        for repository in sorted(versioned_repositories(frames))
-    }
-    show_savings(found, output, indent="  ")
+    show_savings(savings_of(frames), output, indent="  ")
 
 
-def _draw(folder: Path, frames: Frames, output: Output) -> Sequence[Path]:
+def _draw(folder: Path, frames: Frames, output: cli.Output) -> Sequence[Path]:
     from spincache_nb import report
     from spincache_nb.plots.svg import plots_of
 
@@ -182,7 +153,7 @@ def _draw(folder: Path, frames: Frames, output: Output) -> Sequence[Path]:
     return [*written, report.write(frames, folder / "dedup.html", title="What the demo apps share")]
 
 
-def _say_where(folder: Path, written: Sequence[Path], output: Output) -> None:
+def _say_where(folder: Path, written: Sequence[Path], output: cli.Output) -> None:
     output.line(f"\nEverything is in {show.plain(folder)}:\n")
     output.line("  cache/  the cache; look at it with `--cache-dir`, as in")
     output.line(f"          {_program()} sharing --cache-dir {show.plain(folder / 'cache')}")
@@ -198,15 +169,12 @@ def _program() -> str:
     return show.plain(sys.argv[0])
 
 
-# ---------------------------------------------------------------- Jupyter's servers
-
-
-def _server(name: str) -> tuple[Options, ...]:
+def _server(name: str) -> tuple[cli.Options, ...]:
     """Where a server listens, whether a browser opens, and whatever else it takes."""
     return (
-        option("--port", type=port, metavar="N", help="where it listens (default: as it likes)"),
-        option("--no-browser", action="store_true", help="open no browser; the address is printed"),
-        option(
+        cli.option("--port", type=cli.port, metavar="N", help="where it listens (default: as it likes)"),
+        cli.option("--no-browser", action="store_true", help="open no browser; the address is printed"),
+        cli.option(
             "options",
             nargs="*",
             metavar="OPTION",
@@ -215,10 +183,7 @@ def _server(name: str) -> tuple[Options, ...]:
     )
 
 
-@command(
-    "lab",
-    "in a browser",
-    "work with the notebooks, in JupyterLab",
+@cli.command(
     """\
 Copy the notebooks that come along into a folder and start JupyterLab on them, at
 00-start-here.ipynb, which leads to the others.
@@ -226,18 +191,17 @@ Copy the notebooks that come along into a folder and start JupyterLab on them, a
 A notebook that was changed there is never overwritten; remove or rename it to get
 it anew. Ctrl-C ends JupyterLab as always. As root, JupyterLab asks for
 `-- --allow-root`.""",
-    option(
+    cli.option(
         "--folder",
         default="spincache-notebooks",
         metavar="DIR",
         help="where to copy them to (default: %(default)s)",
     ),
-    option("--copy-only", action="store_true", help="copy them and end"),
+    cli.option("--copy-only", action="store_true", help="copy them and end"),
     *_server("JupyterLab"),
     examples=("lab", "lab --folder my-notebooks --no-browser", "lab -- --ip=0.0.0.0"),
 )
-def lab(args: argparse.Namespace, output: Output) -> int:
-    """Copy, say what became of each notebook, and become JupyterLab."""
+def lab(args: argparse.Namespace, output: cli.Output) -> int:
     from spincache_nb.demo.shipped import copy_notebooks
 
     if not args.copy_only:
@@ -251,7 +215,7 @@ def lab(args: argparse.Namespace, output: Output) -> int:
         if one.what == "kept":
             output.note(f"{one.path.name} was changed and stays as it is")
     if args.copy_only:
-        return DONE
+        return cli.DONE
     if getattr(os, "geteuid", lambda: 1)() == 0 and "--allow-root" not in args.options:
         output.note(f"JupyterLab refuses to run as root; `{_program()} lab -- --allow-root` lets it")
     first = "--LabApp.default_url=/lab/tree/00-start-here.ipynb"
@@ -259,24 +223,20 @@ def lab(args: argparse.Namespace, output: Output) -> int:
     return _become("jupyterlab", arguments, {}, output)
 
 
-@command(
-    "dashboard",
-    "in a browser",
-    "show the panel in a browser, without a notebook",
+@cli.command(
     """\
 Show a panel in the browser: pull apps, see what they share, remove and clear.
 
 Voila serves it on this machine only, to whoever has the address it prints: that has
 a token in it, since the page can remove what is in the cache. Ctrl-C ends it.""",
-    CACHE_DIR,
-    PROJECTS,
+    cli.CACHE_DIR,
+    cli.PROJECTS,
     *_server("Voila"),
     examples=("dashboard", "dashboard --cache-dir /srv/spin --port 8866 --no-browser"),
 )
-def dashboard(args: argparse.Namespace, output: Output) -> int:
-    """Become Voila, serving the panel's notebook."""
+def dashboard(args: argparse.Namespace, output: cli.Output) -> int:
     _require("voila")
-    cache = cache_of(args)
+    cache = cli.cache_of(args)
     from spincache_nb.widgets.panel import environment_for, notebook
 
     environment = environment_for(args.cache_dir, args.projects)
@@ -300,7 +260,7 @@ def _server_options(args: argparse.Namespace, *, port: str) -> list[str]:
     return [*chosen, *(["--no-browser"] if args.no_browser else []), *args.options]
 
 
-def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str], output: Output) -> int:
+def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str], output: cli.Output) -> int:
     """Run a server's module in place of this process, so that Ctrl-C and signals reach it."""
     command = [sys.executable, "-m", module, *arguments]
     variables = {**os.environ, **environment}

@@ -55,8 +55,6 @@ def _sections(material: AnyMaterial) -> Iterator[Section]:
     return fleet_content.sections(material)
 
 
-# ---------------------------------------------------------------- HTML
-
 _ON_LIGHT = ("#e3eef7", "#9cc6e3", "#4393c3", "#0072b2", "#08304f")
 _ON_DARK = ("#12364f", "#1f6a96", "#4aa3da", "#a8d8f8", "#f2f9ff")
 _LOOKS = {
@@ -245,14 +243,8 @@ def _data(material: AnyMaterial) -> str:
     """What a later report compares with, as JSON that no mark-up can end."""
     document: dict[str, Any] = _head(material)
     if isinstance(material, Material):
-        document |= {
-            "summary": records(material.summary)[0],
-            "apps": records(material.apps[[*APP_FACTS]]),
-        }
+        document |= {"summary": records(material.summary)[0], "apps": records(material.apps[[*APP_FACTS]])}
     return show.to_json(document, indent=None).replace("<", "\\u003c")
-
-
-# ---------------------------------------------------------------- Markdown
 
 
 def to_markdown(material: AnyMaterial, *, title: str) -> str:
@@ -280,9 +272,6 @@ def _lines(material: AnyMaterial, title: str) -> Iterator[str]:
 def _code(command: str) -> str:
     """A command in Markdown; nothing where it would end its own mark-up."""
     return f"`{command}`" if command and "`" not in command else markdown(command)
-
-
-# ---------------------------------------------------------------- JSON
 
 
 def to_json(material: AnyMaterial, *, title: str) -> str:
@@ -344,8 +333,6 @@ def _fleet_numbers(material: FleetMaterial) -> dict[str, Any]:
         "skipped": [{"path": one.path, "reason": one.reason} for one in material.skipped],
     }
 
-
-# ---------------------------------------------------------------- frames
 
 DataFormat = Literal["parquet", "csv"]
 

@@ -24,12 +24,7 @@ def style() -> Any:
 
 
 def button(
-    name: str,
-    on_click: Callable[[], object],
-    *,
-    hint: str,
-    style: str = "",
-    wide: bool = False,
+    name: str, on_click: Callable[[], object], *, hint: str, style: str = "", wide: bool = False
 ) -> Any:
     """Make a button; without an icon, whose character would become part of its name."""
     layout = {"width": "auto" if wide else "132px"}

@@ -1,27 +1,19 @@
 """A browser for the tests of this folder."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.support import jupyter
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser():
     """The system's Chromium; one for each module, since Playwright keeps an event loop running."""
     with jupyter.running_chromium() as found:
         yield found
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser):
     """A page of its own that reaches nothing but loopback."""
     with jupyter.open_page(browser) as found:
         yield found

@@ -1,16 +1,12 @@
 """``spincache-nb dashboard`` and ``lab`` as processes: served, driven in a browser, ended by Ctrl-C."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
@@ -18,20 +14,17 @@ from spincache_nb import Cache, demo
 from tests.browser.driver import Driver
 from tests.support import jupyter
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path):
     """Start the command; what is still running at the end is stopped."""
     running: list[subprocess.Popen[str]] = []
 
-    def one(*words: str) -> subprocess.Popen[str]:
+    def one(*words):
         running.append(jupyter.started(["-m", "spincache_nb", *words], tmp_path / "home"))
         return running[-1]
 
@@ -42,7 +35,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.stdout.close()
 
 
-def test_dashboard_shows_the_panel_to_who_has_the_token(start: Start, page: Page, tmp_path: Path) -> None:
+def test_dashboard_shows_the_panel_to_who_has_the_token(start, page, tmp_path):
     jupyter.need_module("voila")
     port = jupyter.free_port()
     process = start("dashboard", "--cache-dir", str(tmp_path / "cache"), f"--port={port}", "--no-browser")
@@ -63,7 +56,7 @@ def test_dashboard_shows_the_panel_to_who_has_the_token(start: Start, page: Page
     assert process.wait(30) == 0
 
 
-def test_lab_serves_the_copies_and_ends_by_two_interrupts_at_most(start: Start, tmp_path: Path) -> None:
+def test_lab_serves_the_copies_and_ends_by_two_interrupts_at_most(start, tmp_path):
     jupyter.need_module("jupyterlab")
     port, folder = jupyter.free_port(), tmp_path / "copies"
     as_root = ["--", "--allow-root"] if os.geteuid() == 0 else []

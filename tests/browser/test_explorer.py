@@ -1,20 +1,12 @@
 """The explorer as a person and as Python use it: JupyterLab and Voila in a real browser."""
 
-from __future__ import annotations
-
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import jupyter
 from tests.support.made_up import many_apps
-
-if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -23,7 +15,7 @@ SERVICE = "ghcr.io/shop/shop-service-0"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("explorer")
     many_apps(place / "cache", 24)
     (place / "notebooks").mkdir()
@@ -31,10 +23,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def complaints(page: Page) -> Iterator[list[str]]:
+def complaints(page):
     found: list[str] = []
 
-    def hear(message: ConsoleMessage) -> None:
+    def hear(message):
         if message.type == "error" and message.location["url"].startswith("http://127.0.0.1:"):
             found.append(message.text)
 
@@ -44,23 +36,23 @@ def complaints(page: Page) -> Iterator[list[str]]:
     assert found == []
 
 
-def cell(page: Page, name: str) -> Locator:
+def cell(page, name):
     """A rectangle by how its name begins."""
     return page.locator(f'.sc-cell[aria-label^="{name}"]')
 
 
-def crumbs(page: Page) -> str:
+def crumbs(page):
     return page.locator(".sc-path").inner_text()
 
 
-def wait_for_crumbs(page: Page, text: str) -> None:
+def wait_for_crumbs(page, text):
     deadline = time.monotonic() + 20
     while text not in crumbs(page) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert text in crumbs(page)
 
 
-def test_mouse_keyboard_and_python_go_the_same_way(page: Page, folder: Path, complaints: list[str]) -> None:
+def test_mouse_keyboard_and_python_go_the_same_way(page, folder, complaints):
     more = (
         "print('chosen', explorer.selection, int(explorer.frame().stored_bytes.sum()) > 0)",
         f"explorer.selection = ['{SERVICE}:1.2.0']; explorer.at = '{SERVICE}'",
@@ -101,7 +93,7 @@ def test_mouse_keyboard_and_python_go_the_same_way(page: Page, folder: Path, com
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_figures_and_columns_in_a_page(page: Page, folder: Path, complaints: list[str], theme: str) -> None:
+def test_figures_and_columns_in_a_page(page, folder, complaints, theme):
     name = f"page-{theme}"
     (folder / name).mkdir()
     jupyter.write_notebook(folder / name / "voila.ipynb", CELL.format(folder=str(folder / "cache")))

@@ -1,18 +1,10 @@
 """The panel over a fleet as a page: Voila in a real browser, light and dark."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.browser.driver import Driver
 from tests.support import jupyter
 from tests.support.made_up_fleet import FleetPlan, write_fleet
-
-if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Page
 
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -24,7 +16,7 @@ ANALYSES = ("What each pair of hosts has in common", "What a warm image would sa
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fleet")
     write_fleet(folder / "snapshots", PLAN)
     (folder / "notebooks").mkdir()
@@ -36,10 +28,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_fleet_from_the_overview_to_a_chosen_analysis(page: Page, address: str, theme: str) -> None:
+def test_a_fleet_from_the_overview_to_a_chosen_analysis(page, address, theme):
     complaints: list[str] = []
 
-    def hear(message: ConsoleMessage) -> None:
+    def hear(message):
         if message.type == "error" and message.location["url"].startswith("http://127.0.0.1:"):
             complaints.append(message.text)
 

@@ -1,12 +1,7 @@
 """The panel where most people use it: a notebook in JupyterLab, in a real browser."""
 
-from __future__ import annotations
-
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,27 +10,23 @@ from tests.browser.driver import Driver, source
 from tests.support import jupyter
 from tests.support.artifacts import Component, new_style, wasm_module
 from tests.support.faults import Drip
-from tests.support.hostile import HostileServer
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("lab")
 
 
 @pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
+def address(folder):
     (folder / "notebooks").mkdir()
     with jupyter.running_lab(folder / "notebooks", folder / "home") as found:
         yield found
 
 
-def open_notebook(page: Page, address: str, folder: Path, name: str, *more: str) -> tuple[Driver, Cache]:
+def open_notebook(page, address, folder, name, *more):
     """Run a notebook with a panel over a cache of its own."""
     place = folder / name
     jupyter.write_notebook(folder / "notebooks" / f"{name}.ipynb", source(place), *more)
@@ -45,7 +36,7 @@ def open_notebook(page: Page, address: str, folder: Path, name: str, *more: str)
     return driver, Cache(place)
 
 
-def test_a_panel_from_the_plan_to_the_empty_cache(page: Page, address: str, folder: Path) -> None:
+def test_a_panel_from_the_plan_to_the_empty_cache(page, address, folder):
     with demo.registry() as registry:
         panel, cache = open_notebook(page, address, folder, "whole", "pass")
         reference = f"{registry.host}/demo/hello:1.0.0"
@@ -91,16 +82,14 @@ def test_a_panel_from_the_plan_to_the_empty_cache(page: Page, address: str, fold
     assert len(outputs) == 1, "only the panel is shown, nothing is printed"
 
 
-def set_theme(page: Page, name: str) -> None:
+def set_theme(page, name):
     """Change JupyterLab's theme, as its menu does, and wait until it is there."""
     page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{name}'}})")
     page.wait_for_selector(f'body[data-jp-theme-name="{name}"]', state="attached")
     page.wait_for_selector("#jupyterlab-splash", state="detached")
 
 
-def test_the_kernel_is_free_and_stops_cleanly(
-    page: Page, address: str, folder: Path, hostile: HostileServer
-) -> None:
+def test_the_kernel_is_free_and_stops_cleanly(page, address, folder, hostile):
     """A cell runs beside a pull; then the kernel restarts in the middle of it."""
     hostile.serve(new_style("demo/slow", "v1", components=[Component("a", wasm_module("a", 900_000), {})]))
     hostile.always("*/blobs/*", Drip(4096, 0.1))
@@ -133,5 +122,5 @@ def test_the_kernel_is_free_and_stops_cleanly(
     assert len(hostile.lines) == requests
 
 
-def unfinished(cache: Cache) -> list[str]:
+def unfinished(cache):
     return [path.name for path in cache.path.rglob(".spincache-*")]

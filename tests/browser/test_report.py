@@ -1,11 +1,5 @@
 """The report as a browser sees it, with the network off."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import pytest
 
 from spincache_nb import report
@@ -14,16 +8,13 @@ from tests.plots.samples import cache_of, history_of
 from tests.report.hostile_cache import hostile_cache
 from tests.support.made_up import many_apps
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 class Visit:
     """A page opened from a file: what it asked for, and what it complained of."""
 
-    def __init__(self, page: Page, path: Path) -> None:
+    def __init__(self, page, path):
         self.page = page
         self.asked: list[str] = []
         self.complaints: list[str] = []
@@ -36,14 +27,14 @@ class Visit:
 
 
 @pytest.fixture
-def offline(browser: Browser) -> Iterator[Page]:
+def offline(browser):
     context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
     yield context.new_page()
     context.close()
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     hostile: Cache = hostile_cache(folder / "hostile")
     return {
@@ -56,9 +47,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", ["hostile", "twelve", "empty"])
-def test_report_asks_for_nothing_and_complains_of_nothing(
-    name: str, pages: dict[str, Path], offline: Page
-) -> None:
+def test_report_asks_for_nothing_and_complains_of_nothing(name, pages, offline):
     visit = Visit(offline, pages[name])
     assert visit.outside == []
     assert visit.complaints == []
@@ -68,7 +57,7 @@ def test_report_asks_for_nothing_and_complains_of_nothing(
     )
 
 
-def test_report_sorts_filters_and_opens(pages: dict[str, Path], offline: Page) -> None:
+def test_report_sorts_filters_and_opens(pages, offline):
     Visit(offline, pages["twelve"])
     listing = offline.locator("#sharing .listing")
     sizes = listing.locator("tbody").first.locator("td:nth-child(3)")
@@ -90,18 +79,14 @@ def test_report_sorts_filters_and_opens(pages: dict[str, Path], offline: Page) -
 
 @pytest.mark.parametrize("width", [360, 800, 1200])
 @pytest.mark.parametrize("name", ["hostile", "twelve"])
-def test_report_is_no_wider_than_the_window(
-    name: str, width: int, pages: dict[str, Path], offline: Page
-) -> None:
+def test_report_is_no_wider_than_the_window(name, width, pages, offline):
     offline.set_viewport_size({"width": width, "height": 800})
     Visit(offline, pages[name])
     assert offline.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("name", ["hostile", "twelve"])
-def test_report_on_a_narrow_screen_keeps_plots_legible_and_lets_keys_scroll_them(
-    name: str, pages: dict[str, Path], offline: Page
-) -> None:
+def test_report_on_a_narrow_screen_keeps_plots_legible_and_lets_keys_scroll_them(name, pages, offline):
     offline.set_viewport_size({"width": 360, "height": 800})
     Visit(offline, pages[name])
     assert offline.evaluate("document.querySelector('figure svg').getBoundingClientRect().width") > 330
@@ -112,8 +97,8 @@ def test_report_on_a_narrow_screen_keeps_plots_legible_and_lets_keys_scroll_them
     assert offline.evaluate(script) == 0
 
 
-def test_report_follows_light_and_dark(pages: dict[str, Path], offline: Page) -> None:
-    def colours() -> list[str]:
+def test_report_follows_light_and_dark(pages, offline):
+    def colours():
         script = """() => [
             getComputedStyle(document.querySelector('section')).backgroundColor,
             getComputedStyle(document.querySelector('section')).color,
@@ -136,14 +121,14 @@ def test_report_follows_light_and_dark(pages: dict[str, Path], offline: Page) ->
     assert colours()[2] == light[2]
 
 
-def test_report_prints(pages: dict[str, Path], offline: Page) -> None:
+def test_report_prints(pages, offline):
     Visit(offline, pages["twelve"])
     printed = offline.pdf(format="A4")
     assert printed.startswith(b"%PDF")
     assert 2 <= printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") <= 20
 
 
-def test_report_of_many_apps_prints_on_few_pages(tmp_path: Path, offline: Page) -> None:
+def test_report_of_many_apps_prints_on_few_pages(tmp_path, offline):
     Visit(offline, report.write(many_apps(tmp_path, 300), tmp_path / "many.html"))
     offline.set_viewport_size({"width": 703, "height": 1017})  # A4 without its margins, at 96 dots an inch
     printed = offline.pdf(format="A4")

@@ -1,10 +1,6 @@
 """The panel as a dashboard: Voila in a real browser, each thing a person does with it."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
@@ -14,10 +10,6 @@ from tests.browser.driver import Driver, source
 from tests.support import jupyter
 from tests.support.artifacts import Component, new_style, wasm_module
 from tests.support.faults import Drip
-from tests.support.hostile import HostileServer
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -25,28 +17,28 @@ Open = Callable[[str], tuple[Driver, Cache]]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("voila")
 
 
 @pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
+def address(folder):
     (folder / "notebooks").mkdir()
     with jupyter.running_voila(folder / "notebooks", folder / "home") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def registry() -> Iterator[demo.DemoRegistry]:
+def registry():
     with demo.registry() as found:
         yield found
 
 
 @pytest.fixture
-def open_panel(folder: Path, address: str, page: Page) -> Open:
+def open_panel(folder, address, page):
     """Open a panel over a cache of its own, filled with what is named."""
 
-    def open_one(name: str, *references: str) -> tuple[Driver, Cache]:
+    def open_one(name, *references):
         place = folder / name
         place.mkdir()
         cache = Cache(place, history=History(place / "history.jsonl", enabled=True))
@@ -68,11 +60,11 @@ WATCH = """panel => new MutationObserver(() => {
 """Notes whether Pull was disabled at the moment when the plan was there to be read."""
 
 
-def apps(cache: Cache) -> list[str]:
+def apps(cache):
     return sorted(tag.reference for tag in cache.scan().tags)
 
 
-def test_plan_then_pull_to_the_end(open_panel: Open, registry: demo.DemoRegistry) -> None:
+def test_plan_then_pull_to_the_end(open_panel, registry):
     panel, cache = open_panel("pull", f"{registry.host}/demo/site:1.0.0")
     wanted = [f"{registry.host}/demo/docs:1.0.0", f"{registry.host}/demo/hello:1.0.0"]
     assert panel.button("Pull").is_disabled()
@@ -102,7 +94,7 @@ def test_plan_then_pull_to_the_end(open_panel: Open, registry: demo.DemoRegistry
     panel.picture("3-sharing")
 
 
-def test_plan_then_pull_with_the_keyboard(open_panel: Open, registry: demo.DemoRegistry) -> None:
+def test_plan_then_pull_with_the_keyboard(open_panel, registry):
     """From the field on, with Tab, Space and Enter alone."""
     panel, cache = open_panel("keys")
     reference = f"{registry.host}/demo/hello:1.0.0"
@@ -140,7 +132,7 @@ def test_plan_then_pull_with_the_keyboard(open_panel: Open, registry: demo.DemoR
     panel.page.wait_for_function("document.activeElement.matches('.sc-opened')")
 
 
-def test_cancel_half_way(open_panel: Open, hostile: HostileServer) -> None:
+def test_cancel_half_way(open_panel, hostile):
     components = [Component(f"part-{n}", wasm_module(f"part-{n}", 400_000 + n), {}) for n in range(4)]
     hostile.serve(new_style("demo/slow", "v1", components=components))
     hostile.always("*/blobs/*", Drip(4096, 0.05))
@@ -167,7 +159,7 @@ def test_cancel_half_way(open_panel: Open, hostile: HostileServer) -> None:
     assert apps(cache) == [f"{hostile.name}/demo/slow:v1"]
 
 
-def test_select_and_remove(open_panel: Open, registry: demo.DemoRegistry) -> None:
+def test_select_and_remove(open_panel, registry):
     panel, cache = open_panel("remove", *registry.references)
     panel.tab("Apps")
     panel.says("1 to 12 of 18")
@@ -199,7 +191,7 @@ def test_select_and_remove(open_panel: Open, registry: demo.DemoRegistry) -> Non
     assert sum(file.stored_bytes for file in cache.scan().files) < before
 
 
-def test_clear_at_the_prompt_with_the_keyboard(open_panel: Open, registry: demo.DemoRegistry) -> None:
+def test_clear_at_the_prompt_with_the_keyboard(open_panel, registry):
     panel, cache = open_panel("clear", f"{registry.host}/demo/hello:1.0.0")
     panel.panel.get_by_role("tab", name="Pull", exact=True).focus()
     for key in ("ArrowRight", "ArrowRight", "Enter"):

@@ -4,9 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
 
 from spincache_nb.cli import main
 from tests.support.procs import ROOT
@@ -16,13 +13,11 @@ PLOTS = ["breakdown.png", "shared-bytes.png", "sharing.png"]
 APPS = ["docs", "greet", "hello", "playground", "redact", "site"]
 
 
-def folders(home: Path) -> list[str]:
+def folders(home):
     return sorted(str(path.relative_to(home)) for path in home.rglob("*"))
 
 
-def test_demo_shows_and_writes_everything_and_touches_nothing_else(
-    tmp_path: Path, isolated_home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_demo_shows_and_writes_everything_and_touches_nothing_else(tmp_path, isolated_home, capsys):
     output = tmp_path / "out"
     assert main(["demo", "--output", str(output), "--quiet"]) == 0
     out, err = capsys.readouterr()
@@ -42,7 +37,7 @@ def test_demo_shows_and_writes_everything_and_touches_nothing_else(
     assert folders(isolated_home) == []
 
 
-def test_demo_makes_a_temporary_folder_keeps_it_and_no_other(isolated_home: Path, tmp_path: Path) -> None:
+def test_demo_makes_a_temporary_folder_keeps_it_and_no_other(isolated_home, tmp_path):
     """Nor does it make matplotlib's folders in the home, which importing matplotlib does."""
     environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
     done = subprocess.run(
@@ -62,9 +57,7 @@ def test_demo_makes_a_temporary_folder_keeps_it_and_no_other(isolated_home: Path
     assert [line for line in done.stdout.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
 
 
-def test_demo_refuses_a_folder_that_holds_something(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_demo_refuses_a_folder_that_holds_something(tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("mine")
     before = read_tree(tmp_path)
     assert main(["demo", "--output", str(tmp_path)]) == 2
@@ -72,8 +65,8 @@ def test_demo_refuses_a_folder_that_holds_something(
     assert capsys.readouterr().err.startswith("spincache-nb demo: --output: expected a new or empty folder")
 
 
-def test_demo_leaves_no_folder_behind_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: object, **options: object) -> None:
+def test_demo_leaves_no_folder_behind_when_it_fails(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("spincache_nb.core.pull.pull", fail)

@@ -6,29 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from spincache_nb.cli.output import Output
+from spincache_nb.cli.command import Output
 from spincache_nb.show import Column
 
 
 class Closed(io.StringIO):
     """A pipe whose reader went away after some text."""
 
-    def __init__(self, after: int) -> None:
+    def __init__(self, after):
         super().__init__()
         self.after = after
 
-    def write(self, text: str) -> int:
+    def write(self, text):
         if self.tell() + len(text) > self.after:
             raise BrokenPipeError
         return super().write(text)
 
 
 class Full(io.StringIO):
-    def write(self, text: str) -> int:
+    def write(self, text):
         raise OSError(28, "No space left on device")
 
 
-def test_output_is_silent_once_its_reader_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_is_silent_once_its_reader_is_gone(monkeypatch):
     pipe = Closed(after=8)
     monkeypatch.setattr(sys, "stdout", pipe)
     output = Output()
@@ -38,13 +38,13 @@ def test_output_is_silent_once_its_reader_is_gone(monkeypatch: pytest.MonkeyPatc
     assert pipe.getvalue() == "one\ntwo\n"
 
 
-def test_output_reports_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_reports_a_full_disk(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Full())
     with pytest.raises(OSError, match="No space left"):
         Output().line("one")
 
 
-def test_width_is_unlimited_in_a_pipe_and_as_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_width_is_unlimited_in_a_pipe_and_as_columns_says(monkeypatch):
     assert Output().width is None
     monkeypatch.setenv("COLUMNS", "100")
     assert Output().width == 100
@@ -54,7 +54,7 @@ def test_width_is_unlimited_in_a_pipe_and_as_columns_says(monkeypatch: pytest.Mo
     assert Output().width is None
 
 
-def test_table_uses_a_mark_that_the_stream_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_uses_a_mark_that_the_stream_can_write(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
@@ -63,9 +63,7 @@ def test_table_uses_a_mark_that_the_stream_can_write(monkeypatch: pytest.MonkeyP
     assert stream.buffer.getvalue().decode() == f"NAME\n{'x' * 39}~\n"
 
 
-def test_paragraph_wraps_on_a_terminal_only(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_paragraph_wraps_on_a_terminal_only(monkeypatch, capsys):
     text = "a sentence of some length that goes on\x1b"
     Output().paragraph(text, indent="  ")
     assert capsys.readouterr().out == "  a sentence of some length that goes on\\x1b\n"
@@ -74,18 +72,13 @@ def test_paragraph_wraps_on_a_terminal_only(
     assert capsys.readouterr().out == "- a sentence of some length that goes\n  on\\x1b\n"
 
 
-def test_path_is_written_byte_for_byte(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_path_is_written_byte_for_byte(capfdbinary):
     Output().path(Path("/srv/\udc80 x\n"))
     assert capfdbinary.readouterr().out == b"/srv/\x80 x\n\n"
 
 
-def test_path_is_text_where_a_notebook_takes_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_is_text_where_a_notebook_takes_nothing_else(monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
     Output().path(Path("/srv/spin"))
     assert stream.getvalue() == "/srv/spin\n"
-
-
-def test_note_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    Output().note("nothing\x1b here")
-    assert capsys.readouterr() == ("", "nothing\\x1b here\n")

@@ -1,47 +1,35 @@
-"""``spincache-nb path``."""
+"""``spincache-nb path``, and which cache is meant."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from spincache_nb.cli import main
 
-
-def test_path_prints_one_line_and_makes_nothing(
-    isolated_home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["path"]) == 0
-    assert capsys.readouterr() == (f"{isolated_home}/.cache/spin/registry\n", "")
+def test_path_prints_one_line_and_makes_nothing(isolated_home, run):
+    assert run("path") == (0, f"{isolated_home}/.cache/spin/registry\n", "")
     assert list(isolated_home.iterdir()) == []
 
 
-def test_path_is_below_the_directory_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["path", "--cache-dir", "/srv/spin"]) == 0
-    assert capsys.readouterr().out == "/srv/spin/registry\n"
-
-
-def test_path_is_absolute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("folder", ["/srv/spin", "here", "/" + "long/" * 40])
+def test_path_is_below_the_directory_named_absolute_and_whole(folder, tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
-    assert main(["path", "--cache-dir", "here"]) == 0
-    assert capsys.readouterr().out == f"{tmp_path}/here/registry\n"
-
-
-def test_path_is_never_shortened(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    assert main(["path", "--cache-dir", "/" + "long/" * 40]) == 0
-    assert capsys.readouterr().out == "/" + "long/" * 40 + "registry\n"
+    assert run("path", "--cache-dir", folder)[1] == f"{(tmp_path / folder)}/registry\n"
 
 
-def test_path_all_names_state_history_and_credential_stores(
-    isolated_home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_path_of_no_name_or_of_registry_itself_is_wrong_usage(tmp_path, run):
+    (tmp_path / "registry" / "manifests").mkdir(parents=True)
+    for folder, meant in (("", "got nothing"), (tmp_path / "registry", f"mean --cache-dir {tmp_path}")):
+        status, out, err = run("path", "--cache-dir", folder)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith("spincache-nb path: --cache-dir: expected ")
+        assert err.endswith(f"{meant}\n")
+
+
+def test_path_all_names_state_history_and_credential_stores(isolated_home, run):
     (isolated_home / ".docker").mkdir()
     (isolated_home / ".docker" / "config.json").write_text('{"auths": {"ghcr.io": {"auth": "c2VjcmV0"}}}')
-    assert main(["path", "--all"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = run("path", "--all")[1].splitlines()
     home = isolated_home
     assert f"cache                    {home}/.cache/spin/registry  (not there)" in lines
     assert f"state                    {home}/.local/state/spincache-nb  (not there)" in lines
@@ -52,22 +40,18 @@ def test_path_all_names_state_history_and_credential_stores(
     assert f"wasm package registries  {home}/.config/wasm-pkg/config.toml  (not there)" in lines
 
 
-def test_path_json_is_a_list_of_records(isolated_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["path", "--json"]) == 0
+def test_path_json_is_a_list_of_records(isolated_home, run):
     path = f"{isolated_home}/.cache/spin/registry"
-    assert json.loads(capsys.readouterr().out) == [{"name": "cache", "path": path, "exists": False}]
+    assert json.loads(run("path", "--json")[1]) == [{"name": "cache", "path": path, "exists": False}]
 
 
-def test_path_without_a_home_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_path_without_a_home_says_so(monkeypatch, run):
     for variable in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(variable)
     monkeypatch.setattr("spincache_nb.core.paths._home_of_this_user", lambda: None)
-    assert main(["path"]) == 3
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == (
+    assert run("path") == (
+        3,
+        "",
         "spincache-nb path: Spin's cache: expected a home directory to hold it, got none; "
-        "set HOME, or name the cache directory yourself\n"
+        "set HOME, or name the cache directory yourself\n",
     )

@@ -3,15 +3,11 @@
 import io
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from spincache_nb.cli import main
-from tests.support.artifact import Artifact
 from tests.support.artifacts import new_style, package
 from tests.support.behaviours import Reply
-from tests.support.hostile import HostileServer
 from tests.support.push import basic
 
 V1 = new_style("demo/app", "v1", version="1.0.0")
@@ -20,30 +16,33 @@ PACKAGE = package("demo/package", "1.0.0")
 
 
 @pytest.fixture
-def registry(hostile: HostileServer) -> HostileServer:
+def registry(hostile):
     hostile.serve(V1, V2, PACKAGE)
     return hostile
 
 
-def reference(registry: HostileServer, artifact: Artifact) -> str:
+@pytest.fixture
+def at(tmp_path):
+    """The option that names an empty cache directory."""
+    return "--cache-dir", tmp_path
+
+
+def reference(registry, artifact):
     return f"{registry.name}/{artifact.repository}:{artifact.tag}"
 
 
-def distinct_bytes(artifact: Artifact) -> int:
+def distinct_bytes(artifact):
     return sum(len(data) for data in artifact.blobs.values())
 
 
-def files(folder: Path) -> list[Path]:
+def files(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def test_plan_json_agrees_with_the_artifact_and_writes_nothing(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["plan", reference(registry, V1), "--cache-dir", str(tmp_path), "--json"]) == 0
-    out, err = capsys.readouterr()
+def test_plan_json_agrees_with_the_artifact_and_writes_nothing(registry, at, tmp_path, run):
+    status, out, err = run("plan", reference(registry, V1), *at, "--json")
     (plan,) = json.loads(out)
-    assert err == ""
+    assert (status, err) == (0, "")
     assert plan["reference"] == reference(registry, V1)
     assert plan["manifest_digest"] == V1.digest
     assert plan["total_bytes"] == plan["fetch_bytes"] == distinct_bytes(V1)
@@ -55,192 +54,133 @@ def test_plan_json_agrees_with_the_artifact_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_plan_shows_each_layer_and_the_sums(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = [reference(registry, V1), reference(registry, PACKAGE), "--cache-dir", str(tmp_path)]
-    assert main(["plan", *words]) == 0
-    out = capsys.readouterr().out
+def test_plan_shows_each_layer_and_the_sums(registry, at, run):
+    status, out, _ = run("plan", reference(registry, V1), reference(registry, PACKAGE), *at)
     layers = json.loads(V1.manifest)["layers"] + json.loads(PACKAGE.manifest)["layers"]
+    assert status == 0
     assert all(layer["digest"] in out for layer in layers)
     assert out.count("to fetch") == len(layers) + 2 + 3
     assert out.splitlines()[-1].startswith("all: ")
 
 
-def test_pull_then_plan_fetches_nothing_more(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = [reference(registry, V1), "--cache-dir", str(tmp_path), "--json"]
-    assert main(["pull", *words, "--quiet"]) == 0
-    out, err = capsys.readouterr()
+def test_pull_then_plan_fetches_nothing_more_and_the_history_has_it(registry, at, run, isolated_home):
+    words = (reference(registry, V1), *at, "--json")
+    status, out, err = run("pull", *words, "--quiet")
     (result,) = json.loads(out)
-    assert err == ""
+    assert (status, err) == (0, "")
     assert result["fetch_bytes"] == distinct_bytes(V1)
     assert result["wire_bytes"] >= result["fetch_bytes"] + len(V1.manifest)
     assert result["seconds"] > 0
-    assert main(["plan", *words]) == 0
-    (plan,) = json.loads(capsys.readouterr().out)
-    assert plan["fetch_bytes"] == 0
+    status, out, _ = run("plan", *words)
+    (plan,) = json.loads(out)
+    assert (status, plan["fetch_bytes"]) == (0, 0)
     assert all(layer["stored"] for layer in plan["layers"])
-
-
-def test_pull_of_several_shows_one_row_each_and_plain_lines(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = [reference(registry, artifact) for artifact in (V1, V2, PACKAGE)]
-    assert main(["pull", *words, "--cache-dir", str(tmp_path)]) == 0
-    out, err = capsys.readouterr()
-    rows = out.splitlines()
-    assert rows[0].split() == ["REFERENCE", "KIND", "MANIFEST", "TOTAL", "REUSED", "FETCHED", "TIME"]
-    *rows, nothing, total = rows
-    assert [row.split()[0] for row in rows[1:]] == words
-    assert (nothing, total.partition(" ")[0]) == ("", str(len(words)))
-    assert [row.split()[2] for row in rows[1:]] == [V1.digest, V2.digest, PACKAGE.digest]
-    assert "\r" not in err
-    assert [line for line in err.splitlines() if line.startswith("stored ")] != []
-
-
-def test_pull_records_the_history_of_this_user(
-    registry: HostileServer, tmp_path: Path, isolated_home: Path
-) -> None:
-    assert main(["pull", reference(registry, V1), "--cache-dir", str(tmp_path), "--quiet"]) == 0
     text = (isolated_home / ".local" / "state" / "spincache-nb" / "history.jsonl").read_text()
     (line,) = text.splitlines()
     assert json.loads(line)["manifest_digest"] == V1.digest
 
 
-def test_pull_logs_in_with_the_password_from_standard_input(
-    registry: HostileServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_pull_of_several_shows_one_row_each_and_plain_lines(registry, at, run):
+    words = [reference(registry, artifact) for artifact in (V1, V2, PACKAGE)]
+    status, out, err = run("pull", *words, *at)
+    headings, *rows, nothing, total = out.splitlines()
+    assert status == 0
+    assert headings.split() == ["REFERENCE", "KIND", "MANIFEST", "TOTAL", "REUSED", "FETCHED", "TIME"]
+    assert [row.split()[0] for row in rows] == words
+    assert (nothing, total.partition(" ")[0]) == ("", str(len(words)))
+    assert [row.split()[2] for row in rows] == [V1.digest, V2.digest, PACKAGE.digest]
+    assert "\r" not in err
+    assert [line for line in err.splitlines() if line.startswith("stored ")] != []
+
+
+def test_pull_logs_in_with_the_password_from_standard_input(registry, at, tmp_path, monkeypatch, run):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"pass:word\n")))
     registry.require(basic("reader", "pass:word"), 'Basic realm="r"')
-    words = [
-        reference(registry, V1),
-        "--cache-dir",
-        str(tmp_path),
-        "--username",
-        "reader",
-        "--password-stdin",
-    ]
-    assert main(["pull", *words, "--debug"]) == 0
-    out, err = capsys.readouterr()
+    login = ("--username", "reader", "--password-stdin")
+    status, out, err = run("pull", reference(registry, V1), *at, *login, "--debug")
+    assert status == 0
     assert "pass:word" not in out + err
     assert files(tmp_path / "registry" / "manifests") != []
 
 
 @pytest.mark.parametrize("words", [["--json"], []])
-def test_pull_of_a_tag_that_is_not_there_is_one_line(
-    words: list[str], registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    missing = f"{registry.name}/demo/app:v9"
-    assert main(["pull", missing, "--cache-dir", str(tmp_path), *words]) == 3
-    out, err = capsys.readouterr()
-    assert out == ""
+def test_pull_of_a_tag_that_is_not_there_is_one_line(words, registry, at, tmp_path, run):
+    status, out, err = run("pull", f"{registry.name}/demo/app:v9", *at, *words)
+    assert (status, out, err.count("\n")) == (3, "", 1)
     assert err.startswith("spincache-nb pull: ")
-    assert err.count("\n") == 1
     assert "404" in err or "not found" in err.lower() or "nothing" in err
     assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("words", [["--json"], []])
-def test_pull_that_keeps_going_stores_the_others_and_says_which_failed(
-    words: list[str], registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pull_that_keeps_going_stores_the_others_and_says_which_failed(words, registry, at, tmp_path, run):
     missing, good = (f"{registry.name}/demo/app:{tag}" for tag in ("v9", "v1"))
-    at = ["--cache-dir", str(tmp_path), "--quiet"]
-    assert main(["pull", missing, good, "--keep-going", *at, *words]) == 3
-    out, err = capsys.readouterr()
+    status, out, err = run("pull", missing, good, "--keep-going", *at, "--quiet", *words)
+    assert status == 3
     if words:
-        assert [(row["reference"], "error" in row) for row in json.loads(out)] == [
-            (good, False),
-            (missing, True),
-        ]
+        failed = [(row["reference"], "error" in row) for row in json.loads(out)]
+        assert failed == [(good, False), (missing, True)]
         assert err == ""
     else:
         assert good in out
         assert err.startswith(f"{missing}: failed: ")
         assert err.count("\n") == 1
     assert len(list(tmp_path.glob("registry/manifests/**/manifest.json"))) == 1
-    assert main(["pull", good, "--keep-going", *at]) == 0
+    assert run("pull", good, "--keep-going", *at, "--quiet")[0] == 0
 
 
 @pytest.mark.parametrize("command", ["plan", "pull"])
-def test_a_refused_connection_is_one_line(
-    command: str, closed_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([command, f"127.0.0.1:{closed_port}/demo/app:v1", "--cache-dir", str(tmp_path)]) == 3
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
+def test_a_refused_connection_is_one_line(command, closed_port, at, tmp_path, run):
+    status, out, err = run(command, f"127.0.0.1:{closed_port}/demo/app:v1", *at)
+    assert (status, out, err.count("\n")) == (3, "", 1)
     assert "refused" in err
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["plan", "pull", "doctor"])
 @pytest.mark.parametrize("text", ["https://ghcr.io/a:1", "ghcr.io/UPPER", "a:b:c", "", "-", "x\n"])
-def test_an_invalid_reference_is_wrong_usage(
-    command: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([command, "--cache-dir", str(tmp_path), "--", text]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
+def test_an_invalid_reference_is_wrong_usage(command, text, at, run):
+    status, out, err = run(command, *at, "--", text)
+    assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"spincache-nb {command}: reference: expected a reference such as ")
-    assert err.count("\n") == 1
 
 
-def test_an_invalid_reference_among_others_stops_before_anything_is_asked(
-    registry: HostileServer, tmp_path: Path
-) -> None:
-    words = [reference(registry, V1), "not a reference", "--cache-dir", str(tmp_path)]
-    assert main(["pull", *words]) == 2
+def test_an_invalid_reference_among_others_stops_before_anything_is_asked(registry, at, tmp_path, run):
+    assert run("pull", reference(registry, V1), "not a reference", *at)[0] == 2
     assert registry.requests == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_registry_says_cannot_move_the_cursor(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_registry_says_cannot_move_the_cursor(registry, at, run):
     body = json.dumps({"errors": [{"code": "DENIED", "message": "\x1b[2J\nforged line"}]}).encode()
     registry.always("*/manifests/*", Reply(403, body, (("Content-Type", "application/json"),)))
-    assert main(["pull", reference(registry, V1), "--cache-dir", str(tmp_path)]) == 3
-    err = capsys.readouterr().err
+    status, _, err = run("pull", reference(registry, V1), *at)
+    assert (status, err.count("\n")) == (3, 1)
     assert "\x1b" not in err
-    assert err.count("\n") == 1
 
 
-def test_manifest_limit_can_be_raised_where_the_error_says_so(
-    registry: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_manifest_limit_can_be_raised_where_the_error_says_so(registry, at, run):
     large = replace(V1, tag="large", manifest=V1.manifest + b" " * (9 << 20))
     registry.serve(large)
-    words = ["plan", reference(registry, large), "--cache-dir", str(tmp_path)]
-    assert main(words) == 3
-    assert "raise it with --manifest-limit" in capsys.readouterr().err
-    assert main([*words, "--manifest-limit", "10MiB"]) == 0
+    words = ("plan", reference(registry, large), *at)
+    status, _, err = run(*words)
+    assert status == 3
+    assert "raise it with --manifest-limit" in err
+    assert run(*words, "--manifest-limit", "10MiB")[0] == 0
 
 
-def test_plain_request_to_a_server_of_tls_leads_to_https(
-    hostile_tls: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["plan", reference(hostile_tls, V1), "--cache-dir", str(tmp_path)]) == 3
-    assert "ask with --https" in capsys.readouterr().err
-
-
-def test_ca_trusts_a_private_authority_and_https_is_asked_for_on_loopback_too(
-    hostile_tls: HostileServer, ca_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_of_tls_is_asked_with_https_and_trusted_with_ca(hostile_tls, ca_file, at, run):
     hostile_tls.serve(V1)
-    words = ["plan", reference(hostile_tls, V1), "--https", "--cache-dir", str(tmp_path)]
-    assert main(words) == 3
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
+    words = ("plan", reference(hostile_tls, V1), *at)
+    status, _, err = run(*words)
+    assert status == 3
+    assert "ask with --https" in err
+    status, _, err = run(*words, "--https")
+    assert (status, err.count("\n")) == (3, 1)
     assert "--ca FILE" in err
     assert "insecure=" not in err
-    assert main([*words, "--ca", str(ca_file)]) == 0
+    assert run(*words, "--https", "--ca", ca_file)[0] == 0
 
 
-def test_insecure_forces_plain_http(registry: HostileServer, tmp_path: Path) -> None:
-    assert main(["plan", reference(registry, V1), "--insecure", "--cache-dir", str(tmp_path)]) == 0
+def test_insecure_forces_plain_http(registry, at, run):
+    assert run("plan", reference(registry, V1), "--insecure", *at)[0] == 0

@@ -1,10 +1,7 @@
 """``spincache-nb report``: files, standard output, thresholds."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -14,56 +11,36 @@ from spincache_nb.cli import main
 from spincache_nb.core.cache import Cache
 from tests.support.artifact import sha256
 from tests.support.artifacts import new_style
-from tests.support.hostile import HostileServer
 
 V1, V2 = (new_style("demo/app", tag, version=tag) for tag in ("1.0.0", "2.0.0"))
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(run, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-
-    def call(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = main(["report", *(str(word) for word in words)])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+    return partial(run, "report")
 
 
 @pytest.fixture
-def cache(hostile: HostileServer, tmp_path: Path) -> Path:
+def cache(hostile, tmp_path):
     hostile.serve(V1, V2)
     words = [f"{hostile.name}/demo/app:{artifact.tag}" for artifact in (V1, V2)]
     assert main(["pull", *words, "--cache-dir", str(tmp_path / "cache"), "--quiet"]) == 0
     return tmp_path / "cache"
 
 
-def stray(cache: Path, size: int) -> None:
+def stray(cache, size):
     data = b"\0" * size
     (cache / "registry" / "data" / sha256(data)).write_bytes(data)
 
 
-def test_report_writes_a_page_and_says_where(cache: Path, run: Run, tmp_path: Path) -> None:
+def test_report_writes_a_page_and_says_where(cache, run, tmp_path):
     status, out, err = run("--cache-dir", cache)
     assert (status, err) == (0, "")
     assert out == f"{tmp_path / 'here' / 'dedup.html'}\n"
     assert (tmp_path / "here" / "dedup.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["dedup.html"]
-
-
-def test_report_twice_is_the_same_bytes(
-    cache: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
-    for name in ("one.html", "two.html", "one.md", "two.md", "one.json", "two.json"):
-        assert run(name, "--cache-dir", cache)[0] == 0
-    here = tmp_path / "here"
-    for suffix in ("html", "md", "json"):
-        assert (here / f"one.{suffix}").read_bytes() == (here / f"two.{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -77,17 +54,13 @@ def test_report_twice_is_the_same_bytes(
         (["page.html", "--json"], "{"),
     ],
 )
-def test_report_takes_the_form_that_is_asked_for(
-    words: list[str], start: str, cache: Path, run: Run, tmp_path: Path
-) -> None:
+def test_report_takes_the_form_that_is_asked_for(words, start, cache, run, tmp_path):
     assert run(*words, "--cache-dir", cache)[0] == 0
     assert (tmp_path / "here" / words[0]).read_text(encoding="utf-8").startswith(start)
 
 
 @pytest.mark.parametrize("words", [["--markdown"], ["--json"], ["-"], ["--markdown", "-"]])
-def test_report_to_standard_output_is_what_a_file_would_hold(
-    words: list[str], cache: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_report_to_standard_output_is_what_a_file_would_hold(words, cache, run, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     status, out, err = run(*words, "--cache-dir", cache, "--title", "Überschrift <b>")
     assert (status, err) == (0, "")
@@ -97,7 +70,7 @@ def test_report_to_standard_output_is_what_a_file_would_hold(
     assert (tmp_path / "here" / "file").read_text(encoding="utf-8") == out
 
 
-def test_report_json_has_the_numbers_of_the_analyses(cache: Path, run: Run, hostile: HostileServer) -> None:
+def test_report_json_has_the_numbers_of_the_analyses(cache, run, hostile):
     document = json.loads(run("--json", "--cache-dir", cache)[1])
     summary = document["summary"]
     assert summary["app_count"] == 2
@@ -113,7 +86,7 @@ def test_report_json_has_the_numbers_of_the_analyses(cache: Path, run: Run, host
     assert (document["cache"], document["host"]) == (str(cache / "registry"), None)
 
 
-def test_report_says_what_changed_since_an_earlier_one(cache: Path, run: Run, hostile: HostileServer) -> None:
+def test_report_says_what_changed_since_an_earlier_one(cache, run, hostile):
     assert run("old.html", "--cache-dir", cache, "--host", "node-17")[0] == 0
     assert main(["remove", f"{hostile.name}/demo/app:1.0.0", "--yes", "--cache-dir", str(cache)]) == 0
     status, out, _ = run("--json", "--cache-dir", cache, "--since", "old.html")
@@ -124,7 +97,7 @@ def test_report_says_what_changed_since_an_earlier_one(cache: Path, run: Run, ho
     assert err == "spincache-nb report: none.html: No such file or directory\n"
 
 
-def test_report_says_which_thresholds_are_missed(cache: Path, run: Run, tmp_path: Path) -> None:
+def test_report_says_which_thresholds_are_missed(cache, run, tmp_path):
     stray(cache, 4096)
     summary = analysis.summary(Cache(cache)).iloc[0]
     words = ["--cache-dir", cache, "--fail-under-dedup", "9", "--fail-over-unreferenced", "4KiB"]
@@ -137,14 +110,14 @@ def test_report_says_which_thresholds_are_missed(cache: Path, run: Run, tmp_path
     assert err == ("spincache-nb report: 4.0 KiB (4096 bytes) are unreferenced, over 4.0 KiB (4095 bytes)\n")
 
 
-def test_report_meets_a_threshold_that_is_just_reached(cache: Path, run: Run) -> None:
+def test_report_meets_a_threshold_that_is_just_reached(cache, run):
     ratio = float(analysis.summary(Cache(cache)).loc[0, "dedup_ratio"])
     words = ("--cache-dir", cache, "--fail-over-unreferenced", "0", "--fail-on-problems")
     assert run(*words, "--fail-under-dedup", repr(ratio))[0] == 0
     assert run(*words, "--fail-under-dedup", repr(ratio + 1e-9))[0] == 1
 
 
-def test_report_of_a_project_counts_what_that_needs(cache: Path, run: Run, tmp_path: Path) -> None:
+def test_report_of_a_project_counts_what_that_needs(cache, run, tmp_path):
     data = b"\0asm of a project"
     (cache / "registry" / "wasm" / sha256(data)).write_bytes(data)
     (tmp_path / "spin.toml").write_text(
@@ -159,14 +132,14 @@ def test_report_of_a_project_counts_what_that_needs(cache: Path, run: Run, tmp_p
     assert [row["kind"] for row in json.loads(out)["breakdown"]].count("projects") == 1
 
 
-def test_report_fails_on_problems_if_told_to(cache: Path, run: Run) -> None:
+def test_report_fails_on_problems_if_told_to(cache, run):
     (cache / "registry" / "wasm" / "sha256:no").write_text("x")
     assert run("--cache-dir", cache)[0] == 0
     status, _, err = run("--cache-dir", cache, "--fail-on-problems")
     assert (status, err) == (1, "spincache-nb report: there is 1 problem\n")
 
 
-def test_report_of_an_empty_cache_misses_a_ratio(tmp_path: Path, run: Run) -> None:
+def test_report_of_an_empty_cache_misses_a_ratio(tmp_path, run):
     status, out, err = run("--markdown", "--cache-dir", tmp_path / "none", "--fail-under-dedup", "0")
     assert status == 1
     assert "There are no apps in this cache." in out
@@ -174,7 +147,7 @@ def test_report_of_an_empty_cache_misses_a_ratio(tmp_path: Path, run: Run) -> No
     assert not (tmp_path / "none").exists()
 
 
-def test_report_writes_the_tables(cache: Path, run: Run, tmp_path: Path) -> None:
+def test_report_writes_the_tables(cache, run, tmp_path):
     status, _, err = run("--cache-dir", cache, "--data", tmp_path / "data", "--inside")
     assert status == 0
     count = len(list((tmp_path / "data").iterdir()))
@@ -188,19 +161,12 @@ def test_report_writes_the_tables(cache: Path, run: Run, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "status"),
     [
-        (["--markdown", "--json"], 2),
-        (["--fail-under-dedup", "-1"], 2),
-        (["--fail-under-dedup", "nan"], 2),
-        (["--fail-under-dedup", "inf"], 2),
-        (["--fail-over-unreferenced", "lots"], 2),
         (["."], 2),
         (["none/page.html"], 3),
         (["--project", "none"], 3),
     ],
 )
-def test_report_that_cannot_be_made_says_why_in_one_line(
-    words: list[str], status: int, cache: Path, run: Run, tmp_path: Path
-) -> None:
+def test_report_that_cannot_be_made_says_why_in_one_line(words, status, cache, run, tmp_path):
     found, out, err = run(*words, "--cache-dir", cache)
     assert (found, out) == (status, "")
     assert err.count("\n") == 1

@@ -1,39 +1,31 @@
 """``spincache-nb snapshot``."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("pyarrow", reason="the extra fleet is not installed")
 
 from spincache_nb import fleet
-from spincache_nb.cli import main
 from tests.fleet.test_images import layout
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    status = main([str(word) for word in words])
-    return status, *capsys.readouterr()
-
-
-def test_snapshot_writes_once_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_snapshot_writes_once_and_says_where(tmp_path, run):
     words = ("snapshot", tmp_path / "fleet", "--host", "node-17", "--cache-dir", tmp_path / "cache")
-    status, out, err = run(capsys, *words)
+    status, out, err = run(*words)
     assert (status, err) == (0, "")
     assert out.startswith("wrote a snapshot of 1 rows")
     assert "host node-17" in out
-    status, out, err = run(capsys, *words)
+    status, out, err = run(*words)
     assert (status, err) == (0, "")
     assert out.startswith("nothing new")
     with fleet.open(tmp_path / "fleet") as opened:
         assert opened.hosts == ["node-17"]
 
 
-def test_snapshot_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_snapshot_json_is_one_document(tmp_path, run):
     (tmp_path / "salt").write_text("pepper\n")
     status, out, err = run(
-        capsys,
         *("snapshot", tmp_path / "fleet", "--host", "node-17", "--salt-file", tmp_path / "salt"),
         *("--cache-dir", tmp_path / "cache", "--json"),
     )
@@ -45,33 +37,14 @@ def test_snapshot_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFix
     assert "node" not in out.replace(str(tmp_path), "")
 
 
-@pytest.mark.parametrize("host", ["", "  "])
-def test_snapshot_wants_a_name_or_none(host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, err = run(capsys, "snapshot", tmp_path, "--host", host)
-    assert (status, out) == (2, "")
-    assert err.count("\n") == 1
-
-
-def test_snapshot_wants_a_salt_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "empty").write_text("\n")
-    assert run(capsys, "snapshot", tmp_path / "f", "--salt-file", tmp_path / "empty")[0] == 2
-    status, _, err = run(capsys, "snapshot", tmp_path / "f", "--salt-file", tmp_path / "gone")
-    assert (status, err.count("\n")) == (3, 1)
-
-
-def test_snapshot_that_cannot_be_written_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_snapshot_that_cannot_be_written_or_has_no_salt_is_one_line(tmp_path, run):
     (tmp_path / "file").write_text("")
-    words = ("snapshot", tmp_path / "file" / "fleet", "--host", "a", "--cache-dir", tmp_path / "cache")
-    status, out, err = run(capsys, *words)
-    assert (status, out) == (3, "")
-    assert err.count("\n") == 1
+    for target, more in ((tmp_path / "file" / "f", ()), (tmp_path / "f", ("--salt-file", tmp_path / "gone"))):
+        status, out, err = run("snapshot", target, *more, "--cache-dir", tmp_path / "cache")
+        assert (status, out, err.count("\n")) == (3, "", 1)
 
 
-def test_snapshot_takes_an_image_store_and_leaves_sums(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_snapshot_takes_an_image_store_and_leaves_sums(tmp_path, run):
     names = layout(tmp_path / "store")
     metrics = tmp_path / "spincache.prom"
     words = (
@@ -84,7 +57,7 @@ def test_snapshot_takes_an_image_store_and_leaves_sums(
         "--textfile",
         metrics,
     )
-    status, out, err = run(capsys, *words)
+    status, out, err = run(*words)
     assert (status, err) == (0, "")
     assert out.startswith("wrote a snapshot")
     assert 'spincache_apps{host="a"} 3' in metrics.read_text()
@@ -95,6 +68,9 @@ def test_snapshot_takes_an_image_store_and_leaves_sums(
 @pytest.mark.parametrize(
     "words",
     [
+        ("--host", ""),
+        ("--host", "  "),
+        ("--salt-file", "/dev/null"),
         ("--layout", "a", "--containerd", "b"),
         ("--layout", "a", "--cache-dir", "b"),
         ("--storage-option", "endpoint"),
@@ -102,9 +78,7 @@ def test_snapshot_takes_an_image_store_and_leaves_sums(
     ],
     ids=" ".join,
 )
-def test_snapshot_refuses_what_makes_no_sense(
-    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status, out, err = run(capsys, "snapshot", tmp_path / "fleet", *words)
+def test_snapshot_refuses_what_makes_no_sense(words, tmp_path, run):
+    status, out, err = run("snapshot", tmp_path / "fleet", *words)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert not (tmp_path / "fleet").exists()

@@ -1,72 +1,58 @@
 """``spincache-nb export`` and ``spincache-nb import``."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from spincache_nb.cli import main
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import pull
 from tests.support.artifacts import new_style
-from tests.support.hostile import HostileServer
 from tests.support.oracle import spin_tree
 from tests.support.trees import read_tree, write_tree
 
 APP = new_style("demo/app", "v1")
 
 
-def exported(hostile: HostileServer, tmp_path: Path, *options: str) -> tuple[str, Path]:
+@pytest.fixture
+def reference(hostile, tmp_path):
+    """An app in the cache `one`."""
     hostile.serve(APP)
     reference = f"{hostile.name}/demo/app:v1"
     pull(Cache(tmp_path / "one"), reference)
-    target = tmp_path / "apps.tar"
-    assert main(["export", reference, "-o", str(target), "--cache-dir", str(tmp_path / "one"), *options]) == 0
-    return reference, target
+    return reference
 
 
-def test_export_and_import_carry_an_app(
-    hostile: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    reference, target = exported(hostile, tmp_path)
-    assert str(target) in capsys.readouterr().out
-    assert main(["import", str(target), "--cache-dir", str(tmp_path / "two"), "--quiet"]) == 0
-    printed = capsys.readouterr()
-    assert reference in printed.out
-    assert printed.err == ""
-    assert read_tree(tmp_path / "one") == read_tree(tmp_path / "two")
-
-
-def test_export_and_import_speak_json(
-    hostile: HostileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    reference, target = exported(hostile, tmp_path, "--json")
-    document = json.loads(capsys.readouterr().out)
+def test_export_and_import_carry_an_app(reference, tmp_path, run):
+    target, two = tmp_path / "apps.tar", tmp_path / "two"
+    words = ("export", reference, "-o", target, "--cache-dir", tmp_path / "one")
+    status, out, err = run(*words)
+    assert (status, err) == (0, "")
+    assert str(target) in out
+    status, out, err = run("import", target, "--cache-dir", two, "--quiet")
+    assert (status, err) == (0, "")
+    assert reference in out
+    assert read_tree(tmp_path / "one") == read_tree(two)
+    document = json.loads(run(*words, "--json")[1])
     assert document["apps"] == [{"reference": reference, "manifest_digest": APP.digest, "rewritten": False}]
     assert document["stored_bytes"] == target.stat().st_size
-    arguments = ["import", str(target), "--cache-dir", str(tmp_path / "two"), "--json", "--quiet"]
-    assert main(arguments) == 0
-    (record,) = json.loads(capsys.readouterr().out)
+    (record,) = json.loads(run("import", target, "--cache-dir", two, "--json", "--quiet")[1])
     assert record["manifest_digest"] == APP.digest
 
 
-def test_export_refuses_a_manifest_that_spin_rewrote(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_export_refuses_a_manifest_that_spin_rewrote(tmp_path, run):
     write_tree(tmp_path / "registry", spin_tree(APP, "ghcr.io/demo/app:v1"))
-    arguments = ["export", "ghcr.io/demo/app:v1", "-o", str(tmp_path / "a.tar"), "--cache-dir", str(tmp_path)]
-    assert main(arguments) == 3
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert said.endswith("export it as it is with --rewritten\n")
+    words = ("export", "ghcr.io/demo/app:v1", "-o", tmp_path / "a.tar", "--cache-dir", tmp_path)
+    status, _, err = run(*words)
+    assert (status, err.count("\n")) == (3, 1)
+    assert err.endswith("export it as it is with --rewritten\n")
     assert not (tmp_path / "a.tar").exists()
-    assert main([*arguments, "--rewritten"]) == 0
-    assert "as Spin wrote it" in capsys.readouterr().out
+    status, out, _ = run(*words, "--rewritten")
+    assert status == 0
+    assert "as Spin wrote it" in out
 
 
 @pytest.mark.parametrize("name", ["v1", "=x", "v1="])
-def test_import_refuses_a_name_that_is_no_pair(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
-    assert main(["import", str(tmp_path / "a.tar"), "--name", name]) == 2
-    assert "NAME=REFERENCE" in capsys.readouterr().err
+def test_import_refuses_a_name_that_is_no_pair(tmp_path, run, name):
+    status, _, err = run("import", tmp_path / "a.tar", "--name", name)
+    assert status == 2
+    assert "NAME=REFERENCE" in err

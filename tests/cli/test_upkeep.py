@@ -1,10 +1,7 @@
 """``verify``, ``repair``, ``remove``, ``prune``, ``clear``: plans, questions, exit statuses, JSON."""
 
-from __future__ import annotations
-
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,6 @@ from spincache_nb.cli import main
 from tests.support.artifacts import new_style
 from tests.support.behaviours import error
 from tests.support.caches import INDEX, WEB, blob, environment_blob, pulled, temporary_name, web
-from tests.support.hostile import HostileServer
 from tests.support.trees import read_tree, union, write_tree
 from tests.upkeep.worlds import make_older
 
@@ -21,42 +17,35 @@ V1, V2 = "ghcr.io/org/web:v1", "ghcr.io/org/web:v2"
 APPS = union(pulled(web()), pulled(web(tag="v2", version="2.0.0")))
 STRAY = {blob("data", b"stray"): b"stray"}
 PROMISE = "documents only the deletion of the whole registry directory"
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """A cache directory with two apps and a stray blob, all two hours old."""
     make_older(write_tree(tmp_path / "cache" / "registry", union(APPS, STRAY)), 7200)
     return tmp_path / "cache"
 
 
 @pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    def call(*words: object, answer: str = "") -> tuple[int, str, str]:
+def run(folder, run, monkeypatch):
+    def call(*words, answer=""):
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-        capsys.readouterr()
-        status = main([*map(str, words), "--cache-dir", str(folder)])
-        out, err = capsys.readouterr()
-        return status, out, err
+        return run(*words, "--cache-dir", folder)
 
     return call
 
 
-def stored(folder: Path) -> dict[str, bytes]:
+def stored(folder):
     return read_tree(folder / "registry")
 
 
-# Verify -----------------------------------------------------------------------------------------
-
-
-def test_verify_of_a_whole_cache_ends_with_0(run: Run, folder: Path) -> None:
+def test_verify_of_a_whole_cache_ends_with_0(run, folder):
     status, out, err = run("verify", "--quiet")
     assert (status, out) == (0, "")
     assert err == f"everything stored in {folder / 'registry'} is whole\n"
 
 
-def test_verify_ends_with_1_and_lists_damage(run: Run, folder: Path) -> None:
+def test_verify_ends_with_1_and_lists_damage(run, folder):
     (folder / "registry" / blob("data", INDEX)).write_bytes(b"!" * len(INDEX))
     status, out, err = run("verify", "--json", "--quiet")
     (row,) = json.loads(out)
@@ -70,16 +59,14 @@ def test_verify_ends_with_1_and_lists_damage(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("tree", [{temporary_name(): b"half"}, environment_blob(), {"letter.txt": b"mine"}])
-def test_verify_lists_what_is_no_damage_and_ends_with_0(
-    run: Run, folder: Path, tree: dict[str, bytes]
-) -> None:
+def test_verify_lists_what_is_no_damage_and_ends_with_0(run, folder, tree):
     write_tree(folder / "registry", tree)
     status, out, _ = run("verify", "--json", "--quiet")
     assert status == 0
     assert [row["path"] for row in json.loads(out)] == list(tree)
 
 
-def test_verify_ends_with_1_at_a_flipped_bit_in_a_binary_that_nothing_needs(run: Run, folder: Path) -> None:
+def test_verify_ends_with_1_at_a_flipped_bit_in_a_binary_that_nothing_needs(run, folder):
     (folder / "registry" / blob("wasm", b"unneeded")).write_bytes(WEB)
     status, out, _ = run("verify", "--json", "--quiet")
     assert [(row["path"], row["kind"]) for row in json.loads(out)] == [
@@ -88,23 +75,20 @@ def test_verify_ends_with_1_at_a_flipped_bit_in_a_binary_that_nothing_needs(run:
     assert status == 1
 
 
-def test_verify_shows_progress_on_standard_error(run: Run, folder: Path) -> None:
+def test_verify_shows_progress_on_standard_error(run, folder):
     status, out, err = run("verify", "--json", "--jobs", 2)
     total = sum(len(data) for path, data in stored(folder).items() if not path.startswith("manifests/"))
     assert (status, json.loads(out), err) == (0, [], f"to check: {total} bytes\n")
 
 
-def test_verify_counts_projects(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_verify_counts_projects(run, folder, tmp_path):
     status, _, err = run("verify", "--quiet", "--project", tmp_path / "nowhere")
     assert status == 3
     assert "nowhere" in err
 
 
-# Repair -----------------------------------------------------------------------------------------
-
-
 @pytest.fixture
-def harmed(hostile: HostileServer, folder: Path) -> str:
+def harmed(hostile, folder):
     """Path of a damaged blob of an app that a registry has."""
     hostile.serve(new_style("demo/app"))
     assert main(["pull", f"{hostile.name}/demo/app:v1", "--quiet", "--cache-dir", str(folder)]) == 0
@@ -115,7 +99,7 @@ def harmed(hostile: HostileServer, folder: Path) -> str:
     return f"wasm/{digest}"
 
 
-def test_repair_ends_with_0_once_all_is_whole(run: Run, harmed: str) -> None:
+def test_repair_ends_with_0_once_all_is_whole(run, harmed):
     status, out, _ = run("repair", "--quiet")
     assert status == 0
     assert f"repaired: {harmed} (damaged blob)" in out
@@ -125,7 +109,7 @@ def test_repair_ends_with_0_once_all_is_whole(run: Run, harmed: str) -> None:
     assert (status, document["repaired"], document["remaining"], document["wire_bytes"]) == (0, [], [], 0)
 
 
-def test_repair_ends_with_3_if_it_cannot_be_fetched(run: Run, harmed: str, hostile: HostileServer) -> None:
+def test_repair_ends_with_3_if_it_cannot_be_fetched(run, harmed, hostile):
     hostile.always("*/blobs/*", error(404, "BLOB_UNKNOWN"))
     status, out, _ = run("repair", "--quiet", "--json")
     document = json.loads(out)
@@ -133,15 +117,12 @@ def test_repair_ends_with_3_if_it_cannot_be_fetched(run: Run, harmed: str, hosti
     assert [row["path"] for row in document["remaining"]] == [harmed]
 
 
-def test_repair_ends_with_1_if_nobody_has_it(run: Run, folder: Path) -> None:
+def test_repair_ends_with_1_if_nobody_has_it(run, folder):
     (folder / "registry" / blob("data", b"stray")).write_bytes(b"other")
     assert run("repair", "--quiet")[0] == 1
 
 
-# Remove -----------------------------------------------------------------------------------------
-
-
-def test_remove_shows_what_stays_and_for_whom_and_asks(run: Run, folder: Path) -> None:
+def test_remove_shows_what_stays_and_for_whom_and_asks(run, folder):
     status, out, err = run("remove", V1, answer="y\n")
     assert status == 0
     assert "manifests/ghcr.io/org/web/v1/manifest.json" in out
@@ -152,21 +133,21 @@ def test_remove_shows_what_stays_and_for_whom_and_asks(run: Run, folder: Path) -
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "yesterday\n"])
-def test_remove_does_nothing_without_a_yes(run: Run, folder: Path, answer: str) -> None:
+def test_remove_does_nothing_without_a_yes(run, folder, answer):
     status, _, err = run("remove", V1, answer=answer)
     assert status == 130
     assert err.endswith("nothing was removed\n")
     assert stored(folder) == union(APPS, STRAY)
 
 
-def test_remove_without_anybody_to_ask_is_wrong_usage(run: Run, folder: Path) -> None:
+def test_remove_without_anybody_to_ask_is_wrong_usage(run, folder):
     status, _, err = run("remove", V1)
     assert status == 2
     assert "--yes" in err.splitlines()[-1]
     assert stored(folder) == union(APPS, STRAY)
 
 
-def test_remove_of_what_is_not_there_ends_with_3(run: Run, folder: Path) -> None:
+def test_remove_of_what_is_not_there_ends_with_3(run, folder):
     status, out, err = run("remove", "ghcr.io/org/none:v1", "--yes")
     assert (status, out) == (3, "")
     assert err.startswith("spincache-nb remove: ghcr.io/org/none:v1: ")
@@ -174,7 +155,7 @@ def test_remove_of_what_is_not_there_ends_with_3(run: Run, folder: Path) -> None
     assert stored(folder) == union(APPS, STRAY)
 
 
-def test_remove_keeps_what_a_project_needs(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_remove_keeps_what_a_project_needs(run, folder, tmp_path):
     digest = blob("wasm", WEB).partition("/")[2]
     source = f'source = {{ url = "https://example.com/w", digest = "{digest}" }}'
     toml = f'spin_manifest_version = 2\n[application]\nname = "p"\n[component.web]\n{source}\n'
@@ -184,10 +165,22 @@ def test_remove_keeps_what_a_project_needs(run: Run, folder: Path, tmp_path: Pat
     assert stored(folder) == union({blob("wasm", WEB): WEB}, STRAY)
 
 
-# Prune ------------------------------------------------------------------------------------------
+def test_remove_keeps_the_newest_versions_of_each_repository(run, folder):
+    status, _, _ = run("remove", "--keep", "2", "--yes")
+    assert (status, stored(folder)) == (0, union(APPS, STRAY))
+    assert run("remove", "--keep", "1", "--yes")[0] == 0
+    assert stored(folder) == union(pulled(web(tag="v2", version="2.0.0")), STRAY)
 
 
-def test_prune_dry_run_shows_why_and_touches_nothing(run: Run, folder: Path) -> None:
+@pytest.mark.parametrize("words", [[], [V1, "--keep", "1"], ["--keep", "0"]])
+def test_remove_takes_references_or_a_number_to_keep(run, folder, words):
+    status, _, err = run("remove", *words, "--yes")
+    assert status == 2
+    assert "--keep" in err
+    assert stored(folder) == union(APPS, STRAY)
+
+
+def test_prune_dry_run_shows_why_and_touches_nothing(run, folder):
     status, out, err = run("prune", "--dry-run")
     assert (status, err) == (0, "")
     assert blob("data", b"stray") in out
@@ -195,7 +188,7 @@ def test_prune_dry_run_shows_why_and_touches_nothing(run: Run, folder: Path) -> 
     assert stored(folder) == union(APPS, STRAY)
 
 
-def test_prune_json_lists_the_plan_and_the_result(run: Run, folder: Path) -> None:
+def test_prune_json_lists_the_plan_and_the_result(run, folder):
     status, out, err = run("prune", "--json", "--dry-run")
     plan = json.loads(out)
     assert (status, err, plan["result"]) == (0, "", None)
@@ -209,14 +202,14 @@ def test_prune_json_lists_the_plan_and_the_result(run: Run, folder: Path) -> Non
     assert stored(folder) == APPS
 
 
-def test_prune_json_needs_yes_or_dry_run(run: Run, folder: Path) -> None:
+def test_prune_json_needs_yes_or_dry_run(run, folder):
     status, out, err = run("prune", "--json", answer="y\n")
     assert (status, out) == (2, "")
     assert "--dry-run" in err
     assert stored(folder) == union(APPS, STRAY)
 
 
-def test_prune_says_that_there_is_nothing(run: Run, folder: Path) -> None:
+def test_prune_says_that_there_is_nothing(run, folder):
     make_older(folder / "registry" / "data", 60)
     status, out, err = run("prune")
     assert (status, out) == (0, "")
@@ -227,7 +220,7 @@ def test_prune_says_that_there_is_nothing(run: Run, folder: Path) -> None:
     assert stored(folder) == APPS
 
 
-def test_prune_keeps_a_budget(run: Run, folder: Path) -> None:
+def test_prune_keeps_a_budget(run, folder):
     make_older(folder / "registry/manifests/ghcr.io/org/web/v2", 9000)
     assert run("prune", "--keep-bytes", "1KiB", "--keep-newest", 1, "--yes")[0] == 0
     assert stored(folder) == pulled(web())
@@ -235,18 +228,7 @@ def test_prune_keeps_a_budget(run: Run, folder: Path) -> None:
     assert (status, json.loads(out)["references"]) == (0, [V1])
 
 
-@pytest.mark.parametrize(
-    "words", [["--grace", "-1"], ["--keep-bytes", "lots"], ["--keep-newest", "x"], ["--yes", "--dry-run"]]
-)
-def test_prune_refuses_words_that_make_no_sense(run: Run, folder: Path, words: list[str]) -> None:
-    assert run("prune", *words)[0] == 2
-    assert stored(folder) == union(APPS, STRAY)
-
-
-# Clear ------------------------------------------------------------------------------------------
-
-
-def test_clear_asks_and_says_that_spin_documents_it(run: Run, folder: Path) -> None:
+def test_clear_asks_and_says_that_spin_documents_it(run, folder):
     status, out, err = run("clear", answer="yes\n")
     assert status == 0
     assert "2 apps" in out
@@ -257,7 +239,7 @@ def test_clear_asks_and_says_that_spin_documents_it(run: Run, folder: Path) -> N
     assert (status, out, err) == (0, "", f"there is no cache at {folder / 'registry'}\n")
 
 
-def test_clear_refuses_foreign_files(run: Run, folder: Path) -> None:
+def test_clear_refuses_foreign_files(run, folder):
     write_tree(folder / "registry", {"letter.txt": b"mine"})
     status, out, err = run("clear", "--yes")
     assert (status, out) == (3, "")
@@ -266,12 +248,10 @@ def test_clear_refuses_foreign_files(run: Run, folder: Path) -> None:
     assert stored(folder) == union(APPS, STRAY, {"letter.txt": b"mine"})
 
 
-def test_clear_ends_with_3_if_something_stays(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clear_ends_with_3_if_something_stays(run, folder, monkeypatch):
     import os
 
-    def refuse(*arguments: object, **options: object) -> None:
+    def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "rename", refuse)
@@ -280,6 +260,3 @@ def test_clear_ends_with_3_if_something_stays(
     assert status == 3
     assert "could not be removed" in out
     assert "Permission denied" in err
-
-
-# Sizes ------------------------------------------------------------------------------------------

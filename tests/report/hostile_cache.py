@@ -1,9 +1,6 @@
 """A cache in which every name and text is somebody's attack, as far as a registry can bring them in."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
 
 from spincache_nb.core.cache import Cache
 from tests.support.artifact import (
@@ -40,7 +37,7 @@ NAMES = {
 DESCRIPTION = "d" * (1 << 20)
 
 
-def manifest_of(name: str, number: int) -> tuple[bytes, bytes, dict[str, bytes]]:
+def manifest_of(name, number):
     """Manifest, locked app and blobs of an app in which everything is called the same."""
     shared, own = wasm_module("shared", 3000), f"own {number}".encode() * 300
     locked = {
@@ -75,7 +72,7 @@ def manifest_of(name: str, number: int) -> tuple[bytes, bytes, dict[str, bytes]]
     )
 
 
-def hostile_cache(folder: Path) -> Cache:
+def hostile_cache(folder):
     """Lay such a cache out: one app per name, all in one repository, and odd folders and files."""
     root = folder / "registry"
     for number, name in enumerate(NAMES.values()):

@@ -1,9 +1,6 @@
 """The report about a fleet: the same numbers in every form, harmless names, one clear error."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -22,15 +19,13 @@ PLAN = FleetPlan(hosts=5, apps_per_host=12, files_per_app=6, repositories=10, ve
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("fleet")
     write_fleet(path, PLAN)
     return path
 
 
-def test_write_takes_a_fleet_and_the_page_asks_for_nothing(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_takes_a_fleet_and_the_page_asks_for_nothing(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
     with fleet.open(folder) as opened:
         written = report.write(opened, tmp_path / "fleet.html")
@@ -48,7 +43,7 @@ def test_write_takes_a_fleet_and_the_page_asks_for_nothing(
     assert all(host in page.text for host in hosts)
 
 
-def test_json_of_a_fleet_has_the_numbers_of_its_methods(folder: Path) -> None:
+def test_json_of_a_fleet_has_the_numbers_of_its_methods(folder):
     with fleet.open(folder) as opened:
         found = json.loads(report.render(opened, format="json", title="t"))
         line = opened.summary().iloc[0]
@@ -63,7 +58,7 @@ def test_json_of_a_fleet_has_the_numbers_of_its_methods(folder: Path) -> None:
     assert found["prewarm"][-1]["saved_share"] == 1.0
 
 
-def test_markdown_and_data_of_a_fleet(folder: Path, tmp_path: Path) -> None:
+def test_markdown_and_data_of_a_fleet(folder, tmp_path):
     with fleet.open(folder) as opened:
         report.write(opened, tmp_path / "fleet.md", data=tmp_path / "data")
         pairs = opened.host_pairs(top=60)
@@ -79,13 +74,13 @@ def test_markdown_and_data_of_a_fleet(folder: Path, tmp_path: Path) -> None:
     [{"inside": True}, {"projects": ["."]}, {"since": "x.html"}, {"history": empty(HISTORY_SCHEMA)}],
     ids=str,
 )
-def test_write_says_what_a_fleet_cannot_be_asked(options, folder: Path, tmp_path: Path) -> None:
+def test_write_says_what_a_fleet_cannot_be_asked(options, folder, tmp_path):
     with fleet.open(folder) as opened, pytest.raises(ValueError, match="report about a fleet takes no"):
         report.write(opened, tmp_path / "fleet.html", **options)
     assert not list(tmp_path.iterdir())
 
 
-def test_names_of_hosts_are_harmless(tmp_path: Path) -> None:
+def test_names_of_hosts_are_harmless(tmp_path):
     frames = two_versions().frames()
     write_hosts(tmp_path, {EVIL: frames, "$x^2$|*b*": frames})
     with fleet.open(tmp_path) as opened:
@@ -96,7 +91,7 @@ def test_names_of_hosts_are_harmless(tmp_path: Path) -> None:
     assert "\u202e" not in page.text
 
 
-def test_report_of_no_apps_and_of_a_registry(tmp_path: Path) -> None:
+def test_report_of_no_apps_and_of_a_registry(tmp_path):
     fleet.snapshot(Cache(tmp_path / "none"), tmp_path / "empty", host="a")
     with fleet.open(tmp_path / "empty") as opened:
         assert "Nothing here yet" in Page(report.render(opened)).text
@@ -109,7 +104,7 @@ def test_report_of_no_apps_and_of_a_registry(tmp_path: Path) -> None:
     assert "One cache would save" not in page.text
 
 
-def test_report_tells_of_snapshots_that_are_left_out(tmp_path: Path) -> None:
+def test_report_tells_of_snapshots_that_are_left_out(tmp_path):
     write_fleet(tmp_path, PLAN)
     (marker,) = tmp_path.glob("host=ci-1/day=*/*.parquet")
     marker.write_bytes(b"{}")
@@ -119,9 +114,7 @@ def test_report_tells_of_snapshots_that_are_left_out(tmp_path: Path) -> None:
     assert "host=ci-1" in text
 
 
-def test_command_writes_a_report_about_a_fleet(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_writes_a_report_about_a_fleet(folder, tmp_path, capsys):
     assert main(["report", str(tmp_path / "f.html"), "--fleet", str(folder), "--title", "Ours"]) == 0
     assert "Ours" in Page((tmp_path / "f.html").read_text(encoding="utf-8")).text
     assert main(["report", "--json", "--fleet", str(folder), "--fail-under-dedup", "99"]) == 1
@@ -137,9 +130,7 @@ def test_command_writes_a_report_about_a_fleet(
     assert not (tmp_path / "g.html").exists()
 
 
-def test_command_writes_a_report_to_an_address(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_writes_a_report_to_an_address(folder, tmp_path, monkeypatch, capsys):
     import fsspec
 
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,5 @@
 """Sentences, against caches small enough to reckon by hand."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pandas as pd
@@ -76,7 +74,7 @@ def test_of_versions_adds_up_what_is_fetched():
     )
 
 
-def savings_of(*fetched: int | None) -> pd.DataFrame:
+def savings_of(*fetched):
     """Versions of 1000 bytes each of which so many are fetched."""
     lines = []
     for number, fetch in enumerate(fetched):

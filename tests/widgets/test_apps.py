@@ -1,7 +1,5 @@
 """The list of apps: sorted, filtered, paged and chosen from, without a widget."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime
 
@@ -10,7 +8,7 @@ import pytest
 from spincache_nb.widgets.apps import App, AppList
 
 
-def app(name: str, freed: int = 0, kept: int = 0, day: int | None = None) -> App:
+def app(name, freed=0, kept=0, day=None):
     pulled = datetime(2026, 3, day, tzinfo=UTC) if day else None
     return App(f"ghcr.io/org/{name}", freed + kept, freed, kept, pulled)
 
@@ -18,11 +16,11 @@ def app(name: str, freed: int = 0, kept: int = 0, day: int | None = None) -> App
 APPS = [app("b:1", 10, 5, 2), app("a:1", 10, 90, 3), app("c:1", 30, 0, None), app("d:2", 1, 1, 1)]
 
 
-def names(apps: AppList) -> list[str]:
+def names(apps):
     return [one.reference.removeprefix("ghcr.io/org/") for one in apps.shown()]
 
 
-def test_list_begins_with_what_frees_most() -> None:
+def test_list_begins_with_what_frees_most():
     assert names(AppList(APPS)) == ["c:1", "a:1", "b:1", "d:2"]
 
 
@@ -35,7 +33,7 @@ def test_list_begins_with_what_frees_most() -> None:
         ("pulled_at", ["a:1", "b:1", "d:2", "c:1"], ["c:1", "d:2", "b:1", "a:1"]),
     ],
 )
-def test_sort_by_a_column_and_back(order: str, first: list[str], again: list[str]) -> None:
+def test_sort_by_a_column_and_back(order, first, again):
     apps = AppList(APPS)
     apps.sort_by(order)  # type: ignore[arg-type]
     assert names(apps) == first
@@ -43,7 +41,7 @@ def test_sort_by_a_column_and_back(order: str, first: list[str], again: list[str
     assert names(apps) == again
 
 
-def test_filter_takes_words_in_any_case() -> None:
+def test_filter_takes_words_in_any_case():
     apps = AppList(APPS)
     apps.filter("ORG :1  ghcr")
     assert names(apps) == ["c:1", "a:1", "b:1"]
@@ -53,7 +51,7 @@ def test_filter_takes_words_in_any_case() -> None:
     assert apps.page_count == 1
 
 
-def test_pages_are_turned_as_far_as_there_are_any() -> None:
+def test_pages_are_turned_as_far_as_there_are_any():
     apps = AppList([app(f"n{n:02}:1") for n in range(25)], rows_shown=10)
     apps.sort_by("reference")
     assert apps.place_text() == "1 to 10 of 25"
@@ -70,7 +68,7 @@ def test_pages_are_turned_as_far_as_there_are_any() -> None:
     assert (apps.page, len(apps.shown())) == (0, 4)
 
 
-def test_selection_survives_filter_sort_and_pages_but_not_removal() -> None:
+def test_selection_survives_filter_sort_and_pages_but_not_removal():
     apps = AppList(APPS, rows_shown=2)
     apps.selected.add("ghcr.io/org/a:1")
     apps.filter("d:2")
@@ -83,7 +81,7 @@ def test_selection_survives_filter_sort_and_pages_but_not_removal() -> None:
     assert apps.selected == {"ghcr.io/org/a:1"}
 
 
-def test_ten_thousand_apps_are_filtered_while_one_types() -> None:
+def test_ten_thousand_apps_are_filtered_while_one_types():
     apps = AppList([app(f"app-{n}:1", n) for n in range(10_000)])
     start = time.process_time()
     for text in ("a", "ap", "app-99", "app-999", ""):

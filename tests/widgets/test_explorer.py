@@ -1,7 +1,5 @@
 """The explorer without a browser: areas that sum to the disk, a selection that Python reads and sets."""
 
-from __future__ import annotations
-
 import re
 import time
 from dataclasses import replace
@@ -15,13 +13,12 @@ from hypothesis import given
 
 from spincache_nb import Cache, analysis, explore
 from spincache_nb.analysis.tree import FILES_SCHEMA, STATES, Tree
-from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import BLOBS_SCHEMA, build
 from spincache_nb.plots.squares import squarified
 from spincache_nb.show import size_text
 from spincache_nb.widgets import explorer as module
 from spincache_nb.widgets.explorer import FRAMES, Explorer
-from tests.analysis.worlds import SOME, World, two_versions, worlds
+from tests.analysis.worlds import SOME, two_versions, worlds
 from tests.plots.samples import cache_of
 from tests.plots.test_theme import DEFICIENCIES, lab
 from tests.support.made_up import many_apps
@@ -30,18 +27,18 @@ WEB, API = "ghcr.io/org/web", "ghcr.io/org/api:1.0.0"
 OLD, NEW = f"{WEB}:1.0.0", f"{WEB}:1.1.0"
 
 
-def loaded(world: World) -> Frames:
+def loaded(world):
     return world.frames(*FRAMES)
 
 
 @pytest.fixture
-def made() -> Explorer:
+def made():
     return Explorer(loaded(two_versions()))
 
 
 @SOME
 @given(worlds())
-def test_areas_sum_to_the_disk_and_to_what_removal_frees(world: World) -> None:
+def test_areas_sum_to_the_disk_and_to_what_removal_frees(world):
     frames = loaded(world)
     tree = Tree(frames)
     saved = size_text(int(analysis.summary(frames)["saved_bytes"].iloc[0]))
@@ -58,7 +55,7 @@ def test_areas_sum_to_the_disk_and_to_what_removal_frees(world: World) -> None:
             assert place.size == int(analysis.freed_by(frames, apps)["stored_bytes"].sum())
 
 
-def test_each_place_on_the_way_down_is_drawn_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_place_on_the_way_down_is_drawn_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_PARTS", 5)
     monkeypatch.setattr(module, "MOST_INNER", 40)
     explorer = explore(many_apps(tmp_path, 60))
@@ -76,7 +73,7 @@ def test_each_place_on_the_way_down_is_drawn_whole(tmp_path: Path, monkeypatch: 
     assert seen == sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_what_is_shared_stands_beside_who_shares_it(made: Explorer) -> None:
+def test_what_is_shared_stands_beside_who_shares_it(made):
     made.at = "ghcr.io"
     sizes = {part["name"]: part["size"] for part in made.view["parts"]}
     assert sizes == {"shared": 1000, "org/web": 456, "org/api": 200}
@@ -94,7 +91,7 @@ def test_what_is_shared_stands_beside_who_shares_it(made: Explorer) -> None:
     assert made.at == ""
 
 
-def test_components_and_files_have_the_names_that_the_app_gives_them(tmp_path: Path) -> None:
+def test_components_and_files_have_the_names_that_the_app_gives_them(tmp_path):
     explorer = explore(many_apps(tmp_path, 6))
     app = "ghcr.io/shop/shop-service-0:1.0.0"
     explorer.at = app
@@ -109,7 +106,7 @@ def test_components_and_files_have_the_names_that_the_app_gives_them(tmp_path: P
     assert explorer.view["path"][-1]["id"] == f"{app} > part-0", "a file is looked at where it is"
 
 
-def test_selection_is_read_and_set_and_gives_a_frame(made: Explorer) -> None:
+def test_selection_is_read_and_set_and_gives_a_frame(made):
     assert made.frame().dtypes.astype(str).to_dict().keys() == FILES_SCHEMA.keys()
     assert (
         made.frame()["stored_bytes"].sum() == two_versions().frames("disk").need("disk")["stored_bytes"].sum()
@@ -129,7 +126,7 @@ def test_selection_is_read_and_set_and_gives_a_frame(made: Explorer) -> None:
     assert made.selection == [WEB]
 
 
-def test_load_forgets_what_is_gone(made: Explorer) -> None:
+def test_load_forgets_what_is_gone(made):
     made.selection, made.at = [OLD, API], OLD
     world = two_versions()
     del world.apps[0]
@@ -139,7 +136,7 @@ def test_load_forgets_what_is_gone(made: Explorer) -> None:
     assert set(made.frame()["state"]) == {"damaged", "here"}
 
 
-def test_figures_lead_to_what_they_count(made: Explorer) -> None:
+def test_figures_lead_to_what_they_count(made):
     assert [(one["id"], one["value"]) for one in made.view["figures"]] == [
         ("apps", "3"),
         ("saved", "2.0 KiB"),
@@ -163,7 +160,7 @@ def test_figures_lead_to_what_they_count(made: Explorer) -> None:
     assert heard == ["freed", "saved", "apps", "problems", "3"]
 
 
-def test_columns_of_sharing_and_of_versions_select_apps(made: Explorer) -> None:
+def test_columns_of_sharing_and_of_versions_select_apps(made):
     made.tab = "sharing"
     assert [(one["ids"], one["size"]) for one in made.view["columns"]] == [
         ([API, OLD, NEW], 1000),
@@ -189,7 +186,7 @@ def test_columns_of_sharing_and_of_versions_select_apps(made: Explorer) -> None:
         )
 
 
-def test_a_picture_stands_where_no_widget_can(made: Explorer) -> None:
+def test_a_picture_stands_where_no_widget_can(made):
     data, _ = made._repr_mimebundle_()
     assert data["image/png"].startswith(b"\x89PNG")
     assert data["text/plain"] == repr(made)
@@ -201,7 +198,7 @@ def test_a_picture_stands_where_no_widget_can(made: Explorer) -> None:
         unread.frame()
 
 
-def test_explore_of_an_empty_cache_and_of_what_is_none(tmp_path: Path, isolated_home: Path) -> None:
+def test_explore_of_an_empty_cache_and_of_what_is_none(tmp_path, isolated_home):
     for explorer in (explore(Cache(tmp_path)), explore(str(tmp_path)), explore()):
         assert explorer.view["parts"] == []
         assert explorer.png()
@@ -210,7 +207,7 @@ def test_explore_of_an_empty_cache_and_of_what_is_none(tmp_path: Path, isolated_
         explore(3)  # type: ignore[arg-type]
 
 
-def test_explorer_escapes_nothing_because_the_page_makes_text_nodes_only() -> None:
+def test_explorer_escapes_nothing_because_the_page_makes_text_nodes_only():
     script = Path(module.__file__).with_name("explorer.js").read_text()
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|https?://", script)
     assert len(script.splitlines()) <= 500
@@ -218,7 +215,7 @@ def test_explorer_escapes_nothing_because_the_page_makes_text_nodes_only() -> No
 
 @pytest.mark.parametrize("theme", [0, 1])
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-def test_states_stay_apart_for_colour_blind_readers_and_in_grey(theme: int, deficiency: str) -> None:
+def test_states_stay_apart_for_colour_blind_readers_and_in_grey(theme, deficiency):
     sheet = Path(module.__file__).with_name("explorer.css").read_text()
     colours = {state: re.findall(rf"--sc-{state}: (#[0-9a-f]{{6}})", sheet)[theme] for state in STATES}
     seen = {state: lab(colour, deficiency) for state, colour in colours.items()}
@@ -230,7 +227,7 @@ def test_states_stay_apart_for_colour_blind_readers_and_in_grey(theme: int, defi
     assert all(abs(lab(inks[state], "none")[0] - lab(colours[state], "none")[0]) > 40 for state in STATES)
 
 
-def test_squarified_fills_its_box_in_proportion() -> None:
+def test_squarified_fills_its_box_in_proportion():
     sizes = [1, 60, 3, 22, 7, 7]
     boxes = squarified(sizes, (0, 0, 2, 1))
     assert [w * h for _, _, w, h in boxes] == pytest.approx([size / 50 for size in sizes])
@@ -242,7 +239,7 @@ def test_squarified_fills_its_box_in_proportion() -> None:
 
 
 @pytest.mark.slow
-def test_five_thousand_apps_are_drawn_in_no_time() -> None:
+def test_five_thousand_apps_are_drawn_in_no_time():
     """Of what the explorer does itself, in seconds of this processor; reading the cache is not its own."""
     world = cache_of(5000)
     needed = {blob for app in world.apps for blob in app.needs()}

@@ -1,10 +1,7 @@
 """The panel over a fleet: its plots, read-only; no kernel, no browser."""
 
-from __future__ import annotations
-
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -18,17 +15,17 @@ PLAN = FleetPlan(hosts=4, apps_per_host=10, files_per_app=6, repositories=10, ve
 
 
 @pytest.fixture
-def opened(tmp_path: Path):
+def opened(tmp_path):
     write_fleet(tmp_path, PLAN)
     with fleet.open(tmp_path) as found:
         yield found
 
 
-def text(place) -> str:
+def text(place):
     return re.sub(r"<[^>]*>", "", str(place.value)).strip()
 
 
-def test_panel_of_a_fleet_draws_every_plot_it_offers(opened) -> None:
+def test_panel_of_a_fleet_draws_every_plot_it_offers(opened):
     panel = widgets.panel(opened)
     try:
         assert panel.wait(60)
@@ -50,7 +47,7 @@ def test_panel_of_a_fleet_draws_every_plot_it_offers(opened) -> None:
     assert opened.summary()["host_count"].tolist() == [4], "the fleet is its owner's to close"
 
 
-def test_panel_of_a_fleet_says_what_it_cannot_do(opened) -> None:
+def test_panel_of_a_fleet_says_what_it_cannot_do(opened):
     for options in ({"projects": ["x"]}, {"jobs": 3}, {"insecure": True}):
         with pytest.raises(ValueError, match="takes no projects"):
             widgets.panel(opened, **options)
@@ -59,7 +56,7 @@ def test_panel_of_a_fleet_says_what_it_cannot_do(opened) -> None:
         assert [panel.tabs.get_title(0), len(panel.tabs.children)] == ["Sharing", 1]
 
 
-def test_panel_of_a_fleet_shows_what_goes_wrong(opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_panel_of_a_fleet_shows_what_goes_wrong(opened, monkeypatch):
     def broken(_fleet):
         raise OSError(5, "the disk is gone")
 
@@ -68,7 +65,7 @@ def test_panel_of_a_fleet_shows_what_goes_wrong(opened, monkeypatch: pytest.Monk
         assert "the disk is gone" in text(panel.alert)
 
 
-def test_panel_of_one_host_or_of_nothing_offers_what_makes_sense(tmp_path: Path) -> None:
+def test_panel_of_one_host_or_of_nothing_offers_what_makes_sense(tmp_path):
     fleet.snapshot(Cache(tmp_path / "none"), tmp_path / "empty", host="a")
     with fleet.open(tmp_path / "empty") as opened, widgets_closed(widgets.panel(opened)) as panel:
         assert (panel.choice.options, panel.choice.disabled) == ((), True)
@@ -79,7 +76,7 @@ def test_panel_of_one_host_or_of_nothing_offers_what_makes_sense(tmp_path: Path)
         assert text(panel.head).startswith("Registries")
 
 
-def test_panel_of_a_cache_is_what_it_was(tmp_path: Path) -> None:
+def test_panel_of_a_cache_is_what_it_was(tmp_path):
     with widgets_closed(widgets.panel(Cache(tmp_path))) as panel:
         assert isinstance(panel, Panel)
 
@@ -87,13 +84,13 @@ def test_panel_of_a_cache_is_what_it_was(tmp_path: Path) -> None:
 class widgets_closed:
     """A panel that is closed at the end."""
 
-    def __init__(self, panel) -> None:
+    def __init__(self, panel):
         self.panel = panel
 
     def __enter__(self):
         assert self.panel.wait(60)
         return self.panel
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_):
         self.panel.close()
         assert self.panel.wait(10)

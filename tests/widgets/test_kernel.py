@@ -1,9 +1,6 @@
 """The panel in a real kernel, without a browser: what is left when the kernel ends while it pulls."""
 
-from __future__ import annotations
-
 import time
-from pathlib import Path
 
 import pytest
 from jupyter_client.manager import start_new_kernel
@@ -11,7 +8,6 @@ from jupyter_client.manager import start_new_kernel
 from spincache_nb import Cache
 from tests.support.artifacts import Component, new_style, wasm_module
 from tests.support.faults import Drip
-from tests.support.hostile import HostileServer
 
 BEGIN = """
 import spincache_nb as sc
@@ -22,11 +18,11 @@ panel.pulling.pull.click()
 """
 
 
-def unfinished(folder: Path) -> list[str]:
+def unfinished(folder):
     return [path.name for path in folder.rglob(".spincache-*")]
 
 
-def wait_until(folder: Path, *, is_pulling: bool) -> None:
+def wait_until(folder, *, is_pulling):
     deadline = time.monotonic() + 30
     while bool(unfinished(folder)) != is_pulling and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -35,9 +31,7 @@ def wait_until(folder: Path, *, is_pulling: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["restart_kernel", "shutdown_kernel"])
-def test_a_kernel_that_ends_stops_a_pull_and_leaves_nothing(
-    hostile: HostileServer, tmp_path: Path, end: str
-) -> None:
+def test_a_kernel_that_ends_stops_a_pull_and_leaves_nothing(hostile, tmp_path, end):
     hostile.serve(new_style("demo/slow", "v1", components=[Component("a", wasm_module("a", 900_000), {})]))
     hostile.always("*/blobs/*", Drip(4096, 0.2))
     manager, client = start_new_kernel(startup_timeout=120)

@@ -1,14 +1,10 @@
 """The panel driven from Python: buttons clicked, fields filled, children read; no kernel, no browser."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -19,30 +15,29 @@ from spincache_nb.show import size_text
 from spincache_nb.widgets.panel import Panel
 from tests.support.artifacts import new_style, wasm_module
 from tests.support.faults import Hold, Stall
-from tests.support.hostile import HostileServer
 from tests.support.trees import read_tree
 
 Make = Callable[..., Panel]
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[Workspace]:
+def demo():
     """The demo's registry; its cache stays empty."""
     with Workspace() as workspace:
         yield workspace
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
+def cache(tmp_path):
     return Cache(tmp_path / "cache", history=History(tmp_path / "history.jsonl", enabled=True))
 
 
 @pytest.fixture
-def make() -> Iterator[Make]:
+def make():
     """Make a panel that has read its cache; it is closed at the end."""
     made: list[Panel] = []
 
-    def one(cache: Cache, *arguments: Any, **options: Any) -> Panel:
+    def one(cache, *arguments, **options):
         made.append(widgets.panel(cache, *arguments, **options))
         assert made[-1].wait(60)
         return made[-1]
@@ -53,29 +48,29 @@ def make() -> Iterator[Make]:
         assert panel.wait(10)
 
 
-def text(place: Any) -> str:
+def text(place):
     """What a place says, without mark-up."""
     return re.sub(r"<[^>]*>", "", str(place.value)).strip()
 
 
-def visible(widget: Any) -> bool:
+def visible(widget):
     return widget.layout.display != "none"
 
 
-def run(panel: Panel, button: Any) -> None:
+def run(panel, button):
     """Click and wait until everything is done."""
     assert not button.disabled
     button.click()
     assert panel.wait(60)
 
 
-def pulled(panel: Panel, demo: Workspace, *names: str) -> None:
+def pulled(panel, demo, *names):
     panel.pulling.reference.value = " ".join(demo.reference(f"demo/{name}") for name in names)
     run(panel, panel.pulling.pull)
     assert text(panel.alert) == ""
 
 
-def test_panel_is_there_at_once_and_creates_nothing(cache: Cache, make: Make) -> None:
+def test_panel_is_there_at_once_and_creates_nothing(cache, make):
     panel = make(cache)
     assert panel.tabs.titles == ("Explore", "Pull", "Apps", "Clean up", "Health")
     assert "0 apps, 0 B on disk" in text(panel.head)
@@ -84,7 +79,7 @@ def test_panel_is_there_at_once_and_creates_nothing(cache: Cache, make: Make) ->
     assert "No widgets here?" in repr(panel)
 
 
-def test_fields_are_checked_as_one_types(cache: Cache, make: Make) -> None:
+def test_fields_are_checked_as_one_types(cache, make):
     tab = make(cache).pulling
     assert tab.plan.disabled
     assert tab.pull.disabled
@@ -98,7 +93,7 @@ def test_fields_are_checked_as_one_types(cache: Cache, make: Make) -> None:
     assert tab.cancel.disabled
 
 
-def test_plan_lists_each_layer_and_downloads_none(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_plan_lists_each_layer_and_downloads_none(cache, make, demo):
     panel = make(cache)
     reference = demo.reference("demo/playground:0.1.0")
     panel.pulling.reference.value = reference
@@ -113,7 +108,7 @@ def test_plan_lists_each_layer_and_downloads_none(cache: Cache, make: Make, demo
     assert not cache.path.exists()
 
 
-def test_pull_of_several_is_shown_to_the_end(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_pull_of_several_is_shown_to_the_end(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "docs:1.0.0")
     bars = panel.pulling.bars
@@ -128,7 +123,7 @@ def test_pull_of_several_is_shown_to_the_end(cache: Cache, make: Make, demo: Wor
     assert text(panel.pulling.bars.overall.text).startswith("0 B fetched, ")
 
 
-def test_cancel_of_a_plan_waits_for_nobody(cache: Cache, make: Make, hostile: HostileServer) -> None:
+def test_cancel_of_a_plan_waits_for_nobody(cache, make, hostile):
     import threading
 
     go = threading.Event()
@@ -148,9 +143,7 @@ def test_cancel_of_a_plan_waits_for_nobody(cache: Cache, make: Make, hostile: Ho
     assert text(panel.pulling.state).startswith("Planned: ")
 
 
-def test_errors_are_shown_and_taken_back(
-    cache: Cache, make: Make, demo: Workspace, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_errors_are_shown_and_taken_back(cache, make, demo, capfd):
     panel = make(cache)
     panel.pulling.reference.value = demo.reference("demo/none:1")
     for button in (panel.pulling.plan, panel.pulling.pull):
@@ -163,10 +156,8 @@ def test_errors_are_shown_and_taken_back(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_fault_of_our_own_is_told_by_type_and_line(
-    cache: Cache, make: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def fail(*_arguments: object, **_options: object) -> None:
+def test_a_fault_of_our_own_is_told_by_type_and_line(cache, make, monkeypatch, capfd):
+    def fail(*_arguments, **_options):
         raise KeyError("<b>odd</b>")
 
     panel = make(cache)
@@ -180,7 +171,7 @@ def test_a_fault_of_our_own_is_told_by_type_and_line(
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_error_stands_above_its_own_tab_only(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_an_error_stands_above_its_own_tab_only(cache, make, demo):
     panel = make(cache)
     alert = panel.alert
     panel.turn("Pull")
@@ -192,15 +183,15 @@ def test_an_error_stands_above_its_own_tab_only(cache: Cache, make: Make, demo: 
         assert text(alert) == ""
     panel.turn("Pull")
     assert "404 Not Found" in text(alert), "the field still holds what was not found"
+    panel.pulling.reference.value = demo.reference("demo/greet:1.0.0")
+    assert text(alert) == "", "an old error leaves when its cause does"
     pulled(panel, demo, "greet:1.0.0")
     panel.turn("Health")
     assert panel.wait(60)
     assert text(alert) == ""
 
 
-def test_an_error_of_work_out_of_sight_is_shown_at_once(
-    cache: Cache, make: Make, hostile: HostileServer
-) -> None:
+def test_an_error_of_work_out_of_sight_is_shown_at_once(cache, make, hostile):
     import threading
 
     go = threading.Event()
@@ -219,10 +210,8 @@ def test_an_error_of_work_out_of_sight_is_shown_at_once(
     assert "404 Not Found" in text(panel.alert)
 
 
-def test_a_cache_that_cannot_be_read_is_told_in_every_tab(
-    cache: Cache, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_arguments: object, **_options: object) -> None:
+def test_a_cache_that_cannot_be_read_is_told_in_every_tab(cache, make, monkeypatch):
+    def fail(*_arguments, **_options):
         raise PermissionError(13, "Permission denied", "registry")
 
     panel = make(cache)
@@ -237,7 +226,7 @@ def test_a_cache_that_cannot_be_read_is_told_in_every_tab(
     assert text(panel.alert) == ""
 
 
-def test_who_reads_the_last_word_can_go_on_at_once(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_who_reads_the_last_word_can_go_on_at_once(cache, make, demo):
     """A key that follows at once must land on a button that can be pressed by then."""
     panel = make(cache)
     pull, clear = panel.pulling, panel.removing
@@ -260,9 +249,7 @@ def test_who_reads_the_last_word_can_go_on_at_once(cache: Cache, make: Make, dem
 
 
 @pytest.mark.filterwarnings("always")
-def test_a_warning_is_shown_in_the_panel(
-    tmp_path: Path, make: Make, demo: Workspace, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_warning_is_shown_in_the_panel(tmp_path, make, demo, capfd):
     (tmp_path / "file").write_text("")
     cache = Cache(tmp_path / "cache", history=History(tmp_path / "file" / "history.jsonl", enabled=True))
     panel = make(cache)
@@ -276,7 +263,7 @@ def test_a_warning_is_shown_in_the_panel(
     assert capfd.readouterr() == ("", "")
 
 
-def test_pull_of_a_project(cache: Cache, make: Make, hostile: HostileServer, tmp_path: Path) -> None:
+def test_pull_of_a_project(cache, make, hostile, tmp_path):
     wasm = wasm_module("source", 5000)
     digest = hashlib.sha256(wasm).hexdigest()
     hostile.content("/source.wasm", wasm)
@@ -300,7 +287,7 @@ def test_pull_of_a_project(cache: Cache, make: Make, hostile: HostileServer, tmp
     assert text(panel.removing.state) == "There is nothing to remove.", "the project needs it"
 
 
-def test_apps_show_what_removing_the_selection_frees(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_apps_show_what_removing_the_selection_frees(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "playground:0.1.0")
     hello, playground = (demo.reference(f"demo/{name}") for name in ("hello:1.0.0", "playground:0.1.0"))
@@ -323,7 +310,7 @@ def test_apps_show_what_removing_the_selection_frees(cache: Cache, make: Make, d
     assert tab.remove.disabled
 
 
-def test_table_sorts_and_marks_its_order(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_table_sorts_and_marks_its_order(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "docs:1.0.0", "greet:1.0.0")
     table = panel.apps.table
@@ -340,9 +327,7 @@ def test_table_sorts_and_marks_its_order(cache: Cache, make: Make, demo: Workspa
     assert panel.session.selected == (shown[0],)
 
 
-def test_a_tick_means_the_app_beside_it_whatever_the_list_shows_by_then(
-    cache: Cache, make: Make, demo: Workspace
-) -> None:
+def test_a_tick_means_the_app_beside_it_whatever_the_list_shows_by_then(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "docs:1.0.0")
     table = panel.apps.table
@@ -356,7 +341,7 @@ def test_a_tick_means_the_app_beside_it_whatever_the_list_shows_by_then(
     assert table.rows()[0] is seen
 
 
-def test_rows_of_a_large_cache_do_not_pile_up() -> None:
+def test_rows_of_a_large_cache_do_not_pile_up():
     from spincache_nb.widgets.apps import MOST_ROWS, App, AppList, AppTable
 
     apps = AppList(App(f"ghcr.io/org/app-{n:05}:1", n, n, 0, None) for n in range(1000))
@@ -368,7 +353,7 @@ def test_rows_of_a_large_cache_do_not_pile_up() -> None:
     assert [row.tick.description for row in table.rows()] == [app.reference for app in apps.shown()]
 
 
-def test_two_panels_read_the_same_cache_at_once(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_two_panels_read_the_same_cache_at_once(cache, make, demo):
     pulled(make(cache), demo, "hello:1.0.0", "docs:1.0.0")
     both = [widgets.panel(cache) for _ in range(2)]
     heads = [(panel.wait(60), text(panel.head), text(panel.alert)) for panel in both]
@@ -378,7 +363,7 @@ def test_two_panels_read_the_same_cache_at_once(cache: Cache, make: Make, demo: 
     assert (heads[0][0], "2 apps" in heads[0][1], heads[0][2]) == (True, True, "")
 
 
-def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_refresh_sees_what_others_did(cache, make, demo):
     from spincache_nb import pull
 
     panel = make(cache)
@@ -390,7 +375,7 @@ def test_refresh_sees_what_others_did(cache: Cache, make: Make, demo: Workspace)
     assert "1 problem (see Health)" in text(panel.head)
 
 
-def test_a_selection_is_the_same_in_explorer_and_apps(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_a_selection_is_the_same_in_explorer_and_apps(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "hello:1.0.1", "greet:1.0.0")
     first, second, other = (
@@ -413,7 +398,7 @@ def test_a_selection_is_the_same_in_explorer_and_apps(cache: Cache, make: Make, 
     assert panel.tabs.get_title(panel.tabs.selected_index) == "Apps"
 
 
-def test_what_is_gone_is_no_longer_selected(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_what_is_gone_is_no_longer_selected(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
     panel.explorer.selection = [demo.reference("demo/greet:1.0.0")]
@@ -423,7 +408,7 @@ def test_what_is_gone_is_no_longer_selected(cache: Cache, make: Make, demo: Work
     assert "1 app, " in text(panel.head)
 
 
-def test_nothing_is_removed_on_one_click(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_nothing_is_removed_on_one_click(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0")
     clear = panel.removing
@@ -443,7 +428,7 @@ def test_nothing_is_removed_on_one_click(cache: Cache, make: Make, demo: Workspa
         assert read_tree(cache.path) == before
 
 
-def test_remove_prune_and_clear_after_a_yes(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_remove_prune_and_clear_after_a_yes(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
     clear = panel.removing
@@ -473,7 +458,7 @@ def test_remove_prune_and_clear_after_a_yes(cache: Cache, make: Make, demo: Work
     assert "0 apps, " in text(panel.head)
 
 
-def test_a_question_is_withdrawn_when_its_ground_changes(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_a_question_is_withdrawn_when_its_ground_changes(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
     panel.apps.table.all.click()
@@ -490,7 +475,7 @@ def test_a_question_is_withdrawn_when_its_ground_changes(cache: Cache, make: Mak
     assert not visible(panel.removing.ask)
 
 
-def test_a_directory_that_is_no_cache_is_refused_in_words(make: Make, tmp_path: Path) -> None:
+def test_a_directory_that_is_no_cache_is_refused_in_words(make, tmp_path):
     (tmp_path / "registry").mkdir()
     (tmp_path / "registry" / "thesis.txt").write_text("years of work")
     panel = make(Cache(tmp_path))
@@ -500,7 +485,7 @@ def test_a_directory_that_is_no_cache_is_refused_in_words(make: Make, tmp_path: 
     assert (tmp_path / "registry" / "thesis.txt").exists()
 
 
-def test_what_comes_from_outside_is_no_mark_up(make: Make, tmp_path: Path) -> None:
+def test_what_comes_from_outside_is_no_mark_up(make, tmp_path):
     place = tmp_path / "<img src=x>"
     (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1").mkdir(parents=True)
     (place / "registry" / "manifests" / "r.io" / "<i>x" / "<b>1" / "manifest.json").write_text("{}")
@@ -513,7 +498,7 @@ def test_what_comes_from_outside_is_no_mark_up(make: Make, tmp_path: Path) -> No
     assert not re.search(r"<(img src=x|i>x|b>1)", "".join(str(one.value) for one in everything))
 
 
-def test_close_ends_the_work(cache: Cache, make: Make, hostile: HostileServer) -> None:
+def test_close_ends_the_work(cache, make, hostile):
     hostile.serve(new_style("demo/app", "v1"))
     hostile.always("*/blobs/*", Stall(100))
     panel = make(cache)
@@ -524,7 +509,7 @@ def test_close_ends_the_work(cache: Cache, make: Make, hostile: HostileServer) -
     assert list(cache.path.rglob(".spincache-*")) == []
 
 
-def test_options_reach_the_registry(cache: Cache, make: Make, hostile: HostileServer) -> None:
+def test_options_reach_the_registry(cache, make, hostile):
     hostile.serve(new_style("demo/app", "v1"))
     hostile.require("Basic dXNlcjpwYXNz", 'Basic realm="r"')
     panel = make(cache, auth=("user", "pass"), jobs=2)
@@ -535,7 +520,7 @@ def test_options_reach_the_registry(cache: Cache, make: Make, hostile: HostileSe
     assert len(cache.scan().tags) == 1
 
 
-def test_keep_the_newest_says_what_it_frees_and_asks(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_keep_the_newest_says_what_it_frees_and_asks(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "hello:1.0.1", "hello:1.1.0", "greet:1.0.0")
     clean = panel.removing
@@ -565,7 +550,7 @@ def test_keep_the_newest_says_what_it_frees_and_asks(cache: Cache, make: Make, d
     ]
 
 
-def test_health_finds_and_repairs_what_is_damaged(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_health_finds_and_repairs_what_is_damaged(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "greet:1.0.0")
     health = panel.health
@@ -589,7 +574,7 @@ def test_health_finds_and_repairs_what_is_damaged(cache: Cache, make: Make, demo
     assert text(health.state) == "Hashed: no problem."
 
 
-def test_versions_in_a_registry_are_picked_from(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_versions_in_a_registry_are_picked_from(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0")
     tab = panel.pulling
@@ -610,7 +595,7 @@ def test_versions_in_a_registry_are_picked_from(cache: Cache, make: Make, demo: 
     assert len(cache.scan().tags) == 2
 
 
-def test_one_bad_reference_does_not_stop_the_others(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_one_bad_reference_does_not_stop_the_others(cache, make, demo):
     panel = make(cache)
     good, bad = demo.reference("demo/greet:1.0.0"), demo.reference("demo/none:1")
     panel.pulling.reference.value = f"{bad} {good}"
@@ -620,7 +605,7 @@ def test_one_bad_reference_does_not_stop_the_others(cache: Cache, make: Make, de
     assert [tag.reference for tag in cache.scan().tags] == [good]
 
 
-def test_an_app_is_opened_and_updated(cache: Cache, make: Make, demo: Workspace) -> None:
+def test_an_app_is_opened_and_updated(cache, make, demo):
     panel = make(cache)
     pulled(panel, demo, "hello:1.0.0", "hello:1.0.1")
     tab = panel.apps
@@ -646,13 +631,3 @@ def test_an_app_is_opened_and_updated(cache: Cache, make: Make, demo: Workspace)
     panel.explorer.selection = [demo.reference("demo/hello:1.0.1")]
     run(panel, tab.update)
     assert text(panel.pulling.state) == "Done: 1 reference in the cache."
-
-
-def test_an_old_error_leaves_when_its_cause_does(cache: Cache, make: Make, demo: Workspace) -> None:
-    panel = make(cache)
-    panel.turn("Pull")
-    panel.pulling.reference.value = demo.reference("demo/none:1")
-    run(panel, panel.pulling.pull)
-    assert "404 Not Found" in text(panel.alert)
-    panel.pulling.reference.value = demo.reference("demo/greet:1.0.0")
-    assert text(panel.alert) == ""

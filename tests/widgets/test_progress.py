@@ -1,35 +1,32 @@
 """How far a pull is, with a clock that the test moves; and bars that blobs take and leave."""
 
-from __future__ import annotations
-
 import threading
-from typing import Any
 
 import pytest
 
 from spincache_nb.core.progress import ProgressEvent
-from spincache_nb.widgets.progress import MOST_BARS, Bars, Progress, Running, Snapshot
+from spincache_nb.widgets.pulling import MOST_BARS, Bars, Progress, Running, Snapshot
 
 
 class Clock:
     now = 100.0
 
-    def __call__(self) -> float:
+    def __call__(self):
         return self.now
 
 
 @pytest.fixture
-def clock() -> Clock:
+def clock():
     return Clock()
 
 
-def started(clock: Clock, total: int) -> Progress:
+def started(clock, total):
     progress = Progress(clock)
     progress.add(ProgressEvent("plan", total=total))
     return progress
 
 
-def test_snapshot_before_the_plan_and_of_nothing_to_fetch(clock: Clock) -> None:
+def test_snapshot_before_the_plan_and_of_nothing_to_fetch(clock):
     found = Progress(clock).snapshot()
     assert (found.planned, found.share, found.speed, found.seconds_left) == (False, 0.0, None, None)
     progress = started(clock, 0)
@@ -43,7 +40,7 @@ def test_snapshot_before_the_plan_and_of_nothing_to_fetch(clock: Clock) -> None:
     )
 
 
-def test_snapshot_tells_running_blobs_apart(clock: Clock) -> None:
+def test_snapshot_tells_running_blobs_apart(clock):
     progress = started(clock, 100)
     progress.add(ProgressEvent("bytes", "app", "config", 10, 0))
     progress.add(ProgressEvent("start", "app", "a", total=60))
@@ -56,7 +53,7 @@ def test_snapshot_tells_running_blobs_apart(clock: Clock) -> None:
     assert (found.done, found.total, found.share, found.text) == (60, 100, 0.6, "60 B of 100 B")
 
 
-def test_speed_and_time_left(clock: Clock) -> None:
+def test_speed_and_time_left(clock):
     progress = Progress(clock)
     clock.now += 30  # asking for manifests is no part of the speed
     progress.add(ProgressEvent("plan", total=1000))
@@ -70,7 +67,7 @@ def test_speed_and_time_left(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("counts", "speed"), [([1000] * 5 + [10] * 12, 10), ([500] + [0] * 12, 0)])
-def test_speed_is_that_of_the_last_seconds(clock: Clock, counts: list[int], speed: float) -> None:
+def test_speed_is_that_of_the_last_seconds(clock, counts, speed):
     progress = started(clock, 10_000)
     for count in counts:
         clock.now += 1
@@ -80,16 +77,16 @@ def test_speed_is_that_of_the_last_seconds(clock: Clock, counts: list[int], spee
     assert (found.seconds_left is None) == (speed == 0)
 
 
-def test_more_bytes_than_planned_never_pass_the_end(clock: Clock) -> None:
+def test_more_bytes_than_planned_never_pass_the_end(clock):
     progress = started(clock, 10)
     progress.add(ProgressEvent("bytes", "address of unknown size", "a", 40))
     assert (progress.snapshot().share, progress.snapshot().total) == (1.0, 40)
 
 
-def test_add_from_many_threads_loses_nothing() -> None:
+def test_add_from_many_threads_loses_nothing():
     progress = Progress()
 
-    def add() -> None:
+    def add():
         for _ in range(2000):
             progress.add(ProgressEvent("bytes", "app", "a", 1))
             progress.snapshot()
@@ -102,18 +99,18 @@ def test_add_from_many_threads_loses_nothing() -> None:
     assert progress.snapshot().done == 8000
 
 
-def snapshot(*running: Running, done: int = 10, total: int = 100) -> Snapshot:
+def snapshot(*running, done=10, total=100):
     return Snapshot(True, done, total, 5.0, 18.0, running)
 
 
-def shown(bars: Bars) -> list[str]:
-    def name(slot: Any) -> str:
+def shown(bars):
+    def name(slot):
         return "" if slot.box.layout.display == "none" else str(slot.name.value).split(">")[1].split()[0]
 
     return [name(slot) for slot in bars.slots]
 
 
-def test_blobs_keep_their_bars() -> None:
+def test_blobs_keep_their_bars():
     bars = Bars()
     assert bars.box.layout.display == "none"
     bars.begin("all layers")
@@ -130,7 +127,7 @@ def test_blobs_keep_their_bars() -> None:
     assert bars.overall.bar.value == 1.0
 
 
-def test_more_blobs_than_bars_are_counted() -> None:
+def test_more_blobs_than_bars_are_counted():
     bars = Bars()
     running = [Running(f"{n:02}", "app", 0, 0) for n in range(MOST_BARS + 5)]
     bars.show("all layers", snapshot(*running))
@@ -140,7 +137,7 @@ def test_more_blobs_than_bars_are_counted() -> None:
     assert bars.others.value == ""
 
 
-def test_fail_hides_a_bar_that_never_began() -> None:
+def test_fail_hides_a_bar_that_never_began():
     bars = Bars()
     bars.begin("all layers")
     bars.fail()

@@ -1,7 +1,5 @@
 """Work beside the kernel: one thing at a time, stopped at the end, heard of when it fails or warns."""
 
-from __future__ import annotations
-
 import threading
 import time
 import warnings
@@ -13,7 +11,7 @@ from spincache_nb.widgets.worker import Outcome, Reader, Ticker, Worker, heard_w
 from tests.support.procs import run_python
 
 
-def test_worker_does_one_thing_at_a_time() -> None:
+def test_worker_does_one_thing_at_a_time():
     busy: list[bool] = []
     heard: list[Outcome[str]] = []
     worker, go = Worker(busy.append), threading.Event()
@@ -30,14 +28,14 @@ def test_worker_does_one_thing_at_a_time() -> None:
     assert heard[1].value == "second"
 
 
-def test_worker_tells_faults_and_cancels() -> None:
+def test_worker_tells_faults_and_cancels():
     worker = Worker()
     heard: list[Outcome[None]] = []
 
-    def fail(cancel: threading.Event) -> None:
+    def fail(cancel):
         raise ValueError("no")
 
-    def stop(cancel: threading.Event) -> None:
+    def stop(cancel):
         assert cancel.wait(10)
         raise PullCancelled("pull")
 
@@ -50,10 +48,10 @@ def test_worker_tells_faults_and_cancels() -> None:
     assert (heard[1].fault, heard[1].is_cancelled) == (None, True)
 
 
-def test_worker_is_free_again_when_an_outcome_cannot_be_shown() -> None:
+def test_worker_is_free_again_when_an_outcome_cannot_be_shown():
     worker = Worker()
 
-    def show(outcome: Outcome[int]) -> None:
+    def show(outcome):
         raise RuntimeError("no front end")
 
     worker.start(lambda cancel: 1, show)
@@ -61,12 +59,12 @@ def test_worker_is_free_again_when_an_outcome_cannot_be_shown() -> None:
     assert worker.start(lambda cancel: 1, lambda outcome: None)
 
 
-def test_abandoned_job_is_not_heard_of_and_leaves_the_worker_free() -> None:
+def test_abandoned_job_is_not_heard_of_and_leaves_the_worker_free():
     busy: list[bool] = []
     heard: list[Outcome[str]] = []
     worker, go, over = Worker(busy.append), threading.Event(), threading.Event()
 
-    def slow(cancel: threading.Event) -> str:
+    def slow(cancel):
         go.wait(10)
         over.set()
         return "late"
@@ -85,7 +83,7 @@ def test_abandoned_job_is_not_heard_of_and_leaves_the_worker_free() -> None:
     assert not worker.is_busy
 
 
-def test_closed_worker_begins_nothing_and_shows_nothing() -> None:
+def test_closed_worker_begins_nothing_and_shows_nothing():
     heard: list[Outcome[bool]] = []
     worker = Worker()
     worker.start(lambda cancel: cancel.wait(10), heard.append)
@@ -95,12 +93,12 @@ def test_closed_worker_begins_nothing_and_shows_nothing() -> None:
     assert not worker.start(lambda cancel: True, heard.append)
 
 
-def test_reader_reads_only_the_newest_of_a_kind() -> None:
+def test_reader_reads_only_the_newest_of_a_kind():
     done: list[str] = []
     go, begun = threading.Event(), threading.Event()
     reader = Reader(lambda fault: done.append(str(fault)))
 
-    def first() -> str:
+    def first():
         begun.set()
         go.wait(10)
         return "first"
@@ -115,7 +113,7 @@ def test_reader_reads_only_the_newest_of_a_kind() -> None:
     assert done == ["number 49", "other"]
 
 
-def test_reader_tells_faults_and_goes_on() -> None:
+def test_reader_tells_faults_and_goes_on():
     faults: list[Exception] = []
     done: list[int] = []
     reader = Reader(faults.append)
@@ -130,7 +128,7 @@ def test_reader_tells_faults_and_goes_on() -> None:
     assert done == [2]
 
 
-def test_ticker_is_no_faster_than_it_may_be_and_ends_with_the_last_state() -> None:
+def test_ticker_is_no_faster_than_it_may_be_and_ends_with_the_last_state():
     state, seen = [0], []
     with Ticker(lambda: seen.append(state[0]), 0.1):
         until = time.monotonic() + 0.55
@@ -143,10 +141,10 @@ def test_ticker_is_no_faster_than_it_may_be_and_ends_with_the_last_state() -> No
     assert len(seen) == count
 
 
-def test_ticker_stops_nothing_when_it_cannot_show() -> None:
+def test_ticker_stops_nothing_when_it_cannot_show():
     calls: list[int] = []
 
-    def show() -> None:
+    def show():
         calls.append(1)
         raise RuntimeError("no front end")
 
@@ -155,7 +153,7 @@ def test_ticker_stops_nothing_when_it_cannot_show() -> None:
     assert len(calls) == 2
 
 
-def test_import_of_widgets_starts_no_thread_and_registers_nothing() -> None:
+def test_import_of_widgets_starts_no_thread_and_registers_nothing():
     code = (
         "import threading, spincache_nb.widgets, spincache_nb.widgets.worker as w;"
         "print(threading.active_count(), len(w._open), w._hooked)"
@@ -163,8 +161,8 @@ def test_import_of_widgets_starts_no_thread_and_registers_nothing() -> None:
     assert run_python(["-c", code]).stdout.strip() == "1 0 []"
 
 
-def warn_in_our_thread(text: str) -> None:
-    def warn() -> None:
+def warn_in_our_thread(text):
+    def warn():
         warnings.warn(text, stacklevel=1)
 
     thread = threading.Thread(target=warn, name="spincache-pull_0")
@@ -173,7 +171,7 @@ def warn_in_our_thread(text: str) -> None:
 
 
 @pytest.mark.filterwarnings("always")
-def test_heard_warnings_are_those_of_our_threads() -> None:
+def test_heard_warnings_are_those_of_our_threads():
     heard: list[str] = []
     with warnings.catch_warnings(record=True) as others, heard_warnings(heard.append):
         warn_in_our_thread("ours")
@@ -183,7 +181,7 @@ def test_heard_warnings_are_those_of_our_threads() -> None:
 
 
 @pytest.mark.filterwarnings("always")
-def test_heard_warnings_by_two_that_come_and_go_in_any_order() -> None:
+def test_heard_warnings_by_two_that_come_and_go_in_any_order():
     before = warnings.showwarning
     first, second = [], []
     one, two = heard_warnings(first.append), heard_warnings(second.append)
