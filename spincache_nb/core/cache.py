@@ -237,7 +237,9 @@ class Cache:
         digest = wanted.digest if wanted.tag is None else None
         from spincache_nb.core.scan import CachedTag
 
-        return CachedTag(wanted.registry, wanted.repository, wanted.tag, digest, folder, modified_ns)
+        return CachedTag(
+            wanted.registry, wanted.repository, wanted.tag, digest, os.fspath(folder), modified_ns
+        )
 
     def free_bytes(self) -> int:
         """Bytes that this user can still write on the disk of the cache.

@@ -12,7 +12,9 @@ import binascii
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import JsonObject, parse_object
@@ -21,13 +23,12 @@ from spincache_nb.errors import InvalidDigestError, LockedAppError, quoted
 KNOWN_VERSIONS = (0, 1)
 """Values of ``spin_lock_version`` that Spin reads; a larger one is an error there."""
 
-_SHA256 = re.compile("sha256:[0-9a-f]{64}")
-_DIGITS = len("sha256:")
-_USUAL_PATH = re.compile(r"(?![./])[^\\]*[^\\/]")
+_SHA256 = re.compile("(?:sha256:[0-9a-f]{64})*")
+_DIGITS, _LENGTH = len("sha256:"), len("sha256:") + 64
 _REMEDY = "pull the app again, or read it with a newer version of this toolkit"
 
 
-class ContentRef(NamedTuple):
+class ContentRef(msgspec.Struct, frozen=True, gc=False):
     """Content by digest, inline, or both."""
 
     digest: Digest | None
@@ -39,7 +40,7 @@ class ContentRef(NamedTuple):
         return self.inline_bytes is not None
 
 
-class MountedFile(NamedTuple):
+class MountedFile(msgspec.Struct, frozen=True, gc=False):
     """A file of a component: where it is mounted and what is in it."""
 
     path: str
@@ -102,6 +103,8 @@ def is_locked_app(document: JsonObject) -> bool:
 
 def parse_locked_app(data: bytes, *, where: str) -> LockedApp:
     """Read a locked app; what is malformed inside becomes a fault, not an error."""
+    if (usual := usual_locked_app(data)) is not None:
+        return usual
     document = parse_object(data, where=where, error=LockedAppError, what="a locked Spin app")
     return read_locked_app(document, where=where)
 
@@ -131,14 +134,124 @@ def read_locked_app(document: JsonObject, *, where: str) -> LockedApp:
     )
 
 
-def _usual(item: JsonObject) -> MountedFile | None:
-    """What nearly every file is: a plain path, and a digest without inline content; None for all else."""
-    path, text = item.get("path"), item.get("digest")
-    if not isinstance(path, str) or not isinstance(text, str) or item.get("inline") is not None:
+class _WrittenRef(msgspec.Struct, gc=False):
+    digest: str
+    inline: None = None
+
+
+class _WrittenDependency(msgspec.Struct, gc=False):
+    source: _WrittenRef
+
+
+class _WrittenFile(msgspec.Struct, gc=False):
+    path: str
+    digest: str
+    inline: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _WrittenComponent(msgspec.Struct, gc=False):
+    id: str
+    source: _WrittenRef
+    files: list[_WrittenFile] = []
+    dependencies: dict[str, _WrittenDependency] = {}
+    trigger_dependencies: dict[str, list[_WrittenDependency]] = {}
+
+
+class _WrittenTrigger(msgspec.Struct, gc=False):
+    id: str = ""
+    trigger_type: str | None = None
+    trigger_dependencies: dict[str, list[_WrittenDependency]] = {}
+
+
+class _WrittenMetadata(msgspec.Struct, frozen=True):
+    name: str | None = None
+    version: str | None = None
+    description: str | None = None
+
+
+class _WrittenApp(msgspec.Struct, gc=False):
+    spin_lock_version: Literal[0, 1]
+    triggers: list[_WrittenTrigger]
+    components: list[_WrittenComponent]
+    metadata: _WrittenMetadata = _WrittenMetadata()
+    must_understand: list[Literal["host_requirements", "component_host_requirements"]] = []
+
+
+_APP = msgspec.json.Decoder(_WrittenApp)
+_ODD_IN_PATHS = ("\\", "..", "\n./", "\n.\n", "\n/", "/\n", "\n\n")
+_NUMBERS = bytes.maketrans(b"123456789]} \t\r\n", b"000000000,,,,,,")
+
+
+def usual_locked_app(data: bytes) -> LockedApp | None:
+    """Read a locked app as Spin writes it, and only what is kept of it; None for any other."""
+    try:
+        if not data.isascii():
+            data.decode("utf-8")
+        written = _APP.decode(data)
+        numbers = data.translate(_NUMBERS)
+        if b"000," in numbers or b"0" * 100 in numbers:  # too large a one is an error, and not if skipped
+            parse_object(data, where="", error=LockedAppError, what="")
+    except (UnicodeDecodeError, RecursionError, msgspec.DecodeError, LockedAppError):
         return None
-    if _USUAL_PATH.fullmatch(path) and ".." not in path and _SHA256.fullmatch(text):
-        return MountedFile(path, ContentRef(Digest("sha256", text[_DIGITS:])))
-    return None
+    try:
+        components = tuple(map(_component, written.components))
+        of_triggers = [(one.id, _dependencies({}, one.trigger_dependencies)) for one in written.triggers]
+    except ValueError:
+        return None
+    return LockedApp(
+        written.spin_lock_version,
+        written.metadata.name or None,
+        written.metadata.version or None,
+        written.metadata.description or None,
+        components,
+        tuple(one.trigger_type for one in written.triggers if one.trigger_type is not None),
+        tuple((trigger, dependency) for trigger, some in of_triggers for dependency in some),
+    )
+
+
+def _component(written: _WrittenComponent) -> Component:
+    paths = "\n".join(["", *[file.path for file in written.files], ""])
+    if written.files and any(map(paths.__contains__, _ODD_IN_PATHS)):
+        raise ValueError
+    digests = _digests([written.source.digest, *[file.digest for file in written.files]])
+    return Component(
+        written.id,
+        ContentRef(digests[0]),
+        tuple(
+            [
+                MountedFile(file.path, ContentRef(digest, _inline_bytes(file.inline)))
+                for file, digest in zip(written.files, digests[1:], strict=True)
+            ]
+        ),
+        _dependencies(written.dependencies, written.trigger_dependencies),
+    )
+
+
+def _dependencies(
+    own: dict[str, _WrittenDependency], of_trigger: dict[str, list[_WrittenDependency]]
+) -> tuple[Dependency, ...]:
+    named = [*own.items(), *((role, one) for role, some in of_trigger.items() for one in some)]
+    digests = _digests([one.source.digest for _, one in named])
+    return tuple(
+        Dependency(name, ContentRef(digest)) for (name, _), digest in zip(named, digests, strict=True)
+    )
+
+
+def _digests(texts: list[str]) -> list[Digest]:
+    if texts and ({*map(len, texts)} != {_LENGTH} or not _SHA256.fullmatch("".join(texts))):
+        raise ValueError
+    return [Digest("sha256", text[_DIGITS:]) for text in texts]
+
+
+def _inline_bytes(written: msgspec.Raw) -> int | None:
+    """Size of inline content, which ends with its quote; base64 has no escapes."""
+    text = bytes(written)
+    if text == b"null":
+        return None
+    if text[:1] != b'"' or b"=" in text:
+        raise ValueError
+    encoded = text[1:-1]
+    return len(base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True))
 
 
 def _text(value: Any) -> str | None:
@@ -190,9 +303,6 @@ class _Reader:
 
     def files(self, component: JsonObject, where: str) -> Iterator[MountedFile]:
         for item in self.objects(component, "files", f"{where}, files"):
-            if usual := _usual(item):
-                yield usual
-                continue
             path = item.get("path")
             if not isinstance(path, str):
                 self.faults.append(f"{where}: a file has no path")

@@ -93,16 +93,20 @@ class DiskFile(NamedTuple):
     same_as: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CachedTag:
+class CachedTag(NamedTuple):
     """A directory with a manifest, a locked app, or both."""
 
     registry: str
     repository: str
     tag: str | None
     digest: Digest | None
-    path: Path
+    location: str
     modified_ns: int | None
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.location)
 
     @property
     def reference(self) -> str:
@@ -481,30 +485,23 @@ class _Walk:
             else:
                 self.problem(entry, "foreign", "neither a manifest nor a locked app", _LOOK)
         for folder, modified in documents.items():
-            self.tag(Path(folder), modified.get(MANIFEST_FILE))
+            self.tag(folder, modified.get(MANIFEST_FILE))
 
     def empty_folder(self, folder: str) -> None:
         if self.relative(folder).startswith(f"{MANIFESTS}/"):
             detail = "a pull stopped before it wrote the manifest, or the app was removed"
             self.problem(folder, "empty tag folder", detail, "pull the app again, or remove the folder")
 
-    def tag(self, folder: Path, modified_ns: int | None) -> None:
-        parts = folder.relative_to(self.root / MANIFESTS).parts
+    def tag(self, folder: str, modified_ns: int | None) -> None:
+        parts = folder[self.prefix :].lstrip(os.sep).split(os.sep)[1:]  # noqa: PTH206 - text, as there may be many
         if len(parts) < 3:
             detail = "a manifest belongs in manifests/<registry>/<repository>/<tag>"
             self.problem(folder, "misplaced manifest", detail, "remove it; Spin never looks there")
             return
         digest = digest_of_name(parts[-1])
-        self.tags.append(
-            CachedTag(
-                registry=registry_of_segment(shown(parts[0])),
-                repository="/".join(shown(part) for part in parts[1:-1]),
-                tag=None if digest else shown(parts[-1]),
-                digest=digest,
-                path=folder,
-                modified_ns=modified_ns,
-            )
-        )
+        registry, tag = registry_of_segment(shown(parts[0])), None if digest else shown(parts[-1])
+        repository = "/".join(map(shown, parts[1:-1]))
+        self.tags.append(CachedTag(registry, repository, tag, digest, folder, modified_ns))
 
 
 def _may_read(info: os.stat_result, folder: Folder, name: str) -> bool:

@@ -232,10 +232,8 @@ def numbers_of(values: Sequence[Any]) -> Integers:
     return np.fromiter(values, np.int64, len(values))
 
 
-_START = b"sha256:"
+_START = "sha256:"
 _TEXT, _BYTES = len(_START) + 64, 32
-
-
 Words = npt.NDArray[np.uint64]
 
 
@@ -248,25 +246,21 @@ class Packed(NamedTuple):
     @classmethod
     def of(cls, texts: Sequence[str]) -> Packed:
         """Pack texts; one that is no digest raises `InvalidDigestError`."""
-        if set(map(len, texts)) == {_TEXT}:
-            rows = np.frombuffer("".join(texts).encode("utf-8", "replace"), np.uint8)
-            if len(rows) == _TEXT * len(texts):
-                rows = rows.reshape(-1, _TEXT)
-                encoded = rows[:, len(_START) :].tobytes()
-                with suppress(binascii.Error):
-                    content = binascii.unhexlify(encoded)
-                    if rows[:, : len(_START)].tobytes() == _START * len(texts) and encoded.lower() == encoded:
-                        return cls(content)
-        return cls._one_by_one(list(map(Digest.parse, texts)))
+        head, *encoded = "".join(texts).split(_START)
+        if {*map(len, texts)} == {_TEXT} and not head and {*map(len, encoded)} == {2 * _BYTES}:
+            digits = "".join(encoded)
+            with suppress(ValueError):
+                content = binascii.unhexlify(digits)  # which takes capitals too
+                if content.hex() == digits:
+                    return cls(content)
+        return cls.of_digests(list(map(Digest.parse, texts)))
 
     @classmethod
-    def _one_by_one(cls, digests: Sequence[Digest]) -> Packed:
+    def of_digests(cls, digests: Sequence[Digest]) -> Packed:
+        """Pack digests."""
+        encoded = [one.encoded if one.algorithm == "sha256" else "00" * _BYTES for one in digests]
         others = {place: str(one) for place, one in enumerate(digests) if one.algorithm != "sha256"}
-        content = (
-            bytes(_BYTES) if place in others else bytes.fromhex(one.encoded)
-            for place, one in enumerate(digests)
-        )
-        return cls(b"".join(content), others)
+        return cls(bytes.fromhex("".join(encoded)), others)
 
     @classmethod
     def joined(cls, parts: Iterable[Packed]) -> Packed:

@@ -32,7 +32,13 @@ from spincache_nb.core.documents import (
 )
 from spincache_nb.core.files import FileState, read_bounded
 from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, shown
-from spincache_nb.core.locked_app import LockedApp, is_locked_app, parse_locked_app, read_locked_app
+from spincache_nb.core.locked_app import (
+    LockedApp,
+    is_locked_app,
+    parse_locked_app,
+    read_locked_app,
+    usual_locked_app,
+)
 from spincache_nb.core.scan import CachedTag
 from spincache_nb.core.settings import LOCKED_APP_BYTES
 from spincache_nb.errors import (
@@ -137,8 +143,7 @@ def read_documents(
 
     Whether a digest of the manifest has two sizes is only looked at if `check_sizes`.
     """
-    folder = os.fspath(tag.path)
-    paths = f"{folder}{os.sep}{MANIFEST_FILE}", f"{folder}{os.sep}{LOCKED_APP_FILE}"
+    paths = f"{tag.location}{os.sep}{MANIFEST_FILE}", f"{tag.location}{os.sep}{LOCKED_APP_FILE}"
     for _ in range(_ATTEMPTS):
         before = [FileState.at(path) for path in paths]
         found = _Reader(tag, paths, stored, limits, types, check_sizes=check_sizes).read(known_digests)
@@ -248,8 +253,13 @@ class _Reader:
     def parse_config(self, content: bytes) -> None:
         path = self.locked_app_path
         manifest = self.found.manifest
+        self.found.locked_app = usual_locked_app(content)
         try:
-            document = parse_object(content, where=LOCKED_APP_FILE, error=FormatError, what="a JSON document")
+            document: JsonObject = {}
+            if self.found.locked_app is None:
+                document = parse_object(
+                    content, where=LOCKED_APP_FILE, error=FormatError, what="a JSON document"
+                )
         except FormatError as exc:
             self.found.config_kind = "damaged"
             detail = f"expected {exc.expected}, found {exc.found}"
@@ -261,9 +271,10 @@ class _Reader:
             )
             return
         self.found.current = manifest is not None and self.is_named(content, manifest)
-        if is_locked_app(document):
+        if self.found.locked_app is not None or is_locked_app(document):
             self.found.config_kind = "locked app"
-            self.parse_app(document)
+            if self.found.locked_app is None:
+                self.parse_app(document)
         else:
             self.found.config_kind = _config_kind(document)
         self.check_config(document)

@@ -189,12 +189,14 @@ class Named:
         self.with_manifest = numbers_of([app for app, _ in manifests])
         self.config_sizes = numbers_of([one.config.size for _, one in manifests])
         layers = Packed.joined([one.digests for _, one in manifests])
-        configs = Packed.of([str(one.config.digest) for _, one in manifests])
-        documents_of_tags = Packed.of([str(one.tag_document.digest) for _, one in manifests])
+        configs = Packed.of_digests([one.config.digest for _, one in manifests])
+        documents_of_tags = Packed.of_digests([one.tag_document.digest for _, one in manifests])
         binaries, mounted, recovered = _content(documents, stored)
         blobs = [(row, text) for row, text in enumerate(stored.digests) if text is not None]
-        columns = [[text for _, text in some] for some in (binaries, mounted, recovered, blobs)]
-        packed = [layers, configs, documents_of_tags, *map(Packed.of, columns)]
+        content = [
+            Packed.of_digests([digest for _, digest in some]) for some in (binaries, mounted, recovered)
+        ]
+        packed = [layers, configs, documents_of_tags, *content, Packed.of([text for _, text in blobs])]
         self.texts, codes = numbered(packed)
         self.layers, self.configs, self.tag_documents = codes[:3]
         self.binaries, self.mounted, self.recovered = (
@@ -234,7 +236,7 @@ class Named:
                 yield app, total
 
 
-_Content = list[tuple[int, str]]
+_Content = list[tuple[int, Digest]]
 
 
 def _content(documents: Sequence[Documents], stored: StoredBlobs) -> tuple[_Content, _Content, _Content]:
@@ -246,18 +248,17 @@ def _content(documents: Sequence[Documents], stored: StoredBlobs) -> tuple[_Cont
     mounted: _Content = []
     recovered: _Content = []
     for app, found in enumerate(documents):
-        if found.recovered is not None:
-            recovered.append((app, str(stored.digest(found.recovered))))
+        if found.recovered is not None and (digest := stored.digest(found.recovered)) is not None:
+            recovered.append((app, digest))
         if found.locked_app is not None:
             refs = {ref.digest for ref in found.locked_app.binaries() if ref.digest is not None}
-            binaries += [(app, str(digest)) for digest in refs]
-            for component in found.locked_app.components:
-                files = [file.content for file in component.files]
-                mounted += [
-                    (app if ref.inline_bytes is None else ~app, str(ref.digest))
-                    for ref in files
-                    if ref.digest
-                ]
+            binaries += [(app, digest) for digest in refs]
+            mounted += [
+                (app if file.content.inline_bytes is None else ~app, file.content.digest)
+                for component in found.locked_app.components
+                for file in component.files
+                if file.content.digest is not None
+            ]
     return binaries, mounted, recovered
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +67,20 @@ def take_inventory(
     history: History | None = None,
 ) -> Inventory:
     """Find out what is in a cache, who needs it, and what is wrong with it."""
-    return _Taking(cache, limits or InventoryLimits(), history).run(projects)
+    with _no_collections():
+        return _Taking(cache, limits or InventoryLimits(), history).run(projects)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Pause the garbage collector, which would walk very many new values that are all in use."""
+    is_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_enabled:
+            gc.enable()
 
 
 class _Taking:

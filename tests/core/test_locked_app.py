@@ -17,6 +17,7 @@ from spincache_nb.core.locked_app import (
     is_locked_app,
     parse_locked_app,
     read_locked_app,
+    usual_locked_app,
 )
 from spincache_nb.errors import LockedAppError
 
@@ -320,5 +321,61 @@ def test_old_app_without_optional_parts() -> None:
     assert (app.name, app.description, app.faults) == ("old", None, ())
 
 
-def test_read_locked_app_equals_parse_locked_app() -> None:
-    assert read_locked_app(FULL, where="config.json") == parse(FULL)
+def by_type(document: dict[str, Any]) -> LockedApp | None:
+    """What the typed decoding says, which is None or what the tolerant reader says."""
+    usual = usual_locked_app(json.dumps(document).encode())
+    try:
+        assert usual in (None, read_locked_app(document, where="config.json"))
+    except LockedAppError:
+        assert usual is None
+    return usual
+
+
+USUAL = {**FULL, "components": [{**FULL["components"][0], "files": FULL["components"][0]["files"][:2]}]}
+
+
+def test_usual_app_is_decoded_by_type() -> None:
+    assert by_type(USUAL) is not None
+    assert by_type(with_component()) is not None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [None, True, False, 0, 1.0, 10**20, 1e308, "", "a", "a/", "/a", "./a", ".", ".a", "..", "a/../b", "a\n/b",
+     "\\a", "\U0001f600", "null", A, A + "\n", A.upper(), "sha512:" + "a" * 128, "YQ==", "YQ", "Y/Q+", "=",
+     [], {}, [None], {"": None}],
+)  # fmt: skip
+def test_typed_decoding_says_what_the_tolerant_reader_says(odd: Any) -> None:
+    """Any value in any place of a whole document, one at a time."""
+    for number in range(len(places(USUAL))):
+        changed = json.loads(json.dumps(USUAL))
+        parent, key = places(changed)[number]
+        parent[key] = odd
+        by_type(changed)
+        del parent[key]
+        by_type(changed)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """All places inside a document, each as what holds it and its key there."""
+    pairs = [
+        *(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
+    ]
+    return [place for key, inner in pairs for place in ((value, key), *places(inner))]
+
+
+@pytest.mark.parametrize(
+    "number", ["1e999", "-1E+0400", "1" * 5000, "-" + "1" * 400 + ".5", "1" * 299 + "e99"]
+)
+@pytest.mark.parametrize("after", ["", " ", "\n"])
+def test_number_that_nobody_can_hold_is_no_json_wherever_it_stands(number: str, after: str) -> None:
+    text = json.dumps(with_component(env={"A": 1})).replace('"A": 1', f'"A": {number}{after}')
+    with pytest.raises(LockedAppError):
+        parse_locked_app(text.encode(), where="config.json")
+
+
+@pytest.mark.parametrize("inner", [b'"\xff"', b'"\\ud800"', b'"\\x"', b"01", b"NaN", b"1,}", b"[" * 5000])
+def test_damage_in_what_is_not_kept_is_damage(inner: bytes) -> None:
+    text = json.dumps(with_component(env={"A": 1})).encode().replace(b'"A": 1', b'"A": ' + inner)
+    with pytest.raises(LockedAppError):
+        parse_locked_app(text, where="config.json")

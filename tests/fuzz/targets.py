@@ -23,14 +23,14 @@ from spincache_nb.core.credentials import Wanted, as_credentials, choose
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Manifest, choose_manifest, parse_manifest, parse_object
 from spincache_nb.core.journal import PullRecord
-from spincache_nb.core.locked_app import parse_locked_app
+from spincache_nb.core.locked_app import read_locked_app, usual_locked_app
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import parse_retry_after
 from spincache_nb.core.registry import next_target, parse_page
 from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.core.sockets import read_head
 from spincache_nb.core.transfer import Layout
-from spincache_nb.errors import FormatError, SpinCacheError
+from spincache_nb.errors import FormatError, LockedAppError, SpinCacheError
 from spincache_nb.project.spin_toml import parse_environment_lock, parse_spin_manifest
 from tests.fuzz import seeds
 
@@ -105,8 +105,16 @@ def manifest(data: bytes) -> None:
 
 
 def locked_app(data: bytes) -> None:
-    """A locked app lists its content."""
-    parsed = parse_locked_app(data, where="fuzz")
+    """A locked app lists its content; what is decoded by type says what the tolerant reader says."""
+    usual = usual_locked_app(data)
+    try:
+        parsed = read_locked_app(
+            parse_object(data, where="fuzz", error=LockedAppError, what="an app"), where=""
+        )
+    except LockedAppError:
+        assert usual is None
+        raise
+    assert usual in (None, parsed)
     for component, what, content in parsed.content():
         assert isinstance(component, str)
         assert isinstance(what, str)

@@ -51,7 +51,7 @@ def test_packed_refuses_what_is_no_digest(texts: list[str], data: st.DataObject)
     with pytest.raises(InvalidDigestError):
         Packed.of(texts)
     with pytest.raises(InvalidDigestError):
-        Packed.of(["".join(texts)])
+        Packed.of([text * 2])
 
 
 def test_packed_of_one_by_one_and_of_all_is_the_same() -> None:
