@@ -264,8 +264,8 @@ class HealthTab:
         if self.found is not None:
             there = set(frames.need("disk")["path"])
             self.found = self.found[self.found["path"].isin(there)]
-            problems = pd.concat([problems, self.found], ignore_index=True)
-            problems = problems.drop_duplicates(["path", "kind"], ignore_index=True)
+            both = [table for table in (problems, self.found) if len(table)] or [problems]
+            problems = pd.concat(both, ignore_index=True).drop_duplicates(["path", "kind"], ignore_index=True)
         self._show(problems)
 
     def _show(self, problems: pd.DataFrame) -> None:
