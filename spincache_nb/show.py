@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 from spincache_nb.errors import SpinCacheError, printable
 
-REUSED_COLOUR, FETCHED_COLOUR = "#0072B2", "#E69F00"  # Okabe and Ito, as in the plots
 UNITS = (("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 """Units of bytes, largest first."""
 
@@ -77,12 +76,10 @@ def seconds_text(seconds: float | None) -> str:
 
 def wait_text(seconds: float) -> str:
     """Show how long something will take, rounded up to whole seconds."""
-    whole = math.ceil(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def error_text(fault: BaseException) -> str:
@@ -145,9 +142,8 @@ def width(shown: str) -> int:
 
 
 def _columns(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    wide = unicodedata.east_asian_width(character) in "WF"
+    return 0 if unicodedata.combining(character) else 1 + wide
 
 
 def shorten(shown: str, columns: int, *, cut: Cut = "end", mark: str = "…") -> str:
@@ -174,12 +170,7 @@ def _taken(shown: str, columns: int) -> str:
 
 def rows(frame: Any, *columns: str) -> Iterator[tuple[Any, ...]]:
     """Go through some columns of a frame as plain Python values, None for missing."""
-    return zip(*(_plain_values(frame[name]) for name in columns), strict=True)
-
-
-def _plain_values(column: Any) -> list[Any]:
-    values: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()
-    return values
+    return zip(*(frame[name].to_numpy(dtype=object, na_value=None).tolist() for name in columns), strict=True)
 
 
 def records(frame: Any) -> list[dict[str, Any]]:
@@ -220,7 +211,6 @@ _FORMS: dict[str, Callable[[Any], str]] = {
     "day": lambda value: time_text(value, "day"),
     "flag": lambda value: "yes" if value else "no",
 }
-_SAID_WHEN_MISSING = ("size", "share")
 _STYLES = {
     "text": "text-align:left",
     "code": "text-align:left",
@@ -260,7 +250,7 @@ class Column:
 
     def text(self, value: Any) -> str:
         """Show a value whole, on one line."""
-        if value is None and self.show is None and self.kind not in _SAID_WHEN_MISSING:
+        if value is None and self.show is None and self.kind not in ("size", "share"):
             return ""
         return plain((self.show or _FORMS.get(self.kind, str))(value))
 
@@ -299,14 +289,9 @@ class Table:
 
     def __init__(self, source: Any, columns: Sequence[Column], *, most: int | None = None) -> None:
         self.columns = tuple(columns)
-        found, total = _plain_rows(source, self.columns, most)
-        self.rows = found
-        self.more = total - len(found)
-
-    @property
-    def headings(self) -> list[Cell]:
-        """The first line of the table on a page."""
-        return [Cell(column.title, column.style) for column in self.columns]
+        self.rows, total = _plain_rows(source, self.columns, most)
+        self.headings = [Cell(column.title, column.style) for column in self.columns]
+        self.more = total - len(self.rows)
 
     def cells(self) -> list[tuple[Cell, ...]]:
         """All other lines of the table on a page."""
@@ -422,7 +407,7 @@ def share_bar(reused_bytes: int, total_bytes: int) -> str:
         return ""
     share = 100 * min(reused_bytes, total_bytes) / total_bytes
     title = f"{size_text(reused_bytes)} of {size_text(total_bytes)} stored already"
-    ground = f"linear-gradient(90deg,{REUSED_COLOUR} {share:.1f}%,{FETCHED_COLOUR} {share:.1f}%)"
+    ground = f"linear-gradient(90deg,#0072B2 {share:.1f}%,#E69F00 {share:.1f}%)"  # as in the plots
     return (
         f'<div role="img" aria-label="{title}" title="{title}" '
         f'style="height:6px;max-width:24em;margin:4px 0;border-radius:3px;background:{ground}"></div>'

@@ -145,10 +145,8 @@ def why_changed(old: BlobSource, new: BlobSource, *, cache: Cache | None = None)
 
     Parameters
     ----------
-    old, new
-        Each bytes, a path, or a digest (with `cache`).
-    cache
-        Where to look digests up.
+    old, new, cache
+        As for `grains`.
 
     Returns
     -------
@@ -160,11 +158,7 @@ def why_changed(old: BlobSource, new: BlobSource, *, cache: Cache | None = None)
 
     Raises
     ------
-    WasmFormatError
-        If a version claims to be WebAssembly and is malformed.
-    LimitError
-        If a version has more structure than is reasonable.
-    NotInCacheError, ValueError, OSError
+    WasmFormatError, LimitError, NotInCacheError, ValueError, OSError
         As for `grains`.
 
     Examples
@@ -195,7 +189,8 @@ def _differences(old: _Side, new: _Side) -> Iterator[_Row]:
         left, right = match_equal(old.digests[before], new.digests[after])
         pairs = match_differing(old.sections(before, left), new.sections(after, right))
         if name := _layout(old.kept(before, left), new.kept(after, right), bool(pairs)):
-            yield path, "layout", name, "changed", old.size(before), new.size(after)
+            sides = old.walked.binaries[before], new.walked.binaries[after]
+            yield path, "layout", name, "changed", *(side.end - side.start for side in sides)
         deeper: list[tuple[int, int]] = []
         for pair in pairs:
             yield _row(path, pair)
@@ -254,10 +249,6 @@ class _Side:
             if place not in unmatched
         ]
 
-    def size(self, binary: int) -> int:
-        """Give the bytes of a module or component."""
-        return self.walked.binaries[binary].end - self.walked.binaries[binary].start
-
     def section(self, binary: int, place: int) -> Section:
         """Give a section by its place."""
         return self.walked.by_binary[binary][place]
@@ -281,17 +272,12 @@ class _Side:
         if section.kind == "data":
             return [self._segment_part(section, ends, place, near[place]) for place in near]
         names = read_names(self.view, self.walked, section.binary) if near else ModuleNames()
-        return [
-            Part(
-                "function",
-                names.function(place),
-                ends[place + 1] - ends[place],
-                place,
-                near[place],
-                named=names.imported + place in names.functions,
-            )
-            for place in near
-        ]
+        return [self._function_part(names, ends, place, near[place]) for place in near]
+
+    @staticmethod
+    def _function_part(names: ModuleNames, ends: array[int], place: int, near: int) -> Part:
+        size, is_named = ends[place + 1] - ends[place], names.imported + place in names.functions
+        return Part("function", names.function(place), size, place, near, is_named)
 
     def _segment_part(self, section: Section, ends: array[int], place: int, near: int) -> Part:
         start, end = ends[place], ends[place + 1]

@@ -52,8 +52,7 @@ def compare(cache: Source, a: str | Reference, b: str | Reference) -> pd.DataFra
     Parameters
     ----------
     cache
-        A cache or its path, or loaded frames: apps, layers, components, files, dependencies; None for this
-        user's cache.
+        A cache or its path, or loaded frames; None for this user's cache.
     a, b
         References of two cached apps.
 
@@ -100,9 +99,8 @@ def _files(frames: Frames, reference: str) -> _Things:
     """Key files by component, path and, where a path is mounted twice, by which time."""
     found: _Things = {}
     seen: Counter[tuple[str, str]] = Counter()
-    for component, path, digest, size in _of(
-        frames, "files", reference, "component", "path", "digest", "size_bytes"
-    ):
+    columns = ("component", "path", "digest", "size_bytes")
+    for component, path, digest, size in _of(frames, "files", reference, *columns):
         found[component, path, seen[component, path]] = _Thing(component, path, digest, size)
         seen[component, path] += 1
     return found
@@ -238,23 +236,15 @@ def verdict(changes: pd.DataFrame) -> Verdict:
             data = True
         else:
             declarations = declarations or name != "code" or change != "changed"
-    reordered = not functions and _code_differs(changes)
-    kind = _kind(len(changes), bool(functions) or replaced, declarations or reordered, data)
-    return Verdict(kind, functions, data_bytes, tuple(sorted(custom)))
-
-
-def _kind(count: int, other_code: bool, declarations: bool, data: bool) -> VerdictKind:
-    if not count:
-        return "same bytes"
-    if other_code:
-        return "other code"
-    if declarations:
-        return "same functions"
-    return "same code" if data else "same code and data"
-
-
-def _code_differs(changes: pd.DataFrame) -> bool:
-    return bool(((changes["kind"] == "section") & (changes["name"] == "code")).any())
+    reordered = bool(((changes["kind"] == "section") & (changes["name"] == "code")).any())
+    found: VerdictKind = "same code" if data else "same code and data"
+    if not len(changes):
+        found = "same bytes"
+    elif functions or replaced:
+        found = "other code"
+    elif declarations or reordered:
+        found = "same functions"
+    return Verdict(found, functions, data_bytes, tuple(sorted(custom)))
 
 
 @REBUILDS_SCHEMA.describes
@@ -295,9 +285,8 @@ def _judged(old: str, new: str, cache: Cache) -> tuple[str, str]:
 def _replaced(frames: Frames) -> Iterator[tuple[str, str, str, str, str, str]]:
     """Yield repository, component, the two versions and the two digests."""
     sources: dict[str, dict[str, str]] = {}
-    for reference, component, digest in rows(
-        frames.need("components"), "reference", "component", "source_digest"
-    ):
+    columns = ("reference", "component", "source_digest")
+    for reference, component, digest in rows(frames.need("components"), *columns):
         if digest is not None:
             sources.setdefault(reference, {})[component] = digest
     for name, listed in versions_of(frames).items():

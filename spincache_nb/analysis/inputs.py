@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,7 +55,6 @@ _FRAMES = {
 }  # fmt: skip
 _PROJECT_NEEDS = ("spin.toml", "environment lock")
 _DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]{64,128})")
-_MAX_INT = np.iinfo(np.int64).max
 
 
 def over(
@@ -86,7 +86,7 @@ def bundles(cache: Source, *names: str, projects: Projects = ()) -> list[tuple[s
     """Give the frames of each cache that a source holds, with its path; loaded as far as it takes."""
     if isinstance(cache, pd.DataFrame):
         cache = [cache]
-    if not isinstance(cache, Frames) and _holds_frames(cache):
+    if isinstance(cache, list | tuple) and cache and isinstance(cache[0], pd.DataFrame):
         cache = _recognised(cache)
     if isinstance(cache, Frames):
         if projects:
@@ -107,10 +107,6 @@ def one_cache(cache: Any) -> Cache:
 def is_fleet(cache: Source) -> TypeGuard[Any]:
     """Whether a source is a fleet, whose own methods answer."""
     return hasattr(cache, "host_overlap")
-
-
-def _holds_frames(cache: Any) -> TypeGuard[Sequence[pd.DataFrame]]:
-    return isinstance(cache, list | tuple) and bool(cache) and isinstance(cache[0], pd.DataFrame)
 
 
 def _recognised(given: Sequence[pd.DataFrame]) -> Frames:
@@ -174,7 +170,8 @@ class Needs:
         pairs = np.unique(blob * len(self.users) + user)
         self.blob, self.user = np.divmod(pairs, max(len(self.users), 1))
         given_sizes = uses["stored_bytes"].to_numpy(object, na_value=0)
-        self.sizes: Numbers = np.zeros(len(keys), _whole(sum(given_sizes)))
+        exact = np.int64 if sum(given_sizes) <= np.iinfo(np.int64).max else object
+        self.sizes: Numbers = np.zeros(len(keys), exact)
         self.sizes[blob] = given_sizes
         ends = np.searchsorted(self.blob, np.arange(len(keys) + 1))
         found: dict[bytes, int] = {}
@@ -199,11 +196,6 @@ class Needs:
     def set_sizes(self) -> Numbers:
         """Add up for each set the bytes that exactly its users need."""
         return summed(self.set_of_blob, self.sizes, len(self.sets))
-
-
-def _whole(most: int) -> type:
-    """Choose what holds whole numbers up to some size exactly."""
-    return np.int64 if most <= _MAX_INT else object
 
 
 def summed(places: Numbers, sizes: Numbers, count: int) -> Numbers:
@@ -239,8 +231,10 @@ def resolve_references(apps: pd.DataFrame, references: Sequence[str | Reference]
     known = {reference for (reference,) in rows(apps, "reference")}
     found: dict[str, None] = {}
     for reference in references:
-        text = str(reference)
-        name = text if text in known else _cached_name(text)
+        name = text = str(reference)
+        if name not in known:
+            with contextlib.suppress(InvalidReferenceError):
+                name = Reference.parse(text).cached_name
         if name not in known:
             remedy = "see frames.apps(cache)"
             raise NotInCacheError(without_user(text), "a cached app", "none of that name", remedy)
@@ -248,18 +242,12 @@ def resolve_references(apps: pd.DataFrame, references: Sequence[str | Reference]
     return list(found)
 
 
-def _cached_name(text: str) -> str:
-    try:
-        return Reference.parse(text).cached_name
-    except InvalidReferenceError:
-        return text
-
-
 def short_references(references: Iterable[str]) -> dict[str, str]:
     """Shorten references and paths to the fewest last segments that stay different."""
     names = sorted(set(references))
     digests = short_digests(match[0] for name in names for match in _DIGEST.finditer(name))
-    segments = {name: _segments(name, digests) for name in names}
+    shown = {name: _DIGEST.sub(lambda match: digests[match[0]], name) for name in names}
+    segments = {name: re.split(r"[/\\]", text) for name, text in shown.items()}
     short: dict[str, str] = {}
     depth = 1
     while len(short) < len(names):
@@ -276,11 +264,6 @@ def short_references(references: Iterable[str]) -> dict[str, str]:
 def sorted_names(names: Iterable[str]) -> list[str]:
     """Sort references and paths: by repository, then tags in their order."""
     return sorted(names, key=reference_key)
-
-
-def _segments(name: str, digests: dict[str, str]) -> list[str]:
-    short = _DIGEST.sub(lambda match: digests[match[0]], name)
-    return re.split(r"[/\\]", short)
 
 
 def without_repeats(names: Sequence[str]) -> list[str]:

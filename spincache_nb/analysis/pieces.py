@@ -22,7 +22,6 @@ import warnings
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache as remembered
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -108,7 +107,7 @@ class OpenBlob:
         return self.whole if self.walked is None else cuts(self.view, self.walked, grain)
 
     def same_as(self, other: OpenBlob) -> bool:
-        """Say whether another blob holds the same bytes."""
+        """Whether another blob holds the same bytes."""
         return len(self.view) == len(other.view) and self.digest == other.digest
 
 
@@ -221,6 +220,7 @@ _GEAR = np.frombuffer(
     "<u4",
 )
 """A random number below 2**31 for each byte: those of ronomon/deduplication and of the package fastcdc."""
+_GEAR_NUMBERS: list[int] = _GEAR.tolist()
 
 _Places = npt.NDArray[np.intp]
 
@@ -249,17 +249,11 @@ def chunk_cuts(view: memoryview, average_bytes: int) -> array[int]:
 def _early_cut(view: memoryview, start: int, end: int, mask: int) -> int | None:
     """Look for a cut where the hash, which starts anew with each chunk, has seen few bytes."""
     pattern = 0
-    gear = _gear_numbers()
     for place in range(start, min(start + _WARM_UP, end)):
-        pattern = (pattern >> 1) + gear[view[place]]
+        pattern = (pattern >> 1) + _GEAR_NUMBERS[view[place]]
         if not pattern & mask:
             return place + 1
     return None
-
-
-@remembered
-def _gear_numbers() -> list[int]:
-    return [int(number) for number in _GEAR]
 
 
 def _first(places: _Places, low: int, high: int) -> int | None:

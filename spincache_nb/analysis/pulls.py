@@ -22,7 +22,7 @@ from spincache_nb.analysis.schemas import (
     TAGS_SCHEMA,
     TIMELINE_SCHEMA,
 )
-from spincache_nb.analysis.tags import reference_key, survey
+from spincache_nb.analysis.tags import Survey, reference_key, survey
 from spincache_nb.core.plans import Resolved
 from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
@@ -192,17 +192,22 @@ def remote_versions(
     Where there are several tags, or manifests to be asked first, a tag's digest is learnt by a HEAD
     request, and only manifests not known yet are fetched: Docker Hub counts these, but no HEAD.
     """
-    found = survey(
-        repository,
-        tags=tags,
-        insecure=insecure,
-        ca=ca,
-        auth=auth,
-        jobs=jobs,
-        progress=progress,
-        cancel=cancel,
-        manifests=manifests,
+    return _described(
+        survey(
+            repository,
+            tags=tags,
+            insecure=insecure,
+            ca=ca,
+            auth=auth,
+            jobs=jobs,
+            progress=progress,
+            cancel=cancel,
+            manifests=manifests,
+        )
     )
+
+
+def _described(found: Survey) -> RemoteVersions:
     served = sorted(found.found, key=lambda one: reference_key(one.reference.cached_name))
     return RemoteVersions(
         found.repository,

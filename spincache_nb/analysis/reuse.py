@@ -142,12 +142,11 @@ def chunk_sweep(
         As for `grains`.
     """
     with opened(old, cache=cache) as before, opened(new, cache=cache) as after:
-        return build(CHUNK_SWEEP_SCHEMA, [_swept(before, after, size << 10) for size in sizes_kib])
-
-
-def _swept(old: OpenBlob, new: OpenBlob, average: int) -> _Row:
-    before, after = (hashed(blob.view, chunk_cuts(blob.view, average)) for blob in (old, new))
-    return _measured(average, *_reuse(before, after))
+        lines = []
+        for average in (size << 10 for size in sizes_kib):
+            chunks = (hashed(blob.view, chunk_cuts(blob.view, average)) for blob in (before, after))
+            lines.append(_measured(average, *_reuse(*chunks)))
+        return build(CHUNK_SWEEP_SCHEMA, lines)
 
 
 @GRAINS_SCHEMA.describes
@@ -182,19 +181,16 @@ def cache_grains(
 
     Raises
     ------
-    MissingExtraError
-        As for `grains`.
-    ValueError
-        If there is no such grain, or patches are asked for and nothing says what precedes what.
+    MissingExtraError, ValueError
+        As for `grains`; also if patches are asked for and nothing says what precedes what.
     """
     wanted = chosen_grains(only)
     blobs, held = _stored(cache)
     if predecessors is None and PATCH in wanted:
         if held is None and only is not None:
             raise ValueError("patches need predecessors=: which blob follows which")
-        predecessors = (
-            None if held is None else lineage(load(held, "apps", "components", "files", toolchains=False))
-        )
+        if held is not None:
+            predecessors = lineage(load(held, "apps", "components", "files", toolchains=False))
     totals = _Totals(_with_members(wanted) if only is None else wanted, dict(blobs), predecessors or {})
     for digest, path in blobs:
         totals.add(digest, path)
@@ -310,18 +306,15 @@ class PieceCount:
 
 def lineage(frames: Frames) -> dict[str, str]:
     """Say for each blob which one an older version of the same app had in its place."""
-    held: dict[str, list[tuple[tuple[str, str], str]]] = {}
-    for reference, component, digest in rows(
-        frames.need("components"), "reference", "component", "source_digest"
-    ):
-        held.setdefault(reference, []).append(((component, ""), digest))
-    columns = ("reference", "component", "path", "digest")
-    for reference, component, path, digest in rows(frames.need("files"), *columns):
-        held.setdefault(reference, []).append(((component, path), digest))
+    held: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    sources = rows(frames.need("components"), "reference", "component", "source_digest")
+    files = rows(frames.need("files"), "reference", "component", "path", "digest")
+    for line in (*sources, *files):
+        held.setdefault(line[0], []).append((line[1:-1], line[-1]))
     seen: set[str] = set()
     found: dict[str, str] = {}
     for references in versions_of(frames).values():
-        places: dict[tuple[str, str], list[str]] = {}
+        places: dict[tuple[str, ...], list[str]] = {}
         for reference in references:
             for place, digest in held.get(reference, []):
                 if digest is not None:

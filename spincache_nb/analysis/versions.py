@@ -109,21 +109,20 @@ def version_savings(
         versions = _versions_in(frames, _named(frames, repository or ""))
         return build(VERSION_SAVINGS_SCHEMA, savings_rows(versions, rules=rules, order=order))
 
-    def every(frames: Frames) -> pd.DataFrame:
-        found = versions_of(frames)
-        versions = _versions_in(frames, [name for names in found.values() for name in names])
-        return build(
-            _ALL_SAVINGS_SCHEMA,
-            (
-                (repository, *line)
-                for repository, names in found.items()
-                for line in savings_rows({name: versions[name] for name in names}, rules=rules)
-            ),
-        )
-
     if repository is None:
-        return over(cache, _ALL_SAVINGS_SCHEMA, NEEDED, every)
+        return over(cache, _ALL_SAVINGS_SCHEMA, NEEDED, lambda frames: _all_savings(frames, rules))
     return over(cache, VERSION_SAVINGS_SCHEMA, NEEDED, one)
+
+
+def _all_savings(frames: Frames, rules: Rules) -> pd.DataFrame:
+    found = versions_of(frames)
+    versions = _versions_in(frames, [name for names in found.values() for name in names])
+    lines = (
+        (repository, *line)
+        for repository, names in found.items()
+        for line in savings_rows({name: versions[name] for name in names}, rules=rules)
+    )
+    return build(_ALL_SAVINGS_SCHEMA, lines)
 
 
 def remote_savings(

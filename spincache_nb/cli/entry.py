@@ -17,18 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from spincache_nb import __version__
-from spincache_nb.cli.command import (
-    COMMANDS,
-    FAILED,
-    INTERRUPTED,
-    PROGRAM,
-    USAGE,
-    Command,
-    Output,
-    UsageError,
-    in_a_shell,
-    say,
-)
+from spincache_nb.cli import command as cli
 from spincache_nb.errors import (
     InvalidDigestError,
     InvalidReferenceError,
@@ -108,8 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command is None:
             parser.print_help()
             return 0
-        output = Output(as_json=getattr(args, "as_json", False))
-        with _plain_warnings(), _logging(debug=_debug(args)):
+        output = cli.Output(as_json=getattr(args, "as_json", False))
+        with _told(debug=_debug(args)):
             status: int = args.command.run(args, output)
             output.flush()
         return status
@@ -118,8 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the one place where all faults end
         if _debug(args):
             traceback.print_exception(exc)
-        name = f"{PROGRAM} {args.command.name}" if args is not None else PROGRAM
-        say(f"{name}: {line_of(exc)}")
+        name = f"{cli.PROGRAM} {args.command.name}" if args is not None else cli.PROGRAM
+        cli.say(f"{name}: {line_of(exc)}")
         return status_of(exc)
 
 
@@ -143,7 +132,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and what was perhaps meant."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{printable(f'{self.prog}: {message}; see `{self.prog} --help`')}\n")
+        self.exit(cli.USAGE, f"{printable(f'{self.prog}: {message}; see `{self.prog} --help`')}\n")
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in _MODULES:
@@ -165,20 +154,20 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     for name in names:
         importlib.import_module(f"spincache_nb.cli.{_MODULES[name]}")
     parser = _Parser(
-        prog=PROGRAM,
-        usage=f"{PROGRAM} [-h] [--version] [--debug] COMMAND ...",
+        prog=cli.PROGRAM,
+        usage=f"{cli.PROGRAM} [-h] [--version] [--debug] COMMAND ...",
         description=_DESCRIPTION,
         epilog="" if only else f"{_listed()}\n\n{_EPILOG}",
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    version = f"{PROGRAM} {__version__}"
+    version = f"{cli.PROGRAM} {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version and end")
     _add_debug(parser, default=False)
     parser.set_defaults(command=None)
-    commands = parser.add_subparsers(metavar="COMMAND", prog=PROGRAM, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(metavar="COMMAND", prog=cli.PROGRAM, help=argparse.SUPPRESS)
     for name in names:
-        _add_command(commands, COMMANDS[name])
+        _add_command(commands, cli.COMMANDS[name])
     return parser
 
 
@@ -190,8 +179,8 @@ def _listed() -> str:
     )
 
 
-def _add_command(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
-    examples = "\n".join(f"  {PROGRAM} {line}" for line in command.examples)
+def _add_command(commands: argparse._SubParsersAction[_Parser], command: cli.Command) -> None:
+    examples = "\n".join(f"  {cli.PROGRAM} {line}" for line in command.examples)
     own = commands.add_parser(
         command.name,
         description=command.description,
@@ -214,18 +203,18 @@ def _add_debug(parser: argparse.ArgumentParser, *, default: bool | str) -> None:
 def status_of(fault: BaseException) -> int:
     """Say with which status a command ends."""
     if isinstance(fault, KeyboardInterrupt | PullCancelled):
-        return INTERRUPTED
-    if isinstance(fault, UsageError | InvalidReferenceError | InvalidDigestError):
-        return USAGE
-    return FAILED
+        return cli.INTERRUPTED
+    if isinstance(fault, cli.UsageError | InvalidReferenceError | InvalidDigestError):
+        return cli.USAGE
+    return cli.FAILED
 
 
 def line_of(fault: BaseException) -> str:
     """Say what happened in one line."""
     if isinstance(fault, KeyboardInterrupt):
         return "interrupted"
-    if isinstance(fault, SpinCacheError | UsageError):
-        return _escaped(in_a_shell(str(fault)))
+    if isinstance(fault, SpinCacheError | cli.UsageError):
+        return _escaped(cli.in_a_shell(str(fault)))
     if isinstance(fault, OSError) and fault.strerror:
         return error_text(fault)
     named = f"{type(fault).__name__}: {fault}"
@@ -252,32 +241,23 @@ def _make_streams_usable() -> None:
 
 
 @contextlib.contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Print each warning as one line without source code."""
-    previous = warnings.showwarning
+def _told(*, debug: bool) -> Iterator[None]:
+    """Print on standard error each warning as one line, and what this package logs: all with ``--debug``."""
 
     def show(message: Warning | str, *_details: object, **_more: object) -> None:
-        say(f"{PROGRAM}: warning: {printable(str(message))}")
+        cli.say(f"{cli.PROGRAM}: warning: {printable(str(message))}")
 
-    warnings.showwarning = show
-    try:
-        yield
-    finally:
-        warnings.showwarning = previous
-
-
-@contextlib.contextmanager
-def _logging(*, debug: bool) -> Iterator[None]:
-    """Show what this package logs on standard error: warnings, or everything with ``--debug``."""
+    previous, warnings.showwarning = warnings.showwarning, show
     logger = logging.getLogger("spincache_nb")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(f"{PROGRAM}: %(levelname)s: %(message)s"))
+    handler.setFormatter(_OneLine(f"{cli.PROGRAM}: %(levelname)s: %(message)s"))
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)
     try:
         yield
     finally:
+        warnings.showwarning = previous
         logger.removeHandler(handler)
         logger.setLevel(level)
 

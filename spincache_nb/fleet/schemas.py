@@ -28,123 +28,99 @@ def _columns(schema: TableSchema) -> dict[str, tuple[str, str]]:
 
 
 FLEET_SUMMARY_SCHEMA = TableSchema(
-    {
-        **_columns(of_one.SUMMARY_SCHEMA),
-        "host_count": (COUNT, "snapshots"),
-        "distinct_blob_count": (COUNT, "blobs (digest and area), each once for all hosts"),
-        "distinct_bytes": (COUNT, "bytes that one cache for all hosts would hold"),
-        "shared_cache_saved_bytes": (COUNT, "bytes stored on all hosts beyond these"),
-    }
+    **_columns(of_one.SUMMARY_SCHEMA),
+    host_count=(COUNT, "snapshots"),
+    distinct_blob_count=(COUNT, "blobs (digest and area), each once for all hosts"),
+    distinct_bytes=(COUNT, "bytes that one cache for all hosts would hold"),
+    shared_cache_saved_bytes=(COUNT, "bytes stored on all hosts beyond these"),
 )
 FLEET_SHARING_SCHEMA = TableSchema(
-    {
-        **_columns(of_one.SHARING_SCHEMA),
-        "host_count": (COUNT, "hosts that need it"),
-        "distinct_bytes": (COUNT, "bytes of one copy in each area that it is in"),
-        "shared_cache_saved_bytes": (COUNT, "``stored_bytes - distinct_bytes``"),
-    }
+    **_columns(of_one.SHARING_SCHEMA),
+    host_count=(COUNT, "hosts that need it"),
+    distinct_bytes=(COUNT, "bytes of one copy in each area that it is in"),
+    shared_cache_saved_bytes=(COUNT, "``stored_bytes - distinct_bytes``"),
 )
 FLEET_SHARED_BYTES_SCHEMA = of_one.SHARED_BYTES_SCHEMA
 FLEET_VERSION_SAVINGS_SCHEMA = TableSchema(
-    {
-        "repository": _REPOSITORY,
-        **_columns(of_one.VERSION_SAVINGS_SCHEMA),
-        "host_count": (COUNT, "snapshots that have the version"),
-    }
+    repository=_REPOSITORY,
+    **_columns(of_one.VERSION_SAVINGS_SCHEMA),
+    host_count=(COUNT, "snapshots that have the version"),
 )
 FLEET_BREAKDOWN_SCHEMA = TableSchema(
-    {
-        "host": (FEW, "whose disk"),
-        "kind": (FEW, "as in `analysis.breakdown`"),
-        "file_count": (COUNT, "files"),
-        "stored_bytes": (COUNT, "bytes on disk"),
-        "share": _TOTAL_SHARE,
-    }
+    host=(FEW, "whose disk"),
+    kind=(FEW, "as in `analysis.breakdown`"),
+    file_count=(COUNT, "files"),
+    stored_bytes=(COUNT, "bytes on disk"),
+    share=_TOTAL_SHARE,
 )
 UNREFERENCED_SCHEMA = TableSchema(
-    {
-        "host": (FEW, "where it is stored"),
-        "digest": (TEXT, "the digest"),
-        "area": (FEW, "``wasm`` or ``data``"),
-        "stored_bytes": (COUNT, "size"),
-        "modified_at": (TIME, "when it was last written, to the second"),
-        "used_by_hosts": (COUNT, "hosts where something needs this digest"),
-    }
+    host=(FEW, "where it is stored"),
+    digest=(TEXT, "the digest"),
+    area=(FEW, "``wasm`` or ``data``"),
+    stored_bytes=(COUNT, "size"),
+    modified_at=(TIME, "when it was last written, to the second"),
+    used_by_hosts=(COUNT, "hosts where something needs this digest"),
 )
 HOST_OVERLAP_SCHEMA = TableSchema(
-    {
-        "host": (FEW, "the host"),
-        "blob_count": (COUNT, "its blobs (digest and area)"),
-        "stored_bytes": (COUNT, "their bytes"),
-        "only_here_bytes": (COUNT, "bytes of those that no other host has"),
-        "elsewhere_bytes": (COUNT, "bytes of the others"),
-        "new_bytes": (COUNT, "bytes of those that no host before it, by name, has"),
-        "shared_cache_saved_bytes": (
-            COUNT,
-            "``stored_bytes - new_bytes``: what this host need not store where it shares a cache with "
-            "those before it",
-        ),
-        "cumulative_stored_bytes": (COUNT, "stored by the hosts so far, each on its own"),
-        "cumulative_distinct_bytes": (COUNT, "stored by the hosts so far in one cache"),
-    }
+    host=(FEW, "the host"),
+    blob_count=(COUNT, "its blobs (digest and area)"),
+    stored_bytes=(COUNT, "their bytes"),
+    only_here_bytes=(COUNT, "bytes of those that no other host has"),
+    elsewhere_bytes=(COUNT, "bytes of the others"),
+    new_bytes=(COUNT, "bytes of those that no host before it, by name, has"),
+    shared_cache_saved_bytes=(
+        COUNT,
+        "``stored_bytes - new_bytes``: what this host need not store where it shares a cache with "
+        "those before it",
+    ),
+    cumulative_stored_bytes=(COUNT, "stored by the hosts so far, each on its own"),
+    cumulative_distinct_bytes=(COUNT, "stored by the hosts so far in one cache"),
 )
 HOST_PAIRS_SCHEMA = TableSchema(
-    {
-        "host_a": (FEW, "a host"),
-        "host_b": (FEW, "another host"),
-        "shared_bytes": (COUNT, "bytes of the blobs both have"),
-    }
+    host_a=(FEW, "a host"),
+    host_b=(FEW, "another host"),
+    shared_bytes=(COUNT, "bytes of the blobs both have"),
 )
 PREWARM_SCHEMA = TableSchema(
-    {
-        "host_count": (COUNT, "so many hosts"),
-        "blob_count": (COUNT, "blobs on just so many hosts"),
-        "distinct_bytes": (COUNT, "their bytes, each once"),
-        "stored_bytes": (COUNT, "their bytes on all hosts"),
-        "image_bytes": (COUNT, "an image with all blobs on at least so many hosts"),
-        "saved_bytes": (COUNT, "what all hosts then need not fetch"),
-        "saved_share": (RATIO, "part of what all hosts store, missing if that is 0"),
-    }
+    host_count=(COUNT, "so many hosts"),
+    blob_count=(COUNT, "blobs on just so many hosts"),
+    distinct_bytes=(COUNT, "their bytes, each once"),
+    stored_bytes=(COUNT, "their bytes on all hosts"),
+    image_bytes=(COUNT, "an image with all blobs on at least so many hosts"),
+    saved_bytes=(COUNT, "what all hosts then need not fetch"),
+    saved_share=(RATIO, "part of what all hosts store, missing if that is 0"),
 )
 PREWARM_IMAGES_SCHEMA = TableSchema(
-    {
-        "reference": (TEXT, "the app"),
-        "host_count": (COUNT, "hosts that have it"),
-        "image_bytes": (COUNT, "blobs of this app and of those before, each once"),
-        "saved_bytes": (COUNT, "what all hosts need not fetch if they begin with these blobs"),
-    }
+    reference=(TEXT, "the app"),
+    host_count=(COUNT, "hosts that have it"),
+    image_bytes=(COUNT, "blobs of this app and of those before, each once"),
+    saved_bytes=(COUNT, "what all hosts need not fetch if they begin with these blobs"),
 )
 VERSIONS_SCHEMA = TableSchema(
-    {
-        "reference": (TEXT, "the version"),
-        "repository": _REPOSITORY,
-        "tag": (TEXT, "its tag, missing if filed under a digest"),
-        "host_count": (COUNT, "hosts that have it"),
-        "manifest_count": (COUNT, "different manifests that they have by that name"),
-        "declared_bytes": (COUNT, "config and layers, of the largest of these"),
-        "stored_bytes": (COUNT, "its blobs on all hosts"),
-        "first_pulled_at": (TIME, "when it was pulled first"),
-        "last_pulled_at": (TIME, "and last"),
-    }
+    reference=(TEXT, "the version"),
+    repository=_REPOSITORY,
+    tag=(TEXT, "its tag, missing if filed under a digest"),
+    host_count=(COUNT, "hosts that have it"),
+    manifest_count=(COUNT, "different manifests that they have by that name"),
+    declared_bytes=(COUNT, "config and layers, of the largest of these"),
+    stored_bytes=(COUNT, "its blobs on all hosts"),
+    first_pulled_at=(TIME, "when it was pulled first"),
+    last_pulled_at=(TIME, "and last"),
 )
 PROBLEMS_SCHEMA = TableSchema(
-    {
-        "host": (FEW, "the host, or a registry"),
-        "kind": (FEW, "as in ``frames.problems``, or what could not be read of a registry"),
-        "reference": (TEXT, "the app, if it is one's"),
-        "path": (TEXT, "path in the cache"),
-    }
+    host=(FEW, "the host, or a registry"),
+    kind=(FEW, "as in ``frames.problems``, or what could not be read of a registry"),
+    reference=(TEXT, "the app, if it is one's"),
+    path=(TEXT, "path in the cache"),
 )
 SNAPSHOTS_SCHEMA = TableSchema(
-    {
-        "host": (FEW, "the host"),
-        "kind": (FEW, "``cache`` or ``registry``"),
-        "day": (TIME, "its day"),
-        "taken_at": (TIME, "when it was taken"),
-        "snapshot_age": (AGE, "how long ago"),
-        "row_count": (COUNT, "rows of its table"),
-        "size_bytes": (COUNT, "size of its file"),
-    }
+    host=(FEW, "the host"),
+    kind=(FEW, "``cache`` or ``registry``"),
+    day=(TIME, "its day"),
+    taken_at=(TIME, "when it was taken"),
+    snapshot_age=(AGE, "how long ago"),
+    row_count=(COUNT, "rows of its table"),
+    size_bytes=(COUNT, "size of its file"),
 )
 
 

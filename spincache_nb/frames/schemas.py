@@ -101,7 +101,7 @@ class TableSchema(Mapping[str, str]):
 
     Examples
     --------
-    >>> schema = TableSchema({"digest": (FEW, "digest of the blob"), "size": (COUNT, "bytes")})
+    >>> schema = TableSchema(digest=(FEW, "digest of the blob"), size=(COUNT, "bytes"))
     >>> schema["digest"], schema.meanings["size"]
     ('category', 'bytes')
     >>> print(schema.table())
@@ -113,7 +113,7 @@ class TableSchema(Mapping[str, str]):
     ======  ========  ==================
     """
 
-    def __init__(self, columns: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, **columns: tuple[str, str]) -> None:
         self._dtypes = {name: dtype for name, (dtype, _) in columns.items()}
         self.meanings: Mapping[str, str] = MappingProxyType(
             {name: meaning for name, (_, meaning) in columns.items()}
@@ -158,150 +158,128 @@ class TableSchema(Mapping[str, str]):
 
 
 APPS_SCHEMA = TableSchema(
-    {
-        "reference": (TEXT, "``registry/repository:tag``, or ``...@digest`` where the directory is a digest"),
-        "registry": (FEW, "host and port; Docker Hub is ``docker.io``"),
-        "repository": (FEW, "name inside the registry"),
-        "tag": (TEXT, "tag; missing where the directory is a digest"),
-        "kind": (FEW, "``app``, ``package`` or ``unknown``"),
-        "name": (TEXT, "by the locked app, else by the manifest's annotations"),
-        "version": (TEXT, "likewise"),
-        "description": (TEXT, "likewise"),
-        "created_at": (TIME, "by the manifest's annotations"),
-        "pulled_at": (TIME, "when ``manifest.json`` was last written"),
-        "manifest_digest": (
-            TEXT,
-            "digest of the manifest, where ``manifest.json`` is known to be the bytes that a "
-            "registry served (Spin rewrites it)",
-        ),
-        "config_digest": (TEXT, "digest of the config by the manifest"),
-        "config_bytes": (COUNT, "size of the config by the manifest"),
-        "layer_count": (COUNT, "layers of the manifest, duplicates included"),
-        "component_count": (COUNT, "components of the locked app"),
-        "declared_bytes": (COUNT, "config and layers by the manifest, each digest once"),
-        "stored_bytes": (COUNT, "distinct stored blobs, archives and their members included"),
-    }
+    reference=(TEXT, "``registry/repository:tag``, or ``...@digest`` where the directory is a digest"),
+    registry=(FEW, "host and port; Docker Hub is ``docker.io``"),
+    repository=(FEW, "name inside the registry"),
+    tag=(TEXT, "tag; missing where the directory is a digest"),
+    kind=(FEW, "``app``, ``package`` or ``unknown``"),
+    name=(TEXT, "by the locked app, else by the manifest's annotations"),
+    version=(TEXT, "likewise"),
+    description=(TEXT, "likewise"),
+    created_at=(TIME, "by the manifest's annotations"),
+    pulled_at=(TIME, "when ``manifest.json`` was last written"),
+    manifest_digest=(
+        TEXT,
+        "digest of the manifest, where ``manifest.json`` is known to be the bytes that a "
+        "registry served (Spin rewrites it)",
+    ),
+    config_digest=(TEXT, "digest of the config by the manifest"),
+    config_bytes=(COUNT, "size of the config by the manifest"),
+    layer_count=(COUNT, "layers of the manifest, duplicates included"),
+    component_count=(COUNT, "components of the locked app"),
+    declared_bytes=(COUNT, "config and layers by the manifest, each digest once"),
+    stored_bytes=(COUNT, "distinct stored blobs, archives and their members included"),
 )
 LAYERS_SCHEMA = TableSchema(
-    {
-        "reference": (FEW, "the app"),
-        "position": (COUNT, "place in the manifest, from 0"),
-        "digest": (FEW, "digest of the layer"),
-        "media_type": (FEW, "as the manifest says"),
-        "role": (
-            FEW,
-            "what Spin does with it: ``wasm``, ``data``, ``archive``, ``application`` (the locked "
-            "app) or ``other``",
-        ),
-        "declared_bytes": (COUNT, "size by the manifest"),
-        "stored": (
-            FLAG,
-            "whether a regular file of just that size is there; for the locked app, whether "
-            "``config.json`` hashes to its digest",
-        ),
-    }
+    reference=(FEW, "the app"),
+    position=(COUNT, "place in the manifest, from 0"),
+    digest=(FEW, "digest of the layer"),
+    media_type=(FEW, "as the manifest says"),
+    role=(
+        FEW,
+        "what Spin does with it: ``wasm``, ``data``, ``archive``, ``application`` (the locked "
+        "app) or ``other``",
+    ),
+    declared_bytes=(COUNT, "size by the manifest"),
+    stored=(
+        FLAG,
+        "whether a regular file of just that size is there; for the locked app, whether "
+        "``config.json`` hashes to its digest",
+    ),
 )
 USES_SCHEMA = TableSchema(
-    {
-        "user": (FEW, "reference of an app, or path of a project as it was given"),
-        "digest": (FEW, "digest of the blob"),
-        "area": (FEW, "``wasm`` or ``data``"),
-        "stored_bytes": (COUNT, "size of the file"),
-        "via": (
-            FEW,
-            "the first that holds of ``layer``, ``archive member``, ``content ref`` (the locked app"
-            " names it), ``spin.toml`` and ``environment lock``",
-        ),
-    }
+    user=(FEW, "reference of an app, or path of a project as it was given"),
+    digest=(FEW, "digest of the blob"),
+    area=(FEW, "``wasm`` or ``data``"),
+    stored_bytes=(COUNT, "size of the file"),
+    via=(
+        FEW,
+        "the first that holds of ``layer``, ``archive member``, ``content ref`` (the locked app"
+        " names it), ``spin.toml`` and ``environment lock``",
+    ),
 )
 COMPONENTS_SCHEMA = TableSchema(
-    {
-        "reference": (FEW, "the app"),
-        "component": (TEXT, "id of the component"),
-        "source_digest": (FEW, "digest of its WebAssembly binary"),
-        "source_bytes": (COUNT, "stored size of that, missing if it is not stored"),
-        "file_count": (COUNT, "mounted files"),
-        "files_bytes": (COUNT, "their sizes, missing if one of them is not known"),
-        "dependency_count": (COUNT, "components it is composed with, trigger dependencies included"),
-        "languages": (
-            TEXT,
-            "languages it was written in, by the producers sections of its binary and of all nested"
-            " in it: sorted, commas between them",
-        ),
-        "toolchains": (TEXT, "kits, compilers and tools that made it, with versions: likewise"),
-    }
+    reference=(FEW, "the app"),
+    component=(TEXT, "id of the component"),
+    source_digest=(FEW, "digest of its WebAssembly binary"),
+    source_bytes=(COUNT, "stored size of that, missing if it is not stored"),
+    file_count=(COUNT, "mounted files"),
+    files_bytes=(COUNT, "their sizes, missing if one of them is not known"),
+    dependency_count=(COUNT, "components it is composed with, trigger dependencies included"),
+    languages=(
+        TEXT,
+        "languages it was written in, by the producers sections of its binary and of all nested"
+        " in it: sorted, commas between them",
+    ),
+    toolchains=(TEXT, "kits, compilers and tools that made it, with versions: likewise"),
 )
 FILES_SCHEMA = TableSchema(
-    {
-        "reference": (FEW, "the app"),
-        "component": (FEW, "id of the component"),
-        "path": (TEXT, "where it is mounted, as the locked app says"),
-        "digest": (FEW, "digest of its content, if the locked app gives one"),
-        "inline": (FLAG, "whether the locked app carries the content, so that no blob is needed"),
-        "size_bytes": (
-            COUNT,
-            "size of the inline content or of the stored blob, missing if neither is there",
-        ),
-    }
+    reference=(FEW, "the app"),
+    component=(FEW, "id of the component"),
+    path=(TEXT, "where it is mounted, as the locked app says"),
+    digest=(FEW, "digest of its content, if the locked app gives one"),
+    inline=(FLAG, "whether the locked app carries the content, so that no blob is needed"),
+    size_bytes=(
+        COUNT,
+        "size of the inline content or of the stored blob, missing if neither is there",
+    ),
 )
 BLOBS_SCHEMA = TableSchema(
-    {
-        "name": (TEXT, "file name; bytes that are not UTF-8 are escaped"),
-        "digest": (TEXT, "digest by which the file is found, missing if by none"),
-        "area": (FEW, "``wasm`` or ``data``"),
-        "stored_bytes": (COUNT, "size"),
-        "modified_at": (TIME, "when it was last written"),
-        "standing": (
-            FEW,
-            "``referenced``; ``unreferenced``: no app and no given project needs it; ``temporary``:"
-            " a download that goes on or was killed; ``misnamed``: nothing finds it by its name, "
-            "since it is no digest or the second spelling of one",
-        ),
-    }
+    name=(TEXT, "file name; bytes that are not UTF-8 are escaped"),
+    digest=(TEXT, "digest by which the file is found, missing if by none"),
+    area=(FEW, "``wasm`` or ``data``"),
+    stored_bytes=(COUNT, "size"),
+    modified_at=(TIME, "when it was last written"),
+    standing=(
+        FEW,
+        "``referenced``; ``unreferenced``: no app and no given project needs it; ``temporary``:"
+        " a download that goes on or was killed; ``misnamed``: nothing finds it by its name, "
+        "since it is no digest or the second spelling of one",
+    ),
 )
 PROBLEMS_SCHEMA = TableSchema(
-    {
-        "path": (TEXT, "where, below ``registry``; of a project, its file"),
-        "reference": (TEXT, "the app it concerns; where there are several, the first"),
-        "kind": (FEW, "what kind of fault, in plain words"),
-        "detail": (TEXT, "what was expected, and what was found"),
-        "remedy": (TEXT, "what to do about it"),
-    }
+    path=(TEXT, "where, below ``registry``; of a project, its file"),
+    reference=(TEXT, "the app it concerns; where there are several, the first"),
+    kind=(FEW, "what kind of fault, in plain words"),
+    detail=(TEXT, "what was expected, and what was found"),
+    remedy=(TEXT, "what to do about it"),
 )
 DISK_SCHEMA = TableSchema(
-    {
-        "path": (TEXT, "path below ``registry``"),
-        "area": (FEW, "``wasm``, ``data``, ``manifests`` (the two documents of a tag) or ``other``"),
-        "stored_bytes": (COUNT, "bytes on disk; 0 for further names of a file that has several"),
-        "same_as": (TEXT, "path of the name that counts its bytes, for such a further name"),
-    }
+    path=(TEXT, "path below ``registry``"),
+    area=(FEW, "``wasm``, ``data``, ``manifests`` (the two documents of a tag) or ``other``"),
+    stored_bytes=(COUNT, "bytes on disk; 0 for further names of a file that has several"),
+    same_as=(TEXT, "path of the name that counts its bytes, for such a further name"),
 )
 HISTORY_SCHEMA = TableSchema(
-    {
-        "at": (TIME, "when the pull ended"),
-        "cache": (TEXT, "path of the ``registry`` directory"),
-        "reference": (TEXT, "what the app is called in that cache"),
-        "manifest_digest": (TEXT, "digest of the manifest as the registry served it"),
-        "fetch_bytes": (COUNT, "bytes of config and layers that were fetched"),
-        "reused_bytes": (COUNT, "bytes of these that were stored already"),
-        "wire_bytes": (COUNT, "all bytes received, retries included"),
-        "seconds": (RATIO, "duration"),
-    }
+    at=(TIME, "when the pull ended"),
+    cache=(TEXT, "path of the ``registry`` directory"),
+    reference=(TEXT, "what the app is called in that cache"),
+    manifest_digest=(TEXT, "digest of the manifest as the registry served it"),
+    fetch_bytes=(COUNT, "bytes of config and layers that were fetched"),
+    reused_bytes=(COUNT, "bytes of these that were stored already"),
+    wire_bytes=(COUNT, "all bytes received, retries included"),
+    seconds=(RATIO, "duration"),
 )
 DEPENDENCIES_SCHEMA = TableSchema(
-    {
-        "reference": (FEW, "the app"),
-        "component": (TEXT, "id of the component that has the dependency, or missing"),
-        "trigger": (TEXT, "id of the trigger that has it, or missing"),
-        "name": (TEXT, "name or role of the dependency"),
-        "digest": (FEW, "digest of its binary"),
-    }
+    reference=(FEW, "the app"),
+    component=(TEXT, "id of the component that has the dependency, or missing"),
+    trigger=(TEXT, "id of the trigger that has it, or missing"),
+    name=(TEXT, "name or role of the dependency"),
+    digest=(FEW, "digest of its binary"),
 )
 UNNAMED_SCHEMA = TableSchema(
-    {
-        "reference": (FEW, "the app"),
-        "digest": (FEW, "a blob in ``data/`` that an archive of the app holds and nothing in it names"),
-    }
+    reference=(FEW, "the app"),
+    digest=(FEW, "a blob in ``data/`` that an archive of the app holds and nothing in it names"),
 )
 
 CACHE = "cache"

@@ -226,11 +226,9 @@ _ON_APPS = (
 
 
 CHECKS_SCHEMA = TableSchema(
-    {
-        "when": ("string", "the moment"),
-        "spin": ("string", "what Spin does then"),
-        "this_toolkit": ("string", "what this toolkit does then"),
-    }
+    when=("string", "the moment"),
+    spin=("string", "what Spin does then"),
+    this_toolkit=("string", "what this toolkit does then"),
 )
 
 _CHECKS = (

@@ -201,12 +201,10 @@ def _short(digest: str) -> str:
 
 
 RIPPLE_SCHEMA = TableSchema(
-    {
-        "what": ("string", "the layer, the locked app, the manifest, the tag"),
-        "before": ("string", "its digest (of the tag: the tag)"),
-        "after": ("string", "the same once the byte is changed"),
-        "changed": ("boolean", "whether they differ"),
-    }
+    what=("string", "the layer, the locked app, the manifest, the tag"),
+    before=("string", "its digest (of the tag: the tag)"),
+    after=("string", "the same once the byte is changed"),
+    changed=("boolean", "whether they differ"),
 )
 
 

@@ -98,8 +98,16 @@ def listing(
     return Listing(caption, table, rest, bar or {}, subjects, notes, anchor)
 
 
+APP = Column("reference", "App", "code")
+REPOSITORY = Column("repository", "Repository", "code")
+DIGEST = Column("digest", "Digest", "digest")
+SHARE = Column("share", "Share", "share")
+REUSED = Column("reused_bytes", "Reused", "size")
+FETCHED = Column("fetch_bytes", "Fetched", "size")
+COST = (REUSED, FETCHED, Column("saved_share", "Saved", "share"))
+SAVINGS = (REPOSITORY, Column("tag", "Version", "code"))
 _APPS = (
-    Column("reference", "App", "code"),
+    APP,
     Column("kind", "Kind"),
     Column("name", "Name"),
     Column("version", "Version"),
@@ -114,65 +122,47 @@ _BREAKDOWN = (
     Column("user_count", "Users", "count"),
     Column("file_count", "Files", "count"),
     Column("stored_bytes", "On disk", "size"),
-    Column("share", "Share", "share"),
+    SHARE,
 )
 _SHARING = (
     Column("names", "Known as"),
-    Column("digest", "Digest", "digest"),
+    DIGEST,
     Column("stored_bytes", "Size", "size"),
     Column("user_count", "Users", "count"),
     Column("manifest_count", "Manifests", "count"),
     Column("saved_bytes", "Saved", "size"),
 )
-_REPOSITORIES = (
-    Column("repository", "Repository", "code"),
-    Column("version_count", "Versions", "count"),
-    Column("total_bytes", "Total", "size"),
-    Column("reused_bytes", "Reused", "size"),
-    Column("fetch_bytes", "Fetched", "size"),
-    Column("saved_share", "Saved", "share"),
-)
-_SAVINGS = (
-    Column("repository", "Repository", "code"),
-    Column("tag", "Version", "code"),
-    Column("total_bytes", "Total", "size"),
-    Column("reused_bytes", "Reused", "size"),
-    Column("fetch_bytes", "Fetched", "size"),
-    Column("saved_share", "Saved", "share"),
-)
+_TOTAL = Column("total_bytes", "Total", "size")
+_REPOSITORIES = (REPOSITORY, Column("version_count", "Versions", "count"), _TOTAL, *COST)
+_SAVINGS = (*SAVINGS, _TOTAL, *COST)
 _RECLAIMABLE = (
-    Column("reference", "App", "code"),
+    APP,
     Column("stored_bytes", "Needs", "size"),
     Column("freed_bytes", "Freed", "size"),
     Column("kept_bytes", "Stays", "size"),
 )
 _SUPERSEDED = (
-    Column("repository", "Repository", "code"),
+    REPOSITORY,
     Column("last", "Stays", "code"),
     Column("old_count", "Old versions", "count"),
     Column("freed_bytes", "Freed", "size"),
 )
-_PULLS = (
-    Column("reference", "App", "code"),
-    Column("at", "At", "minute"),
-    Column("reused_bytes", "Reused", "size"),
-    Column("fetch_bytes", "Fetched", "size"),
-)
+_PULLS = (APP, Column("at", "At", "minute"), REUSED, FETCHED)
 _CHANGES = (
-    Column("reference", "App", "code"),
+    APP,
     Column("what", "What"),
     Column("before", "Stored then", "size", show=lambda size: "" if size is None else size_text(size)),
     Column("now", "Stored now", "size", show=lambda size: "" if size is None else size_text(size)),
 )
 _TAGS = (
-    Column("reference", "App", "code"),
+    APP,
     Column("first_pulled_at", "From", "minute"),
     Column("manifest_digest", "Manifest", "digest"),
     Column("pull_count", "Pulls", "count"),
 )
 _GRAINS = (
     Column("grain", "Grain"),
-    Column("total_bytes", "Total", "size"),
+    _TOTAL,
     Column("reused_bytes", "Repeated", "size"),
     Column("reused_share", "Share", "share"),
     Column("piece_count", "Pieces", "count"),
@@ -188,7 +178,7 @@ _REBUILDS = (
 _PROBLEMS = (
     Column("kind", "Problem"),
     Column("path", "Where", "code"),
-    Column("reference", "App", "code"),
+    APP,
     Column("detail", "Detail", longest=TEXT_LENGTH),
     Column("remedy", "Remedy", longest=TEXT_LENGTH),
 )

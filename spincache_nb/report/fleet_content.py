@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spincache_nb.report import sentences
-from spincache_nb.report.content import TEXT_LENGTH, Fact, Section, listing, square_of
+from spincache_nb.report.content import (
+    COST,
+    DIGEST,
+    REPOSITORY,
+    SAVINGS,
+    SHARE,
+    TEXT_LENGTH,
+    Fact,
+    Section,
+    listing,
+    square_of,
+)
 from spincache_nb.report.material import FleetMaterial
 from spincache_nb.show import Column, count_text, rows, share_text, size_text
 
@@ -19,7 +30,7 @@ _HOSTS = (
 _PAIRS = (Column("host_a", "Host"), Column("host_b", "And"), Column("shared_bytes", "In common", "size"))
 _SHARING = (
     Column("names", "Known as"),
-    Column("digest", "Digest", "digest"),
+    DIGEST,
     Column("distinct_bytes", "Size", "size"),
     Column("host_count", "Hosts", "count"),
     Column("app_count", "Apps", "count"),
@@ -43,18 +54,12 @@ _VERSIONS = (
     Column("last_pulled_at", "Pulled last", "day"),
 )
 _REPOSITORIES = (
-    Column("repository", "Repository", "code"),
+    REPOSITORY,
     Column("version_count", "Versions", "count"),
     Column("single_count", "On one host only", "count"),
     Column("stored_bytes", "Stored", "size"),
 )
-_SAVINGS = (
-    Column("repository", "Repository", "code"),
-    Column("tag", "Version", "code"),
-    Column("reused_bytes", "Reused", "size"),
-    Column("fetch_bytes", "Fetched", "size"),
-    Column("saved_share", "Saved", "share"),
-)
+_SAVINGS = (*SAVINGS, *COST)
 _IDLE = (
     Column("host", "Host"),
     Column("blob_count", "Blobs", "count"),
@@ -65,7 +70,7 @@ _DISK = (
     Column("kind", "Kind"),
     Column("file_count", "Files", "count"),
     Column("stored_bytes", "On disk", "size"),
-    Column("share", "Share", "share"),
+    SHARE,
 )
 _PROBLEMS = (
     Column("kind", "Problem"),
@@ -161,6 +166,7 @@ def _of_pairs(material: FleetMaterial) -> str:
 
 
 def _image(material: FleetMaterial) -> Section:
+    shown = material.prewarm[::-1]
     steps = list(rows(material.prewarm, "host_count", "image_bytes", "saved_bytes", "saved_share"))
     half = next((step for step in steps if (step[3] or 0) >= 0.5), steps[-1])
     said = (
@@ -174,15 +180,7 @@ def _image(material: FleetMaterial) -> Section:
         "What a warm image would save",
         "An image for new hosts that has the most wanted blobs in its cache already.",
         (said,),
-        (
-            listing(
-                "By the number of hosts",
-                material.prewarm[::-1],
-                _IMAGES,
-                bar={"saved_bytes": "reused"},
-                subjects=[],
-            ),
-        ),
+        (listing("By the number of hosts", shown, _IMAGES, bar={"saved_bytes": "reused"}, subjects=[]),),
     )
 
 

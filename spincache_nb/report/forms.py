@@ -39,20 +39,12 @@ _OF_A_FLEET = (
 _OF_REGISTRIES = "What the manifests in a registry say: which layers its versions share."
 
 
-def _introduction(material: AnyMaterial) -> str:
+def _said(material: AnyMaterial) -> tuple[str, list[Fact], Iterator[Section]]:
+    """What a report says: its introduction, its facts and its sections."""
     if isinstance(material, Material):
-        return _OF_A_CACHE
-    return _OF_A_FLEET if material.kind == "cache" else _OF_REGISTRIES
-
-
-def _facts(material: AnyMaterial) -> list[Fact]:
-    return content.facts(material) if isinstance(material, Material) else fleet_content.facts(material)
-
-
-def _sections(material: AnyMaterial) -> Iterator[Section]:
-    if isinstance(material, Material):
-        return content.sections(material)
-    return fleet_content.sections(material)
+        return _OF_A_CACHE, content.facts(material), content.sections(material)
+    introduction = _OF_A_FLEET if material.kind == "cache" else _OF_REGISTRIES
+    return introduction, fleet_content.facts(material), fleet_content.sections(material)
 
 
 _ON_LIGHT = ("#e3eef7", "#9cc6e3", "#4393c3", "#0072b2", "#08304f")
@@ -82,15 +74,15 @@ def to_html(material: AnyMaterial, *, title: str) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    sections = list(_sections(material))
-    places = _places(material, sections)
-    script = _file("page.js")
+    introduction, facts, found = _said(material)
+    sections = list(found)
+    places, script = _places(material, sections), _file("page.js")
     page = environment.from_string(_file("page.html")).render(
         title=printable(title),
         made=_made(material),
-        introduction=_introduction(material),
+        introduction=introduction,
         findings=_findings(material, places),
-        facts=_facts(material),
+        facts=facts,
         sections=sections,
         names={section.name for section in sections},
         lines=lambda one, number: _lines_of(one, number, places),
@@ -257,9 +249,10 @@ def _lines(material: AnyMaterial, title: str) -> Iterator[str]:
     for place, found in enumerate(_findings(material, {}), 1):
         yield f"{place}. {markdown(found['sentence'])} {_code(found['command'])}".rstrip()
     yield ""
-    for fact in _facts(material):
+    _, facts, sections = _said(material)
+    for fact in facts:
         yield f"- **{markdown(fact.value)}** {markdown(fact.name)}"
-    for section in _sections(material):
+    for section in sections:
         yield from ("", f"## {markdown(section.title)}")
         for text in (section.lead, *section.readings):
             if text:
@@ -280,7 +273,7 @@ def to_json(material: AnyMaterial, *, title: str) -> str:
         **_head(material),
         "title": printable(title),
         **(_numbers(material) if isinstance(material, Material) else _fleet_numbers(material)),
-        "readings": {section.name: list(section.readings) for section in _sections(material)},
+        "readings": {section.name: list(section.readings) for section in _said(material)[2]},
     }
     return show.to_json(document, indent=1, longest=_LONGEST_TEXT) + "\n"
 

@@ -109,8 +109,7 @@ class Material:
     def tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Give every frame behind the report with its name."""
         yield from ((name, self.frames.need(name)) for name in _FRAMES)
-        yield "findings", self.findings
-        yield "summary", self.summary
+        yield from (("findings", self.findings), ("summary", self.summary))
         yield "breakdown", analysis.breakdown(self.frames)
         yield "breakdown_members", analysis.breakdown_members(self.frames)
         yield "sharing", self.sharing
@@ -121,13 +120,10 @@ class Material:
         names = self.savings["repository"].drop_duplicates()
         upgrades = [analysis.upgrade_matrix(self.frames, name) for name in names]
         yield "upgrade_matrix", pd.concat(upgrades or [empty(UPGRADE_MATRIX_SCHEMA)], ignore_index=True)
-        yield "reclaimable", self.reclaimable
-        yield "superseded", self.superseded
-        yield "timeline", self.timeline
-        yield "tags_over_time", self.tags
+        yield from (("reclaimable", self.reclaimable), ("superseded", self.superseded))
+        yield from (("timeline", self.timeline), ("tags_over_time", self.tags))
         if self.grains is not None and self.rebuilds is not None:
-            yield "cache_grains", self.grains
-            yield "rebuilds", self.rebuilds
+            yield from (("cache_grains", self.grains), ("rebuilds", self.rebuilds))
 
 
 def gather(
@@ -291,19 +287,9 @@ class FleetMaterial:
 
     def tables(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Give every frame behind the report with its name."""
-        for name in (
-            "summary",
-            "host_overlap",
-            "host_pairs",
-            "prewarm",
-            "sharing",
-            "versions",
-            "repositories",
-        ):
-            yield name, getattr(self, name)
-        yield "unreferenced", self.idle
-        yield "breakdown", self.disk
-        yield "problems", self.problems
+        names = ("summary", "host_overlap", "host_pairs", "prewarm", "sharing", "versions", "repositories")
+        yield from ((name, getattr(self, name)) for name in names)
+        yield from (("unreferenced", self.idle), ("breakdown", self.disk), ("problems", self.problems))
 
 
 AnyMaterial: TypeAlias = Material | FleetMaterial

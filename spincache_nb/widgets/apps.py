@@ -206,23 +206,16 @@ class AppTable:
             style={"description_width": "44px"},
         )
         self.filter.observe(lambda change: self._then_show(apps.filter, change["new"]), names="value")
+        button = partial(parts.button, wide=True)
         self.headings = {
-            order: parts.button(
-                name, partial(self._then_show, apps.sort_by, order), hint=f"Sort {hint}", wide=True
-            )
+            order: button(name, partial(self._then_show, apps.sort_by, order), hint=f"Sort {hint}")
             for order, name, hint in COLUMNS
         }
-        self.back = parts.button(
-            "Previous", partial(self._then_show, apps.turn, -1), hint="Apps before these", wide=True
-        )
-        self.on = parts.button(
-            "Next", partial(self._then_show, apps.turn, 1), hint="Apps after these", wide=True
-        )
+        self.back = button("Previous", partial(self._then_show, apps.turn, -1), hint="Apps before these")
+        self.on = button("Next", partial(self._then_show, apps.turn, 1), hint="Apps after these")
         self.place = parts.line(style="dim")
-        self.all = parts.button(
-            "Select all", self._choose_all, hint="Every app that the filter shows", wide=True
-        )
-        self.none = parts.button("Select none", self._choose_none, hint="Take the selection back", wide=True)
+        self.all = button("Select all", self._choose_all, hint="Every app that the filter shows")
+        self.none = button("Select none", self._choose_none, hint="Take the selection back")
         header = widgets.HBox(list(self.headings.values())).add_class("sc-row").add_class("sc-header")
         self._grid = widgets.VBox([header]).add_class("sc-table")
         above = widgets.HBox([self.filter, self.all, self.none])

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
-import pandas as pd
 from matplotlib.figure import Figure
 
 from spincache_nb import plots
@@ -120,17 +119,19 @@ def pictures_of_fleet(fleet: Fleet) -> list[Picture]:
     versions = fleet.versions()
     if not len(versions):
         return []
-    found: list[Picture] = []
-    if len(fleet.hosts) > 1:
-        found = [
-            Picture("What one cache for all would save", partial(_drawn, plots.shared_cache, fleet)),
-            Picture("What each pair of hosts has in common", partial(_drawn, plots.host_overlap, fleet)),
-            Picture("What a warm image would save", partial(_drawn, plots.prewarm, fleet)),
-            Picture("On how many hosts each version is", partial(_drawn, plots.version_tail, fleet)),
-        ]
+    of_hosts: dict[str, Callable[..., Any]] = {
+        "What one cache for all would save": plots.shared_cache,
+        "What each pair of hosts has in common": plots.host_overlap,
+        "What a warm image would save": plots.prewarm,
+        "On how many hosts each version is": plots.version_tail,
+    }
+    found = [Picture(title, partial(_of_hosts, plot, fleet)) for title, plot in of_hosts.items()]
+    found = found if len(fleet.hosts) > 1 else []
     counted = repositories_of(versions)
     several = counted[counted["version_count"] > 1]["repository"].head(MOST_REPOSITORIES).astype(str)
-    return found + [_versions(name, partial(fleet.version_savings, name)) for name in several]
+    return found + [
+        Picture(f"What each version of {name} costs", partial(_of_versions, fleet, name)) for name in several
+    ]
 
 
 def fleet_text(fleet: Fleet) -> str:
@@ -146,21 +147,16 @@ def fleet_text(fleet: Fleet) -> str:
     )
 
 
-def _drawn(plot: Callable[..., Any], fleet: Fleet) -> Figure:
-    figure = _figure(plot.__name__, min(MOST_SHOWN.get(plot.__name__, 1), len(fleet.hosts)))
-    plot(fleet, ax=figure.add_subplot())
+def _of_hosts(plot: Callable[..., Any], fleet: Fleet) -> Figure:
+    return _drawn(plot, fleet, min(MOST_SHOWN.get(plot.__name__, 1), len(fleet.hosts)))
+
+
+def _of_versions(fleet: Fleet, repository: str) -> Figure:
+    savings = fleet.version_savings(repository)
+    return _drawn(plots.version_savings, savings, len(savings))
+
+
+def _drawn(plot: Callable[..., Any], source: Any, count: int) -> Figure:
+    figure = Figure(figsize=plots.figure_size(plot.__name__, count), layout="constrained")
+    plot(source, ax=figure.add_subplot())
     return figure
-
-
-def _figure(plot: str, count: int) -> Figure:
-    return Figure(figsize=plots.figure_size(plot, count), layout="constrained")
-
-
-def _versions(repository: str, analyse: Callable[[], pd.DataFrame]) -> Picture:
-    def make() -> Figure:
-        savings = analyse()
-        figure = _figure("version_savings", len(savings))
-        plots.version_savings(savings, ax=figure.add_subplot())
-        return figure
-
-    return Picture(f"What each version of {repository} costs", make)

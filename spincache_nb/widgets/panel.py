@@ -20,10 +20,9 @@ from spincache_nb.widgets import parts
 from spincache_nb.widgets.apps import AppsTab
 from spincache_nb.widgets.explorer import Explorer
 from spincache_nb.widgets.fleet import FleetPanel
-from spincache_nb.widgets.health import HealthTab
 from spincache_nb.widgets.pulling import PullTab
-from spincache_nb.widgets.removing import CleanTab
 from spincache_nb.widgets.session import Session, cache_of
+from spincache_nb.widgets.upkeep import CleanTab, HealthTab
 
 TITLES = ("Explore", "Pull", "Apps", "Clean up", "Health")
 VARIABLE = "SPINCACHE_DASHBOARD"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import random
 import sys
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from spincache_nb.analysis import ALL_GRAINS, GRAINS, chunk_sweep, grains
 from spincache_nb.analysis.pieces import chunk_cuts, make_patch
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import MissingExtraError, NotInCacheError, WasmFormatError
 from tests.support.payloads import payload
@@ -28,22 +28,6 @@ MEASURED = {
     ("web-tree-sitter/0.26.9", "web-tree-sitter/0.26.10"): (8.1, 8.1, 82.3, 60.9, 31.5, 0),
     ("redact/1.11.0", "redact/1.12.0"): (0, 0, 0, 43.2, 16.6, 0),
 }
-
-
-class Finder:
-    """A cache of bytes in files."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def put(self, content: bytes) -> Digest:
-        digest = Digest("sha256", hashlib.sha256(content).hexdigest())
-        (self.folder / digest.encoded).write_bytes(content)
-        return digest
-
-    def find_blob(self, digest):
-        path = self.folder / digest.encoded
-        return path if path.is_file() else None
 
 
 def by_grain(frame):
@@ -76,20 +60,9 @@ def test_grains_of_the_same_bytes_reuses_everything_at_every_grain():
 
 def test_grains_gives_the_documented_rows_in_order():
     pytest.importorskip("zstandard")
-    frame = grains(module(), module(custom("x")))
-    assert frame["grain"].tolist() == list(GRAINS)
-    assert frame["grain"].tolist() == [
-        "blob",
-        "section",
-        "module",
-        "nested section",
-        "function",
-        "chunk 4 KiB",
-        "chunk 8 KiB",
-        "chunk 16 KiB",
-        "chunk 64 KiB",
-        "patch",
-    ]
+    chunks = (f"chunk {kib} KiB" for kib in (4, 8, 16, 64))
+    expected = ["blob", "section", "module", "nested section", "function", *chunks, "patch"]
+    assert grains(module(), module(custom("x")))["grain"].tolist() == list(GRAINS) == expected
 
 
 def test_grains_by_hand_on_a_component():
@@ -102,8 +75,7 @@ def test_grains_by_hand_on_a_component():
     core = 8 + 2 + 1 + 3 + 5 + 2 + 1 + 8  # preamble; code: header, count, bodies; data: header, count, one
     total = 8 + 2 + core + 2 + len(kept)
     assert total == len(new)
-    reused = {grain: row["reused_bytes"] for grain, row in rows.items()}
-    assert reused == {
+    assert {grain: row["reused_bytes"] for grain, row in rows.items()} == {
         "blob": 0,
         "section": 8 + 2 + len(kept),
         "module": 8 + 2 + len(kept),  # the header in front of it is the same too
@@ -111,31 +83,17 @@ def test_grains_by_hand_on_a_component():
         "function": 8 + 8 + 3 + 2 + len(kept),
         "data segment": 8 + 8 + 3 + 3 + 2 + len(kept),  # and the header of its data section
     }
-    assert {grain: row["piece_count"] for grain, row in rows.items()} == {
-        "blob": 1,
-        "section": 3,
-        "module": 5,
-        "nested section": 8,
-        "function": 10,
-        "data segment": 11,
-    }
+    assert [rows[grain]["piece_count"] for grain in wasm_grains] == [1, 3, 5, 8, 10, 11]
     assert all(row["index_bytes"] == 32 * row["piece_count"] for row in rows.values())
 
 
 @given(binaries, binaries)
 def test_grains_agrees_with_sets_of_pieces(old, new):
     rows = by_grain(grains(old.binary, new.binary, only=["section", "module", "function", "data segment"]))
-    for grain, field in {
-        "section": "section",
-        "module": "module",
-        "function": "function",
-        "data segment": "segment",
-    }.items():
-        known = set(getattr(old, field))
-        pieces = getattr(new, field)
-        assert rows[grain]["reused_bytes"] == sum(len(piece) for piece in pieces if piece in known)
-        assert rows[grain]["piece_count"] == len(pieces)
-        assert rows[grain]["total_bytes"] == len(new.binary)
+    for grain, row in rows.items():
+        known, pieces = (getattr(made, grain.removeprefix("data ")) for made in (old, new))
+        assert row["reused_bytes"] == sum(len(piece) for piece in pieces if piece in known)
+        assert (row["piece_count"], row["total_bytes"]) == (len(pieces), len(new.binary))
 
 
 def test_grains_treats_what_is_not_wasm_as_one_piece():
@@ -155,16 +113,18 @@ def test_grains_of_no_bytes_at_all_has_no_shares():
 
 
 def test_grains_takes_paths_bytes_and_digests_alike(tmp_path):
-    finder = Finder(tmp_path)
+    cache = Cache(tmp_path)
     old, new = (payload(f"redact/{version}.wasm") for version in ("1.11.0", "1.12.0"))
-    digests = [finder.put(path.read_bytes()) for path in (old, new)]
+    digests = [Digest.of(path.read_bytes()) for path in (old, new)]
+    for digest, path in zip(digests, (old, new), strict=True):
+        cache.put_blob("wasm", digest, [path.read_bytes()])
     wanted = ["blob", "section", "function"]
     expected = grains(old, new, only=wanted)
     assert grains(old.read_bytes(), memoryview(new.read_bytes()), only=wanted).equals(expected)
     assert grains(str(old), new, only=wanted).equals(expected)
-    assert grains(*digests, cache=finder, only=wanted).equals(expected)
-    assert grains(*map(str, digests), cache=finder, only=wanted).equals(expected)
-    assert grains(old, digests[1], cache=finder, only=wanted).equals(expected)
+    assert grains(*digests, cache=cache, only=wanted).equals(expected)
+    assert grains(*map(str, digests), cache=cache, only=wanted).equals(expected)
+    assert grains(old, digests[1], cache=cache, only=wanted).equals(expected)
 
 
 def test_grains_of_a_digest_needs_a_cache_that_holds_it(tmp_path):
@@ -172,7 +132,7 @@ def test_grains_of_a_digest_needs_a_cache_that_holds_it(tmp_path):
     with pytest.raises(ValueError, match="cache="):
         grains(digest, b"")
     with pytest.raises(NotInCacheError) as caught:
-        grains(str(digest), b"", cache=Finder(tmp_path))
+        grains(str(digest), b"", cache=Cache(tmp_path))
     assert caught.value.where == str(digest)
 
 
@@ -261,10 +221,7 @@ def test_patch_reaches_over_old_bytes_far_away():
 
 def archive(**members: bytes) -> bytes:
     packed = io.BytesIO()
-    with (
-        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w") as tar,
-    ):
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for name, content in members.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
@@ -277,14 +234,10 @@ def test_grains_compares_archives_by_their_members():
     new = archive(c=b"same" * 100, b=b"newer")
     rows = by_grain(grains(old, new))
     assert rows["blob"]["reused_bytes"] == 0
-    assert rows["archive member"]["total_bytes"] == 405
-    assert rows["archive member"]["reused_bytes"] == 400
-    assert rows["archive member"]["piece_count"] == 2
-
-
-def test_grains_of_gzip_that_is_no_archive_is_one_piece():
+    found = [rows["archive member"][name] for name in ("total_bytes", "reused_bytes", "piece_count")]
+    assert found == [405, 400, 2]
     row = by_grain(grains(b"", gzip.compress(b"no tar", mtime=0)))["archive member"]
-    assert row["piece_count"] == 1
+    assert row["piece_count"] == 1, "gzip that is no archive"
 
 
 def test_chunk_sweep_is_grains_at_more_sizes():

@@ -25,14 +25,8 @@ def test_sharing_equals_set_arithmetic_for_every_digest(world):
         everyone = set().union(*(world.users(digest, area) for area in areas))
         needed = sum(world.sizes[digest] for area in areas for _ in world.users(digest, area))
         stored = world.sizes[digest] * len(areas)
-        expected[digest] = (
-            "+".join(areas),
-            stored,
-            len(everyone),
-            len(everyone & references),
-            needed,
-            needed - stored,
-        )
+        counts = len(everyone), len(everyone & references)
+        expected[digest] = ("+".join(areas), stored, *counts, needed, needed - stored)
     columns = ["areas", "stored_bytes", "user_count", "app_count", "needed_bytes", "saved_bytes"]
     got = {row[0]: tuple(row[1:]) for row in table[["digest", *columns]].itertuples(index=False)}
     assert got == expected
@@ -46,15 +40,9 @@ def test_sharing_equals_set_arithmetic_for_every_digest(world):
 def test_sharing_manifest_count_is_a_lower_bound_of_what_is_known(world):
     table = analysis.sharing(world.frames(*NEEDED)).set_index("digest")
     for digest, line in table.iterrows():
-        users = [
-            app
-            for app in world.apps
-            if any(
-                app.reference in world.users(digest, area)
-                for area in ("wasm", "data")
-                if (digest, area) in world.stored
-            )
-        ]
+        areas = [area for area in ("wasm", "data") if (digest, area) in world.stored]
+        references = set().union(*(world.users(digest, area) for area in areas))
+        users = [app for app in world.apps if app.reference in references]
         known = {app.manifest for app in users if app.manifest}
         lists = {tuple(app.layers) for app in users if not app.manifest}
         assert len(known) <= line["manifest_count"] <= len(known) + len(lists)
@@ -199,9 +187,5 @@ def test_sharing_never_saves_less_than_nothing_for_bytes_stored_in_both_areas():
     digest = digest_of(1)
     app = App("r.io", "a", "1", [(digest, "wasm"), (digest, "data")])
     table = analysis.sharing(World([app], {digest: 10}, {(digest, "wasm"), (digest, "data")}).frames())
-    assert table.loc[0, ["areas", "stored_bytes", "needed_bytes", "saved_bytes"]].tolist() == [
-        "data+wasm",
-        20,
-        20,
-        0,
-    ]
+    columns = ["areas", "stored_bytes", "needed_bytes", "saved_bytes"]
+    assert table.loc[0, columns].tolist() == ["data+wasm", 20, 20, 0]

@@ -3,10 +3,9 @@ from __future__ import annotations
 import hashlib
 import logging
 
-import pytest
-
 from spincache_nb.analysis import producers, shared_modules
 from spincache_nb.analysis.modules import module_uses
+from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.wasm.naming import Tool
 from tests.support.payloads import payload
@@ -93,11 +92,6 @@ def test_module_uses_of_a_deep_nest_hashes_its_outer_levels_only():
     assert len(module_uses([("u", deep_nest(50_000))])) == 17
 
 
-@pytest.mark.parametrize("function", [module_uses, shared_modules])
-def test_frames_of_no_blobs_are_empty(function):
-    assert len(function([])) == 0
-
-
 def test_producers_gives_languages_and_tools():
     found = producers(payload("hello-js/1.0.0.wasm"))
     assert found.languages == (Tool("Rust", ""),)
@@ -106,11 +100,6 @@ def test_producers_gives_languages_and_tools():
 
 
 def test_producers_finds_a_digest_in_a_cache(tmp_path):
-    path = tmp_path / "blob"
-    path.write_bytes(RUST)
-
-    class Finder:
-        def find_blob(self, digest):
-            return path if digest == Digest.of(RUST) else None
-
-    assert producers(str(Digest.of(RUST)), cache=Finder()).languages == (Tool("Rust", ""),)
+    cache = Cache(tmp_path)
+    cache.put_blob("wasm", Digest.of(RUST), [RUST])
+    assert producers(str(Digest.of(RUST)), cache=cache).languages == (Tool("Rust", ""),)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from spincache_nb.frames import Frames, schemas
 
 MIB = 2**20
+Line = tuple[object, ...]
 SOME = settings(max_examples=60, deadline=None)
 """How often to try, and no limit of time: the machines of a CI are slow."""
 
@@ -91,105 +92,69 @@ class World:
 
     def frames(self, *names: str) -> Frames:
         """The named frames of this world; all of them if none is named."""
-        every = {
-            "apps": self._apps,
-            "layers": self._layers,
-            "uses": self._uses,
-            "components": self._components,
-            "files": self._files,
-            "blobs": self._blobs,
-            "problems": self._problems,
-            "disk": self._disk,
-            "unnamed": self._unnamed,
-            "dependencies": self._dependencies,
-        }
-        return Frames(**{name: every[name]() for name in names or every})
-
-    def _dependencies(self) -> pd.DataFrame:
-        return schemas.build(
-            schemas.DEPENDENCIES_SCHEMA,
-            [(app.reference, *line) for app in self.apps for line in sorted(app.dependencies, key=str)],
-        )
-
-    def _unnamed(self) -> pd.DataFrame:
-        return schemas.build(schemas.UNNAMED_SCHEMA, sorted(self.unnamed))
-
-    def _problems(self) -> pd.DataFrame:
-        return schemas.build(schemas.PROBLEMS_SCHEMA, [("wasm/x", None, "truncated", "", "")])
-
-    def _components(self) -> pd.DataFrame:
-        return schemas.build(
-            schemas.COMPONENTS_SCHEMA,
-            [
-                (app.reference, component, digest, self.sizes[digest], None, None, 0, None, None)
-                for app in self.apps
-                for component, digest in app.sources.items()
-            ],
-        )
-
-    def _files(self) -> pd.DataFrame:
-        return schemas.build(
-            schemas.FILES_SCHEMA,
-            [
-                (app.reference, component, path, digest, inline, self.sizes[digest])
-                for app in self.apps
-                for component, path, digest, inline in app.mounts
-            ],
-        )
-
-    def _apps(self) -> pd.DataFrame:
-        lines = []
-        for app in self.apps:
-            declared = app.config_bytes + sum(self.sizes[d] for d in {d for d, _ in app.layers})
-            stored = sum(self.sizes[d] for d, area in app.needs() if (d, area) in self.stored)
-            tag = None if app.tag.startswith("sha256:") else app.tag
-            lines.append(
-                (
-                    *(app.reference, app.registry, app.repository, tag, "app", "n", "1", None),
-                    *(app.created_at, None, app.manifest, None, None),
-                    *(len(app.layers), len(app.sources), declared, stored),
-                )
-            )
-        return schemas.build(schemas.APPS_SCHEMA, lines)
-
-    def _layers(self) -> pd.DataFrame:
-        return schemas.build(
-            schemas.LAYERS_SCHEMA,
-            [
+        lines = {
+            "apps": [self._app(app) for app in self.apps],
+            "layers": [
                 (app.reference, position, digest, f"type/{role}", role, self.sizes[digest], True)
                 for app in self.apps
                 for position, (digest, role) in enumerate(app.layers)
             ],
-        )
+            "uses": self._uses(),
+            "components": [
+                (app.reference, component, digest, self.sizes[digest], None, None, 0, None, None)
+                for app in self.apps
+                for component, digest in app.sources.items()
+            ],
+            "files": [
+                (app.reference, component, path, digest, inline, self.sizes[digest])
+                for app in self.apps
+                for component, path, digest, inline in app.mounts
+            ],
+            "blobs": self._blobs(),
+            "problems": [("wasm/x", None, "truncated", "", "")],
+            "disk": [(*line, None) for line in self._disk()],
+            "unnamed": sorted(self.unnamed),
+            "dependencies": [
+                (app.reference, *line) for app in self.apps for line in sorted(app.dependencies, key=str)
+            ],
+        }
+        made = {name: (getattr(schemas, f"{name.upper()}_SCHEMA"), lines[name]) for name in names or lines}
+        return Frames(**{name: schemas.build(schema, rows) for name, (schema, rows) in made.items()})
 
-    def _uses(self) -> pd.DataFrame:
-        lines = [
+    def _app(self, app: App) -> Line:
+        declared = app.config_bytes + sum(self.sizes[d] for d in {d for d, _ in app.layers})
+        stored = sum(self.sizes[d] for d, area in app.needs() if (d, area) in self.stored)
+        tag = None if app.tag.startswith("sha256:") else app.tag
+        named = app.reference, app.registry, app.repository, tag, "app", "n", "1", None
+        counts = len(app.layers), len(app.sources), declared, stored
+        return *named, app.created_at, None, app.manifest, None, None, *counts
+
+    def _uses(self) -> list[Line]:
+        lines: list[Line] = [
             (app.reference, digest, area, self.sizes[digest], via)
             for app in self.apps
             for (digest, area), via in app.needs().items()
             if (digest, area) in self.stored
         ]
-        lines += [
+        return lines + [
             (path, digest, "wasm", self.sizes[digest], via)
             for path, digests in self.projects.items()
             for digest, via in digests.items()
             if (digest, "wasm") in self.stored
         ]
-        return schemas.build(schemas.USES_SCHEMA, lines)
 
-    def _blobs(self) -> pd.DataFrame:
-        lines = [
+    def _blobs(self) -> list[Line]:
+        lines: list[Line] = [
             (digest, digest, area, self.sizes[digest], None, standing)
             for digest, area in sorted(self.stored)
             for standing in ["referenced" if self.users(digest, area) else "unreferenced"]
         ]
-        lines += [
+        return lines + [
             (name, digest, area, size, None, standing) for name, area, digest, standing, size in self.strays
         ]
-        return schemas.build(schemas.BLOBS_SCHEMA, lines)
 
-    def _disk(self) -> pd.DataFrame:
-        lines = [
+    def _disk(self) -> list[Line]:
+        lines: list[Line] = [
             (f"{area}/{digest}", area, self.on_disk(digest, area)) for digest, area in sorted(self.stored)
         ]
         lines += [(f"{area}/{name}", area, size) for name, area, _, _, size in self.strays]
@@ -198,8 +163,7 @@ class World:
             for app in self.apps
             for name in ("manifest.json", "config.json")
         ]
-        lines += self.others
-        return schemas.build(schemas.DISK_SCHEMA, [(*line, None) for line in lines])
+        return lines + list(self.others)
 
 
 def frame_of(schema: schemas.Schema, *columns: str, lines: Iterable[tuple[object, ...]]) -> pd.DataFrame:

@@ -1,15 +1,8 @@
 """A browser for the tests of this folder."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.support import jupyter
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """``spincache-nb dashboard`` and ``lab`` as processes: served, driven in a browser, ended by Ctrl-C."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -9,16 +7,12 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
 from spincache_nb import Cache, demo
 from tests.browser.driver import Driver
 from tests.support import jupyter
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

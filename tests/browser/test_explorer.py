@@ -1,18 +1,12 @@
 """The explorer as a person and as Python use it: JupyterLab and Voila in a real browser."""
 
-from __future__ import annotations
-
 import re
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import jupyter
 from tests.support.made_up import many_apps
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

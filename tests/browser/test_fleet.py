@@ -1,17 +1,10 @@
 """The panel over a fleet as a page: Voila in a real browser, light and dark."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.browser.driver import Driver
 from tests.support import jupyter
 from tests.support.made_up_fleet import FleetPlan, write_fleet
-
-if TYPE_CHECKING:
-    pass
 
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -1,10 +1,7 @@
 """The panel where most people use it: a notebook in JupyterLab, in a real browser."""
 
-from __future__ import annotations
-
 import re
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +10,6 @@ from tests.browser.driver import Driver, source
 from tests.support import jupyter
 from tests.support.artifacts import Component, new_style, wasm_module
 from tests.support.faults import Drip
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

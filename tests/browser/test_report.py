@@ -1,9 +1,5 @@
 """The report as a browser sees it, with the network off."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from spincache_nb import report
@@ -11,9 +7,6 @@ from spincache_nb.core.cache import Cache
 from tests.plots.samples import cache_of, history_of
 from tests.report.hostile_cache import hostile_cache
 from tests.support.made_up import many_apps
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -1,9 +1,6 @@
 """The panel as a dashboard: Voila in a real browser, each thing a person does with it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +10,6 @@ from tests.browser.driver import Driver, source
 from tests.support import jupyter
 from tests.support.artifacts import Component, new_style, wasm_module
 from tests.support.faults import Drip
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

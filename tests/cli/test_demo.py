@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 
-from spincache_nb.cli import main
 from tests.support.procs import ROOT
 from tests.support.trees import read_tree
 
@@ -17,11 +16,10 @@ def folders(home):
     return sorted(str(path.relative_to(home)) for path in home.rglob("*"))
 
 
-def test_demo_shows_and_writes_everything_and_touches_nothing_else(tmp_path, isolated_home, capsys):
+def test_demo_shows_and_writes_everything_and_touches_nothing_else(tmp_path, isolated_home, run):
     output = tmp_path / "out"
-    assert main(["demo", "--output", str(output), "--quiet"]) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
+    status, out, err = run("demo", "--output", output, "--quiet")
+    assert (status, err) == (0, "")
     assert sorted(path.name for path in output.glob("*.png")) == sorted(
         [*PLOTS, *(f"versions-demo-{name}.png" for name in APPS)]
     )
@@ -57,20 +55,19 @@ def test_demo_makes_a_temporary_folder_keeps_it_and_no_other(isolated_home, tmp_
     assert [line for line in done.stdout.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
 
 
-def test_demo_refuses_a_folder_that_holds_something(tmp_path, capsys):
+def test_demo_refuses_a_folder_that_holds_something(tmp_path, run):
     (tmp_path / "mine.txt").write_text("mine")
     before = read_tree(tmp_path)
-    assert main(["demo", "--output", str(tmp_path)]) == 2
-    assert read_tree(tmp_path) == before
-    assert capsys.readouterr().err.startswith("spincache-nb demo: --output: expected a new or empty folder")
+    status, _, err = run("demo", "--output", tmp_path)
+    assert (status, read_tree(tmp_path)) == (2, before)
+    assert err.startswith("spincache-nb demo: --output: expected a new or empty folder")
 
 
-def test_demo_leaves_no_folder_behind_when_it_fails(tmp_path, monkeypatch):
+def test_demo_leaves_no_folder_behind_when_it_fails(tmp_path, monkeypatch, run):
     def fail(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("spincache_nb.core.pull.pull", fail)
-    assert main(["demo", "--output", str(tmp_path / "new"), "--quiet"]) == 130
-    assert list(tmp_path.iterdir()) == []
-    assert main(["demo", "--output", str(tmp_path), "--quiet"]) == 130
-    assert list(tmp_path.iterdir()) == []
+    for folder in (tmp_path / "new", tmp_path):
+        assert run("demo", "--output", folder, "--quiet")[0] == 130
+        assert list(tmp_path.iterdir()) == []

@@ -30,7 +30,7 @@ def install(monkeypatch):
 
     def put(run):
         command = Command("try", "Try.", (), (), run)
-        monkeypatch.setattr(entry, "COMMANDS", {"try": command})
+        monkeypatch.setattr("spincache_nb.cli.command.COMMANDS", {"try": command})
         monkeypatch.setattr(entry, "_MODULES", {"try": "command"})
 
     return put

@@ -17,19 +17,16 @@ def feed(monkeypatch, data):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("words", "insecure"), [((), None), (("--insecure",), True), (("--https",), False)])
-def test_registry_options_choose_the_scheme(words, insecure):
-    assert registry_options(parse(*words)) == {"insecure": insecure}
-
-
-def test_registry_options_pass_jobs_and_ca(tmp_path):
-    ca = tmp_path / "ca.pem"
-    ca.write_text("-")
-    assert registry_options(parse("--jobs", "4", "--ca", str(ca))) == {
-        "insecure": None,
-        "jobs": 4,
-        "ca": str(ca),
-    }
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ((), {"insecure": None}),
+        (("--insecure",), {"insecure": True}),
+        (("--https", "--jobs", "4", "--ca", __file__), {"insecure": False, "jobs": 4, "ca": __file__}),
+    ],
+)
+def test_registry_options_choose_the_scheme_jobs_and_ca(words, options):
+    assert registry_options(parse(*words)) == options
 
 
 @pytest.mark.parametrize(

@@ -48,12 +48,23 @@ def start():
         process.communicate()
 
 
+def command(*words, **options):
+    """Run the command to its end, in a process of its own."""
+    return run_python([*MODULE, *map(str, words)], **options)
+
+
+def pull_words(hostile, folder):
+    """Words that pull the app, which the registry has from now on, into a folder."""
+    hostile.serve(APP)
+    return "pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(folder)
+
+
 def files(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def test_module_runs_as_the_command(tmp_path):
-    done = run_python([*MODULE, "path", "--cache-dir", str(tmp_path)])
+    done = command("path", "--cache-dir", tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/registry\n", "")
 
 
@@ -68,19 +79,16 @@ def test_what_needs_no_cache_loads_nothing_heavy(words):
 
 
 def test_pull_loads_no_frames_and_no_plots(hostile, tmp_path):
-    hostile.serve(APP)
     code = (
         "import sys; from spincache_nb.cli import main; status = main(sys.argv[1:]); "
         "print(status, [name for name in ('pandas', 'numpy', 'matplotlib') if name in sys.modules])"
     )
-    words = ["pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(tmp_path), "--quiet", "--json"]
+    words = (*pull_words(hostile, tmp_path), "--quiet", "--json")
     assert run_python(["-c", code, *words]).stdout.splitlines()[-1] == "0 []"
 
 
 def test_a_pipe_gets_plain_lines_and_one_json_document(hostile, tmp_path):
-    hostile.serve(APP)
-    words = ["pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(tmp_path), "--json"]
-    done = run_python([*MODULE, *words])
+    done = command(*pull_words(hostile, tmp_path), "--json")
     assert done.returncode == 0
     assert [result["manifest_digest"] for result in json.loads(done.stdout)] == [APP.digest]
     assert "\r" not in done.stderr
@@ -90,10 +98,9 @@ def test_a_pipe_gets_plain_lines_and_one_json_document(hostile, tmp_path):
 
 def test_a_terminal_gets_a_bar(hostile, tmp_path):
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
-    hostile.serve(APP)
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 80))
-    words = ["pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(tmp_path)]
+    words = pull_words(hostile, tmp_path)
     done = subprocess.run(
         [sys.executable, *MODULE, *words], stdout=subprocess.PIPE, stderr=slave, cwd=ROOT, check=False
     )
@@ -144,10 +151,9 @@ def test_a_full_disk_is_one_line():
 
 @pytest.mark.parametrize("behaviour", ["stalls", "drips"])
 def test_ctrl_c_ends_a_pull_cleanly(behaviour, hostile, start, tmp_path):
-    hostile.serve(APP)
+    words = pull_words(hostile, tmp_path)
     slow = Stall(after=100, seconds=60) if behaviour == "stalls" else Drip(size=64, pause=0.2)
     hostile.always(f"*/blobs/{LONGEST_BLOB}", slow)
-    words = ("pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(tmp_path))
     process = start(*words)
     wait_until(lambda: bool(hostile.requests_for(f"*/blobs/{LONGEST_BLOB}")), seconds=30)
     time.sleep(0.3)
@@ -166,9 +172,7 @@ def test_ctrl_c_ends_a_pull_cleanly(behaviour, hostile, start, tmp_path):
 
 
 def test_a_cache_that_may_not_be_written_is_one_line(hostile, roots_folder):
-    hostile.serve(APP)
-    words = ["pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(roots_folder), "--quiet"]
-    done = run_python([*MODULE, *words], unprivileged=True)
+    done = command(*pull_words(hostile, roots_folder), "--quiet", unprivileged=True)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith(f"spincache-nb pull: {roots_folder}/registry")
     assert "Permission denied" in done.stderr
@@ -181,18 +185,15 @@ def test_a_cache_that_may_not_be_read_is_one_line_or_a_problem(roots_folder):
     closed = roots_folder / "closed"
     (closed / "registry").mkdir(parents=True)
     closed.chmod(0o000)
-    done = run_python([*MODULE, "apps", "--cache-dir", str(closed)], unprivileged=True)
+    done = command("apps", "--cache-dir", closed, unprivileged=True)
     assert done.returncode == 3
     assert "Permission denied" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 def test_a_history_that_cannot_be_written_is_a_warning(hostile, roots_folder, nobodys_folder):
-    hostile.serve(APP)
-    words = ["pull", f"{hostile.name}/demo/app:v1", "--cache-dir", str(nobodys_folder), "--quiet"]
-    done = run_python(
-        [*MODULE, *words], unprivileged=True, env={"SPINCACHE_STATE_DIR": str(roots_folder / "state")}
-    )
+    words = (*pull_words(hostile, nobodys_folder), "--quiet")
+    done = command(*words, unprivileged=True, env={"SPINCACHE_STATE_DIR": str(roots_folder / "state")})
     assert done.returncode == 0
     assert done.stderr.startswith("spincache-nb: warning: the pull is not recorded: ")
     assert done.stderr.count("\n") == 1
@@ -202,8 +203,7 @@ def test_output_is_escaped_where_the_encoding_lacks_a_letter(tmp_path):
     folder = tmp_path / "registry" / "manifests" / "ghcr.io" / "org" / "app" / "Zoë"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
-    words = ["apps", "--cache-dir", str(tmp_path)]
-    done = run_python([*MODULE, *words], env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+    done = command("apps", "--cache-dir", tmp_path, env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
     assert done.returncode == 0
     assert "ghcr.io/org/app:Zo\\xeb" in done.stdout
 

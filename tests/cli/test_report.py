@@ -1,7 +1,5 @@
 """``spincache-nb report``: files, standard output, thresholds."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 
@@ -43,15 +41,6 @@ def test_report_writes_a_page_and_says_where(cache, run, tmp_path):
     assert out == f"{tmp_path / 'here' / 'dedup.html'}\n"
     assert (tmp_path / "here" / "dedup.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["dedup.html"]
-
-
-def test_report_twice_is_the_same_bytes(cache, run, tmp_path, monkeypatch):
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
-    for name in ("one.html", "two.html", "one.md", "two.md", "one.json", "two.json"):
-        assert run(name, "--cache-dir", cache)[0] == 0
-    here = tmp_path / "here"
-    for suffix in ("html", "md", "json"):
-        assert (here / f"one.{suffix}").read_bytes() == (here / f"two.{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """``tree``: what fills the disk."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """``verify``, ``repair``, ``remove``, ``prune``, ``clear``: plans, questions, exit statuses, JSON."""
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

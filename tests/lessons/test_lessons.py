@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
 
-from spincache_nb import analysis, lessons
+from spincache_nb import Cache, analysis, lessons
 from spincache_nb.demo import Workspace
 from spincache_nb.errors import NotInCacheError
 from tests.support.trees import read_tree
@@ -81,11 +82,6 @@ def test_chain_draws_what_it_prints(demo: Workspace) -> None:
     assert "<script>" not in lessons.Chain("<script>", tree.root)._repr_html_()
 
 
-def test_chain_of_an_app_that_is_not_there(demo: Workspace) -> None:
-    with pytest.raises(NotInCacheError):
-        lessons.chain(demo.cache, demo.reference("demo/none:1"))
-
-
 def test_ripple_changes_every_name_but_the_tag_and_nothing_on_disk(demo: Workspace) -> None:
     before = read_tree(demo.cache.path)
     names = lessons.ripple(demo.cache, demo.reference("demo/hello:1.0.0"))
@@ -104,7 +100,9 @@ def test_ripple_of_a_package_has_no_locked_app(demo: Workspace) -> None:
     assert names["what"].tolist() == ["layer 0", "manifest", "tag"]
 
 
-def test_ripple_of_a_layer_that_is_not_there(demo: Workspace) -> None:
+def test_an_app_or_a_layer_that_is_not_there(demo: Workspace) -> None:
+    with pytest.raises(NotInCacheError):
+        lessons.chain(demo.cache, demo.reference("demo/none:1"))
     with pytest.raises(NotInCacheError):
         lessons.ripple(demo.cache, demo.reference("demo/greet:1.0.0"), position=5)
 
@@ -239,18 +237,10 @@ def test_example_is_an_app_with_most_layers(demo: Workspace) -> None:
     assert lessons.ripple(demo.cache, chosen)["changed"].tolist() == [True, True, True, False]
 
 
-def test_example_needs_an_app(tmp_path: object) -> None:
-    from spincache_nb import Cache
-
+@pytest.mark.parametrize("function", [lessons.example, lessons.exercises])
+def test_lessons_need_an_app(function: Callable[[Cache], object], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pull one first"):
-        lessons.example(Cache(str(tmp_path)))
-
-
-def test_exercises_need_an_app(tmp_path: object) -> None:
-    from spincache_nb import Cache
-
-    with pytest.raises(ValueError, match="pull one first"):
-        lessons.exercises(Cache(str(tmp_path)))
+        function(Cache(tmp_path))
 
 
 def test_what_spin_checks_is_a_table() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -12,17 +13,22 @@ from tests.analysis.worlds import App, World, digest_of
 TEAMS = ["shop", "docs", "auth", "images", "search", "mail", "billing"]
 
 
-def cache_of(count: int) -> World:
-    """Apps of several teams, in versions: a runtime that most share, modules and assets that some do."""
-    random_ = random.Random(count)
-    numbers = iter(range(1, 100_000))
+def blobs(random_: random.Random) -> tuple[dict[str, int], Callable[[int, int], str]]:
+    """Sizes by digest, and what makes one more blob of a size between two."""
     sizes: dict[str, int] = {}
 
     def blob(low: int, high: int) -> str:
-        digest = digest_of(next(numbers))
+        digest = digest_of(len(sizes) + 1)
         sizes[digest] = random_.randrange(low, high)
         return digest
 
+    return sizes, blob
+
+
+def cache_of(count: int) -> World:
+    """Apps of several teams, in versions: a runtime that most share, modules and assets that some do."""
+    random_ = random.Random(count)
+    sizes, blob = blobs(random_)
     runtime = blob(2_000_000, 3_000_000)
     team_modules = {team: blob(400_000, 1_500_000) for team in TEAMS}
     apps: list[App] = []
@@ -50,14 +56,7 @@ def cache_of(count: int) -> World:
 def versions_of(count: int) -> World:
     """One repository of many versions: assets change with each, the wasm with every fifth."""
     random_ = random.Random(count)
-    numbers = iter(range(1, 100_000))
-    sizes: dict[str, int] = {}
-
-    def blob(low: int, high: int) -> str:
-        digest = digest_of(next(numbers))
-        sizes[digest] = random_.randrange(low, high)
-        return digest
-
+    sizes, blob = blobs(random_)
     wasm, assets, apps = "", [blob(5_000, 200_000) for _ in range(12)], []
     for number in range(count):
         if number % 5 == 0:

@@ -112,11 +112,8 @@ def test_sharing_of_sets_that_are_all_small_draws_the_largest():
     lines = [(n, user, "app", 2, 1, 10) for n in range(200) for user in (f"a{n}", f"b{n}")]
     panels = plots.sharing(build(SHARING_SETS_SCHEMA, lines), fig=Figure(figsize=(9, 6)))
     assert len(sets_of(panels)) == 8
-    assert (
-        panels["sets"]
-        .get_label()
-        .startswith("100 files of 1000 B are most of the 2.0 KiB that 400 apps share")
-    )
+    finding = "100 files of 1000 B are most of the 2.0 KiB that 400 apps share"
+    assert panels["sets"].get_label().startswith(finding)
     assert "+192 more sets, 1.9 KiB" in panels["sets"].get_label()
 
 

@@ -1,7 +1,5 @@
 """A cache in which every name and text is somebody's attack, as far as a registry can bring them in."""
 
-from __future__ import annotations
-
 import json
 
 from spincache_nb.core.cache import Cache

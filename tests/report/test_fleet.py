@@ -1,7 +1,5 @@
 """The report about a fleet: the same numbers in every form, harmless names, one clear error."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Names and texts that attack: no table, plot or page is harmed, and none is slow or huge for it."""
 
-from __future__ import annotations
-
 import json
 import re
 import warnings

@@ -1,7 +1,5 @@
 """Sentences, against caches small enough to reckon by hand."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pandas as pd

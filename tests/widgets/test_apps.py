@@ -1,7 +1,5 @@
 """The list of apps: sorted, filtered, paged and chosen from, without a widget."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """The dashboard's notebook and what it is told."""
 
-from __future__ import annotations
-
 import nbformat
 import pytest
 

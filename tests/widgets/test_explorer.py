@@ -1,7 +1,5 @@
 """The explorer without a browser: areas that sum to the disk, a selection that Python reads and sets."""
 
-from __future__ import annotations
-
 import re
 import time
 from dataclasses import replace

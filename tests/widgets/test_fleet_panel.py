@@ -1,7 +1,5 @@
 """The panel over a fleet: its plots, read-only; no kernel, no browser."""
 
-from __future__ import annotations
-
 import re
 import sys
 

@@ -1,7 +1,5 @@
 """The panel in a real kernel, without a browser: what is left when the kernel ends while it pulls."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

@@ -1,7 +1,5 @@
 """The panel driven from Python: buttons clicked, fields filled, children read; no kernel, no browser."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -185,6 +183,8 @@ def test_an_error_stands_above_its_own_tab_only(cache, make, demo):
         assert text(alert) == ""
     panel.turn("Pull")
     assert "404 Not Found" in text(alert), "the field still holds what was not found"
+    panel.pulling.reference.value = demo.reference("demo/greet:1.0.0")
+    assert text(alert) == "", "an old error leaves when its cause does"
     pulled(panel, demo, "greet:1.0.0")
     panel.turn("Health")
     assert panel.wait(60)
@@ -631,13 +631,3 @@ def test_an_app_is_opened_and_updated(cache, make, demo):
     panel.explorer.selection = [demo.reference("demo/hello:1.0.1")]
     run(panel, tab.update)
     assert text(panel.pulling.state) == "Done: 1 reference in the cache."
-
-
-def test_an_old_error_leaves_when_its_cause_does(cache, make, demo):
-    panel = make(cache)
-    panel.turn("Pull")
-    panel.pulling.reference.value = demo.reference("demo/none:1")
-    run(panel, panel.pulling.pull)
-    assert "404 Not Found" in text(panel.alert)
-    panel.pulling.reference.value = demo.reference("demo/greet:1.0.0")
-    assert text(panel.alert) == ""

@@ -1,13 +1,11 @@
 """How far a pull is, with a clock that the test moves; and bars that blobs take and leave."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest
 
 from spincache_nb.core.progress import ProgressEvent
-from spincache_nb.widgets.progress import MOST_BARS, Bars, Progress, Running, Snapshot
+from spincache_nb.widgets.pulling import MOST_BARS, Bars, Progress, Running, Snapshot
 
 
 class Clock:

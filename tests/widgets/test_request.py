@@ -1,7 +1,5 @@
 """What is typed into the reference field."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Work beside the kernel: one thing at a time, stopped at the end, heard of when it fails or warns."""
 
-from __future__ import annotations
-
 import threading
 import time
 import warnings
