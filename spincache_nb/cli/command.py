@@ -82,7 +82,7 @@ def _whole(expected: str, least: int, most: float) -> Callable[[str], int]:
     """Make a parser of whole numbers."""
 
     def parse(text: str) -> int:
-        number = int(text) if text.isascii() and text.isdigit() else -1
+        number = int(text) if re.fullmatch("[0-9]{1,4000}", text) else -1
         if not least <= number <= most:
             raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
         return number

@@ -230,6 +230,8 @@ def _component(written: _WrittenComponent) -> Component:
 def _dependencies(
     own: dict[str, _WrittenDependency], of_trigger: dict[str, list[_WrittenDependency]]
 ) -> tuple[Dependency, ...]:
+    if not own and not of_trigger:
+        return ()
     named = [*own.items(), *((role, one) for role, some in of_trigger.items() for one in some)]
     digests = _digests([one.source.digest for _, one in named])
     return tuple(

@@ -1,6 +1,6 @@
 """What is in a cache: its apps, who needs which blob, and what is wrong."""
 
-from spincache_nb.inventory.columns import CachedLayer, InventoriedBlob, Missing, Standing, Use, Via
+from spincache_nb.inventory.columns import CachedLayer, InventoriedBlob, Missing, Standing, Via
 from spincache_nb.inventory.model import CachedApp, ConfigKind, Inventory, InventoryLimits, Project
 from spincache_nb.inventory.reach import unnamed_members
 from spincache_nb.inventory.take import known_digests, take_inventory
@@ -15,7 +15,6 @@ __all__ = [
     "Missing",
     "Project",
     "Standing",
-    "Use",
     "Via",
     "known_digests",
     "take_inventory",

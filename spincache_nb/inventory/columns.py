@@ -50,25 +50,6 @@ class CachedLayer(NamedTuple):
     stored: bool
 
 
-class Use(NamedTuple):
-    """A stored blob that somebody needs."""
-
-    user: str
-    blob: StoredBlob
-    digest: Digest
-    via: Via
-
-    @property
-    def area(self) -> Area:
-        """``wasm`` or ``data``."""
-        return self.blob.area
-
-    @property
-    def stored_bytes(self) -> int:
-        """Size of the file."""
-        return self.blob.stored_bytes
-
-
 class InventoriedBlob(NamedTuple):
     """A file in ``wasm/`` or ``data/`` and its standing."""
 

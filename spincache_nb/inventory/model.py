@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from operator import itemgetter
@@ -22,7 +22,6 @@ from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES, 
 from spincache_nb.errors import SpinCacheError, printable
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
-    VIAS,
     BlobColumns,
     CachedLayer,
     FileColumns,
@@ -30,7 +29,6 @@ from spincache_nb.inventory.columns import (
     LayerColumns,
     MissingColumns,
     Needed,
-    Use,
     UseColumns,
     parsed,
 )
@@ -271,16 +269,6 @@ class Contents:
             for place, (code, kind, size, stored, more) in enumerate(zip(codes, *each, urls, strict=True))
         ]
 
-    def uses_of(self, user: int) -> list[Use]:
-        """What one user needs, as values."""
-        return [self.use(row) for row in range(*self.uses.of(user).indices(len(self.uses.users)))]
-
-    def use(self, row: int) -> Use:
-        """One row of uses as a value."""
-        at = int(self.uses.blobs[row])
-        digest = parsed(self.digests[self.uses.digests[row]])
-        return Use(self.users[self.uses.users[row]], self.blobs.blob(at), digest, VIAS[self.uses.vias[row]])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CachedApp:
@@ -323,11 +311,6 @@ class CachedApp:
         return Manifest(self.config, layers, self.annotations, self.media_type, self.artifact_type)
 
     @property
-    def uses(self) -> list[Use]:
-        """The stored blobs that it needs; made at each access."""
-        return self.contents.uses_of(self.number)
-
-    @property
     def stored_bytes(self) -> int:
         """Bytes of its distinct blobs, archives and their members included."""
         rows = self.contents.uses.blobs[self.contents.uses.of(self.number)]
@@ -345,11 +328,6 @@ class Project:
     complete: bool
     number: int
     contents: Contents = field(repr=False)
-
-    @property
-    def uses(self) -> list[Use]:
-        """The stored blobs that it needs; made at each access."""
-        return self.contents.uses_of(self.number)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -378,10 +356,6 @@ class Inventory:
     def files(self) -> FileColumns:
         """Every regular file under ``registry``; sorted at each access."""
         return self.stored.files()
-
-    def uses(self) -> Iterator[Use]:
-        """All uses as values, apps before projects; for very many, take the columns."""
-        return map(self.contents.use, range(len(self.contents.uses.users)))
 
     def users_of(self) -> dict[tuple[Area, str], list[str]]:
         """Who needs each stored blob, by area and digest."""

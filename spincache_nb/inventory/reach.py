@@ -192,11 +192,12 @@ class Named:
         configs = Packed.of_digests([one.config.digest for _, one in manifests])
         documents_of_tags = Packed.of_digests([one.tag_document.digest for _, one in manifests])
         binaries, mounted, recovered = _content(documents, stored)
-        blobs = [(row, text) for row, text in enumerate(stored.digests) if text is not None]
+        rows = numbers_of([row for row, text in enumerate(stored.digests) if text is not None])
+        blobs = Packed.of([text for text in stored.digests if text is not None])
         content = [
             Packed.of_digests([digest for _, digest in some]) for some in (binaries, mounted, recovered)
         ]
-        packed = [layers, configs, documents_of_tags, *content, Packed.of([text for _, text in blobs])]
+        packed = [layers, configs, documents_of_tags, *content, blobs]
         self.texts, codes = numbered(packed)
         self.layers, self.configs, self.tag_documents = codes[:3]
         self.binaries, self.mounted, self.recovered = (
@@ -204,7 +205,6 @@ class Named:
             for some, found in zip((binaries, mounted, recovered), codes[3:6], strict=True)
         )
         self.rows = np.full(2 * len(self.texts), -1, np.int64)
-        rows = numbers_of([row for row, _ in blobs])
         self.rows[2 * codes[6] + np.asarray(stored.areas, np.int64)[rows]] = rows
 
     def with_two_sizes(self) -> list[int]:

@@ -14,7 +14,9 @@ def main() -> None:
     parser.add_argument("which", nargs="*", default=["pulls", "reads", "report", "growth"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="*", default=[], help="artifacts: big many mix app; or shapes")
-    parser.add_argument("--most", type=int, default=2000, help="apps in the largest cache of growth")
+    parser.add_argument(
+        "--most", type=int, default=2000, help="apps in the largest cache of reads and growth"
+    )
     parser.add_argument("--of", nargs="*", default=[], help="operations of growth")
     arguments = parser.parse_args()
     for which in arguments.which:
@@ -25,7 +27,7 @@ def main() -> None:
         elif which == "reads":
             from tests.benchmarks import reads
 
-            reads.main(arguments.rounds, arguments.only)
+            reads.main(arguments.rounds, arguments.only, arguments.most)
         elif which == "report":
             from tests.benchmarks import reporting
 

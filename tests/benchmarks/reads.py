@@ -88,10 +88,10 @@ def show(title: str, contestants: list[Contestant], rounds: int) -> dict[str, li
     return runs
 
 
-def main(rounds: int, only: Sequence[str] = ()) -> None:
+def main(rounds: int, only: Sequence[str] = (), most: int = 2000) -> None:
     """Print all tables, or those of some shapes."""
     if only:
-        shapes(rounds, only)
+        shapes(rounds, only, most)
         return
     show(
         "Start and imports, whole processes",
@@ -114,7 +114,7 @@ def main(rounds: int, only: Sequence[str] = ()) -> None:
             rounds,
         )  # fmt: skip
         shutil.rmtree(blobs)
-        shapes(rounds, [shape for shape, _, _ in SIZES])
+        shapes(rounds, [shape for shape, _, _ in SIZES], most)
         stored = str(big_blobs(folder / "stored"))
         hash_all = f"find {stored} -type f -print0 | xargs -0 openssl dgst -sha256 >/dev/null"
         ready = "import spincache_nb as sc; sc.verify(sc.Cache('/nowhere'))"
@@ -130,7 +130,7 @@ def main(rounds: int, only: Sequence[str] = ()) -> None:
         print(f"\n`layers` holds {memory_per_row():.0f} bytes a row at 1,000,000 rows of the shape unlike")
 
 
-def shapes(rounds: int, only: Sequence[str]) -> None:
+def shapes(rounds: int, only: Sequence[str], most: int) -> None:
     """Print a table for each shape, beside reading and decoding the same documents and no more."""
     os.environ["SPINCACHE_HISTORY"] = "off"
     decode = (
@@ -142,6 +142,7 @@ def shapes(rounds: int, only: Sequence[str]) -> None:
     for shape, apps, layers in SIZES:
         if shape not in only:
             continue
+        apps = min(apps, most)
         with tempfile.TemporaryDirectory() as name:
             manifests = os.fspath(lay_out(Path(name), shape, apps, layers).path.parent)
             show(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from spincache_nb import frames
 from spincache_nb.core.cache import Cache
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
+from spincache_nb.inventory.columns import AREAS_IN_ORDER, VIAS
 from tests.support.trees import write_tree
 
 WEB_V1 = "ghcr.io/org/web:v1"
@@ -38,14 +40,34 @@ def app(inventory: Inventory, reference: str) -> CachedApp:
     return found
 
 
+class Use(NamedTuple):
+    """A row of an inventory's uses."""
+
+    user: str
+    digest: str
+    area: str
+    stored_bytes: int
+    via: str
+
+
+def each_use(inventory: Inventory) -> list[Use]:
+    contents, blobs = inventory.contents, inventory.blobs
+    uses = contents.uses
+    return [
+        Use(contents.users[user], contents.digests[code], AREAS_IN_ORDER[blobs.areas[at]],
+            int(blobs.sizes[at]), VIAS[via])
+        for user, code, at, via in zip(uses.users, uses.digests, uses.blobs, uses.vias, strict=True)
+    ]  # fmt: skip
+
+
 def uses(inventory: Inventory) -> set[tuple[str, str, str, int, str]]:
-    rows = [(u.user, f"{u.area}/{u.digest}", u.area, u.stored_bytes, u.via) for u in inventory.uses()]
+    rows = [(u.user, f"{u.area}/{u.digest}", u.area, u.stored_bytes, u.via) for u in each_use(inventory)]
     assert len(rows) == len(set(rows))
     return set(rows)
 
 
 def vias(inventory: Inventory, user: str) -> dict[str, str]:
-    return {f"{use.area}/{use.digest}": use.via for use in inventory.uses() if use.user == user}
+    return {f"{use.area}/{use.digest}": use.via for use in each_use(inventory) if use.user == user}
 
 
 def standings(inventory: Inventory) -> dict[str, str]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.scan import Problem
 from spincache_nb.inventory import take_inventory
+from tests.inventory.reading import each_use
 from tests.support.artifact import (
     APPLICATION,
     ARCHIVE,
@@ -109,10 +110,11 @@ def test_take_inventory_agrees_with_itself_on_any_tree(
     files = {path.relative_to(root / "registry").as_posix(): path for path in before if path.is_file()}
     assert [file.path for file in inventory.files] == sorted(files)
     stored = {f"{one.blob.area}/{one.blob.name}": one for one in inventory.blobs}
-    used = {f"{use.area}/{use.blob.name}" for use in inventory.uses()}
+    needed = map(inventory.blobs.blob, inventory.contents.uses.blobs.tolist())
+    used = {f"{blob.area}/{blob.name}" for blob in needed}
     assert used == {path for path, one in stored.items() if one.standing == "referenced"}
     assert all((one.digest is None) == (one.standing in ("temporary", "misnamed")) for one in stored.values())
-    keys = [(use.user, use.digest, use.area) for use in inventory.uses()]
+    keys = [(use.user, use.digest, use.area) for use in each_use(inventory)]
     assert len(keys) == len(set(keys))
     assert len({app.reference for app in inventory.apps}) == len(inventory.apps)
     assert all(isinstance(problem, Problem) and problem.remedy for problem in inventory.problems)

@@ -12,6 +12,7 @@ from tests.inventory.reading import (
     SITE_V1,
     WEB_V1,
     app,
+    each_use,
     problems,
     standings,
     taken,
@@ -122,7 +123,7 @@ def test_take_inventory_finds_no_fault_with_what_spin_stored(tmp_path: Path, nam
     assert problems(inventory) == []
     assert all(layer.stored for app in inventory.apps for layer in app.layers)
     assert set(standings(inventory).values()) == {"referenced"}
-    assert sum(use.stored_bytes for use in inventory.uses()) == sum(
+    assert sum(use.stored_bytes for use in each_use(inventory)) == sum(
         len(data) for path, data in pulled(artifact).items() if not path.startswith("manifests/")
     )
 

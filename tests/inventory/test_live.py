@@ -11,7 +11,7 @@ import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.inventory import Inventory, documents, take_inventory
-from tests.inventory.reading import WEB_CONFIG, pairs
+from tests.inventory.reading import WEB_CONFIG, each_use, pairs
 from tests.support import caches
 from tests.support.caches import INDEX, WEB, blob, folder, pulled, web, without
 from tests.support.trees import write_tree
@@ -50,7 +50,7 @@ def test_blob_that_is_finished_meanwhile_is_not_damaged(
     inventory = after_the_walk(monkeypatch, cache, lambda: write_tree(cache.path, tree))
     assert pairs(inventory) == []
     assert all(layer.stored for layer in inventory.apps[0].layers)
-    assert sorted(use.stored_bytes for use in inventory.apps[0].uses) == sorted([len(INDEX), len(WEB)])
+    assert sorted(use.stored_bytes for use in each_use(inventory)) == sorted([len(INDEX), len(WEB)])
     assert {file.path: file.stored_bytes for file in inventory.files} == {
         path: len(data) for path, data in tree.items()
     }

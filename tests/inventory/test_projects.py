@@ -10,6 +10,7 @@ import pytest
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinManifestError
 from spincache_nb.inventory import Inventory, InventoryLimits, take_inventory
+from tests.inventory.reading import each_use
 from tests.support.artifact import sha256
 from tests.support.caches import WEB, blob, environment_blob, package_wasm, pulled, web
 from tests.support.trees import write_tree
@@ -44,7 +45,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def rows(inventory: Inventory) -> set[tuple[str, str, str, str]]:
-    return {(use.user, str(use.digest), use.area, use.via) for use in inventory.uses()}
+    return {(use.user, str(use.digest), use.area, use.via) for use in each_use(inventory)}
 
 
 def standing(inventory: Inventory) -> dict[str, str]:

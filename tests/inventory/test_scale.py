@@ -68,7 +68,7 @@ def test_take_inventory_grows_linearly_with_apps(tmp_path: Path) -> None:
     assert seconds(large) < 8 * 3 * max(seconds(small), 0.02)
     inventory = take_inventory(large)
     assert (len(inventory.apps), len(inventory.problems)) == (80, 0)
-    assert sum(len(app.uses) for app in inventory.apps) == 80 * 499
+    assert len(inventory.contents.uses.users) == 80 * 499
 
 
 def archive_app(root: Path, members: int) -> Cache:
@@ -99,7 +99,7 @@ def test_take_inventory_grows_linearly_with_members(tmp_path: Path) -> None:
     seconds(small)
     assert seconds(large) < 8 * 3 * max(seconds(small), 0.02)
     inventory = take_inventory(large)
-    assert len(inventory.apps[0].uses) == 8002
+    assert len(inventory.contents.uses.users) == 8002
     assert {one.standing for one in inventory.blobs} == {"referenced"}
 
 

@@ -64,9 +64,14 @@ def run(panel, button):
     assert panel.wait(60)
 
 
-def pulled(panel, demo, *names):
-    panel.pulling.reference.value = " ".join(demo.reference(f"demo/{name}") for name in names)
+def pull_of(panel, text):
+    """Type what is wanted, and pull it."""
+    panel.pulling.reference.value = text
     run(panel, panel.pulling.pull)
+
+
+def pulled(panel, demo, *names):
+    pull_of(panel, " ".join(demo.reference(f"demo/{name}") for name in names))
     assert text(panel.alert) == ""
 
 
@@ -175,8 +180,7 @@ def test_an_error_stands_above_its_own_tab_only(cache, make, demo):
     panel = make(cache)
     alert = panel.alert
     panel.turn("Pull")
-    panel.pulling.reference.value = demo.reference("demo/none:1")
-    run(panel, panel.pulling.pull)
+    pull_of(panel, demo.reference("demo/none:1"))
     assert "404 Not Found" in text(alert)
     for elsewhere in ("Apps", "Health", "Clean up", "Explore"):
         panel.turn(elsewhere)
@@ -253,12 +257,10 @@ def test_a_warning_is_shown_in_the_panel(tmp_path, make, demo, capfd):
     (tmp_path / "file").write_text("")
     cache = Cache(tmp_path / "cache", history=History(tmp_path / "file" / "history.jsonl", enabled=True))
     panel = make(cache)
-    panel.pulling.reference.value = demo.reference("demo/greet:1.0.0")
-    run(panel, panel.pulling.pull)
+    pull_of(panel, demo.reference("demo/greet:1.0.0"))
     assert re.match("the pull is not recorded|the history of pulls is not read", text(panel.alert))
     assert "sc-warn" in panel.alert.value
-    panel.pulling.reference.value = demo.reference("demo/none:1")
-    run(panel, panel.pulling.pull)
+    pull_of(panel, demo.reference("demo/none:1"))
     assert "404 Not Found" in text(panel.alert), "a warning hides no fault"
     assert capfd.readouterr() == ("", "")
 
@@ -513,8 +515,7 @@ def test_options_reach_the_registry(cache, make, hostile):
     hostile.serve(new_style("demo/app", "v1"))
     hostile.require("Basic dXNlcjpwYXNz", 'Basic realm="r"')
     panel = make(cache, auth=("user", "pass"), jobs=2)
-    panel.pulling.reference.value = f"{hostile.name}/demo/app:v1"
-    run(panel, panel.pulling.pull)
+    pull_of(panel, f"{hostile.name}/demo/app:v1")
     assert text(panel.alert) == ""
     assert "pass" not in repr(panel)
     assert len(cache.scan().tags) == 1
@@ -598,8 +599,7 @@ def test_versions_in_a_registry_are_picked_from(cache, make, demo):
 def test_one_bad_reference_does_not_stop_the_others(cache, make, demo):
     panel = make(cache)
     good, bad = demo.reference("demo/greet:1.0.0"), demo.reference("demo/none:1")
-    panel.pulling.reference.value = f"{bad} {good}"
-    run(panel, panel.pulling.pull)
+    pull_of(panel, f"{bad} {good}")
     assert text(panel.pulling.state) == "Done: 1 reference in the cache, 1 failed."
     assert "404 Not Found" in text(panel.pulling.shown)
     assert [tag.reference for tag in cache.scan().tags] == [good]
