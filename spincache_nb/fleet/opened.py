@@ -229,7 +229,7 @@ class Fleet:
         text = query(
             "sharing",
             top="" if all_of_them else query("top", top=int(top or 0)),
-            top_needs="" if all_of_them else query("top_needs"),
+            of_top=of_top,
             wanted="needs" if all_of_them else "top_needs",
             names=query("names", of_top=of_top) if names else query("no_names"),
         )

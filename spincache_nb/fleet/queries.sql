@@ -61,15 +61,15 @@ SELECT CAST(logical AS BIGINT) AS logical_bytes, CAST(stored AS BIGINT) AS store
 FROM sums CROSS JOIN others
 
 -- name: sharing
-WITH chosen AS (
+WITH {top} chosen AS (
     SELECT digest, sum(stored_bytes) AS stored, sum(stored_bytes * use_count) AS needed,
            max(CASE WHEN area = 'wasm' THEN 0 ELSE stored_bytes END)
            + max(CASE WHEN area = 'wasm' THEN stored_bytes ELSE 0 END) AS size,
            max(CASE WHEN area = 'wasm' THEN 1 ELSE 0 END)
            + max(CASE WHEN area = 'data' THEN 2 ELSE 0 END) AS areas,
            count(*) AS hosts, sum(use_count) AS users, sum(app_count) AS apps
-    FROM blobs WHERE use_count > 0 GROUP BY digest {top}
-), {top_needs} in_two_areas AS (
+    FROM blobs WHERE use_count > 0 {of_top} GROUP BY digest
+), in_two_areas AS (
     SELECT digest, count(*) AS users, count(CASE WHEN kind = 'app' THEN 1 END) AS apps,
            count(DISTINCT host) AS hosts
     FROM (
@@ -103,16 +103,16 @@ SELECT count(*) AS digest_count, CAST(coalesce(sum(saved), 0) AS BIGINT) AS save
 ) AS digests WHERE saved > 0
 
 -- name: top
-ORDER BY sum(stored_bytes * (use_count - 1)) DESC, digest LIMIT {top}
-
--- name: top_needs
-top_needs AS (
+top AS (
+    SELECT digest FROM blobs WHERE use_count > 0 GROUP BY digest
+    ORDER BY sum(stored_bytes * (use_count - 1)) DESC, digest LIMIT {top}
+), top_needs AS (
     SELECT digest, host, reference, kind, area FROM needs
-    WHERE area IS NOT NULL AND digest IN (SELECT digest FROM chosen)
+    WHERE area IS NOT NULL AND digest IN (SELECT digest FROM top)
 ),
 
 -- name: of_top
-AND digest IN (SELECT digest FROM chosen)
+AND digest IN (SELECT digest FROM top)
 
 -- name: names
 called AS (
