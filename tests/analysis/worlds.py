@@ -144,10 +144,12 @@ class World:
         ]
 
     def _blobs(self) -> list[Line]:
+        needed = {blob for app in self.apps for blob in app.needs()}
+        needed |= {(digest, "wasm") for digests in self.projects.values() for digest in digests}
         lines: list[Line] = [
             (digest, digest, area, self.sizes[digest], None, standing)
             for digest, area in sorted(self.stored)
-            for standing in ["referenced" if self.users(digest, area) else "unreferenced"]
+            for standing in ["referenced" if (digest, area) in needed else "unreferenced"]
         ]
         return lines + [
             (name, digest, area, size, None, standing) for name, area, digest, standing, size in self.strays

@@ -2,7 +2,6 @@
 
 import re
 import time
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from hypothesis import given
 
 from spincache_nb import Cache, analysis, explore
 from spincache_nb.analysis.tree import FILES_SCHEMA, STATES, Tree
-from spincache_nb.frames.schemas import BLOBS_SCHEMA, build
 from spincache_nb.plots.squares import squarified
 from spincache_nb.show import size_text
 from spincache_nb.widgets import explorer as module
@@ -242,14 +240,7 @@ def test_squarified_fills_its_box_in_proportion():
 def test_five_thousand_apps_are_drawn_in_no_time():
     """Of what the explorer does itself, in seconds of this processor; reading the cache is not its own."""
     world = cache_of(5000)
-    needed = {blob for app in world.apps for blob in app.needs()}
-    lines = [
-        (digest, digest, area, world.sizes[digest], None, standing)
-        for digest, area in sorted(world.stored)
-        for standing in ["referenced" if (digest, area) in needed else "unreferenced"]
-    ]
-    others = world.frames(*(name for name in FRAMES if name != "blobs"))
-    frames = replace(others, blobs=build(BLOBS_SCHEMA, lines))
+    frames = world.frames(*FRAMES)
     start = time.process_time()
     explorer = Explorer(frames)
     assert time.process_time() - start < 3
