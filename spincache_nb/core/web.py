@@ -201,24 +201,26 @@ class Answer:
 
     def read(self, limit: int, *, what: str, raise_limit: str = "raise the limit") -> bytes:
         """Read the whole body, unless it is larger than a limit; real compression is undone."""
-        where = f"{what} at {public_url(self.url)}"
-        remedy = f"if it is meant to be that large, {raise_limit}"
         if self.length is not None and self.length > limit:
-            self.close()
-            raise LimitError(where, f"at most {limit} bytes", f"{self.length} bytes", remedy)
+            raise self._too_large(limit, f"{self.length} bytes", what, raise_limit)
         pieces, received = [], 0
         while (piece := self.piece()) is not None:
             pieces.append(piece)
             received += len(piece)
             if received > limit:
-                self.close()
-                raise LimitError(where, f"at most {limit} bytes", "more", remedy)
+                raise self._too_large(limit, "more", what, raise_limit)
         content = b"".join(pieces)
         if self.zipped:
             content = _unzipped(content, limit)
             if len(content) > limit:
-                raise LimitError(where, f"at most {limit} bytes", "more, once decompressed", remedy)
+                raise self._too_large(limit, "more, once decompressed", what, raise_limit)
         return content
+
+    def _too_large(self, limit: int, found: str, what: str, raise_limit: str) -> LimitError:
+        """Let the connection go, and say what came instead."""
+        self.close()
+        remedy = f"if it is meant to be that large, {raise_limit}"
+        return LimitError(f"{what} at {public_url(self.url)}", f"at most {limit} bytes", found, remedy)
 
     def refusal(self, purpose: Purpose, access: Access) -> SpinCacheError | RetryableError:
         """Say what an answer means that is not what was asked for; its body is read and it is closed."""
