@@ -2,10 +2,12 @@
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -219,9 +221,9 @@ def test_export_reads_no_blob_through_a_link(tmp_path: Path, outside: Path, refe
 
 SWAPPER = """
 import contextlib, itertools, os, sys
-folder, target = sys.argv[1:]
-print(flush=True)
-for count in itertools.count():
+folder, target, counter = sys.argv[1:]
+file = open(counter, "ab", buffering=0)
+for count in itertools.count(1):
     with contextlib.suppress(OSError):
         os.rename(folder, f"{folder}.aside{count}")
     with contextlib.suppress(OSError):
@@ -229,24 +231,21 @@ for count in itertools.count():
         os.unlink(folder)
     with contextlib.suppress(OSError):
         os.rename(f"{folder}.aside{count}", folder)
-    if count % 100 == 0:
-        print(count, flush=True)
+    file.write(b".")
 """
-"""Swaps a folder for a link to another one and back, as fast as it can."""
+"""Swaps a folder for a link to another one and back, as fast as it can; a byte of the counter is a swap."""
 
 
 @contextlib.contextmanager
-def swapping(folder: Path, target: Path) -> Iterator[None]:
-    command = [sys.executable, "-c", SWAPPER, str(folder), str(target)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+def swapping(folder: Path, target: Path, counter: Path) -> Iterator[Callable[[], int]]:
+    """Swap a folder as long as the block runs; what it is given tells the number of swaps so far."""
+    counter.touch()
+    command = [sys.executable, "-c", SWAPPER, str(folder), str(target), str(counter)]
+    with subprocess.Popen(command) as process:
         try:
-            yield
+            yield lambda: counter.stat().st_size
         finally:
             process.kill()
-            counts = process.stdout.read().split()
-    assert int(counts[-1]) >= 200
 
 
 def write_everything(cache: Cache, number: int) -> None:
@@ -278,9 +277,13 @@ def test_writes_never_leave_through_a_folder_that_is_swapped_for_a_link(tmp_path
     for path in outside.rglob("*"):
         os.utime(path, (1000, 1000))
     before = states(outside)
-    with swapping(cache.path / place, outside):
-        for number in range(150):
-            write_everything(cache, number)
+    deadline = time.monotonic() + 120
+    with swapping(cache.path / place, outside, tmp_path / "swaps") as swaps:
+        for number in itertools.count():
+            write_everything(cache, number % 150)
+            if (number >= 150 and swaps() >= 200) or time.monotonic() > deadline:
+                break
+        assert swaps() >= 200
     assert states(outside) == before
     assert set(read_tree(outside).values()) == {b"theirs"}
 
