@@ -1,6 +1,6 @@
 """Addresses: what is loopback, what may be shown to people or asked in plain HTTP, and by which proxy.
 
-Hosts are compared, shown and asked as the ASCII text that goes over the wire; nothing decodes punycode.
+Hosts are compared, shown and asked as the ASCII text that goes over the wire.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Url(NamedTuple):
         if match is None:
             return None
         host, port = match[2].lower(), int(match[3] or _PORTS[scheme])
-        if not host.isascii():
+        if "xn--" in host or not host.isascii():
             host = _punycode(host)
         if not 0 < port < 1 << 16:
             return None
@@ -96,11 +96,13 @@ class Url(NamedTuple):
 
 
 def _punycode(host: str) -> str:
-    """A name in other letters as it is asked; empty if it is none."""
+    """A name in other letters as it is asked; empty if it stands for none."""
     import httpx  # whose rules for such names are those of browsers
 
     try:
-        return httpx.URL(f"http://{host}/").raw_host.decode("ascii")
+        url = httpx.URL(f"http://{host}/")
+        _ = url.host  # which is decoded now, and not before
+        return url.raw_host.decode("ascii")
     except (httpx.InvalidURL, ValueError):
         return ""
 

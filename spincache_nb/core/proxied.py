@@ -38,12 +38,12 @@ _ERRORS = (
 )
 
 
-def through(proxy: Proxy, context: ssl.SSLContext, *, idle: int) -> HttpxTransport:
-    """A transport through a proxy of https or SOCKS."""
+def through(proxy: Proxy, context: ssl.SSLContext | None, *, idle: int) -> HttpxTransport:
+    """A transport through a proxy of https or SOCKS; without a context there is no TLS on the way."""
     auth = (proxy.user, proxy.password) if proxy.user else None
     try:
         transport = httpx.HTTPTransport(
-            verify=context,
+            verify=context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             trust_env=False,
             http2=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=idle),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import email.utils
-import http
-import json
 import socket
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+
+import msgspec
 
 from spincache_nb.core.addresses import Url, public_netloc, public_url
 from spincache_nb.errors import (
@@ -136,6 +134,8 @@ def _told(exc: TransportError, url: Url, answered: bool) -> _Fault:
 
 
 def _unconnected(exc: UnconnectedError, url: Url) -> _Fault:
+    import ssl  # as the modules below: only what goes wrong needs them
+
     chain = list(causes(exc))
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -242,8 +242,10 @@ class Refusal(NamedTuple):
 
 
 def _phrase(status: int) -> str:
+    from http import HTTPStatus
+
     try:
-        return f"{status} {http.HTTPStatus(status).phrase}"
+        return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
 
@@ -251,7 +253,7 @@ def _phrase(status: int) -> str:
 def _codes(page: bytes) -> str:
     """Error codes of a refusal, in brackets; empty if it has none."""
     try:
-        errors = json.loads(page)["errors"]
+        errors = msgspec.json.decode(page)["errors"]
         codes = [code for error in errors if isinstance(code := error.get("code"), str)]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ""
@@ -274,8 +276,10 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -
 
 def parse_http_date(text: str) -> float | None:
     """UTC seconds since 1970 of an HTTP date, or None if it is not one."""
+    from email.utils import mktime_tz, parsedate_tz
+
     try:
-        parsed = email.utils.parsedate_tz(text)
-        return float(email.utils.mktime_tz(parsed)) if parsed is not None else None
+        parsed = parsedate_tz(text)
+        return float(mktime_tz(parsed)) if parsed is not None else None
     except (ValueError, OverflowError, TypeError, IndexError):
         return None

@@ -12,11 +12,10 @@ import io
 import re
 import select
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from spincache_nb.core.addresses import Origin, Proxy, Url
 from spincache_nb.core.messages import Ask, Fields, Head, Headers, Reply, Transport, cut, framed, unreached
@@ -32,6 +31,9 @@ from spincache_nb.core.refusals import (
 )
 from spincache_nb.core.settings import Timeouts
 
+if TYPE_CHECKING:
+    import ssl  # which a pull from loopback does not need
+
 FIRST_READ_BYTES = 64 << 10
 LARGEST_READ_BYTES = 1 << 20
 MOST_LINE_BYTES = 128 << 10
@@ -41,7 +43,6 @@ _MOST_CHUNK_LINE_BYTES = 4 << 10
 _SLICE_SECONDS = 0.25
 _SHORT_CONNECT_SECONDS = 3.0
 _MOST_ADDRESSES = 8
-_NO_ANSWER = (SilentCloseError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?:[ \t][^\n]*)?\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 _UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
@@ -124,7 +125,8 @@ class Sockets:
 
 def _open_socket(host: str, port: int, *, timeout: float, sockets: Sockets, check: Check) -> socket.socket:
     """Connect to the first of a host's addresses that answers."""
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
+    name = host.encode("ascii") if host.isascii() else host  # of text, Python loads its tables for IDNA
+    addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
     error = OSError(f"no address for {host}")
     for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
         check()
@@ -151,7 +153,7 @@ class Wire(io.RawIOBase):
     def __init__(self, sock: socket.socket, sockets: Sockets, check: Check) -> None:
         sock.settimeout(_SLICE_SECONDS)
         self.socket = sock
-        self._secure = isinstance(sock, ssl.SSLSocket)
+        self._pending: Callable[[], int] | None = getattr(sock, "pending", None)  # of TLS
         self._sockets = sockets
         self._check = check
         self._deadline = 0.0
@@ -171,7 +173,7 @@ class Wire(io.RawIOBase):
             self._go_on()
             with contextlib.suppress(TimeoutError):
                 count = self.socket.recv_into(buffer)
-                return count + self._rest_into(buffer[count:]) if count and self._secure else count
+                return count + self._rest_into(buffer[count:]) if count and self._pending else count
         return None
 
     def send(self, data: bytes, seconds: float) -> None:
@@ -203,7 +205,7 @@ class Wire(io.RawIOBase):
         """Whether nothing came since the last answer: not the end, nor anything nobody asked for."""
         self._resting = True
         try:
-            pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
+            pending = self._pending is not None and self._pending()
             return not pending and not self.reader.peek(1) and not _readable(self.socket)
         except (OSError, ValueError):
             return False
@@ -371,7 +373,7 @@ class SocketTransport:
                 head = read_head(wire.reader, ask.method)
             except BaseException as exc:
                 wire.shut()
-                if kept is not None and ask.form is None and isinstance(exc, _NO_ANSWER):
+                if kept is not None and ask.form is None and _is_silent_close(exc):
                     self._check()
                     kept = None  # it was closed while it waited, which is no failure: open another
                     continue
@@ -428,8 +430,7 @@ class SocketTransport:
 
         with self._lock:
             if (proxy, scheme) not in self._others:
-                secure = "https" in (scheme, proxy.scheme)
-                context = self._context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context = self._context() if "https" in (scheme, proxy.scheme) else None
                 self._others[proxy, scheme] = proxied.through(proxy, context, idle=self._idle)
             return self._others[proxy, scheme]
 
@@ -460,6 +461,17 @@ def _joined(start: str, fields: Mapping[str, str]) -> bytes:
 
 def _login(proxy: Proxy) -> dict[str, str]:
     return {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+
+
+def _is_silent_close(exc: BaseException) -> bool:
+    """Whether a connection was closed before the first byte of an answer."""
+    if isinstance(exc, SilentCloseError | ConnectionError):
+        return True
+    if not isinstance(exc, OSError) or isinstance(exc, TimeoutError):
+        return False
+    import ssl
+
+    return isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError)
 
 
 def _unanswered(exc: OSError) -> TransportError:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import random
-import ssl
 import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
@@ -47,6 +45,9 @@ from spincache_nb.errors import (
     PullCancelled,
     SpinCacheError,
 )
+
+if TYPE_CHECKING:
+    import ssl
 
 _log = logging.getLogger(__name__)
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -108,6 +109,8 @@ class Attempts:
         self._halt.sleep(seconds)
 
     def _backoff(self, retry_after: float | None) -> float:
+        import random
+
         policy = self._policy
         seconds = min(policy.longest_wait, policy.first_wait * 2.0 ** (self._count - 1))
         seconds *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients, keeps no secret
@@ -370,6 +373,8 @@ def _from_environment() -> ssl.SSLContext | None:
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and not folder:
         return None
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if file:
         _load(context, "SSL_CERT_FILE", cafile=Path(file))
@@ -380,6 +385,8 @@ def _from_environment() -> ssl.SSLContext | None:
 
 
 def _system_context() -> ssl.SSLContext:
+    import ssl
+
     if sys.platform not in ("darwin", "win32") and ssl.get_default_verify_paths().cafile is not None:
         context = ssl.create_default_context()
         # Python 3.13 asks more of an authority than curl, Go and older Pythons do, and private ones lack it
