@@ -292,7 +292,7 @@ def columns(*declared: str | Column) -> tuple[Column, ...]:
     for one in declared:
         if isinstance(one, str):
             name, _, heading = one.partition(": ")
-            kind = next((kind for end, kind in _KINDS.items() if name.endswith(end)), "text")
+            kind: Kind = next((kind for end, kind in _KINDS.items() if name.endswith(end)), "text")
             words = re.sub("_count$", "s", re.sub("_(bytes|at)$", "", name)).replace("_", " ")
             one = Column(name, heading or words.capitalize(), kind)
         found.append(one)

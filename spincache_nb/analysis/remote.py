@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 
@@ -227,7 +227,8 @@ def _listed(client: Registry, place: Reference, skipped: list[_Skipped]) -> list
     return references
 
 
-_Question: TypeAlias = Digest | tuple[Reference, Literal["head", "tag"]]
+_Question: TypeAlias = Digest | tuple[Reference, str]
+"""The manifest of a digest; or what a tag means, by a HEAD or by a GET."""
 
 
 class _UnansweredError(Exception):
@@ -296,14 +297,14 @@ class _Lookup:
 
     def _fetch(self, reference: Reference, digest: Digest | None) -> Served:
         """Give the manifest of a digest, or the one that a tag means."""
-        if digest is not None:
-            return self._answer(digest, reference)  # type: ignore[no-any-return]
-        served, head, by_tag = None, (reference, "head"), (reference, "tag")
-        if by_tag not in self._known and (self._by_head or head in self._known):
+        served: Served | None = None
+        question: _Question = digest or (reference, "GET")
+        head = (reference, "HEAD")
+        if digest is None and question not in self._known and (self._by_head or head in self._known):
             meant = self._answer(head, reference)
             with contextlib.suppress(SpinCacheError):  # a digest that only a HEAD answer named
                 served = meant and self._answer(meant, reference)
-        served = served or self._answer(by_tag, reference)
+        served = served or self._answer(question, reference)
         self._there.add(reference)
         return served
 
@@ -321,13 +322,13 @@ class _Lookup:
     def _ask(self, question: _Question, reference: Reference) -> Any:
         if isinstance(question, Digest):
             return self._client.fetch_manifest(reference, question)
-        if question[1] == "head":
+        if question[1] == "HEAD":
             return self._client.fetch_manifest_digest(reference)
         return self._client.fetch_manifest(reference)
 
     def _take(self, question: _Question, task: Future[Any]) -> None:
         """Remember an answer; raise what the next tag would meet as well, a limit of requests included."""
-        is_head = isinstance(question, tuple) and question[1] == "head"
+        is_head = isinstance(question, tuple) and question[1] == "HEAD"
         answer: Any = task.exception()
         if answer is None:
             answer = task.result()

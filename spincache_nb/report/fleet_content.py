@@ -142,11 +142,11 @@ def _sharing(material: FleetMaterial) -> Section:
     text = f"Apps on the same host share already: that saves {size_text(saved)} in all."
     if material.kind == "registry":
         text = f"Versions share layers: kept apart, they would take {size_text(saved)} more."
-    ranked, declared = material.sharing, _IN_ONE
+    ranked, declared = material.sharing, columns(*_IN_ONE)
     if material.hosts > 1:
         by = ["shared_cache_saved_bytes", "saved_bytes", "digest"]
-        ranked, declared = ranked.sort_values(by, ascending=[False, False, True]), _SHARING
-    found = listing("Shared most, by name", ranked, columns(*declared), bar={"saved_bytes": "shared"})
+        ranked, declared = ranked.sort_values(by, ascending=[False, False, True]), columns(*_SHARING)
+    found = listing("Shared most, by name", ranked, declared, bar={"saved_bytes": "shared"})
     return Section("sharing", "What is shared", text, (), (found,))
 
 
