@@ -257,7 +257,9 @@ class _NewUsers:
         inventory = inventory_of(self.cache, self.projects)
         refuse_unless_known(inventory, even_if_unknown=True)
         self.seen, self.users = states, inventory.users_of()
-        self.lacked = {str(lost.digest): lost.user for lost in inventory.missing}
+        lost = inventory.missing
+        lacked = zip(lost.digests.tolist(), lost.users.tolist(), strict=True)
+        self.lacked = {lost.digest_texts[digest]: lost.names[user] for digest, user in lacked}
         self.changed = [
             app
             for app in inventory.apps
@@ -273,7 +275,8 @@ def _is_legible(app: CachedApp) -> bool:
 def _archive_members(cache: Cache, app: CachedApp) -> set[str]:
     """Digests of the members of stored archive layers of an app."""
     found: set[str] = set()
-    for layer in (layer.descriptor for layer in app.layers if layer.descriptor.role == "archive"):
+    layers = app.manifest.layers if app.manifest is not None else ()
+    for layer in (layer for layer in layers if layer.role == "archive"):
         with contextlib.suppress(SpinCacheError), cache.open_blob(layer.digest) as stream:
             found.update(str(one.digest) for one in list_members(stream, where=str(layer.digest)).members)
     return found

@@ -16,8 +16,8 @@ from spincache_nb.core.layout import AREAS, MANIFESTS, shown
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import CachedTag, StoredBlob, scan, scan_tags
 from spincache_nb.errors import CacheError, NotInCacheError
-from spincache_nb.inventory import CachedApp, InventoriedBlob, Inventory, unnamed_members
-from spincache_nb.inventory.columns import REFERENCED
+from spincache_nb.inventory import CachedApp, Inventory, Standing, unnamed_members
+from spincache_nb.inventory.columns import REFERENCED, STANDINGS
 from spincache_nb.inventory.documents import locked_apps_beside
 from spincache_nb.show import size_text
 from spincache_nb.upkeep.execution import (
@@ -336,41 +336,41 @@ class _Pruning:
     # What nothing needs ----------------------------------------------------------------------
 
     def blobs(self) -> Iterator[RemovalItem]:
-        for row in (self.inventory.blobs.standings != REFERENCED).nonzero()[0].tolist():
-            one = self.inventory.blobs[row]
-            reason = self.reason(one)
+        blobs = self.inventory.blobs
+        for row in (blobs.standings != REFERENCED).nonzero()[0].tolist():
+            blob = blobs.blob(row)
+            reason = self.reason(blob, STANDINGS[blobs.standings[row]])
             if reason is None:
                 continue
-            since = self.since(one.blob.modified_ns)
-            if self.is_young(one.blob.modified_ns):
-                self.kept.append(_kept(one.blob, (), f"nothing needs it, but it is young: {since}"))
+            since = self.since(blob.modified_ns)
+            if self.is_young(blob.modified_ns):
+                self.kept.append(_kept(blob, (), f"nothing needs it, but it is young: {since}"))
                 continue
-            item = _blob_item(self.root, one.blob, f"{reason}; {since}")
+            item = _blob_item(self.root, blob, f"{reason}; {since}")
             if item is not None:
                 yield item
 
-    def reason(self, one: InventoriedBlob) -> str | None:
+    def reason(self, blob: StoredBlob, standing: Standing) -> str | None:
         """Why a file in ``wasm/`` or ``data/`` is thought unneeded; None if it is not."""
-        form = one.blob.form
+        form = blob.form
         if form == "temporary":
             return "a download that was killed: it is no blob, and nobody goes on with it"
         if form == "bare hex":
             return "Spin v0.9 to v1.x kept a web source under this name; Spin v2.0 and later never finds it"
-        if form == "digest" and one.standing == "misnamed":
+        if form == "digest" and standing == "misnamed":
             return (
-                "the same blob is stored under the name that this system uses" if self.is_twin(one) else None
+                "the same blob is stored under the name that this system uses" if self.is_twin(blob) else None
             )
-        if one.standing != "unreferenced":
+        if standing != "unreferenced":
             return None
-        if one.blob.area == "data":
+        if blob.area == "data":
             return "no manifest, locked app or archive in the cache needs it"
         return "no manifest or locked app in the cache and no given project needs it"
 
-    def is_twin(self, one: InventoriedBlob) -> bool:
+    def is_twin(self, blob: StoredBlob) -> bool:
         """Whether the first spelling of a name that is stored twice is whole."""
-        digest = one.blob.digest
         try:
-            return digest is not None and self.cache.is_whole(digest, one.blob.area)
+            return blob.digest is not None and self.cache.is_whole(blob.digest, blob.area)
         except CacheError:
             return False
 
