@@ -35,7 +35,7 @@ def complaints(page):
     def fail(error):
         if (
             "/static/notebook/" not in error.stack
-        ):  # Notebook 7.6 looks for a setting that only JupyterLab has
+        ):  # its own: it misses a setting of JupyterLab
             found.append(f"{error}\n{error.stack}")
 
     page.on("pageerror", fail)
