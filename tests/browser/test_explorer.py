@@ -33,9 +33,7 @@ def complaints(page):
     page.on("console", hear)
 
     def fail(error):
-        if (
-            "/static/notebook/" not in error.stack
-        ):  # its own: it misses a setting of JupyterLab
+        if "/static/notebook/" not in error.stack:  # its own: it misses a setting of JupyterLab
             found.append(f"{error}\n{error.stack}")
 
     page.on("pageerror", fail)
