@@ -27,6 +27,7 @@ from spincache_nb.core.scan import Problem
 from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES, ArchiveLimits
 from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError
 from spincache_nb.inventory import CachedApp, known_digests, take_inventory
+from spincache_nb.inventory.columns import AREAS_IN_ORDER, VIAS, parsed
 from spincache_nb.show import Column, Table, block, count_text, size_text
 from spincache_nb.upkeep.plans import table_lines
 from spincache_nb.upkeep.verify import Health, Place, examine, is_damage, users_of
@@ -238,9 +239,9 @@ class _Repair:
         stored = _stored_document(app)
         failures: list[SpinCacheError] = []
         is_legible = app.config is not None
-        if is_legible and (
-            app.manifest_digest is not None or stored is None or all(layer.stored for layer in app.layers)
-        ):
+        layers = app.contents.layers
+        flags = layers.stored[layers.starts[app.number] : layers.starts[app.number + 1]]
+        if is_legible and (app.manifest_digest is not None or stored is None or flags.all()):
             return None
         reference = Reference.parse(app.reference)
         for resolved in self.known_manifests(app, reference, failures):
@@ -337,10 +338,14 @@ class _Repair:
         """What each app needs and cannot use, but for files that its publisher never pushed."""
         not_pushed = {row.path for row in self.inventory.problems if row.kind == "file not pushed"}
         found: dict[str, list[Place]] = {}
-        for one in self.inventory.missing:
-            place = one.area, one.digest
-            if one.via != "archive member" or self.path_of(place) not in not_pushed:
-                found.setdefault(one.user, []).append(place)
+        lost = self.inventory.missing
+        rows = zip(
+            *(column.tolist() for column in (lost.users, lost.areas, lost.digests, lost.vias)), strict=True
+        )
+        for user, area, digest, via in rows:
+            place = AREAS_IN_ORDER[area], parsed(lost.digest_texts[digest])
+            if VIAS[via] != "archive member" or self.path_of(place) not in not_pushed:
+                found.setdefault(lost.names[user], []).append(place)
         for place, user, _ in users_of(self.inventory, self.wrong):
             found.setdefault(user, []).append(place)
         return found

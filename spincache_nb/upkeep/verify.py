@@ -121,11 +121,11 @@ def examine(
 ) -> Health:
     """Hash everything that is stored, or only some paths in the cache, and find what is wrong."""
     inventory = _settled(cache, lambda: take_inventory(cache, projects=projects, history=history), cancel)
+    stored = map(inventory.blobs.blob, range(len(inventory.blobs)))
     blobs = [
-        entry.blob
-        for entry in inventory.blobs
-        if promised(entry.blob) is not None
-        and (only is None or f"{entry.blob.area}/{entry.blob.name}" in only)
+        blob
+        for blob in stored
+        if promised(blob) is not None and (only is None or f"{blob.area}/{blob.name}" in only)
     ]
     reporter = Reporter(progress, what="verify")
     try:
