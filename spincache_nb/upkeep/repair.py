@@ -252,6 +252,8 @@ class _Repair:
             except PullCancelled:
                 raise
             except SpinCacheError as exc:
+                if candidate is reference:
+                    raise
                 failure = failure or exc
                 continue
             if stored is None or resolved.manifest.tag_document.digest.matches(stored):
