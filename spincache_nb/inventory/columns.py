@@ -8,15 +8,15 @@ them as texts.
 from __future__ import annotations
 
 import binascii
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.digest import Digest
+from spincache_nb.core.digest import Digest, joined_digests
 from spincache_nb.core.documents import Area, Descriptor
 from spincache_nb.core.scan import DiskArea, DiskFile, StoredBlob
 
@@ -213,8 +213,20 @@ def numbers_of(values: Sequence[Any]) -> Integers:
     return np.fromiter(values, np.int64, len(values))
 
 
-_START = "sha256:"
-_TEXT, _BYTES = len(_START) + 64, 32
+def distinct(numbers: Integers) -> Integers:
+    """Different numbers in order; `numpy.unique` hashes them, which can take a hundred times as long."""
+    in_order = np.sort(numbers)
+    return in_order[np.append(True, np.diff(in_order) != 0)[: len(in_order)]]
+
+
+def is_among(numbers: Integers, others: Integers) -> Flags:
+    """Whether each of some numbers, none below 0, is one of others; not `numpy.isin`, which hashes too."""
+    in_order = np.append(np.sort(others), -1)
+    found: Flags = in_order[np.searchsorted(in_order[:-1], numbers)] == numbers
+    return found
+
+
+_ROW, _DIGITS, _BYTES = len("sha256:") + 64, len("sha256:"), 32
 Words = npt.NDArray[np.uint64]
 
 
@@ -227,14 +239,11 @@ class Packed(NamedTuple):
     @classmethod
     def of(cls, texts: Sequence[str]) -> Packed:
         """Pack texts; one that is no digest raises `InvalidDigestError`."""
-        head, *encoded = "".join(texts).split(_START)
-        if {*map(len, texts)} == {_TEXT} and not head and {*map(len, encoded)} == {2 * _BYTES}:
-            digits = "".join(encoded)
-            with suppress(ValueError):
-                content = binascii.unhexlify(digits)  # which takes capitals too
-                if content.hex() == digits:
-                    return cls(content)
-        return cls.of_digests(list(map(Digest.parse, texts)))
+        joined = joined_digests(texts)
+        if joined is None:
+            return cls.of_digests(list(map(Digest.parse, texts)))
+        digits = np.frombuffer(joined, np.uint8).reshape(-1, _ROW)[:, _DIGITS:]
+        return cls(binascii.unhexlify(digits.tobytes()))
 
     @classmethod
     def of_digests(cls, digests: Sequence[Digest]) -> Packed:
@@ -262,8 +271,7 @@ class Packed(NamedTuple):
 def numbered(columns: Sequence[Packed]) -> tuple[list[str], list[Integers]]:
     """All different digests as texts in order, and for each column the number of each of its digests."""
     every = Packed.joined(columns)
-    words = np.frombuffer(every.content, ">u8").reshape(-1, 4)
-    distinct, codes = _sorted(words)
+    distinct, codes = _sorted(np.frombuffer(every.content, np.uint64).reshape(-1, 4))
     encoded = distinct.tobytes().hex()
     texts = [f"sha256:{encoded[start : start + 64]}" for start in range(0, len(encoded), 64)]
     more = sorted(set(every.others.values()))  # after those of SHA-256 by their names, too
@@ -276,19 +284,20 @@ def numbered(columns: Sequence[Packed]) -> tuple[list[str], list[Integers]]:
 
 def _sorted(words: Words) -> tuple[Words, Integers]:
     """Different rows of four words in order, and the number of each row; mostly the first word tells."""
-    first = words[:, 0].astype(np.uint64)
-    order = np.argsort(first)
-    alike = first[order][1:] == first[order][:-1]
-    distinct, codes = _numbered(words, order, alike)
-    if not np.array_equal(distinct[codes], words):  # made so on purpose
-        order = np.lexsort([words[:, column] for column in (3, 2, 1, 0)])
-        alike = (words[order][1:] == words[order][:-1]).all(axis=1)
-        distinct, codes = _numbered(words, order, alike)
+    first = words[:, 0] if sys.byteorder == "big" else words[:, 0].byteswap()
+    order = first.argsort()
+    distinct, codes = _numbered(words, order, np.diff(first[order]) != 0)
+    if any(not np.array_equal(distinct[codes, word], words[:, word]) for word in (1, 2, 3)):  # on purpose
+        swapped = words if sys.byteorder == "big" else words.byteswap()
+        order = np.lexsort([swapped[:, word] for word in (3, 2, 1, 0)])
+        differ = (words[order][1:] != words[order][:-1]).any(axis=1)
+        distinct, codes = _numbered(words, order, differ)
     return distinct, codes
 
 
-def _numbered(words: Words, order: Integers, alike: Flags) -> tuple[Words, Integers]:
-    is_new = np.append(True, ~alike)[: len(words)]
+def _numbered(words: Words, order: Integers, differ: Flags) -> tuple[Words, Integers]:
+    """The first of each group of rows, and the number of each row's group, as rows in an order differ."""
+    is_new = np.append(True, differ)[: len(words)]
     codes = np.empty(len(words), np.int64)
     codes[order] = np.cumsum(is_new) - 1
     return words[order[is_new]], codes

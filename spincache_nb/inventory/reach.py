@@ -34,6 +34,8 @@ from spincache_nb.inventory.columns import (
     Needed,
     Numbers,
     Packed,
+    distinct,
+    is_among,
     numbered,
     numbers_of,
     parsed,
@@ -219,7 +221,7 @@ class Named:
         order = np.lexsort([sizes, codes, users])
         users, codes, sizes = users[order], codes[order], sizes[order]
         clash = (users[1:] == users[:-1]) & (codes[1:] == codes[:-1]) & (sizes[1:] != sizes[:-1])
-        found: list[int] = np.unique(users[1:][clash]).tolist()
+        found: list[int] = distinct(users[1:][clash]).tolist()
         return found
 
     def impossible(self) -> Iterator[tuple[int, int]]:
@@ -251,7 +253,7 @@ def _content(documents: Sequence[Documents], stored: StoredBlobs) -> tuple[_Cont
         if found.recovered is not None and (digest := stored.digest(found.recovered)) is not None:
             recovered.append((app, digest))
         if found.locked_app is not None:
-            refs = {ref.digest for ref in found.locked_app.binaries() if ref.digest is not None}
+            refs = dict.fromkeys(ref.digest for ref in found.locked_app.binaries() if ref.digest is not None)
             binaries += [(app, digest) for digest in refs]
             mounted += [
                 (app if file.content.inline_bytes is None else ~app, file.content.digest)
@@ -342,12 +344,12 @@ class Reach:
         keys = self.owners[lost] * (len(self.texts) + 1) + self.codes[lost]
         binaries = self.wasm.users * (len(self.texts) + 1) + (self.wasm.places >> 1)
         absent = keys[~self.found[lost]]
-        astray = (self.wanted[lost] & 1 == DATA) & ~np.isin(keys, binaries)
+        astray = (self.wanted[lost] & 1 == DATA) & ~is_among(keys, binaries)
         lost = lost[~self.found[lost] | self.of_package[lost] | astray]
         lost_wasm = (self.rows[self.wasm.places] < 0) & (self.rows[self.wasm.places ^ 1] < 0)
-        lost_wasm &= ~np.isin(binaries, absent)
+        lost_wasm &= ~is_among(binaries, absent)
         files = self.files.users * (len(self.texts) + 1) + (self.files.places >> 1)
-        lost_files = (self.rows[self.files.places] < 0) & ~self.inline & ~np.isin(files, absent)
+        lost_files = (self.rows[self.files.places] < 0) & ~self.inline & ~is_among(files, absent)
         layers = Needed.of(self.owners[lost], self.wanted[lost], LAYER)
         every = Needed.joined([layers, self.wasm.only(lost_wasm), self.files.only(lost_files)])
         first = np.sort(np.unique(every.users * len(self.rows) + every.places, return_index=True)[1])

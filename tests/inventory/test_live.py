@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -96,17 +97,17 @@ def test_document_that_is_written_meanwhile_is_read_again(
     cache = Cache(tmp_path)
     tree = pulled(web())
     write_tree(cache.path, {**tree, WEB_CONFIG: tree[WEB_CONFIG][:100]})
-    original = documents.read_bounded
+    original = documents.read_stated
     reads: list[str] = []
 
-    def read_then_finish(path: Path, *, limit: int) -> bytes:
+    def read_then_finish(path: Path, *, limit: int) -> tuple[bytes, os.stat_result]:
         content = original(path, limit=limit)
         reads.append(Path(path).name)
         if Path(path).name == "config.json":
             write_tree(cache.path, {WEB_CONFIG: tree[WEB_CONFIG]})
         return content
 
-    monkeypatch.setattr(documents, "read_bounded", read_then_finish)
+    monkeypatch.setattr(documents, "read_stated", read_then_finish)
     assert pairs(take_inventory(cache)) == []
     assert reads[:4] == ["manifest.json", "config.json"] * 2
 
@@ -114,13 +115,13 @@ def test_document_that_is_written_meanwhile_is_read_again(
 def test_document_that_stays_damaged_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache(tmp_path)
     write_tree(cache.path, {**pulled(web()), WEB_CONFIG: b"{"})
-    original = documents.read_bounded
+    original = documents.read_stated
     reads: list[str] = []
 
-    def counted(path: Path, *, limit: int) -> bytes:
+    def counted(path: Path, *, limit: int) -> tuple[bytes, os.stat_result]:
         reads.append(Path(path).name)
         return original(path, limit=limit)
 
-    monkeypatch.setattr(documents, "read_bounded", counted)
+    monkeypatch.setattr(documents, "read_stated", counted)
     assert pairs(take_inventory(cache)) == [(WEB_CONFIG, "damaged locked app")]
     assert reads == ["manifest.json", "config.json"]
