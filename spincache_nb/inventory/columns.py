@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spincache_nb.core.digest import Digest, joined_digests
-from spincache_nb.core.documents import Area, Descriptor
+from spincache_nb.core.documents import Area
 from spincache_nb.core.scan import DiskArea, DiskFile, StoredBlob
 
 Integers = npt.NDArray[np.int64]
@@ -40,32 +40,6 @@ class Numbers(dict[str, int]):
     def __missing__(self, text: str) -> int:
         self[text] = len(self)
         return self[text]
-
-
-class CachedLayer(NamedTuple):
-    """A layer of a cached app's manifest."""
-
-    position: int
-    descriptor: Descriptor
-    stored: bool
-
-
-class InventoriedBlob(NamedTuple):
-    """A file in ``wasm/`` or ``data/`` and its standing."""
-
-    blob: StoredBlob
-    digest: Digest | None
-    standing: Standing
-
-
-class Missing(NamedTuple):
-    """A blob that an app needs and that is not where Spin looks for it."""
-
-    user: str
-    digest: Digest
-    area: Area
-    via: Via
-    elsewhere: bool
 
 
 class Needed(NamedTuple):
@@ -103,7 +77,7 @@ class LayerColumns:
     """Layers of all manifests, digests and types by number; app ``i`` has those from ``starts[i]`` on."""
 
     starts: Integers
-    digests: Codes
+    digests: Integers
     types: Codes
     sizes: Integers
     stored: Flags
@@ -132,14 +106,6 @@ class BlobColumns:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __iter__(self) -> Iterator[InventoriedBlob]:
-        return map(self.__getitem__, range(len(self)))
-
-    def __getitem__(self, row: int) -> InventoriedBlob:
-        text = self.digests[row]
-        digest = parsed(text) if text is not None else None
-        return InventoriedBlob(self.blob(row), digest, STANDINGS[self.standings[row]])
-
     def blob(self, row: int) -> StoredBlob:
         """One of the files as a value."""
         if row in self.odd:
@@ -166,7 +132,7 @@ class UseColumns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MissingColumns:
-    """What apps need and the cache lacks."""
+    """Blobs that apps need and that are not where Spin looks for them; `elsewhere`: in the other area."""
 
     users: Integers
     digests: Integers
@@ -178,12 +144,6 @@ class MissingColumns:
 
     def __len__(self) -> int:
         return len(self.users)
-
-    def __iter__(self) -> Iterator[Missing]:
-        columns = (self.users, self.digests, self.areas, self.vias, self.elsewhere)
-        for user, code, area, via, elsewhere in zip(*(column.tolist() for column in columns), strict=True):
-            digest = parsed(self.digest_texts[code])
-            yield Missing(self.names[user], digest, AREAS_IN_ORDER[area], VIAS[via], elsewhere)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,10 +10,8 @@ cut at its end. Nothing of it is kept on disk.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -183,8 +181,8 @@ class Named:
         self.counts = np.zeros(len(documents), np.int64)
         self.counts[[app for app, _ in manifests]] = [len(one.sizes) for _, one in manifests]
         self.owners = np.repeat(np.arange(len(documents)), self.counts)
-        self.sizes = _joined([one.sizes for _, one in manifests], np.int64)
-        self.types = _joined([one.types for _, one in manifests], np.int32)
+        self.sizes = np.concatenate([np.empty(0, np.int64), *(one.sizes for _, one in manifests)])
+        self.types = np.concatenate([np.empty(0, np.int32), *(one.types for _, one in manifests)])
         self.media_types = list(types)
         starts = np.append(0, np.cumsum(self.counts)).tolist()
         self.urls = {starts[app] + place: urls for app, one in manifests for place, urls in one.urls.items()}
@@ -262,10 +260,6 @@ def _content(documents: Sequence[Documents], stored: StoredBlobs) -> tuple[_Cont
                 if file.content.digest is not None
             ]
     return binaries, mounted, recovered
-
-
-def _joined(columns: Sequence[array[int]], dtype: type[np.integer[Any]]) -> Integers:
-    return np.concatenate([np.empty(0, dtype), *(np.asarray(one, dtype) for one in columns)]).astype(np.int64)
 
 
 class Reach:

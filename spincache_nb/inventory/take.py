@@ -7,6 +7,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -224,12 +225,14 @@ class _Taking:
             shown = self.chosen()
             rank[[*shown, *sorted({*range(len(self.names))} - {*shown})]] = np.arange(len(self.names))
             needed = needed.only(np.argsort(rank[needed.users], kind="stable"))
-        parts = [needed._replace(users=numbers_of(self.names)[needed.users])]
+        if self.names != list(range(len(self.names))):
+            needed = needed._replace(users=numbers_of(self.names)[needed.users])
+        parts = [needed]
         for user, project in enumerate(projects, apps):
             places = [2 * bisect_left(reach.texts, digest) + area for area, digest, _ in project.uses]
             vias = numbers_of([via for _, _, via in project.uses])
             parts.append(Needed.of(np.full(len(places), user), numbers_of(places), vias))
-        return Needed.joined(parts)
+        return Needed.joined(parts) if projects else needed
 
     # Blobs -----------------------------------------------------------------------------------
 
@@ -307,17 +310,22 @@ class _Taking:
         return Contents(users, reach.texts, self.layer_columns(reach, apps), blobs, rows, needed)
 
     def layer_columns(self, reach: Reach, apps: Sequence[int]) -> LayerColumns:
-        named = reach.named
+        named, stored = reach.named, reach.stored_flags()
+        starts = np.append(0, np.cumsum(named.counts[apps]))
+        columns = LayerColumns(
+            starts, named.layers, named.types, named.sizes, stored, named.media_types, named.urls
+        )
+        if len(apps) == len(self.documents):
+            return columns
         shown = np.isin(named.owners, apps)
         row_of = np.cumsum(shown) - 1
-        return LayerColumns(
-            np.append(0, np.cumsum(named.counts[apps])),
-            named.layers[shown].astype(np.int32),
-            named.types[shown].astype(np.int32),
-            named.sizes[shown],
-            reach.stored_flags()[shown],
-            named.media_types,
-            {int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
+        return replace(
+            columns,
+            digests=named.layers[shown],
+            types=named.types[shown],
+            sizes=named.sizes[shown],
+            stored=stored[shown],
+            urls={int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
         )
 
 

@@ -578,24 +578,13 @@ def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, 
 
 NEEDED = (
     *("addresses", "cache", "digest", "documents", "fetching", "files", "journal"),
-    *(
-        "layout",
-        "locked_app",
-        "messages",
-        "paths",
-        "plans",
-        "progress",
-        "pull",
-        "reference",
-        "refusals",
-        "registry",
-    ),
+    *("layout", "locked_app", "paths", "plans", "progress", "pull", "reference", "refusals", "registry"),
     *("removing", "settings", "sockets", "web", "writing"),
 )
 HEAVY = (
     *("pandas", "numpy", "matplotlib", "ipywidgets", "anywidget", "tqdm", "jinja2", "pyarrow", "duckdb"),
     *("tomllib", "truststore", "gzip", "tarfile", "zipfile", "asyncio"),
-    *("httpx", "httpcore", "h11", "anyio", "socksio", "csv", "sqlite3", "xml"),
+    *("httpcore", "h11", "anyio", "socksio", "csv", "sqlite3", "xml"),
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.inventory import Inventory, documents, take_inventory
-from tests.inventory.reading import WEB_CONFIG, each_use, pairs
+from tests.inventory.reading import WEB_CONFIG, blobs, each_use, layers, pairs
 from tests.support import caches
 from tests.support.caches import INDEX, WEB, blob, folder, pulled, web, without
 from tests.support.trees import write_tree
@@ -37,8 +37,8 @@ def test_blob_that_arrives_meanwhile_is_not_missing(tmp_path: Path, monkeypatch:
     cache = Cache(tmp_path)
     inventory = after_the_walk(monkeypatch, cache, lambda: write_tree(cache.path, tree))
     assert pairs(inventory) == []
-    assert all(layer.stored for layer in inventory.apps[0].layers)
-    assert {one.standing for one in inventory.blobs} == {"referenced"}
+    assert all(layer.stored for layer in layers(inventory.apps[0]))
+    assert {one.standing for one in blobs(inventory)} == {"referenced"}
     assert {file.path for file in inventory.files} == set(tree)
 
 
@@ -50,7 +50,7 @@ def test_blob_that_is_finished_meanwhile_is_not_damaged(
     cache = Cache(tmp_path)
     inventory = after_the_walk(monkeypatch, cache, lambda: write_tree(cache.path, tree))
     assert pairs(inventory) == []
-    assert all(layer.stored for layer in inventory.apps[0].layers)
+    assert all(layer.stored for layer in layers(inventory.apps[0]))
     assert sorted(use.stored_bytes for use in each_use(inventory)) == sorted([len(INDEX), len(WEB)])
     assert {file.path: file.stored_bytes for file in inventory.files} == {
         path: len(data) for path, data in tree.items()
@@ -68,7 +68,7 @@ def test_download_that_ends_meanwhile_is_no_problem(tmp_path: Path, monkeypatch:
 
     inventory = after_the_walk(monkeypatch, cache, end)
     assert pairs(inventory) == []
-    assert {one.standing for one in inventory.blobs} == {"referenced"}
+    assert {one.standing for one in blobs(inventory)} == {"referenced"}
 
 
 def test_tag_that_is_filled_meanwhile_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
