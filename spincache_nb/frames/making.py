@@ -453,17 +453,9 @@ def problem_rows(found: Found, problems: Iterable[Sequence[Problem]]) -> pd.Data
 
 def disk_of(found: Found) -> pd.DataFrame:
     """Make the frame of all files."""
-    columns = [inventory.files for inventory in found.inventories]
-    return found.frame(
-        DISK_SCHEMA,
-        _each(found, map(len, columns)),
-        {
-            "path": [path for one in columns for path in one.paths],
-            "area": [area for one in columns for area in one.areas],
-            "stored_bytes": [size for one in columns for size in one.sizes],
-            "same_as": [one.same_as.get(row) for one in columns for row in range(len(one))],
-        },
-    )
+    rows = [(name, file) for name, inventory in found for file in inventory.files]
+    columns = {column: [getattr(file, column) for _, file in rows] for column in DISK_SCHEMA}
+    return found.frame(DISK_SCHEMA, (name for name, _ in rows), columns)
 
 
 def unnamed_of(found: Found) -> pd.DataFrame:

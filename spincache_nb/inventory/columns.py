@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from spincache_nb.core.digest import Digest, joined_digests
 from spincache_nb.core.documents import Area
-from spincache_nb.core.scan import DiskArea, DiskFile, StoredBlob
+from spincache_nb.core.scan import StoredBlob
 
 Integers = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
@@ -144,23 +144,6 @@ class MissingColumns:
 
     def __len__(self) -> int:
         return len(self.users)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FileColumns:
-    """Every regular file under ``registry``, sorted by path."""
-
-    paths: Sequence[str]
-    areas: Sequence[DiskArea]
-    sizes: Sequence[int]
-    same_as: Mapping[int, str | None]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __iter__(self) -> Iterator[DiskFile]:
-        for row, (path, area, size) in enumerate(zip(self.paths, self.areas, self.sizes, strict=True)):
-            yield DiskFile(path, area, size, self.same_as.get(row))
 
 
 def parsed(text: str) -> Digest:

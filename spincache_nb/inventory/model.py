@@ -17,13 +17,12 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor, Kind, Manifest
 from spincache_nb.core.layout import AREAS, shown
 from spincache_nb.core.locked_app import LockedApp
-from spincache_nb.core.scan import CachedTag, Problem
+from spincache_nb.core.scan import CachedTag, DiskFile, Problem
 from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES, ArchiveLimits
 from spincache_nb.errors import SpinCacheError, printable
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
     BlobColumns,
-    FileColumns,
     Integers,
     LayerColumns,
     MissingColumns,
@@ -344,7 +343,7 @@ class Inventory:
         return self.faults.problems(self.contents.users)
 
     @property
-    def files(self) -> FileColumns:
+    def files(self) -> list[DiskFile]:
         """Every regular file under ``registry``; sorted at each access."""
         return self.stored.files()
 

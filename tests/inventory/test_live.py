@@ -19,12 +19,14 @@ from tests.support.trees import write_tree
 
 
 def after_the_walk(monkeypatch: pytest.MonkeyPatch, cache: Cache, change: Callable[[], object]) -> Inventory:
-    """Take an inventory with a change between the walk and everything else."""
+    """Take an inventory with a change between its first walk and everything else."""
     original = Cache.scan
+    changes = [change]
 
     def scan_then_change(self: Cache) -> Any:
         found = original(self)
-        change()
+        if changes:
+            changes.pop()()
         return found
 
     monkeypatch.setattr(Cache, "scan", scan_then_change)
@@ -125,3 +127,23 @@ def test_document_that_stays_damaged_is_read_once(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(documents, "read_stated", counted)
     assert pairs(take_inventory(cache)) == [(WEB_CONFIG, "damaged locked app")]
     assert reads == ["manifest.json", "config.json"]
+
+
+def test_cache_that_changes_all_the_time_is_walked_three_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Cache(tmp_path)
+    write_tree(cache.path, pulled(web()))
+    wasm = cache.path / blob("wasm", WEB)
+    original = Cache.scan
+    walks = []
+
+    def scan_without_blob(self: Cache) -> Any:
+        wasm.unlink(missing_ok=True)
+        walks.append(original(self))
+        wasm.write_bytes(WEB)
+        return walks[-1]
+
+    monkeypatch.setattr(Cache, "scan", scan_without_blob)
+    assert pairs(take_inventory(cache)) == [(blob("wasm", WEB), "missing blob")]
+    assert len(walks) == 3
