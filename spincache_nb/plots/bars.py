@@ -15,7 +15,7 @@ from spincache_nb.analysis.disk import KINDS, LABELS, NEEDED
 from spincache_nb.analysis.headlines import FLAT, headline
 from spincache_nb.analysis.inputs import Group, bundle
 from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
-from spincache_nb.analysis.versions import Rules
+from spincache_nb.analysis.versions import Rules, repository_totals
 from spincache_nb.fleet import Fleet
 from spincache_nb.plots import style
 from spincache_nb.plots.style import FrameOrSource, harmless
@@ -212,11 +212,9 @@ def _costs(table: pd.DataFrame) -> tuple[style.Numbers, style.Numbers]:
 
 def _repositories(table: pd.DataFrame, ax: Axes | None) -> Axes:
     """Draw a bar per repository, those that save most first; flat ones are counted in one line."""
-    total, fetched = _costs(table)
-    summed = pd.DataFrame({"repository": table["repository"].astype(str), "total_bytes": total})
-    summed = summed.assign(fetch_bytes=fetched, versions=1).groupby("repository").sum().reset_index()
-    summed["saved"] = summed["total_bytes"] - summed["fetch_bytes"]
-    order = summed.sort_values(["saved", "repository"], ascending=[False, True], ignore_index=True)
+    columns = ["repository", "versions", "total_bytes", "saved", "fetch_bytes", "share"]
+    summed = pd.DataFrame(repository_totals(table), columns=columns)
+    order = summed.sort_values("saved", ascending=False, kind="stable", ignore_index=True)
     worth = order["saved"] >= FLAT * order["total_bytes"].clip(lower=1)
     shown = order[worth].head(style.MOST_SHOWN["breakdown"])
     flat, more = int((~worth).sum()), int(worth.sum()) - len(shown)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from spincache_nb import analysis
 from spincache_nb.analysis.inputs import some_of, sorted_names
+from spincache_nb.analysis.versions import repository_totals
 from spincache_nb.report import sentences
 from spincache_nb.report.material import Changes, Material
 from spincache_nb.show import Column, Table, columns, rows, share_text, size_text
@@ -248,7 +249,8 @@ def _versions(material: Material) -> Section:
         "The versions of each repository, as if Spin pulled them one after the other into an empty cache: "
         "what it would fetch, and what it would find. Config and locked app are fetched on every pull."
     )
-    savings, totals = material.savings, _totals(material.savings)
+    savings = material.savings
+    totals = sorted(repository_totals(savings), key=lambda line: -line[2])
     bar = {"reused_bytes": "reused", "fetch_bytes": "fetched"}
     order = savings["repository"].map({line[0]: place for place, line in enumerate(totals)}).astype(int)
     ordered = savings.assign(order=order).sort_values(["order", "position"], ignore_index=True)
@@ -261,22 +263,6 @@ def _versions(material: Material) -> Section:
         sentences.of_all_versions(savings, totals),
         (repositories, versions),
     )
-
-
-def _totals(savings: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Add up the versions of each repository; those with most bytes first."""
-    sums: dict[str, list[int]] = {}
-    for repository, total, fetched in rows(savings, "repository", "total_bytes", "fetch_bytes"):
-        found = sums.setdefault(repository, [0, 0, 0])
-        found[0] += 1
-        if total is not None and fetched is not None:
-            found[1] += total
-            found[2] += fetched
-    lines = [
-        (name, count, total, total - fetched, fetched, (total - fetched) / total if total else None)
-        for name, (count, total, fetched) in sums.items()
-    ]
-    return sorted(lines, key=lambda line: (-line[2], line[0]))
 
 
 def _reclaimable(material: Material) -> Section:
