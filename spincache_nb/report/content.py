@@ -15,7 +15,7 @@ from spincache_nb.analysis.inputs import some_of, sorted_names
 from spincache_nb.analysis.versions import repository_totals
 from spincache_nb.report import sentences
 from spincache_nb.report.material import Changes, Material
-from spincache_nb.show import Column, Table, columns, rows, share_text, size_text
+from spincache_nb.show import Column, Table, columns, count_text, rows, share_text, size_text
 
 MOST_ROWS = 15
 """Rows of a table that are shown; what comes after them opens on the page."""
@@ -135,6 +135,11 @@ _PROBLEMS = columns(
 )
 
 
+def counted(count: int, noun: str, section: str = "") -> Fact:
+    """Say how many there are of something whose plural ends in s."""
+    return Fact(*count_text(count, noun).split(" ", 1), section)
+
+
 def facts(material: Material) -> list[Fact]:
     """Sum the cache up in a few numbers."""
     names = ("app_count", "stored_bytes", "logical_bytes", "saved_bytes", "dedup_ratio", "problem_count")
@@ -142,14 +147,14 @@ def facts(material: Material) -> list[Fact]:
     (idle,) = next(rows(material.summary, "unreferenced_bytes"))
     part = f" ({share_text(saved / logical)})" if logical else ""
     return [
-        Fact(f"{apps:,}", "apps" if apps != 1 else "app", "apps"),
+        counted(apps, "app", "apps"),
         Fact(size_text(logical), "if each app kept its own copy"),
         Fact(
             size_text(stored), "stored" + (f", a ratio of {ratio:.2f}" if ratio is not None else ""), "disk"
         ),
         Fact(size_text(saved), f"saved by sharing{part}", "sharing"),
         Fact(size_text(idle), "that nothing needs", "reclaimable"),
-        Fact(f"{problems:,}", "problems" if problems != 1 else "problem", "problems"),
+        counted(problems, "problem", "problems"),
     ]
 
 
