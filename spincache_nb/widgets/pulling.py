@@ -378,7 +378,8 @@ class PullTab:
 
     def pull_again(self, references: Sequence[str]) -> None:
         self.reference.value = " ".join(references)
-        self.pull.click()
+        if not self.pull.disabled:  # a click from here would count all the same
+            self.pull.click()
 
     def _picked(self) -> None:
         if self.tags.value:
