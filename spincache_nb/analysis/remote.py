@@ -26,16 +26,13 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import (
     AccessDeniedError,
-    ConnectionFailedError,
     ContentError,
-    CredentialsError,
-    InsecureTransportError,
+    FormatError,
     InvalidReferenceError,
     LimitError,
     ManifestError,
-    MissingExtraError,
     NotFoundError,
-    PullCancelled,
+    ProtocolError,
     SpinCacheError,
     StatusError,
     printable,
@@ -57,17 +54,9 @@ if TYPE_CHECKING:
         manifests: MutableMapping[str, bytes] | None
 
 
-_FOR_ALL = (
-    AccessDeniedError,
-    ConnectionFailedError,
-    CredentialsError,
-    InsecureTransportError,
-    MissingExtraError,
-    PullCancelled,
-)
-"""Faults that the next tag would meet as well."""
+_OF_ONE = (StatusError, ProtocolError, FormatError, ContentError, LimitError)
+"""Faults of one tag, which the next one need not have."""
 
-_TOO_MANY_REQUESTS = 429
 _POLL_SECONDS = 0.2
 _CREATED = "org.opencontainers.image.created"
 _ATTACHMENT = re.compile(r"sha(256|384|512)-[0-9a-f]{64}(\..+)?")
@@ -349,9 +338,9 @@ class _Lookup:
         elif is_head and isinstance(answer, NotFoundError | AccessDeniedError):
             pass  # some gateways let no HEAD through; whether a GET comes through, it will say
         elif (
-            not isinstance(answer, SpinCacheError)
-            or isinstance(answer, _FOR_ALL)
-            or (isinstance(answer, StatusError) and answer.status == _TOO_MANY_REQUESTS)
+            not isinstance(answer, _OF_ONE)
+            or isinstance(answer, AccessDeniedError)
+            or (isinstance(answer, StatusError) and answer.status == 429)
         ):
             raise answer
         if is_head and not isinstance(answer, Digest):
