@@ -94,11 +94,13 @@ def version_savings(
         If the rules are none of those, or the order names a version that is not there.
     """
     check_rules(rules)
+    replay = partial(savings_rows, rules=rules, order=order)
+    if isinstance(cache, RemoteVersions):
+        return _replayed(cache, "", VERSION_SAVINGS_SCHEMA, replay)
     if is_fleet(cache):
-        return cache.version_savings(repository, rules=rules)  # type: ignore[no-any-return,union-attr]
-    if isinstance(cache, RemoteVersions) or repository is not None:
-        replay = partial(savings_rows, rules=rules, order=order)
-        return _replayed(cache, repository or "", VERSION_SAVINGS_SCHEMA, replay)
+        return cache.version_savings(repository, rules=rules)  # type: ignore[no-any-return]
+    if repository is not None:
+        return _replayed(cache, repository, VERSION_SAVINGS_SCHEMA, replay)
     if order is not None:
         raise ValueError("order= needs the repository whose versions it names")
     return over(cache, _ALL_SAVINGS_SCHEMA, NEEDED, lambda frames: _all_savings(frames, rules))

@@ -137,7 +137,8 @@ _PROBLEMS = columns(
 
 def counted(count: int, noun: str, section: str = "") -> Fact:
     """Say how many there are of something whose plural ends in s."""
-    return Fact(*count_text(count, noun).split(" ", 1), section)
+    value, _, name = count_text(count, noun).partition(" ")
+    return Fact(value, name, section)
 
 
 def facts(material: Material) -> list[Fact]:

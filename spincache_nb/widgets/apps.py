@@ -77,9 +77,8 @@ class App(NamedTuple):
 def apps_of(frames: Frames) -> list[App]:
     """List the apps of a cache with what `analysis.reclaimable` says of each."""
     pulled = dict(rows(frames.need("apps"), "reference", "pulled_at"))
-    sizes = ("stored_bytes", "freed_bytes", "kept_bytes")
-    found = rows(analysis.reclaimable(frames), "reference", *sizes)
-    return [App(*line, _moment(pulled.get(line[0]))) for line in found]
+    found = rows(analysis.reclaimable(frames), "reference", "stored_bytes", "freed_bytes", "kept_bytes")
+    return [App(name, stored, freed, kept, _moment(pulled.get(name))) for name, stored, freed, kept in found]
 
 
 def _moment(value: object) -> datetime | None:
