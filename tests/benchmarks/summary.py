@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.benchmarks.measure import Run, ratio
+from tests.support.isolation import SPIN
 
 OURS, LIMIT, NOTHING = "spincache-nb", "curl + openssl", "python -c pass"
 PEERS = {
@@ -18,7 +19,7 @@ PEERS = {
     "crane": ["crane", "version"],
     "oras": ["oras", "version"],
     "regctl": ["regctl", "version", "--format", "{{.VCSTag}}"],
-    "spin": ["spin", "--version"],
+    "spin": [SPIN or "spin", "--version"],
     "oras-py": [],
 }
 _OTHERS = {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,12 +18,12 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import plan_pull, pull
 from tests.support.artifact import APPLICATION, Artifact, sha256, wasm_module
 from tests.support.artifacts import five_kinds
+from tests.support.isolation import SPIN
 from tests.support.odd_artifacts import pushable
 from tests.support.oracle import spin_tree
 from tests.support.registry_server import RegistryServer
 from tests.support.trees import Tree, read_tree, write_tree
 
-SPIN = os.environ.get("SPINCACHE_TESTS_SPIN") or shutil.which("spin")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SPIN, reason="no spin on this machine")]
 ARTIFACTS = {**five_kinds(), **pushable()}
 
