@@ -265,6 +265,40 @@ class Column:
         return Cell(short, self.style, whole if short != whole else "")
 
 
+_KINDS: Mapping[str, Kind] = {
+    "_bytes": "size",
+    "_count": "count",
+    "share": "share",
+    "digest": "digest",
+    "created_at": "day",
+    "_at": "minute",
+    "reference": "code",
+    "repository": "code",
+    "tag": "code",
+    "_version": "code",
+    "path": "code",
+}
+
+
+def columns(*declared: str | Column) -> tuple[Column, ...]:
+    """Declare the columns of a table by name, with a heading where that is not the name in words.
+
+    The end of a name says of what kind its values are.
+
+    >>> [(one.name, one.heading, one.kind) for one in columns("stored_bytes", "app_count", "names: Known as")]
+    [('stored_bytes', 'Stored', 'size'), ('app_count', 'Apps', 'count'), ('names', 'Known as', 'text')]
+    """
+    found = []
+    for one in declared:
+        if isinstance(one, str):
+            name, _, heading = one.partition(": ")
+            kind: Kind = next((kind for end, kind in _KINDS.items() if name.endswith(end)), "text")
+            words = re.sub("_count$", "s", re.sub("_(bytes|at)$", "", name)).replace("_", " ")
+            one = Column(name, heading or words.capitalize(), kind)
+        found.append(one)
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One cell of a table on a page: its text, how it is set, and the whole of a text that was cut."""

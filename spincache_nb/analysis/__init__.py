@@ -22,7 +22,8 @@ from spincache_nb.analysis.headlines import findings, headline
 from spincache_nb.analysis.inputs import Source as Source
 from spincache_nb.analysis.modules import producers, section_map, section_maps, shared_modules
 from spincache_nb.analysis.pieces import ALL_GRAINS, GRAINS
-from spincache_nb.analysis.pulls import RemoteVersions, remote_versions, tags_over_time, timeline
+from spincache_nb.analysis.pulls import tags_over_time, timeline
+from spincache_nb.analysis.remote import RemoteVersions, remote_versions
 from spincache_nb.analysis.reuse import cache_grains, chunk_sweep, grains
 from spincache_nb.analysis.shared import shared_bytes, sharing, sharing_names, sharing_sets, why
 from spincache_nb.analysis.versions import remote_savings, upgrade_matrix, version_savings

@@ -19,9 +19,7 @@ Sizes are the declared ones. Config and layers count, each digest once; the mani
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
-from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
@@ -29,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 import pandas as pd
 
 from spincache_nb.analysis.inputs import Source, bundle, is_fleet, over
-from spincache_nb.analysis.pulls import RemoteVersions, remote_versions
+from spincache_nb.analysis.remote import RemoteVersions, remote_versions
 from spincache_nb.analysis.schemas import (
     MANIFESTS_SCHEMA,
     MEMBERS_SCHEMA,
@@ -37,16 +35,16 @@ from spincache_nb.analysis.schemas import (
     VERSION_SAVINGS_SCHEMA,
 )
 from spincache_nb.analysis.tags import tag_key
-from spincache_nb.core.progress import Progress
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import FEW, build
 from spincache_nb.show import rows
 
 if TYPE_CHECKING:
-    from spincache_nb.core.pull import Auth
+    from typing import Unpack
+
+    from spincache_nb.analysis.remote import LookUpOptions
 
 Rules: TypeAlias = Literal["spin", "spincache"]
 Row: TypeAlias = tuple[Any, ...]
@@ -128,16 +126,9 @@ def _all_savings(frames: Frames, rules: Rules) -> pd.DataFrame:
 def remote_savings(
     repository: str | Reference | RemoteVersions,
     *,
-    tags: Sequence[str] | None = None,
     rules: Rules = "spin",
     order: Sequence[str] | None = None,
-    insecure: bool | None = None,
-    ca: str | os.PathLike[str] | None = None,
-    auth: Auth = None,
-    jobs: int = JOBS,
-    progress: Progress = None,
-    cancel: threading.Event | None = None,
-    manifests: MutableMapping[str, bytes] | None = None,
+    **asking: Unpack[LookUpOptions],
 ) -> pd.DataFrame:
     """Say what pulling a registry's versions one after the other into an empty cache would cost.
 
@@ -147,7 +138,7 @@ def remote_savings(
         Such as ``ghcr.io/org/app``, or what `remote_versions` gave: then nothing is asked.
     rules, order
         As for `version_savings`, tags only.
-    tags, insecure, ca, auth, jobs, progress, cancel, manifests
+    tags, manifests, progress, cancel, insecure, ca, auth, jobs, manifest_limit
         How to ask, as for `remote_versions`.
 
     Returns
@@ -165,17 +156,7 @@ def remote_savings(
     """
     check_rules(rules)
     if not isinstance(repository, RemoteVersions):
-        repository = remote_versions(
-            repository,
-            tags=tags,
-            insecure=insecure,
-            ca=ca,
-            auth=auth,
-            jobs=jobs,
-            progress=progress,
-            cancel=cancel,
-            manifests=manifests,
-        )
+        repository = remote_versions(repository, **asking)
     return version_savings(repository, rules=rules, order=order)
 
 

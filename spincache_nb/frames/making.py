@@ -37,7 +37,17 @@ from spincache_nb.frames.schemas import (
 )
 from spincache_nb.frames.sources import Found
 from spincache_nb.inventory import CachedApp, Inventory, unnamed_members
-from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, STANDINGS, VIAS, WASM, Integers, UseColumns
+from spincache_nb.inventory.columns import (
+    AREAS_IN_ORDER,
+    DATA,
+    STANDINGS,
+    VIAS,
+    WASM,
+    Integers,
+    UseColumns,
+    distinct,
+    is_among,
+)
 from spincache_nb.wasm.naming import Producers, Tool, producers_of
 from spincache_nb.wasm.walker import Limits, walk
 
@@ -220,7 +230,7 @@ def _declared(inventory: Inventory) -> Iterator[int | None]:
     size_of = np.zeros(count, np.int64)
     size_of[layers.digests] = layers.sizes
     if np.array_equal(size_of[layers.digests], layers.sizes):  # as in all manifests that nobody altered
-        keys = np.unique(keys)
+        keys = distinct(keys)
         sizes = size_of[keys % max(count, 1)]
     else:
         keys, first = np.unique(keys, return_index=True)
@@ -229,7 +239,7 @@ def _declared(inventory: Inventory) -> Iterator[int | None]:
     configs = {str(app.config.digest) for app in apps if app.config}
     number = {text: place for place, text in enumerate(digests) if text in configs}
     own = [number.get(str(app.config.digest), -1) if app.config else -1 for app in apps]
-    is_layer = np.isin(np.arange(len(apps)) * count + np.asarray(own, np.int64), keys).tolist()
+    is_layer = is_among(np.arange(len(apps)) * count + np.asarray(own, np.int64), keys).tolist()
     for app, total, code, among in zip(apps, sums, own, is_layer, strict=True):
         if app.config is None:
             yield None
@@ -443,17 +453,9 @@ def problem_rows(found: Found, problems: Iterable[Sequence[Problem]]) -> pd.Data
 
 def disk_of(found: Found) -> pd.DataFrame:
     """Make the frame of all files."""
-    columns = [inventory.files for inventory in found.inventories]
-    return found.frame(
-        DISK_SCHEMA,
-        _each(found, map(len, columns)),
-        {
-            "path": [path for one in columns for path in one.paths],
-            "area": [area for one in columns for area in one.areas],
-            "stored_bytes": [size for one in columns for size in one.sizes],
-            "same_as": [one.same_as.get(row) for one in columns for row in range(len(one))],
-        },
-    )
+    rows = [(name, file) for name, inventory in found for file in inventory.files]
+    columns = {column: [getattr(file, column) for _, file in rows] for column in DISK_SCHEMA}
+    return found.frame(DISK_SCHEMA, (name for name, _ in rows), columns)
 
 
 def unnamed_of(found: Found) -> pd.DataFrame:

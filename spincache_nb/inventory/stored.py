@@ -1,10 +1,10 @@
-"""The blobs of a cache by area and digest; what changes while others are looked at is seen too."""
+"""The blobs of a cache by area and digest, as the walk found them."""
 
 from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection
 from operator import attrgetter
 
 import numpy as np
@@ -14,16 +14,8 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState
 from spincache_nb.core.layout import digest_of_name, file_name
-from spincache_nb.core.scan import DiskArea, Scan, StoredBlob
-from spincache_nb.inventory.columns import (
-    AREAS_IN_ORDER,
-    DATA,
-    WASM,
-    BlobColumns,
-    FileColumns,
-    Integers,
-    parsed,
-)
+from spincache_nb.core.scan import DiskFile, Scan, StoredBlob
+from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, WASM, BlobColumns, Integers, parsed
 
 _NO_TIME = np.iinfo(np.int64).min
 """Not a time, as numpy stores it."""
@@ -43,9 +35,9 @@ class StoredBlobs:
         self.odd: dict[int, StoredBlob] = {}
         self.found: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self.hidden: list[int] = []  # rows of which a later one has this system's spelling of the name
-        self.changed: dict[str, int | None] = {}  # sizes of files since the walk, by path; None: gone
-        self._is_link: dict[int, bool] = {}
-        self._looked: set[tuple[int, str]] = set()
+        self.gone: set[str] = set()  # paths of files that are no blobs, and no longer there
+        self.doubted: set[int] = set()  # rows with which something is wrong
+        self.missed: set[tuple[int, str]] = set()  # what was looked for in an area, and is not there
         for part in scan.plain:
             area = AREAS_IN_ORDER.index(part.area)
             rows = range(len(self.names), len(self.names) + len(part))
@@ -56,7 +48,10 @@ class StoredBlobs:
             self.sizes += part.sizes
             self.times += part.times
         for blob in sorted(scan.odd, key=attrgetter("location")):
-            self._add_odd(blob)
+            if blob.digest is None and FileState.at(blob.location) is None:  # a download that has ended
+                self.gone.add(f"{blob.area}/{blob.name}")
+            else:
+                self._add_odd(blob)
 
     def _add_odd(self, blob: StoredBlob) -> None:
         row, area = len(self.names), AREAS_IN_ORDER.index(blob.area)
@@ -64,125 +59,53 @@ class StoredBlobs:
         self.digests.append(None)
         self.areas.append(area)
         self.sizes.append(blob.stored_bytes)
-        self.times.append(blob.modified_ns if abs(blob.modified_ns) < 1 << 63 else _NO_TIME)
+        self.times.append(_time(blob.modified_ns))
         self.odd[row] = blob
-        if blob.digest is not None:
-            known = self.found[area].get(str(blob.digest))
-            if known is None or blob.name == file_name(blob.digest, windows=self.cache.windows_names):
-                self._set(area, str(blob.digest), row)
-                self.hidden += [known] if known is not None else []
-
-    def _set(self, area: int, digest: str, row: int | None) -> None:
-        """Let look-ups find a row from now on, or nothing."""
-        before = self.found[area].pop(digest, None)
-        if before is not None:
-            self.digests[before] = None
-        if row is not None:
-            self.found[area][digest] = row
-            self.digests[row] = digest
+        if blob.digest is None:
+            return
+        known = self.found[area].get(str(blob.digest))
+        if known is None or blob.name == file_name(blob.digest, windows=self.cache.windows_names):
+            self.found[area][str(blob.digest)] = row
+            self.digests[row] = str(blob.digest)
+            if known is not None:
+                self.digests[known] = None
+                self.hidden.append(known)
 
     # Looking up ------------------------------------------------------------------------------
 
     def find(self, area: int, digest: str) -> int | None:
-        """Row of a blob; what the walk did not see is looked for once more."""
+        """Row of a blob."""
         row = self.found[area].get(digest)
-        return row if row is not None else self.look_again(area, digest)
+        if row is None:
+            self.missed.add((area, digest))
+        return row
 
     def find_wasm(self, digest: str) -> int | None:
         """Look as Spin does for an app's wasm: in ``wasm/``, then in ``data/`` (since Spin v2.0)."""
         row = self.find(WASM, digest)
         return row if row is not None else self.find(DATA, digest)
 
-    def changed_since(self, places: Sequence[int], rows: Sequence[int], texts: Sequence[str]) -> list[int]:
-        """Places (a digest's number twice, and one more in ``wasm/``) whose file changed since the walk."""
-        changed = []
-        plain = [not self.is_link(area) for area in (DATA, WASM)]
-        folders = [self.folders[area] for area in AREAS_IN_ORDER]
-        for place, row in zip(places, rows, strict=True):
-            area = place & 1
-            if (
-                row < 0
-                or row in self.odd
-                or not plain[area]
-                or not self._is_as_seen(row, folders[area] + self.names[row])
-            ):
-                changed.append(place)
-        return changed
+    def have_changed(self, rows: Collection[int], missing: Collection[tuple[int, str]]) -> bool:
+        """Whether blobs with which something is wrong changed since the walk: they may just be written."""
+        return any(not self._is_as_found(row) for row in {*self.doubted, *rows}) or any(
+            self._is_there(area, digest) for area, digest in {*self.missed, *missing}
+        )
 
-    def look_again(self, area: int, digest: str) -> int | None:
-        """Ask the system again about a blob that is missing or seems damaged: somebody may just write it."""
-        if (area, digest) in self._looked:
-            return self.found[area].get(digest)
-        self._looked.add((area, digest))
-        row = self.found[area].get(digest)
+    def _is_as_found(self, row: int) -> bool:
+        state = FileState.at(self.location(row))
+        found = self.sizes[row], self.times[row]
+        return state is not None and state.is_file and (state.size, _time(state.modified_ns)) == found
+
+    def _is_there(self, area: int, digest: str) -> bool:
+        """Whether a blob is there after all; in a folder that is a link nothing is."""
         folder = self.folders[AREAS_IN_ORDER[area]]
-        if row is not None and row not in self.odd and self._is_as_seen(row, folder + self.names[row]):
-            return row
-        for windows in (self.cache.windows_names, not self.cache.windows_names):
-            name = file_name(parsed(digest), windows=windows)
-            state = FileState.at(folder + name)
-            if state is not None and state.is_file and not self.is_link(area):
-                return self._note(area, digest, name, row, state)
-        if row is not None:
-            self.forget(row)
-        return None
-
-    def is_link(self, area: int) -> bool:
-        """Whether the folder of an area is a link, which is not followed."""
-        if area not in self._is_link:
-            state = FileState.at(self.folders[AREAS_IN_ORDER[area]][:-1])
-            self._is_link[area] = state is not None and state.kind == "link"
-        return self._is_link[area]
-
-    def _is_as_seen(self, row: int, path: str) -> bool:
-        """Whether a file is still of the size and time that the walk found; nearly all are."""
-        state = FileState.at(path)
-        if state is None or not state.is_file:
+        states = (
+            FileState.at(folder + file_name(parsed(digest), windows=windows)) for windows in (False, True)
+        )
+        if not any(state is not None and state.is_file for state in states):
             return False
-        return state.size == self.sizes[row] and state.modified_ns == self.times[row]
-
-    def _note(self, area: int, digest: str, name: str, row: int | None, state: FileState) -> int:
-        """Put down what a file is like by now."""
-        path = f"{AREAS_IN_ORDER[area]}/{name}"
-        if row is None or self.names[row] != name:
-            known = next(
-                (r for r, one in self.odd.items() if one.name == name and self.areas[r] == area), None
-            )
-            row = known if known is not None else len(self.names)
-            if known is None:
-                self._append(area, name)
-                self.changed[path] = state.size
-        if self.sizes[row] != state.size:
-            self.sizes[row] = self.changed[path] = state.size
-        self.times[row] = state.modified_ns if abs(state.modified_ns) < 1 << 63 else _NO_TIME
-        if row in self.odd:
-            blob = self.odd[row]
-            self.odd[row] = blob._replace(stored_bytes=state.size, modified_ns=state.modified_ns)
-        self._set(area, digest, row)
-        return row
-
-    def _append(self, area: int, name: str) -> None:
-        self.names.append(name)
-        self.digests.append(None)
-        self.areas.append(area)
-        self.sizes.append(-1)
-        self.times.append(0)
-
-    def forget(self, row: int) -> None:
-        """Count a file no longer, which has vanished since the walk."""
-        area = self.areas[row]
-        self.areas[row] = -1
-        self.changed[f"{AREAS_IN_ORDER[area]}/{self.names[row]}"] = None
-        digest = self.digests[row]
-        if digest is not None:
-            self._set(area, digest, None)
-
-    def is_gone(self, row: int) -> bool:
-        """Whether a file has vanished since the walk; then it is no longer counted."""
-        is_gone = FileState.at(self.odd[row].location) is None
-        if is_gone:
-            self.forget(row)
-        return is_gone
+        around = FileState.at(folder[:-1])
+        return around is not None and around.is_folder
 
     def path(self, row: int) -> str:
         """Where a blob is, below ``registry``."""
@@ -207,7 +130,7 @@ class StoredBlobs:
     # In the end ------------------------------------------------------------------------------
 
     def order(self, rows: Integers) -> Integers:
-        """Rows that are still there, by area and name; `rows` has those that are found by area and digest."""
+        """All rows by area and name; `rows` has those that are found by area and digest."""
         areas = np.asarray(self.areas, np.int8)
         parts = []
         for area in (DATA, WASM):
@@ -220,7 +143,7 @@ class StoredBlobs:
         return np.concatenate(parts)
 
     def columns(self, rows: Integers, standings: Integers) -> BlobColumns:
-        """All blobs in an order; `standings` are by row as rows are now."""
+        """All blobs in an order; `standings` are by row."""
         order = rows.tolist()
         return BlobColumns(
             [self.names[row] for row in order],
@@ -233,48 +156,10 @@ class StoredBlobs:
             {place: self.odd[row] for place, row in enumerate(order) if row in self.odd} if self.odd else {},
         )
 
-    def files(self) -> FileColumns:
+    def files(self) -> list[DiskFile]:
         """Every regular file under ``registry``, sorted by path."""
-        paths: list[str] = []
-        areas: list[DiskArea] = []
-        sizes: list[int] = []
-        same_as: list[str | None] = []
-        for part in self.scan.plain:
-            paths += [f"{part.area}/{name}" for name in part.names]
-            areas += [part.area] * len(part)
-            sizes += part.sizes
-            same_as += [None] * len(part)
-        for file in self.scan.others:
-            paths.append(file.path)
-            areas.append(file.area)
-            sizes.append(file.stored_bytes)
-            same_as.append(file.same_as)
-        return _sorted_files(paths, areas, sizes, same_as, self.changed)
+        return sorted((one for one in self.scan.files if one.path not in self.gone), key=attrgetter("path"))
 
 
-def _sorted_files(
-    paths: list[str],
-    areas: list[DiskArea],
-    sizes: list[int],
-    same_as: list[str | None],
-    changed: dict[str, int | None],
-) -> FileColumns:
-    unseen = changed.keys() - set(paths) if changed else ()
-    for path in sorted(unseen):
-        if changed[path] is not None:
-            paths.append(path)
-            areas.append("wasm" if path.startswith("wasm/") else "data")
-            sizes.append(changed[path] or 0)
-            same_as.append(None)
-    order = sorted(range(len(paths)), key=paths.__getitem__)
-    if changed:
-        order = [row for row in order if changed.get(paths[row], 0) is not None]
-        for row, path in enumerate(paths):
-            if changed.get(path) is not None and same_as[row] is None:
-                sizes[row] = changed[path] or 0
-    return FileColumns(
-        [paths[row] for row in order],
-        [areas[row] for row in order],
-        [sizes[row] for row in order],
-        {place: same_as[row] for place, row in enumerate(order) if same_as[row] is not None},
-    )
+def _time(modified_ns: int) -> int:
+    return modified_ns if abs(modified_ns) < 1 << 63 else _NO_TIME

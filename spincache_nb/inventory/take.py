@@ -7,6 +7,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,8 @@ from spincache_nb.inventory.model import CachedApp, Contents, Faults, Inventory,
 from spincache_nb.inventory.reach import MEMBER, Members, Named, Reach, follow_archives
 from spincache_nb.inventory.stored import StoredBlobs
 
+_ATTEMPTS = 3
+
 _ODD_NAMES = {
     "temporary": (
         "temporary file",
@@ -68,7 +71,12 @@ def take_inventory(
 ) -> Inventory:
     """Find out what is in a cache, who needs it, and what is wrong with it."""
     with _no_collections():
-        return _Taking(cache, limits or InventoryLimits(), history).run(projects)
+        for _ in range(_ATTEMPTS):
+            taking = _Taking(cache, limits or InventoryLimits(), history)
+            found = taking.run(projects)
+            if not taking.reach.is_outdated():
+                break
+        return found
 
 
 @contextmanager
@@ -107,7 +115,7 @@ class _Taking:
             self.report_documents(one, name)
         for app, total in named.impossible():
             self.faults.impossible(self.documents[app].tag.manifest_path, total, user=self.names[app])
-        reach = Reach(self.documents, named, self.stored, self.names)
+        reach = self.reach = Reach(self.documents, named, self.stored, self.names)
         members = Members(self.stored, self.limits.archive)
         if reach.asks_archives():  # as they are now
             reach.report(self.faults, members)
@@ -224,12 +232,14 @@ class _Taking:
             shown = self.chosen()
             rank[[*shown, *sorted({*range(len(self.names))} - {*shown})]] = np.arange(len(self.names))
             needed = needed.only(np.argsort(rank[needed.users], kind="stable"))
-        parts = [needed._replace(users=numbers_of(self.names)[needed.users])]
+        if self.names != list(range(len(self.names))):
+            needed = needed._replace(users=numbers_of(self.names)[needed.users])
+        parts = [needed]
         for user, project in enumerate(projects, apps):
             places = [2 * bisect_left(reach.texts, digest) + area for area, digest, _ in project.uses]
             vias = numbers_of([via for _, _, via in project.uses])
             parts.append(Needed.of(np.full(len(places), user), numbers_of(places), vias))
-        return Needed.joined(parts)
+        return Needed.joined(parts) if projects else needed
 
     # Blobs -----------------------------------------------------------------------------------
 
@@ -241,7 +251,7 @@ class _Taking:
         standings[blobs[blobs >= 0]] = REFERENCED
         faulty = self.faults.scanned_paths()
         empty = np.flatnonzero(np.asarray(stored.sizes) == 0).tolist()
-        odd = [row for row in dict.fromkeys([*stored.odd, *stored.hidden, *empty]) if stored.areas[row] >= 0]
+        odd = list(dict.fromkeys([*stored.odd, *stored.hidden, *empty]))
         if odd:
             of_apps = needed.users < apps
             blobs, users = blobs[of_apps], needed.users[of_apps]
@@ -261,7 +271,7 @@ class _Taking:
             self.faults.blame(path, users)
         if digest is None:
             form = stored.odd[row].form
-            if not stored.is_gone(row) and not is_left_by_system(stored.names[row]):
+            if not is_left_by_system(stored.names[row]):
                 self.faults.add(path, *_ODD_NAMES[form])
             return TEMPORARY if form == "temporary" else MISNAMED
         area = stored.areas[row]
@@ -270,9 +280,8 @@ class _Taking:
             self.faults.add(path, "second copy", detail, "remove it or prune; it came from another system")
             return MISNAMED
         if not stored.sizes[row] and digest != Digest.of(b"", digest.algorithm):
-            current = stored.look_again(area, str(digest))
-            if current is not None and not stored.sizes[current]:
-                self.faults.empty(path, users=users)
+            stored.doubted.add(row)
+            self.faults.empty(path, users=users)
         return standing
 
     # What the walk found ---------------------------------------------------------------------
@@ -301,23 +310,27 @@ class _Taking:
         order = stored.order(reach.rows)
         row_of = np.full(len(stored.names), -1, np.int64)
         row_of[order] = np.arange(len(order))
-        more = np.full(len(stored.names) - len(standings), UNREFERENCED)
-        blobs = stored.columns(order, np.append(standings, more))
-        rows = np.append(row_of, -1)[reach.rows]  # -1: no blob, also of one that has vanished
+        blobs = stored.columns(order, standings)
+        rows = np.append(row_of, -1)[reach.rows]  # -1: no blob
         return Contents(users, reach.texts, self.layer_columns(reach, apps), blobs, rows, needed)
 
     def layer_columns(self, reach: Reach, apps: Sequence[int]) -> LayerColumns:
-        named = reach.named
+        named, stored = reach.named, reach.stored_flags()
+        starts = np.append(0, np.cumsum(named.counts[apps]))
+        columns = LayerColumns(
+            starts, named.layers, named.types, named.sizes, stored, named.media_types, named.urls
+        )
+        if len(apps) == len(self.documents):
+            return columns
         shown = np.isin(named.owners, apps)
         row_of = np.cumsum(shown) - 1
-        return LayerColumns(
-            np.append(0, np.cumsum(named.counts[apps])),
-            named.layers[shown].astype(np.int32),
-            named.types[shown].astype(np.int32),
-            named.sizes[shown],
-            reach.stored_flags()[shown],
-            named.media_types,
-            {int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
+        return replace(
+            columns,
+            digests=named.layers[shown],
+            types=named.types[shown],
+            sizes=named.sizes[shown],
+            stored=stored[shown],
+            urls={int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
         )
 
 

@@ -45,17 +45,18 @@ FALLBACKS = {"wasi": "wasi.dev", "ba": "bytecodealliance.org"}
 
 _KEYS = ("default_registry", "namespace_registries", "package_registry_overrides", "registry")
 _REMEDY = "correct the file; Spin does not load packages with it either"
-
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _OCI_KEYS = {"ociRegistry": "registry", "ociNamespacePrefix": "namespacePrefix"}
 _TEXTS = ("preferredProtocol", *_OCI_KEYS, "wargUrl")
+_NOT_SPOKEN = {
+    "local": ("the protocol 'local' in its metadata", "only your own configuration may name it"),
+    "warg": ("the protocol 'warg'", "warg was given up; the registry must offer its packages by OCI"),
+}
 Table = Mapping[str, Any]
 T = TypeVar("T")
 
-
-def is_host(text: str) -> bool:
-    """Whether a text can be a registry: a host with a port or without."""
-    return _HOST.fullmatch(text) is not None
+is_host = _HOST.fullmatch
+"""Whether a text can be a registry: a host with a port or without."""
 
 
 class RegistryMetadata(NamedTuple):
@@ -97,16 +98,10 @@ def parse_metadata(document: Table, *, where: str, error: type[FormatError]) -> 
 def check_protocol(host: str, configured: str | None, metadata: RegistryMetadata) -> None:
     """Make sure that a registry is to be asked by the OCI protocol, the only one that is spoken here."""
     protocol = configured or metadata.preferred_protocol or "oci"
-    if protocol == "oci":
-        return
-    if protocol == "local":
-        found, remedy = "the protocol 'local' in its metadata", "only your own configuration may name it"
-    elif protocol == "warg":
-        found = "the protocol 'warg'"
-        remedy = "warg was given up; the registry must offer its packages by OCI"
-    else:
-        found, remedy = f"the protocol {protocol!r}", "the wasm package tools do not know it either"
-    raise PackageError(f"registry {host}", "packages by the OCI protocol", found, remedy)
+    if protocol != "oci":
+        unknown = f"the protocol {protocol!r}", "the wasm package tools do not know it either"
+        found, remedy = _NOT_SPOKEN.get(protocol, unknown)
+        raise PackageError(f"registry {host}", "packages by the OCI protocol", found, remedy)
 
 
 class RegistryMapping(NamedTuple):
@@ -183,18 +178,12 @@ def parse_package_config(data: bytes, *, where: str) -> PackageConfig:
     if unknown:
         raise reader.fault(unknown[0], f"one of {', '.join(_KEYS)}", "a key that the tools do not know")
     default = document.get("default_registry")
-    return PackageConfig(
-        where,
-        reader.host(default, "default_registry") if default is not None else None,
-        reader.table(document, "namespace_registries", reader.mapping, is_label, "a namespace"),
-        reader.table(document, "package_registry_overrides", reader.mapping, is_package, "a package"),
-        {
-            key.lower(): settings
-            for key, settings in reader.table(
-                document, "registry", reader.settings, is_host, "a host"
-            ).items()
-        },
-    )
+    host = reader.host(default, "default_registry") if default is not None else None
+    namespaces = reader.table(document, "namespace_registries", reader.mapping, is_label, "a namespace")
+    packages = reader.table(document, "package_registry_overrides", reader.mapping, is_package, "a package")
+    registries = reader.table(document, "registry", reader.settings, is_host, "a host")
+    settings = {key.lower(): one for key, one in registries.items()}
+    return PackageConfig(where, host, namespaces, packages, settings)
 
 
 class _Reader:
@@ -203,7 +192,7 @@ class _Reader:
     def __init__(self, where: str) -> None:
         self.where = where
 
-    def fault(self, path: str, expected: str, found: str) -> PackageConfigError:
+    def fault(self, path: str, expected: str, found: str = "something else") -> PackageConfigError:
         return PackageConfigError(f"{self.where}, {path}", expected, found, _REMEDY)
 
     def table(
@@ -211,7 +200,7 @@ class _Reader:
         document: Table,
         key: str,
         read: Callable[[Any, str], T],
-        check: Callable[[str], bool],
+        check: Callable[[str], object],
         what: str,
     ) -> dict[str, T]:
         value = document.get(key, {})
@@ -224,7 +213,7 @@ class _Reader:
 
     def host(self, value: Any, path: str) -> str:
         if not isinstance(value, str) or not is_host(value):
-            raise self.fault(path, "a registry as host or host:port", "something else")
+            raise self.fault(path, "a registry as host or host:port")
         return value.lower()
 
     def mapping(self, value: Any, path: str) -> RegistryMapping:
@@ -240,32 +229,24 @@ class _Reader:
 
     def settings(self, value: Any, path: str) -> RegistrySettings:
         if not isinstance(value, dict) or ("type" in value and "default" in value):
-            raise self.fault(path, "a table with one of type and default", "something else")
+            raise self.fault(path, "a table with one of type and default")
         named = value.get("type", value.get("default"))
         backends = {key: table for key, table in value.items() if key not in ("type", "default")}
         if not isinstance(named, str | None) or not all(isinstance(t, dict) for t in backends.values()):
-            raise self.fault(path, "a type and tables of settings", "something else")
+            raise self.fault(path, "a type and tables of settings")
         backend = named or (next(iter(backends)) if len(backends) == 1 else None)
+        oci, root = backends.get("oci", {}), backends.get("local", {}).get("root")
+        auth, protocol = oci.get("auth"), oci.get("protocol")
         try:
-            return self.protocols(backend, backends.get("oci", {}), backends.get("local", {}), path)
+            if not isinstance(root, str | None):
+                raise self.fault(f"{path}.local.root", "a path")
+            credentials = self.credentials(auth, f"{path}.oci.auth") if auth is not None else None
+            if protocol not in (None, "http", "https"):
+                raise self.fault(f"{path}.oci.protocol", '"http" or "https"')
         except PackageConfigError as exc:
             return RegistrySettings(backend, fault=exc)
-
-    def protocols(self, backend: str | None, oci: Table, local: Table, path: str) -> RegistrySettings:
-        auth, root = oci.get("auth"), local.get("root")
-        if not isinstance(root, str | None):
-            raise self.fault(f"{path}.local.root", "a path", "something else")
-        return RegistrySettings(
-            backend,
-            self.credentials(auth, f"{path}.oci.auth") if auth is not None else None,
-            self.plain(oci.get("protocol"), f"{path}.oci.protocol"),
-            Path(root) if root is not None else None,
-        )
-
-    def plain(self, value: Any, path: str) -> bool | None:
-        if value not in (None, "http", "https"):
-            raise self.fault(path, '"http" or "https"', "something else")
-        return None if value is None else value == "http"
+        plain = None if protocol is None else protocol == "http"
+        return RegistrySettings(backend, credentials, plain, Path(root) if root is not None else None)
 
     def credentials(self, value: Any, path: str) -> Credentials:
         if isinstance(value, str):
@@ -275,7 +256,7 @@ class _Reader:
         else:
             pair = None
         if pair is None or not all(isinstance(part, str) for part in pair):
-            raise self.fault(path, "base64 of user:password, or username and password", "something else")
+            raise self.fault(path, "base64 of user:password, or username and password")
         try:
             return Credentials(*pair, source=self.where)
         except CredentialsError as exc:

@@ -14,8 +14,9 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import httpx
@@ -46,6 +47,7 @@ from spincache_nb.errors import (
 from spincache_nb.project.package_config import (
     PackageConfig,
     RegistryMetadata,
+    RegistrySettings,
     check_protocol,
     is_host,
     parse_metadata,
@@ -56,6 +58,7 @@ from spincache_nb.project.versions import Requirement, Version, is_package
 _log = logging.getLogger(__name__)
 _WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
 _METADATA_ATTEMPTS = 3
+_CONFIG = "configuration"
 _ANYBODY = Access("without credentials", "check the address; none are sent unless they are part of it")
 _SUFFIX = ".wasm"
 _UPPER_CASE = re.compile(rb"sha256:[0-9a-fA-F]*[A-F]")
@@ -94,27 +97,23 @@ class PackageClient:
         self._web = Web(insecure=insecure, **self._options)
         self._plain_web = Web(insecure=insecure is not False, **self._options)
         self._lock = threading.Lock()
-        self._config = _Once[PackageConfig](config)
-        self._clients: list[Registry] = []
-        self._metadata: dict[str, _Once[tuple[RegistryMetadata, str]]] = {}
-        self._places: dict[tuple[str, str, str], _Once[_OciPackages]] = {}
+        self._known: dict[object, Any] = {} if config is None else {_CONFIG: config}
+        self._looking: dict[object, threading.Lock] = {}
+        self._clients: list[Web | Registry] = [self._web, self._plain_web]
         self._closed = False
 
     def close(self) -> None:
         """Close all connections, also while other threads read: those get `PullCancelled` at once."""
         with self._lock:
             self._closed = True
-        for each in self._all():
+            clients = list(self._clients)
+        for each in clients:
             each.close()
 
     @property
     def wire_bytes(self) -> int:
         """Bytes of all bodies received: metadata, tags, retries and error pages included."""
-        return sum(each.wire_bytes for each in self._all())
-
-    def _all(self) -> list[Web | Registry]:
-        with self._lock:
-            return [self._web, self._plain_web, *self._clients]
+        return sum(each.wire_bytes for each in list(self._clients))
 
     def resolve(self, package: str, requirement: str, registry: str | None = None) -> Release:
         """Find the newest version of a package that satisfies a requirement."""
@@ -147,32 +146,9 @@ class PackageClient:
 
     def _packages(self, package: str, registry: str | None) -> _OciPackages | _LocalPackages:
         """Who has a package."""
-        config, host, metadata = self._registry_of(package, registry)
-        settings, note = config.settings_of(host), ""
-        if settings.backend == "local":
-            if settings.root is None:
-                raise PackageError(config.where, f"local.root for registry {host}", "none", "set it")
-            return _LocalPackages(settings.root)
-        if metadata is None:
-            with self._lock:
-                once = self._metadata.setdefault(host, _Once())
-            metadata, note = once.get(lambda: _fetch_metadata(self._web, host))
-        check_protocol(host, settings.backend, metadata)
-        where = f"metadata of {host}"
-        named, prefix = metadata.oci(where=where)
-        oci_host = host if named is None else named.lower()
-        if not is_host(oci_host):
-            raise PackageError(
-                where, "an OCI registry as host or host:port", repr(named), "it is set up wrongly"
-            )
-        return self._place(host, oci_host, prefix, note)
-
-    def _registry_of(
-        self, package: str, registry: str | None
-    ) -> tuple[PackageConfig, str, RegistryMetadata | None]:
         if not is_package(package):
             raise PackageError(package, "a package such as namespace:name", "other text", "correct the name")
-        config = self._config.get(read_package_config)
+        config = self._once(_CONFIG, read_package_config)
         if registry is not None and not is_host(registry):
             found = repr(registry) if "@" not in registry else "one with a user name"
             raise PackageError(f"package {package}", "a registry as host or host:port", found, "correct it")
@@ -184,42 +160,49 @@ class PackageClient:
                 f"none in {config.where}",
                 "set default_registry or namespace_registries there, or registry in the spin.toml",
             )
-        return config, host, metadata
+        settings, note = config.settings_of(host), ""
+        if settings.backend == "local":
+            if settings.root is None:
+                raise PackageError(config.where, f"local.root for registry {host}", "none", "set it")
+            return _LocalPackages(settings.root)
+        if metadata is None:
+            metadata, note = self._once(("metadata", host), lambda: _fetch_metadata(self._web, host))
+        check_protocol(host, settings.backend, metadata)
+        where = f"metadata of {host}"
+        named, prefix = metadata.oci(where=where)
+        oci_host = host if named is None else named.lower()
+        if not is_host(oci_host):
+            raise PackageError(
+                where, "an OCI registry as host or host:port", repr(named), "it is set up wrongly"
+            )
+        asking = partial(self._open, settings)
+        find = partial(_OciPackages, oci_host, prefix, note, asking, fallback=self._auth is None)
+        return self._once((host, oci_host, prefix), find)
 
-    def _place(self, host: str, oci_host: str, prefix: str, note: str) -> _OciPackages:
+    def _once(self, key: object, find: Callable[[], T]) -> T:
+        """What the first thread to ask finds out, while others wait for it; failures are not kept."""
         with self._lock:
-            once = self._places.setdefault((host, oci_host, prefix), _Once())
-        settings = self._config.get(read_package_config).settings_of(host)
-        insecure = self._insecure if self._insecure is not None else settings.plain
-        credentials = self._auth or settings.credentials
+            looking = self._looking.setdefault(key, threading.Lock())
+        with looking:
+            if key not in self._known:
+                self._known[key] = find()
+            found: T = self._known[key]
+            return found
 
-        def open_client(anonymous: bool) -> Registry:
-            auth = None if anonymous else credentials
-            client = Registry(insecure=insecure, auth=auth, anonymous=anonymous, **self._options)
-            with self._lock:
-                self._clients.append(client)
-                closed = self._closed
-            if closed:
-                client.close()
-            return client
-
-        return once.get(
-            lambda: _OciPackages(oci_host, prefix, open_client, fallback=self._auth is None, note=note)
+    def _open(self, settings: RegistrySettings, *, anonymous: bool) -> Registry:
+        """A client of a registry, with the credentials that count for it or without any."""
+        client = Registry(
+            insecure=self._insecure if self._insecure is not None else settings.plain,
+            auth=None if anonymous else self._auth or settings.credentials,
+            anonymous=anonymous,
+            **self._options,
         )
-
-
-class _Once(Generic[T]):
-    """A value that the first thread to ask finds out, while others wait for it; failures are not kept."""
-
-    def __init__(self, value: T | None = None) -> None:
-        self._lock = threading.Lock()
-        self._value = value
-
-    def get(self, find: Callable[[], T]) -> T:
         with self._lock:
-            if self._value is None:
-                self._value = find()
-            return self._value
+            self._clients.append(client)
+            closed = self._closed
+        if closed:
+            client.close()
+        return client
 
 
 # Packages in an OCI registry: tags are versions, the first layer is the content -------------
@@ -229,20 +212,14 @@ class _OciPackages:
     """The packages that one OCI registry holds."""
 
     def __init__(
-        self,
-        registry: str,
-        prefix: str,
-        open_client: Callable[[bool], Registry],
-        *,
-        fallback: bool,
-        note: str,
+        self, registry: str, prefix: str, note: str, open_client: Callable[..., Registry], *, fallback: bool
     ) -> None:
         self.registry = registry
         self._prefix = prefix
         self._open_client = open_client
         self._fallback = fallback
         self._note = f" ({note})" if note else ""
-        self._client = open_client(False)
+        self._client = open_client(anonymous=False)
 
     def reference(self, package: str, version: Version | None = None) -> Reference:
         """Where a package is: ``<registry>/<prefix><namespace>/<name>:<version>``."""
@@ -294,7 +271,7 @@ class _OciPackages:
         except AccessDeniedError:
             if not self._fallback:
                 raise
-            client = self._open_client(True)
+            client = self._open_client(anonymous=True)
             with contextlib.suppress(AccessDeniedError):
                 answer = operation(client)
                 _log.info("%s refuses the credentials that were found, and answers without", self.registry)
@@ -354,12 +331,8 @@ class _LocalPackages:
     def versions(self, package: str) -> list[Version]:
         """Versions of a package; other files are passed over."""
         folder = self._folder(package)
-        try:
+        with _explained(folder, f"a directory of package {package}", "check the path"):
             names = [path.name for path in folder.iterdir()]
-        except OSError as exc:
-            raise PackageError(
-                str(folder), f"a directory of package {package}", exc.strerror or str(exc), "check the path"
-            ) from exc
         return _versions([name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)])
 
     def release(self, package: str, version: Version) -> Release:
@@ -385,13 +358,13 @@ def _read_file(path: Path) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(
+    path: Path, expected: str = "a file that can be read", remedy: str = "check its permissions"
+) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise PackageError(
-            str(path), "a file that can be read", exc.strerror or str(exc), "check its permissions"
-        ) from exc
+        raise PackageError(str(path), expected, exc.strerror or str(exc), remedy) from exc
 
 
 # What is asked of the web beside the OCI API ------------------------------------------------
@@ -400,20 +373,6 @@ def _explained(path: Path) -> Iterator[None]:
 def _fetch_metadata(web: Web, registry: str) -> tuple[RegistryMetadata, str]:
     """Ask a registry for its metadata, at its well-known address (RFC 8615)."""
     where = f"metadata of {registry}"
-    try:
-        content = _fetch_well_known(web, registry)
-        if content is None:
-            return RegistryMetadata(), "it has no metadata"
-        document = parse_object(content, where=where, error=FormatError, what="metadata of a registry")
-        return parse_metadata(document, where=where, error=FormatError), ""
-    except (RegistryError, FormatError, LimitError, InvalidReferenceError) as exc:
-        _log.warning("metadata of %s: %s; going on without", registry, exc)
-        return RegistryMetadata(), f"its metadata could not be had: {exc.found or exc.where}"
-
-
-def _fetch_well_known(web: Web, registry: str) -> bytes | None:
-    url = web.url(registry, _WELL_KNOWN)
-    purpose = Purpose(f"metadata of {registry}", public_url(url), "it has none")
 
     def once() -> bytes | None:
         with web.send(Ask(url, {"Accept": "application/json"})) as answer:
@@ -421,10 +380,19 @@ def _fetch_well_known(web: Web, registry: str) -> bytes | None:
                 answer.read_error_page()
                 return None
             if answer.status != 200:
-                raise answer.refusal(purpose, _ANYBODY)
+                raise answer.refusal(Purpose(where, public_url(url), "it has none"), _ANYBODY)
             return answer.read(web.limits.token_bytes, what="metadata")
 
-    return web.run(once, attempts=_METADATA_ATTEMPTS)
+    try:
+        url = web.url(registry, _WELL_KNOWN)
+        content = web.run(once, attempts=_METADATA_ATTEMPTS)
+        if content is None:
+            return RegistryMetadata(), "it has no metadata"
+        document = parse_object(content, where=where, error=FormatError, what="metadata of a registry")
+        return parse_metadata(document, where=where, error=FormatError), ""
+    except (RegistryError, FormatError, LimitError, InvalidReferenceError) as exc:
+        _log.warning("metadata of %s: %s; going on without", registry, exc)
+        return RegistryMetadata(), f"its metadata could not be had: {exc.found or exc.where}"
 
 
 def _split_user(address: str, where: str) -> tuple[httpx.URL, str | None]:

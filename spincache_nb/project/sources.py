@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -176,7 +176,7 @@ def plan_sources(
     project = Project.read(path)
     client = PackageClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     with Fetching(cache, Options(jobs), client.close, what="plan") as fetching:
-        return _look_up(fetching, client, project).plan
+        return _look_up(fetching, client, project)[0]
 
 
 def pull_sources(
@@ -228,16 +228,16 @@ def pull_sources(
     client = PackageClient(insecure=insecure, ca=ca, auth=auth, jobs=jobs)
     options = Options(jobs, progress, cancel, durable)
     with Fetching(cache, options, client.close, what="sources") as fetching:
-        known = _look_up(fetching, client, project)
+        plan, missing, releases = _look_up(fetching, client, project)
         cache.remove_stale()
-        fetching.make_room(known.plan.fetch_bytes)
-        known.reuse(fetching)
-        fetching.start(known.missing.values(), raise_failure)
+        fetching.make_room(plan.fetch_bytes)
+        _reuse(fetching, plan)
+        fetching.start(missing.values(), raise_failure)
         fetching.watch((), and_blobs=True)
-    return known.result(client.wire_bytes, time.perf_counter() - started)
-
-
-# What is known of a project -----------------------------------------------------------------
+    _record(releases)
+    sizes = {str(digest): one.size for digest, one in missing.items()}
+    sources = tuple(replace(one, size=sizes.get(one.digest, one.size)) for one in plan.sources)
+    return SourcesResult(plan.path, plan.name, sources, client.wire_bytes, time.perf_counter() - started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,87 +272,55 @@ class Project:
         """Packages that it names, each once: name, requirement, registry."""
         return list(dict.fromkeys(source.key for source in self.manifest.packages))
 
-    def where(self, place: Place) -> str:
-        """What to call a part of it in an error."""
-        return f"{self.path}, {place}"
-
     def resolve(self, client: PackageClient, key: PackageKey) -> Release:
         """Look a package up; an error says which part of the project needs it."""
         place = next(source.place for source in self.manifest.packages if source.key == key)
-        with _located(self.where(place)):
+        with _located(f"{self.path}, {place}"):
             return client.resolve(*key)
 
     def offers(
         self, client: PackageClient, releases: Mapping[PackageKey, Release]
-    ) -> Iterator[tuple[Place, Release]]:
-        """What its sources are, in the order of the file; packages that were not looked up are left out."""
+    ) -> tuple[list[tuple[Place, Release]], dict[Digest, Wanted]]:
+        """What its sources are, without packages that were not looked up, and who offers each content."""
         from spincache_nb.project.packages import Release
 
+        found: list[tuple[Place, Release]] = []
+        wanted: dict[Digest, Wanted] = {}
         for source in self.manifest.sources:
+            where = f"{self.path}, {source.place}"
             if isinstance(source, WebSource):
-                opened = partial(client.stream_address, source.url, where=self.where(source.place))
-                yield source.place, Release(None, None, source.address, source.digest, None, opened)
+                opened = partial(client.stream_address, source.url, where=where)
+                release = Release(None, None, source.address, source.digest, None, opened)
             elif source.key in releases:
-                yield source.place, releases[source.key]
-
-    def wanted(self, offers: Iterable[tuple[Place, Release]]) -> dict[Digest, Wanted]:
-        """The content of its sources, each once, and who offers it."""
-        found: dict[Digest, Wanted] = {}
-        for place, release in offers:
-            where = self.where(place)
-            one = found.setdefault(release.digest, Wanted(release.digest, release.size, {"wasm"}))
+                release = releases[source.key]
+            else:
+                continue
+            found.append((source.place, release))
+            one = wanted.setdefault(release.digest, Wanted(release.digest, release.size, {"wasm"}))
             one.size = release.size if one.size is None else one.size
             opened = partial(_open_located, release, where)
             one.offers.append(Offer(release.origin, f"{where}: {release.origin}", opened))
-        return found
+        return found, wanted
 
 
-class _Known(NamedTuple):
-    """What was found out about a project before anything is fetched."""
-
-    plan: SourcesPlan
-    releases: dict[PackageKey, Release]
-    missing: dict[Digest, Wanted]
-
-    def reuse(self, fetching: Fetching) -> None:
-        """Make young what is reused, so that a prune beside us leaves it alone."""
-        for source in self.plan.distinct():
-            if source.stored:
-                fetching.cache.touch_blobs([Digest.parse(source.digest)])
-                fetching.report(ProgressEvent("reused", source.origin, source.digest, total=source.size or 0))
-
-    def result(self, wire_bytes: int, seconds: float) -> SourcesResult:
-        """What it came to; which content each package was is recorded."""
-        now = datetime.now(UTC).replace(microsecond=0)
-        PackageLog().append(
-            PackageRecord(now, *key, str(release.version), str(release.digest))
-            for key, release in self.releases.items()
-        )
-        sizes = {str(digest): one.size for digest, one in self.missing.items()}
-        sources = tuple(replace(one, size=sizes.get(one.digest, one.size)) for one in self.plan.sources)
-        return SourcesResult(self.plan.path, self.plan.name, sources, wire_bytes, seconds)
-
-
-def _look_up(fetching: Fetching, client: PackageClient, project: Project) -> _Known:
-    """Find out which content the sources are, and what the cache has of it."""
+def _look_up(
+    fetching: Fetching, client: PackageClient, project: Project
+) -> tuple[SourcesPlan, dict[Digest, Wanted], dict[PackageKey, Release]]:
+    """Find out which content the sources are, what the cache lacks of it, and what packages are now."""
     keys = project.package_keys
-    found = fetching.each(lambda key: project.resolve(client, key), keys)
-    releases = dict(zip(keys, found, strict=True))
-    offers = list(project.offers(client, releases))
-    wanted = project.wanted(offers)
+    answers = fetching.each(lambda key: project.resolve(client, key), keys)
+    releases = dict(zip(keys, answers, strict=True))
+    found, wanted = project.offers(client, releases)
     sizes = fetching.each(lambda one: _stored_size(fetching, one), wanted.values())
     stored = dict(zip(wanted, sizes, strict=True))
-    missing = {digest: one for digest, one in wanted.items() if stored[digest] is None}
-    rows = [_planned(place, release, stored[release.digest]) for place, release in offers]
-    return _Known(SourcesPlan(project.path, project.manifest.name, tuple(rows)), releases, missing)
+    rows = [_planned(place, release, stored[release.digest]) for place, release in found]
+    plan = SourcesPlan(project.path, project.manifest.name, tuple(rows))
+    return plan, {digest: one for digest, one in wanted.items() if stored[digest] is None}, releases
 
 
 def _planned(place: Place, release: Release, size: int | None) -> PlannedSource:
     return PlannedSource(
-        component=place.component,
-        trigger=place.trigger,
-        dependency=place.dependency,
-        profile=place.profile,
+        *(place.component, place.trigger, place.dependency, place.profile),
         kind="url" if release.package is None else "package",
         origin=release.origin,
         package=release.package,
@@ -368,6 +336,23 @@ def _stored_size(fetching: Fetching, wanted: Wanted) -> int | None:
     cache = fetching.cache
     area: Area = "wasm" if cache.blob_size("wasm", wanted.digest) is not None else "data"
     return cache.blob_size(area, wanted.digest) if fetching.has(wanted, area) else None
+
+
+def _reuse(fetching: Fetching, plan: SourcesPlan) -> None:
+    """Make young what is reused, so that a prune beside us leaves it alone."""
+    for source in plan.distinct():
+        if source.stored:
+            fetching.cache.touch_blobs([Digest.parse(source.digest)])
+            fetching.report(ProgressEvent("reused", source.origin, source.digest, total=source.size or 0))
+
+
+def _record(releases: Mapping[PackageKey, Release]) -> None:
+    """Note which content each package was."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    PackageLog().append(
+        PackageRecord(now, *key, str(release.version), str(release.digest))
+        for key, release in releases.items()
+    )
 
 
 def find_offers(
@@ -387,8 +372,8 @@ def find_offers(
             raise
         except SpinCacheError as exc:
             failures[digest] = exc
-    offers = [offer for offer in project.offers(client, releases) if offer[1].digest in digests]
-    wanted = project.wanted(offers)
+    offered = project.offers(client, releases)[1]
+    wanted = {digest: one for digest, one in offered.items() if digest in digests}
     for digest in set(digests) - wanted.keys() - failures.keys():
         found = "no address in it, and no version of a package that it takes by now"
         failures[digest] = ContentError(project.path, f"a source of {digest}", found, "build it again")

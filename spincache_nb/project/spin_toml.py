@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -25,7 +25,6 @@ from spincache_nb.errors import (
     InvalidVersionError,
     SpinCacheError,
     SpinManifestError,
-    printable,
     quoted,
 )
 from spincache_nb.project.versions import Requirement, Version, is_kebab, is_package, match_key, overlaps
@@ -35,9 +34,6 @@ LOCK = Path(".spin", "target-environments.lock")
 _PROJECT_BYTES = 4 << 20  # a larger file is none that a person or Spin wrote
 
 _REMEDY = "Spin would not load it either; correct the file"
-_HOST = r"[\w.-]+"
-_AUTHORITY = re.compile(rf"({_HOST}|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?")
-_DOTTED_HOST = re.compile(rf"{_HOST}\.{_HOST}/")
 _FORMS = {  # keys of the forms in which a dependency is written
     "version": {"version", "registry", "package", "export", "inherit_configuration"},
     "path": {"path", "export", "inherit_configuration"},
@@ -91,21 +87,11 @@ class WebSource:
     @property
     def address(self) -> str:
         """The address without credentials, query and fragment, for people."""
-        return public_address(self.url)
+        from spincache_nb.core.addresses import public_url  # which loads httpx
 
-
-def public_address(url: str) -> str:
-    """Show an address without what could be a password, however it is spelled; if unclear, less."""
-    scheme, mark, rest = url.partition("://")
-    if not mark or scheme.lower() not in ("http", "https"):
-        return "an address without http:// or https://"
-    before, at, after = rest.rpartition("@")
-    if at and (re.search(r":|%3a", before, re.IGNORECASE) or not _DOTTED_HOST.match(before)):
-        rest = f"…@{after}" if re.search(r"[/?#\\]", before) else after
-    authority = re.split(r"[/?#\\]", rest.removeprefix("…@"), maxsplit=1)[0]
-    if _AUTHORITY.fullmatch(authority) is None:
-        return f"{scheme}://…"
-    return printable(f"{scheme}://{re.split('[?#]', rest, maxsplit=1)[0]}")
+        if not self.url.lower().startswith(("http://", "https://")):
+            return "an address without http:// or https://"
+        return public_url(self.url).removesuffix("?...")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +109,7 @@ class PackageSource:
         return self.package, self.requirement, self.registry
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestFault:
+class ManifestFault(NamedTuple):
     """Something in a ``spin.toml`` that Spin would refuse."""
 
     key: str
@@ -154,8 +139,7 @@ class SpinManifest:
         return tuple(source for source in self.sources if isinstance(source, PackageSource))
 
 
-@dataclass(frozen=True, slots=True)
-class LockedEnvironment:
+class LockedEnvironment(NamedTuple):
     """A package of interface definitions that a target environment needs (Spin v3.4 and later)."""
 
     origin: str
@@ -168,8 +152,7 @@ class LockedEnvironment:
         return "/" in self.origin
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentLock:
+class EnvironmentLock(NamedTuple):
     """``.spin/target-environments.lock`` of a project."""
 
     environments: tuple[LockedEnvironment, ...]
@@ -226,7 +209,7 @@ class _Reader:
     def __init__(self) -> None:
         self.sources: list[WebSource | PackageSource] = []
         self.faults: list[ManifestFault] = []
-        self.components: dict[str, Table] = {}
+        self.components: dict[str, tuple[Table, dict[str, Any]]] = {}  # and its sources by profile
         self.stand_ins: list[tuple[str | None, Place, str]] = []
         self.overridden: set[tuple[Place, str]] = set()
 
@@ -243,48 +226,57 @@ class _Reader:
         components = self.table(document.get("component", {}), "component")
         listed = self.table(document.get("trigger", {}), "trigger").items()
         typed = [(kind, table) for kind, tables in listed for table in self.tables(tables, f"trigger {kind}")]
-        triggers = _with_ids(typed, components)
+        triggers = [(name, table) for name, (_, table) in zip(_trigger_ids(typed), typed, strict=True)]
         for name, component in components.items():
             self.component(component, Place(name))
-        for trigger in triggers:
-            self.check_components(trigger)
-            for name, component in trigger.inline:
-                self.component(component, Place(name, trigger.id))
-        for trigger in triggers:
-            self.trigger_dependencies(trigger)
+        taken = set(components)
+        for name, table in triggers:
+            self.written_out(name, self.specs(name, table), taken)
+        for name, table in triggers:
+            where = f"trigger {name}, dependencies"
+            for role, value in self.table(table.get("dependencies", {}), where).items():
+                for dependency in self.tables(value, f"{where} {role}"):
+                    self.dependency(dependency, None, Place(None, name, role))
         self.follow_components()
 
-    def check_components(self, trigger: _Trigger) -> None:
-        """Report what is in the place of a component but neither an id nor a table."""
-        roles = self.table(trigger.table.get("components", {}), f"trigger {trigger.id}, components")
-        for role, value in {"component": trigger.table.get("component", ""), **roles}.items():
-            for spec in value if isinstance(value, list) and role in roles else [value]:
-                if not isinstance(spec, str | dict):
-                    self.fault(f"trigger {trigger.id}, {role}", "neither the id of a component nor a table")
+    def specs(self, trigger: str, table: Table) -> list[Any]:
+        """What a trigger says of its components: ids and tables; all else is a fault."""
+        roles = self.table(table.get("components", {}), f"trigger {trigger}, components")
+        found = [("component", table["component"])] if "component" in table else []
+        for role, value in roles.items():
+            found += [(role, spec) for spec in (value if isinstance(value, list) else [value])]
+        for role, spec in found:
+            if not isinstance(spec, str | dict):
+                self.fault(f"trigger {trigger}, {role}", "neither the id of a component nor a table")
+        return [spec for _, spec in found]
 
-    def trigger_dependencies(self, trigger: _Trigger) -> None:
-        where = f"trigger {trigger.id}, dependencies"
-        for role, value in self.table(trigger.table.get("dependencies", {}), where).items():
-            for dependency in self.tables(value, f"{where} {role}"):
-                self.dependency(dependency, None, Place(None, trigger.id, role))
+    def written_out(self, trigger: str, specs: list[Any], taken: set[str]) -> None:
+        """Read components that are written out in a trigger, under the ids that Spin gives (normalize.rs)."""
+        for spec in (spec for spec in specs if isinstance(spec, dict)):
+            name = f"{trigger}-component"
+            if len(specs) > 1 or not is_kebab(name) or name in taken:
+                name = _first_free("inline-component", taken)
+            taken.add(name)
+            self.component(spec, Place(name, trigger))
 
     def component(self, component: Any, place: Place) -> None:
-        if not isinstance(component, dict) or not is_kebab(str(place.component)):
-            what = "not a table" if is_kebab(str(place.component)) else "no id that Spin takes"
-            self.fault(f"component {place.component}", what)
+        name = str(place.component)
+        where = f"component {name}"
+        if not isinstance(component, dict) or not is_kebab(name):
+            self.fault(where, "not a table" if is_kebab(name) else "no id that Spin takes")
             return
-        self.components[str(place.component)] = component
+        sources: dict[str, Any] = {}
+        self.components[name] = component, sources
         self.source(component.get("source"), place)
-        base = self.table(component.get("dependencies", {}), f"component {place.component}, dependencies")
+        base = self.table(component.get("dependencies", {}), f"{where}, dependencies")
         self.dependencies(base, place)
-        profiles = self.table(component.get("profile", {}), f"component {place.component}, profile")
-        for name, profile in profiles.items():
-            inner = place.at(profile=name)
-            where = f"component {place.component}, profile {name}"
-            override = self.table(profile, where)
+        for profile, table in self.table(component.get("profile", {}), f"{where}, profile").items():
+            inner = place.at(profile=profile)
+            override = self.table(table, f"{where}, profile {profile}")
             if "source" in override:
+                sources[profile] = override["source"]
                 self.source(override["source"], inner)
-            own = self.table(override.get("dependencies", {}), f"{where}, dependencies")
+            own = self.table(override.get("dependencies", {}), f"{where}, profile {profile}, dependencies")
             self.dependencies(own, inner, base)
 
     def dependencies(self, table: Table, place: Place, base: Table | None = None) -> None:
@@ -354,39 +346,27 @@ class _Reader:
     def follow_components(self) -> None:
         """Read dependencies on other components: each stands for that component's source (Spin v3.5)."""
         for name, place, component in self.stand_ins:
-            table = self.components.get(component)
-            if table is None:
+            if component not in self.components:
                 self.fault(place, f"there is no component {_told(component)}")
                 continue
+            table, overrides = self.components[component]
             own = [key for key in _OWN_RESOURCES if table.get(key)]
             if own:
                 self.fault(place, f"component {component} cannot be one, as it has {', '.join(own)}")
-            for profile, source in self.sources_under(name, place, table):
-                self.stand_in(source, place.at(profile=profile))
-
-    def sources_under(self, name: str | None, place: Place, table: Table) -> Iterator[tuple[str | None, Any]]:
-        """Sources that a component has under the profiles in which a dependency on it holds."""
-        profiles = table.get("profile")
-        overrides = {
-            profile: override["source"]
-            for profile, override in (profiles.items() if isinstance(profiles, dict) else ())
-            if isinstance(override, dict) and "source" in override
-        }
-        if place.profile is not None:
-            yield place.profile, overrides.get(place.profile, table.get("source"))
-            return
-        yield None, table.get("source")
-        for profile, source in overrides.items():
-            if (place.at(profile=profile), name or "") not in self.overridden:
-                yield profile, source
+            if place.profile is not None:
+                self.stand_in(overrides.get(place.profile, table.get("source")), place)
+                continue
+            self.stand_in(table.get("source"), place)
+            for profile, source in overrides.items():
+                inner = place.at(profile=profile)
+                if (inner, name or "") not in self.overridden:
+                    self.stand_in(source, inner)
 
     def stand_in(self, source: Any, place: Place) -> None:
-        if not isinstance(source, dict):
-            return
         known = len(self.faults)
-        if "url" in source:
+        if isinstance(source, dict) and "url" in source:
             self.web(source, place)
-        elif "package" in source:
+        elif isinstance(source, dict) and "package" in source:
             self.package(source["package"], source.get("version"), source.get("registry"), place)
         del self.faults[known:]  # which the component's own source has given rise to already
 
@@ -430,39 +410,12 @@ def _form(value: Any, *, of_trigger: bool) -> str | None:
     return None
 
 
-# Triggers -----------------------------------------------------------------------------------
-
-
-class _Trigger(NamedTuple):
-    """A trigger, its id, and the components that are written out in it by the ids they get."""
-
-    id: str
-    table: Table
-    inline: list[tuple[str, Table]]
-
-
-def _with_ids(triggers: list[tuple[str, Table]], components: Iterable[str]) -> list[_Trigger]:
-    """Give triggers, and components that are written out in them, the ids that Spin gives (normalize.rs)."""
-    taken = set(components)
-    named = []
-    for trigger_id, (_, table) in zip(_trigger_ids(triggers), triggers, strict=True):
-        specs = list(_specs(table))
-        inline = []
-        for spec in specs:
-            if isinstance(spec, dict):
-                natural = f"{trigger_id}-component"
-                if len(specs) > 1 or not is_kebab(natural) or natural in taken:
-                    natural = _first_free("inline-component", taken)
-                taken.add(natural)
-                inline.append((natural, spec))
-        named.append(_Trigger(trigger_id, table, inline))
-    return named
-
-
 def _trigger_ids(triggers: list[tuple[str, Table]]) -> Iterator[str]:
-    taken = {own for _, table in triggers if (own := _own_id(table))}
-    for kind, table in triggers:
-        if own := _own_id(table):
+    """The ids that Spin gives to triggers of some kinds (normalize.rs)."""
+    given = [table.get("id") for _, table in triggers]
+    taken = {one for one in given if isinstance(one, str)}
+    for own, (kind, table) in zip(given, triggers, strict=True):
+        if isinstance(own, str) and own:
             yield own
             continue
         component = table.get("component")
@@ -473,22 +426,8 @@ def _trigger_ids(triggers: list[tuple[str, Table]]) -> Iterator[str]:
         yield natural
 
 
-def _own_id(table: Table) -> str:
-    own = table.get("id", "")
-    return own if isinstance(own, str) else ""
-
-
 def _first_free(stem: str, taken: set[str]) -> str:
     return next(name for number in count(1) if (name := f"{stem}{number}") not in taken)
-
-
-def _specs(trigger: Table) -> Iterator[Any]:
-    """What a trigger says of its components: ids, tables, or something wrong."""
-    if "component" in trigger:
-        yield trigger["component"]
-    roles = trigger.get("components")
-    for role in roles.values() if isinstance(roles, dict) else ():
-        yield from role if isinstance(role, list) else [role]
 
 
 # A project on disk ---------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Spin hands the versions of a ``spin.toml`` to that crate (crates/loader/src/local.rs). Its rules are
 Cargo's, not npm's: several comparators are joined by commas, a comparator without an operator means
 ``^``, and a pre-release satisfies a requirement only if one of its comparators names a pre-release
-of the very same major, minor and patch. A comparator is one interval of versions, or two.
+of the very same major, minor and patch. Of a version, a comparator looks at as many parts as it names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import inf
 from typing import Any, NamedTuple
 
 from spincache_nb.errors import InvalidVersionError
@@ -91,22 +90,39 @@ def _words_key(text: str) -> _Key:
 # Requirements ----------------------------------------------------------------------------------
 
 
-class _Interval(NamedTuple):
-    """Versions from one precedence up to but not including another, perhaps without pre-releases."""
-
-    start: _Key
-    end: _Key
-    released_only: bool = False
-
-    def holds(self, version: Version) -> bool:
-        return self.start <= version.precedence < self.end and not (self.released_only and version.pre)
-
-
 class _Comparator(NamedTuple):
-    """One part of a requirement, and the numbers of the pre-release that it names, if it names one."""
+    """One part of a requirement: an operator, one to three numbers, and a pre-release if it names one."""
 
-    intervals: tuple[_Interval, ...]
-    pre_release_of: tuple[int, ...] | None
+    operator: str
+    numbers: tuple[int, ...]
+    pre: str
+
+    @classmethod
+    def parse(cls, text: str) -> _Comparator | None:
+        match = _COMPARATOR.fullmatch(text)
+        starred = match is not None and match["minor"] in _WILDCARDS
+        if match is None or (starred and match["patch"] is not None):
+            return None
+        parts = match.group("major", "minor", "patch")
+        numbers = tuple(int(part) for part in parts if part and part not in _WILDCARDS)
+        operator = match["operator"] or ("=" if starred or match["open"] else "^")
+        return cls(operator, numbers, match["pre"] or "") if max(numbers) <= _LARGEST else None
+
+    def matches(self, version: Version) -> bool:
+        """Whether a version passes, pre-releases compared like others; only parts that are named count."""
+        count = len(self.numbers)
+        is_whole = count == 3
+        own: _Key = (*self.numbers, _pre_key(self.pre)) if is_whole else self.numbers
+        key = version.precedence[: len(own)]
+        is_same = key == own and (is_whole or not version.pre)
+        if self.operator == "=" or (self.operator == "~" and not is_whole):
+            return is_same
+        if self.operator in "~^":
+            first = next((place for place, number in enumerate(self.numbers, 1) if number), count)
+            fixed = first if self.operator == "^" else 2
+            return key >= own and key[:fixed] == own[:fixed]
+        is_beside = key > own if self.operator.startswith(">") else key < own
+        return is_beside or (is_same and self.operator.endswith("="))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +137,7 @@ class Requirement:
         """Read a requirement of at most 32 comparators."""
         if text.strip(" ") in _WILDCARDS:
             return cls(text, ())
-        parts = [_comparator(part.strip(" ")) for part in text.split(",")]
+        parts = [_Comparator.parse(part.strip(" ")) for part in text.split(",")]
         known = tuple(one for one in parts if one is not None)
         if len(known) < len(parts) or len(known) > _MOST_COMPARATORS:
             expected = "a version requirement such as 1.2, =1.2.3 or >=1, <2"
@@ -131,57 +147,12 @@ class Requirement:
 
     def matches(self, version: Version) -> bool:
         """Whether a version satisfies it."""
-        for comparator in self.comparators:
-            if not any(interval.holds(version) for interval in comparator.intervals):
-                return False
-        numbers = (version.major, version.minor, version.patch)
-        return not version.pre or any(one.pre_release_of == numbers for one in self.comparators)
+        numbers = version.precedence[:3]
+        is_asked = not version.pre or any(one.pre and one.numbers == numbers for one in self.comparators)
+        return is_asked and all(one.matches(version) for one in self.comparators)
 
     def __str__(self) -> str:
         return self.text
-
-
-def _comparator(text: str) -> _Comparator | None:
-    match = _COMPARATOR.fullmatch(text)
-    if match is None:
-        return None
-    starred = match["minor"] in _WILDCARDS
-    if starred and match["patch"] is not None:
-        return None
-    given = [int(part) for part in match.group("major", "minor", "patch") if part and part not in _WILDCARDS]
-    if max(given) > _LARGEST:
-        return None
-    operator = match["operator"] or ("=" if starred or match["open"] else "^")
-    pre = match["pre"] or ""
-    return _Comparator(_intervals(operator, given, pre), tuple(given) if pre else None)
-
-
-def _intervals(operator: str, given: list[int], pre: str) -> tuple[_Interval, ...]:
-    """Versions that pass an operator and up to three numbers, pre-releases compared like any other."""
-    is_whole = len(given) == 3
-    own: _Key = (*given, _pre_key(pre))
-    start = own if is_whole else _first(given)
-    end = (*own, 0) if is_whole else _first(_bumped(given, len(given)))
-    same = _Interval(start, end, released_only=not is_whole)
-    if operator == "=" or (operator == "~" and not is_whole):
-        return (same,)
-    if operator in "~^":
-        fixed = 2
-        if operator == "^":
-            fixed = next((place for place, number in enumerate(given, 1) if number), len(given))
-        return (_Interval(start, _first(_bumped(given, fixed))),)
-    beside = _Interval(end, (inf,)) if operator.startswith(">") else _Interval((), start)
-    return (beside, same) if operator.endswith("=") else (beside,)
-
-
-def _bumped(numbers: list[int], length: int) -> list[int]:
-    """The numbers after all that begin with the first so many of these."""
-    return [*numbers[: length - 1], numbers[length - 1] + 1]
-
-
-def _first(numbers: list[int]) -> _Key:
-    """Precedence below that of all versions that begin with some numbers, their pre-releases included."""
-    return (*numbers, *[0] * (3 - len(numbers)), (-1,))
 
 
 # Names of components, packages and dependencies ------------------------------------------------
@@ -194,19 +165,12 @@ _KEY = re.compile(rf"(?P<package>{_PACKAGE})(?:/(?P<interface>{_KEBAB}))?(?:@(?P
 _ANY = "\0"
 
 
-def is_kebab(text: str) -> bool:
-    """Whether a text is an id of Spin's: words of one case, each beginning with a letter, joined by ``-``."""
-    return re.fullmatch(_KEBAB, text) is not None
-
-
-def is_label(text: str) -> bool:
-    """Whether a text is a label of a package: an id in lower case."""
-    return re.fullmatch(_LABEL, text) is not None
-
-
-def is_package(text: str) -> bool:
-    """Whether a text is a package's name, ``namespace:name`` in lower case (wasm-pkg-common)."""
-    return re.fullmatch(_PACKAGE, text) is not None
+is_kebab = re.compile(_KEBAB).fullmatch
+"""Whether a text is an id of Spin's: words of one case, each beginning with a letter, joined by ``-``."""
+is_label = re.compile(_LABEL).fullmatch
+"""Whether a text is a label of a package: an id in lower case."""
+is_package = re.compile(_PACKAGE).fullmatch
+"""Whether a text is a package's name, ``namespace:name`` in lower case (wasm-pkg-common)."""
 
 
 def match_key(key: str) -> re.Match[str] | None:

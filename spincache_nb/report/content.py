@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from spincache_nb import analysis
 from spincache_nb.analysis.inputs import some_of, sorted_names
 from spincache_nb.report import sentences
 from spincache_nb.report.material import Changes, Material
-from spincache_nb.show import Column, Table, rows, share_text, size_text
+from spincache_nb.show import Column, Table, columns, rows, share_text, size_text
 
 MOST_ROWS = 15
 """Rows of a table that are shown; what comes after them opens on the page."""
@@ -81,7 +82,7 @@ class Section:
 def listing(
     caption: str,
     source: Any,
-    columns: Sequence[Column],
+    declared: Sequence[Column],
     *,
     most: int = MOST_ROWS,
     opened: int = MOST_OPENED,
@@ -91,103 +92,52 @@ def listing(
     anchor: str = "",
 ) -> Listing:
     """Make a table of a frame or of tuples, with what it is called; a row is about its first cell."""
-    lines = list(rows(source, *(one.name for one in columns))) if hasattr(source, "columns") else source
-    table, rest = Table(lines, columns, most=most), Table(lines[most:], columns, most=opened)
+    lines = list(rows(source, *(one.name for one in declared))) if hasattr(source, "columns") else source
+    table, rest = Table(lines, declared, most=most), Table(lines[most:], declared, most=opened)
     if subjects is None:
         subjects = [line[0] for line in lines[: most + opened]]
     return Listing(caption, table, rest, bar or {}, subjects, notes, anchor)
 
 
-APP = Column("reference", "App", "code")
-REPOSITORY = Column("repository", "Repository", "code")
-DIGEST = Column("digest", "Digest", "digest")
-SHARE = Column("share", "Share", "share")
-REUSED = Column("reused_bytes", "Reused", "size")
-FETCHED = Column("fetch_bytes", "Fetched", "size")
-COST = (REUSED, FETCHED, Column("saved_share", "Saved", "share"))
-SAVINGS = (REPOSITORY, Column("tag", "Version", "code"))
-_APPS = (
-    APP,
-    Column("kind", "Kind"),
-    Column("name", "Name"),
-    Column("version", "Version"),
-    Column("created_at", "Created", "day"),
-    Column("component_count", "Components", "count"),
-    Column("layer_count", "Layers", "count"),
-    Column("stored_bytes", "Stored", "size"),
+LONG = partial(Column, longest=TEXT_LENGTH)
+COST = ("reused_bytes", "fetch_bytes: Fetched", "saved_share: Saved")
+_APPS = columns(
+    "reference: App",
+    "kind",
+    "name",
+    "version",
+    "created_at",
+    "component_count",
+    "layer_count",
+    "stored_bytes",
 )
-_BREAKDOWN = (
-    Column("label", "What"),
-    Column("kind", "Kind"),
-    Column("user_count", "Users", "count"),
-    Column("file_count", "Files", "count"),
-    Column("stored_bytes", "On disk", "size"),
-    SHARE,
+_BREAKDOWN = columns("label: What", "kind", "user_count", "file_count", "stored_bytes: On disk", "share")
+_SHARING = columns(
+    "names: Known as", "digest", "stored_bytes: Size", "user_count", "manifest_count", "saved_bytes"
 )
-_SHARING = (
-    Column("names", "Known as"),
-    DIGEST,
-    Column("stored_bytes", "Size", "size"),
-    Column("user_count", "Users", "count"),
-    Column("manifest_count", "Manifests", "count"),
-    Column("saved_bytes", "Saved", "size"),
+_REPOSITORIES = columns("repository", "version_count", "total_bytes", *COST)
+_SAVINGS = columns("repository", "tag: Version", "total_bytes", *COST)
+_RECLAIMABLE = columns("reference: App", "stored_bytes: Needs", "freed_bytes", "kept_bytes: Stays")
+_SUPERSEDED = columns("repository", Column("last", "Stays", "code"), "old_count: Old versions", "freed_bytes")
+_PULLS = columns("reference: App", Column("at", "At", "minute"), *COST[:2])
+_THEN = partial(Column, kind="size", show=lambda size: "" if size is None else size_text(size))
+_CHANGES = columns("reference: App", "what", _THEN("before", "Stored then"), _THEN("now", "Stored now"))
+_TAGS = columns("reference: App", "first_pulled_at: From", "manifest_digest: Manifest", "pull_count")
+_GRAINS = columns(
+    "grain", "total_bytes", "reused_bytes: Repeated", "reused_share: Share", "piece_count", "index_bytes"
 )
-_TOTAL = Column("total_bytes", "Total", "size")
-_REPOSITORIES = (REPOSITORY, Column("version_count", "Versions", "count"), _TOTAL, *COST)
-_SAVINGS = (*SAVINGS, _TOTAL, *COST)
-_RECLAIMABLE = (
-    APP,
-    Column("stored_bytes", "Needs", "size"),
-    Column("freed_bytes", "Freed", "size"),
-    Column("kept_bytes", "Stays", "size"),
+_REBUILDS = columns(
+    "to_version: App", "component", "old_digest: Before", "new_digest: Now", LONG("detail", "Verdict")
 )
-_SUPERSEDED = (
-    REPOSITORY,
-    Column("last", "Stays", "code"),
-    Column("old_count", "Old versions", "count"),
-    Column("freed_bytes", "Freed", "size"),
-)
-_PULLS = (APP, Column("at", "At", "minute"), REUSED, FETCHED)
-_CHANGES = (
-    APP,
-    Column("what", "What"),
-    Column("before", "Stored then", "size", show=lambda size: "" if size is None else size_text(size)),
-    Column("now", "Stored now", "size", show=lambda size: "" if size is None else size_text(size)),
-)
-_TAGS = (
-    APP,
-    Column("first_pulled_at", "From", "minute"),
-    Column("manifest_digest", "Manifest", "digest"),
-    Column("pull_count", "Pulls", "count"),
-)
-_GRAINS = (
-    Column("grain", "Grain"),
-    _TOTAL,
-    Column("reused_bytes", "Repeated", "size"),
-    Column("reused_share", "Share", "share"),
-    Column("piece_count", "Pieces", "count"),
-    Column("index_bytes", "Index", "size"),
-)
-_REBUILDS = (
-    Column("to_version", "App", "code"),
-    Column("component", "Component"),
-    Column("old_digest", "Before", "digest"),
-    Column("new_digest", "Now", "digest"),
-    Column("detail", "Verdict", longest=TEXT_LENGTH),
-)
-_PROBLEMS = (
-    Column("kind", "Problem"),
-    Column("path", "Where", "code"),
-    APP,
-    Column("detail", "Detail", longest=TEXT_LENGTH),
-    Column("remedy", "Remedy", longest=TEXT_LENGTH),
+_PROBLEMS = columns(
+    "kind: Problem", "path: Where", "reference: App", LONG("detail", "Detail"), LONG("remedy", "Remedy")
 )
 
 
 def facts(material: Material) -> list[Fact]:
     """Sum the cache up in a few numbers."""
-    columns = ("app_count", "stored_bytes", "logical_bytes", "saved_bytes", "dedup_ratio", "problem_count")
-    apps, stored, logical, saved, ratio, problems = next(rows(material.summary, *columns))
+    names = ("app_count", "stored_bytes", "logical_bytes", "saved_bytes", "dedup_ratio", "problem_count")
+    apps, stored, logical, saved, ratio, problems = next(rows(material.summary, *names))
     (idle,) = next(rows(material.summary, "unreferenced_bytes"))
     part = f" ({share_text(saved / logical)})" if logical else ""
     return [
@@ -257,8 +207,8 @@ def _sharing(material: Material) -> Section:
     square = None
     if len(material.pairs):
         told.append(sentences.of_pairs(material))
-        columns = ("reference_a", "reference_b", "shared_bytes")
-        square = square_of(material.pairs, columns, material.nouns)
+        pair = ("reference_a", "reference_b", "shared_bytes")
+        square = square_of(material.pairs, pair, material.nouns)
     users = dict(_first_users(material))
     found = listing(
         "Shared most, by name",
@@ -276,11 +226,11 @@ def _first_users(material: Material) -> Iterator[tuple[str, str]]:
     return rows(first, "digest", "user")
 
 
-def square_of(pairs: pd.DataFrame, columns: Sequence[str], nouns: str) -> Square | None:
+def square_of(pairs: pd.DataFrame, names: Sequence[str], nouns: str) -> Square | None:
     """Choose what shares most for a picture of pairs; two names and bytes are in the columns."""
     sizes: dict[tuple[str, str], int] = {}
     sums: Counter[str] = Counter()
-    for one, other, size in rows(pairs, *columns):
+    for one, other, size in rows(pairs, *names):
         if size:
             sizes[one, other] = size
             sums.update({one: size, other: size})

@@ -5,80 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spincache_nb.report import sentences
-from spincache_nb.report.content import (
-    COST,
-    DIGEST,
-    REPOSITORY,
-    SAVINGS,
-    SHARE,
-    TEXT_LENGTH,
-    Fact,
-    Section,
-    listing,
-    square_of,
-)
+from spincache_nb.report.content import COST, LONG, Fact, Section, listing, square_of
 from spincache_nb.report.material import FleetMaterial
-from spincache_nb.show import Column, count_text, rows, share_text, size_text
+from spincache_nb.show import Column, columns, count_text, rows, share_text, size_text
 
-_HOSTS = (
-    Column("host", "Host"),
-    Column("blob_count", "Blobs", "count"),
-    Column("stored_bytes", "Stored", "size"),
-    Column("only_here_bytes", "Nowhere else", "size"),
-    Column("elsewhere_bytes", "Elsewhere, too", "size"),
+_HOSTS = columns(
+    "host", "blob_count", "stored_bytes", "only_here_bytes: Nowhere else", "elsewhere_bytes: Elsewhere, too"
 )
-_PAIRS = (Column("host_a", "Host"), Column("host_b", "And"), Column("shared_bytes", "In common", "size"))
-_SHARING = (
-    Column("names", "Known as"),
-    DIGEST,
-    Column("distinct_bytes", "Size", "size"),
-    Column("host_count", "Hosts", "count"),
-    Column("app_count", "Apps", "count"),
-    Column("saved_bytes", "Saved on hosts", "size"),
-    Column("shared_cache_saved_bytes", "One cache would save", "size"),
+_PAIRS = columns("host_a: Host", "host_b: And", "shared_bytes: In common")
+_IN_ONE = ("names: Known as", "digest", "distinct_bytes: Size", "app_count", "saved_bytes: Saved on hosts")
+_SHARING = (*_IN_ONE[:3], "host_count", *_IN_ONE[3:], "shared_cache_saved_bytes: One cache would save")
+_IMAGES = columns(
+    "host_count: Hosts, at least",
+    "image_bytes: Image of all on so many",
+    "saved_bytes: Not fetched",
+    "saved_share: Share",
 )
-_IN_ONE = tuple(
-    column for column in _SHARING if column.name not in ("host_count", "shared_cache_saved_bytes")
+_PULLED = Column("last_pulled_at", "Pulled last", "day")
+_VERSIONS = columns("reference: Version", "host_count", "manifest_count", "declared_bytes: Size", _PULLED)
+_REPOSITORIES = columns("repository", "version_count", "single_count: On one host only", "stored_bytes")
+_SAVINGS = columns("repository", "tag: Version", *COST)
+_IDLE = columns(
+    "host", "blob_count", "stored_bytes: Nothing needs", "elsewhere_bytes: Needed on another host"
 )
-_IMAGES = (
-    Column("host_count", "Hosts, at least", "count"),
-    Column("image_bytes", "Image of all on so many", "size"),
-    Column("saved_bytes", "Not fetched", "size"),
-    Column("saved_share", "Share", "share"),
-)
-_VERSIONS = (
-    Column("reference", "Version", "code"),
-    Column("host_count", "Hosts", "count"),
-    Column("manifest_count", "Manifests", "count"),
-    Column("declared_bytes", "Size", "size"),
-    Column("last_pulled_at", "Pulled last", "day"),
-)
-_REPOSITORIES = (
-    REPOSITORY,
-    Column("version_count", "Versions", "count"),
-    Column("single_count", "On one host only", "count"),
-    Column("stored_bytes", "Stored", "size"),
-)
-_SAVINGS = (*SAVINGS, *COST)
-_IDLE = (
-    Column("host", "Host"),
-    Column("blob_count", "Blobs", "count"),
-    Column("stored_bytes", "Nothing needs", "size"),
-    Column("elsewhere_bytes", "Needed on another host", "size"),
-)
-_DISK = (
-    Column("kind", "Kind"),
-    Column("file_count", "Files", "count"),
-    Column("stored_bytes", "On disk", "size"),
-    SHARE,
-)
-_PROBLEMS = (
-    Column("kind", "Problem"),
-    Column("problem_count", "How many", "count"),
-    Column("host_count", "Hosts", "count"),
-    Column("example", "Such as", "code"),
-)
-_SKIPPED = (Column("path", "Snapshot", "code"), Column("reason", "Why", longest=TEXT_LENGTH))
+_DISK = columns("kind", "file_count", "stored_bytes: On disk", "share")
+_EXAMPLE = Column("example", "Such as", "code")
+_PROBLEMS = columns("kind: Problem", "problem_count: How many", "host_count", _EXAMPLE)
+_SKIPPED = columns("path: Snapshot", LONG("reason", "Why"))
 
 
 def facts(material: FleetMaterial) -> list[Fact]:
@@ -189,11 +142,11 @@ def _sharing(material: FleetMaterial) -> Section:
     text = f"Apps on the same host share already: that saves {size_text(saved)} in all."
     if material.kind == "registry":
         text = f"Versions share layers: kept apart, they would take {size_text(saved)} more."
-    ranked, columns = material.sharing, _IN_ONE
+    ranked, declared = material.sharing, columns(*_IN_ONE)
     if material.hosts > 1:
         by = ["shared_cache_saved_bytes", "saved_bytes", "digest"]
-        ranked, columns = ranked.sort_values(by, ascending=[False, False, True]), _SHARING
-    found = listing("Shared most, by name", ranked, columns, bar={"saved_bytes": "shared"})
+        ranked, declared = ranked.sort_values(by, ascending=[False, False, True]), columns(*_SHARING)
+    found = listing("Shared most, by name", ranked, declared, bar={"saved_bytes": "shared"})
     return Section("sharing", "What is shared", text, (), (found,))
 
 
@@ -208,9 +161,9 @@ def _versions(material: FleetMaterial) -> Section:
     told += [
         f"{sentences.name(name)}: {sentences.of_versions(one)}" for name, one in material.savings.items()
     ]
-    columns = tuple(one for one in _REPOSITORIES if several or one.name != "single_count")
+    declared = tuple(one for one in _REPOSITORIES if several or one.name != "single_count")
     bar = {"stored_bytes": "other"}
-    found = [listing("Repositories", material.repositories, columns, bar=bar, anchor="repository")]
+    found = [listing("Repositories", material.repositories, declared, bar=bar, anchor="repository")]
     if several:
         bar = {"host_count": "shared"}
         found.append(listing("Versions on most hosts", material.versions, _VERSIONS, bar=bar))

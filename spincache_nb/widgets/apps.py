@@ -19,6 +19,7 @@ from spincache_nb.frames.bundle import Frames
 from spincache_nb.show import (
     Column,
     Table,
+    columns,
     count_text,
     escaped,
     more_text,
@@ -50,32 +51,16 @@ COLUMNS: tuple[tuple[Order, str, str], ...] = (
 
 MOST_LISTED, MOST_NAMED = 60, 3
 
-_COMPONENTS = (
-    Column("component", "Component"),
-    Column("source_bytes", "Binary", "size"),
-    Column("file_count", "Files", "count"),
-    Column("files_bytes", "Their size", "size"),
-)
-_USED = (
-    Column("name", "File", longest=LONGEST_NAME),
-    Column("digest", "Blob", "digest"),
-    Column("stored_bytes", "Size", "size"),
-    Column("via", "Needed as"),
-    Column("others", "Others who need it"),
-)
-_CHANGED = (
-    Column("what", "What"),
-    Column("component", "Component"),
-    Column("name", "Name"),
-    Column("status", "Status"),
-    Column("bytes_a", "Before", "size"),
-    Column("bytes_b", "Now", "size"),
-)
-_GRAINS = (
-    Column("grain", "Shared by"),
-    Column("reused_bytes", "Would be re-used", "size"),
-    Column("reused_share", "Share", "share"),
-    Column("index_bytes", "Its list of digests", "size"),
+_COMPONENTS = columns("component", "source_bytes: Binary", "file_count", "files_bytes: Their size")
+_NAME = Column("name", "File", longest=LONGEST_NAME)
+_USED = columns(_NAME, "digest: Blob", "stored_bytes: Size", "via: Needed as", "others: Others who need it")
+_SIDES = (Column("bytes_a", "Before", "size"), Column("bytes_b", "Now", "size"))
+_CHANGED = columns("what", "component", "name", "status", *_SIDES)
+_GRAINS = columns(
+    "grain: Shared by",
+    "reused_bytes: Would be re-used",
+    "reused_share: Share",
+    "index_bytes: Its list of digests",
 )
 _ARROWS = {True: " \u25bc", False: " \u25b2"}
 _NONE = "Select apps to see what removing them frees."
@@ -411,9 +396,9 @@ def why_html(cache: Cache, table: pd.DataFrame) -> str:
         except (SpinCacheError, OSError):
             continue  # no WebAssembly, or not stored: the next one may be
         if len(parts_of):
-            columns = [Column(column, column.replace("_", " ")) for column in list(parts_of.columns)[:6]]
+            parts_named = [Column(column, column.replace("_", " ")) for column in list(parts_of.columns)[:6]]
             return (
-                f"<h4>Why {escaped(name or 'it')} changed</h4>{Table(parts_of, columns, most=20).html()}"
+                f"<h4>Why {escaped(name or 'it')} changed</h4>{Table(parts_of, parts_named, most=20).html()}"
                 "<h4>What finer grains would have saved</h4><p>Spin fetches whole files. Of smaller pieces, "
                 f"these were there already.</p>{Table(grains, _GRAINS).html()}"
             )

@@ -13,9 +13,9 @@ from spincache_nb.project.spin_toml import (
     PackageSource,
     Place,
     SpinManifest,
+    WebSource,
     parse_environment_lock,
     parse_spin_manifest,
-    public_address,
 )
 from tests.project.shapes import as_toml, values
 
@@ -159,14 +159,14 @@ def test_parse_spin_manifest_keeps_no_secret() -> None:
     [
         ("https://me:s3cret@h.test:8443/a?k=s3cret#s3cret", "https://h.test:8443/a"),
         ("HTTPS://s3cret@h.test/a", "HTTPS://h.test/a"),
-        ("http://me:s3cret/x@h.test/a", "http://…@h.test/a"),
-        ("http://me:s3cret?x@h.test/a", "http://…@h.test/a"),
-        ("http://me:s3cret#x@h.test/a", "http://…@h.test/a"),
+        ("http://me:s3cret/x@h.test/a", "http://..."),
+        ("http://me:s3cret?x@h.test/a", "http://..."),
+        ("http://me:s3cret#x@h.test/a", "http://..."),
         ("http://me:s3cret@s3cret@h.test/a", "http://h.test/a"),
-        ("http://me:s3cret\\@h.test/a", "http://…@h.test/a"),
-        ("http://me%3As3cret/@h.test/a", "http://…@h.test/a"),
-        ("http://me:s3cret%40h.test/a", "http://…"),
-        ("http:///me:s3cret@h.test/a", "http://…@h.test/a"),
+        ("http://me:s3cret\\@h.test/a", "http://..."),
+        ("http://me%3As3cret/@h.test/a", "http://..."),
+        ("http://me:s3cret%40h.test/a", "http://..."),
+        ("http:///me:s3cret@h.test/a", "http://..."),
         ("http:/me:s3cret@h.test/a", "an address without http:// or https://"),
         ("http:me:s3cret@h.test/a", "an address without http:// or https://"),
         ("//me:s3cret@h.test/a", "an address without http:// or https://"),
@@ -179,7 +179,7 @@ def test_parse_spin_manifest_keeps_no_secret() -> None:
     ],
 )
 def test_address_of_a_source_shows_no_password_however_it_is_spelled(url: str, shown: str) -> None:
-    assert public_address(url) == shown
+    assert WebSource(Place("a"), Digest.parse(A), url).address == shown
 
 
 @pytest.mark.parametrize(

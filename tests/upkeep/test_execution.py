@@ -135,6 +135,17 @@ def test_execute_leaves_an_app_of_which_one_document_changed(tmp_path: Path) -> 
     assert read_tree(cache.path) == pulled(web())
 
 
+def test_execute_leaves_the_folder_in_which_another_pull_begins(tmp_path: Path) -> None:
+    """Somebody removed the app, and a pull has made its folder again, with nothing in it yet."""
+    cache = laid_out(tmp_path, union(pulled(web()), pulled(archive_mode())))
+    plan = plan_remove(cache, V1)
+    for name in ("manifest.json", "config.json"):
+        (cache.path / folder(web()) / name).unlink()
+    result = plan.execute()
+    assert blob("data", INDEX) in {item.path for item in result.removed}
+    assert (cache.path / folder(web())).is_dir()
+
+
 def test_execute_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
     cache = laid_out(tmp_path, pulled(web()))
     plan = plan_remove(cache, V1)

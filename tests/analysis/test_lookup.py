@@ -9,10 +9,11 @@ from collections import UserDict
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from spincache_nb.analysis.tags import Survey, survey
+from spincache_nb.analysis import RemoteVersions, remote_versions
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.errors import (
     AccessDeniedError,
@@ -48,12 +49,21 @@ def signature(tag: str) -> Artifact:
     return Artifact(REPOSITORY, tag, canonical(document), blobs=blobs)
 
 
-def tags_of(found: Survey) -> list[str | None]:
-    return [one.reference.tag for one in found.found]
+def looked_up(server: HostileServer, **options: Any) -> RemoteVersions:
+    return remote_versions(f"{server.name}/{REPOSITORY}", **options)
 
 
-def skipped(found: Survey) -> dict[str, str]:
-    return {one.reference.rpartition(":")[2]: one.kind for one in found.skipped}
+def tags_of(found: RemoteVersions) -> list[str]:
+    return found.tags["tag"].tolist()
+
+
+def digests_of(found: RemoteVersions) -> list[str]:
+    return found.tags["manifest_digest"].tolist()
+
+
+def skipped(found: RemoteVersions) -> dict[str, str]:
+    problems = found.problems
+    return dict(zip(problems["reference"].str.rsplit(":", n=1).str[1], problems["kind"], strict=True))
 
 
 def gets(server: HostileServer) -> list[str]:
@@ -66,21 +76,22 @@ def own_threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("spincache")}
 
 
-def test_survey_finds_every_version_in_the_order_of_the_registry(hostile: HostileServer) -> None:
+def test_remote_versions_finds_every_version_in_order(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
-    found = survey(f"{hostile.name}/{REPOSITORY}")
+    kept: dict[str, bytes] = {}
+    found = looked_up(hostile, manifests=kept)
     assert tags_of(found) == [artifact.tag for artifact in VERSIONS]
-    assert [str(one.digest) for one in found.found] == [artifact.digest for artifact in VERSIONS]
-    assert [one.content for one in found.found] == [artifact.manifest for artifact in VERSIONS]
+    assert digests_of(found) == [artifact.digest for artifact in VERSIONS]
+    assert kept == {artifact.digest: artifact.manifest for artifact in VERSIONS}
     assert found.repository == f"{hostile.name}/{REPOSITORY}"
-    assert found.skipped == ()
+    assert skipped(found) == {}
     assert hostile.requests_for("*/blobs/*") == []
     assert found.request_count == len(hostile.requests) == 1 + 2 * len(VERSIONS)
     assert found.wire_bytes == hostile.body_bytes
 
 
-def test_survey_of_docker_registry_of_all_kinds(plain_registry: RegistryServer) -> None:
-    place = "survey/kinds"
+def test_remote_versions_of_docker_registry_of_all_kinds(plain_registry: RegistryServer) -> None:
+    place = "remote/kinds"
     artifacts = [
         new_style(place, "new"),
         old_style(place, "old"),
@@ -93,9 +104,8 @@ def test_survey_of_docker_registry_of_all_kinds(plain_registry: RegistryServer) 
     ]
     plain_registry.push(*artifacts)
     with plain_registry.recording() as records:
-        found = survey(f"{plain_registry.name}/{place}")
-    kinds = {str(one.reference.tag): one.manifest.kind for one in found.found}
-    assert kinds == {
+        found = remote_versions(f"{plain_registry.name}/{place}")
+    assert dict(zip(found.tags["tag"], found.tags["kind"], strict=True)) == {
         "docker": "app",
         "index": "app",
         "new": "app",
@@ -107,49 +117,41 @@ def test_survey_of_docker_registry_of_all_kinds(plain_registry: RegistryServer) 
         "signature": "neither app nor package",
         "sha256-" + "ab" * 32 + ".sig": "name of an attachment",
     }
-    [index] = [one for one in found.found if one.reference.tag == "index"]
-    assert str(index.index_digest) == artifacts[3].digest
-    assert str(index.digest) == artifacts[3].children[1].digest  # linux/amd64, as a pull here
+    index = found.tags.set_index("tag").loc["index"]
+    assert index["index_digest"] == artifacts[3].digest
+    assert index["manifest_digest"] == artifacts[3].children[1].digest  # linux/amd64, as a pull here
     assert not [record for record in records if "/blobs/" in record.target]
     assert len(records) == found.request_count
 
 
-def test_survey_of_named_tags_asks_for_those_only(hostile: HostileServer) -> None:
+def test_remote_versions_of_named_tags_asks_for_those_only(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
-    assert survey(f"{hostile.name}/{REPOSITORY}", tags=[]).found == ()
+    assert tags_of(looked_up(hostile, tags=[])) == []
     assert hostile.requests == []
-    assert tags_of(survey(f"{hostile.name}/{REPOSITORY}", tags="1.1.0")) == ["1.1.0"]
+    assert tags_of(looked_up(hostile, tags="1.1.0")) == ["1.1.0"]
     assert hostile.lines == [f"GET /v2/{REPOSITORY}/manifests/1.1.0"]
     hostile.requests.clear()
-    found = survey(f"{hostile.name}/{REPOSITORY}", tags=["1.2.0", "1.0.0", "1.2.0"])
-    assert tags_of(found) == ["1.2.0", "1.0.0"]
+    found = looked_up(hostile, tags=["1.2.0", "1.0.0", "1.2.0"])
+    assert tags_of(found) == ["1.0.0", "1.2.0"]
     assert hostile.requests_for("*/tags/list") == []
     assert gets(hostile) == sorted([VERSIONS[0].digest, VERSIONS[2].digest])
 
 
-def test_survey_follows_pages_and_takes_a_tag_once(hostile: HostileServer) -> None:
+def test_remote_versions_follows_pages_and_takes_a_tag_once(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS, tags=False)
     hostile.tag_pages(REPOSITORY, [["1.3.0", "1.0.0"], ["1.0.0", "1.1.0"], []])
-    found = survey(f"{hostile.name}/{REPOSITORY}")
-    assert tags_of(found) == ["1.3.0", "1.0.0", "1.1.0"]
+    found = looked_up(hostile)
+    assert tags_of(found) == ["1.0.0", "1.1.0", "1.3.0"]
 
 
-def test_survey_fetches_a_manifest_once_however_many_tags_mean_it(hostile: HostileServer) -> None:
-    aliases = [VERSIONS[3].located(tag=tag) for tag in ("latest", "1", "1.3")]
-    hostile.serve(*VERSIONS, *aliases)
-    found = survey(f"{hostile.name}/{REPOSITORY}")
-    assert len(found.found) == 7
-    assert gets(hostile) == sorted(artifact.digest for artifact in VERSIONS)
-
-
-def test_survey_fetches_only_what_is_not_kept(hostile: HostileServer) -> None:
+def test_remote_versions_fetches_only_what_is_not_kept(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS[:3])
     kept: dict[str, bytes] = {}
-    survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
+    looked_up(hostile, manifests=kept)
     assert kept == {artifact.digest: artifact.manifest for artifact in VERSIONS[:3]}
     before = len(hostile.requests)
     hostile.serve(VERSIONS[3])
-    found = survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
+    found = looked_up(hostile, manifests=kept)
     assert tags_of(found) == [artifact.tag for artifact in VERSIONS]
     again = hostile.requests[before:]
     assert [request.method for request in again].count("HEAD") == 4
@@ -159,40 +161,40 @@ def test_survey_fetches_only_what_is_not_kept(hostile: HostileServer) -> None:
     ]
 
 
-def test_survey_of_one_tag_that_is_kept_fetches_nothing(hostile: HostileServer) -> None:
+def test_remote_versions_of_one_tag_that_is_kept_fetches_nothing(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
     kept = {VERSIONS[0].digest: VERSIONS[0].manifest}
-    assert tags_of(survey(f"{hostile.name}/{REPOSITORY}", tags=["1.0.0"], manifests=kept)) == ["1.0.0"]
+    assert tags_of(looked_up(hostile, tags=["1.0.0"], manifests=kept)) == ["1.0.0"]
     assert hostile.lines == [f"HEAD /v2/{REPOSITORY}/manifests/1.0.0"]
 
 
-def test_survey_keeps_indexes_and_what_they_lead_to(hostile: HostileServer) -> None:
+def test_remote_versions_keeps_indexes_and_what_they_lead_to(hostile: HostileServer) -> None:
     index = image_index(REPOSITORY, "v1")
     hostile.serve(index)
     kept: dict[str, bytes] = {}
-    survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
+    looked_up(hostile, manifests=kept)
     assert set(kept) == {index.digest, index.children[1].digest}
     before = len(hostile.requests_for("GET */manifests/*"))
-    again = survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
-    assert str(again.found[0].digest) == index.children[1].digest
+    again = looked_up(hostile, manifests=kept)
+    assert digests_of(again) == [index.children[1].digest]
     assert len(hostile.requests_for("GET */manifests/*")) == before
 
 
-def test_survey_asks_for_the_child_of_two_indexes_once(hostile: HostileServer) -> None:
+def test_remote_versions_asks_for_the_child_of_two_indexes_once(hostile: HostileServer) -> None:
     one = image_index(REPOSITORY, "v1")
     document = {**one.document, "annotations": {"which": "other"}}
     other = replace(one, tag="v2", manifest=canonical(document))
     hostile.serve(one, other)
-    found = survey(f"{hostile.name}/{REPOSITORY}")
-    assert len(found.found) == 2
+    found = looked_up(hostile)
+    assert len(found.tags) == 2
     assert gets(hostile) == sorted([one.digest, other.digest, one.children[1].digest])
 
 
-def test_survey_does_not_believe_kept_bytes_of_another_digest(hostile: HostileServer) -> None:
+def test_remote_versions_does_not_believe_kept_bytes_of_another_digest(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS[:2])
     kept = {VERSIONS[0].digest: VERSIONS[1].manifest, VERSIONS[1].digest: b""}
-    found = survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
-    assert [str(one.digest) for one in found.found] == [VERSIONS[0].digest, VERSIONS[1].digest]
+    found = looked_up(hostile, manifests=kept)
+    assert digests_of(found) == [VERSIONS[0].digest, VERSIONS[1].digest]
     assert kept == {artifact.digest: artifact.manifest for artifact in VERSIONS[:2]}
 
 
@@ -206,102 +208,99 @@ class OfOneThread(UserDict[str, bytes]):
         return super().__getattribute__(name)
 
 
-def test_survey_uses_the_kept_manifests_from_the_callers_thread_only(hostile: HostileServer) -> None:
+def test_remote_versions_uses_the_kept_manifests_from_the_callers_thread_only(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
     kept = OfOneThread()
     for _ in range(2):
-        assert len(survey(f"{hostile.name}/{REPOSITORY}", manifests=kept).found) == 4
+        assert len(looked_up(hostile, manifests=kept).tags) == 4
     assert len(kept) == 4
 
 
-def test_survey_keeps_manifests_in_a_shelve(hostile: HostileServer, tmp_path: Path) -> None:
+def test_remote_versions_keeps_manifests_in_a_shelve(hostile: HostileServer, tmp_path: Path) -> None:
     hostile.serve(*VERSIONS)
     for _ in range(2):
         with shelve.open(str(tmp_path / "manifests")) as kept:
-            assert len(survey(f"{hostile.name}/{REPOSITORY}", manifests=kept).found) == 4
+            assert len(looked_up(hostile, manifests=kept).tags) == 4
     assert len(gets(hostile)) == 4
 
 
-def test_survey_asks_no_more_at_a_time_than_told(hostile: HostileServer) -> None:
-    many = [new_style(REPOSITORY, f"1.{number}.0", version=f"1.{number}.0") for number in range(24)]
-    hostile.serve(*many)
-    assert len(survey(f"{hostile.name}/{REPOSITORY}", jobs=3).found) == 24
-    assert hostile.most_concurrent <= 3
-
-
-def test_survey_needs_no_digest_header(hostile: HostileServer) -> None:
+def test_remote_versions_needs_no_digest_header(hostile: HostileServer) -> None:
     """Then HEAD says nothing, is not tried again and again, and each tag is fetched."""
     many = [new_style(REPOSITORY, f"1.{number}.0", version=f"1.{number}.0") for number in range(30)]
     hostile.serve(*many)
     hostile.always("HEAD */manifests/*", Reply(200))
     kept: dict[str, bytes] = {}
-    found = survey(f"{hostile.name}/{REPOSITORY}", jobs=2, manifests=kept)
-    assert len(found.found) == 30
+    found = looked_up(hostile, jobs=2, manifests=kept)
+    assert len(found.tags) == 30
     assert set(kept) == {artifact.digest for artifact in many}
     assert len(hostile.requests_for("HEAD */manifests/*")) <= 5
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 501])
-def test_survey_needs_no_head(status: int, hostile: HostileServer) -> None:
+def test_remote_versions_needs_no_head(status: int, hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
     hostile.always("HEAD */manifests/*", error(status))
-    assert len(survey(f"{hostile.name}/{REPOSITORY}").found) == 4
+    assert len(looked_up(hostile).tags) == 4
 
 
-def test_survey_asks_by_tag_where_the_digest_of_a_head_leads_nowhere(hostile: HostileServer) -> None:
+def test_remote_versions_asks_by_tag_where_the_digest_of_a_head_leads_nowhere(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS[:2])
     wrong = Reply(200, headers=(("Docker-Content-Digest", "sha256:" + "0" * 64),))
     hostile.always("HEAD */manifests/*", wrong)
-    found = survey(f"{hostile.name}/{REPOSITORY}")
-    assert [str(one.digest) for one in found.found] == [artifact.digest for artifact in VERSIONS[:2]]
+    found = looked_up(hostile)
+    assert digests_of(found) == [artifact.digest for artifact in VERSIONS[:2]]
     assert gets(hostile) == sorted(["sha256:" + "0" * 64, "1.0.0", "1.1.0"])
 
 
-def test_survey_skips_what_is_neither_app_nor_package(hostile: HostileServer) -> None:
+def test_remote_versions_skips_what_is_neither_app_nor_package(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS[:1], signature("sbom"))
-    found = survey(f"{hostile.name}/{REPOSITORY}")
+    found = looked_up(hostile)
     assert tags_of(found) == ["1.0.0"]
-    [other] = found.skipped
-    assert (other.reference, other.kind) == (f"{hostile.name}/{REPOSITORY}:sbom", "neither app nor package")
-    assert other.detail == f"config {IMAGE_CONFIG}; layers {SIGNATURE_TYPE}"
+    assert found.problems.values.tolist() == [
+        [
+            f"{hostile.name}/{REPOSITORY}:sbom",
+            "neither app nor package",
+            f"config {IMAGE_CONFIG}; layers {SIGNATURE_TYPE}",
+        ]
+    ]
 
 
 @pytest.mark.parametrize(
     "tag", ["sha256-" + "ab" * 32, "sha256-" + "ab" * 32 + ".att", "sha512-" + "0" * 64 + ".sbom"]
 )
-def test_survey_does_not_even_ask_for_what_a_tag_says_is_an_attachment(
+def test_remote_versions_does_not_even_ask_for_what_a_tag_says_is_an_attachment(
     tag: str, hostile: HostileServer
 ) -> None:
     hostile.serve(*VERSIONS[:1], signature(tag))
-    assert skipped(survey(f"{hostile.name}/{REPOSITORY}")) == {tag: "name of an attachment"}
+    assert skipped(looked_up(hostile)) == {tag: "name of an attachment"}
     assert hostile.requests_for(f"*/manifests/{tag}") == []
 
 
-def test_survey_asks_for_an_attachment_that_is_named(hostile: HostileServer) -> None:
+def test_remote_versions_asks_for_an_attachment_that_is_named(hostile: HostileServer) -> None:
     tag = "sha256-" + "ab" * 32
     hostile.serve(VERSIONS[0].located(tag=tag))
-    assert tags_of(survey(f"{hostile.name}/{REPOSITORY}", tags=[tag])) == [tag]
+    assert tags_of(looked_up(hostile, tags=[tag])) == [tag]
 
 
 @pytest.mark.parametrize("name", sorted(broken()))
-def test_survey_skips_a_broken_manifest_and_goes_on(name: str, hostile: HostileServer) -> None:
+def test_remote_versions_skips_a_broken_manifest_and_goes_on(name: str, hostile: HostileServer) -> None:
     bad = broken()[name].located(repository=REPOSITORY, tag="bad")
     hostile.serve(VERSIONS[0], bad, VERSIONS[1])
-    found = survey(f"{hostile.name}/{REPOSITORY}")
+    found = looked_up(hostile)
     assert tags_of(found) == ["1.0.0", "1.1.0"]
     assert skipped(found) == {"bad": "damaged manifest"}
-    [other] = found.skipped
-    assert other.detail.isprintable()
-    assert len(other.detail) < 700
+    [detail] = found.problems["detail"]
+    assert detail.isprintable()
+    assert len(detail) < 700
 
 
-def test_survey_skips_a_manifest_whose_bytes_are_others(hostile: HostileServer) -> None:
+def test_remote_versions_skips_a_manifest_whose_bytes_are_others(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS[:2])
     hostile.always(f"GET */manifests/{VERSIONS[0].digest}", Content(VERSIONS[1].manifest))
     named = (("Docker-Content-Digest", VERSIONS[0].digest),)
     hostile.always("GET */manifests/1.0.0", Reply(200, VERSIONS[1].manifest, named))
     kept: dict[str, bytes] = {}
-    found = survey(f"{hostile.name}/{REPOSITORY}", manifests=kept)
+    found = looked_up(hostile, manifests=kept)
     assert tags_of(found) == ["1.1.0"]
     assert skipped(found) == {"1.0.0": "damaged manifest"}
     assert set(kept) == {VERSIONS[1].digest}
@@ -323,46 +322,46 @@ ATTACHMENTS = canonical({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests"
     ],
     ids=["large", "gone", "no tag", "index to nowhere", "index of attachments"],
 )
-def test_survey_skips_what_cannot_be_had_and_goes_on(
+def test_remote_versions_skips_what_cannot_be_had_and_goes_on(
     hostile: HostileServer, tag: str, artifact: Artifact | None, kind: str, detail: str
 ) -> None:
     hostile.serve(*filter(None, (artifact, VERSIONS[1])), tags=False)
     hostile.tag_pages(REPOSITORY, [[tag, "1.1.0"]])
-    found = survey(f"{hostile.name}/{REPOSITORY}")
+    found = looked_up(hostile)
     assert tags_of(found) == ["1.1.0"]
     assert skipped(found) == {tag: kind}
-    assert detail in found.skipped[0].detail
+    assert detail in found.problems["detail"][0]
 
 
-def test_survey_raises_if_a_named_tag_is_not_there(hostile: HostileServer) -> None:
+def test_remote_versions_raises_if_a_named_tag_is_not_there(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
     with pytest.raises(NotFoundError) as caught:
-        survey(f"{hostile.name}/{REPOSITORY}", tags=["1.0.0", "9.9.9"])
+        looked_up(hostile, tags=["1.0.0", "9.9.9"])
     assert caught.value.where == f"{hostile.name}/{REPOSITORY}:9.9.9"
 
 
-def test_survey_raises_if_there_is_no_repository(hostile: HostileServer) -> None:
+def test_remote_versions_raises_if_there_is_no_repository(hostile: HostileServer) -> None:
     with pytest.raises(NotFoundError):
-        survey(f"{hostile.name}/none")
+        remote_versions(f"{hostile.name}/none")
 
 
 @pytest.mark.parametrize("tag", ["", "v 1", "v1@sha256:" + "0" * 64, "../x", "a/b", "-x", "x" * 129])
-def test_survey_refuses_what_is_no_tag_before_it_asks(tag: str, hostile: HostileServer) -> None:
+def test_remote_versions_refuses_what_is_no_tag_before_it_asks(tag: str, hostile: HostileServer) -> None:
     with pytest.raises(InvalidReferenceError):
-        survey(f"{hostile.name}/{REPOSITORY}", tags=["v1", tag])
+        looked_up(hostile, tags=["v1", tag])
     assert hostile.requests == []
 
 
-def test_survey_raises_what_every_tag_would_meet(hostile: HostileServer, closed_port: int) -> None:
+def test_remote_versions_raises_what_every_tag_would_meet(hostile: HostileServer, closed_port: int) -> None:
     hostile.serve(*VERSIONS)
     hostile.always("*/manifests/*", error(403))
     with pytest.raises(AccessDeniedError):
-        survey(f"{hostile.name}/{REPOSITORY}")
+        looked_up(hostile)
     with pytest.raises(ConnectionFailedError):
-        survey(f"127.0.0.1:{closed_port}/{REPOSITORY}", tags=["v1"])
+        remote_versions(f"127.0.0.1:{closed_port}/{REPOSITORY}", tags=["v1"])
 
 
-def test_survey_stops_at_a_limit_of_requests_and_keeps_what_it_has(
+def test_remote_versions_stops_at_a_limit_of_requests_and_keeps_what_it_has(
     hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spincache_nb.core.registry.Registry", quick_client)
@@ -371,12 +370,12 @@ def test_survey_stops_at_a_limit_of_requests_and_keeps_what_it_has(
     hostile.always(refused, later(429))
     kept: dict[str, bytes] = {}
     with pytest.raises(StatusError) as caught:
-        survey(f"{hostile.name}/{REPOSITORY}", jobs=1, manifests=kept)
+        looked_up(hostile, jobs=1, manifests=kept)
     assert caught.value.status == 429
     assert set(kept) == {artifact.digest for artifact in VERSIONS[:3]}
 
 
-def test_survey_stops_at_a_cancel(hostile: HostileServer) -> None:
+def test_remote_versions_stops_at_a_cancel(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
     hostile.always(f"GET */manifests/{VERSIONS[2].digest}", Hold(threading.Event()))
     cancel = threading.Event()
@@ -389,23 +388,23 @@ def test_survey_stops_at_a_cancel(hostile: HostileServer) -> None:
     waiter.start()
     before = own_threads()
     with pytest.raises(PullCancelled):
-        survey(f"{hostile.name}/{REPOSITORY}", cancel=cancel)
+        looked_up(hostile, cancel=cancel)
     waiter.join(5)
     assert own_threads() == before
 
 
-def test_survey_leaves_no_thread_and_no_connection_open(hostile: HostileServer) -> None:
+def test_remote_versions_leaves_no_thread_and_no_connection_open(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS)
     before = own_threads()
-    survey(f"{hostile.name}/{REPOSITORY}")
+    looked_up(hostile)
     assert own_threads() == before
     wait_until(lambda: hostile.open_connections == 0)
 
 
-def test_survey_tells_of_each_tag_once(hostile: HostileServer) -> None:
+def test_remote_versions_tells_of_each_tag_once(hostile: HostileServer) -> None:
     hostile.serve(*VERSIONS, signature("sbom"))
     events: list[ProgressEvent] = []
-    survey(f"{hostile.name}/{REPOSITORY}", progress=events.append)
+    looked_up(hostile, progress=events.append)
     assert events[0] == ProgressEvent("plan", total=5)
     told = {event.reference: event.digest for event in events[1:]}
     assert len(events) == 6
@@ -416,26 +415,26 @@ def test_survey_tells_of_each_tag_once(hostile: HostileServer) -> None:
     }
 
 
-def test_survey_prints_a_line_for_each_tenth_when_nobody_looks(
+def test_remote_versions_prints_a_line_for_each_tenth_when_nobody_looks(
     hostile: HostileServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))  # as jupyter_client does
     many = [new_style(REPOSITORY, f"1.{number}.0", version=f"1.{number}.0") for number in range(25)]
     hostile.serve(*many)
-    survey(f"{hostile.name}/{REPOSITORY}", progress=True)
+    looked_up(hostile, progress=True)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "to look up: 25 tags"
     assert lines[-1] == "looked up 25 of 25 tags"
     assert len(lines) == 11
 
 
-def test_survey_shows_a_bar_of_tags_in_a_terminal(
+def test_remote_versions_shows_a_bar_of_tags_in_a_terminal(
     hostile: HostileServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spincache_nb.core.progress._bar_fits", lambda: True)
     monkeypatch.setitem(sys.modules, "tqdm.auto", __import__("tqdm.std", fromlist=["tqdm"]))
     hostile.serve(*VERSIONS)
-    survey(f"{hostile.name}/{REPOSITORY}", progress=True)
+    looked_up(hostile, progress=True)
     shown = capsys.readouterr().err
     assert "look up: 100%" in shown
     assert "4/4" in shown
