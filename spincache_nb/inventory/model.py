@@ -22,7 +22,6 @@ from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES, 
 from spincache_nb.errors import SpinCacheError, printable
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
-    BlobColumns,
     Integers,
     LayerColumns,
     MissingColumns,
@@ -239,7 +238,7 @@ class Contents:
     users: Sequence[str]
     digests: Sequence[str]
     layers: LayerColumns
-    blobs: BlobColumns
+    blobs: StoredBlobs
     rows: Integers
     needed: Needed
 
@@ -328,12 +327,11 @@ class Inventory:
     apps: tuple[CachedApp, ...]
     projects: tuple[Project, ...]
     contents: Contents
-    stored: StoredBlobs
     missing: MissingColumns
     faults: Faults = field(repr=False)
 
     @property
-    def blobs(self) -> BlobColumns:
+    def blobs(self) -> StoredBlobs:
         """The files in ``wasm/`` and ``data/``."""
         return self.contents.blobs
 
@@ -345,7 +343,7 @@ class Inventory:
     @property
     def files(self) -> list[DiskFile]:
         """Every regular file under ``registry``; sorted at each access."""
-        return self.stored.files()
+        return self.blobs.files()
 
     def users_of(self) -> dict[tuple[Area, str], list[str]]:
         """Who needs each stored blob, by area and digest."""

@@ -200,7 +200,7 @@ class Named:
             for some, found in zip((binaries, mounted, recovered), codes[3:6], strict=True)
         )
         self.rows = np.full(2 * len(self.texts), -1, np.int64)
-        self.rows[2 * codes[6] + np.asarray(stored.areas, np.int64)[rows]] = rows
+        self.rows[2 * codes[6] + stored.areas[rows]] = rows
 
     def with_two_sizes(self) -> list[int]:
         """Apps whose manifest gives a digest two sizes."""
@@ -284,7 +284,7 @@ class Reach:
         needed = ~inline | (vias == MEMBER)
         self.files = Needed.of(users, 2 * codes + DATA, vias).only(needed)
         self.inline: Flags = inline[needed]
-        self.stored_sizes = np.append(np.asarray(self.stored.sizes, np.int64), -1)[self.rows]  # by place
+        self.stored_sizes = np.append(self.stored.sizes, -1)[self.rows]  # by place
         self._settle()
 
     def _has_role(self, role: Role) -> Flags:

@@ -23,8 +23,6 @@ from spincache_nb.inventory.columns import (
     MISNAMED,
     REFERENCED,
     TEMPORARY,
-    UNREFERENCED,
-    Integers,
     LayerColumns,
     Needed,
     Numbers,
@@ -124,16 +122,16 @@ class _Taking:
         needed = self.with_members(reach, members)
         users = [*references, *(one.place.name for one in found)]
         needed = self.everyone(reach, needed, found, len(references))
-        standings = self.judge(reach, needed, len(references))
+        self.judge(reach, needed, len(references))
         self.check_scanned()
         apps = self.chosen()
-        contents = self.contents(reach, needed, standings, users, apps)
+        layers = self.layer_columns(reach, apps)
+        contents = Contents(users, reach.texts, layers, self.stored, reach.rows, needed)
         return Inventory(
             cache=self.cache,
             apps=tuple(_app(self.documents[one], place, contents) for place, one in enumerate(apps)),
             projects=tuple(_project(one, len(apps) + place, contents) for place, one in enumerate(found)),
             contents=contents,
-            stored=self.stored,
             missing=reach.missing(references),
             faults=self.faults,
         )
@@ -243,14 +241,13 @@ class _Taking:
 
     # Blobs -----------------------------------------------------------------------------------
 
-    def judge(self, reach: Reach, needed: Needed, apps: int) -> Integers:
+    def judge(self, reach: Reach, needed: Needed, apps: int) -> None:
         """Say of each blob whether it is needed; only those that are odd are looked at one by one."""
         stored = self.stored
-        blobs = reach.rows[needed.places]
-        standings = np.full(len(stored.names), UNREFERENCED)
+        blobs, standings = reach.rows[needed.places], stored.standings
         standings[blobs[blobs >= 0]] = REFERENCED
         faulty = self.faults.scanned_paths()
-        empty = np.flatnonzero(np.asarray(stored.sizes) == 0).tolist()
+        empty = np.flatnonzero(stored.sizes == 0).tolist()
         odd = list(dict.fromkeys([*stored.odd, *stored.hidden, *empty]))
         if odd:
             of_apps = needed.users < apps
@@ -262,7 +259,6 @@ class _Taking:
                 standings[row] = self.judge_odd(
                     row, users[by_blob[start:end]].tolist(), int(standings[row]), faulty
                 )
-        return standings
 
     def judge_odd(self, row: int, users: Sequence[int], standing: int, faulty: set[str]) -> int:
         stored = self.stored
@@ -299,20 +295,6 @@ class _Taking:
                 self.faults.forget(problem.path)
             elif (name := folders.get(problem.path.rpartition("/")[0])) is not None:
                 self.faults.blame(problem.path, [name])
-
-    # In the end ------------------------------------------------------------------------------
-
-    def contents(
-        self, reach: Reach, needed: Needed, standings: Integers, users: Sequence[str], apps: Sequence[int]
-    ) -> Contents:
-        """All columns, sorted."""
-        stored = self.stored
-        order = stored.order(reach.rows)
-        row_of = np.full(len(stored.names), -1, np.int64)
-        row_of[order] = np.arange(len(order))
-        blobs = stored.columns(order, standings)
-        rows = np.append(row_of, -1)[reach.rows]  # -1: no blob
-        return Contents(users, reach.texts, self.layer_columns(reach, apps), blobs, rows, needed)
 
     def layer_columns(self, reach: Reach, apps: Sequence[int]) -> LayerColumns:
         named, stored = reach.named, reach.stored_flags()

@@ -252,7 +252,7 @@ class _Choosing:
     def apps(self, chosen: Collection[str], reason: str) -> Iterator[RemovalItem]:
         """The documents of some apps, each manifest before its locked app, and blobs that only they need."""
         names = frozenset(chosen)
-        for tag in (tag for tag in self.inventory.stored.scan.tags if tag.reference in names):
+        for tag in (tag for tag in self.inventory.blobs.scan.tags if tag.reference in names):
             documents: list[tuple[What, Path]]
             documents = [("manifest", tag.manifest_path), ("locked app", tag.locked_app_path)]
             for what, path in documents:
