@@ -9,13 +9,10 @@ import errno
 import math
 import os
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from spincache_nb import show
 
@@ -35,8 +32,7 @@ class UsageError(Exception):
     """What was typed makes no sense, in one sentence; the exit status is 2."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command: its options, and the function that runs it."""
 
     name: str
@@ -266,6 +262,7 @@ COST = (
     show.Column("fetch_bytes", "Fetched", "size"),
 )
 _NARROWEST = 40
+USUAL_COLUMNS = 80
 _IN_A_SHELL = (
     ("insecure=True", "--insecure"),
     ("insecure=False", "--https"),
@@ -288,7 +285,7 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.width = _columns()
+        self.width = columns_of_output()
         self._closed = False
 
     def line(self, text: str = "") -> None:
@@ -302,6 +299,8 @@ class Output:
             self.line(indent + shown)
             return
         after = indent if hang is None else hang
+        import textwrap
+
         wrapped = textwrap.wrap(
             shown, self.width, initial_indent=indent, subsequent_indent=after, break_on_hyphens=False
         )
@@ -403,13 +402,16 @@ def _let_go(stream: TextIO) -> None:
         os.close(nothing)
 
 
-def _columns() -> int | None:
+def columns_of_output() -> int | None:
+    """Width of the terminal, as far as there is one."""
     told = os.environ.get("COLUMNS", "")
     if told.isascii() and told.isdigit() and int(told) > 0:
         return max(_NARROWEST, int(told))
     if not sys.stdout.isatty():
         return None
-    return max(_NARROWEST, shutil.get_terminal_size().columns)
+    with contextlib.suppress(OSError, ValueError):
+        return max(_NARROWEST, os.get_terminal_size(sys.stdout.fileno()).columns or USUAL_COLUMNS)
+    return USUAL_COLUMNS
 
 
 def _mark(stream: TextIO) -> str:

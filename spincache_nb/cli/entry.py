@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import importlib
 import io
 import logging
 import os
 import sys
-import textwrap
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -115,6 +113,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Breaks paragraphs into lines, but keeps lines that are indented, such as examples."""
 
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=(cli.columns_of_output() or cli.USUAL_COLUMNS) - 2)
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = (self._fill(paragraph, width, indent) for paragraph in text.split("\n\n"))
         return "\n\n".join(paragraphs)
@@ -123,6 +124,8 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     def _fill(paragraph: str, width: int, indent: str) -> str:
         if "\n " in paragraph:
             return "\n".join(indent + line for line in paragraph.splitlines())
+        import textwrap
+
         return textwrap.fill(
             paragraph, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
         )
@@ -136,6 +139,8 @@ class _Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in _MODULES:
+            import difflib
+
             near = difflib.get_close_matches(str(value), _MODULES, n=1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
             raise argparse.ArgumentError(None, f"there is no command {value!r}{meant}")

@@ -244,15 +244,18 @@ def faulty_files(dataset: Dataset) -> dict[str, str]:
         with contextlib.closing(connection):
             if not dataset.place.local:
                 connection.register_filesystem(dataset.place.fs)
+            by_file: dict[str, list[Chosen]] = defaultdict(list)
             for one in dataset.chosen:
-                alone = Dataset(dataset.place, dataset.kind, (one,), (), dataset.mixed)
+                by_file[one.name].append(one)
+            for name, inside in by_file.items():
+                alone = Dataset(dataset.place, dataset.kind, tuple(inside), (), dataset.mixed)
                 try:
                     connection.execute("CREATE OR REPLACE TEMP VIEW one AS " + snapshots_sql(alone))
                     rows = connection.execute(TOTALS.format(rows="one")).fetchall()
                     connection.execute("SELECT count(COLUMNS(*)) FROM one").fetchall()
                 except duckdb.Error as exc:
-                    found[one.name] = f"it cannot be read: {str(exc).splitlines()[0][:300]}"
+                    found[name] = f"it cannot be read: {str(exc).splitlines()[0][:300]}"
                     continue
                 if any(wrong or (total or 0) > MOST_IN_ALL for _, wrong, total in rows):
-                    found[one.name] = "it holds sizes that no cache has"
+                    found[name] = "it holds sizes that no cache has"
     return found

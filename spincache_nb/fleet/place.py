@@ -85,7 +85,7 @@ class Place:
         return self.path(name) if self.local else f"{self.protocol}://{self.path(name)}"
 
     def files(self, folder: str = "") -> dict[str, Entry]:
-        """Every file that a dataset may have, by its name below the folder."""
+        """Every file that a dataset may have, by its name below the folder; none is hidden."""
         depth = _DEEPEST - folder.count("/") - bool(folder)
         start = len(self.root.rstrip("/")) + 1
         with self._explained():
@@ -99,9 +99,9 @@ class Place:
             if not found and not self.local:
                 self._look_for_bucket()
         return {
-            path[start:]: Entry(entry.get("size"), entry.get("type") == "file")
+            name: Entry(entry.get("size"), entry.get("type") == "file")
             for path, entry in found.items()
-            if path[start:]
+            if (name := path[start:]) and "/." not in f"/{name}"
         }
 
     def _look_for_bucket(self) -> None:

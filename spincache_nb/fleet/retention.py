@@ -193,7 +193,7 @@ def _merge(place: Place, day: date, names: Sequence[str]) -> tuple[str, int]:
 
 
 def write_sorted(query: str, place: Place, names: Sequence[str], scratch: Path) -> tuple[Path, int, str]:
-    """Run a query over the rows of some files, ``given``, and write what it gives in a snapshot's order.
+    """Run a query over the rows of some files, ``given``, and write what it gives, by record and digest.
 
     Gives the file, its rows and sixteen digits that name its content. A gigabyte is held in memory at most.
     """
@@ -211,7 +211,7 @@ def write_sorted(query: str, place: Place, names: Sequence[str], scratch: Path) 
         relation.create_view("given")
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = true")
         columns = ", ".join(COLUMNS)
-        order = "host, taken_at, record, digest, reference, position, area, name, path"
+        order = "record, digest, reference, position, area, host, taken_at, name, path"
         found = connection.sql(f"SELECT {columns} FROM ({query}) ORDER BY {order}")  # noqa: S608 - ours
         with parquet.ParquetWriter(target, schema, **written_with()) as writer:
             for batch in found.to_arrow_reader(_ROW_GROUP):

@@ -1,10 +1,9 @@
-"""What must hold before anything is removed, and removals as they are carried out.
+"""Removals as they are carried out.
 
-It must be a Spin registry cache, and it must be known who needs what. Documents go first, then blobs: a
-blob is renamed, then the documents are looked at again, and only then it is removed. Whoever pulls
-beside this writes the manifest before it asks which blobs are stored (Spin), or touches a blob and
-asks again before it writes the manifest (this toolkit). So either the manifest is seen here and the
-blob gets its name back, or the puller sees that the blob is not there and fetches it.
+Documents go first, then blobs: a blob is renamed, then the documents are looked at again, and only then it is
+removed. Whoever pulls beside this writes the manifest before it asks which blobs are stored (Spin), or
+touches a blob and asks again before it writes the manifest (this toolkit). So either the manifest is seen
+here and the blob gets its name back, or the puller sees that the blob is not there and fetches it.
 """
 
 from __future__ import annotations
@@ -15,242 +14,76 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from spincache_nb.core import removing
 from spincache_nb.core.archive import list_members
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.digest import ENCODED_LENGTH
 from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState, Folder, Parts
-from spincache_nb.core.journal import History
-from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, is_left_by_system, shown
-from spincache_nb.core.scan import DiskFile, Scan, scan, scan_tags
-from spincache_nb.errors import CacheError, NotACacheError, NotInCacheError, SpinCacheError
-from spincache_nb.inventory import CachedApp, Inventory, take_inventory
-from spincache_nb.project.spin_toml import LOCK, SPIN_TOML
-from spincache_nb.show import more_text
+from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, shown
+from spincache_nb.core.scan import scan
+from spincache_nb.errors import CacheError, NotInCacheError, SpinCacheError
+from spincache_nb.inventory import CachedApp
+from spincache_nb.upkeep.guards import (
+    States,
+    document_states,
+    inventory_of,
+    refuse_foreign_top,
+    refuse_unless_cache,
+    refuse_unless_known,
+    scan_whole,
+    weigh,
+)
 from spincache_nb.upkeep.plans import RemovalItem, RemovalPlan, RemovalResult, Skipped
-
-States = dict[Path, FileState | None]
-"""Documents that say who needs what, and the state of each."""
-_Blob = tuple[Area, str]
 
 ASIDE_NAME = re.compile(re.escape(f"{TEMPORARY_PREFIX}{REGISTRY}-") + r"[0-9]+-[0-9a-f]{16}")
 """What a clear renames the whole directory to."""
 CLEARED = "the cache is to be cleared"
 
-_UNTOUCHED = "nothing was touched"
-_FOREIGN_KINDS = frozenset({"foreign", "folder in a file's place", "file in a folder's place", "not a file"})
-_UNKNOWN_KINDS = frozenset({"link", "unreadable folder", "unreadable file"})
-_NAMED = 3
 _BATCH = 256
 _DOCUMENTS = ("manifest", "locked app")
 _CHANGED = "it was written, touched or replaced since the plan was made"
 _GONE = "it is gone already"
 _STAYS = "the folder stays: it is a mount point, or holds what the system left there"
-
-
-# Is it a cache? --------------------------------------------------------------------------------
-
-
-def refuse_unless_cache(path: Path) -> bool:
-    """Make sure that a directory is a Spin registry cache, and nobody's home; False if there is nothing."""
-    _refuse_precious(path)
-    state = FileState.at(path)
-    if state is None:
-        return False
-    if state.kind == "hidden":
-        raise _unreadable(path, "it may not be looked at")
-    if state.kind == "link":
-        raise _not_a_cache(path, "a link", "name the directory that it leads to")
-    if not state.is_folder:
-        raise _not_a_cache(path, "something that is no folder")
-    refuse_foreign_top(path)
-    return True
-
-
-def refuse_foreign_top(path: Path) -> None:
-    """Refuse a directory that holds anything but what a cache holds at its top."""
-    try:
-        names = os.listdir(path)  # noqa: PTH208
-    except OSError as exc:
-        raise _unreadable(path, exc.strerror or str(exc)) from exc
-    foreign = []
-    for name in names:
-        if name in (MANIFESTS, *AREAS):
-            state = FileState.at(path / name)
-            if state is not None and state.kind == "link":
-                raise _not_a_cache(path / name, "a link in a folder's place", "remove the link")
-            if state is not None and not state.is_folder:
-                foreign.append(name)
-        elif not is_left_by_system(name) and not name.startswith(TEMPORARY_PREFIX):
-            foreign.append(name)
-    _refuse_foreign(path, foreign)
-
-
-def refuse_foreign_below(path: Path, found: Scan) -> None:
-    """Refuse to remove a whole cache if anything in it is not Spin's."""
-    for problem in found.problems:
-        if problem.kind == "unreadable folder":
-            raise _unreadable(path / problem.path, problem.detail)
-    foreign = [problem.path for problem in found.problems if problem.kind in _FOREIGN_KINDS]
-    for blob in found.odd:
-        stray = blob.name in ENCODED_LENGTH and not blob.stored_bytes  # `sha256:...` on a Windows disk
-        if blob.form == "other" and not is_left_by_system(blob.name) and not stray:
-            foreign.append(f"{blob.area}/{blob.name}")
-    _refuse_foreign(path, foreign)
-
-
-def _refuse_precious(path: Path) -> None:
-    """Refuse a home directory, the root of a file system, and all that is above them."""
-    resolved = Path(os.path.realpath(path))
-    named = [os.environ.get(name) for name in ("HOME", "USERPROFILE")]
-    homes = [os.path.expanduser("~"), *filter(None, named)]  # noqa: PTH111 - text where there is no home
-    if resolved == Path(resolved.anchor):
-        raise _not_a_cache(path, "the root of the file system")
-    for home in (Path(os.path.realpath(home)) for home in homes):
-        if resolved == home or resolved in home.parents:
-            raise _not_a_cache(path, "a home directory, or one that holds it")
-    if path.name != REGISTRY:
-        raise _not_a_cache(path, f"a directory that is not called {REGISTRY!r}")
-
-
-def _refuse_foreign(path: Path, names: list[str]) -> None:
-    if names:
-        more = more_text(len(names), _NAMED)
-        told = ", ".join(repr(shown(name)) for name in sorted(names)[:_NAMED]) + (f" {more}" if more else "")
-        raise _not_a_cache(path, f"foreign files: {told}", "move them elsewhere")
-
-
-def _not_a_cache(path: Path, found: str, remedy: str = "") -> NotACacheError:
-    remedy = f"{remedy}; {_UNTOUCHED}" if remedy else _UNTOUCHED
-    return NotACacheError(shown(str(path)), "a Spin registry cache", found, remedy)
-
-
-def _unreadable(path: Path, reason: str) -> CacheError:
-    remedy = f"check its permissions; {_UNTOUCHED}"
-    return CacheError(shown(str(path)), "a folder that can be read", reason, remedy)
-
-
-def going(found: Scan) -> Iterator[tuple[str, DiskFile]]:
-    """Files that go with a whole cache, all but what systems left, and the folder that each goes with."""
-    staying = {problem.path for problem in found.problems if problem.kind == "system file"}
-    for file in found.files:
-        top, slash, _ = file.path.partition("/")
-        parts = file.path.split("/") if staying else ()
-        if not any("/".join(parts[:count]) in staying for count in range(1, len(parts) + 1)):
-            yield (top if slash and top in (MANIFESTS, *AREAS) else "."), file
-
-
-def sizes_below(root: Path, found: Scan) -> tuple[Counter[str], Counter[str]]:
-    """What goes with each of Spin's three directories, and beside them: bytes that are freed, and files that
-    free none, since they have names outside of the cache too."""
-    names = Counter(file.same_as or file.path for file in found.files)
-    sizes: Counter[str] = Counter()
-    linked: Counter[str] = Counter()
-    for folder, file in going(found):
-        state = FileState.at(root / file.path) if file.same_as is None else None
-        if state is not None and state.links > names[file.path]:
-            linked[folder] += 1
-        else:
-            sizes[folder] += file.stored_bytes
-    return sizes, linked
-
-
-# Who needs what? -------------------------------------------------------------------------------
-
-
-def inventory_of(cache: Cache, projects: Sequence[str]) -> Inventory:
-    """Take an inventory without asking the history of pulls."""
-    return take_inventory(cache, projects=projects, history=History(enabled=False))
-
-
-def document_states(cache: Cache, projects: Iterable[str] = ()) -> States:
-    """Say what state the documents are in that tell who needs what."""
-    paths = [path for tag in scan_tags(cache.path) for path in (tag.manifest_path, tag.locked_app_path)]
-    for project in map(Path, projects):
-        folder = project if project.is_dir() else project.parent
-        paths += [(project / SPIN_TOML if project.is_dir() else project).resolve(), (folder / LOCK).resolve()]
-    return {path: FileState.at(path) for path in paths}
-
-
-def refuse_unless_known(
-    inventory: Inventory, *, leaving: Collection[str] = (), even_if_unknown: bool = False
-) -> None:
-    """Make sure that everybody who may need a blob, but for apps that are to go, could be asked."""
-    if not even_if_unknown:
-        _refuse_if_nobody_tells(inventory, leaving)
-    for problem in inventory.problems:
-        in_manifests = problem.path in (".", MANIFESTS) or problem.path.startswith(f"{MANIFESTS}/")
-        if problem.kind in _UNKNOWN_KINDS and in_manifests:
-            raise CacheError(
-                shown(str(inventory.cache.path / problem.path)),
-                "to read every cached app, since it may need any blob",
-                f"{problem.kind} ({problem.detail})",
-                f"{problem.remedy}; no blob was touched",
-            )
-    for project in inventory.projects:
-        if not project.complete:
-            raise CacheError(
-                project.name,
-                "a project that can be read whole, since it may need any blob",
-                "one that cannot",
-                "correct the project, or leave it out; no blob was touched",
-            )
-
-
-def _refuse_if_nobody_tells(inventory: Inventory, leaving: Collection[str]) -> None:
-    remedy = "give the projects that use it, or say that it may go all the same (even_if_unknown=True, "
-    remedy += "--even-if-unknown); no blob was touched"
-    stored = sum(digest is not None for digest in inventory.blobs.digests)
-    if stored and not inventory.apps and not inventory.projects:
-        raise CacheError(
-            shown(str(inventory.cache.path / MANIFESTS)),
-            "manifests that say who needs what",
-            f"none, and {stored} blobs, as in a container that containerd-shim-spin filled",
-            remedy,
-        )
-    for app in inventory.apps:
-        states = [FileState.at(path) for path in (app.tag.manifest_path, app.tag.locked_app_path)]
-        if app.reference not in leaving and not any(state is None or state.size for state in states):
-            raise CacheError(
-                shown(str(app.tag.path)),
-                "documents that say what the app needs",
-                "two empty ones, as a disk leaves them that lost power",
-                f"pull {app.reference} again or remove it, or {remedy}",
-            )
+_Users = dict[str, str]
+"""Who needs a file, by its path."""
 
 
 class _NewUsers:
     """Tells who has come to need a blob since a plan was made."""
 
-    def __init__(self, cache: Cache, projects: Sequence[str], expected: States) -> None:
-        self.cache = cache
-        self.projects = projects
-        self.expected = expected
+    def __init__(self, plan: RemovalPlan) -> None:
+        self.cache = plan.cache
+        self.projects = plan.projects
+        self.expected = _expected_states(plan)
         self.seen: States | None = None
-        self.users: dict[_Blob, list[str]] = {}
+        self.users: dict[tuple[Area, str], list[str]] = {}
         self.lacked: dict[str, str] = {}
         self.changed: list[CachedApp] = []
 
-    def of(self, blobs: Collection[_Blob]) -> dict[_Blob, str]:
+    def of(self, items: Collection[RemovalItem]) -> _Users:
         """Say which of some blobs somebody needs by now, and who."""
         states = document_states(self.cache, self.projects)
         if states == self.expected:
             return {}
         if states != self.seen:
             self.look_again(states)
-        found = {blob: self.users[blob][0] for blob in blobs if blob in self.users}
-        for blob in blobs:
-            if blob not in found and blob[1] in self.lacked:
-                found[blob] = self.lacked[blob[1]]
-        digests = {digest for _, digest in blobs}
+        found: _Users = {}
+        for item in items:
+            digest = item.digest or ""
+            if (item.area, digest) in self.users:
+                found[item.path] = self.users[item.area, digest][0]
+            elif digest in self.lacked:
+                found[item.path] = self.lacked[digest]
         for app in self.changed:
-            needed = _archive_members(self.cache, app) if _is_legible(app) else digests
-            found |= {blob: app.reference for blob in blobs if blob[1] in needed and blob not in found}
+            members = _archive_members(self.cache, app) if _is_legible(app) else None
+            for item in items:
+                if members is None or item.digest in members:
+                    found.setdefault(item.path, app.reference)
         return found
 
     def look_again(self, states: States) -> None:
@@ -266,6 +99,12 @@ class _NewUsers:
             for path in (app.tag.manifest_path, app.tag.locked_app_path)
             if self.expected.get(path) != states.get(path)
         ]
+
+
+def _expected_states(plan: RemovalPlan) -> States:
+    """State of the documents as the plan found them, without those that were to go."""
+    gone = {plan.cache.path.joinpath(*item.parts) for item in plan.items if item.what in _DOCUMENTS}
+    return {path: state for path, state in plan.documents.items() if path not in gone}
 
 
 def _is_legible(app: CachedApp) -> bool:
@@ -297,15 +136,10 @@ def execute(plan: RemovalPlan) -> RemovalResult:
     return RemovalResult(plan, tuple(running.removed), tuple(running.skipped), tuple(running.failed))
 
 
-def _blob(item: RemovalItem) -> _Blob:
-    return item.area, item.digest or ""
-
-
-def _by_folder(items: Iterable[RemovalItem]) -> dict[Parts, list[RemovalItem]]:
-    folders: dict[Parts, list[RemovalItem]] = {}
-    for item in items:
-        folders.setdefault(item.parts[:-1], []).append(item)
-    return folders
+def _nobody(items: Collection[RemovalItem]) -> _Users:
+    """Who needs what no document can name."""
+    del items
+    return {}
 
 
 class _Execution:
@@ -322,134 +156,97 @@ class _Execution:
 
     def remove(self) -> None:
         """Remove apps, blobs and leftovers, in this order."""
-        self.check_users()
-        self.remove_apps([item for item in self.plan.items if item.what in _DOCUMENTS])
-        files = [item for item in self.plan.items if item.what in ("temporary file", "blob")]
-        blobs = [item for item in files if item.what == "blob" and item.digest is not None]
+        plan = self.plan
+        if document_states(self.cache, plan.projects) != dict(plan.documents):
+            inventory = inventory_of(self.cache, plan.projects)
+            refuse_unless_known(inventory, leaving=plan.references, even_if_unknown=plan.even_if_unknown)
+        self.in_folders([item for item in plan.items if item.what in _DOCUMENTS], self.remove_app)
+        files = [item for item in plan.items if item.what in ("temporary file", "blob")]
+        blobs = [item for area in AREAS for item in files if item.digest is not None and item.area == area]
         if blobs:
-            self.remove_blobs(blobs)
-        self.remove_files([item for item in files if item.digest is None])  # which no document can name
-        self.remove_folders([item for item in self.plan.items if item.what == "empty folder"])
+            new_users = _NewUsers(plan)
+            users = new_users.of(blobs)
+            self.skipped += [
+                Skipped(item, f"{users[item.path]} needs it now") for item in blobs if item.path in users
+            ]
+            unneeded = [item for item in blobs if item.path not in users]
+            self.in_folders(unneeded, partial(self.take, look=new_users.of))
+        self.in_folders([item for item in files if item.digest is None], self.take)
+        for item in (item for item in plan.items if item.what == "empty folder"):
+            self.remove_folder(item)
 
-    def check_users(self) -> None:
-        """Refuse before anything is touched if it is not known any more who needs what."""
-        if document_states(self.cache, self.plan.projects) != dict(self.plan.documents):
-            refuse_unless_known(
-                inventory_of(self.cache, self.plan.projects),
-                leaving=self.plan.references,
-                even_if_unknown=self.plan.even_if_unknown,
-            )
-
-    def remove_apps(self, documents: Iterable[RemovalItem]) -> None:
-        """Remove the documents of each app, unless one of them is another by now."""
-        for parts, items in _by_folder(documents).items():
-            with self.opened(parts, items) as folder:
-                if folder is None:
-                    continue
-                if any(folder.state(item.parts[-1]) != item.state for item in items):
-                    self.skip(items, "the app was pulled again, or removed")
-                    continue
-                for item in items:
-                    if not self.remove_file(folder, item):
-                        break
-            removing.remove_empty_folders(self.root, parts, above=1)
-
-    def remove_files(self, items: Iterable[RemovalItem]) -> None:
-        for parts, inside in _by_folder(items).items():
-            with self.opened(parts, inside) as folder:
-                if folder is not None:
-                    for item in inside:
-                        self.remove_file(folder, item)
-            if parts[0] not in AREAS:
+    def in_folders(
+        self, items: Iterable[RemovalItem], work: Callable[[Folder, list[RemovalItem]], object]
+    ) -> None:
+        """Do something with the items of each folder, batch by batch; what cannot be opened stays."""
+        folders: dict[Parts, list[RemovalItem]] = {}
+        for item in items:
+            folders.setdefault(item.parts[:-1], []).append(item)
+        for parts, inside in folders.items():
+            before = len(self.removed)
+            for start in range(0, len(inside), _BATCH):
+                batch = inside[start : start + _BATCH]
+                try:
+                    folder = Folder(self.root, parts)
+                except NotInCacheError:
+                    self.skip(batch, _GONE)
+                except CacheError as exc:
+                    self.failed += [Skipped(item, f"{exc.where}: {exc.found}") for item in batch]
+                else:
+                    with folder:
+                        work(folder, batch)
+            if parts[0] not in AREAS and len(self.removed) > before:
                 removing.remove_empty_folders(self.root, parts, above=1)
 
-    def remove_folders(self, items: Iterable[RemovalItem]) -> None:
-        for item in items:
-            state = FileState.at(self.root.joinpath(*item.parts))
-            if state is None:
-                self.skip([item], _GONE)
-            elif time.time() - state.modified_ns / 1e9 < self.plan.grace_seconds:
-                self.skip([item], _CHANGED)
-            elif removing.remove_empty_folders(self.root, item.parts, above=1):
-                self.removed.append(item)
-            else:
-                self.skip([item], "it is not empty any more, or the system refused")
+    def remove_app(self, folder: Folder, documents: list[RemovalItem]) -> None:
+        """Remove the documents of an app, the manifest first, unless one of them is another by now."""
+        if any(folder.state(item.parts[-1]) != item.state for item in documents):
+            self.skip(documents, "the app was pulled again, or removed")
+            return
+        for item in documents:
+            if not self.take(folder, [item]):
+                break
 
-    # Blobs -----------------------------------------------------------------------------------
-
-    def remove_blobs(self, items: Sequence[RemovalItem]) -> None:
-        """Remove blobs batch by batch; each batch is asked for once more when it is set aside."""
-        new_users = _NewUsers(self.cache, self.plan.projects, self.expected_states())
-        for area in AREAS:
-            chosen = self.still_unneeded([item for item in items if item.area == area], new_users)
-            for start in range(0, len(chosen), _BATCH):
-                batch = chosen[start : start + _BATCH]
-                with self.opened((area,), batch) as folder:
-                    if folder is not None:
-                        self.remove_batch(folder, batch, new_users)
-
-    def expected_states(self) -> States:
-        """State of the documents as the plan found them, without those that were to go."""
-        gone = {self.root.joinpath(*i.parts) for i in self.plan.items if i.what in _DOCUMENTS}
-        expected = {path: state for path, state in self.plan.documents.items() if path not in gone}
-        folders = {path.parent for path in gone}
-        alive = {path.parent for path, state in expected.items() if state is not None}
-        return {
-            path: state
-            for path, state in expected.items()
-            if state is not None or path.parent not in folders or path.parent in alive
-        }
-
-    def still_unneeded(self, items: Sequence[RemovalItem], new_users: _NewUsers) -> list[RemovalItem]:
-        """Leave out what somebody has come to need since the plan was made."""
-        users = new_users.of([_blob(item) for item in items])
-        self.skipped += [
-            Skipped(item, f"{users[_blob(item)]} needs it now") for item in items if _blob(item) in users
-        ]
-        return [item for item in items if _blob(item) not in users]
-
-    def remove_batch(self, folder: Folder, batch: Sequence[RemovalItem], new_users: _NewUsers) -> None:
-        """Set blobs aside, look whether somebody needs them by now, and remove the others."""
-        asides: list[tuple[RemovalItem, str]] = []
-        try:
-            for item in batch:
-                name = self.set_aside(folder, item)
-                asides += [(item, name)] if name is not None else []
-            users = new_users.of([_blob(item) for item, _ in asides])
-        except BaseException:
-            for item, name in asides:
-                self.put_back(folder, item, name, "who needs it could not be told")
-            raise
-        needed = [one for one in asides if _blob(one[0]) in users]
-        for item, name in needed:
-            self.put_back(folder, item, name, f"{users[_blob(item)]} needs it now")
-        for item, name in asides:
-            if _blob(item) not in users:
-                self.finish(folder, item, name)
-
-    # Single steps ----------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def opened(self, parts: Parts, items: Iterable[RemovalItem]) -> Iterator[Folder | None]:
-        """Open a folder; if that fails, so do its items."""
-        try:
-            folder = Folder(self.root, parts)
-        except NotInCacheError:
-            self.skip(items, _GONE)
-            yield None
-        except CacheError as exc:
-            self.failed += [Skipped(item, f"{exc.where}: {exc.found}") for item in items]
-            yield None
+    def remove_folder(self, item: RemovalItem) -> None:
+        state = FileState.at(self.root.joinpath(*item.parts))
+        if state is None:
+            self.skip([item], _GONE)
+        elif time.time() - state.modified_ns / 1e9 < self.plan.grace_seconds:
+            self.skip([item], _CHANGED)
+        elif removing.remove_empty_folders(self.root, item.parts, above=1):
+            self.removed.append(item)
         else:
-            with folder:
-                yield folder
+            self.skip([item], "it is not empty any more, or the system refused")
 
-    def remove_file(self, folder: Folder, item: RemovalItem) -> bool:
-        """Remove one file through a temporary name, if it is the one that was meant."""
-        aside = self.set_aside(folder, item)
-        return aside is not None and self.finish(folder, item, aside)
+    # Files -----------------------------------------------------------------------------------
+
+    def take(
+        self,
+        folder: Folder,
+        items: Collection[RemovalItem],
+        look: Callable[[Collection[RemovalItem]], _Users] = _nobody,
+    ) -> bool:
+        """Set files aside, look who needs them by now, and remove the others; whether all went."""
+        before = len(self.removed)
+        asides: dict[str, tuple[RemovalItem, str]] = {}
+        try:
+            for item in items:
+                aside = self.set_aside(folder, item)
+                if aside is not None:
+                    asides[item.path] = item, aside
+            users = look([item for item, _ in asides.values()])
+        except BaseException:
+            for item, aside in asides.values():
+                self.put_back(folder, item, aside, "who needs it could not be told")
+            raise
+        for path in users:
+            self.put_back(folder, *asides.pop(path), f"{users[path]} needs it now")
+        for item, aside in asides.values():
+            self.finish(folder, item, aside)
+        return len(self.removed) - before == len(items)
 
     def set_aside(self, folder: Folder, item: RemovalItem) -> str | None:
+        """Rename a file, if it is the one that was meant; its new name."""
         name = item.parts[-1]
         try:
             aside = None if item.state is None else removing.set_aside(folder, name, item.state)
@@ -460,14 +257,13 @@ class _Execution:
             self.skip([item], _GONE if folder.state(name) is None else _CHANGED)
         return aside
 
-    def finish(self, folder: Folder, item: RemovalItem, aside: str) -> bool:
+    def finish(self, folder: Folder, item: RemovalItem, aside: str) -> None:
         try:
             removing.unlink(folder, aside)
         except CacheError as exc:
             self.put_back(folder, item, aside, exc.found, failed=True)
-            return False
-        self.removed.append(item)
-        return True
+        else:
+            self.removed.append(item)
 
     def put_back(
         self, folder: Folder, item: RemovalItem, aside: str, reason: str, *, failed: bool = False
@@ -483,9 +279,8 @@ class _Execution:
     def clear(self) -> None:
         """Remove the whole directory, and what clears that were killed have left of it."""
         inside = [item for item in self.plan.items if item.what == "folder"]
-        if inside and refuse_unless_cache(self.root):
-            found = scan(self.root)
-            refuse_foreign_below(self.root, found)
+        found = scan_whole(self.root) if inside else None
+        if found is not None:
             self.remove_everything(inside, keeps=any(one.kind == "system file" for one in found.problems))
         else:
             self.skip(inside, _GONE)
@@ -510,7 +305,7 @@ class _Execution:
 
     def tell_by_looking(self, items: Iterable[RemovalItem], where: Path, *, is_partly: bool) -> None:
         """Say what is gone and what is not."""
-        left = sizes_below(where, scan(where))[0] if where.exists() else Counter()
+        left = weigh(where, scan(where)).freed if where.exists() else Counter[str]()
         for item in items:
             freed = item.stored_bytes - min(item.stored_bytes, left[item.path])
             state = FileState.at(where.joinpath(*item.parts))

@@ -21,6 +21,8 @@ function make(tag, attributes = {}, ...children) {
     else if (value === true) node.setAttribute(name, "");
     else if (value !== false && value != null) node.setAttribute(name, value);
   }
+  // Notebook 7 looks for its shortcuts before a widget hears of a key, unless the focused element says this.
+  if (tag === "button" || tag === "summary" || "tabindex" in attributes) node.dataset.lmSuppressShortcuts = "true";
   node.append(...children);
   return node;
 }

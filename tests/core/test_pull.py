@@ -65,11 +65,6 @@ KINDS = sorted(five_kinds())
 ALL = {**five_kinds(), **pushable()}
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
 def leftovers(cache: Cache) -> list[str]:
     return [path.name for path in cache.path.rglob(".spincache-*")] if cache.path.exists() else []
 

@@ -84,6 +84,16 @@ def test_compact_makes_few_files_that_say_the_same(dataset: Path, monkeypatch: p
     }
 
 
+def test_compact_writes_what_hosts_have_in_common_once(tmp_path: Path) -> None:
+    """A day of hosts alike takes a part of what their files took, and the rows stay the same."""
+    plan = FleetPlan(hosts=8, apps_per_host=60, files_per_app=40, repositories=40, versions=4)
+    for days in (2, 1):
+        write_fleet(tmp_path, plan, day=TODAY - timedelta(days=days))
+    done = fleet.compact(tmp_path)
+    assert len(done.removed) == 8
+    assert done.written_bytes < done.removed_bytes / 2
+
+
 def test_compact_that_is_stopped_loses_nothing_and_counts_nothing_twice(dataset: Path, monkeypatch) -> None:
     day = TODAY - timedelta(days=2)
     with fleet.open(dataset, day=day) as opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 
 import spincache_nb as sc
 from spincache_nb import demo, fleet
+from spincache_nb.core.digest import Digest
 from spincache_nb.errors import MissingExtraError, SpinCacheError
 from spincache_nb.fleet import table
 from spincache_nb.fleet.place import Place
@@ -223,13 +225,29 @@ def test_projects_are_numbered_and_count_as_users(tmp_path: Path) -> None:
     assert b"ann" not in everything_in(tmp_path)
 
 
-def test_snapshot_of_a_big_cache_is_a_few_megabytes(tmp_path: Path) -> None:
-    """400 apps of 100 layers: 40,000 rows of uses, 20,000 different blobs."""
+def test_snapshot_takes_little_more_than_its_digests(tmp_path: Path) -> None:
+    """400 apps of 100 layers, of 20,000 different blobs, whose digests nothing makes shorter."""
     plan = FleetPlan(hosts=1, apps_per_host=500, files_per_app=85, repositories=2_000, versions=9)
     (taken,) = write_fleet(tmp_path, plan)
     with fleet.open(tmp_path) as opened:
         assert opened.row_count > 60_000
-    assert taken.size_bytes < 4 << 20
+        found = opened._run("SELECT count(*) AS needs, count(DISTINCT digest) AS digests FROM needs")
+    needs, digests = (column[0].as_py() for column in found.columns)
+    assert taken.size_bytes < 34 * digests + 10 * needs
+
+
+def test_digests_take_little_whether_they_come_in_runs_or_strewn() -> None:
+    """Each way of writing digests would take several times as much for one of the two."""
+    some = [Digest.of(str(number).encode()) for number in range(5_000)]
+    strewn = random.Random(1).choices(some, k=50_000)
+    sizes = []
+    for digests in (some * 10, strewn):
+        needs = {"digest": list(map(str, digests)), "reference": "ghcr.io/org/app:1", "kind": "app"}
+        told = table.rows_of("need", needs, len(digests))
+        sizes.append(len(table.to_parquet(told)))
+    runs, strewn_size = sizes
+    assert runs < 5_000 * 45
+    assert strewn_size < 5_000 * 34 + 50_000 * 2
 
 
 @pytest.mark.parametrize("salt", ["pepper", b"pepper"])
@@ -278,6 +296,7 @@ import sys
 for name in ("pyarrow", "duckdb", "fsspec"):
     sys.modules[name] = None
 import spincache_nb as sc
+from spincache_nb.core.digest import Digest
 from spincache_nb.errors import MissingExtraError
 place = sys.argv[1]
 for call in (

@@ -29,6 +29,7 @@ CHROMIUM_ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars"),
 )
+APPS = {"jupyterlab": "LabApp", "notebook": "JupyterNotebookApp"}
 LAB_SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
@@ -65,9 +66,9 @@ def write_notebook(path: Path, *sources: str) -> Path:
 
 
 @contextmanager
-def running_lab(folder: Path, home: Path) -> Iterator[str]:
-    """Serve a folder with JupyterLab on loopback; give its address."""
-    need_module("jupyterlab")
+def running_lab(folder: Path, home: Path, *, program: str = "jupyterlab") -> Iterator[str]:
+    """Serve a folder with JupyterLab, or with Notebook 7 (``notebook``), on loopback; give its address."""
+    need_module(program)
     settings = home / "jupyter" / "config" / "lab" / "user-settings"
     for name, values in LAB_SETTINGS.items():
         path = settings / f"{name}.jupyterlab-settings"
@@ -75,9 +76,9 @@ def running_lab(folder: Path, home: Path) -> Iterator[str]:
         path.write_text(json.dumps(values), encoding="utf-8")
     port = free_port()
     arguments = [
-        *("-m", "jupyterlab", "--allow-root", "--no-browser", "--ServerApp.ip=127.0.0.1"),
+        *("-m", program, "--allow-root", "--no-browser", "--ServerApp.ip=127.0.0.1"),
         *(f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token="),
-        *("--ServerApp.password=", "--LabApp.expose_app_in_browser=True"),
+        *("--ServerApp.password=", f"--{APPS[program]}.expose_app_in_browser=True"),
         *("--LabApp.extension_manager=readonly", f"--ServerApp.root_dir={folder}"),
     ]
     with serving(arguments, port, home):
@@ -208,9 +209,9 @@ def _loopback_only(route: Route) -> None:
         route.abort()
 
 
-def run_all_cells(page: Page, address: str, name: str) -> None:
-    """Open a notebook in JupyterLab, run it, and wait until that is over."""
-    page.goto(f"{address}/doc/tree/{name}?reset")
+def run_all_cells(page: Page, address: str, name: str, *, program: str = "jupyterlab") -> None:
+    """Open a notebook in JupyterLab or Notebook 7 and run it."""
+    page.goto(f"{address}/{'notebooks' if program == 'notebook' else 'doc/tree'}/{name}?reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     page.wait_for_function(
         "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"

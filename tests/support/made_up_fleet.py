@@ -199,20 +199,22 @@ class _Hosts:
         held = np.unique(used)
         left = np.setdiff1d(_gathered(world.layers, world.layer_at, gone)[1], held)
         left = left[world.kind[left] != APPLICATION]
+        pulled = world.created[versions] + self._rng.integers(0, 60 * DAY_NS, len(versions))
         return [
             rows_of("snapshot", {"name": ["spincache-nb"], "version": ["made up"]}, 1),
-            self._apps(versions, tags, references, use_app, used),
+            self._apps(versions, tags, references, use_app, used, pulled),
             self._layers(references, layer_app, layer, position),
             self._members(references, member_app, member),
             self._configs(references),
-            self._blobs(used, held, left),
+            self._blobs(use_app, used, held, left, pulled),
             self._breakdown(use_app, used, left, len(versions)),
         ]
 
-    def _apps(self, versions: Ints, tags: Any, references: Any, use_app: Ints, used: Ints) -> Any:
+    def _apps(
+        self, versions: Ints, tags: Any, references: Any, use_app: Ints, used: Ints, pulled: Ints
+    ) -> Any:
         world, count = self._world, len(versions)
         known = self._rng.random() < 0.3
-        pulled = world.created[versions] + self._rng.integers(0, 60 * DAY_NS, count)
         stored = np.zeros(count, dtype=np.int64)
         np.add.at(stored, use_app, world.sizes[used])
         columns = {
@@ -273,13 +275,14 @@ class _Hosts:
         columns = {"reference": references, "kind": ["app"] * count, "role": ["config"] * count}
         return rows_of("need", {**columns, "declared_bytes": [CONFIG_BYTES] * count}, count)
 
-    def _blobs(self, used: Ints, held: Ints, left: Ints) -> Any:
+    def _blobs(self, use_app: Ints, used: Ints, held: Ints, left: Ints, pulled: Ints) -> Any:
         world = self._world
         blobs = np.concatenate([held, left])
-        # A pull writes its blobs within seconds of each other.
-        pulls = START_NS + self._rng.integers(300 * DAY_NS, 420 * DAY_NS, self._plan.apps_per_host)
-        seconds = self._rng.integers(0, 5, len(blobs)) * 10**9
-        modified = (self._rng.choice(pulls, len(blobs)) + seconds) // 10**9 * 10**9
+        # The first pull that needs them writes its blobs within seconds of each other.
+        first = np.full(len(blobs), START_NS)
+        first[: len(held)] = pulled.max()
+        np.minimum.at(first, np.searchsorted(held, used), pulled[use_app])
+        modified = (first // 10**9 + self._rng.integers(0, 5, len(blobs))) * 10**9
         counts = np.append(np.unique(used, return_counts=True)[1], np.zeros(len(left), np.int64))
         kinds = np.array(["component app", "", "archive layer", ""], dtype=object)[world.kind[blobs]]
         files = np.array([f"assets/{number % 997:03d}.js" for number in range(997)], dtype=object)
