@@ -28,7 +28,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import Problem
 from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES, ArchiveLimits
 from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError
-from spincache_nb.inventory import CachedApp, known_digests, take_inventory
+from spincache_nb.inventory import CachedApp, take_inventory
 from spincache_nb.inventory.columns import AREAS_IN_ORDER, VIAS, parsed
 from spincache_nb.show import Column, Table, block, count_text, size_text
 from spincache_nb.upkeep.plans import table_lines
@@ -192,7 +192,7 @@ class _Repair:
         self.projects = tuple(projects)
         given = fetching.options.history
         self.history = given if given is not None else self.cache.history
-        self.known = known_digests(self.history, self.cache)
+        self.known = self.history.manifest_digests(self.cache.path)
         self.wrong: set[Place] = {one.place for one in health.wrong if one.place is not None}
         self.failures: dict[str, str] = {}
         self.written: set[str] = set()
