@@ -26,16 +26,13 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import (
     AccessDeniedError,
-    ConnectionFailedError,
     ContentError,
-    CredentialsError,
-    InsecureTransportError,
+    FormatError,
     InvalidReferenceError,
     LimitError,
     ManifestError,
-    MissingExtraError,
     NotFoundError,
-    PullCancelled,
+    ProtocolError,
     SpinCacheError,
     StatusError,
     printable,
@@ -57,17 +54,9 @@ if TYPE_CHECKING:
         manifests: MutableMapping[str, bytes] | None
 
 
-_FOR_ALL = (
-    AccessDeniedError,
-    ConnectionFailedError,
-    CredentialsError,
-    InsecureTransportError,
-    MissingExtraError,
-    PullCancelled,
-)
-"""Faults that the next tag would meet as well."""
+_OF_ONE = (StatusError, ProtocolError, FormatError, ContentError, LimitError)
+"""Faults of one tag, which the next one need not have."""
 
-_TOO_MANY_REQUESTS = 429
 _POLL_SECONDS = 0.2
 _CREATED = "org.opencontainers.image.created"
 _ATTACHMENT = re.compile(r"sha(256|384|512)-[0-9a-f]{64}(\..+)?")
@@ -152,33 +141,47 @@ def remote_versions(
 
     place = Reference.parse(repository)
     named = [tags] if isinstance(tags, str) else tags
-    references = [_tagged(place, tag) for tag in dict.fromkeys(named or ())]
-    found: list[Resolved] = []
-    skipped: list[_Skipped] = []
-    reporter = Reporter(progress, what=LOOK_UP)
+    references = None if named is None else [_tagged(place, tag) for tag in dict.fromkeys(named)]
     with Registry(cancel=cancel, **registry) as client:
-        if named is None:
-            references = _listed(client, place, skipped)
-        by_head = len(references) > 1 or bool(manifests)
-        lookup = _Lookup(client, {} if manifests is None else manifests, by_head=by_head)
-        reporter(ProgressEvent("plan", total=len(references)))
-        try:
-            for answer in lookup.answers(references, registry.get("jobs", JOBS), named=named is not None):
-                if isinstance(answer, Resolved):
-                    found.append(answer)
-                    event = answer.reference.cached_name, str(answer.digest)
-                else:
-                    skipped.append(answer)
-                    event = answer[0], ""
-                reporter(ProgressEvent("looked up", *event, count=1))
-        finally:
-            reporter.close()
-    found.sort(key=lambda one: reference_key(one.reference.cached_name))
+        kept = {} if manifests is None else manifests
+        found = _looked_up(client, place, references, kept, registry.get("jobs", JOBS), progress)
+    return _described(place, found, client)
+
+
+def _looked_up(
+    client: Registry,
+    place: Reference,
+    named: list[Reference] | None,
+    kept: MutableMapping[str, bytes],
+    jobs: int,
+    progress: Progress,
+) -> list[Resolved | _Skipped]:
+    """Find out what some tags mean, or all that the registry lists, and tell of each as it is known."""
+    found: list[Resolved | _Skipped] = []
+    references = _listed(client, place, found) if named is None else named
+    lookup = _Lookup(client, kept, by_head=len(references) > 1 or bool(kept))
+    reporter = Reporter(progress, what=LOOK_UP)
+    reporter(ProgressEvent("plan", total=len(references)))
+    try:
+        for one in lookup.answers(references, jobs, named=named is not None):
+            found.append(one)
+            if isinstance(one, Resolved):
+                reporter(ProgressEvent("looked up", one.reference.cached_name, str(one.digest), count=1))
+            else:
+                reporter(ProgressEvent("looked up", one[0], count=1))
+    finally:
+        reporter.close()
+    return found
+
+
+def _described(place: Reference, found: Sequence[Resolved | _Skipped], client: Registry) -> RemoteVersions:
+    served = [one for one in found if isinstance(one, Resolved)]
+    served.sort(key=lambda one: reference_key(one.reference.cached_name))
     return RemoteVersions(
         f"{place.registry}/{place.repository}",
-        build(REMOTE_TAGS_SCHEMA, map(_tag, found)),
-        build(REMOTE_PROBLEMS_SCHEMA, sorted(skipped)),
-        build(MANIFESTS_SCHEMA, [line for one in found for line in _manifest(one)]),
+        build(REMOTE_TAGS_SCHEMA, map(_tag, served)),
+        build(REMOTE_PROBLEMS_SCHEMA, sorted(one for one in found if not isinstance(one, Resolved))),
+        build(MANIFESTS_SCHEMA, [line for one in served for line in _manifest(one)]),
         client.request_count,
         client.wire_bytes,
     )
@@ -212,7 +215,7 @@ def _tagged(place: Reference, tag: str) -> Reference:
     return reference
 
 
-def _listed(client: Registry, place: Reference, skipped: list[_Skipped]) -> list[Reference]:
+def _listed(client: Registry, place: Reference, skipped: list[Resolved | _Skipped]) -> list[Reference]:
     """Ask for the tags; those that cannot be a version's are skipped."""
     references = []
     for tag in dict.fromkeys(client.tags(place)):
@@ -335,9 +338,9 @@ class _Lookup:
         elif is_head and isinstance(answer, NotFoundError | AccessDeniedError):
             pass  # some gateways let no HEAD through; whether a GET comes through, it will say
         elif (
-            not isinstance(answer, SpinCacheError)
-            or isinstance(answer, _FOR_ALL)
-            or (isinstance(answer, StatusError) and answer.status == _TOO_MANY_REQUESTS)
+            not isinstance(answer, _OF_ONE)
+            or isinstance(answer, AccessDeniedError)
+            or (isinstance(answer, StatusError) and answer.status == 429)
         ):
             raise answer
         if is_head and not isinstance(answer, Digest):

@@ -303,7 +303,7 @@ class _OfComponent(NamedTuple):
 
 def _components(found: Found) -> Iterator[_OfComponent]:
     for name, inventory, app in found.apps():
-        stored = inventory.stored
+        stored = inventory.blobs
         for component in sorted(app.locked_app.components if app.locked_app else (), key=lambda one: one.id):
             source = str(component.source.digest)
             row = stored.found[WASM].get(source, stored.found[DATA].get(source))
@@ -311,7 +311,7 @@ def _components(found: Found) -> Iterator[_OfComponent]:
             for file in sorted(component.files, key=lambda one: one.path):
                 size = file.content.inline_bytes
                 at = stored.found[DATA].get(str(file.content.digest)) if size is None else None
-                mounted.append((file, size if at is None else stored.sizes[at]))
+                mounted.append((file, size if at is None else int(stored.sizes[at])))
             yield _OfComponent(name, inventory, app.reference, component, row, tuple(mounted))
 
 
@@ -321,7 +321,7 @@ def components_of(found: Found, *, toolchains: bool = True) -> pd.DataFrame:
     known: dict[str, Made] = {}
     made = []
     for row in rows:
-        place = row.inventory.stored.location(row.source) if toolchains and row.source is not None else ""
+        place = row.inventory.blobs.location(row.source) if toolchains and row.source is not None else ""
         if place not in known:
             known[place] = how_made(Path(place)) if place else Made()
         made.append(known[place])
@@ -333,7 +333,7 @@ def components_of(found: Found, *, toolchains: bool = True) -> pd.DataFrame:
             "component": (row.component.id for row in rows),
             "source_digest": (_text(row.component.source.digest) for row in rows),
             "source_bytes": (
-                row.inventory.stored.sizes[row.source] if row.source is not None else None for row in rows
+                int(row.inventory.blobs.sizes[row.source]) if row.source is not None else None for row in rows
             ),
             "file_count": (len(row.files) for row in rows),
             "files_bytes": (row.files_bytes for row in rows),

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from spincache_nb.core.digest import Digest, joined_digests
 from spincache_nb.core.documents import Area
-from spincache_nb.core.scan import StoredBlob
 
 Integers = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
@@ -88,32 +87,6 @@ class LayerColumns:
     def owners(self) -> Integers:
         """Number of the app of each row."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BlobColumns:
-    """Files in ``wasm/`` and ``data/``, sorted by area and name; `odd` has those that are not plain."""
-
-    names: Sequence[str]
-    digests: Sequence[str | None]
-    areas: npt.NDArray[np.int8]
-    sizes: Integers
-    times: Integers
-    standings: npt.NDArray[np.int8]
-    folders: Mapping[Area, str]
-    odd: Mapping[int, StoredBlob]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def blob(self, row: int) -> StoredBlob:
-        """One of the files as a value."""
-        if row in self.odd:
-            return self.odd[row]
-        name, area = self.names[row], AREAS_IN_ORDER[self.areas[row]]
-        size, time = int(self.sizes[row]), int(self.times[row])
-        digest = Digest(name[:6], name[7:])
-        return StoredBlob(name, self.folders[area] + name, area, size, time, "digest", digest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,6 +196,12 @@ def numbered(columns: Sequence[Packed]) -> tuple[list[str], list[Integers]]:
         codes[place] = number[text]
     ends = np.cumsum([len(column) for column in columns])[:-1]
     return texts + more, np.split(codes, ends)
+
+
+def in_order(digests: Packed) -> Integers:
+    """The places of different SHA-256 digests in their order."""
+    _, codes = _sorted(np.frombuffer(digests.content, np.uint64).reshape(-1, 4))
+    return np.argsort(codes)
 
 
 def _sorted(words: Words) -> tuple[Words, Integers]:

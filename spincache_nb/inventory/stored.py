@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from operator import attrgetter
 
 import numpy as np
 
+from spincache_nb.core.archive import breaks_off, list_members
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
-from spincache_nb.core.files import FileState
+from spincache_nb.core.files import FileState, open_regular
 from spincache_nb.core.layout import digest_of_name, file_name
-from spincache_nb.core.scan import DiskFile, Scan, StoredBlob
-from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, WASM, BlobColumns, Integers, parsed
+from spincache_nb.core.scan import DiskFile, PlainBlobs, Scan, StoredBlob
+from spincache_nb.core.settings import ArchiveLimits
+from spincache_nb.errors import SpinCacheError
+from spincache_nb.inventory.columns import (
+    AREAS_IN_ORDER,
+    DATA,
+    UNREFERENCED,
+    WASM,
+    Integers,
+    Packed,
+    in_order,
+    numbers_of,
+    parsed,
+)
 
 _NO_TIME = np.iinfo(np.int64).min
 """Not a time, as numpy stores it."""
 
 
 class StoredBlobs:
-    """Rows of blobs, and which of them look-ups find (Spin main, crates/loader/src/cache.rs)."""
+    """Files in ``wasm/`` and ``data/``, in order, and which of them look-ups find (Spin, loader/cache.rs)."""
 
     def __init__(self, cache: Cache, scan: Scan) -> None:
         self.cache = cache
@@ -30,42 +44,58 @@ class StoredBlobs:
         self.folders: dict[Area, str] = {area: os.path.join(cache.path, area, "") for area in AREAS_IN_ORDER}  # noqa: PTH118
         self.names: list[str] = []
         self.digests: list[str | None] = []  # by which look-ups find a row
-        self.areas: list[int] = []
-        self.sizes, self.times = array("q"), array("q")
-        self.odd: dict[int, StoredBlob] = {}
+        self.odd: dict[int, StoredBlob] = {}  # rows of files that are not plain
         self.found: tuple[dict[str, int], dict[str, int]] = ({}, {})
-        self.hidden: list[int] = []  # rows of which a later one has this system's spelling of the name
+        self.hidden: list[int] = []  # rows of which another has this system's spelling of the name
         self.gone: set[str] = set()  # paths of files that are no blobs, and no longer there
         self.doubted: set[int] = set()  # rows with which something is wrong
         self.missed: set[tuple[int, str]] = set()  # what was looked for in an area, and is not there
-        for part in scan.plain:
-            area = AREAS_IN_ORDER.index(part.area)
-            rows = range(len(self.names), len(self.names) + len(part))
-            self.found[area].update(zip(part.digests, rows, strict=True))
-            self.names += part.names
-            self.digests += part.digests
-            self.areas += [area] * len(part)
-            self.sizes += part.sizes
-            self.times += part.times
-        for blob in sorted(scan.odd, key=attrgetter("location")):
-            if blob.digest is None and FileState.at(blob.location) is None:  # a download that has ended
-                self.gone.add(f"{blob.area}/{blob.name}")
-            else:
-                self._add_odd(blob)
+        columns = [self._add_area(number, area) for number, area in enumerate(AREAS_IN_ORDER)]
+        sizes, times = (np.concatenate(some) for some in zip(*columns, strict=True))
+        self.sizes: Integers = sizes
+        self.times: Integers = times
+        self.areas = np.repeat(np.array([DATA, WASM], np.int8), [len(some) for some, _ in columns])
+        self.standings = np.full(len(self.names), UNREFERENCED, np.int8)
 
-    def _add_odd(self, blob: StoredBlob) -> None:
-        row, area = len(self.names), AREAS_IN_ORDER.index(blob.area)
-        self.names.append(blob.name)
-        self.digests.append(None)
-        self.areas.append(area)
-        self.sizes.append(blob.stored_bytes)
-        self.times.append(_time(blob.modified_ns))
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _add_area(self, number: int, area: Area) -> tuple[Integers, Integers]:
+        """Add the files of an area in order; gives their sizes and times."""
+        empty = PlainBlobs(area, "", [], array("q"), array("q"))
+        plain = next((part for part in self.scan.plain if part.area == area), empty)
+        odd = [blob for blob in self.scan.odd if blob.area == area and self._is_still_there(blob)]
+        odd.sort(key=attrgetter("location"))
+        names = [*plain.names, *(blob.name for blob in odd)]
+        digests = [*plain.digests, *[None] * len(odd)]
+        sizes = numbers_of([*plain.sizes, *(blob.stored_bytes for blob in odd)])
+        times = numbers_of([*plain.times, *(_time(blob.modified_ns) for blob in odd)])
+        rows = [*in_order(Packed.of(plain.digests)).tolist(), *range(len(plain), len(names))]
+        if odd:
+            rows.sort(key=names.__getitem__)
+        start = len(self.names)
+        self.names += [names[row] for row in rows]
+        self.digests += [digests[row] for row in rows]
+        self.found[number].update((text, start + at) for at, row in enumerate(rows) if (text := digests[row]))
+        for at, row in enumerate(rows) if odd else ():
+            if row >= len(plain):
+                self._add_odd(start + at, odd[row - len(plain)], self.found[number])
+        return sizes[rows], times[rows]
+
+    def _is_still_there(self, blob: StoredBlob) -> bool:
+        """Whether a file is a blob, or a download that has not ended since the walk."""
+        is_there = blob.digest is not None or FileState.at(blob.location) is not None
+        if not is_there:
+            self.gone.add(f"{blob.area}/{blob.name}")
+        return is_there
+
+    def _add_odd(self, row: int, blob: StoredBlob, found: dict[str, int]) -> None:
         self.odd[row] = blob
         if blob.digest is None:
             return
-        known = self.found[area].get(str(blob.digest))
+        known = found.get(str(blob.digest))
         if known is None or blob.name == file_name(blob.digest, windows=self.cache.windows_names):
-            self.found[area][str(blob.digest)] = row
+            found[str(blob.digest)] = row
             self.digests[row] = str(blob.digest)
             if known is not None:
                 self.digests[known] = None
@@ -127,34 +157,13 @@ class StoredBlobs:
         """Digest of a blob's name."""
         return self.odd[row].digest if row in self.odd else digest_of_name(self.names[row])
 
-    # In the end ------------------------------------------------------------------------------
-
-    def order(self, rows: Integers) -> Integers:
-        """All rows by area and name; `rows` has those that are found by area and digest."""
-        areas = np.asarray(self.areas, np.int8)
-        parts = []
-        for area in (DATA, WASM):
-            found = rows[area::2]
-            found = found[found >= 0]
-            named_alike = len(found) == np.count_nonzero(areas == area)
-            if self.odd or not named_alike:  # else they are in order already
-                found = np.array(sorted(np.flatnonzero(areas == area), key=self.names.__getitem__), np.int64)
-            parts.append(found)
-        return np.concatenate(parts)
-
-    def columns(self, rows: Integers, standings: Integers) -> BlobColumns:
-        """All blobs in an order; `standings` are by row."""
-        order = rows.tolist()
-        return BlobColumns(
-            [self.names[row] for row in order],
-            [self.digests[row] for row in order],
-            np.asarray(self.areas, np.int8)[rows],
-            np.asarray(self.sizes, np.int64)[rows],
-            np.asarray(self.times, np.int64)[rows],
-            standings[rows].astype(np.int8),
-            self.folders,
-            {place: self.odd[row] for place, row in enumerate(order) if row in self.odd} if self.odd else {},
-        )
+    def blob(self, row: int) -> StoredBlob:
+        """One of the files as a value."""
+        if row in self.odd:
+            return self.odd[row]
+        name, area = self.names[row], AREAS_IN_ORDER[self.areas[row]]
+        size, time = int(self.sizes[row]), int(self.times[row])
+        return StoredBlob(name, self.folders[area] + name, area, size, time, "digest", digest_of_name(name))
 
     def files(self) -> list[DiskFile]:
         """Every regular file under ``registry``, sorted by path."""
@@ -163,3 +172,48 @@ class StoredBlobs:
 
 def _time(modified_ns: int) -> int:
     return modified_ns if abs(modified_ns) < 1 << 63 else _NO_TIME
+
+
+class Members:
+    """What stored archives hold; each is listed once, when it is first asked about."""
+
+    def __init__(self, stored: StoredBlobs, limits: ArchiveLimits) -> None:
+        self.stored = stored
+        self.limits = limits
+        self._known: dict[str, dict[str, int] | SpinCacheError] = {}
+
+    def of(self, archive: str) -> dict[str, int]:
+        """Sizes of an archive's members by digest; none of one that is not stored."""
+        if archive not in self._known:
+            self._known[archive] = self._listed(archive)
+        found = self._known[archive]
+        if isinstance(found, SpinCacheError):
+            raise found
+        return found
+
+    def _listed(self, archive: str) -> dict[str, int] | SpinCacheError:
+        row = self.stored.find(DATA, archive)
+        if row is None:
+            return {}
+        try:
+            with open_regular(self.stored.location(row)) as stream:
+                found = list_members(stream, where=self.stored.path(row), limits=self.limits)
+            return {str(member.digest): member.size for member in found.members}
+        except SpinCacheError as exc:
+            return exc
+
+    def hold(self, archives: Iterable[str], digest: str) -> bool:
+        """Whether one of some archives holds a file; also if one cannot be listed, so that nobody knows."""
+        try:
+            return any(digest in self.of(archive) for archive in archives)
+        except SpinCacheError:
+            return True
+
+    def breaks_off(self, archive: str) -> bool:
+        """Whether a stored archive is cut at its end."""
+        row = self.stored.find(DATA, archive)
+        with suppress(SpinCacheError, OSError):
+            if row is not None:
+                with open_regular(self.stored.location(row)) as stream:
+                    return breaks_off(stream, where=self.stored.path(row), limits=self.limits)
+        return False

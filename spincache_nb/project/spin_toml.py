@@ -311,9 +311,8 @@ class _Reader:
         if keys == {"url", "digest"}:
             self.web(value, place)
         elif {"package", "version"} <= keys <= {"registry", "package", "version"}:
-            try:
-                exact = Version.parse(value["version"])
-            except (InvalidVersionError, TypeError):
+            exact = Version.read(value["version"]) if isinstance(value["version"], str) else None
+            if exact is None:
                 self.fault(place, "a package's version must be exact, such as 1.2.3")
             else:
                 self.package(value["package"], f"={exact}", value.get("registry"), place)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.benchmarks.measure import Run, ratio
+from tests.support.isolation import SPIN
 
 OURS, LIMIT, NOTHING = "spincache-nb", "curl + openssl", "python -c pass"
 PEERS = {
@@ -18,7 +19,7 @@ PEERS = {
     "crane": ["crane", "version"],
     "oras": ["oras", "version"],
     "regctl": ["regctl", "version", "--format", "{{.VCSTag}}"],
-    "spin": ["spin", "--version"],
+    "spin": [SPIN or "spin", "--version"],
     "oras-py": [],
 }
 _OTHERS = {
@@ -32,8 +33,8 @@ Medians of {rounds} rounds in turned-round order; ratios are medians of the rati
 `core` is what ran after the imports; `near-limit` is `curl --parallel` of the same blobs and then
 `openssl dgst`, a whole process. Under a peer stand its seconds and, in brackets, our whole process as a
 multiple of it, in wall clock and in CPU: below 1.00 we are faster. Ours does not wait for the disk (no
-fsync; `durable=True` does), nor do curl, crane, oras and regctl (seen with strace); skopeo calls fsync;
-oras-py and spin: not looked at. Everybody writes below the same temporary folder."""
+fsync; `durable=True` does), nor do curl, crane, oras, regctl and spin (seen with strace); skopeo calls
+fsync; oras-py: not looked at. Everybody writes below the same temporary folder."""
 
 
 @dataclass
