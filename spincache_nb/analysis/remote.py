@@ -274,7 +274,9 @@ class _Lookup:
                                 running[pool.submit(self._ask, exc.question, reference)] = exc.question
                             waiting.setdefault(exc.question, []).append(reference)
                     done, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)  # a signal comes through
-                    for task in done:
+                    for task in sorted(
+                        done, key=lambda task: task.exception() is not None
+                    ):  # keep, then fail
                         question = running.pop(task)
                         self._take(question, task)
                         ready.extendleft(reversed(waiting.pop(question)))
