@@ -6,6 +6,7 @@ import shelve
 import sys
 import threading
 from collections import UserDict
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -374,10 +375,20 @@ def test_remote_versions_stops_at_a_cancel(hostile: HostileServer) -> None:
     assert own_threads() == before
 
 
-def test_remote_versions_leaves_no_thread_and_no_connection_open(hostile: HostileServer) -> None:
+@pytest.mark.parametrize("last", [None, ProgressEvent("plan", total=4), "looked up"])
+def test_remote_versions_leaves_no_thread_and_no_connection_open(
+    hostile: HostileServer, last: object
+) -> None:
+    """Not even if the caller's own progress breaks it off."""
     hostile.serve(*VERSIONS)
     before = own_threads()
-    looked_up(hostile)
+
+    def tell(event: ProgressEvent) -> None:
+        if last in (event, event.kind):
+            raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough") if last else nullcontext():
+        looked_up(hostile, progress=tell)
     assert own_threads() == before
     wait_until(lambda: hostile.open_connections == 0)
 
