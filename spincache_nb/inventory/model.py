@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from spincache_nb.core.layout import AREAS, shown
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.core.scan import CachedTag, DiskFile, Problem
 from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES, ArchiveLimits
-from spincache_nb.errors import SpinCacheError, printable
+from spincache_nb.errors import printable
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
     Integers,
@@ -29,26 +30,104 @@ from spincache_nb.inventory.columns import (
     UseColumns,
     parsed,
 )
-from spincache_nb.inventory.stored import StoredBlobs
+from spincache_nb.inventory.stored import Members, StoredBlobs
 from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
 MOST_FAULTS = 100
 """Faults reported of one document; what is beyond them is counted."""
 
 _PULL = "pull the app again"
-_LOST = {
-    "layer": ("missing blob", "the app needs it, and it is not stored", _PULL),
-    "content ref": (
-        "missing blob",
-        "the locked app names it, no layer of the manifest is it, and it is not stored",
-        f"{_PULL}; if that does not help, push it again",
-    ),
-    "archive member": (
-        "missing archive member",
-        "the archive layer is stored, this file of it is not: unpacking it was interrupted",
-        f"{_PULL} with this toolkit, which unpacks the archive again; Spin does not",
-    ),
-}
+_PULL_HERE = f"{_PULL} with this toolkit"
+
+WORDS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {
+        "layer": ("missing blob", "the app needs it, and it is not stored", _PULL),
+        "content ref": (
+            "missing blob",
+            "the locked app names it, no layer of the manifest is it, and it is not stored",
+            f"{_PULL}; if that does not help, push it again",
+        ),
+        "archive member": (
+            "missing archive member",
+            "the archive layer is stored, this file of it is not: unpacking it was interrupted",
+            f"{_PULL_HERE}, which unpacks the archive again; Spin does not",
+        ),
+        "elsewhere": (
+            "blob in the wrong area",
+            "Spin looks for it in {wanted}/ only, and it is stored as {other}",
+            f"{_PULL_HERE}, which stores both; Spin takes it for fetched",
+        ),
+        "shorter": (
+            "damaged blob",
+            "expected {expected} bytes, found {found}: it is truncated, and Spin uses it all the same",
+            f"{_PULL_HERE}, which replaces it",
+        ),
+        "longer": (
+            "damaged blob",
+            "expected {expected} bytes, found {found}: it is not what it was declared to be, and Spin uses "
+            "it all the same",
+            f"{_PULL_HERE}, which replaces it",
+        ),
+        "other than in the archive": (
+            "damaged blob",
+            "expected {expected} bytes, as in the archive, found {found}",
+            f"remove it, then {_PULL_HERE}, which unpacks the archive again",
+        ),
+        "empty and needed": (
+            "damaged blob",
+            "it is empty, and its name is the digest of something",
+            f"{_PULL_HERE}, which replaces it",
+        ),
+        "empty": ("damaged blob", "it is empty, and its name is the digest of something", "prune it"),
+        "bad archive": (
+            "damaged archive",
+            "its members cannot be listed: expected {expected}, found {found}",
+            _PULL_HERE,
+        ),
+        "cut archive": (
+            "cut archive",
+            "its gzip stream breaks off, as Spin's main pushes archives since August 2026; what is whole in "
+            "it is used here, and Spin's first pull of it fails",
+            "whoever published the app pushes it again, with Spin v4.0.2 or one that ends the stream",
+        ),
+        "not pushed": (
+            "file not pushed",
+            "the locked app names it, and no layer or archive of the app holds it: it was pushed without it",
+            "whoever published the app pushes it again",
+        ),
+        "impossible": (
+            "impossible sizes",
+            "its layers are declared to be {total} bytes in all, more than any disk holds",
+            "whoever published the app must push it again; nothing here counts its declared size",
+        ),
+        "same app": (
+            "second copy",
+            "{chosen} is the same app, and the one that is shown",
+            "remove it; it came from another system",
+        ),
+        "same blob": (
+            "second copy",
+            "{chosen} is the same blob, and the one that is used here",
+            "remove it or prune; it came from another system",
+        ),
+        "temporary": (
+            "temporary file",
+            "a download that goes on or was killed; it is no blob",
+            "if nothing is downloading, remove it or prune",
+        ),
+        "bare hex": (
+            "name of an old Spin",
+            "Spin v0.9 to v1.x kept a web source under this name; Spin v2.0 and later never finds it",
+            "remove it or prune, unless an old Spin uses this cache",
+        ),
+        "other": (
+            "misnamed file",
+            "its name is no digest, so nothing finds it",
+            "look at what it is, then move or remove it; prune leaves it",
+        ),
+    }
+)
+"""Kind, detail and remedy of what can be wrong with blobs and apps."""
 
 
 class _Found(NamedTuple):
@@ -86,10 +165,11 @@ class Faults:
     ) -> None:
         """Report a fault."""
         place = path if isinstance(path, str) else self.relative(path)
+        step = partial(self._add, place, kind, detail, remedy, users, one_of_many)
         if self._steps:
-            self.later(partial(self._add, place, kind, detail, remedy, users, one_of_many))
+            self.later(step)
         else:
-            self._add(place, kind, detail, remedy, users, one_of_many)
+            step()
 
     def _add(
         self, place: str, kind: str, detail: str, remedy: str, users: Sequence[int], one_of_many: bool
@@ -135,64 +215,10 @@ class Faults:
             self._problems = tuple(_with_users(one, names) for one in found)
         return self._problems
 
-    # What can be wrong -----------------------------------------------------------------------
-
-    def lost(self, path: str, via: str, *, users: Sequence[int]) -> None:
-        """A blob is not there: a layer, or content that no layer brings, or a member of a stored archive."""
-        self.add(path, *_LOST[via], users=users)
-
-    def elsewhere(self, path: str, *, users: Sequence[int]) -> None:
-        """A blob is in the other area only, where Spin does not look for it."""
-        wanted, _, name = path.partition("/")
-        other = "data" if wanted == "wasm" else "wasm"
-        detail = f"Spin looks for it in {wanted}/ only, and it is stored as {other}/{name}"
-        remedy = f"{_PULL} with this toolkit, which stores both; Spin takes it for fetched"
-        self.add(path, "blob in the wrong area", detail, remedy, users=users)
-
-    def wrong_size(self, path: str, expected: int, found: int, *, users: Sequence[int]) -> None:
-        """A blob is shorter or longer than its descriptor says."""
-        what = "it is truncated" if found < expected else "it is not what it was declared to be"
-        detail = f"expected {expected} bytes, found {found}: {what}, and Spin uses it all the same"
-        self.add(path, "damaged blob", detail, f"{_PULL} with this toolkit, which replaces it", users=users)
-
-    def damaged_member(self, path: str, *, expected: int, found: int, user: int) -> None:
-        """A member of an archive is shorter or longer than in the archive."""
-        detail = f"expected {expected} bytes, as in the archive, found {found}"
-        remedy = "remove it, then pull the app again with this toolkit, which unpacks the archive again"
-        self.add(path, "damaged blob", detail, remedy, users=[user])
-
-    def empty(self, path: str, *, users: Sequence[int]) -> None:
-        """A blob is empty, and its name is not the digest of nothing."""
-        detail = "it is empty, and its name is the digest of something"
-        remedy = f"{_PULL} with this toolkit, which replaces it" if len(users) else "prune it"
-        self.add(path, "damaged blob", detail, remedy, users=users)
-
-    def bad_archive(self, path: str, error: SpinCacheError, *, users: Sequence[int]) -> None:
-        """An archive cannot be listed."""
-        detail = f"its members cannot be listed: expected {error.expected}, found {error.found}"
-        self.add(path, "damaged archive", detail, f"{_PULL} with this toolkit", users=users)
-
-    def cut_archive(self, path: str, *, users: Sequence[int]) -> None:
-        """An archive was pushed without its end."""
-        detail = (
-            "its gzip stream breaks off, as Spin's main pushes archives since August 2026; what is whole in "
-            "it is used here, and Spin's first pull of it fails"
-        )
-        remedy = "whoever published the app pushes it again, with Spin v4.0.2 or one that ends the stream"
-        self.add(path, "cut archive", detail, remedy, users=users)
-
-    def not_pushed(self, path: str, *, users: Sequence[int]) -> None:
-        """A file that the locked app names is in no archive of the app."""
-        detail = (
-            "the locked app names it, and no layer or archive of the app holds it: it was pushed without it"
-        )
-        self.add(path, "file not pushed", detail, "whoever published the app pushes it again", users=users)
-
-    def impossible(self, path: Path, total: int, *, user: int) -> None:
-        """Sizes that no column of 64 bits can hold the sum of."""
-        detail = f"its layers are declared to be {total} bytes in all, more than any disk holds"
-        remedy = "whoever published the app must push it again; nothing here counts its declared size"
-        self.add(path, "impossible sizes", detail, remedy, users=[user])
+    def say(self, what: str, path: Path | str, *, users: Sequence[int] = (), **facts: object) -> None:
+        """Report one of the faults for which there are words."""
+        kind, detail, remedy = WORDS[what]
+        self.add(path, kind, detail.format(**facts), remedy, users=users)
 
     def sentences(
         self, path: Path | str, kind: str, faults: Iterable[str], remedy: str, *, users: Sequence[int] = ()
@@ -327,6 +353,7 @@ class Inventory:
     apps: tuple[CachedApp, ...]
     projects: tuple[Project, ...]
     contents: Contents
+    members: Members
     missing: MissingColumns
     faults: Faults = field(repr=False)
 

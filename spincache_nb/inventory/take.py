@@ -36,28 +36,10 @@ from spincache_nb.inventory.documents import (
     read_projects,
 )
 from spincache_nb.inventory.model import CachedApp, Contents, Faults, Inventory, InventoryLimits, Project
-from spincache_nb.inventory.reach import MEMBER, Members, Named, Reach, follow_archives
-from spincache_nb.inventory.stored import StoredBlobs
+from spincache_nb.inventory.reach import MEMBER, Named, Reach, follow_archives
+from spincache_nb.inventory.stored import Members, StoredBlobs
 
 _ATTEMPTS = 3
-
-_ODD_NAMES = {
-    "temporary": (
-        "temporary file",
-        "a download that goes on or was killed; it is no blob",
-        "if nothing is downloading, remove it or prune",
-    ),
-    "bare hex": (
-        "name of an old Spin",
-        "Spin v0.9 to v1.x kept a web source under this name; Spin v2.0 and later never finds it",
-        "remove it or prune, unless an old Spin uses this cache",
-    ),
-    "other": (
-        "misnamed file",
-        "its name is no digest, so nothing finds it",
-        "look at what it is, then move or remove it; prune leaves it",
-    ),
-}
 
 
 def take_inventory(
@@ -95,7 +77,8 @@ class _Taking:
     def __init__(self, cache: Cache, limits: InventoryLimits, history: History | None) -> None:
         self.cache = cache
         self.limits = limits
-        self.history = history if history is not None else cache.history
+        history = history if history is not None else cache.history
+        self.known = history.manifest_digests(cache.path)  # that manifests had when they were pulled
         self.scan = cache.scan()
         self.stored = StoredBlobs(cache, self.scan)
         self.faults = Faults(cache.path, self.scan.problems)
@@ -112,7 +95,8 @@ class _Taking:
         for one, name in zip(self.documents, self.names, strict=True):
             self.report_documents(one, name)
         for app, total in named.impossible():
-            self.faults.impossible(self.documents[app].tag.manifest_path, total, user=self.names[app])
+            path = self.documents[app].tag.manifest_path
+            self.faults.say("impossible", path, users=[self.names[app]], total=total)
         reach = self.reach = Reach(self.documents, named, self.stored, self.names)
         members = Members(self.stored, self.limits.archive)
         if reach.asks_archives():  # as they are now
@@ -132,6 +116,7 @@ class _Taking:
             apps=tuple(_app(self.documents[one], place, contents) for place, one in enumerate(apps)),
             projects=tuple(_project(one, len(apps) + place, contents) for place, one in enumerate(found)),
             contents=contents,
+            members=members,
             missing=reach.missing(references),
             faults=self.faults,
         )
@@ -139,31 +124,30 @@ class _Taking:
     # Apps ------------------------------------------------------------------------------------
 
     def read_tags(self) -> Iterator[Documents]:
-        known = known_digests(self.history, self.cache)
         for tag in self.scan.tags:
-            digests = known.get(tag.reference, ())
-            one = read_documents(tag, self.stored, self.types, limits=self.limits, known_digests=digests)
+            one = self.read_tag(tag)
             if not one.gone:
                 yield one
 
+    def read_tag(self, tag: CachedTag, *, check_sizes: bool = False) -> Documents:
+        return read_documents(
+            tag,
+            self.stored,
+            self.types,
+            limits=self.limits,
+            known_digests=self.known.get(tag.reference, ()),
+            check_sizes=check_sizes,
+        )
+
     def named(self) -> Named:
         """Number all digests; a manifest that gives one of them two sizes is damaged."""
-        known = known_digests(self.history, self.cache)
         while True:
             named = Named(self.documents, self.types, self.stored)
             wrong = named.with_two_sizes()
             if not wrong:
                 return named
             for app in wrong:
-                tag = self.documents[app].tag
-                self.documents[app] = read_documents(
-                    tag,
-                    self.stored,
-                    self.types,
-                    limits=self.limits,
-                    known_digests=known.get(tag.reference, ()),
-                    check_sizes=True,
-                )
+                self.documents[app] = self.read_tag(self.documents[app].tag, check_sizes=True)
 
     def report_documents(self, documents: Documents, name: int) -> None:
         for fault in documents.faults:
@@ -187,16 +171,11 @@ class _Taking:
         for places in same.values():
             if len(places) > 1:
                 places.sort(key=lambda place: not self.is_own_spelling(self.documents[place].tag))
-                first = self.documents[places[0]].tag
+                chosen = self.faults.relative(self.documents[places[0]].tag.path)
                 for place in places[1:]:
-                    self.report_second_tag(self.documents[place].tag, first, self.names[place])
+                    path = self.documents[place].tag.path
+                    self.faults.say("same app", path, users=[self.names[place]], chosen=chosen)
         return [places[0] for places in same.values()]
-
-    def report_second_tag(self, tag: CachedTag, chosen: CachedTag, name: int) -> None:
-        detail = f"{self.faults.relative(chosen.path)} is the same app, and the one that is shown"
-        self.faults.add(
-            tag.path, "second copy", detail, "remove it; it came from another system", users=[name]
-        )
 
     def is_own_spelling(self, tag: CachedTag) -> bool:
         """Whether a cached tag's folder is spelled as this system spells it."""
@@ -268,16 +247,15 @@ class _Taking:
         if digest is None:
             form = stored.odd[row].form
             if not is_left_by_system(stored.names[row]):
-                self.faults.add(path, *_ODD_NAMES[form])
+                self.faults.say(form, path)
             return TEMPORARY if form == "temporary" else MISNAMED
         area = stored.areas[row]
         if stored.found[area].get(str(digest)) != row:
-            detail = f"{stored.path_of(area, str(digest))} is the same blob, and the one that is used here"
-            self.faults.add(path, "second copy", detail, "remove it or prune; it came from another system")
+            self.faults.say("same blob", path, chosen=stored.path_of(area, str(digest)))
             return MISNAMED
         if not stored.sizes[row] and digest != Digest.of(b"", digest.algorithm):
             stored.doubted.add(row)
-            self.faults.empty(path, users=users)
+            self.faults.say("empty and needed" if len(users) else "empty", path, users=users)
         return standing
 
     # What the walk found ---------------------------------------------------------------------
@@ -314,11 +292,6 @@ class _Taking:
             stored=stored[shown],
             urls={int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
         )
-
-
-def known_digests(history: History, cache: Cache) -> dict[str, list[Digest]]:
-    """Digests that manifests had when they were pulled, latest first, by reference."""
-    return history.manifest_digests(cache.path)
 
 
 def _app(documents: Documents, number: int, contents: Contents) -> CachedApp:
