@@ -530,7 +530,7 @@ def test_cancel_stops_a_stalled_pull_and_leaves_nothing(hostile: HostileServer, 
     started = time.monotonic()
     with pytest.raises(PullCancelled):
         pull(cache, reference, cancel=cancel)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert leftovers(cache) == []
     assert not (cache.path / "manifests").exists()
     assert not [t for t in threading.enumerate() if t.name.startswith("spincache")]
