@@ -21,6 +21,7 @@ from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_
 from spincache_nb.frames import schemas
 from spincache_nb.frames.bundle import Frames, load
 from spincache_nb.frames.sources import OneCache, Projects, cache_name, caches_of
+from spincache_nb.inventory.columns import distinct
 from spincache_nb.show import rows, short_digests
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Needs:
         areas, self.areas = pd.factorize(uses["area"])
         keys, blob = np.unique(digests * len(self.areas) + areas, return_inverse=True)
         self.digest, self.area = np.divmod(keys, max(len(self.areas), 1))
-        pairs = np.unique(blob * len(self.users) + user)
+        pairs = distinct(blob * len(self.users) + user)
         self.blob, self.user = np.divmod(pairs, max(len(self.users), 1))
         given_sizes = uses["stored_bytes"].to_numpy(object, na_value=0)
         exact = np.int64 if sum(given_sizes) <= np.iinfo(np.int64).max else object

@@ -31,6 +31,7 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import Picked, build, from_columns
 from spincache_nb.frames.sources import Projects
+from spincache_nb.inventory.columns import distinct
 from spincache_nb.show import rows
 
 NEEDED = ("apps", "layers", "uses", "components", "files", "dependencies")
@@ -68,11 +69,11 @@ def _sharing(frames: Frames) -> pd.DataFrame:
     needs, apps, manifests = Needs(frames), apps_among(frames), _manifest_of_app(frames)
     count, width = len(needs.digests), max(len(needs.users), 1)
     of_pair = needs.digest[needs.blob]
-    digest, user = np.divmod(np.unique(of_pair * width + needs.user), width)
+    digest, user = np.divmod(distinct(of_pair * width + needs.user), width)
     is_app = np.array([name in apps for name in needs.users], bool)
     codes = pd.factorize(np.array([(manifests or {}).get(name) for name in needs.users], object))[0]
     known = codes[user] >= 0
-    distinct = np.unique(digest[known] * width + codes[user[known]]) // width
+    of_manifest = distinct(digest[known] * width + codes[user[known]]) // width
     stored = summed(needs.digest, needs.sizes, count)
     needed = summed(of_pair, needs.sizes[needs.blob], count)
     areas: list[list[str]] = [[] for _ in range(count)]
@@ -86,7 +87,7 @@ def _sharing(frames: Frames) -> pd.DataFrame:
         "stored_bytes": stored,
         "user_count": np.bincount(digest, minlength=count),
         "app_count": np.bincount(digest[is_app[user]], minlength=count),
-        "manifest_count": [None] * count if manifests is None else np.bincount(distinct, minlength=count),
+        "manifest_count": [None] * count if manifests is None else np.bincount(of_manifest, minlength=count),
         "names": [some_of(name) for name in names],
         "name_count": [len(name) for name in names],
         "needed_bytes": needed,
@@ -170,10 +171,10 @@ def sharing_names(cache: Source = None, *, projects: Projects = ()) -> pd.DataFr
 
 
 def _needs_frame(frames: Frames, needs: Iterable[Need]) -> pd.DataFrame:
-    distinct, apps = set(needs), apps_among(frames)
-    places = {user: place for place, user in enumerate(sorted_names({need[1] for need in distinct}))}
+    different, apps = set(needs), apps_among(frames)
+    places = {user: place for place, user in enumerate(sorted_names({need[1] for need in different}))}
     lines = []
-    for digest, user, need, component, name in distinct:
+    for digest, user, need, component, name in different:
         chain = " > ".join(part for part in (user, component, name) if part is not None)
         kind = "app" if user in apps else "project"
         lines.append((digest, user, kind, need, component, name, chain))
