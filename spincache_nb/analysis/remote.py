@@ -10,7 +10,7 @@ import contextlib
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Generator, Iterator, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -162,14 +162,16 @@ def _looked_up(
     lookup = _Lookup(client, kept, by_head=len(references) > 1 or bool(kept))
     reporter = Reporter(progress, what=LOOK_UP)
     reporter(ProgressEvent("plan", total=len(references)))
+    answers = lookup.answers(references, jobs, named=named is not None)
     try:
-        for one in lookup.answers(references, jobs, named=named is not None):
+        for one in answers:
             found.append(one)
             if isinstance(one, Resolved):
                 reporter(ProgressEvent("looked up", one.reference.cached_name, str(one.digest), count=1))
             else:
                 reporter(ProgressEvent("looked up", one[0], count=1))
     finally:
+        answers.close()
         reporter.close()
     return found
 
@@ -257,7 +259,7 @@ class _Lookup:
 
     def answers(
         self, references: Sequence[Reference], jobs: int, *, named: bool
-    ) -> Iterator[Resolved | _Skipped]:
+    ) -> Generator[Resolved | _Skipped]:
         """Look tags up, so many requests at a time, and give what was found out as it comes."""
         ready = deque(references)
         waiting: dict[_Question, list[Reference]] = {}
@@ -274,7 +276,9 @@ class _Lookup:
                                 running[pool.submit(self._ask, exc.question, reference)] = exc.question
                             waiting.setdefault(exc.question, []).append(reference)
                     done, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)  # a signal comes through
-                    for task in done:
+                    for task in sorted(
+                        done, key=lambda task: task.exception() is not None
+                    ):  # keep, then fail
                         question = running.pop(task)
                         self._take(question, task)
                         ready.extendleft(reversed(waiting.pop(question)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -27,6 +28,7 @@ from spincache_nb.inventory.columns import (
     LayerColumns,
     MissingColumns,
     Needed,
+    Packed,
     UseColumns,
     parsed,
 )
@@ -280,21 +282,76 @@ class Contents:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CachedApp:
-    """A cached tag; its layers and uses are rows of the inventory's columns."""
+class ListedLayers(NamedTuple):
+    """The layers of a manifest, as columns; their types by number."""
 
-    tag: CachedTag
+    digests: Packed
+    types: array[int]
+    sizes: array[int]
+    urls: Mapping[int, tuple[str, ...]]
+    """Further addresses of layers, by position; hardly any layer has some."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFacts:
+    """What a manifest says, but for its layers."""
+
+    config: Descriptor
+    application: Descriptor | None
     kind: Kind
-    config: Descriptor | None
     annotations: Mapping[str, str]
     media_type: str | None
     artifact_type: str | None
-    manifest_digest: Digest | None
-    locked_app: LockedApp | None
-    config_kind: ConfigKind
-    number: int
-    contents: Contents = field(repr=False)
+
+    @property
+    def tag_document(self) -> Descriptor:
+        """Descriptor of what belongs into ``config.json``."""
+        return self.application or self.config
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with one of the documents."""
+
+    path: str
+    kind: str
+    detail: str
+    remedy: str = _PULL
+
+
+@dataclass(slots=True, eq=False)
+class CachedApp:
+    """A cached tag and what its documents say; its layers and uses are rows of the inventory's columns."""
+
+    tag: CachedTag
+    gone: bool = False
+    facts: ManifestFacts | None = None
+    listed: ListedLayers | None = field(default=None, repr=False)  # until they are rows of the columns
+    manifest_digest: Digest | None = None
+    locked_app: LockedApp | None = None
+    config_kind: ConfigKind = "missing"
+    current: bool = False
+    recovered: int | None = None
+    faults: list[Fault] = field(default_factory=list)
+    number: int = field(default=-1, repr=False)
+    contents: Contents = field(init=False, repr=False)
+
+    @property
+    def kind(self) -> Kind:
+        """Spin tells an app by its ``config.json``, a package by being none."""
+        if self.locked_app is not None or self.config_kind == "locked app":
+            return "app"
+        return self.facts.kind if self.facts is not None else "unknown"
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the locked app is not the one of this manifest, which is a fault of its own."""
+        return self.config_kind == "locked app" and self.facts is not None and not self.current
+
+    @property
+    def config(self) -> Descriptor | None:
+        """The manifest's config."""
+        return self.facts.config if self.facts is not None else None
 
     @property
     def reference(self) -> str:
@@ -310,7 +367,7 @@ class CachedApp:
     @property
     def manifest(self) -> Manifest | None:
         """The manifest, without annotations of its layers; made at each access, None if it is not legible."""
-        if self.config is None:
+        if self.facts is None:
             return None
         columns, texts = self.contents.layers, self.contents.digests
         start, end = columns.starts[self.number : self.number + 2].tolist()
@@ -323,7 +380,8 @@ class CachedApp:
             )
             for row in range(start, end)
         )
-        return Manifest(self.config, layers, self.annotations, self.media_type, self.artifact_type)
+        facts = self.facts
+        return Manifest(facts.config, layers, facts.annotations, facts.media_type, facts.artifact_type)
 
     @property
     def stored_bytes(self) -> int:
@@ -334,15 +392,14 @@ class CachedApp:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Project:
-    """A project that may use blobs of the cache."""
+    """A project that may use blobs of the cache, and those that it names: area, digest, number of `VIAS`."""
 
     name: str
     path: Path
     manifest: SpinManifest | None
     lock: EnvironmentLock | None
     complete: bool
-    number: int
-    contents: Contents = field(repr=False)
+    uses: tuple[tuple[int, str, int], ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

@@ -34,8 +34,7 @@ from spincache_nb.inventory.columns import (
     numbers_of,
     parsed,
 )
-from spincache_nb.inventory.documents import Documents
-from spincache_nb.inventory.model import Faults, Inventory
+from spincache_nb.inventory.model import CachedApp, Faults, Inventory
 from spincache_nb.inventory.stored import Members, StoredBlobs
 
 Archives = Mapping[str, Sequence[tuple[int, int]]]
@@ -103,21 +102,22 @@ LAYER, MEMBER, CONTENT = VIAS.index("layer"), VIAS.index("archive member"), VIAS
 class Named:
     """Everything in the documents that names digests, numbered together with the blobs that are stored."""
 
-    def __init__(self, documents: Sequence[Documents], types: Numbers, stored: StoredBlobs) -> None:
-        manifests = [(app, one.manifest) for app, one in enumerate(documents) if one.manifest is not None]
+    def __init__(self, documents: Sequence[CachedApp], types: Numbers, stored: StoredBlobs) -> None:
+        listed = [(app, one.listed) for app, one in enumerate(documents) if one.listed is not None]
+        facts = [one.facts for one in documents if one.facts is not None]
         self.counts = np.zeros(len(documents), np.int64)
-        self.counts[[app for app, _ in manifests]] = [len(one.sizes) for _, one in manifests]
+        self.counts[[app for app, _ in listed]] = [len(one.sizes) for _, one in listed]
         self.owners = np.repeat(np.arange(len(documents)), self.counts)
-        self.sizes = np.concatenate([np.empty(0, np.int64), *(one.sizes for _, one in manifests)])
-        self.types = np.concatenate([np.empty(0, np.int32), *(one.types for _, one in manifests)])
+        self.sizes = np.concatenate([np.empty(0, np.int64), *(one.sizes for _, one in listed)])
+        self.types = np.concatenate([np.empty(0, np.int32), *(one.types for _, one in listed)])
         self.media_types = list(types)
         starts = np.append(0, np.cumsum(self.counts)).tolist()
-        self.urls = {starts[app] + place: urls for app, one in manifests for place, urls in one.urls.items()}
-        self.with_manifest = numbers_of([app for app, _ in manifests])
-        self.config_sizes = numbers_of([one.config.size for _, one in manifests])
-        layers = Packed.joined([one.digests for _, one in manifests])
-        configs = Packed.of_digests([one.config.digest for _, one in manifests])
-        documents_of_tags = Packed.of_digests([one.tag_document.digest for _, one in manifests])
+        self.urls = {starts[app] + place: urls for app, one in listed for place, urls in one.urls.items()}
+        self.with_manifest = numbers_of([app for app, _ in listed])
+        self.config_sizes = numbers_of([one.config.size for one in facts])
+        layers = Packed.joined([one.digests for _, one in listed])
+        configs = Packed.of_digests([one.config.digest for one in facts])
+        documents_of_tags = Packed.of_digests([one.tag_document.digest for one in facts])
         binaries, mounted, recovered = _content(documents, stored)
         rows = numbers_of([row for row, text in enumerate(stored.digests) if text is not None])
         blobs = Packed.of([text for text in stored.digests if text is not None])
@@ -166,7 +166,7 @@ class Named:
 _Content = list[tuple[int, Digest]]
 
 
-def _content(documents: Sequence[Documents], stored: StoredBlobs) -> tuple[_Content, _Content, _Content]:
+def _content(documents: Sequence[CachedApp], stored: StoredBlobs) -> tuple[_Content, _Content, _Content]:
     """Binaries and mounted files that locked apps name, and locked apps that were found in ``data/``.
 
     Mounted files that are inline are needed nowhere, but may be in an archive.
@@ -193,7 +193,7 @@ class Reach:
     """What apps need; an app is a number, its place in `documents`."""
 
     def __init__(
-        self, documents: Sequence[Documents], named: Named, stored: StoredBlobs, names: Sequence[int]
+        self, documents: Sequence[CachedApp], named: Named, stored: StoredBlobs, names: Sequence[int]
     ) -> None:
         self.documents = documents
         self.named = named

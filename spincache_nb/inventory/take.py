@@ -29,8 +29,6 @@ from spincache_nb.inventory.columns import (
     numbers_of,
 )
 from spincache_nb.inventory.documents import (
-    Documents,
-    ProjectNeeds,
     locked_apps_beside,
     read_documents,
     read_projects,
@@ -104,17 +102,20 @@ class _Taking:
         else:
             self.faults.later(lambda: reach.report(self.faults, members))
         needed = self.with_members(reach, members)
-        users = [*references, *(one.place.name for one in found)]
+        users = [*references, *(one.name for one in found)]
         needed = self.everyone(reach, needed, found, len(references))
         self.judge(reach, needed, len(references))
         self.check_scanned()
         apps = self.chosen()
         layers = self.layer_columns(reach, apps)
         contents = Contents(users, reach.texts, layers, self.stored, reach.rows, needed)
+        for place, app in enumerate(apps):
+            self.documents[app].number, self.documents[app].contents = place, contents
+            self.documents[app].listed = None
         return Inventory(
             cache=self.cache,
-            apps=tuple(_app(self.documents[one], place, contents) for place, one in enumerate(apps)),
-            projects=tuple(_project(one, len(apps) + place, contents) for place, one in enumerate(found)),
+            apps=tuple(self.documents[one] for one in apps),
+            projects=tuple(found),
             contents=contents,
             members=members,
             missing=reach.missing(references),
@@ -123,13 +124,13 @@ class _Taking:
 
     # Apps ------------------------------------------------------------------------------------
 
-    def read_tags(self) -> Iterator[Documents]:
+    def read_tags(self) -> Iterator[CachedApp]:
         for tag in self.scan.tags:
             one = self.read_tag(tag)
             if not one.gone:
                 yield one
 
-    def read_tag(self, tag: CachedTag, *, check_sizes: bool = False) -> Documents:
+    def read_tag(self, tag: CachedTag, *, check_sizes: bool = False) -> CachedApp:
         return read_documents(
             tag,
             self.stored,
@@ -149,7 +150,7 @@ class _Taking:
             for app in wrong:
                 self.documents[app] = self.read_tag(self.documents[app].tag, check_sizes=True)
 
-    def report_documents(self, documents: Documents, name: int) -> None:
+    def report_documents(self, documents: CachedApp, name: int) -> None:
         for fault in documents.faults:
             self.faults.add(
                 self.faults.relative(fault.path), fault.kind, fault.detail, fault.remedy, users=[name]
@@ -202,7 +203,7 @@ class _Taking:
         more = Needed.of(numbers_of([app for app, _ in found]), numbers_of([p for _, p in found]), MEMBER)
         return Needed.joined([needed, more])
 
-    def everyone(self, reach: Reach, needed: Needed, projects: Sequence[ProjectNeeds], apps: int) -> Needed:
+    def everyone(self, reach: Reach, needed: Needed, projects: Sequence[Project], apps: int) -> Needed:
         """Rows of apps by the numbers of their names, and of projects; what counts first is first."""
         if len(set(self.names)) < len(self.names):  # of two folders of one app, the one that is shown counts
             rank = np.empty(len(self.names), np.int64)
@@ -292,28 +293,6 @@ class _Taking:
             stored=stored[shown],
             urls={int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
         )
-
-
-def _app(documents: Documents, number: int, contents: Contents) -> CachedApp:
-    manifest = documents.manifest
-    return CachedApp(
-        tag=documents.tag,
-        kind=documents.kind,
-        config=manifest.config if manifest is not None else None,
-        annotations=manifest.annotations if manifest is not None else {},
-        media_type=manifest.media_type if manifest is not None else None,
-        artifact_type=manifest.artifact_type if manifest is not None else None,
-        manifest_digest=documents.manifest_digest,
-        locked_app=documents.locked_app,
-        config_kind=documents.config_kind,
-        number=number,
-        contents=contents,
-    )
-
-
-def _project(found: ProjectNeeds, number: int, contents: Contents) -> Project:
-    place = found.place
-    return Project(place.name, place.manifest, found.manifest, found.lock, found.complete, number, contents)
 
 
 def _still_there(path: Path, problem: Problem) -> bool:

@@ -164,17 +164,8 @@ def plan_prune(
             raise ValueError(f"{name} must not be negative, got {value!r}")
     choosing = _Choosing(cache, projects, grace_seconds)
     refuse_unless_known(choosing.inventory, even_if_unknown=even_if_unknown)
-    unneeded = [*choosing.unneeded_blobs(), *choosing.old("temporary file", "left by a pull that was killed")]
-    stored = sum(file.stored_bytes for file in choosing.inventory.files) - sum(
-        item.stored_bytes for item in unneeded
-    )
-    chosen, notes = choosing.beyond(stored, keep_bytes, keep_newest)
-    apps = choosing.apps(chosen, "least recently pulled, beyond what is to be kept") if chosen else ()
-    items = [*apps, *unneeded, *choosing.old("empty tag folder", "no app is in it")]
-    if any(item.what == "blob" and item.area == "wasm" for item in items):
-        notes.append(_WASM_NOTE)
-    more = {"grace_seconds": grace_seconds, "even_if_unknown": even_if_unknown}
-    return choosing.plan("prune", items, references=tuple(chosen), notes=tuple(notes), **more)
+    plan = choosing.prune(keep_bytes, keep_newest)
+    return replace(plan, grace_seconds=grace_seconds, even_if_unknown=even_if_unknown)
 
 
 class _Choosing:
@@ -246,6 +237,18 @@ class _Choosing:
         item = _item(self.root, blob.path, what, reason, digest=digest)
         is_same = item is not None and item.state is not None and item.state.modified_ns == blob.modified_ns
         return item if is_same else None
+
+    def prune(self, keep_bytes: int | None, keep_newest: int | None) -> RemovalPlan:
+        """Plan to remove what nothing needs, and apps that are beyond a budget before it."""
+        unneeded = [*self.unneeded_blobs(), *self.old("temporary file", "left by a pull that was killed")]
+        stored = sum(file.stored_bytes for file in self.inventory.files)
+        stored -= sum(item.stored_bytes for item in unneeded)
+        chosen, notes = self.beyond(stored, keep_bytes, keep_newest)
+        apps = self.apps(chosen, "least recently pulled, beyond what is to be kept") if chosen else ()
+        items = [*apps, *unneeded, *self.old("empty tag folder", "no app is in it")]
+        if any(item.what == "blob" and item.area == "wasm" for item in items):
+            notes.append(_WASM_NOTE)
+        return self.plan("prune", items, references=tuple(chosen), notes=tuple(notes))
 
     # Apps ------------------------------------------------------------------------------------
 
