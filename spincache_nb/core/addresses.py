@@ -1,6 +1,7 @@
 """Addresses: what is loopback, what may be shown to people or asked in plain HTTP, and by which proxy.
 
-Hosts are compared, shown and asked as the ASCII text that goes over the wire.
+Hosts are compared, shown and asked as the ASCII text that goes over the wire. httpx decodes ``url.host`` only
+when somebody reads it, and raises `idna`'s own exceptions then; nothing in this package reads it.
 """
 
 from __future__ import annotations
@@ -9,102 +10,27 @@ import base64
 import ipaddress
 import re
 import threading
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
-from urllib.parse import parse_qs, quote, unquote, urlencode, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
+import httpx
 import msgspec
 
 from spincache_nb.errors import ConnectionFailedError, InsecureTransportError, ProtocolError, printable
 
-_PORTS = {"http": 80, "https": 443}
-_LONGEST = 64 << 10
-_AUTHORITY = re.compile(r"(?:([^@]*)@)?(\[[^\[\]]*\]|[^:@\[\]]*)(?::([0-9]{0,5}))?")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
-_NUMBERS = re.compile(r"(?:[0-9]+\.){3}[0-9]+")
-_PARTS = (  # RFC 3986, appendix B; compiled when it is first used, as the next two
-    r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?"
-)
-_WELL_FORMED = (
+_PORTS = {"http": 80, "https": 443}
+_WELL_FORMED = (  # compiled when it is first used, as the next: a pull that goes well shows no address
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<user>[^/?#\\\s]*@)?"
     r"(?P<host>[\w.-]+|\[[0-9a-f:.]+\])(?P<port>:\d{1,5})?(?P<path>/[^?#]*)?(?P<rest>[?#].*)?"
 )
 _SCHEME = r"\s*([a-z][a-z0-9+.-]*:(?://)?)"
-_PATH_SAFE = "!$%&'()*+,/:;=@[]\\^|~"
-_QUERY_SAFE = _PATH_SAFE + "?`{}"
 Origin = tuple[str, str, int]
 
 
-class Url(NamedTuple):
-    """An address as it is asked: a user, password and fragment are no part of it."""
-
-    scheme: str
-    host: str
-    """In lower case and punycode, without brackets."""
-    port: int
-    target: str
-    """Path and query, in ASCII."""
-
-    @classmethod
-    def of(cls, scheme: str, authority: str, target: str) -> Url | None:
-        """Put an address together; None if no server could have such a host and port."""
-        match = _AUTHORITY.fullmatch(authority)
-        if match is None:
-            return None
-        host, port = match[2].lower(), int(match[3] or _PORTS[scheme])
-        if "xn--" in host or not host.isascii():
-            host = _punycode(host)
-        if not 0 < port < 1 << 16:
-            return None
-        if host[:1] == "[":
-            host = host[1:-1]
-            fits = ":" in host and _is_address(host)
-        else:
-            fits = _NAME.fullmatch(host) is not None
-            if fits and _NUMBERS.fullmatch(host):
-                fits = _is_address(host)
-        return cls(scheme, host, port, target) if fits else None
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.netloc}{self.target}"
-
-    def __repr__(self) -> str:
-        return f"Url({public_url(self)!r})"
-
-    @property
-    def netloc(self) -> str:
-        """``host[:port]``, as in a ``Host`` header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
-
-    @property
-    def path(self) -> str:
-        """What comes before the query."""
-        return self.target.partition("?")[0]
-
-    @property
-    def origin(self) -> Origin:
-        """Scheme, host and port: what credentials belong to (RFC 6454)."""
-        return self[:3]
-
-    def with_fields(self, fields: Mapping[str, str | Sequence[str]]) -> Url:
-        """The address with these fields of a query, in place of those of the same names."""
-        path, _, query = self.target.partition("?")
-        merged = {**parse_qs(query, keep_blank_values=True), **fields}
-        return self._replace(target=f"{path}?{urlencode(merged, doseq=True)}")
-
-
-def _punycode(host: str) -> str:
-    """A name in other letters as it is asked; empty if it stands for none."""
-    import httpx  # whose rules for such names are those of browsers
-
-    try:
-        url = httpx.URL(f"http://{host}/")
-        _ = url.host  # which is decoded now, and not before
-        return url.raw_host.decode("ascii")
-    except (httpx.InvalidURL, ValueError):
-        return ""
+def host_in(url: httpx.URL) -> str:
+    """Host of an address, as it is asked: lower case, punycode, without brackets."""
+    return url.raw_host.decode("ascii")
 
 
 def host_of(netloc: str) -> str:
@@ -127,57 +53,36 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback and not getattr(address, "ipv4_mapped", None)
 
 
-def parse_url(text: str, *, base: Url | None = None, where: str) -> Url:
+def parse_url(text: str | httpx.URL, *, base: httpx.URL | None = None, where: str) -> httpx.URL:
     """Read an address that a server or a document gave; user, password and fragment are dropped."""
-    parts = _parts_of(text, base)
-    if parts is None:  # raised out here: the parser's own error repeats the text, and a password in it
+    url = _read(text, base)
+    if url is None:  # raised out here: the parser's own error repeats the text, and a password in it
         raise _not_an_address(where, "text that is not a URL")
-    scheme, authority, path, query = parts
-    if scheme not in _PORTS:
-        raise _not_an_address(where, f"scheme {scheme!r}" if scheme else "no scheme")
-    target = quote(_without_dots(path), _PATH_SAFE) + (f"?{quote(query, _QUERY_SAFE)}" if query else "")
-    url = Url.of(scheme, authority, target)
-    if url is None:
-        raise _not_an_address(where, public_url(f"{scheme}://{authority}{target}"))
+    if url.scheme not in _PORTS:
+        raise _not_an_address(where, f"scheme {url.scheme!r}" if url.scheme else "no scheme")
+    if not can_be_asked(url):
+        raise _not_an_address(where, public_url(url))
     return url
 
 
-def _parts_of(text: str, base: Url | None) -> tuple[str, str, str, str] | None:
-    """Scheme, authority, path and query; no control characters and no lone surrogates in them."""
+def _read(text: str | httpx.URL, base: httpx.URL | None) -> httpx.URL | None:
     try:
-        text.encode("utf-8")
-        joined = text if base is None else urljoin(str(base), text)
-    except ValueError:
+        url = httpx.URL(text) if base is None else base.join(text)
+        return url.copy_with(userinfo=b"", fragment=None)
+    except (httpx.InvalidURL, ValueError, TypeError):
         return None
-    if len(text) > _LONGEST or any(c < " " or c == "\x7f" for c in text):
-        return None
-    match = re.fullmatch(_PARTS, joined, re.DOTALL)
-    assert match is not None  # any text has parts, perhaps empty ones
-    scheme, authority, path, query = (part or "" for part in match.groups())
-    return scheme.lower(), authority, path, query
 
 
-def _without_dots(path: str) -> str:
-    """A path from the root, without the steps ``.`` and ``..`` (RFC 3986, 5.2.4)."""
-    if "/." not in path:
-        return path or "/"
-    kept: list[str] = []
-    *folders, last = path.split("/")[1:]
-    for step in folders:
-        if step == "..":
-            del kept[-1:]
-        elif step != ".":
-            kept.append(step)
-    if last == "..":
-        del kept[-1:]
-    return "/".join(["", *kept, "" if last in (".", "..") else last])
-
-
-def user_in(text: str) -> str:
-    """What stands before an @ in an address, as it stands there: user and password."""
-    match = re.fullmatch(_PARTS, text, re.DOTALL)
-    found = _AUTHORITY.fullmatch(match[2] or "") if match is not None else None
-    return (found[1] or "") if found is not None else ""
+def can_be_asked(url: httpx.URL) -> bool:
+    """Whether a server could have this host and port; httpx looks at neither."""
+    if url.port is not None and not 0 < url.port < 1 << 16:
+        return False
+    try:
+        host = host_in(url)
+        _ = url.host  # which httpx decodes when it makes a request, and not before
+    except UnicodeError:  # malformed punycode, or an IPv6 address with a zone that is no text
+        return False
+    return _NAME.fullmatch(host) is not None or (":" in host and _is_address(host))
 
 
 def _is_address(host: str) -> bool:
@@ -193,7 +98,12 @@ def _not_an_address(where: str, found: str) -> ProtocolError:
     return ProtocolError(where, expected, found, "the server or document that names it is set up wrongly")
 
 
-def public_url(url: Url | str) -> str:
+def origin_of(url: httpx.URL) -> Origin:
+    """Scheme, host and port: what credentials belong to (RFC 6454)."""
+    return url.scheme, host_in(url), url.port or _PORTS[url.scheme]
+
+
+def public_url(url: httpx.URL | str) -> str:
     """An address as it may be shown: no user, no password, no query, no fragment.
 
     Of text that may not mean what it says, such as a password with a slash in it, only the scheme is shown.
@@ -216,15 +126,15 @@ def _may_hide_a_password(match: re.Match[str]) -> bool:
     return bool(match["user"] or match["port"] or "." not in match["host"])
 
 
-def public_netloc(url: Url) -> str:
+def public_netloc(url: httpx.URL) -> str:
     """Host and port as they may be shown: not if they may be a user and the beginning of a password."""
-    hides = "@" in url.target and (url.port != _PORTS[url.scheme] or "." not in url.host)
-    return "..." if hides else url.netloc
+    hides = b"@" in url.raw_path and (url.port is not None or b"." not in url.raw_host)
+    return "..." if hides else url.netloc.decode("ascii")
 
 
-def check_plain(url: Url, *, insecure: bool | None, where: str) -> None:
+def check_plain(url: httpx.URL, *, insecure: bool | None, where: str) -> None:
     """Refuse plain HTTP that nobody asked for."""
-    if url.scheme == "https" or insecure is True or is_loopback(url.host):
+    if url.scheme == "https" or insecure is True or is_loopback(host_in(url)):
         return
     raise InsecureTransportError(
         where,
@@ -298,17 +208,17 @@ class SystemProxies:
         self._settings: dict[str, str] | None = None
         self._known: dict[tuple[str, str], Proxy | None] = {}
 
-    def __call__(self, url: Url) -> Proxy | None:
+    def __call__(self, url: httpx.URL) -> Proxy | None:
         """Find the proxy for an address."""
-        if is_loopback(url.host):
+        if is_loopback(host_in(url)):
             return None
-        key = url.scheme, url.netloc
+        key = url.scheme, url.netloc.decode("ascii")
         with self._lock:
             if key not in self._known:
                 self._known[key] = self._find(url)
             return self._known[key]
 
-    def _find(self, url: Url) -> Proxy | None:
+    def _find(self, url: httpx.URL) -> Proxy | None:
         from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
         if self._settings is None:
@@ -317,9 +227,10 @@ class SystemProxies:
         if not text:
             return None
         if environment := getproxies_environment():
-            direct = is_exempt(url.host, str(url.port), environment.get("no", ""))
+            port = str(url.port or _PORTS[url.scheme])
+            direct = is_exempt(host_in(url), port, environment.get("no", ""))
         else:
-            direct = bool(proxy_bypass(url.netloc))
+            direct = bool(proxy_bypass(url.netloc.decode("ascii")))
         return None if direct else Proxy.parse(text)
 
 

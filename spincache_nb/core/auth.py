@@ -16,16 +16,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+import httpx
 import msgspec
 
 from spincache_nb.core import credentials as stores
-from spincache_nb.core.addresses import Url, is_loopback, parse_url, public_url
+from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_url
 from spincache_nb.core.credentials import Credentials, CredentialSearch
 from spincache_nb.core.documents import parse_object
-from spincache_nb.core.messages import Ask
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose, RetryableError
-from spincache_nb.core.web import Answer, Web
+from spincache_nb.core.web import Answer, Ask, Web
 from spincache_nb.errors import (
     AccessDeniedError,
     FormatError,
@@ -277,7 +277,9 @@ class Authorizer:
             content = answer.read(self._web.limits.token_bytes, what="token")
         return parse_token(content, where=f"token service {public_url(realm)}")
 
-    def _refused(self, answer: Answer, reference: Reference, realm: Url) -> SpinCacheError | RetryableError:
+    def _refused(
+        self, answer: Answer, reference: Reference, realm: httpx.URL
+    ) -> SpinCacheError | RetryableError:
         what, access = f"a token from {public_url(realm)}", self.access(reference)
         purpose = Purpose(_where(reference), what, "the registry names a token service that is none")
         error = answer.refusal(purpose, access)
@@ -314,19 +316,19 @@ def scopes_of(repository: str, challenge: Challenge) -> list[str]:
     return [*scopes, *others][:_MOST_SCOPES]
 
 
-def realm_of(challenge: Challenge, registry: Url, *, where: str) -> Url:
+def realm_of(challenge: Challenge, registry: httpx.URL, *, where: str) -> httpx.URL:
     """Address of a token service, if it may be told secrets."""
     where = f"token service of {where}"
     realm = parse_url(challenge.parameters["realm"], where=where)
-    same_plain_host = registry.scheme == "http" and realm.host == registry.host
-    if realm.scheme == "https" or is_loopback(realm.host) or same_plain_host:
+    same_plain_host = registry.scheme == "http" and host_in(realm) == host_in(registry)
+    if realm.scheme == "https" or is_loopback(host_in(realm)) or same_plain_host:
         return realm
     remedy = "it was not asked: a token and perhaps a password would travel in the clear"
     raise InsecureTransportError(where, "an https:// address", public_url(realm), remedy)
 
 
 def _token_request(
-    realm: Url, service: str | None, scopes: Sequence[str], credentials: Credentials | None
+    realm: httpx.URL, service: str | None, scopes: Sequence[str], credentials: Credentials | None
 ) -> Ask:
     fields = {"service": service} if service else {}
     accept = {"Accept": "application/json"}
@@ -335,7 +337,7 @@ def _token_request(
         scope = {"scope": " ".join(scopes)}
         return Ask(realm, accept, form=fields | scope | secret | {"client_id": _CLIENT})
     authorization = basic(credentials) if credentials is not None else None
-    return Ask(realm.with_fields(fields | {"scope": list(scopes)}), accept, authorization)
+    return Ask(realm.copy_merge_params(fields | {"scope": list(scopes)}), accept, authorization)
 
 
 class Token(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Collection, Generator, Iterable, Sequence
 from pathlib import Path
@@ -247,7 +248,7 @@ class Cache:
         """
         for folder in (self.path, *self.path.parents):
             with contextlib.suppress(OSError):
-                return _free_bytes(folder)
+                return shutil.disk_usage(folder).free
         return sys.maxsize
 
     def require_room(self, count: int) -> None:
@@ -377,15 +378,6 @@ class Cache:
         if reference is not None:
             folders.append(self._tag_parts(reference))
         return sum(removing.sweep(self.path, parts, older_than=older_than) for parts in folders)
-
-
-def _free_bytes(folder: Path) -> int:
-    if hasattr(os, "statvfs"):
-        found = os.statvfs(folder)
-        return found.f_bavail * found.f_frsize
-    import shutil  # which loads all kinds of compression
-
-    return shutil.disk_usage(folder).free
 
 
 def _flush(new: NewFile, buffered: list[bytes]) -> None:

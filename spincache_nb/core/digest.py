@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from spincache_nb.errors import DigestMismatchError, InvalidDigestError, quoted, without_user
@@ -16,6 +17,7 @@ ENCODED_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 CHUNK_BYTES = 1 << 20
 
+_HEX_DIGITS = b"0123456789abcdef"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 
 
@@ -84,6 +86,17 @@ class Digest(NamedTuple):
                 f"{self.algorithm}:{computed}",
                 "the bytes are truncated or altered; nothing was kept, pull again",
             )
+
+
+def joined_digests(texts: Sequence[str], *, start: str = "sha256:") -> bytes | None:
+    """Texts one after the other if each is a SHA-256 digest, else None; far quicker than to ask each."""
+    count, length = len(texts), len(start) + ENCODED_LENGTH["sha256"]
+    if not {*map(len, texts)} <= {length}:
+        return None
+    joined = "".join(texts).encode("ascii", "replace")
+    begin_alike = all(joined[place::length] == start[place].encode() * count for place in range(len(start)))
+    others = joined.translate(None, _HEX_DIGITS)
+    return joined if begin_alike and others == start.encode().translate(None, _HEX_DIGITS) * count else None
 
 
 def hash_stream(stream: BinaryIO, algorithm: str = "sha256") -> tuple[Digest, int]:

@@ -109,6 +109,11 @@ def open_regular(path: str | Path, *, folder: Folder | None = None) -> BinaryIO:
 
 def read_bounded(path: str | Path, *, limit: int) -> bytes:
     """Read a whole small file."""
+    return read_stated(path, limit=limit)[0]
+
+
+def read_stated(path: str | Path, *, limit: int) -> tuple[bytes, os.stat_result]:
+    """Read a whole small file; also give what the system said of it before."""
     descriptor, info = _opened(path)
     try:
         size = info.st_size
@@ -123,7 +128,7 @@ def read_bounded(path: str | Path, *, limit: int) -> bytes:
             parts.append(chunk)
             left -= len(chunk)
             wanted = _FURTHER_BYTES
-        return b"".join(parts)
+        return b"".join(parts), info
     except OSError as exc:
         raise _unreadable(path, exc, "check the disk") from exc
     finally:

@@ -20,11 +20,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from itertools import repeat
 from pathlib import Path
 from typing import Literal
 
-from spincache_nb.core.digest import ENCODED_LENGTH, Digest
+from spincache_nb.core.digest import ENCODED_LENGTH, Digest, joined_digests
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import CacheError, NotACacheError
 
@@ -80,7 +79,6 @@ _ALGORITHM_LENGTH = 6  # of each of them
 _SHA256_NAME = re.compile(r"sha256[:_][0-9a-f]{64}")
 _STARTS = ("sha256:", "sha256_")
 _SIGN = len("sha256")
-_LEFT = len("sh:")
 _UNDERSCORE_PORT = re.compile(r"(.+)_([0-9]{1,5})")
 
 
@@ -145,20 +143,11 @@ def shown(name: str) -> str:
 
 def usual_digests(names: Sequence[str]) -> Sequence[bool]:
     """Of each name, whether it is a SHA-256 digest in the spelling that the first of them has."""
-    if _are_digests(names):
+    if any(joined_digests(names, start=start) is not None for start in _STARTS):
         return [True] * len(names)
     signs = [name[_SIGN] if _SHA256_NAME.fullmatch(name) else None for name in names]
     usual = next(filter(None, signs), "")
     return [sign == usual for sign in signs]
-
-
-def _are_digests(names: Sequence[str]) -> bool:
-    """Whether all names are SHA-256 digests in one spelling; asked of all at once, which is far quicker."""
-    start = names[0][: _SIGN + 1] if names else ""
-    if start not in _STARTS or set(map(len, names)) != {len(start) + 64}:
-        return not names
-    left = "".join([start, *names]).encode("utf-8", "replace").translate(None, b"0123456789abcdef")
-    return left == left[:_LEFT] * (len(names) + 1) and all(map(str.startswith, names, repeat(start)))
 
 
 def refuse_registry_itself(folder: Path) -> None:

@@ -10,21 +10,19 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from spincache_nb.core.digest import Digest
+from spincache_nb.core.digest import Digest, joined_digests
 from spincache_nb.core.documents import JsonObject, parse_object
 from spincache_nb.errors import InvalidDigestError, LockedAppError, quoted
 
 KNOWN_VERSIONS = (0, 1)
 """Values of ``spin_lock_version`` that Spin reads; a larger one is an error there."""
 
-_SHA256 = re.compile("(?:sha256:[0-9a-f]{64})*")
-_DIGITS, _LENGTH = len("sha256:"), len("sha256:") + 64
+_DIGITS = len("sha256:")
 _REMEDY = "pull the app again, or read it with a newer version of this toolkit"
 
 
@@ -134,6 +132,9 @@ def read_locked_app(document: JsonObject, *, where: str) -> LockedApp:
     )
 
 
+_NO_INLINE = msgspec.Raw(b"null")
+
+
 class _WrittenRef(msgspec.Struct, gc=False):
     digest: str
     inline: None = None
@@ -146,7 +147,7 @@ class _WrittenDependency(msgspec.Struct, gc=False):
 class _WrittenFile(msgspec.Struct, gc=False):
     path: str
     digest: str
-    inline: msgspec.Raw = msgspec.Raw(b"null")
+    inline: msgspec.Raw = _NO_INLINE
 
 
 class _WrittenComponent(msgspec.Struct, gc=False):
@@ -240,13 +241,15 @@ def _dependencies(
 
 
 def _digests(texts: list[str]) -> list[Digest]:
-    if texts and ({*map(len, texts)} != {_LENGTH} or not _SHA256.fullmatch("".join(texts))):
+    if joined_digests(texts) is None:
         raise ValueError
     return [Digest("sha256", text[_DIGITS:]) for text in texts]
 
 
 def _inline_bytes(written: msgspec.Raw) -> int | None:
     """Size of inline content, which ends with its quote; base64 has no escapes."""
+    if written is _NO_INLINE:
+        return None
     text = bytes(written)
     if text == b"null":
         return None

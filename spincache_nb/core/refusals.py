@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import email.utils
+import http
+import json
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-import msgspec
+import httpx
 
-from spincache_nb.core.addresses import Url, public_netloc, public_url
+from spincache_nb.core.addresses import public_netloc, public_url
 from spincache_nb.errors import (
     AccessDeniedError,
     ConnectionFailedError,
@@ -69,40 +73,16 @@ class Access(NamedTuple):
     remedy: str
 
 
-class TransportError(Exception):
-    """An exchange that failed: by itself, one that broke off. Only `translate` makes words of it."""
-
-
-class UnconnectedError(TransportError):
-    """There was no connection."""
-
-
-class ConnectTimeoutError(UnconnectedError):
-    """There was no connection in time."""
-
-
-class ProxyError(TransportError):
-    """The proxy cannot be reached, or does not pass it on."""
-
-
-class SilenceError(TransportError):
-    """Nothing came until the time was up."""
-
-
-class SilentCloseError(TransportError):
-    """A connection was closed before the first byte of an answer."""
-
-
-class TlsSpokenError(TransportError):
+class TlsSpokenError(httpx.RemoteProtocolError):
     """A request in plain HTTP was answered in TLS."""
 
 
-class UnsendableError(TransportError):
-    """A request that no server takes."""
+class SilentCloseError(httpx.ReadError):
+    """A connection was closed before the first byte of an answer."""
 
 
 def translate(
-    exc: TransportError, url: Url, *, answered: bool = True
+    exc: httpx.TransportError, url: httpx.URL, *, answered: bool = True
 ) -> RetryableError | ConnectionFailedError:
     """Say what went wrong between here and a server, which may have answered before."""
     expected, found, remedy, fate = _told(exc, url, answered)
@@ -110,20 +90,20 @@ def translate(
     return error if fate == _LASTING else RetryableError(error, hopeless=fate == _HOPELESS)
 
 
-def _told(exc: TransportError, url: Url, answered: bool) -> _Fault:
-    if isinstance(exc, ProxyError):
+def _told(exc: httpx.TransportError, url: httpx.URL, answered: bool) -> _Fault:
+    if isinstance(exc, httpx.ProxyError):
         fate = _HOPELESS if exc.__cause__ is not None else _LASTING
         return "the proxy to pass it on", str(exc), _CHECK_PROXY, fate
-    if isinstance(exc, ConnectTimeoutError):
+    if isinstance(exc, httpx.ConnectTimeout):
         secure = url.scheme == "https"
         remedy = f"check the name and port {public_netloc(url)}, and the network"
         remedy += "; insecure=True asks for plain HTTP" if secure else ""
         return "a TLS connection" if secure else "a connection", _SILENCE, remedy, _HOPELESS
-    if isinstance(exc, SilenceError):
+    if isinstance(exc, httpx.TimeoutException):
         return "an answer", _SILENCE, _TRY_LATER, _PASSING
-    if isinstance(exc, UnconnectedError):
+    if isinstance(exc, httpx.ConnectError):
         return _unconnected(exc, url)
-    if isinstance(exc, UnsendableError):
+    if isinstance(exc, httpx.LocalProtocolError):
         return "a request that can be sent", str(exc), "this is a fault of ours", _LASTING
     if isinstance(exc, TlsSpokenError):
         return "an answer in plain HTTP", "one in TLS", _USE_TLS, _LASTING
@@ -133,9 +113,7 @@ def _told(exc: TransportError, url: Url, answered: bool) -> _Fault:
     return "a whole answer", found, _TRY_LATER, _PASSING
 
 
-def _unconnected(exc: UnconnectedError, url: Url) -> _Fault:
-    import ssl  # as the modules below: only what goes wrong needs them
-
+def _unconnected(exc: httpx.ConnectError, url: httpx.URL) -> _Fault:
     chain = list(causes(exc))
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -182,7 +160,7 @@ def _text_of(exc: BaseException) -> str:
     return str(exc)
 
 
-def broken_redirect(url: Url, found: str) -> ProtocolError:
+def broken_redirect(url: httpx.URL, found: str) -> ProtocolError:
     """A redirect that leads nowhere."""
     remedy = "the registry or its storage is set up wrongly"
     return ProtocolError(public_url(url), "a redirect to follow", found, remedy)
@@ -194,7 +172,7 @@ class Refusal(NamedTuple):
     status: int
     headers: Mapping[str, str]
     page: bytes
-    url: Url
+    url: httpx.URL
     at_home: bool
 
     def error(self, purpose: Purpose, access: Access) -> SpinCacheError | RetryableError:
@@ -229,7 +207,7 @@ class Refusal(NamedTuple):
             found += f" from {netloc}, to which the registry redirects; no credentials follow there"
             remedy = f"name that registry in the reference: {netloc}/..., after a login there"
         else:
-            storage = public_url(self.url._replace(target="/" + self.url.target.partition("?")[1]))
+            storage = public_url(self.url.copy_with(path="/"))
             remedy = f"the storage at {storage} does not let it through; try again"
         return AccessDeniedError(purpose.where, purpose.what, found, remedy, self.status)
 
@@ -242,10 +220,8 @@ class Refusal(NamedTuple):
 
 
 def _phrase(status: int) -> str:
-    from http import HTTPStatus
-
     try:
-        return f"{status} {HTTPStatus(status).phrase}"
+        return f"{status} {http.HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
 
@@ -253,7 +229,7 @@ def _phrase(status: int) -> str:
 def _codes(page: bytes) -> str:
     """Error codes of a refusal, in brackets; empty if it has none."""
     try:
-        errors = msgspec.json.decode(page)["errors"]
+        errors = json.loads(page)["errors"]
         codes = [code for error in errors if isinstance(code := error.get("code"), str)]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ""
@@ -276,10 +252,8 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float | None = None) -
 
 def parse_http_date(text: str) -> float | None:
     """UTC seconds since 1970 of an HTTP date, or None if it is not one."""
-    from email.utils import mktime_tz, parsedate_tz
-
     try:
-        parsed = parsedate_tz(text)
-        return float(mktime_tz(parsed)) if parsed is not None else None
+        parsed = email.utils.parsedate_tz(text)
+        return float(email.utils.mktime_tz(parsed)) if parsed is not None else None
     except (ValueError, OverflowError, TypeError, IndexError):
         return None

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import httpx
 from msgspec.structs import replace
 
-from spincache_nb.core.addresses import Url, check_plain, parse_url, public_url
+from spincache_nb.core.addresses import check_plain, origin_of, parse_url, public_url
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import ACCEPTED, Descriptor, parse_object
-from spincache_nb.core.messages import Ask, Headers, Transport
 from spincache_nb.core.plans import Served
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose, RetryableError
 from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
-from spincache_nb.core.web import ZLIB_OR_GZIP, Answer, Attempts, Web
+from spincache_nb.core.web import ZLIB_OR_GZIP, Answer, Ask, Attempts, Web
 from spincache_nb.errors import (
     FormatError,
     InvalidDigestError,
@@ -69,7 +69,7 @@ class Registry:
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         retries: RetryPolicy | None = None,
-        transport: Transport | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         limits = limits or Limits()
         if manifest_limit is not None:
@@ -235,10 +235,10 @@ class Registry:
 
     def _whole(
         self, reference: Reference, target: str, purpose: Purpose, *, accept: str, limit: int
-    ) -> tuple[bytes, Headers]:
+    ) -> tuple[bytes, httpx.Headers]:
         """Fetch a document, again if it broke off."""
 
-        def once() -> tuple[bytes, Headers]:
+        def once() -> tuple[bytes, httpx.Headers]:
             with self._ask(reference, target, {"Accept": accept}, purpose) as answer:
                 return answer.read(limit, what=purpose.what, raise_limit=_RAISE), answer.headers
 
@@ -278,7 +278,7 @@ def parse_page(content: bytes, field: str, *, where: str, remedy: str = _WRONG_A
     return names
 
 
-def next_target(links: list[str], page: Url, *, where: str) -> str | None:
+def next_target(links: list[str], page: httpx.URL, *, where: str) -> str | None:
     """Path and query of the next page (RFC 8288), or None on the last one.
 
     A link without ``rel`` counts if there is no better one and it leads to the same list.
@@ -295,17 +295,17 @@ def next_target(links: list[str], page: Url, *, where: str) -> str | None:
     return None
 
 
-def _target_in(target: str, page: Url, where: str) -> str:
+def _target_in(target: str, page: httpx.URL, where: str) -> str:
     url = parse_url(target.strip(), base=page, where=where)
-    if url.origin != page.origin:
+    if origin_of(url) != origin_of(page):
         raise ProtocolError(where, "a next page of the same registry", public_url(url), _WRONG_API)
-    return url.target
+    return url.raw_path.decode("ascii")
 
 
-def _announced(headers: Headers, *, where: str) -> list[Digest]:
+def _announced(headers: httpx.Headers, *, where: str) -> list[Digest]:
     """The digests that a registry gives in a header of its own: none, one, or the same one twice."""
     found = []
-    for text in headers.get(_DIGEST_HEADER, "").split(","):
+    for text in headers.get_list(_DIGEST_HEADER, split_commas=True):
         try:
             found += [Digest.parse(text.strip())] if text.strip() else []
         except InvalidDigestError as exc:
@@ -489,12 +489,12 @@ class Download:
 
 
 def plain_source(
-    web: Web, address: str | Url, purpose: Purpose, *, authorization: str | None = None
+    web: Web, address: str | httpx.URL, purpose: Purpose, *, authorization: str | None = None
 ) -> OpenAt:
     """What a plain address names; any success counts, as it does for Spin."""
 
     def ask(more: Mapping[str, str]) -> Answer:
-        url = address if isinstance(address, Url) else parse_url(address, where=purpose.where)
+        url = parse_url(address, where=purpose.where)
         check_plain(url, insecure=web.insecure, where=purpose.where)
         answer = web.send(Ask(url, more, authorization))
         if not 200 <= answer.status < 300 and answer.status != 416:
@@ -506,7 +506,7 @@ def plain_source(
 
 def stream_address(
     web: Web,
-    address: str | Url,
+    address: str | httpx.URL,
     *,
     where: str,
     size: int | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from spincache_nb.errors import CacheError, NotInCacheError
 
 def temporary_name() -> str:
     """A name that nobody else has or guesses; the next pull sweeps such files once they are old."""
-    return f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(8).hex()}"
+    return f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
 
 
 def unlink(folder: Folder, name: str) -> None:

@@ -230,15 +230,15 @@ def glance(root: Path, *, most: int = MOST_COUNTED) -> Glance:
     if not os.path.isdir(root):  # noqa: PTH112 - a closed folder makes the methods of Path raise
         return Glance(root, exists=False)
     counts = [sum(1 for _ in islice(_Walk(root).listed(root / area), most + 1)) for area in AREAS]
-    tags: set[str] = set()
+    tags = 0
     walk = _Walk(root)
-    for folder, entry in walk.below(root / MANIFESTS, most=_FOLDERS_READ):
-        if entry.name in (MANIFEST_FILE, LOCKED_APP_FILE):
-            tags.add(folder)
-        if len(tags) > most:
+    for _, entries in walk.below(root / MANIFESTS, most=_FOLDERS_READ):
+        if not {MANIFEST_FILE, LOCKED_APP_FILE}.isdisjoint(entry.name for entry in entries):
+            tags += 1
+        if tags > most:
             break
-    more = walk.is_cut or any(count > most for count in (len(tags), *counts))
-    return Glance(root, True, min(len(tags), most), sum(min(count, most) for count in counts), more)
+    more = walk.is_cut or any(count > most for count in (tags, *counts))
+    return Glance(root, True, min(tags, most), sum(min(count, most) for count in counts), more)
 
 
 class _Walk:
@@ -292,8 +292,8 @@ class _Walk:
 
     def below(
         self, directory: str | Path, *, most: int | None = None
-    ) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """All entries below a directory that are no folders, with their folder; no recursion."""
+    ) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+        """Folders from a directory down, each with its entries that are no folders; no recursion."""
         waiting = [os.fspath(directory)]
         for read in count():
             self.is_cut = bool(waiting) and read == most
@@ -303,6 +303,7 @@ class _Walk:
             entries = self.entries(folder)
             if not entries and folder != os.fspath(directory) and folder not in self.unlisted:
                 self.empty_folder(folder)
+            files = []
             for entry in entries:
                 is_folder = _is_folder(entry)
                 if is_left_by_system(entry.name, folder=is_folder):
@@ -310,7 +311,8 @@ class _Walk:
                 elif is_folder:
                     waiting.append(entry.path)
                 else:
-                    yield folder, entry
+                    files.append(entry)
+            yield folder, files
 
     def unlistable(self, directory: str | Path, reason: str) -> None:
         self.unlisted.add(os.fspath(directory))
@@ -393,8 +395,9 @@ class _Walk:
 
     def count_below(self, directory: str) -> None:
         """Count files in a folder that should not be there, without reading them."""
-        for _, entry in self.below(directory):
-            self.regular(entry, "other")
+        for _, entries in self.below(directory):
+            for entry in entries:
+                self.regular(entry, "other")
 
     def area(self, area: Area) -> None:
         """List an area; nearly every file is plain, the others are looked at closely."""
@@ -471,21 +474,22 @@ class _Walk:
         self.odd.append(StoredBlob(name, entry.path, area, info.st_size, info.st_mtime_ns, form, digest))
 
     def manifests(self) -> None:
-        documents: dict[str, dict[str, int]] = {}
-        for folder, entry in self.below(self.root / MANIFESTS):
-            names_document = entry.name in (MANIFEST_FILE, LOCKED_APP_FILE)
-            info = self.regular(entry, "manifests" if names_document else "other")
-            if info is None:
-                continue
-            if names_document:
-                documents.setdefault(folder, {})[entry.name] = info.st_mtime_ns
-            elif form_of_name(entry.name) == "temporary":
-                detail = "a pull was killed while it wrote this tag"
-                self.problem(entry, "temporary file", detail, "the next pull of this app removes it")
-            else:
-                self.problem(entry, "foreign", "neither a manifest nor a locked app", _LOOK)
-        for folder, modified in documents.items():
-            self.tag(folder, modified.get(MANIFEST_FILE))
+        for folder, entries in self.below(self.root / MANIFESTS):
+            modified = {}
+            for entry in entries:
+                names_document = entry.name in (MANIFEST_FILE, LOCKED_APP_FILE)
+                info = self.regular(entry, "manifests" if names_document else "other")
+                if info is None:
+                    continue
+                if names_document:
+                    modified[entry.name] = info.st_mtime_ns
+                elif form_of_name(entry.name) == "temporary":
+                    detail = "a pull was killed while it wrote this tag"
+                    self.problem(entry, "temporary file", detail, "the next pull of this app removes it")
+                else:
+                    self.problem(entry, "foreign", "neither a manifest nor a locked app", _LOOK)
+            if modified:
+                self.tag(folder, modified.get(MANIFEST_FILE))
 
     def empty_folder(self, folder: str) -> None:
         if self.relative(folder).startswith(f"{MANIFESTS}/"):

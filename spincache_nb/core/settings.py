@@ -66,6 +66,10 @@ class Timeouts(msgspec.Struct, frozen=True):
     stall: float = 60.0
     stall_bytes: int = 64 << 10
 
+    def for_httpx(self) -> dict[str, float | None]:
+        """As httpx hands them to a transport; there is no pool to wait for."""
+        return {"connect": self.connect, "read": self.read, "write": self.read, "pool": None}
+
 
 class RetryPolicy(msgspec.Struct, frozen=True):
     """How often and how long something that failed in passing is tried again."""

@@ -1,8 +1,7 @@
-"""HTTP/1.1 over plain sockets, with a pool of connections.
+"""The fast path of HTTP: an httpx transport over plain sockets, with a pool of connections.
 
-Why not httpx: importing it takes as long as all else that a short pull does, it reads 64 KiB at a time and
-copies each piece several times. Here a piece goes from the kernel into the bytes object that the caller
-gets, up to 1 MiB at a time.
+Why not httpx's own: it reads 64 KiB at a time and copies each piece several times. Here a piece goes from
+the kernel into the bytes object that the caller gets, up to 1 MiB at a time.
 """
 
 from __future__ import annotations
@@ -12,27 +11,17 @@ import io
 import re
 import select
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
 
-from spincache_nb.core.addresses import Origin, Proxy, Url
-from spincache_nb.core.messages import Ask, Fields, Head, Headers, Reply, Transport, cut, framed, unreached
-from spincache_nb.core.refusals import (
-    ConnectTimeoutError,
-    ProxyError,
-    SilenceError,
-    SilentCloseError,
-    TlsSpokenError,
-    TransportError,
-    UnconnectedError,
-    UnsendableError,
-)
-from spincache_nb.core.settings import Timeouts
+import httpx
 
-if TYPE_CHECKING:
-    import ssl  # which a pull from loopback does not need
+from spincache_nb.core.addresses import Origin, Proxy, origin_of
+from spincache_nb.core.refusals import SilentCloseError, TlsSpokenError, causes
+from spincache_nb.errors import ConnectionFailedError, MissingExtraError
 
 FIRST_READ_BYTES = 64 << 10
 LARGEST_READ_BYTES = 1 << 20
@@ -43,10 +32,13 @@ _MOST_CHUNK_LINE_BYTES = 4 << 10
 _SLICE_SECONDS = 0.25
 _SHORT_CONNECT_SECONDS = 3.0
 _MOST_ADDRESSES = 8
+_REPEATABLE = ("GET", "HEAD")
+_NO_ANSWER = (SilentCloseError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?:[ \t][^\n]*)?\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
-_UNSENDABLE = re.compile(r"[^\t\x20-\x7e]")
+_UNSENDABLE = re.compile(rb"[\r\n\0]")
 Check = Callable[[], None]
+Fields = list[tuple[bytes, bytes]]
 _Reader: TypeAlias = "io.BufferedReader[Wire]"
 
 
@@ -65,20 +57,20 @@ class Sockets:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._waiting: dict[Route, list[Wire]] = {}
-        self._closed = False
+        self._cut = self._closed = False
 
     def add(self, sock: socket.socket) -> None:
         """Know one more; it is cut at once if all others were."""
         with self._lock:
             self._open.add(sock)
-            if self._closed:
+            if self._cut:
                 cut(sock)
 
     def secure(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
         """Put TLS around one, before its handshake; the new socket takes its place."""
         with self._lock:
             self._open.discard(sock)
-            if self._closed:
+            if self._cut:
                 sock.close()
                 raise ConnectionAbortedError("cut")
             secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
@@ -111,22 +103,29 @@ class Sockets:
                 return
         wire.shut()
 
-    def close(self) -> None:
-        """Close what is idle, for good, and cut all else: what waits in other threads ends now."""
+    def close(self, *, cut_all: bool = False) -> None:
+        """Close what is idle, for good; cut all else, too: what waits in other threads ends now."""
         with self._lock:
             self._closed = True
             waiting = [wire for wires in self._waiting.values() for wire in wires]
             self._waiting.clear()
-            for sock in self._open:
-                cut(sock)
+            if cut_all:
+                self._cut = True
+                for sock in self._open:
+                    cut(sock)
         for wire in waiting:
             wire.shut()
 
 
+def cut(sock: socket.socket) -> None:
+    """Shut a socket down while another thread may be reading from it."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
 def _open_socket(host: str, port: int, *, timeout: float, sockets: Sockets, check: Check) -> socket.socket:
     """Connect to the first of a host's addresses that answers."""
-    name = host.encode("ascii") if host.isascii() else host  # of text, Python loads its tables for IDNA
-    addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
     error = OSError(f"no address for {host}")
     for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
         check()
@@ -153,7 +152,7 @@ class Wire(io.RawIOBase):
     def __init__(self, sock: socket.socket, sockets: Sockets, check: Check) -> None:
         sock.settimeout(_SLICE_SECONDS)
         self.socket = sock
-        self._pending: Callable[[], int] | None = getattr(sock, "pending", None)  # of TLS
+        self._secure = isinstance(sock, ssl.SSLSocket)
         self._sockets = sockets
         self._check = check
         self._deadline = 0.0
@@ -173,7 +172,7 @@ class Wire(io.RawIOBase):
             self._go_on()
             with contextlib.suppress(TimeoutError):
                 count = self.socket.recv_into(buffer)
-                return count + self._rest_into(buffer[count:]) if count and self._pending else count
+                return count + self._rest_into(buffer[count:]) if count and self._secure else count
         return None
 
     def send(self, data: bytes, seconds: float) -> None:
@@ -205,7 +204,7 @@ class Wire(io.RawIOBase):
         """Whether nothing came since the last answer: not the end, nor anything nobody asked for."""
         self._resting = True
         try:
-            pending = self._pending is not None and self._pending()
+            pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
             return not pending and not self.reader.peek(1) and not _readable(self.socket)
         except (OSError, ValueError):
             return False
@@ -225,6 +224,16 @@ def _readable(sock: socket.socket) -> bool:
     return bool(select.select([sock], [], [], 0)[0])
 
 
+class Head(NamedTuple):
+    """The head of an answer, and how its body is framed: by length, in chunks, or to the end."""
+
+    status: int
+    fields: Fields
+    length: int | None
+    chunked: bool
+    lasting: bool
+
+
 def read_head(reader: _Reader, method: str) -> Head:
     """Read the head that counts; interim ones, such as 100 and Early Hints, come before it."""
     left = MOST_HEAD_BYTES
@@ -236,28 +245,28 @@ def read_head(reader: _Reader, method: str) -> Head:
         fields, left = _read_fields(reader, left - len(line))
         status = int(match[2])
         if status >= 200:
-            return framed(status, Headers(fields), method, persistent=match[1] != b"0")
+            return _framed(status, fields, method, persistent=match[1] != b"0")
         if status == 101:
             break  # it answers what is never asked
-    raise TransportError("interim answers only")
+    raise httpx.RemoteProtocolError("interim answers only")
 
 
 def _line(reader: _Reader, left: int, most: int = MOST_LINE_BYTES) -> bytes:
     most = min(left, most)
     line = reader.readline(most + 1)
     if len(line) > most:
-        raise TransportError("a head that is too long")
+        raise httpx.RemoteProtocolError("a head that is too long")
     return line
 
 
-def _not_http(line: bytes) -> TransportError:
+def _not_http(line: bytes) -> httpx.TransportError:
     if len(line) > MOST_LINE_BYTES:
-        return TransportError("a head that is too long")
+        return httpx.RemoteProtocolError("a head that is too long")
     if not line:
         return SilentCloseError("a connection closed without an answer")
     if line[:2] in (b"\x15\x03", b"\x16\x03"):
         return TlsSpokenError("an answer in TLS")
-    return TransportError("an answer that is not HTTP")
+    return httpx.RemoteProtocolError("an answer that is not HTTP")
 
 
 def _read_fields(reader: _Reader, left: int) -> tuple[Fields, int]:
@@ -266,29 +275,47 @@ def _read_fields(reader: _Reader, left: int) -> tuple[Fields, int]:
     while (line := _line(reader, left)) not in (b"\r\n", b"\n"):
         left -= len(line)
         if not line.endswith(b"\n"):
-            raise TransportError("an answer that ended early")
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError:
-            text = line.decode("latin-1")
-        text = text.strip(" \t\r\n").replace("\r", " ")
+            raise httpx.RemoteProtocolError("an answer that ended early")
+        value = line.strip(b" \t\r\n").replace(b"\r", b" ")
         if line[:1] in b" \t":
             if fields:  # a folded line goes on with the value before it
-                fields[-1] = (fields[-1][0], f"{fields[-1][1]} {text}")
+                fields[-1] = (fields[-1][0], fields[-1][1] + b" " + value)
             continue
-        name, colon, value = text.partition(":")
+        name, colon, value = value.partition(b":")
         if colon:
-            fields.append((name.rstrip(), value.lstrip(" \t")))
+            fields.append((name.rstrip(), value.lstrip(b" \t")))
     return fields, left
 
 
-class Body:
+def _framed(status: int, fields: Fields, method: str, *, persistent: bool) -> Head:
+    values = {b"transfer-encoding": b"", b"content-length": b"", b"connection": b""}
+    for name, value in fields:
+        if (lower := name.lower()) in values:
+            values[lower] += (b"," if values[lower] else b"") + value
+    options = [option.strip() for option in values[b"connection"].lower().split(b",")]
+    lasting = b"close" not in options if persistent else b"keep-alive" in options
+    if method == "HEAD" or status in (204, 304):
+        return Head(status, fields, 0, False, lasting)
+    if coding := values[b"transfer-encoding"].lower():
+        if coding != b"chunked":
+            raise httpx.RemoteProtocolError("a transfer encoding other than chunked")
+        return Head(status, fields, None, True, lasting)
+    lengths = {length.strip() for length in values[b"content-length"].split(b",")}
+    if len(lengths) > 1:
+        raise httpx.RemoteProtocolError("two lengths for one answer")
+    length = lengths.pop()
+    if not re.fullmatch(rb"\d{1,19}", length):
+        return Head(status, fields, None, False, False)
+    return Head(status, fields, int(length), False, lasting)
+
+
+class Body(httpx.SyncByteStream):
     """The body of an answer, piece by piece, as it comes."""
 
     def __init__(self, wire: Wire, route: Route, head: Head, sockets: Sockets, timeout: float) -> None:
-        self.head = head
         self._wire: Wire | None = wire
         self._route = route
+        self._head = head
         self._sockets = sockets
         self._timeout = timeout
         self._left = head.length  # of the body; of the chunk, where there are chunks
@@ -299,7 +326,7 @@ class Body:
         try:
             while wire is not None and not self._whole:
                 wire.allow(self._timeout)
-                if self.head.chunked and not self._left:
+                if self._head.chunked and not self._left:
                     self._begin_chunk(wire.reader)
                     continue
                 piece = wire.reader.read1(size if self._left is None else min(self._left, size))
@@ -307,25 +334,25 @@ class Body:
                     size = LARGEST_READ_BYTES
                 if self._left is not None:
                     if not piece:
-                        raise TransportError(f"an answer that ended {self._left} bytes early")
+                        raise httpx.RemoteProtocolError(f"an answer that ended {self._left} bytes early")
                     self._left -= len(piece)
-                    self._whole = not self.head.chunked and self._left == 0
+                    self._whole = not self._head.chunked and self._left == 0
                 elif not piece:
                     self._whole = True
                     return
                 yield piece
         except TimeoutError as exc:
-            raise SilenceError(str(exc)) from exc
+            raise httpx.ReadTimeout(str(exc)) from exc
         except OSError as exc:
-            raise TransportError(str(exc)) from exc
+            raise httpx.ReadError(str(exc)) from exc
 
     def _begin_chunk(self, reader: _Reader) -> None:
         """Read the end of one chunk and the size of the next; the last is followed by a trailer."""
         if self._left == 0 and _line(reader, 2) not in (b"\r\n", b"\n"):
-            raise TransportError("a chunk longer than it says")
+            raise httpx.RemoteProtocolError("a chunk longer than it says")
         match = _CHUNK_SIZE.fullmatch(_line(reader, _MOST_CHUNK_LINE_BYTES))
         if match is None:
-            raise TransportError("a chunk without a size")
+            raise httpx.RemoteProtocolError("a chunk without a size")
         self._left = int(match[1], 16)
         if self._left == 0:
             _read_fields(reader, MOST_HEAD_BYTES)
@@ -334,14 +361,14 @@ class Body:
     def close(self) -> None:
         """Give the connection back if its answer was read to the end, else close it."""
         wire, self._wire = self._wire, None
-        if wire is not None and self._whole and self.head.lasting:
+        if wire is not None and self._whole and self._head.lasting:
             self._sockets.give(wire, self._route)
         elif wire is not None:
             wire.shut()
 
 
-class SocketTransport:
-    """HTTP/1.1 to a server, or through an ``http`` proxy; httpx goes through proxies of other kinds."""
+class SocketTransport(httpx.BaseTransport):
+    """HTTP/1.1 to a server, or through an ``http`` proxy; httpx's own goes through proxies of other kinds."""
 
     def __init__(
         self,
@@ -349,7 +376,7 @@ class SocketTransport:
         context: Callable[[], ssl.SSLContext],
         idle: int,
         check: Check,
-        proxy_for: Callable[[Url], Proxy | None] = lambda _url: None,
+        proxy_for: Callable[[httpx.URL], Proxy | None] = lambda _url: None,
     ) -> None:
         self._context = context
         self._check = check
@@ -357,30 +384,32 @@ class SocketTransport:
         self._idle = idle
         self._sockets = Sockets(idle)
         self._lock = threading.Lock()
-        self._others: dict[tuple[Proxy, str], Transport] = {}
+        self._others: dict[tuple[Proxy, str], httpx.HTTPTransport] = {}
 
-    def send(self, ask: Ask, timeouts: Timeouts) -> Reply:
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, by an idle connection if there is one, and read the head of the answer."""
-        proxy = self._proxy_for(ask.url)
+        proxy = self._proxy_for(request.url)
         if proxy is not None and proxy.scheme != "http":
-            return self._other(proxy, ask.url.scheme).send(ask, timeouts)
-        route, data = Route(ask.url.origin, proxy), _as_sent(ask, proxy)
+            return self._by_httpx(request, proxy)
+        route, timeouts = Route(origin_of(request.url), proxy), request.extensions["timeout"]
+        data = _as_sent(request, proxy)
         kept = self._sockets.take(route)
         while True:
-            wire = kept or self._connect(route, timeouts.connect)
+            wire = kept or self._connect(route, timeouts["connect"])
             try:
-                wire.send(data, timeouts.read)
-                head = read_head(wire.reader, ask.method)
+                wire.send(data, timeouts["read"])
+                head = read_head(wire.reader, request.method)
             except BaseException as exc:
                 wire.shut()
-                if kept is not None and ask.form is None and _is_silent_close(exc):
+                if kept is not None and request.method in _REPEATABLE and isinstance(exc, _NO_ANSWER):
                     self._check()
                     kept = None  # it was closed while it waited, which is no failure: open another
                     continue
                 if isinstance(exc, OSError):
                     raise _unanswered(exc) from exc
                 raise
-            return Body(wire, route, head, self._sockets, timeouts.read)
+            body = Body(wire, route, head, self._sockets, timeouts["read"])
+            return httpx.Response(head.status, headers=head.fields, stream=body)
 
     def _connect(self, route: Route, timeout: float) -> Wire:
         (scheme, host, port), proxy = route
@@ -389,15 +418,16 @@ class SocketTransport:
             end = (host, port) if proxy is None else (proxy.host, proxy.port)
             sock = _open_socket(*end, timeout=timeout, sockets=self._sockets, check=self._check)
         except (OSError, ValueError) as exc:
-            raise (_not_connected(exc) if proxy is None else unreached(proxy, exc)) from exc
+            error = _not_connected(exc)
+            raise (proxy_error(error, proxy) if proxy is not None else error) from exc
         try:
             if context is not None and proxy is not None:
                 self._tunnel(Wire(sock, self._sockets, self._check), proxy, host, port, timeout)
             if context is not None:
                 sock = self._start_tls(sock, context, host, timeout)
-        except ProxyError:
+        except httpx.ProxyError:
             raise
-        except (OSError, TransportError, ValueError) as exc:
+        except (OSError, httpx.TransportError, ValueError) as exc:
             raise _not_connected(exc) from exc
         return Wire(sock, self._sockets, self._check)
 
@@ -414,76 +444,90 @@ class SocketTransport:
         return secure
 
     def _tunnel(self, wire: Wire, proxy: Proxy, host: str, port: int, timeout: float) -> None:
-        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        target = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii")
         try:
-            wire.send(_joined(f"CONNECT {target}", {"Host": target, **_login(proxy)}), timeout)
+            wire.send(_joined(b"CONNECT", target, [(b"Host", target), *_proxy_login(proxy)], b""), timeout)
             status = read_head(wire.reader, "CONNECT").status
             if not 200 <= status < 300:
-                raise ProxyError(f"{status} from {proxy.name}")
+                raise httpx.ProxyError(f"{status} from {proxy.name}")
         except BaseException:
             wire.shut()
             raise
 
-    def _other(self, proxy: Proxy, scheme: str) -> Transport:
-        """The transport through a proxy of https or SOCKS."""
-        from spincache_nb.core import proxied  # which loads httpx
-
+    def _by_httpx(self, request: httpx.Request, proxy: Proxy) -> httpx.Response:
+        """Send a request through a proxy of https or SOCKS."""
+        key = proxy, request.url.scheme
         with self._lock:
-            if (proxy, scheme) not in self._others:
-                context = self._context() if "https" in (scheme, proxy.scheme) else None
-                self._others[proxy, scheme] = proxied.through(proxy, context, idle=self._idle)
-            return self._others[proxy, scheme]
+            if key not in self._others:
+                self._others[key] = self._other_transport(*key)
+            transport = self._others[key]
+        try:
+            return transport.handle_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+            if any(isinstance(cause, ssl.SSLError) for cause in causes(exc)):
+                raise
+            raise proxy_error(exc, proxy) from exc
 
-    def close(self) -> None:
-        """End everything, in whatever thread."""
-        self._sockets.close()
+    def _other_transport(self, proxy: Proxy, scheme: str) -> httpx.HTTPTransport:
+        secure = "https" in (scheme, proxy.scheme)
+        context = self._context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        auth = (proxy.user, proxy.password) if proxy.user else None
+        own_context = context if proxy.scheme == "https" else None
+        try:
+            return httpx.HTTPTransport(
+                verify=context,
+                trust_env=False,
+                http2=False,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=self._idle),
+                proxy=httpx.Proxy(proxy.name, auth=auth, ssl_context=own_context),
+            )
+        except ImportError as exc:
+            remedy = "install it with: pip install 'spincache-nb[socks]'"
+            raise MissingExtraError(f"proxy {proxy.name}", "the package socksio", "none", remedy) from exc
+        except (httpx.InvalidURL, ValueError) as exc:
+            raise ConnectionFailedError("proxy", "a host", proxy.name, "check HTTPS_PROXY") from exc
+
+    def close(self, *, cut_all: bool = False) -> None:
+        """Close what is idle, and leave alone what is being read; or end everything, in whatever thread."""
+        self._sockets.close(cut_all=cut_all)
         for transport in self._others.values():
             transport.close()
 
 
-def _as_sent(ask: Ask, proxy: Proxy | None) -> bytes:
-    url, fields, content = ask.url, {"Host": ask.url.netloc, **ask.fields}, ask.content
-    target = url.target
-    if proxy is not None and url.scheme == "http":
-        target = str(url)
-        fields |= _login(proxy)
-    if content:
-        fields["Content-Length"] = str(len(content))
-    return _joined(f"{ask.method} {target}", fields) + content
+def _as_sent(request: httpx.Request, proxy: Proxy | None) -> bytes:
+    target, fields = request.url.raw_path, request.headers.raw
+    if proxy is not None and request.url.scheme == "http":
+        target = b"http://" + request.url.netloc + target
+        fields = [*fields, *_proxy_login(proxy)]
+    return _joined(request.method.encode("ascii"), target, fields, request.read())
 
 
-def _joined(start: str, fields: Mapping[str, str]) -> bytes:
-    lines = [f"{start} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    if _UNSENDABLE.search("".join(lines)):
-        raise UnsendableError("a header with what is no text in ASCII, or the end of a line")
-    return "\r\n".join([*lines, "", ""]).encode("ascii")
+def _joined(method: bytes, target: bytes, fields: Fields, body: bytes) -> bytes:
+    lines = [b"%s %s HTTP/1.1" % (method, target), *(b"%s: %s" % field for field in fields)]
+    if any(map(_UNSENDABLE.search, lines)):
+        raise httpx.LocalProtocolError("a header that holds the end of a line")
+    return b"\r\n".join([*lines, b"", body])
 
 
-def _login(proxy: Proxy) -> dict[str, str]:
-    return {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+def _proxy_login(proxy: Proxy) -> Fields:
+    return [(b"Proxy-Authorization", proxy.authorization.encode("ascii"))] if proxy.authorization else []
 
 
-def _is_silent_close(exc: BaseException) -> bool:
-    """Whether a connection was closed before the first byte of an answer."""
-    if isinstance(exc, SilentCloseError | ConnectionError):
-        return True
-    if not isinstance(exc, OSError) or isinstance(exc, TimeoutError):
-        return False
-    import ssl
-
-    return isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-
-
-def _unanswered(exc: OSError) -> TransportError:
-    """What ended a request."""
+def _unanswered(exc: OSError) -> httpx.TransportError:
+    """What ended a request, as httpx calls it."""
     if isinstance(exc, ConnectionError):
         return SilentCloseError(str(exc))
-    return SilenceError(str(exc)) if isinstance(exc, TimeoutError) else TransportError(str(exc))
+    return httpx.ReadTimeout(str(exc)) if isinstance(exc, TimeoutError) else httpx.ReadError(str(exc))
 
 
-def _not_connected(exc: Exception) -> TransportError:
+def _not_connected(exc: Exception) -> httpx.TransportError:
     if isinstance(exc, TimeoutError):
-        return ConnectTimeoutError(str(exc))
+        return httpx.ConnectTimeout(str(exc))
     if not isinstance(exc, OSError) and isinstance(exc, ValueError):  # a name with a label of 64 letters
-        return UnconnectedError("a name that no server can have")
-    return UnconnectedError(str(exc))
+        return httpx.ConnectError("a name that no server can have")
+    return httpx.ConnectError(str(exc))
+
+
+def proxy_error(exc: httpx.TransportError, proxy: Proxy) -> httpx.ProxyError:
+    """Say that it is the proxy that could not be reached."""
+    return httpx.ProxyError(f"no connection to {proxy.name} ({exc})")

@@ -5,38 +5,44 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import random
+import socket
+import ssl
 import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import NamedTuple, TypeVar, cast
+from urllib.parse import urlencode
 
+import httpx
 from msgspec.structs import replace
 
+from spincache_nb import __version__
 from spincache_nb.core.addresses import (
     Origin,
     SystemProxies,
-    Url,
+    can_be_asked,
     check_plain,
+    host_in,
     host_of,
     is_loopback,
+    origin_of,
     parse_url,
     public_url,
 )
-from spincache_nb.core.messages import Ask, Reply, Transport
 from spincache_nb.core.refusals import (
     Access,
     Purpose,
     Refusal,
     RetryableError,
-    TransportError,
     broken_redirect,
     translate,
 )
 from spincache_nb.core.settings import Limits, RetryPolicy, Timeouts
-from spincache_nb.core.sockets import SocketTransport
+from spincache_nb.core.sockets import SocketTransport, cut
 from spincache_nb.errors import (
     ConnectionFailedError,
     InsecureTransportError,
@@ -45,9 +51,6 @@ from spincache_nb.errors import (
     PullCancelled,
     SpinCacheError,
 )
-
-if TYPE_CHECKING:
-    import ssl
 
 _log = logging.getLogger(__name__)
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -109,8 +112,6 @@ class Attempts:
         self._halt.sleep(seconds)
 
     def _backoff(self, retry_after: float | None) -> float:
-        import random
-
         policy = self._policy
         seconds = min(policy.longest_wait, policy.first_wait * 2.0 ** (self._count - 1))
         seconds *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients, keeps no secret
@@ -119,18 +120,35 @@ class Attempts:
         return min(retry_after, policy.longest_retry_after) + seconds / 4
 
 
+class Ask(NamedTuple):
+    """A request."""
+
+    url: httpx.URL
+    headers: Mapping[str, str]
+    authorization: str | None = None
+    form: Mapping[str, str] | None = None
+    head: bool = False
+
+    def __repr__(self) -> str:
+        return f"Ask({public_url(self.url)!r})"
+
+    @property
+    def method(self) -> str:
+        return "POST" if self.form is not None else "HEAD" if self.head else "GET"
+
+
 class Answer:
     """The head of an answer, and its body piece by piece; to be closed."""
 
-    def __init__(self, web: Web, url: Url, reply: Reply, *, at_home: bool) -> None:
+    def __init__(self, web: Web, url: httpx.URL, response: httpx.Response, *, at_home: bool) -> None:
         self.url = url
-        self.status = reply.head.status
-        self.headers = reply.head.headers
-        self.length = reply.head.length
+        self.status = response.status_code
+        self.headers = response.headers
         self.at_home = at_home
+        self.length = _length(self.headers)
         self._web = web
-        self._reply = reply
-        self._pieces = iter(reply)
+        self._response = response
+        self._pieces = iter(cast(httpx.SyncByteStream, response.stream))  # as iter_raw, less a copy
         self._waited = 0.0
         self._recent = 0
         self._page: bytes | None = None
@@ -153,7 +171,7 @@ class Answer:
             self._web.halt.check()
             piece = next(self._pieces, None)
             self._web.halt.check()
-        except TransportError as exc:
+        except httpx.TransportError as exc:
             self.close()
             self._web.halt.check()
             raise translate(exc, self.url) from exc
@@ -220,9 +238,26 @@ class Answer:
                 self._page = self.read(self._web.limits.error_bytes, what="error page")
         return self._page
 
+    def cut(self) -> None:
+        """End a read that waits in another thread."""
+        stream = self._response.extensions.get("network_stream")
+        sock = stream.get_extra_info("socket") if stream is not None else None
+        if isinstance(sock, socket.socket):
+            cut(sock)
+
     def close(self) -> None:
         """Let the connection go."""
-        self._reply.close()
+        self._web.forget(self)
+        with contextlib.suppress(httpx.TransportError):
+            self._response.close()
+
+
+def _length(headers: httpx.Headers) -> int | None:
+    """``Content-Length``, if there is one that says anything."""
+    text = headers.get("Content-Length", "")
+    if not (text.isascii() and text.isdigit()) or "Transfer-Encoding" in headers:
+        return None
+    return int(text[:19])
 
 
 def _unzipped(data: bytes, limit: int) -> bytes:
@@ -246,7 +281,7 @@ class Web:
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         retries: RetryPolicy | None = None,
-        transport: Transport | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.insecure = insecure
         self.limits = limits or Limits()
@@ -256,7 +291,9 @@ class Web:
         self.wire_bytes = 0
         self.request_count = 0
         self._lock = threading.Lock()
+        self._open: set[Answer] = set()
         self._answered: set[Origin] = set()
+        self._agent = f"spincache-nb/{__version__}"
         self._transport = transport or SocketTransport(
             context=Tls(ca).context, idle=jobs, check=self.halt.check, proxy_for=SystemProxies()
         )
@@ -264,13 +301,23 @@ class Web:
     def close(self) -> None:
         """Close all connections; reads that wait in other threads end at once."""
         self.halt.close()
-        self._transport.close()
+        with self._lock:
+            waiting = list(self._open)
+        for answer in waiting:
+            answer.cut()
+        if isinstance(self._transport, SocketTransport):
+            self._transport.close(cut_all=True)
+        else:
+            self._transport.close()
 
-    def url(self, netloc: str, target: str = "/") -> Url:
+    def url(self, netloc: str, target: str = "/") -> httpx.URL:
         """Address of something in a registry, by the rule for plain HTTP."""
         plain = self.insecure or (self.insecure is None and is_loopback(host_of(netloc)))
-        url = Url.of("http" if plain else "https", netloc, target)
-        if url is None:
+        try:
+            url = httpx.URL(f"{'http' if plain else 'https'}://{netloc}{target}")
+        except httpx.InvalidURL:
+            url = None
+        if url is None or not can_be_asked(url):
             raise InvalidReferenceError(
                 netloc,
                 "a registry's host and port",
@@ -297,57 +344,81 @@ class Web:
 
     def send(self, ask: Ask) -> Answer:
         """Send a request where it leads to, and give the answer's head."""
-        asked, home = ask.url, ask.url.origin
-        seen = {asked}
+        url, authorization = ask.url, ask.authorization
+        seen = {url}
         for _ in range(self.limits.redirects + 1):
             self.halt.check()
-            with self._lock:
-                self.request_count += 1
+            request = self._request(ask, url, authorization)
             try:
-                reply = self._transport.send(ask, self.timeouts)
-            except TransportError as exc:
+                response = self._transport.handle_request(request)
+            except httpx.TransportError as exc:
                 self.halt.check()
-                raise translate(exc, ask.url, answered=ask.url.origin in self._answered) from exc
-            self._answered.add(ask.url.origin)
-            answer = Answer(self, ask.url, reply, at_home=ask.url.origin == home)
-            if _log.isEnabledFor(logging.DEBUG):
-                _log.debug("%s %s: %d", ask.method, public_url(ask.url), answer.status)
+                raise translate(exc, url, answered=origin_of(url) in self._answered) from exc
+            answer = self._answer(ask, url, response)
             if answer.status not in _REDIRECTS:
                 return answer
-            target = self._target(asked, ask, answer)
+            target = self._target(ask, answer)
             if target in seen:
-                raise broken_redirect(asked, "redirects in a loop")
+                raise broken_redirect(ask.url, "redirects in a loop")
+            if origin_of(target) != origin_of(url):
+                authorization = None
             seen.add(target)
-            ask = ask._replace(url=target)
-            if target.origin != answer.url.origin:
-                ask = ask._replace(authorization=None)
-        raise broken_redirect(asked, f"more than {self.limits.redirects} of them")
+            url = target
+        raise broken_redirect(ask.url, f"more than {self.limits.redirects} of them")
 
-    def _target(self, asked: Url, ask: Ask, answer: Answer) -> Url:
+    def _target(self, ask: Ask, answer: Answer) -> httpx.URL:
         answer.read_error_page()
         if ask.form is not None:
-            raise broken_redirect(asked, "one for a request that holds a secret")
+            raise broken_redirect(ask.url, "one for a request that holds a secret")
         location = answer.headers.get("Location")
         if not location:
-            raise broken_redirect(asked, "one without an address")
-        where = f"redirect of {public_url(asked)}"
+            raise broken_redirect(ask.url, "one without an address")
+        where = f"redirect of {public_url(ask.url)}"
         target = parse_url(location, base=answer.url, where=where)
         if answer.url.scheme == "https" and target.scheme == "http":
-            self._check_downgrade(asked, target, where)
+            self._check_downgrade(ask.url, target, where)
         check_plain(target, insecure=self.insecure, where=where)
         return target
 
-    def _check_downgrade(self, asked: Url, target: Url, where: str) -> None:
+    def _check_downgrade(self, asked: httpx.URL, target: httpx.URL, where: str) -> None:
         """Refuse to go from https to plain http; on this machine, only this machine may send us there."""
-        if self.insecure is True or (is_loopback(target.host) and is_loopback(asked.host)):
+        if self.insecure is True or (is_loopback(host_in(target)) and is_loopback(host_in(asked))):
             return
-        remedy = f"ask the owner of {asked.host} to redirect to https; nothing was sent in the clear"
+        remedy = f"ask the owner of {host_in(asked)} to redirect to https; nothing was sent in the clear"
         raise InsecureTransportError(where, "an https:// address", public_url(target), remedy)
+
+    def _answer(self, ask: Ask, url: httpx.URL, response: httpx.Response) -> Answer:
+        origin = origin_of(url)
+        answer = Answer(self, url, response, at_home=url is ask.url or origin == origin_of(ask.url))
+        with self._lock:
+            self._open.add(answer)
+            self._answered.add(origin)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s %s: %d", ask.method, public_url(url), answer.status)
+        return answer
+
+    def _request(self, ask: Ask, url: httpx.URL, authorization: str | None) -> httpx.Request:
+        headers = {"User-Agent": self._agent, "Accept-Encoding": "identity", **ask.headers}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        content = None
+        with self._lock:
+            self.request_count += 1
+        if ask.form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            content = urlencode(ask.form).encode("ascii")
+        extensions = {"timeout": self.timeouts.for_httpx()}
+        return httpx.Request(ask.method, url, headers=headers, content=content, extensions=extensions)
 
     def count(self, received: int) -> None:
         """Add to the bytes received."""
         with self._lock:
             self.wire_bytes += received
+
+    def forget(self, answer: Answer) -> None:
+        """An answer was closed."""
+        with self._lock:
+            self._open.discard(answer)
 
 
 class Tls:
@@ -373,8 +444,6 @@ def _from_environment() -> ssl.SSLContext | None:
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and not folder:
         return None
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if file:
         _load(context, "SSL_CERT_FILE", cafile=Path(file))
@@ -385,8 +454,6 @@ def _from_environment() -> ssl.SSLContext | None:
 
 
 def _system_context() -> ssl.SSLContext:
-    import ssl
-
     if sys.platform not in ("darwin", "win32") and ssl.get_default_verify_paths().cafile is not None:
         context = ssl.create_default_context()
         # Python 3.13 asks more of an authority than curl, Go and older Pythons do, and private ones lack it

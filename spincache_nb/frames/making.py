@@ -37,7 +37,17 @@ from spincache_nb.frames.schemas import (
 )
 from spincache_nb.frames.sources import Found
 from spincache_nb.inventory import CachedApp, Inventory, unnamed_members
-from spincache_nb.inventory.columns import AREAS_IN_ORDER, DATA, STANDINGS, VIAS, WASM, Integers, UseColumns
+from spincache_nb.inventory.columns import (
+    AREAS_IN_ORDER,
+    DATA,
+    STANDINGS,
+    VIAS,
+    WASM,
+    Integers,
+    UseColumns,
+    distinct,
+    is_among,
+)
 from spincache_nb.wasm.naming import Producers, Tool, producers_of
 from spincache_nb.wasm.walker import Limits, walk
 
@@ -220,7 +230,7 @@ def _declared(inventory: Inventory) -> Iterator[int | None]:
     size_of = np.zeros(count, np.int64)
     size_of[layers.digests] = layers.sizes
     if np.array_equal(size_of[layers.digests], layers.sizes):  # as in all manifests that nobody altered
-        keys = np.unique(keys)
+        keys = distinct(keys)
         sizes = size_of[keys % max(count, 1)]
     else:
         keys, first = np.unique(keys, return_index=True)
@@ -229,7 +239,7 @@ def _declared(inventory: Inventory) -> Iterator[int | None]:
     configs = {str(app.config.digest) for app in apps if app.config}
     number = {text: place for place, text in enumerate(digests) if text in configs}
     own = [number.get(str(app.config.digest), -1) if app.config else -1 for app in apps]
-    is_layer = np.isin(np.arange(len(apps)) * count + np.asarray(own, np.int64), keys).tolist()
+    is_layer = is_among(np.arange(len(apps)) * count + np.asarray(own, np.int64), keys).tolist()
     for app, total, code, among in zip(apps, sums, own, is_layer, strict=True):
         if app.config is None:
             yield None
@@ -293,7 +303,7 @@ class _OfComponent(NamedTuple):
 
 def _components(found: Found) -> Iterator[_OfComponent]:
     for name, inventory, app in found.apps():
-        stored = inventory.stored
+        stored = inventory.blobs
         for component in sorted(app.locked_app.components if app.locked_app else (), key=lambda one: one.id):
             source = str(component.source.digest)
             row = stored.found[WASM].get(source, stored.found[DATA].get(source))
@@ -301,7 +311,7 @@ def _components(found: Found) -> Iterator[_OfComponent]:
             for file in sorted(component.files, key=lambda one: one.path):
                 size = file.content.inline_bytes
                 at = stored.found[DATA].get(str(file.content.digest)) if size is None else None
-                mounted.append((file, size if at is None else stored.sizes[at]))
+                mounted.append((file, size if at is None else int(stored.sizes[at])))
             yield _OfComponent(name, inventory, app.reference, component, row, tuple(mounted))
 
 
@@ -311,7 +321,7 @@ def components_of(found: Found, *, toolchains: bool = True) -> pd.DataFrame:
     known: dict[str, Made] = {}
     made = []
     for row in rows:
-        place = row.inventory.stored.location(row.source) if toolchains and row.source is not None else ""
+        place = row.inventory.blobs.location(row.source) if toolchains and row.source is not None else ""
         if place not in known:
             known[place] = how_made(Path(place)) if place else Made()
         made.append(known[place])
@@ -323,7 +333,7 @@ def components_of(found: Found, *, toolchains: bool = True) -> pd.DataFrame:
             "component": (row.component.id for row in rows),
             "source_digest": (_text(row.component.source.digest) for row in rows),
             "source_bytes": (
-                row.inventory.stored.sizes[row.source] if row.source is not None else None for row in rows
+                int(row.inventory.blobs.sizes[row.source]) if row.source is not None else None for row in rows
             ),
             "file_count": (len(row.files) for row in rows),
             "files_bytes": (row.files_bytes for row in rows),
@@ -443,17 +453,9 @@ def problem_rows(found: Found, problems: Iterable[Sequence[Problem]]) -> pd.Data
 
 def disk_of(found: Found) -> pd.DataFrame:
     """Make the frame of all files."""
-    columns = [inventory.files for inventory in found.inventories]
-    return found.frame(
-        DISK_SCHEMA,
-        _each(found, map(len, columns)),
-        {
-            "path": [path for one in columns for path in one.paths],
-            "area": [area for one in columns for area in one.areas],
-            "stored_bytes": [size for one in columns for size in one.sizes],
-            "same_as": [one.same_as.get(row) for one in columns for row in range(len(one))],
-        },
-    )
+    rows = [(name, file) for name, inventory in found for file in inventory.files]
+    columns = {column: [getattr(file, column) for _, file in rows] for column in DISK_SCHEMA}
+    return found.frame(DISK_SCHEMA, (name for name, _ in rows), columns)
 
 
 def unnamed_of(found: Found) -> pd.DataFrame:

@@ -1,18 +1,15 @@
 """What is in a cache: its apps, who needs which blob, and what is wrong."""
 
-from spincache_nb.inventory.columns import CachedLayer, InventoriedBlob, Missing, Standing, Via
+from spincache_nb.inventory.columns import Standing, Via
 from spincache_nb.inventory.model import CachedApp, ConfigKind, Inventory, InventoryLimits, Project
 from spincache_nb.inventory.reach import unnamed_members
 from spincache_nb.inventory.take import known_digests, take_inventory
 
 __all__ = [
     "CachedApp",
-    "CachedLayer",
     "ConfigKind",
-    "InventoriedBlob",
     "Inventory",
     "InventoryLimits",
-    "Missing",
     "Project",
     "Standing",
     "Via",

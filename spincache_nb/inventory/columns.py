@@ -8,17 +8,16 @@ them as texts.
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from spincache_nb.core.digest import Digest
-from spincache_nb.core.documents import Area, Descriptor
-from spincache_nb.core.scan import DiskArea, DiskFile, StoredBlob
+from spincache_nb.core.digest import Digest, joined_digests
+from spincache_nb.core.documents import Area
 
 Integers = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
@@ -40,32 +39,6 @@ class Numbers(dict[str, int]):
     def __missing__(self, text: str) -> int:
         self[text] = len(self)
         return self[text]
-
-
-class CachedLayer(NamedTuple):
-    """A layer of a cached app's manifest."""
-
-    position: int
-    descriptor: Descriptor
-    stored: bool
-
-
-class InventoriedBlob(NamedTuple):
-    """A file in ``wasm/`` or ``data/`` and its standing."""
-
-    blob: StoredBlob
-    digest: Digest | None
-    standing: Standing
-
-
-class Missing(NamedTuple):
-    """A blob that an app needs and that is not where Spin looks for it."""
-
-    user: str
-    digest: Digest
-    area: Area
-    via: Via
-    elsewhere: bool
 
 
 class Needed(NamedTuple):
@@ -103,7 +76,7 @@ class LayerColumns:
     """Layers of all manifests, digests and types by number; app ``i`` has those from ``starts[i]`` on."""
 
     starts: Integers
-    digests: Codes
+    digests: Integers
     types: Codes
     sizes: Integers
     stored: Flags
@@ -114,40 +87,6 @@ class LayerColumns:
     def owners(self) -> Integers:
         """Number of the app of each row."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BlobColumns:
-    """Files in ``wasm/`` and ``data/``, sorted by area and name; `odd` has those that are not plain."""
-
-    names: Sequence[str]
-    digests: Sequence[str | None]
-    areas: npt.NDArray[np.int8]
-    sizes: Integers
-    times: Integers
-    standings: npt.NDArray[np.int8]
-    folders: Mapping[Area, str]
-    odd: Mapping[int, StoredBlob]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __iter__(self) -> Iterator[InventoriedBlob]:
-        return map(self.__getitem__, range(len(self)))
-
-    def __getitem__(self, row: int) -> InventoriedBlob:
-        text = self.digests[row]
-        digest = parsed(text) if text is not None else None
-        return InventoriedBlob(self.blob(row), digest, STANDINGS[self.standings[row]])
-
-    def blob(self, row: int) -> StoredBlob:
-        """One of the files as a value."""
-        if row in self.odd:
-            return self.odd[row]
-        name, area = self.names[row], AREAS_IN_ORDER[self.areas[row]]
-        size, time = int(self.sizes[row]), int(self.times[row])
-        digest = Digest(name[:6], name[7:])
-        return StoredBlob(name, self.folders[area] + name, area, size, time, "digest", digest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +105,7 @@ class UseColumns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MissingColumns:
-    """What apps need and the cache lacks."""
+    """Blobs that apps need and that are not where Spin looks for them; `elsewhere`: in the other area."""
 
     users: Integers
     digests: Integers
@@ -179,29 +118,6 @@ class MissingColumns:
     def __len__(self) -> int:
         return len(self.users)
 
-    def __iter__(self) -> Iterator[Missing]:
-        columns = (self.users, self.digests, self.areas, self.vias, self.elsewhere)
-        for user, code, area, via, elsewhere in zip(*(column.tolist() for column in columns), strict=True):
-            digest = parsed(self.digest_texts[code])
-            yield Missing(self.names[user], digest, AREAS_IN_ORDER[area], VIAS[via], elsewhere)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FileColumns:
-    """Every regular file under ``registry``, sorted by path."""
-
-    paths: Sequence[str]
-    areas: Sequence[DiskArea]
-    sizes: Sequence[int]
-    same_as: Mapping[int, str | None]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __iter__(self) -> Iterator[DiskFile]:
-        for row, (path, area, size) in enumerate(zip(self.paths, self.areas, self.sizes, strict=True)):
-            yield DiskFile(path, area, size, self.same_as.get(row))
-
 
 def parsed(text: str) -> Digest:
     """The digest of a text that is known to be one."""
@@ -213,8 +129,20 @@ def numbers_of(values: Sequence[Any]) -> Integers:
     return np.fromiter(values, np.int64, len(values))
 
 
-_START = "sha256:"
-_TEXT, _BYTES = len(_START) + 64, 32
+def distinct(numbers: Integers) -> Integers:
+    """Different numbers in order; `numpy.unique` hashes them, which can take a hundred times as long."""
+    in_order = np.sort(numbers)
+    return in_order[np.append(True, np.diff(in_order) != 0)[: len(in_order)]]
+
+
+def is_among(numbers: Integers, others: Integers) -> Flags:
+    """Whether each of some numbers, none below 0, is one of others; not `numpy.isin`, which hashes too."""
+    in_order = np.append(np.sort(others), -1)
+    found: Flags = in_order[np.searchsorted(in_order[:-1], numbers)] == numbers
+    return found
+
+
+_ROW, _DIGITS, _BYTES = len("sha256:") + 64, len("sha256:"), 32
 Words = npt.NDArray[np.uint64]
 
 
@@ -227,14 +155,11 @@ class Packed(NamedTuple):
     @classmethod
     def of(cls, texts: Sequence[str]) -> Packed:
         """Pack texts; one that is no digest raises `InvalidDigestError`."""
-        head, *encoded = "".join(texts).split(_START)
-        if {*map(len, texts)} == {_TEXT} and not head and {*map(len, encoded)} == {2 * _BYTES}:
-            digits = "".join(encoded)
-            with suppress(ValueError):
-                content = binascii.unhexlify(digits)  # which takes capitals too
-                if content.hex() == digits:
-                    return cls(content)
-        return cls.of_digests(list(map(Digest.parse, texts)))
+        joined = joined_digests(texts)
+        if joined is None:
+            return cls.of_digests(list(map(Digest.parse, texts)))
+        digits = np.frombuffer(joined, np.uint8).reshape(-1, _ROW)[:, _DIGITS:]
+        return cls(binascii.unhexlify(digits.tobytes()))
 
     @classmethod
     def of_digests(cls, digests: Sequence[Digest]) -> Packed:
@@ -262,8 +187,7 @@ class Packed(NamedTuple):
 def numbered(columns: Sequence[Packed]) -> tuple[list[str], list[Integers]]:
     """All different digests as texts in order, and for each column the number of each of its digests."""
     every = Packed.joined(columns)
-    words = np.frombuffer(every.content, ">u8").reshape(-1, 4)
-    distinct, codes = _sorted(words)
+    distinct, codes = _sorted(np.frombuffer(every.content, np.uint64).reshape(-1, 4))
     encoded = distinct.tobytes().hex()
     texts = [f"sha256:{encoded[start : start + 64]}" for start in range(0, len(encoded), 64)]
     more = sorted(set(every.others.values()))  # after those of SHA-256 by their names, too
@@ -274,21 +198,28 @@ def numbered(columns: Sequence[Packed]) -> tuple[list[str], list[Integers]]:
     return texts + more, np.split(codes, ends)
 
 
+def in_order(digests: Packed) -> Integers:
+    """The places of different SHA-256 digests in their order."""
+    _, codes = _sorted(np.frombuffer(digests.content, np.uint64).reshape(-1, 4))
+    return np.argsort(codes)
+
+
 def _sorted(words: Words) -> tuple[Words, Integers]:
     """Different rows of four words in order, and the number of each row; mostly the first word tells."""
-    first = words[:, 0].astype(np.uint64)
-    order = np.argsort(first)
-    alike = first[order][1:] == first[order][:-1]
-    distinct, codes = _numbered(words, order, alike)
-    if not np.array_equal(distinct[codes], words):  # made so on purpose
-        order = np.lexsort([words[:, column] for column in (3, 2, 1, 0)])
-        alike = (words[order][1:] == words[order][:-1]).all(axis=1)
-        distinct, codes = _numbered(words, order, alike)
+    first = words[:, 0] if sys.byteorder == "big" else words[:, 0].byteswap()
+    order = first.argsort()
+    distinct, codes = _numbered(words, order, np.diff(first[order]) != 0)
+    if any(not np.array_equal(distinct[codes, word], words[:, word]) for word in (1, 2, 3)):  # on purpose
+        swapped = words if sys.byteorder == "big" else words.byteswap()
+        order = np.lexsort([swapped[:, word] for word in (3, 2, 1, 0)])
+        differ = (words[order][1:] != words[order][:-1]).any(axis=1)
+        distinct, codes = _numbered(words, order, differ)
     return distinct, codes
 
 
-def _numbered(words: Words, order: Integers, alike: Flags) -> tuple[Words, Integers]:
-    is_new = np.append(True, ~alike)[: len(words)]
+def _numbered(words: Words, order: Integers, differ: Flags) -> tuple[Words, Integers]:
+    """The first of each group of rows, and the number of each row's group, as rows in an order differ."""
+    is_new = np.append(True, differ)[: len(words)]
     codes = np.empty(len(words), np.int64)
     codes[order] = np.cumsum(is_new) - 1
     return words[order[is_new]], codes

@@ -30,7 +30,7 @@ from spincache_nb.core.documents import (
     parse_manifest,
     parse_object,
 )
-from spincache_nb.core.files import FileState, read_bounded
+from spincache_nb.core.files import FileState, read_bounded, read_stated
 from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, shown
 from spincache_nb.core.locked_app import (
     LockedApp,
@@ -145,13 +145,13 @@ def read_documents(
     """
     paths = f"{tag.location}{os.sep}{MANIFEST_FILE}", f"{tag.location}{os.sep}{LOCKED_APP_FILE}"
     for _ in range(_ATTEMPTS):
-        before = [FileState.at(path) for path in paths]
-        found = _Reader(tag, paths, stored, limits, types, check_sizes=check_sizes).read(known_digests)
+        reader = _Reader(tag, paths, stored, limits, types, check_sizes=check_sizes)
+        found = reader.read(known_digests)
         if not found.faults:
             break
         after = [FileState.at(path) for path in paths]
         found.gone = not any(after)
-        if after == before:
+        if after == [FileState.of(reader.states[path]) if path in reader.states else None for path in paths]:
             break
     return found
 
@@ -175,6 +175,7 @@ class _Reader:
         self.stored = stored
         self.limits = limits
         self.found = Documents(tag)
+        self.states: dict[str, os.stat_result] = {}  # of documents that were read
 
     def read(self, known_digests: Iterable[Digest]) -> Documents:
         manifest = self.content(self.manifest_path, self.limits.manifest_bytes, "manifest")
@@ -193,7 +194,8 @@ class _Reader:
     def content(self, path: str, limit: int, what: str) -> bytes | None:
         """Read a document; why it cannot be read becomes a fault."""
         try:
-            return read_bounded(path, limit=limit)
+            content, self.states[path] = read_stated(path, limit=limit)
+            return content
         except NotInCacheError as exc:
             self.fault(path, f"missing {what}", f"expected {exc.expected}, found {exc.found}")
         except LimitError as exc:
@@ -359,19 +361,20 @@ def _facts(
     digests = Packed.of([layer.digest for layer in layers])
     types = [layer.mediaType for layer in layers]
     application = config if config.mediaType == LOCKED_APP else None
-    if LOCKED_APP in types:
+    if LOCKED_APP in set(types):
         application = layers[len(types) - 1 - types[::-1].index(LOCKED_APP)]
+    urls = [layer.urls for layer in layers]
     return ManifestFacts(
         _descriptor(config),
         _descriptor(application) if application is not None else None,
-        kind_of(config.mediaType, types),
+        "app" if application is not None else kind_of(config.mediaType, types),
         known_values(written.annotations),
         written.mediaType or None,
         written.artifactType,
         digests,
         array("i", list(map(number.__getitem__, types))),
         array("q", [layer.size for layer in layers]),
-        {place: tuple(layer.urls) for place, layer in enumerate(layers) if layer.urls},
+        {place: tuple(some) for place, some in enumerate(urls) if some} if any(urls) else {},
     )
 
 

@@ -17,14 +17,11 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area, Descriptor, Kind, Manifest
 from spincache_nb.core.layout import AREAS, shown
 from spincache_nb.core.locked_app import LockedApp
-from spincache_nb.core.scan import CachedTag, Problem
+from spincache_nb.core.scan import CachedTag, DiskFile, Problem
 from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES, ArchiveLimits
 from spincache_nb.errors import SpinCacheError, printable
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
-    BlobColumns,
-    CachedLayer,
-    FileColumns,
     Integers,
     LayerColumns,
     MissingColumns,
@@ -241,7 +238,7 @@ class Contents:
     users: Sequence[str]
     digests: Sequence[str]
     layers: LayerColumns
-    blobs: BlobColumns
+    blobs: StoredBlobs
     rows: Integers
     needed: Needed
 
@@ -255,19 +252,6 @@ class Contents:
         return UseColumns(
             users.astype(np.int32), codes, blobs[blobs >= 0].astype(np.int32), vias.astype(np.int8)
         )
-
-    def layers_of(self, app: int) -> list[CachedLayer]:
-        """The layers of one app, as values."""
-        columns = self.layers
-        rows = slice(columns.starts[app], columns.starts[app + 1])
-        codes = columns.digests[rows].tolist()
-        digests = {code: parsed(self.digests[code]) for code in set(codes)}
-        each = (columns.types[rows].tolist(), columns.sizes[rows].tolist(), columns.stored[rows].tolist())
-        urls = [columns.urls.get(row, ()) for row in range(rows.start, rows.stop)]
-        return [
-            CachedLayer(place, Descriptor(columns.media_types[kind], digests[code], size, urls=more), stored)
-            for place, (code, kind, size, stored, more) in enumerate(zip(codes, *each, urls, strict=True))
-        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -298,16 +282,21 @@ class CachedApp:
         return int(starts[self.number + 1] - starts[self.number])
 
     @property
-    def layers(self) -> list[CachedLayer]:
-        """The manifest's layers, and which are stored; made at each access."""
-        return self.contents.layers_of(self.number)
-
-    @property
     def manifest(self) -> Manifest | None:
         """The manifest, without annotations of its layers; made at each access, None if it is not legible."""
         if self.config is None:
             return None
-        layers = tuple(layer.descriptor for layer in self.layers)
+        columns, texts = self.contents.layers, self.contents.digests
+        start, end = columns.starts[self.number : self.number + 2].tolist()
+        layers = tuple(
+            Descriptor(
+                columns.media_types[columns.types[row]],
+                parsed(texts[columns.digests[row]]),
+                int(columns.sizes[row]),
+                urls=columns.urls.get(row, ()),
+            )
+            for row in range(start, end)
+        )
         return Manifest(self.config, layers, self.annotations, self.media_type, self.artifact_type)
 
     @property
@@ -338,12 +327,11 @@ class Inventory:
     apps: tuple[CachedApp, ...]
     projects: tuple[Project, ...]
     contents: Contents
-    stored: StoredBlobs
     missing: MissingColumns
     faults: Faults = field(repr=False)
 
     @property
-    def blobs(self) -> BlobColumns:
+    def blobs(self) -> StoredBlobs:
         """The files in ``wasm/`` and ``data/``."""
         return self.contents.blobs
 
@@ -353,9 +341,9 @@ class Inventory:
         return self.faults.problems(self.contents.users)
 
     @property
-    def files(self) -> FileColumns:
+    def files(self) -> list[DiskFile]:
         """Every regular file under ``registry``; sorted at each access."""
-        return self.stored.files()
+        return self.blobs.files()
 
     def users_of(self) -> dict[tuple[Area, str], list[str]]:
         """Who needs each stored blob, by area and digest."""

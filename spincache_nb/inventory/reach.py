@@ -10,10 +10,8 @@ cut at its end. Nothing of it is kept on disk.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -34,6 +32,8 @@ from spincache_nb.inventory.columns import (
     Needed,
     Numbers,
     Packed,
+    distinct,
+    is_among,
     numbered,
     numbers_of,
     parsed,
@@ -113,7 +113,12 @@ def follow_archives(
                 faults.bad_archive(stored.path(row), exc, users=users)
             continue
         for digest, size in sizes.items():
-            _check_size(str(digest), size, stored, faults, users[0])
+            member = found.get(str(digest))
+            if member is not None and stored.sizes[member] != size:
+                stored.doubted.add(member)
+                faults.damaged_member(
+                    stored.path(member), expected=size, found=stored.sizes[member], user=users[0]
+                )
             if str(digest) in remaining and str(digest) in found:
                 yield from ((app, str(digest)) for app, _ in archives[archive])
 
@@ -122,16 +127,6 @@ def _listed(location: str, where: str, limits: ArchiveLimits | None = None) -> d
     with open_regular(Path(location)) as stream:
         unpacked = list_members(stream, where=where, limits=limits)
     return {member.digest: member.size for member in unpacked.members}
-
-
-def _check_size(digest: str, size: int, stored: StoredBlobs, faults: Faults, user: int) -> None:
-    row = stored.found[DATA].get(digest)
-    if row is None or stored.sizes[row] == size:
-        return
-    row = stored.look_again(DATA, digest)
-    if row is not None and stored.sizes[row] != size:
-        path = stored.path_of(DATA, digest)
-        faults.damaged_member(path, expected=size, found=stored.sizes[row], user=user)
 
 
 def unnamed_members(
@@ -181,8 +176,8 @@ class Named:
         self.counts = np.zeros(len(documents), np.int64)
         self.counts[[app for app, _ in manifests]] = [len(one.sizes) for _, one in manifests]
         self.owners = np.repeat(np.arange(len(documents)), self.counts)
-        self.sizes = _joined([one.sizes for _, one in manifests], np.int64)
-        self.types = _joined([one.types for _, one in manifests], np.int32)
+        self.sizes = np.concatenate([np.empty(0, np.int64), *(one.sizes for _, one in manifests)])
+        self.types = np.concatenate([np.empty(0, np.int32), *(one.types for _, one in manifests)])
         self.media_types = list(types)
         starts = np.append(0, np.cumsum(self.counts)).tolist()
         self.urls = {starts[app] + place: urls for app, one in manifests for place, urls in one.urls.items()}
@@ -205,7 +200,7 @@ class Named:
             for some, found in zip((binaries, mounted, recovered), codes[3:6], strict=True)
         )
         self.rows = np.full(2 * len(self.texts), -1, np.int64)
-        self.rows[2 * codes[6] + np.asarray(stored.areas, np.int64)[rows]] = rows
+        self.rows[2 * codes[6] + stored.areas[rows]] = rows
 
     def with_two_sizes(self) -> list[int]:
         """Apps whose manifest gives a digest two sizes."""
@@ -219,7 +214,7 @@ class Named:
         order = np.lexsort([sizes, codes, users])
         users, codes, sizes = users[order], codes[order], sizes[order]
         clash = (users[1:] == users[:-1]) & (codes[1:] == codes[:-1]) & (sizes[1:] != sizes[:-1])
-        found: list[int] = np.unique(users[1:][clash]).tolist()
+        found: list[int] = distinct(users[1:][clash]).tolist()
         return found
 
     def impossible(self) -> Iterator[tuple[int, int]]:
@@ -251,7 +246,7 @@ def _content(documents: Sequence[Documents], stored: StoredBlobs) -> tuple[_Cont
         if found.recovered is not None and (digest := stored.digest(found.recovered)) is not None:
             recovered.append((app, digest))
         if found.locked_app is not None:
-            refs = {ref.digest for ref in found.locked_app.binaries() if ref.digest is not None}
+            refs = dict.fromkeys(ref.digest for ref in found.locked_app.binaries() if ref.digest is not None)
             binaries += [(app, digest) for digest in refs]
             mounted += [
                 (app if file.content.inline_bytes is None else ~app, file.content.digest)
@@ -260,10 +255,6 @@ def _content(documents: Sequence[Documents], stored: StoredBlobs) -> tuple[_Cont
                 if file.content.digest is not None
             ]
     return binaries, mounted, recovered
-
-
-def _joined(columns: Sequence[array[int]], dtype: type[np.integer[Any]]) -> Integers:
-    return np.concatenate([np.empty(0, dtype), *(np.asarray(one, dtype) for one in columns)]).astype(np.int64)
 
 
 class Reach:
@@ -293,44 +284,13 @@ class Reach:
         needed = ~inline | (vias == MEMBER)
         self.files = Needed.of(users, 2 * codes + DATA, vias).only(needed)
         self.inline: Flags = inline[needed]
-        self._measure()
-        self._look()
+        self.stored_sizes = np.append(self.stored.sizes, -1)[self.rows]  # by place
         self._settle()
 
     def _has_role(self, role: Role) -> Flags:
         of_type = np.array([role_of(name) == role for name in self.named.media_types], bool)
         flags: Flags = of_type[self.named.types]
         return flags
-
-    # What is stored --------------------------------------------------------------------------
-
-    def _measure(self) -> None:
-        """Say how large the blob of each place is; -1 for none."""
-        self.stored_sizes = np.append(np.asarray(self.stored.sizes, np.int64), -1)[self.rows]
-
-    def _look(self) -> None:
-        """Look once more at what is missing or of another size, before anybody says so."""
-        content = ~self.is_application
-        self._look_at(self.wanted[content & (self.stored_sizes[self.wanted] != self.sizes)])
-        other = self.wanted ^ 1
-        lacking = content & (self.rows[self.wanted] < 0)
-        self._look_at(other[lacking & (self.stored_sizes[other] != self.sizes)])
-        for refs in (self.wasm, self.files):
-            for places in (refs.places, refs.places ^ 1):
-                self._look_at(places[(self.rows[refs.places] < 0) & (self.rows[places] < 0)])
-
-    def _look_at(self, places: Integers) -> None:
-        if not len(places):
-            return
-        chosen = np.zeros(len(self.rows), bool)
-        chosen[places] = True
-        asked = np.flatnonzero(chosen)
-        changed = self.stored.changed_since(asked.tolist(), self.rows[asked].tolist(), self.texts)
-        for place in changed:
-            row = self.stored.look_again(place & 1, self.texts[place >> 1])
-            self.rows[place] = row if row is not None else -1
-        if changed:
-            self._measure()
 
     def _settle(self) -> None:
         """Say which layer is which blob, and what is lost."""
@@ -342,16 +302,31 @@ class Reach:
         keys = self.owners[lost] * (len(self.texts) + 1) + self.codes[lost]
         binaries = self.wasm.users * (len(self.texts) + 1) + (self.wasm.places >> 1)
         absent = keys[~self.found[lost]]
-        astray = (self.wanted[lost] & 1 == DATA) & ~np.isin(keys, binaries)
+        astray = (self.wanted[lost] & 1 == DATA) & ~is_among(keys, binaries)
         lost = lost[~self.found[lost] | self.of_package[lost] | astray]
         lost_wasm = (self.rows[self.wasm.places] < 0) & (self.rows[self.wasm.places ^ 1] < 0)
-        lost_wasm &= ~np.isin(binaries, absent)
+        lost_wasm &= ~is_among(binaries, absent)
         files = self.files.users * (len(self.texts) + 1) + (self.files.places >> 1)
-        lost_files = (self.rows[self.files.places] < 0) & ~self.inline & ~np.isin(files, absent)
+        lost_files = (self.rows[self.files.places] < 0) & ~self.inline & ~is_among(files, absent)
         layers = Needed.of(self.owners[lost], self.wanted[lost], LAYER)
         every = Needed.joined([layers, self.wasm.only(lost_wasm), self.files.only(lost_files)])
         first = np.sort(np.unique(every.users * len(self.rows) + every.places, return_index=True)[1])
         self.lost = every.only(first[np.argsort(every.users[first], kind="stable")])
+
+    def is_outdated(self) -> bool:
+        """Whether something that is missing or of another size is no longer so."""
+        content = self.wanted[~self.is_application]
+        declared = self.sizes[~self.is_application]
+        wrong = content[self.stored_sizes[content] != declared]
+        astray = (self.rows[content] < 0) & (self.stored_sizes[content ^ 1] != declared)
+        places = [wrong, content[astray] ^ 1]
+        for refs in (self.wasm.places, self.files.places):
+            lacking = refs[(self.rows[refs] < 0) & (self.rows[refs ^ 1] < 0)]
+            places += [refs[self.rows[refs] < 0], lacking ^ 1]
+        doubted = distinct(np.concatenate(places))
+        rows = self.rows[doubted]
+        missing = [(place & 1, self.texts[place >> 1]) for place in doubted[rows < 0].tolist()]
+        return self.stored.have_changed(rows[rows >= 0].tolist(), missing)
 
     # Answers ---------------------------------------------------------------------------------
 

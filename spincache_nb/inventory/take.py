@@ -7,6 +7,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,6 @@ from spincache_nb.inventory.columns import (
     MISNAMED,
     REFERENCED,
     TEMPORARY,
-    UNREFERENCED,
-    Integers,
     LayerColumns,
     Needed,
     Numbers,
@@ -39,6 +38,8 @@ from spincache_nb.inventory.documents import (
 from spincache_nb.inventory.model import CachedApp, Contents, Faults, Inventory, InventoryLimits, Project
 from spincache_nb.inventory.reach import MEMBER, Members, Named, Reach, follow_archives
 from spincache_nb.inventory.stored import StoredBlobs
+
+_ATTEMPTS = 3
 
 _ODD_NAMES = {
     "temporary": (
@@ -68,7 +69,12 @@ def take_inventory(
 ) -> Inventory:
     """Find out what is in a cache, who needs it, and what is wrong with it."""
     with _no_collections():
-        return _Taking(cache, limits or InventoryLimits(), history).run(projects)
+        for _ in range(_ATTEMPTS):
+            taking = _Taking(cache, limits or InventoryLimits(), history)
+            found = taking.run(projects)
+            if not taking.reach.is_outdated():
+                break
+        return found
 
 
 @contextmanager
@@ -107,7 +113,7 @@ class _Taking:
             self.report_documents(one, name)
         for app, total in named.impossible():
             self.faults.impossible(self.documents[app].tag.manifest_path, total, user=self.names[app])
-        reach = Reach(self.documents, named, self.stored, self.names)
+        reach = self.reach = Reach(self.documents, named, self.stored, self.names)
         members = Members(self.stored, self.limits.archive)
         if reach.asks_archives():  # as they are now
             reach.report(self.faults, members)
@@ -116,16 +122,16 @@ class _Taking:
         needed = self.with_members(reach, members)
         users = [*references, *(one.place.name for one in found)]
         needed = self.everyone(reach, needed, found, len(references))
-        standings = self.judge(reach, needed, len(references))
+        self.judge(reach, needed, len(references))
         self.check_scanned()
         apps = self.chosen()
-        contents = self.contents(reach, needed, standings, users, apps)
+        layers = self.layer_columns(reach, apps)
+        contents = Contents(users, reach.texts, layers, self.stored, reach.rows, needed)
         return Inventory(
             cache=self.cache,
             apps=tuple(_app(self.documents[one], place, contents) for place, one in enumerate(apps)),
             projects=tuple(_project(one, len(apps) + place, contents) for place, one in enumerate(found)),
             contents=contents,
-            stored=self.stored,
             missing=reach.missing(references),
             faults=self.faults,
         )
@@ -224,24 +230,25 @@ class _Taking:
             shown = self.chosen()
             rank[[*shown, *sorted({*range(len(self.names))} - {*shown})]] = np.arange(len(self.names))
             needed = needed.only(np.argsort(rank[needed.users], kind="stable"))
-        parts = [needed._replace(users=numbers_of(self.names)[needed.users])]
+        if self.names != list(range(len(self.names))):
+            needed = needed._replace(users=numbers_of(self.names)[needed.users])
+        parts = [needed]
         for user, project in enumerate(projects, apps):
             places = [2 * bisect_left(reach.texts, digest) + area for area, digest, _ in project.uses]
             vias = numbers_of([via for _, _, via in project.uses])
             parts.append(Needed.of(np.full(len(places), user), numbers_of(places), vias))
-        return Needed.joined(parts)
+        return Needed.joined(parts) if projects else needed
 
     # Blobs -----------------------------------------------------------------------------------
 
-    def judge(self, reach: Reach, needed: Needed, apps: int) -> Integers:
+    def judge(self, reach: Reach, needed: Needed, apps: int) -> None:
         """Say of each blob whether it is needed; only those that are odd are looked at one by one."""
         stored = self.stored
-        blobs = reach.rows[needed.places]
-        standings = np.full(len(stored.names), UNREFERENCED)
+        blobs, standings = reach.rows[needed.places], stored.standings
         standings[blobs[blobs >= 0]] = REFERENCED
         faulty = self.faults.scanned_paths()
-        empty = np.flatnonzero(np.asarray(stored.sizes) == 0).tolist()
-        odd = [row for row in dict.fromkeys([*stored.odd, *stored.hidden, *empty]) if stored.areas[row] >= 0]
+        empty = np.flatnonzero(stored.sizes == 0).tolist()
+        odd = list(dict.fromkeys([*stored.odd, *stored.hidden, *empty]))
         if odd:
             of_apps = needed.users < apps
             blobs, users = blobs[of_apps], needed.users[of_apps]
@@ -252,7 +259,6 @@ class _Taking:
                 standings[row] = self.judge_odd(
                     row, users[by_blob[start:end]].tolist(), int(standings[row]), faulty
                 )
-        return standings
 
     def judge_odd(self, row: int, users: Sequence[int], standing: int, faulty: set[str]) -> int:
         stored = self.stored
@@ -261,7 +267,7 @@ class _Taking:
             self.faults.blame(path, users)
         if digest is None:
             form = stored.odd[row].form
-            if not stored.is_gone(row) and not is_left_by_system(stored.names[row]):
+            if not is_left_by_system(stored.names[row]):
                 self.faults.add(path, *_ODD_NAMES[form])
             return TEMPORARY if form == "temporary" else MISNAMED
         area = stored.areas[row]
@@ -270,9 +276,8 @@ class _Taking:
             self.faults.add(path, "second copy", detail, "remove it or prune; it came from another system")
             return MISNAMED
         if not stored.sizes[row] and digest != Digest.of(b"", digest.algorithm):
-            current = stored.look_again(area, str(digest))
-            if current is not None and not stored.sizes[current]:
-                self.faults.empty(path, users=users)
+            stored.doubted.add(row)
+            self.faults.empty(path, users=users)
         return standing
 
     # What the walk found ---------------------------------------------------------------------
@@ -291,33 +296,23 @@ class _Taking:
             elif (name := folders.get(problem.path.rpartition("/")[0])) is not None:
                 self.faults.blame(problem.path, [name])
 
-    # In the end ------------------------------------------------------------------------------
-
-    def contents(
-        self, reach: Reach, needed: Needed, standings: Integers, users: Sequence[str], apps: Sequence[int]
-    ) -> Contents:
-        """All columns, sorted."""
-        stored = self.stored
-        order = stored.order(reach.rows)
-        row_of = np.full(len(stored.names), -1, np.int64)
-        row_of[order] = np.arange(len(order))
-        more = np.full(len(stored.names) - len(standings), UNREFERENCED)
-        blobs = stored.columns(order, np.append(standings, more))
-        rows = np.append(row_of, -1)[reach.rows]  # -1: no blob, also of one that has vanished
-        return Contents(users, reach.texts, self.layer_columns(reach, apps), blobs, rows, needed)
-
     def layer_columns(self, reach: Reach, apps: Sequence[int]) -> LayerColumns:
-        named = reach.named
+        named, stored = reach.named, reach.stored_flags()
+        starts = np.append(0, np.cumsum(named.counts[apps]))
+        columns = LayerColumns(
+            starts, named.layers, named.types, named.sizes, stored, named.media_types, named.urls
+        )
+        if len(apps) == len(self.documents):
+            return columns
         shown = np.isin(named.owners, apps)
         row_of = np.cumsum(shown) - 1
-        return LayerColumns(
-            np.append(0, np.cumsum(named.counts[apps])),
-            named.layers[shown].astype(np.int32),
-            named.types[shown].astype(np.int32),
-            named.sizes[shown],
-            reach.stored_flags()[shown],
-            named.media_types,
-            {int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
+        return replace(
+            columns,
+            digests=named.layers[shown],
+            types=named.types[shown],
+            sizes=named.sizes[shown],
+            stored=stored[shown],
+            urls={int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
         )
 
 

@@ -19,18 +19,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from spincache_nb.core.addresses import Url, is_loopback, parse_url, public_url, user_in
+import httpx
+
+from spincache_nb.core.addresses import host_in, is_loopback, parse_url, public_url
 from spincache_nb.core.auth import basic
 from spincache_nb.core.credentials import Credentials, as_credentials
 from spincache_nb.core.digest import CHUNK_BYTES, Digest, hash_stream
 from spincache_nb.core.documents import OCI_MANIFEST, PACKAGE_CONFIG, Descriptor, Manifest, parse_object
-from spincache_nb.core.messages import Ask
 from spincache_nb.core.plans import Served, resolve
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import Access, Purpose
 from spincache_nb.core.registry import Registry, stream_address
 from spincache_nb.core.settings import RetryPolicy, Timeouts
-from spincache_nb.core.web import Web
+from spincache_nb.core.web import Ask, Web
 from spincache_nb.errors import (
     AccessDeniedError,
     CredentialsError,
@@ -136,7 +137,7 @@ class PackageClient:
     def stream_address(self, address: str, *, where: str) -> Iterator[bytes]:
         """Fetch what a plain address names, in pieces."""
         url, authorization = _split_user(address, where)
-        if authorization is not None and url.scheme == "http" and not is_loopback(url.host):
+        if authorization is not None and url.scheme == "http" and not is_loopback(host_in(url)):
             expected = "https:// for an address that holds a password"
             raise InsecureTransportError(where, expected, public_url(url), "use https")
         yield from stream_address(self._plain_web, url, where=where, authorization=authorization)
@@ -394,12 +395,12 @@ def _fetch_metadata(web: Web, registry: str) -> tuple[RegistryMetadata, str]:
         return RegistryMetadata(), f"its metadata could not be had: {exc.found or exc.where}"
 
 
-def _split_user(address: str, where: str) -> tuple[Url, str | None]:
+def _split_user(address: str, where: str) -> tuple[httpx.URL, str | None]:
     """An address without user and password, and what to send for them."""
-    url = None
-    with contextlib.suppress(RegistryError):  # it may hold the password
-        url, pair = parse_url(address, where=where), user_in(address)
-    if url is None:
+    pair = None
+    with contextlib.suppress(RegistryError, httpx.InvalidURL, TypeError, ValueError):  # may hold the password
+        url, pair = parse_url(address, where=where), httpx.URL(address).userinfo.decode("ascii")
+    if pair is None:
         expected = "an address that begins with https:// or http://"
         raise PackageError(where, expected, "something else", "correct it")
     if not pair:

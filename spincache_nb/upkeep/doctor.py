@@ -97,14 +97,11 @@ def _look_at_cache(cache: Cache) -> Iterator[Finding]:
     yield _cache("path", str(cache.path))
     yield _chosen_by(cache)
     yield from _existence(cache)
-    try:
-        free = cache.free_bytes()
-    except OSError as exc:
-        yield _cache("free_bytes", None, "attention", f"the system says: {exc.strerror}")
-        return
-    is_little = free < _LEAST_FREE_BYTES
-    remedy = "free some space on this disk" if is_little else ""
-    yield _cache("free_bytes", free, "attention" if is_little else "ok", remedy)
+    free = cache.free_bytes()
+    if free < _LEAST_FREE_BYTES:
+        yield _cache("free_bytes", free, "attention", "free some space on this disk")
+    else:
+        yield _cache("free_bytes", free)
 
 
 def _chosen_by(cache: Cache) -> Finding:
@@ -112,10 +109,10 @@ def _chosen_by(cache: Cache) -> Finding:
         own = paths.cache_root()
     except CacheError:
         own = None
-    if cache.path != own:
-        return _cache("chosen by", "the directory that was named; not this user's Spin cache")
     default = "this system's default, the same as Spin's"
     variable = os.environ.get("XDG_CACHE_HOME")
+    if cache.path != own:
+        return _cache("chosen by", "the directory that was named; not this user's Spin cache")
     if sys.platform in ("win32", "darwin") or not variable:
         return _cache("chosen by", default)
     if Path(variable).is_absolute():
@@ -133,12 +130,12 @@ def _existence(cache: Cache) -> Iterator[Finding]:
         yield _cache("exists", False, "note", "the first pull makes it")
         yield _writable([folder], "no: {} does not let this user make it")
         return
-    if not _is_directory(cache.path):
+    if not os.path.isdir(cache.path):  # noqa: PTH112 - what may not be looked at is none
         yield _cache("exists", False, "attention", "remove the file or link that is in its place")
         return
     yield _cache("exists", True)
     parts = [cache.path, *(cache.path / name for name in (*AREAS, MANIFESTS))]
-    parts = [part for part in parts if _is_directory(part)]
+    parts = [part for part in parts if os.path.isdir(part)]  # noqa: PTH112
     closed = [part for part in parts if not os.access(part, os.R_OK | os.X_OK)]
     if closed:
         yield _cache("readable", f"no: {closed[0]}", "attention", _PERMISSIONS)
@@ -158,15 +155,7 @@ def _writable(folders: list[Path], refusal: str) -> Finding:
 
 def _nearest(path: Path) -> Path:
     """The innermost folder above a path that is there."""
-    return next((folder for folder in path.parents if _is_directory(folder)), Path(path.anchor))
-
-
-def _is_directory(path: Path) -> bool:
-    """Whether a folder is there; what may not be looked at counts as none."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+    return next((folder for folder in path.parents if os.path.isdir(folder)), Path(path.anchor))  # noqa: PTH112
 
 
 # Credentials and history -----------------------------------------------------------------------
@@ -252,17 +241,15 @@ def _look_at_network() -> Iterator[Finding]:
     yield from [_look_at_proxy(scheme, settings[scheme]) for scheme in schemes] or [_network("proxy", None)]
     if schemes and settings.get("no"):
         yield _network("no proxy for", settings["no"])
-    variables = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-    for name in variables:
-        is_file = name == "SSL_CERT_FILE"
-        named = [os.environ[name]] if is_file else os.environ[name].split(os.pathsep)
-        there = Path.is_file if is_file else Path.is_dir
-        lost = [part for part in named if part and not there(Path(part))]
-        told = partial(_network, f"certificates ({name})")
-        yield (
-            told(f"not there: {lost[0]}", "attention", f"correct {name}") if lost else told(os.environ[name])
-        )
-    if not variables:
+    for name, there in (("SSL_CERT_FILE", Path.is_file), ("SSL_CERT_DIR", Path.is_dir)):
+        named = os.environ.get(name, "")
+        parts = [named] if name == "SSL_CERT_FILE" else named.split(os.pathsep)
+        lost = [part for part in parts if part and not there(Path(part))]
+        if lost:
+            yield _network(f"certificates ({name})", f"not there: {lost[0]}", "attention", f"correct {name}")
+        elif named:
+            yield _network(f"certificates ({name})", named)
+    if not any(map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR"))):
         yield _certificates_of_system()
 
 
@@ -303,8 +290,8 @@ def _look_at_packages() -> Iterator[Finding]:
     yield told("spincache-nb", __version__)
     needed = _requirements()
     for name in needed.pop("", []):
-        missing = told(name, None, "attention", "install spincache-nb again")
-        yield missing if _version(name) is None else told(name, _version(name))
+        version = _version(name)
+        yield told(name, version) if version else told(name, None, "attention", "install spincache-nb again")
     for extra, names in needed.items():
         lacking = [name for name in names if _version(name) is None]
         value = f"not installed: {', '.join(lacking)}" if lacking else "installed"

@@ -104,11 +104,7 @@ class _NewUsers:
 def _expected_states(plan: RemovalPlan) -> States:
     """State of the documents as the plan found them, without those that were to go."""
     gone = {plan.cache.path.joinpath(*item.parts) for item in plan.items if item.what in _DOCUMENTS}
-    left = {path: state for path, state in plan.documents.items() if path not in gone}
-    emptied = {path.parent for path in gone} - {
-        path.parent for path, state in left.items() if state is not None
-    }
-    return {path: state for path, state in left.items() if path.parent not in emptied}
+    return {path: state for path, state in plan.documents.items() if path not in gone}
 
 
 def _is_legible(app: CachedApp) -> bool:

@@ -165,7 +165,9 @@ def plan_prune(
     choosing = _Choosing(cache, projects, grace_seconds)
     refuse_unless_known(choosing.inventory, even_if_unknown=even_if_unknown)
     unneeded = [*choosing.unneeded_blobs(), *choosing.old("temporary file", "left by a pull that was killed")]
-    stored = sum(choosing.inventory.files.sizes) - sum(item.stored_bytes for item in unneeded)
+    stored = sum(file.stored_bytes for file in choosing.inventory.files) - sum(
+        item.stored_bytes for item in unneeded
+    )
     chosen, notes = choosing.beyond(stored, keep_bytes, keep_newest)
     apps = choosing.apps(chosen, "least recently pulled, beyond what is to be kept") if chosen else ()
     items = [*apps, *unneeded, *choosing.old("empty tag folder", "no app is in it")]
@@ -250,7 +252,7 @@ class _Choosing:
     def apps(self, chosen: Collection[str], reason: str) -> Iterator[RemovalItem]:
         """The documents of some apps, each manifest before its locked app, and blobs that only they need."""
         names = frozenset(chosen)
-        for tag in (tag for tag in self.inventory.stored.scan.tags if tag.reference in names):
+        for tag in (tag for tag in self.inventory.blobs.scan.tags if tag.reference in names):
             documents: list[tuple[What, Path]]
             documents = [("manifest", tag.manifest_path), ("locked app", tag.locked_app_path)]
             for what, path in documents:
@@ -304,11 +306,11 @@ class _Choosing:
 
     def counting(self) -> Callable[[CachedApp], int]:
         """What says how much goes with an app, given those before it."""
-        blobs, files = self.inventory.blobs, self.inventory.files
+        blobs = self.inventory.blobs
         holders: dict[str, list[str]] = {}
         for user, digest in unnamed_members(self.inventory):
             holders.setdefault(str(digest), []).append(user)
-        counted = dict(zip(files.paths, files.sizes, strict=True))
+        counted = {file.path: file.stored_bytes for file in self.inventory.files}
         needed_by: dict[str, list[tuple[set[str], int]]] = {}
         for row, users in self.users.items():
             blob = blobs.blob(row)

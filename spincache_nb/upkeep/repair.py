@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from msgspec import structs
+
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.fetching import Fetching, Options, Source, Wanted, registry_offer
 from spincache_nb.core.files import read_bounded
 from spincache_nb.core.journal import History
@@ -26,7 +28,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import Problem
 from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES, ArchiveLimits
 from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError
-from spincache_nb.inventory import CachedApp, known_digests, take_inventory
+from spincache_nb.inventory import CachedApp, take_inventory
 from spincache_nb.inventory.columns import AREAS_IN_ORDER, VIAS, parsed
 from spincache_nb.show import Column, Table, block, count_text, size_text
 from spincache_nb.upkeep.plans import table_lines
@@ -190,10 +192,10 @@ class _Repair:
         self.projects = tuple(projects)
         given = fetching.options.history
         self.history = given if given is not None else self.cache.history
+        self.known = self.history.manifest_digests(self.cache.path)
         self.wrong: set[Place] = {one.place for one in health.wrong if one.place is not None}
         self.failures: dict[str, str] = {}
         self.written: set[str] = set()
-        self.known: dict[str, list[Digest]] | None = None
 
     def each(self, work: Callable[[T], R], items: Iterable[T], path_of: Callable[[T], str]) -> list[R]:
         """Do something with each of several things at once; what fails is noted under its path."""
@@ -214,21 +216,17 @@ class _Repair:
 
     def mend_documents(self) -> None:
         """Complete apps without their manifest, then bring back locked apps."""
-        found = self.each(
-            self.find_manifest, self.inventory.apps, lambda app: self.relative(app.tag.manifest_path)
-        )
+        apps = self.inventory.apps
+        found = self.each(self.find_manifest, apps, lambda app: self.relative(app.tag.manifest_path))
         if resolved := [one for one in found if one is not None]:
             pull = Pull(self.fetching, self.source, keep_going=True, history=History(enabled=False))
-            for app in pull.store(resolved):
-                if app.failure is not None:
-                    tag = self.cache.cached_tag(app.resolved.reference)
-                    self.failures[self.relative(tag.manifest_path)] = str(app.failure)
+            for one in pull.store(resolved):
+                if one.failure is not None:
+                    tag = self.cache.cached_tag(one.resolved.reference)
+                    self.failures[self.relative(tag.manifest_path)] = str(one.failure)
             self.look_again()
-        if any(
-            self.each(
-                self.mend_locked_app, self.inventory.apps, lambda app: self.relative(app.tag.locked_app_path)
-            )
-        ):
+        apps = self.inventory.apps
+        if any(self.each(self.mend_locked_app, apps, lambda app: self.relative(app.tag.locked_app_path))):
             self.look_again()
 
     def look_again(self) -> None:
@@ -236,47 +234,38 @@ class _Repair:
 
     def find_manifest(self, app: CachedApp) -> Resolved | None:
         """Fetch the manifest that an app had, if the one that is stored is damaged or seems altered."""
-        stored = _stored_document(app)
-        failures: list[SpinCacheError] = []
-        is_legible = app.config is not None
+        stored = _read(app.tag.locked_app_path) if app.config_kind == "locked app" else None
         layers = app.contents.layers
         flags = layers.stored[layers.starts[app.number] : layers.starts[app.number + 1]]
+        is_legible = app.config is not None
         if is_legible and (app.manifest_digest is not None or stored is None or flags.all()):
             return None
         reference = Reference.parse(app.reference)
-        for resolved in self.known_manifests(app, reference, failures):
+        digests = [app.tag.digest] if app.tag.digest is not None else self.known.get(app.reference, [])
+        candidates = [structs.replace(reference, digest=digest) for digest in digests]
+        if not is_legible and reference.tag is not None and stored is not None:
+            candidates.append(reference)  # what it means by now may still be what it meant
+        failure: SpinCacheError | None = None
+        for candidate in candidates:
+            try:
+                resolved = resolve(self.source.fetch_manifest, candidate)._replace(reference=reference)
+            except PullCancelled:
+                raise
+            except SpinCacheError as exc:
+                if candidate is reference:
+                    raise
+                failure = failure or exc
+                continue
             if stored is None or resolved.manifest.tag_document.digest.matches(stored):
                 return resolved
         if is_legible:
             return None
-        if reference.tag is not None and stored is not None:
-            resolved = resolve(self.source.fetch_manifest, reference)
-            if resolved.manifest.tag_document.digest.matches(stored):
-                return resolved
-        if failures:
-            raise failures[0]
-        raise ManifestError(
+        raise failure or ManifestError(
             app.reference,
             "to know which manifest it was",
             "a registry that has another by now, or no trace of it",
             "pull the app again",
         )
-
-    def known_manifests(
-        self, app: CachedApp, reference: Reference, failures: list[SpinCacheError]
-    ) -> Iterator[Resolved]:
-        """Fetch manifests that an app is known to have had, likeliest first; add why one does not come."""
-        if self.known is None:
-            self.known = known_digests(self.history, self.cache)
-        digests = [app.tag.digest] if app.tag.digest is not None else self.known.get(app.reference, [])
-        for digest in digests:
-            wanted = Reference(reference.registry, reference.repository, reference.tag, digest)
-            try:
-                yield resolve(self.source.fetch_manifest, wanted)._replace(reference=reference)
-            except PullCancelled:
-                raise
-            except SpinCacheError as exc:
-                failures.append(exc)
 
     def mend_locked_app(self, app: CachedApp) -> bool:
         """Bring ``config.json`` back if it is not the one that the manifest names."""
@@ -284,29 +273,19 @@ class _Repair:
         if manifest is None:
             return False
         document = manifest.tag_document
-        try:
-            if document.digest.matches(app.tag.read_locked_app()):
-                return False
-        except SpinCacheError:
-            pass  # it is not there, or cannot be read: all the more reason
-        content = self.from_data(document)
-        if content is None:
+        stored = _read(app.tag.locked_app_path)
+        if stored is not None and document.digest.matches(stored):
+            return False
+        content = None  # older Spins put what they did not know into data/
+        if self.cache.blob_size("data", document.digest) == document.size:
+            content = _read(self.cache.blob_path("data", document.digest))
+        if content is None or not document.digest.matches(content):
             reference = Reference.parse(app.reference)
             content = self.source.fetch_document(reference, document, limit=LOCKED_APP_BYTES)
         if manifest.kind == "app":
             parse_locked_app(content, where=f"{app.reference}, {document.digest}")
         self.cache.write_locked_app(app.tag, content, durable=self.fetching.options.durable)
         return True
-
-    def from_data(self, document: Descriptor) -> bytes | None:
-        """Look for a locked app in ``data/``, where older Spins put what they did not know."""
-        if self.cache.blob_size("data", document.digest) != document.size:
-            return None
-        try:
-            content = read_bounded(self.cache.blob_path("data", document.digest), limit=LOCKED_APP_BYTES)
-        except SpinCacheError:
-            return None
-        return content if document.digest.matches(content) else None
 
     # Blobs -----------------------------------------------------------------------------------
 
@@ -359,47 +338,44 @@ class _Repair:
             manifest = app.manifest if app.reference in lost else None
             layers = manifest.layers if manifest is not None else ()
             holders = {layer.digest for layer in layers if layer.role == "archive"}
-            reference = _reference(app)
             for place in lost.get(app.reference, ()):
                 area, digest = place
                 one = wanted.setdefault(place, Wanted(digest, None, {area}))
                 archives.setdefault(place, set()).update(holders - {digest} if area == "data" else ())
-                for layer in layers:
-                    if layer.digest == digest and reference is not None:
+                for layer in (layer for layer in layers if layer.digest == digest):
+                    with contextlib.suppress(SpinCacheError):  # a folder's name may be no reference
+                        reference = Reference.parse(app.reference)
                         one.size = layer.size
                         one.offers.append(registry_offer(self.source, reference, layer))
         return {p: one for p, one in wanted.items() if one.offers or not archives[p]}, archives
 
     def wanted_by_projects(self) -> dict[Place, Wanted]:
         """Damaged sources that only projects need, with the addresses and packages that offer them."""
+        from spincache_nb.project.sources import Project, find_offers
+
         apps = {app.reference for app in self.inventory.apps}
         uses = list(users_of(self.inventory, self.wrong))
         needed = {place for place, user, _ in uses if user in apps}
         found: dict[Place, Wanted] = {}
         for project in self.inventory.projects:
             named = {place for place, user, via in uses if user == project.name and via == "spin.toml"}
-            if named - needed:
-                self.add_offers(found, project.path, named - needed)
+            if not named - needed:
+                continue
+            digests = {digest for _, digest in named - needed}
+            try:
+                offered, failures = find_offers(self.packages, Project.read(project.path), digests)
+            except PullCancelled:
+                raise
+            except SpinCacheError as exc:
+                offered, failures = {}, dict.fromkeys(digests, exc)
+            for place in named - needed:
+                area, digest = place
+                if digest in offered:
+                    one = found.setdefault(place, Wanted(digest, offered[digest].size, {area}))
+                    one.offers += offered[digest].offers
+                else:
+                    self.failures[self.path_of(place)] = str(failures[digest])
         return found
-
-    def add_offers(self, found: dict[Place, Wanted], path: Path, places: Collection[Place]) -> None:
-        """Add who offers damaged sources of one project; note why nobody does."""
-        from spincache_nb.project.sources import Project, find_offers
-
-        digests = {digest for _, digest in places}
-        try:
-            offered, failures = find_offers(self.packages, Project.read(path), digests)
-        except PullCancelled:
-            raise
-        except SpinCacheError as exc:
-            offered, failures = {}, dict.fromkeys(digests, exc)
-        for place in places:
-            area, digest = place
-            if digest in offered:
-                one = found.setdefault(place, Wanted(digest, offered[digest].size, {area}))
-                one.offers += offered[digest].offers
-            else:
-                self.failures[self.path_of(place)] = str(failures[digest])
 
     def unpack(self, item: tuple[Digest, Collection[Digest]]) -> None:
         """Store the members of an archive that are lacking or damaged."""
@@ -426,18 +402,9 @@ class _Repair:
         return shown(path.relative_to(self.cache.path).as_posix())
 
 
-def _reference(app: CachedApp) -> Reference | None:
+def _read(path: Path) -> bytes | None:
+    """A document; None if it is not there, or cannot be read."""
     try:
-        return Reference.parse(app.reference)
-    except SpinCacheError:
-        return None
-
-
-def _stored_document(app: CachedApp) -> bytes | None:
-    """Bytes of ``config.json``, if they are a locked app."""
-    if app.config_kind != "locked app":
-        return None
-    try:
-        return app.tag.read_locked_app()
+        return read_bounded(path, limit=LOCKED_APP_BYTES)
     except SpinCacheError:
         return None

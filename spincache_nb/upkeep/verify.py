@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
@@ -59,8 +59,7 @@ Place = tuple[Area, Digest]
 """Where a blob is stored, or would be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hashed:
+class Hashed(NamedTuple):
     """What a file turned out to be; without a digest, and with the system's words, if it cannot be read."""
 
     blob: StoredBlob
@@ -85,8 +84,7 @@ class Hashed:
         return self.digest is not None and self.digest == promised(self.blob)
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """What a check found."""
 
     inventory: Inventory
@@ -317,7 +315,12 @@ def _row(one: Hashed, users: _Users) -> Problem:
     if one.digest is None:
         detail = f"the system says: {one.error}"
         row = Problem(one.path, "unreadable file", detail, "check its permissions and the disk")
-    elif users == _Users() and _may_be_interface(one):
+    elif (
+        users == _Users()
+        and one.place is not None
+        and one.blob.area == "wasm"
+        and is_interface(one.blob.path)
+    ):
         return Problem(
             one.path,
             _MISNAMED,
@@ -372,11 +375,6 @@ def _named_by_manifests(inventory: Inventory, unneeded: Iterable[Hashed]) -> set
             names = (Digest.of(manifest, algorithm) for algorithm in algorithms)
             found |= {one.path for name in names for one in named.get((name, content), ())}
     return found
-
-
-def _may_be_interface(one: Hashed) -> bool:
-    """Whether it may be the WIT of a target environment; names of old Spins are digests of the content."""
-    return one.blob.area == "wasm" and one.blob.digest is not None and is_interface(one.blob.path)
 
 
 def is_whole_binary(path: Path) -> bool:

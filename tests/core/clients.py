@@ -11,10 +11,8 @@ from typing import Any
 
 import httpx
 
-from spincache_nb.core.addresses import Url, parse_url
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Descriptor
-from spincache_nb.core.proxied import HttpxTransport
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import RetryPolicy, Timeouts
@@ -27,18 +25,12 @@ Handler = Callable[[httpx.Request], httpx.Response]
 def quick_client(**options: Any) -> Registry:
     """A client whose waits between attempts are a few milliseconds."""
     defaults: dict[str, Any] = {"retries": QUICK, "timeouts": SHORT}
-    if isinstance(options.get("transport"), httpx.BaseTransport):
-        options["transport"] = HttpxTransport(options["transport"])
     return Registry(**(defaults | options))
 
 
 def mock_client(handler: Handler, **options: Any) -> Registry:
     """A client whose requests a function answers."""
     return quick_client(transport=httpx.MockTransport(handler), **options)
-
-
-def url_of(text: str) -> Url:
-    return parse_url(text, where="test")
 
 
 def ref(text: str) -> Reference:

@@ -65,11 +65,6 @@ KINDS = sorted(five_kinds())
 ALL = {**five_kinds(), **pushable()}
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
 def leftovers(cache: Cache) -> list[str]:
     return [path.name for path in cache.path.rglob(".spincache-*")] if cache.path.exists() else []
 
@@ -583,24 +578,13 @@ def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, 
 
 NEEDED = (
     *("addresses", "cache", "digest", "documents", "fetching", "files", "journal"),
-    *(
-        "layout",
-        "locked_app",
-        "messages",
-        "paths",
-        "plans",
-        "progress",
-        "pull",
-        "reference",
-        "refusals",
-        "registry",
-    ),
+    *("layout", "locked_app", "paths", "plans", "progress", "pull", "reference", "refusals", "registry"),
     *("removing", "settings", "sockets", "web", "writing"),
 )
 HEAVY = (
     *("pandas", "numpy", "matplotlib", "ipywidgets", "anywidget", "tqdm", "jinja2", "pyarrow", "duckdb"),
     *("tomllib", "truststore", "gzip", "tarfile", "zipfile", "asyncio"),
-    *("httpx", "httpcore", "h11", "anyio", "socksio", "csv", "sqlite3", "xml"),
+    *("httpcore", "h11", "anyio", "socksio", "csv", "sqlite3", "xml"),
 )
 
 

@@ -21,11 +21,6 @@ from tests.support.registry_server import RegistryServer
 from tests.support.trees import assert_same_tree
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
 def served_by_sha512(server: HostileServer, artifact: Artifact) -> str:
     """Serve an artifact whose manifest has a name of sha512, too; return its reference by that."""
     digest = sha512(artifact.manifest)

@@ -28,11 +28,6 @@ def registry(request: pytest.FixtureRequest) -> RegistryServer:
     return server
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_pull_leaves_what_spin_leaves(registry: RegistryServer, cache: Cache, kind: str) -> None:
     artifact = five_kinds()[kind]

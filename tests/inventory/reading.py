@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from spincache_nb import frames
 from spincache_nb.core.cache import Cache
+from spincache_nb.core.documents import role_of
+from spincache_nb.core.scan import StoredBlob
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
-from spincache_nb.inventory.columns import AREAS_IN_ORDER, VIAS
+from spincache_nb.inventory.columns import AREAS_IN_ORDER, STANDINGS, VIAS
 from tests.support.trees import write_tree
 
 WEB_V1 = "ghcr.io/org/web:v1"
@@ -40,6 +42,60 @@ def app(inventory: Inventory, reference: str) -> CachedApp:
     return found
 
 
+class Layer(NamedTuple):
+    """A layer of an app, by the inventory's columns."""
+
+    position: int
+    role: str
+    stored: bool
+    urls: tuple[str, ...]
+
+
+def layers(found: CachedApp) -> list[Layer]:
+    columns = found.contents.layers
+    rows = range(*columns.starts[found.number : found.number + 2].tolist())
+    return [
+        Layer(place, role_of(columns.media_types[columns.types[row]]), bool(columns.stored[row]),
+              columns.urls.get(row, ()))
+        for place, row in enumerate(rows)
+    ]  # fmt: skip
+
+
+class Blob(NamedTuple):
+    """A file in ``wasm/`` or ``data/``, by the inventory's columns."""
+
+    blob: StoredBlob
+    digest: str | None
+    standing: str
+
+
+def blobs(inventory: Inventory) -> list[Blob]:
+    columns = inventory.blobs
+    return [
+        Blob(columns.blob(row), columns.digests[row], STANDINGS[columns.standings[row]])
+        for row in range(len(columns))
+    ]
+
+
+class Lost(NamedTuple):
+    """A row of what apps need and the cache lacks."""
+
+    user: str
+    digest: str
+    area: str
+    via: str
+    elsewhere: bool
+
+
+def missing(inventory: Inventory) -> list[Lost]:
+    lost = inventory.missing
+    columns = (lost.users, lost.digests, lost.areas, lost.vias, lost.elsewhere)
+    return [
+        Lost(lost.names[user], lost.digest_texts[digest], AREAS_IN_ORDER[area], VIAS[via], elsewhere)
+        for user, digest, area, via, elsewhere in zip(*(one.tolist() for one in columns), strict=True)
+    ]
+
+
 class Use(NamedTuple):
     """A row of an inventory's uses."""
 
@@ -51,11 +107,11 @@ class Use(NamedTuple):
 
 
 def each_use(inventory: Inventory) -> list[Use]:
-    contents, blobs = inventory.contents, inventory.blobs
+    contents, stored = inventory.contents, inventory.blobs
     uses = contents.uses
     return [
-        Use(contents.users[user], contents.digests[code], AREAS_IN_ORDER[blobs.areas[at]],
-            int(blobs.sizes[at]), VIAS[via])
+        Use(contents.users[user], contents.digests[code], AREAS_IN_ORDER[stored.areas[at]],
+            int(stored.sizes[at]), VIAS[via])
         for user, code, at, via in zip(uses.users, uses.digests, uses.blobs, uses.vias, strict=True)
     ]  # fmt: skip
 
@@ -71,7 +127,7 @@ def vias(inventory: Inventory, user: str) -> dict[str, str]:
 
 
 def standings(inventory: Inventory) -> dict[str, str]:
-    return {f"{one.blob.area}/{one.blob.name}": one.standing for one in inventory.blobs}
+    return {f"{one.blob.area}/{one.blob.name}": one.standing for one in blobs(inventory)}
 
 
 def pairs(inventory: Inventory) -> list[tuple[str, str]]:

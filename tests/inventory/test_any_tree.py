@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.scan import Problem
 from spincache_nb.inventory import take_inventory
-from tests.inventory.reading import each_use
+from tests.inventory.reading import blobs, each_use
 from tests.support.artifact import (
     APPLICATION,
     ARCHIVE,
@@ -109,7 +109,7 @@ def test_take_inventory_agrees_with_itself_on_any_tree(
     assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
     files = {path.relative_to(root / "registry").as_posix(): path for path in before if path.is_file()}
     assert [file.path for file in inventory.files] == sorted(files)
-    stored = {f"{one.blob.area}/{one.blob.name}": one for one in inventory.blobs}
+    stored = {f"{one.blob.area}/{one.blob.name}": one for one in blobs(inventory)}
     needed = map(inventory.blobs.blob, inventory.contents.uses.blobs.tolist())
     used = {f"{blob.area}/{blob.name}" for blob in needed}
     assert used == {path for path, one in stored.items() if one.standing == "referenced"}

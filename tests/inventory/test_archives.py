@@ -8,15 +8,7 @@ import pytest
 
 from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.inventory import InventoryLimits, take_inventory
-from tests.inventory.reading import (
-    SITE_V1,
-    app,
-    laid_out,
-    problems,
-    standings,
-    taken,
-    vias,
-)
+from tests.inventory.reading import SITE_V1, app, laid_out, layers, missing, problems, standings, taken, vias
 from tests.support import archives, caches, odd_artifacts
 from tests.support.artifact import ARCHIVE, WASM, filler, wasm_module
 from tests.support.artifacts import Component
@@ -28,8 +20,8 @@ def test_missing_members_are_one_problem_each(tmp_path: Path) -> None:
     inventory = taken(tmp_path, caches.members_missing("page-1.html", "page-3.html"))
     lost = sorted([blob("data", PAGES["page-1.html"]), blob("data", PAGES["page-3.html"])])
     assert problems(inventory) == [(path, "missing archive member", SITE_V1) for path in lost]
-    assert {lost.via for lost in inventory.missing} == {"archive member"}
-    assert all(layer.stored for layer in app(inventory, SITE_V1).layers)
+    assert {lost.via for lost in missing(inventory)} == {"archive member"}
+    assert all(layer.stored for layer in layers(app(inventory, SITE_V1)))
 
 
 def test_missing_archive_explains_its_members(tmp_path: Path) -> None:
@@ -37,14 +29,14 @@ def test_missing_archive_explains_its_members(tmp_path: Path) -> None:
     members = [blob("data", data) for data in PAGES.values()]
     inventory = taken(tmp_path, without(pulled(caches.archive_mode()), archive, *members))
     assert problems(inventory) == [(archive, "missing blob", SITE_V1)]
-    assert len(inventory.missing) == 5
+    assert len(missing(inventory)) == 5
 
 
 def test_archive_whose_members_are_there_is_one_problem(tmp_path: Path) -> None:
     archive = blob("data", caches.archive_layer())
     inventory = taken(tmp_path, without(pulled(caches.archive_mode()), archive))
     assert problems(inventory) == [(archive, "missing blob", SITE_V1)]
-    assert [layer.stored for layer in app(inventory, SITE_V1).layers] == [True, False, True]
+    assert [layer.stored for layer in layers(app(inventory, SITE_V1))] == [True, False, True]
 
 
 def test_members_that_nobody_names_are_found_in_the_archive(tmp_path: Path) -> None:
@@ -135,7 +127,7 @@ def test_same_archive_of_two_apps_is_listed_once(tmp_path: Path) -> None:
 
 def test_missing_member_that_is_inlined_too_is_no_problem(tmp_path: Path) -> None:
     inventory = taken(tmp_path, without(pulled(caches.archive_mode()), blob("data", TINY)))
-    assert (problems(inventory), list(inventory.missing)) == ([], [])
+    assert (problems(inventory), missing(inventory)) == ([], [])
 
 
 def test_archive_in_wasm_only_is_one_problem(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from tests.inventory.reading import (
     WEB_CONFIG,
     WEB_V1,
     app,
+    layers,
+    missing,
     problems,
     standings,
     taken,
@@ -24,7 +26,7 @@ def test_truncated_blob_is_one_problem(tmp_path: Path) -> None:
     inventory = taken(tmp_path, caches.truncated_blob())
     assert problems(inventory) == [(blob("data", INDEX), "damaged blob", WEB_V1)]
     assert "expected 300 bytes, found 100" in inventory.problems[0].detail
-    assert [layer.stored for layer in app(inventory, WEB_V1).layers] == [True, False, True]
+    assert [layer.stored for layer in layers(app(inventory, WEB_V1))] == [True, False, True]
     assert (WEB_V1, blob("data", INDEX), "data", 100, "layer") in uses(inventory)
     assert standings(inventory)[blob("data", INDEX)] == "referenced"
 
@@ -58,8 +60,8 @@ def test_lost_layers_are_one_problem_each(tmp_path: Path) -> None:
         (blob("wasm", WEB), "missing blob", WEB_V1),
     ]
     assert uses(inventory) == set()
-    assert [layer.stored for layer in app(inventory, WEB_V1).layers] == [False, False, True]
-    assert {(lost.area, str(lost.digest), lost.via) for lost in inventory.missing} == {
+    assert [layer.stored for layer in layers(app(inventory, WEB_V1))] == [False, False, True]
+    assert {(lost.area, str(lost.digest), lost.via) for lost in missing(inventory)} == {
         ("wasm", sha256(WEB), "layer"),
         ("data", sha256(INDEX), "layer"),
     }
@@ -83,7 +85,7 @@ def test_wasm_copy_does_not_satisfy_a_mounted_file(tmp_path: Path) -> None:
     assert problems(inventory) == [
         (blob("data", wasm), "blob in the wrong area", "ghcr.io/demo/both-areas:v1")
     ]
-    assert [lost.elsewhere for lost in inventory.missing] == [True]
+    assert [lost.elsewhere for lost in missing(inventory)] == [True]
 
 
 def test_data_copy_satisfies_the_wasm_of_an_app(tmp_path: Path) -> None:

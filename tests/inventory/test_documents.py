@@ -16,6 +16,8 @@ from tests.inventory.reading import (
     WEB_V1,
     app,
     laid_out,
+    layers,
+    missing,
     problems,
     standings,
     taken,
@@ -30,7 +32,7 @@ def test_manifest_newer_than_config_is_one_problem(tmp_path: Path) -> None:
     inventory = taken(tmp_path, caches.two_versions())
     found = app(inventory, WEB_V1)
     assert problems(inventory) == [(WEB_CONFIG, "stale locked app", WEB_V1)]
-    assert [layer.stored for layer in found.layers] == [True, True, False]
+    assert [layer.stored for layer in layers(found)] == [True, True, False]
     assert found.locked_app is not None
     assert found.locked_app.version == "1.0.0"
 
@@ -41,7 +43,7 @@ def test_stale_locked_app_explains_what_it_lacks(tmp_path: Path) -> None:
     )
     inventory = taken(tmp_path, {**pulled(web()), WEB_CONFIG: other.application or b""})
     assert problems(inventory) == [(WEB_CONFIG, "stale locked app", WEB_V1)]
-    assert [(lost.area, lost.via) for lost in inventory.missing] == [("data", "content ref")]
+    assert [(lost.area, lost.via) for lost in missing(inventory)] == [("data", "content ref")]
 
 
 def test_stale_locked_app_keeps_its_blobs_alive(tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_config_without_manifest_is_one_problem(tmp_path: Path) -> None:
     inventory = taken(tmp_path, without(pulled(web()), WEB_MANIFEST))
     found = app(inventory, WEB_V1)
     assert problems(inventory) == [(WEB_MANIFEST, "missing manifest", WEB_V1)]
-    assert (found.kind, found.manifest, found.layers) == ("app", None, [])
+    assert (found.kind, found.manifest, layers(found)) == ("app", None, [])
     assert vias(inventory, WEB_V1) == {blob("wasm", WEB): "content ref", blob("data", INDEX): "content ref"}
     assert found.tag.modified_ns is None
 
@@ -297,12 +299,12 @@ def test_layers_keep_their_further_addresses(tmp_path: Path) -> None:
         "digest": f"sha256:{'3' * 64}",
         "size": 2,
     }
-    for tag, layers in (("a", [layer]), ("b", [layer, far]), ("c", [far])):
+    for tag, listed in (("a", [layer]), ("b", [layer, far]), ("c", [far])):
         place = tmp_path / "registry" / "manifests" / "ghcr.io" / "o" / "app" / tag
         place.mkdir(parents=True)
-        manifest = {"schemaVersion": 2, "config": config, "layers": layers}
+        manifest = {"schemaVersion": 2, "config": config, "layers": listed}
         (place / "manifest.json").write_text(json.dumps(manifest))
     found = take_inventory(Cache(tmp_path))
-    urls = {one.tag.tag: [layer.descriptor.urls for layer in one.layers] for one in found.apps}
+    urls = {one.tag.tag: [layer.urls for layer in layers(one)] for one in found.apps}
     both = ("https://example.com/a", "https://example.com/b")
     assert urls == {"a": [()], "b": [(), both], "c": [both]}

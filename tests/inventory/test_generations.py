@@ -12,7 +12,10 @@ from tests.inventory.reading import (
     SITE_V1,
     WEB_V1,
     app,
+    blobs,
     each_use,
+    layers,
+    missing,
     problems,
     standings,
     taken,
@@ -26,7 +29,7 @@ from tests.support.caches import INDEX, PAGES, TINY, WEB, blob, pulled, web
 
 def test_take_inventory_of_no_cache_is_empty(tmp_path: Path) -> None:
     inventory = take_inventory(Cache(tmp_path / "none"))
-    assert [*inventory.apps, *inventory.blobs, *inventory.files, *inventory.problems] == []
+    assert [*inventory.apps, *blobs(inventory), *inventory.files, *inventory.problems] == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -35,7 +38,7 @@ def test_take_inventory_of_empty_folders_is_empty(tmp_path: Path, areas: tuple[s
     for area in areas:
         (tmp_path / "registry" / area).mkdir(parents=True)
     inventory = take_inventory(Cache(tmp_path))
-    assert [*inventory.apps, *inventory.blobs, *inventory.problems] == []
+    assert [*inventory.apps, *blobs(inventory), *inventory.problems] == []
 
 
 def test_take_inventory_of_a_v08_app(tmp_path: Path) -> None:
@@ -44,7 +47,7 @@ def test_take_inventory_of_a_v08_app(tmp_path: Path) -> None:
     wasm, index, tiny = wasm_module("old 1.0.0", 2500), text_file("old 1.0.0", 500), b"tiny"
     assert problems(inventory) == []
     assert (found.kind, found.config_kind, found.manifest_digest) == ("app", "locked app", None)
-    assert [(one.position, one.descriptor.role, one.stored) for one in found.layers] == [
+    assert [(one.position, one.role, one.stored) for one in layers(found)] == [
         (0, "wasm", True),
         (1, "data", True),
         (2, "data", True),
@@ -70,7 +73,7 @@ def test_take_inventory_of_a_v20_app_without_label(tmp_path: Path) -> None:
     inventory = taken(tmp_path, pulled(caches.spin_2_0()))
     found = app(inventory, "ghcr.io/org/web:v20")
     assert problems(inventory) == []
-    assert [(one.descriptor.role, one.stored) for one in found.layers] == [
+    assert [(one.role, one.stored) for one in layers(found)] == [
         ("wasm", True),
         ("data", True),
         ("application", True),
@@ -85,7 +88,7 @@ def test_take_inventory_of_an_app_with_label(tmp_path: Path) -> None:
         (WEB_V1, blob("data", INDEX), "data", 300, "layer"),
     }
     assert standings(inventory) == {blob("wasm", WEB): "referenced", blob("data", INDEX): "referenced"}
-    assert not len(inventory.missing)
+    assert not len(missing(inventory))
 
 
 def test_take_inventory_of_an_archive_names_members(tmp_path: Path) -> None:
@@ -121,7 +124,7 @@ def test_take_inventory_finds_no_fault_with_what_spin_stored(tmp_path: Path, nam
     artifact = odd_artifacts.pushable()[name]
     inventory = taken(tmp_path, pulled(artifact))
     assert problems(inventory) == []
-    assert all(layer.stored for app in inventory.apps for layer in app.layers)
+    assert all(layer.stored for app in inventory.apps for layer in layers(app))
     assert set(standings(inventory).values()) == {"referenced"}
     assert sum(use.stored_bytes for use in each_use(inventory)) == sum(
         len(data) for path, data in pulled(artifact).items() if not path.startswith("manifests/")

@@ -12,7 +12,9 @@ from tests.inventory.reading import (
     WEB_CONFIG,
     WEB_V1,
     app,
+    blobs,
     laid_out,
+    layers,
     problems,
     standings,
     taken,
@@ -41,7 +43,7 @@ def test_odd_name_is_one_problem(tmp_path: Path, path: str, kind: str, standing:
     inventory = taken(tmp_path, {path: b"bytes"})
     assert problems(inventory) == [(path, kind, None)]
     assert standings(inventory) == {path: standing}
-    assert inventory.blobs[0].digest is None
+    assert blobs(inventory)[0].digest is None
 
 
 def test_environment_blob_is_no_problem(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_link_in_a_blobs_place_is_one_problem(tmp_path: Path) -> None:
     (cache.path / blob("wasm", WEB)).symlink_to(outside)
     inventory = take_inventory(cache)
     assert problems(inventory) == [(blob("wasm", WEB), "link", WEB_V1)]
-    assert app(inventory, WEB_V1).layers[0].stored is False
+    assert layers(app(inventory, WEB_V1))[0].stored is False
     assert blob("wasm", WEB) not in standings(inventory)
 
 
@@ -172,7 +174,7 @@ def test_names_that_are_shown_alike_are_both_counted(tmp_path: Path) -> None:
     with open(os.fsencode(cache.path) + b"/wasm/\xff", "wb") as file:  # noqa: PTH123
         file.write(b"x")
     inventory = take_inventory(cache)
-    assert sorted((one.blob.name, one.blob.stored_bytes) for one in inventory.blobs) == [
+    assert sorted((one.blob.name, one.blob.stored_bytes) for one in blobs(inventory)) == [
         ("\\xff", 1),
         ("\\xff", 5),
     ]

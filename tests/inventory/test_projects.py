@@ -10,7 +10,7 @@ import pytest
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinManifestError
 from spincache_nb.inventory import Inventory, InventoryLimits, take_inventory
-from tests.inventory.reading import each_use
+from tests.inventory.reading import blobs, each_use, missing
 from tests.support.artifact import sha256
 from tests.support.caches import WEB, blob, environment_blob, package_wasm, pulled, web
 from tests.support.trees import write_tree
@@ -49,7 +49,7 @@ def rows(inventory: Inventory) -> set[tuple[str, str, str, str]]:
 
 
 def standing(inventory: Inventory) -> dict[str, str]:
-    return {f"{one.blob.area}/{one.blob.name}": one.standing for one in inventory.blobs}
+    return {f"{one.blob.area}/{one.blob.name}": one.standing for one in blobs(inventory)}
 
 
 def test_without_projects_their_blobs_are_unreferenced(cache: Cache) -> None:
@@ -109,7 +109,7 @@ def test_blob_named_by_a_manifest_is_referenced_by_its_project(cache: Cache, pro
 
 def test_what_a_project_lacks_is_no_problem(tmp_path: Path, project: Path) -> None:
     inventory = take_inventory(Cache(tmp_path / "none"), projects=[project])
-    assert (rows(inventory), inventory.problems, list(inventory.missing)) == (set(), (), [])
+    assert (rows(inventory), inventory.problems, missing(inventory)) == (set(), (), [])
 
 
 def test_project_without_lock_or_without_manifest_is_read(cache: Cache, project: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.inventory import take_inventory
+from tests.inventory.reading import blobs
 from tests.support import archives, artifacts
 from tests.support.artifact import (
     APPLICATION,
@@ -100,7 +101,7 @@ def test_take_inventory_grows_linearly_with_members(tmp_path: Path) -> None:
     assert seconds(large) < 8 * 3 * max(seconds(small), 0.02)
     inventory = take_inventory(large)
     assert len(inventory.contents.uses.users) == 8002
-    assert {one.standing for one in inventory.blobs} == {"referenced"}
+    assert {one.standing for one in blobs(inventory)} == {"referenced"}
 
 
 def test_take_inventory_makes_no_log_or_state(tmp_path: Path, isolated_home: Path) -> None:

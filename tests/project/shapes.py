@@ -1,10 +1,27 @@
-"""Documents of any shape, for parsers that must read or refuse them all."""
+"""Documents of any shape, for parsers that must read or refuse them all; packages, and configurations."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hypothesis import strategies as st
+
+from spincache_nb.project.package_config import PackageConfig, parse_package_config
+from tests.support.artifact import Artifact
+from tests.support.artifacts import package
+
+
+def config(text: str) -> PackageConfig:
+    return parse_package_config(text.encode(), where="config.toml")
+
+
+def tools(version: str, repository: str = "acme/tools") -> Artifact:
+    """Version of a package whose content is its own."""
+    return package(repository, version, seed=f"{repository} {version}")
+
+
+def content(artifact: Artifact) -> bytes:
+    return artifact.blobs[artifact.layers[0]["digest"]]
 
 
 def values(leaves: list[Any], words: list[str]) -> st.SearchStrategy[Any]:

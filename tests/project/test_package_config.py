@@ -12,18 +12,12 @@ from hypothesis import strategies as st
 
 from spincache_nb.errors import FormatError, PackageConfigError, PackageError
 from spincache_nb.project.package_config import (
-    PackageConfig,
     check_protocol,
     parse_metadata,
     parse_package_config,
     read_package_config,
 )
-from tests.project.shapes import as_toml, values
-
-
-def config(text: str) -> PackageConfig:
-    return parse_package_config(text.encode(), where="config.toml")
-
+from tests.project.shapes import as_toml, config, values
 
 # The configuration ---------------------------------------------------------------------------------
 

@@ -23,11 +23,11 @@ from spincache_nb.errors import (
     SizeMismatchError,
     SpinCacheError,
 )
-from spincache_nb.project.package_config import PackageConfig, parse_package_config
+from spincache_nb.project.package_config import PackageConfig
 from spincache_nb.project.packages import PackageClient, Release
 from tests.core.clients import QUICK, SHORT
+from tests.project.shapes import config, content, tools
 from tests.support.artifact import OCI_MANIFEST, WKG_CONFIG, WKG_WASM, Artifact, canonical, descriptor, sha256
-from tests.support.artifacts import package
 from tests.support.behaviours import Redirect, Reply, error, json_reply, later, wait_until
 from tests.support.faults import Cut
 from tests.support.hostile import HostileServer
@@ -41,19 +41,6 @@ WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
 def client(config: PackageConfig | None = None, **options: Any) -> Iterator[PackageClient]:
     with closing(PackageClient(**({"config": config, "retries": QUICK, "timeouts": SHORT} | options))) as one:
         yield one
-
-
-def config(text: str) -> PackageConfig:
-    return parse_package_config(text.encode(), where="config.toml")
-
-
-def tools(version: str, repository: str = "acme/tools") -> Artifact:
-    """Version of a package whose content is its own."""
-    return package(repository, version, seed=f"{repository} {version}")
-
-
-def content(artifact: Artifact) -> bytes:
-    return artifact.blobs[artifact.layers[0]["digest"]]
 
 
 def changed(artifact: Artifact, **fields: Any) -> Artifact:

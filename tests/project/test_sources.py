@@ -32,8 +32,8 @@ from spincache_nb.errors import (
 )
 from spincache_nb.project.package_config import PackageLog
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
-from tests.support.artifact import WKG_WASM, Artifact, canonical, descriptor, sha256, wasm_module
-from tests.support.artifacts import package
+from tests.project.shapes import content, tools
+from tests.support.artifact import WKG_WASM, canonical, descriptor, sha256, wasm_module
 from tests.support.behaviours import Call, Redirect, Reply, error, json_reply
 from tests.support.faults import Cut, Drip, Hold, Stall, Truncated, WrongBytes
 from tests.support.hostile import HostileServer
@@ -42,18 +42,6 @@ from tests.support.trees import assert_same_tree, read_tree, write_tree
 
 A, B, C, D, E, F = (wasm_module(f"source {letter}", 3000) for letter in "abcdef")
 WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    return folder
 
 
 def offer(server: HostileServer, data: bytes, path: str = "") -> str:
@@ -78,14 +66,6 @@ def one_source(project: Path, source: str) -> Path:
 def stored(*contents: bytes) -> dict[str, bytes]:
     """The tree that sources leave: each under its digest in ``wasm``."""
     return {f"wasm/{sha256(data)}": data for data in contents}
-
-
-def tools(version: str, repository: str = "acme/tools") -> Artifact:
-    return package(repository, version, seed=f"{repository} {version}")
-
-
-def content(artifact: Artifact) -> bytes:
-    return artifact.blobs[artifact.layers[0]["digest"]]
 
 
 def source_requests(server: HostileServer) -> int:

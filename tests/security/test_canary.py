@@ -24,6 +24,7 @@ from spincache_nb import analysis, cli, demo, frames, report
 from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory import take_inventory
+from tests.inventory.reading import blobs, missing
 
 CANARY = demo.CANARY
 FORMS = (
@@ -121,7 +122,7 @@ def test_no_report_holds_it(cache: sc.Cache, tmp_path: Path) -> None:
 
 def test_inventory_holds_none(cache: sc.Cache) -> None:
     inventory = take_inventory(cache)
-    parts = [inventory, *inventory.apps, *inventory.blobs, *inventory.problems, *inventory.missing]
+    parts = [inventory, *inventory.apps, *blobs(inventory), *inventory.problems, *missing(inventory)]
     assert_silent("\n".join(map(repr, parts)))
 
 

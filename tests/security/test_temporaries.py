@@ -91,7 +91,7 @@ def test_temporary_file_that_is_there_already_is_not_touched(
     from spincache_nb.core import removing
     from spincache_nb.errors import CacheWriteError
 
-    monkeypatch.setattr(removing.os, "urandom", bytes)
+    monkeypatch.setattr(removing.secrets, "token_hex", lambda count: "00" * count)
     trap = tmp_path / "cache/registry/data" / f".spincache-{os.getpid()}-{'00' * 8}"
     other = tmp_path / "other"
     other.write_bytes(b"mine")

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trustme
@@ -15,6 +16,9 @@ from tests.support.hostile import HostileServer
 from tests.support.procs import open_folder
 from tests.support.registry_server import RegistryServer, start_registry
 from tests.support.token_service import TokenService
+
+if TYPE_CHECKING:
+    from spincache_nb.core.cache import Cache
 
 
 @pytest.fixture(scope="session")
@@ -137,3 +141,19 @@ def roots_folder() -> Iterator[Path]:
         if os.geteuid() != 0:
             folder.chmod(0o555)
         yield folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> "Cache":
+    """A cache that is not there yet."""
+    from spincache_nb.core.cache import Cache
+
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The empty folder of a project."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder

@@ -46,14 +46,14 @@ def documents(artifact: Artifact) -> dict[str, bytes]:
     return {path: data for path, data in pulled(artifact).items() if path.startswith("manifests/")}
 
 
-def at_the_last_moment(monkeypatch: pytest.MonkeyPatch, write: Callable[[], None]) -> None:
+def at_the_last_moment(monkeypatch: pytest.MonkeyPatch, write: Callable[[], None], *areas: str) -> None:
     """Do something once the first blob has been set aside, before who needs it is asked again."""
     original = removing.set_aside
     done = []
 
     def set_aside(folder: Folder, name: str, expected: FileState) -> str | None:
         aside = original(folder, name, expected)
-        if not done and folder.parts in (("wasm",), ("data",)):
+        if not done and folder.parts[0] in (areas or ("wasm", "data")):
             done.append(True)
             write()
         return aside
@@ -101,16 +101,19 @@ def test_execute_skips_what_an_app_has_come_to_need(tmp_path: Path, naming: str)
     write_tree(cache.path, arrived)
     result = plan.execute()
     assert reasons(result) == dict.fromkeys(blobs, f"{V1} needs it now")
+    assert len(result.skipped) == len(blobs)
     assert read_tree(cache.path) == union(blobs, arrived)
 
 
-def test_execute_skips_what_a_project_has_come_to_need(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["spin.toml", ".spin/target-environments.lock"])
+def test_execute_skips_what_a_project_has_come_to_need(tmp_path: Path, by: str) -> None:
     cache = laid_out(tmp_path, {blob("wasm", WEB): WEB})
     project = write_tree(tmp_path / "project", {"spin.toml": TOML})
     plan = plan_prune(cache, projects=[project])
     digest = blob("wasm", WEB).partition("/")[2]
     source = f'[component.web]\nsource = {{ url = "https://example.com/w", digest = "{digest}" }}\n'
-    (project / "spin.toml").write_bytes(TOML + source.encode())
+    lock = f'{{"r.example": {{"package": {{"a:b@1.0.0": "{digest}"}}}}}}'
+    write_tree(project, {by: TOML + source.encode() if by == "spin.toml" else lock.encode()})
     assert reasons(plan.execute()) == {blob("wasm", WEB): f"{project} needs it now"}
 
 
@@ -135,6 +138,17 @@ def test_execute_leaves_an_app_of_which_one_document_changed(tmp_path: Path) -> 
     assert read_tree(cache.path) == pulled(web())
 
 
+def test_execute_leaves_the_folder_in_which_another_pull_begins(tmp_path: Path) -> None:
+    """Somebody removed the app, and a pull has made its folder again, with nothing in it yet."""
+    cache = laid_out(tmp_path, union(pulled(web()), pulled(archive_mode())))
+    plan = plan_remove(cache, V1)
+    for name in ("manifest.json", "config.json"):
+        (cache.path / folder(web()) / name).unlink()
+    result = plan.execute()
+    assert blob("data", INDEX) in {item.path for item in result.removed}
+    assert (cache.path / folder(web())).is_dir()
+
+
 def test_execute_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
     cache = laid_out(tmp_path, pulled(web()))
     plan = plan_remove(cache, V1)
@@ -153,6 +167,38 @@ def test_execute_touches_nothing_once_an_app_is_behind_a_link(tmp_path: Path) ->
     with pytest.raises(CacheError):
         plan.execute()
     assert (cache.path / blob("data", b"stray")).exists()
+
+
+def test_execute_removes_no_app_once_another_is_behind_a_link(tmp_path: Path) -> None:
+    cache = laid_out(tmp_path, union(pulled(web()), pulled(archive_mode())))
+    plan = plan_remove(cache, V1)
+    other = cache.path / "manifests" / "ghcr.io" / "org" / "site"
+    other.rename(tmp_path / "site")
+    other.symlink_to(tmp_path / "site")
+    with pytest.raises(CacheError):
+        plan.execute()
+    assert all((cache.path / path).exists() for path in pulled(web()))
+
+
+def test_execute_leaves_a_locked_app_whose_manifest_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = laid_out(tmp_path, pulled(web()))
+    plan = plan_remove(cache, V1)
+
+    original, refused = removing.unlink, []
+
+    def refuse_once(folder: Folder, name: str) -> None:
+        if not refused:
+            refused.append(name)
+            raise CacheError(str(folder.path / name), "a file that goes", "one that is held", "")
+        original(folder, name)
+
+    monkeypatch.setattr(removing, "unlink", refuse_once)
+    result = plan.execute()
+    assert [failed.item.path for failed in result.failed] == [f"{folder(web())}/manifest.json"]
+    assert result.removed == ()
+    assert read_tree(cache.path) == pulled(web())
 
 
 def test_execute_refuses_a_directory_that_became_foreign(tmp_path: Path) -> None:
@@ -208,8 +254,9 @@ def test_execute_gives_everything_back_while_a_document_is_being_written(
     assert set(read_tree(cache.path)) == {*blobs, manifest}
 
 
+@pytest.mark.parametrize("areas", [(), ("data",)], ids=["before the members", "while they are set aside"])
 def test_execute_gives_back_members_of_an_archive_that_is_just_unpacked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, areas: tuple[str, ...]
 ) -> None:
     """Spin skips members that are stored; the locked app that names them is not there yet."""
     tree = pulled(unnamed_members())
@@ -220,11 +267,12 @@ def test_execute_gives_back_members_of_an_archive_that_is_just_unpacked(
     os.utime(cache.path / archive)  # just written
     plan = plan_prune(cache)
     manifest = f"{folder(unnamed_members())}/manifest.json"
-    at_the_last_moment(monkeypatch, lambda: void(write_tree(cache.path, {manifest: tree[manifest]})))
+    write = {manifest: tree[manifest]}
+    at_the_last_moment(monkeypatch, lambda: void(write_tree(cache.path, write)), *areas)
     result = plan.execute()
-    assert result.removed == ()
+    assert {item.area for item in result.removed} <= {"wasm"} - set(areas or ("wasm",))
     assert set(reasons(result)) >= set(members)
-    assert read_tree(cache.path) == {**blobs, manifest: tree[manifest]}
+    assert {path for path in blobs if path.startswith("data/")} <= left(cache)
 
 
 def archive_layer_of_unnamed() -> bytes:

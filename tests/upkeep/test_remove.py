@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spincache_nb.errors import CacheError, InvalidReferenceError, NotInCacheError
-from spincache_nb.upkeep import plan_remove
+from spincache_nb.inventory import Inventory
+from spincache_nb.upkeep import plan_remove, removal
 from tests.support.artifact import text_file, wasm_module
 from tests.support.artifacts import Component, new_style
 from tests.support.caches import (
@@ -93,6 +95,22 @@ def test_plan_remove_keeps_what_a_project_needs(tmp_path: Path) -> None:
     assert [(kept.path, kept.users) for kept in plan.kept] == [(blob("wasm", WEB), (str(project),))]
     execute_exactly(plan)
     assert left(cache) == {blob("wasm", WEB)}
+
+
+def test_plan_remove_keeps_a_blob_that_somebody_touches_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = laid_out(tmp_path, pulled(web()))
+    take = removal.inventory_of
+
+    def take_then_touch(*arguments: Any) -> Inventory:
+        found = take(*arguments)
+        os.utime(cache.path / blob("data", INDEX))
+        return found
+
+    monkeypatch.setattr(removal, "inventory_of", take_then_touch)
+    (kept,) = plan_remove(cache, V1).kept
+    assert (kept.path, kept.reason) == (blob("data", INDEX), "it was written or touched just now")
 
 
 def test_plan_remove_leaves_what_nobody_needed_before(tmp_path: Path) -> None:

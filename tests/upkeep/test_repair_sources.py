@@ -12,24 +12,14 @@ from spincache_nb.cli.entry import main
 from spincache_nb.core.cache import Cache
 from spincache_nb.project.sources import pull_sources
 from spincache_nb.upkeep import check_cache, repair
-from tests.project.test_sources import A, B, content, offer, one_source, tools, write
+from tests.project.shapes import content, tools
+from tests.project.test_sources import A, B, offer, one_source, write
 from tests.support.artifact import sha256
 from tests.support.artifacts import new_style
 from tests.support.behaviours import error
 from tests.support.hostile import HostileServer
 from tests.support.trees import assert_same_tree, read_tree
 from tests.upkeep.test_repairs import empty, flip, truncate
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "project").mkdir()
-    return tmp_path / "project"
 
 
 @pytest.fixture(autouse=True)

@@ -31,11 +31,6 @@ from tests.upkeep.worlds import make_older
 KINDS = five_kinds()
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
-
-
 @pytest.fixture(autouse=True)
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests damage files a moment before they are read; nobody needs to be waited for."""

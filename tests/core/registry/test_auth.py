@@ -27,7 +27,6 @@ from spincache_nb.core.auth import (
     scopes_of,
 )
 from spincache_nb.core.credentials import Credentials, CredentialSearch
-from spincache_nb.core.proxied import HttpxTransport
 from spincache_nb.core.web import Web
 from spincache_nb.errors import (
     AccessDeniedError,
@@ -37,7 +36,7 @@ from spincache_nb.errors import (
     ProtocolError,
     StatusError,
 )
-from tests.core.clients import Recording, mock_client, ref, url_of
+from tests.core.clients import Recording, mock_client, ref
 
 BEARER = 'Bearer realm="https://auth.example/token",service="r.example"'
 BASIC = 'Basic realm="the registry"'
@@ -260,10 +259,10 @@ def test_realm_of_lets_secrets_go_in_the_clear_to_this_machine_and_this_host_onl
 ) -> None:
     challenge = Challenge("bearer", {"realm": realm})
     if allowed:
-        assert realm_of(challenge, url_of(registry), where="test") == url_of(realm)
+        assert realm_of(challenge, httpx.URL(registry), where="test") == httpx.URL(realm)
     else:
         with pytest.raises(InsecureTransportError):
-            realm_of(challenge, url_of(registry), where="test")
+            realm_of(challenge, httpx.URL(registry), where="test")
 
 
 BAD_REALMS = ["ftp://auth.example/", "/token", "https://", "https://[", "token", "https://a b/"]
@@ -560,7 +559,7 @@ def clock() -> Clock:
 
 def authorizer(registry: Guarded, clock: Clock, search: CredentialSearch | None = None) -> Authorizer:
     found = search or CredentialSearch(None)
-    web = Web(transport=HttpxTransport(httpx.MockTransport(registry)))
+    web = Web(transport=httpx.MockTransport(registry))
     return Authorizer(web, None, search=lambda *_: found, clock=clock)
 
 

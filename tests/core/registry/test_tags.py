@@ -19,14 +19,14 @@ from spincache_nb.errors import (
     ProtocolError,
     StatusError,
 )
-from tests.core.clients import Recording, errors_page, mock_client, quick_client, ref, url_of
+from tests.core.clients import Recording, errors_page, mock_client, quick_client, ref
 from tests.support import behaviours, faults
 from tests.support.artifacts import new_style
 from tests.support.behaviours import Reply, error, later
 from tests.support.hostile import HostileServer
 from tests.support.registry_server import RegistryServer
 
-PAGE = url_of("https://r.example/v2/org/app/tags/list?n=1000")
+PAGE = httpx.URL("https://r.example/v2/org/app/tags/list?n=1000")
 LIST = "/v2/org/app/tags/list"
 
 
@@ -43,7 +43,7 @@ def test_tags_gives_one_page() -> None:
     handler = Recording(lambda request: page(["v2", "v1", "latest"]))
     with mock_client(handler) as client:
         assert list(client.tags(ref("r.example/org/app:ignored"))) == ["v2", "v1", "latest"]
-    assert [str(request.url) for request in handler.requests] == [str(PAGE)]
+    assert [request.url for request in handler.requests] == [PAGE]
 
 
 @pytest.mark.parametrize("tags", [None, []])

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trustme
 from cryptography import x509
@@ -28,7 +29,7 @@ from spincache_nb.core.refusals import causes
 from spincache_nb.core.settings import Timeouts
 from spincache_nb.core.web import Tls
 from spincache_nb.errors import ConnectionFailedError, MissingExtraError, StatusError
-from tests.core.clients import blob_of, quick_client, ref, url_of
+from tests.core.clients import blob_of, quick_client, ref
 from tests.support import behaviours, faults
 from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
@@ -214,7 +215,7 @@ def test_system_proxies_are_found(
 ) -> None:
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    proxy = SystemProxies()(url_of(url))
+    proxy = SystemProxies()(httpx.URL(url))
     assert (proxy.name if proxy is not None else None) == name
 
 
@@ -260,7 +261,7 @@ def test_no_proxy_follows_the_rules_of_go(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://p.example:1")
     monkeypatch.setenv("NO_PROXY", no_proxy)
-    proxy = SystemProxies()(url_of(f"https://{address}/"))
+    proxy = SystemProxies()(httpx.URL(f"https://{address}/"))
     assert (proxy is None) == exempt
 
 
@@ -269,8 +270,8 @@ def test_system_proxies_takes_the_systems_own_settings(monkeypatch: pytest.Monke
     monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://system.example:8080"})
     monkeypatch.setattr("urllib.request.proxy_bypass", lambda host: host == "direct.example")
     proxies = SystemProxies()
-    assert proxies(url_of("https://r.example/")) == Proxy("http", "system.example", 8080)
-    assert proxies(url_of("https://direct.example/")) is None
+    assert proxies(httpx.URL("https://r.example/")) == Proxy("http", "system.example", 8080)
+    assert proxies(httpx.URL("https://direct.example/")) is None
 
 
 def test_loopback_never_goes_through_a_proxy(hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
