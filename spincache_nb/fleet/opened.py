@@ -415,7 +415,7 @@ class Fleet:
         return self._frame(query("problems"), schemas.PROBLEMS_SCHEMA)
 
 
-def open_fleet(
+def open(
     target: str | os.PathLike[str],
     *,
     engine: Literal["duckdb"] | Any = None,
