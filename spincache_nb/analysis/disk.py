@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -230,23 +230,20 @@ def disk_files(frames: Frames) -> list[DiskFile]:
     return _counted_once(found)
 
 
-def names_of_files(files: Iterable[DiskFile]) -> dict[str, list[DiskFile]]:
+def _names_of_files(files: Sequence[DiskFile]) -> dict[str, list[DiskFile]]:
     """Give all names of each file that has several, by the first of them."""
+    linked = {file.same_as for file in files if file.same_as is not None}
     found: dict[str, list[DiskFile]] = {}
-    for file in files:
-        if file.same_as is not None:
-            found.setdefault(file.same_as, []).append(file)
-    if found:
-        for file in files:
-            if file.same_as is None and file.path in found:
-                found[file.path].append(file)
+    for file in files if linked else ():
+        if (first := file.same_as or file.path) in linked:
+            found.setdefault(first, []).append(file)
     return found
 
 
 def _counted_once(files: list[DiskFile]) -> list[DiskFile]:
     """Let a file with several names have its bytes at the name that says most of it."""
     moved: dict[str, int] = {}
-    for names in names_of_files(files).values():
+    for names in _names_of_files(files).values():
         best = min(names, key=lambda file: (_MOST_SAID.index(file.kind), file.path))
         size = sum(file.stored_bytes for file in names)
         moved |= {file.path: size if file is best else 0 for file in names}
@@ -497,7 +494,7 @@ def disk_users(frames: Frames) -> list[Held]:
             users[file.path] = file.users | unnamed[file.digest]
     linked = {
         first: frozenset().union(*(users[name.path] or {""} for name in names))
-        for first, names in names_of_files(files).items()
+        for first, names in _names_of_files(files).items()
     }
     return [
         Held(file, users[file.path], linked.get(file.same_as or file.path, users[file.path]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -48,6 +48,7 @@ Blob: TypeAlias = tuple[str, str]
 
 Numbers: TypeAlias = npt.NDArray[Any]
 Group: TypeAlias = Literal["app", "repository", "registry"]
+PLURALS: Mapping[Group, str] = {"app": "apps", "repository": "repositories", "registry": "registries"}
 
 _FRAMES = {
     name: getattr(schemas, f"{name.upper()}_SCHEMA") for name in (one.name for one in fields(Frames))

@@ -10,7 +10,7 @@ import contextlib
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Generator, Iterator, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,16 +26,13 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import (
     AccessDeniedError,
-    ConnectionFailedError,
     ContentError,
-    CredentialsError,
-    InsecureTransportError,
+    FormatError,
     InvalidReferenceError,
     LimitError,
     ManifestError,
-    MissingExtraError,
     NotFoundError,
-    PullCancelled,
+    ProtocolError,
     SpinCacheError,
     StatusError,
     printable,
@@ -57,17 +54,9 @@ if TYPE_CHECKING:
         manifests: MutableMapping[str, bytes] | None
 
 
-_FOR_ALL = (
-    AccessDeniedError,
-    ConnectionFailedError,
-    CredentialsError,
-    InsecureTransportError,
-    MissingExtraError,
-    PullCancelled,
-)
-"""Faults that the next tag would meet as well."""
+_OF_ONE = (StatusError, ProtocolError, FormatError, ContentError, LimitError)
+"""Faults of one tag, which the next one need not have."""
 
-_TOO_MANY_REQUESTS = 429
 _POLL_SECONDS = 0.2
 _CREATED = "org.opencontainers.image.created"
 _ATTACHMENT = re.compile(r"sha(256|384|512)-[0-9a-f]{64}(\..+)?")
@@ -152,33 +141,49 @@ def remote_versions(
 
     place = Reference.parse(repository)
     named = [tags] if isinstance(tags, str) else tags
-    references = [_tagged(place, tag) for tag in dict.fromkeys(named or ())]
-    found: list[Resolved] = []
-    skipped: list[_Skipped] = []
-    reporter = Reporter(progress, what=LOOK_UP)
+    references = None if named is None else [_tagged(place, tag) for tag in dict.fromkeys(named)]
     with Registry(cancel=cancel, **registry) as client:
-        if named is None:
-            references = _listed(client, place, skipped)
-        by_head = len(references) > 1 or bool(manifests)
-        lookup = _Lookup(client, {} if manifests is None else manifests, by_head=by_head)
-        reporter(ProgressEvent("plan", total=len(references)))
-        try:
-            for answer in lookup.answers(references, registry.get("jobs", JOBS), named=named is not None):
-                if isinstance(answer, Resolved):
-                    found.append(answer)
-                    event = answer.reference.cached_name, str(answer.digest)
-                else:
-                    skipped.append(answer)
-                    event = answer[0], ""
-                reporter(ProgressEvent("looked up", *event, count=1))
-        finally:
-            reporter.close()
-    found.sort(key=lambda one: reference_key(one.reference.cached_name))
+        kept = {} if manifests is None else manifests
+        found = _looked_up(client, place, references, kept, registry.get("jobs", JOBS), progress)
+    return _described(place, found, client)
+
+
+def _looked_up(
+    client: Registry,
+    place: Reference,
+    named: list[Reference] | None,
+    kept: MutableMapping[str, bytes],
+    jobs: int,
+    progress: Progress,
+) -> list[Resolved | _Skipped]:
+    """Find out what some tags mean, or all that the registry lists, and tell of each as it is known."""
+    found: list[Resolved | _Skipped] = []
+    references = _listed(client, place, found) if named is None else named
+    lookup = _Lookup(client, kept, by_head=len(references) > 1 or bool(kept))
+    reporter = Reporter(progress, what=LOOK_UP)
+    reporter(ProgressEvent("plan", total=len(references)))
+    answers = lookup.answers(references, jobs, named=named is not None)
+    try:
+        for one in answers:
+            found.append(one)
+            if isinstance(one, Resolved):
+                reporter(ProgressEvent("looked up", one.reference.cached_name, str(one.digest), count=1))
+            else:
+                reporter(ProgressEvent("looked up", one[0], count=1))
+    finally:
+        answers.close()
+        reporter.close()
+    return found
+
+
+def _described(place: Reference, found: Sequence[Resolved | _Skipped], client: Registry) -> RemoteVersions:
+    served = [one for one in found if isinstance(one, Resolved)]
+    served.sort(key=lambda one: reference_key(one.reference.cached_name))
     return RemoteVersions(
         f"{place.registry}/{place.repository}",
-        build(REMOTE_TAGS_SCHEMA, map(_tag, found)),
-        build(REMOTE_PROBLEMS_SCHEMA, sorted(skipped)),
-        build(MANIFESTS_SCHEMA, [line for one in found for line in _manifest(one)]),
+        build(REMOTE_TAGS_SCHEMA, map(_tag, served)),
+        build(REMOTE_PROBLEMS_SCHEMA, sorted(one for one in found if not isinstance(one, Resolved))),
+        build(MANIFESTS_SCHEMA, [line for one in served for line in _manifest(one)]),
         client.request_count,
         client.wire_bytes,
     )
@@ -212,7 +217,7 @@ def _tagged(place: Reference, tag: str) -> Reference:
     return reference
 
 
-def _listed(client: Registry, place: Reference, skipped: list[_Skipped]) -> list[Reference]:
+def _listed(client: Registry, place: Reference, skipped: list[Resolved | _Skipped]) -> list[Reference]:
     """Ask for the tags; those that cannot be a version's are skipped."""
     references = []
     for tag in dict.fromkeys(client.tags(place)):
@@ -254,7 +259,7 @@ class _Lookup:
 
     def answers(
         self, references: Sequence[Reference], jobs: int, *, named: bool
-    ) -> Iterator[Resolved | _Skipped]:
+    ) -> Generator[Resolved | _Skipped]:
         """Look tags up, so many requests at a time, and give what was found out as it comes."""
         ready = deque(references)
         waiting: dict[_Question, list[Reference]] = {}
@@ -271,7 +276,9 @@ class _Lookup:
                                 running[pool.submit(self._ask, exc.question, reference)] = exc.question
                             waiting.setdefault(exc.question, []).append(reference)
                     done, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)  # a signal comes through
-                    for task in done:
+                    for task in sorted(
+                        done, key=lambda task: task.exception() is not None
+                    ):  # keep, then fail
                         question = running.pop(task)
                         self._take(question, task)
                         ready.extendleft(reversed(waiting.pop(question)))
@@ -335,9 +342,9 @@ class _Lookup:
         elif is_head and isinstance(answer, NotFoundError | AccessDeniedError):
             pass  # some gateways let no HEAD through; whether a GET comes through, it will say
         elif (
-            not isinstance(answer, SpinCacheError)
-            or isinstance(answer, _FOR_ALL)
-            or (isinstance(answer, StatusError) and answer.status == _TOO_MANY_REQUESTS)
+            not isinstance(answer, _OF_ONE)
+            or isinstance(answer, AccessDeniedError)
+            or (isinstance(answer, StatusError) and answer.status == 429)
         ):
             raise answer
         if is_head and not isinstance(answer, Digest):

@@ -19,9 +19,9 @@ Sizes are the declared ones. Config and layers count, each digest once; the mani
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import pandas as pd
@@ -38,7 +38,7 @@ from spincache_nb.analysis.tags import tag_key
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import Frames
-from spincache_nb.frames.schemas import FEW, build
+from spincache_nb.frames.schemas import FEW, Schema, build
 from spincache_nb.show import rows
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ _CONTENT = frozenset({"wasm", "data", "archive", "other"})
 """Roles of layers that are stored as blobs."""
 
 NEEDED = ("apps", "layers", "uses", "files")
-_MANIFEST = tuple(MANIFESTS_SCHEMA)
 _ALL_SAVINGS_SCHEMA = {"repository": FEW, **VERSION_SAVINGS_SCHEMA}
 
 
@@ -95,21 +94,32 @@ def version_savings(
         If the rules are none of those, or the order names a version that is not there.
     """
     check_rules(rules)
+    replay = partial(savings_rows, rules=rules, order=order)
     if isinstance(cache, RemoteVersions):
-        versions = read_versions(rows(cache.manifests, *_MANIFEST))
-        return build(VERSION_SAVINGS_SCHEMA, savings_rows(versions, rules=rules, order=order))
+        return _replayed(cache, "", VERSION_SAVINGS_SCHEMA, replay)
     if is_fleet(cache):
         return cache.version_savings(repository, rules=rules)  # type: ignore[no-any-return]
-    if repository is None and order is not None:
+    if repository is not None:
+        return _replayed(cache, repository, VERSION_SAVINGS_SCHEMA, replay)
+    if order is not None:
         raise ValueError("order= needs the repository whose versions it names")
+    return over(cache, _ALL_SAVINGS_SCHEMA, NEEDED, lambda frames: _all_savings(frames, rules))
 
-    def one(frames: Frames) -> pd.DataFrame:
-        versions = _versions_in(frames, _named(frames, repository or ""))
-        return build(VERSION_SAVINGS_SCHEMA, savings_rows(versions, rules=rules, order=order))
 
-    if repository is None:
-        return over(cache, _ALL_SAVINGS_SCHEMA, NEEDED, lambda frames: _all_savings(frames, rules))
-    return over(cache, VERSION_SAVINGS_SCHEMA, NEEDED, one)
+def _replayed(
+    cache: Source | RemoteVersions,
+    repository: str,
+    schema: Schema,
+    replay: Callable[[Mapping[str, Version]], list[Row]],
+) -> pd.DataFrame:
+    """Replay pulls of the versions of a repository, in a registry or in a cache."""
+    if isinstance(cache, RemoteVersions):
+        return build(schema, replay(read_versions(rows(cache.manifests, *MANIFESTS_SCHEMA))))
+
+    def compute(frames: Frames) -> pd.DataFrame:
+        return build(schema, replay(_versions_in(frames, _named(frames, repository))))
+
+    return over(cache, schema, NEEDED, compute)
 
 
 def _all_savings(frames: Frames, rules: Rules) -> pd.DataFrame:
@@ -189,17 +199,28 @@ def upgrade_matrix(
         As for `version_savings`; also if a cache is given without a repository.
     """
     check_rules(rules)
-    if isinstance(cache, RemoteVersions):
-        versions = read_versions(rows(cache.manifests, *_MANIFEST))
-        return build(UPGRADE_MATRIX_SCHEMA, _upgrade_rows(versions, rules, order))
-    if repository is None:
+    if repository is None and not isinstance(cache, RemoteVersions):
         raise ValueError("name the repository whose versions to compare")
+    replay = partial(_upgrade_rows, rules=rules, order=order)
+    return _replayed(cache, repository or "", UPGRADE_MATRIX_SCHEMA, replay)
 
-    def compute(frames: Frames) -> pd.DataFrame:
-        found = _versions_in(frames, _named(frames, repository))
-        return build(UPGRADE_MATRIX_SCHEMA, _upgrade_rows(found, rules, order))
 
-    return over(cache, UPGRADE_MATRIX_SCHEMA, NEEDED, compute)
+def repository_totals(savings: pd.DataFrame) -> list[tuple[str, int, int, int, int, float | None]]:
+    """Add up the versions of each repository, by name: their count, total, reused and fetched bytes, share.
+
+    What a version of unknown size costs is left out.
+    """
+    sums: dict[str, list[int]] = {}
+    for repository, total, fetched in rows(savings, "repository", "total_bytes", "fetch_bytes"):
+        found = sums.setdefault(repository, [0, 0, 0])
+        found[0] += 1
+        if total is not None and fetched is not None:
+            found[1] += total
+            found[2] += fetched
+    return [
+        (name, count, total, total - fetched, fetched, (total - fetched) / total if total else None)
+        for name, (count, total, fetched) in sorted(sums.items())
+    ]
 
 
 def versions_of(frames: Frames) -> dict[str, list[str]]:

@@ -48,6 +48,7 @@ class NewBlob:
         durable: bool = False,
     ) -> None:
         self._cache = cache
+        self._area = area
         self._digest = digest
         self._size = size
         self._where = where or str(digest)
@@ -71,13 +72,24 @@ class NewBlob:
         self._hasher.update(chunk)
         self._file.write(chunk)
 
-    def keep(self) -> int:
-        """Check what was written and store it under its digest; gives the number of bytes."""
+    def keep(self, *, anew: bool = True) -> int:
+        """Check what was written and store it under its digest; gives the number of bytes.
+
+        If not `anew`, a file that came there meanwhile and has the same bytes stays: it may be open.
+        """
         if self._size is not None and self._count != self._size:
             raise SizeMismatchError(self._where, f"{self._size} bytes", f"{self._count}", "pull again")
         self._digest.check(self._hasher.hexdigest(), where=self._where)
-        self._file.replace(self._cache._name_in(self._file.folder, self._digest))
+        name, there = self._cache._name_in(self._file.folder, self._digest)
+        if anew or there is None or there.size != self._count or not self._is_whole():
+            self._file.replace(name)
         return self._count
+
+    def _is_whole(self) -> bool:
+        try:
+            return self._cache.is_whole(self._digest, self._area)
+        except CacheError:  # it cannot be read, so it is as good as lost
+            return False
 
 
 class Cache:
@@ -309,7 +321,7 @@ class Cache:
                 return digest, count
             new = new or files.enter_context(NewFile(self.path, (layout.DATA,), durable=durable))
             _flush(new, buffered)
-            new.replace(self._name_in(new.folder, digest))
+            new.replace(self._name_in(new.folder, digest)[0])
         return digest, count
 
     def copy_blob(
@@ -326,17 +338,18 @@ class Cache:
         for area in areas:
             with contextlib.suppress(CacheError), Folder(self.path, (area,), linked_root=True) as folder:
                 for digest in digests:
-                    name = self._name_in(folder, digest)
-                    state = folder.state(name)
-                    if state is not None and state.is_file:
+                    name, state = self._name_in(folder, digest)
+                    if state is not None:
                         folder.touch(name)
 
-    def _name_in(self, folder: Folder, digest: Digest) -> str:
-        """The name of a blob: that of the other spelling, if that is all there is."""
+    def _name_in(self, folder: Folder, digest: Digest) -> tuple[str, FileState | None]:
+        """A blob's name, in the other spelling if that is all there is; and its state if it is there."""
         own, other = self._spellings(digest)
-        mine, theirs = folder.state(own), folder.state(other)
-        is_theirs = theirs is not None and theirs.is_file and (mine is None or not mine.is_file)
-        return other if is_theirs else own
+        for name in (own, other):
+            state = folder.state(name)
+            if state is not None and state.is_file:
+                return name, state
+        return own, None
 
     def write_tag(
         self, reference: Reference, *, locked_app: bytes, manifest: bytes, durable: bool = False

@@ -304,10 +304,7 @@ class Fetching:
                 if untold:
                     self.report(ProgressEvent("bytes", offer.name, digest, untold, size))
                 self._wait_to_place(wanted)
-                if not durable and self.has(wanted, area):  # somebody was quicker; a good file may be open
-                    wanted.size = self.cache.blob_size(area, wanted.digest)
-                else:
-                    wanted.size = new.keep()
+                wanted.size = new.keep(anew=durable)
         finally:
             if isinstance(pieces, Generator):
                 pieces.close()  # which lets its connection go now, and not some time

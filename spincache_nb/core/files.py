@@ -182,26 +182,30 @@ def explained_reads(path: str | Path) -> Iterator[None]:
         raise _unreadable(path, exc, "check the disk") from exc
 
 
-@contextlib.contextmanager
-def refused_writes(path: str | Path, name: str = "") -> Iterator[None]:
-    """Turn the system's refusal to write a path, or a name in it, into one of our errors."""
-    try:
-        yield
-    except OSError as exc:
-        path = Path(path, name)
+class RefusedWrites:
+    """Turns the system's refusal to write a path, or a name in it, into one of our errors.
+
+    A class, since a pull enters it several times for each blob, and a generator costs twice as much.
+    """
+
+    __slots__ = ("_name", "_path")
+
+    def __init__(self, path: str | Path, name: str = "") -> None:
+        self._path = path
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
+        if not isinstance(exc, OSError):
+            return
+        where, found = shown(str(Path(self._path, self._name))), exc.strerror or str(exc)
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpaceError(
-                shown(str(path)),
-                "room on the disk",
-                exc.strerror or str(exc),
-                "free some space, then pull again: what was stored completely is kept",
-            ) from exc
-        raise CacheWriteError(
-            shown(str(path)),
-            "to write in the cache",
-            exc.strerror or str(exc),
-            "check permissions and the disk, or name another directory with Cache(dir)",
-        ) from exc
+            remedy = "free some space, then pull again: what was stored completely is kept"
+            raise NoSpaceError(where, "room on the disk", found, remedy) from exc
+        remedy = "check permissions and the disk, or name another directory with Cache(dir)"
+        raise CacheWriteError(where, "to write in the cache", found, remedy) from exc
 
 
 def _unreadable(path: str | Path, error: OSError, remedy: str) -> CacheError:
@@ -249,11 +253,11 @@ class Folder:
     @classmethod
     def _make(cls, root: Path, parts: Parts, made: list[Parts]) -> None:
         if FileState.at(root) is None:
-            with refused_writes(root):
+            with RefusedWrites(root):
                 root.mkdir(parents=True, exist_ok=True)
         for place, part in enumerate(parts):
             try:
-                with cls(root, parts[:place], linked_root=True) as folder, refused_writes(folder.path, part):
+                with cls(root, parts[:place], linked_root=True) as folder, RefusedWrites(folder.path, part):
                     os.mkdir(folder.name(part), dir_fd=folder.handle)
                     made.append(parts[: place + 1])
             except NotInCacheError:
@@ -278,15 +282,19 @@ class Folder:
 
     def _open(self) -> int:
         flags = _STEP_FLAGS & ~getattr(os, "O_NOFOLLOW", 0) if self._linked_root else _STEP_FLAGS
-        with self._explained(0):
+        handle, depth = -1, 0
+        try:
             handle = os.open(self.root, flags)
-        for depth, part in enumerate(self.parts, 1):
-            try:
-                with self._explained(depth):
-                    inner = os.open(part, _STEP_FLAGS, dir_fd=handle)
-            finally:
+            for part in self.parts:
+                depth += 1
+                outer, handle = handle, os.open(part, _STEP_FLAGS, dir_fd=handle)
+                _let_go(outer)
+        except BaseException as exc:
+            if handle != -1:
                 _let_go(handle)
-            handle = inner
+            if isinstance(exc, OSError):
+                raise self._unopened(depth, exc) from exc
+            raise
         return handle
 
     def _look(self) -> None:
@@ -301,15 +309,16 @@ class Folder:
     def _explained(self, depth: int) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as exc:
-            where = self.root.joinpath(*self.parts[:depth])
-            raise NotInCacheError(shown(str(where)), "a folder", "nothing", "it is gone already") from exc
         except OSError as exc:
-            where = self.root.joinpath(*self.parts[:depth])
-            linked = exc.errno in (errno.ELOOP, errno.ENOTDIR)
-            found = "a link or a file" if linked else exc.strerror or str(exc)
-            remedy = "links are not followed; look at what it is"
-            raise CacheError(shown(str(where)), "a folder", found, remedy) from exc
+            raise self._unopened(depth, exc) from exc
+
+    def _unopened(self, depth: int, exc: OSError) -> CacheError:
+        where = shown(str(self.root.joinpath(*self.parts[:depth])))
+        if isinstance(exc, FileNotFoundError):
+            return NotInCacheError(where, "a folder", "nothing", "it is gone already")
+        linked = exc.errno in (errno.ELOOP, errno.ENOTDIR)
+        found = "a link or a file" if linked else exc.strerror or str(exc)
+        return CacheError(where, "a folder", found, "links are not followed; look at what it is")
 
     def name(self, name: str) -> str | Path:
         """What the system is given, along with `handle`, for a name in this folder."""
@@ -349,7 +358,7 @@ class Folder:
 
     def create(self, name: str) -> int:
         """Make a new file for writing: its descriptor."""
-        with refused_writes(self.path, name):
+        with RefusedWrites(self.path, name):
             return os.open(self.name(name), _CREATE_FLAGS, 0o666, dir_fd=self.handle)
 
     def rename(self, old: str, new: str) -> None:
@@ -365,7 +374,7 @@ class Folder:
         """Return when the disk has the names in this folder."""
         if os.name == "nt":
             return
-        with refused_writes(self.path):
+        with RefusedWrites(self.path):
             handle = os.open("." if self.handle is not None else self.path, _LIST_FLAGS, dir_fd=self.handle)
             try:
                 os.fsync(handle)

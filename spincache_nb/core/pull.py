@@ -279,7 +279,8 @@ class IncomingApp:
         self.resolved = resolved
         self.plan = plan
         self.document = b""
-        self.locked_app: LockedApp | None = None
+        self.named: set[tuple[Area, Digest]] = set()
+        """Blobs that the locked app names and no layer is, with the area in which Spin looks first."""
         self.waiting = 0
         self.result: PullResult | None = None
         self.failure: SpinCacheError | None = None
@@ -296,7 +297,8 @@ class IncomingApp:
         self.document = content
         if self.resolved.manifest.kind == "app":
             where = f"{self.resolved.reference}, {self.resolved.manifest.tag_document.digest}"
-            self.locked_app = parse_locked_app(content, where=where)
+            named = named_content(parse_locked_app(content, where=where))
+            self.named = named.difference((area, layer.digest) for layer, area, _ in self.layers)
 
     def outcome(self) -> PullResult | PullFailure:
         """What became of it."""
@@ -305,17 +307,14 @@ class IncomingApp:
         assert self.failure is not None
         return PullFailure(self.plan.reference, self.failure)
 
-    def named_content(self) -> set[tuple[Area, Digest]]:
-        """Blobs that the locked app names, with the area in which Spin looks first."""
-        if self.locked_app is None:
-            return set()
-        named: set[tuple[Area, Digest]] = {
-            ("wasm", ref.digest) for ref in self.locked_app.binaries() if ref.digest
-        }
-        for component in self.locked_app.components:
-            files = (file.content for file in component.files)
-            named.update(("data", ref.digest) for ref in files if ref.digest and not ref.inline)
-        return named
+
+def named_content(locked_app: LockedApp) -> set[tuple[Area, Digest]]:
+    """Blobs that a locked app names, with the area in which Spin looks first."""
+    named: set[tuple[Area, Digest]] = {("wasm", ref.digest) for ref in locked_app.binaries() if ref.digest}
+    for component in locked_app.components:
+        files = (file.content for file in component.files)
+        named.update(("data", ref.digest) for ref in files if ref.digest and not ref.inline)
+    return named
 
 
 class Pull:
@@ -507,7 +506,7 @@ class Pull:
     def _absent_content(self, app: IncomingApp) -> list[Digest]:
         """Content of the locked app that Spin would not find; what the other area has is copied."""
         absent = []
-        for area, digest in sorted(app.named_content()):
+        for area, digest in sorted(app.named):
             found = self.cache.blob_size(area, digest) is not None
             found = found or (area == "wasm" and self.cache.blob_size("data", digest) is not None)
             if not found and not self.fetching.copy(Wanted(digest, None), area):
@@ -517,7 +516,7 @@ class Pull:
     def _touch(self, app: IncomingApp, *, coming: Collection[Digest] = ()) -> None:
         """Make young whatever the app needs, so that a prune beside us leaves it alone."""
         needed = {layer.digest for layer, _, _ in app.layers}
-        needed.update(digest for _, digest in app.named_content())
+        needed.update(digest for _, digest in app.named)
         self.cache.touch_blobs(needed.difference(coming))
 
     def _result_of(self, plan: PullPlan) -> PullResult:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from spincache_nb.core.files import FileState, Folder, Parts, refused_writes
+from spincache_nb.core.files import FileState, Folder, Parts, RefusedWrites
 from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, TEMPORARY_PREFIX, is_left_by_system
 from spincache_nb.errors import CacheError, NotInCacheError
 
@@ -21,7 +21,7 @@ def temporary_name() -> str:
 
 def unlink(folder: Folder, name: str) -> None:
     """Remove a file, or a link itself."""
-    with refused_writes(folder.path, name), contextlib.suppress(FileNotFoundError):
+    with RefusedWrites(folder.path, name), contextlib.suppress(FileNotFoundError):
         os.unlink(folder.name(name), dir_fd=folder.handle)
 
 
@@ -30,7 +30,7 @@ def set_aside(folder: Folder, name: str, expected: FileState) -> str | None:
     if folder.state(name) != expected:
         return None
     aside = temporary_name()
-    with refused_writes(folder.path, name):
+    with RefusedWrites(folder.path, name):
         try:
             folder.rename(name, aside)
         except FileNotFoundError:
@@ -46,7 +46,7 @@ def set_aside(folder: Folder, name: str, expected: FileState) -> str | None:
 
 def put_back(folder: Folder, aside: str, name: str) -> None:
     """Give a file that was set aside its name again, unless the name is taken by now."""
-    with refused_writes(folder.path, name):
+    with RefusedWrites(folder.path, name):
         try:
             os.link(
                 folder.name(aside),

@@ -36,6 +36,7 @@ _REPEATABLE = ("GET", "HEAD")
 _NO_ANSWER = (SilentCloseError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?:[ \t][^\n]*)?\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
+_FOLD = re.compile(rb"\n[ \t]+")  # a line that goes on with the value before it
 _UNSENDABLE = re.compile(rb"[\r\n\0]")
 Check = Callable[[], None]
 Fields = list[tuple[bytes, bytes]]
@@ -125,7 +126,8 @@ def cut(sock: socket.socket) -> None:
 
 def _open_socket(host: str, port: int, *, timeout: float, sockets: Sockets, check: Check) -> socket.socket:
     """Connect to the first of a host's addresses that answers."""
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
+    name = host.encode("ascii") if host.isascii() else host  # of text, Python loads its tables for IDNA
+    addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
     error = OSError(f"no address for {host}")
     for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
         check()
@@ -170,9 +172,11 @@ class Wire(io.RawIOBase):
         """Read what there is; wait for it until the deadline."""
         while not self._resting:
             self._go_on()
-            with contextlib.suppress(TimeoutError):
+            try:
                 count = self.socket.recv_into(buffer)
-                return count + self._rest_into(buffer[count:]) if count and self._secure else count
+            except TimeoutError:
+                continue
+            return count + self._rest_into(buffer[count:]) if count and self._secure else count
         return None
 
     def send(self, data: bytes, seconds: float) -> None:
@@ -181,8 +185,10 @@ class Wire(io.RawIOBase):
         left = memoryview(data)
         while left:
             self._go_on()
-            with contextlib.suppress(TimeoutError):
+            try:
                 left = left[self.socket.send(left) :]
+            except TimeoutError:
+                continue
 
     def _go_on(self) -> None:
         """Raise if somebody stopped the pull, or time is up, even while bytes come that lead nowhere."""
@@ -251,8 +257,7 @@ def read_head(reader: _Reader, method: str) -> Head:
     raise httpx.RemoteProtocolError("interim answers only")
 
 
-def _line(reader: _Reader, left: int, most: int = MOST_LINE_BYTES) -> bytes:
-    most = min(left, most)
+def _line(reader: _Reader, most: int) -> bytes:
     line = reader.readline(most + 1)
     if len(line) > most:
         raise httpx.RemoteProtocolError("a head that is too long")
@@ -271,19 +276,20 @@ def _not_http(line: bytes) -> httpx.TransportError:
 
 def _read_fields(reader: _Reader, left: int) -> tuple[Fields, int]:
     """Read the lines of a head or trailer up to the blank one; and say how many bytes may still come."""
-    fields: Fields = []
-    while (line := _line(reader, left)) not in (b"\r\n", b"\n"):
+    lines = []
+    while (line := _line(reader, MOST_LINE_BYTES)) not in (b"\r\n", b"\n"):
         left -= len(line)
+        if left < 0:
+            raise httpx.RemoteProtocolError("a head that is too long")
         if not line.endswith(b"\n"):
             raise httpx.RemoteProtocolError("an answer that ended early")
-        value = line.strip(b" \t\r\n").replace(b"\r", b" ")
-        if line[:1] in b" \t":
-            if fields:  # a folded line goes on with the value before it
-                fields[-1] = (fields[-1][0], fields[-1][1] + b" " + value)
-            continue
-        name, colon, value = value.partition(b":")
+        lines.append(line)
+    text = b"".join(lines).replace(b"\r\n", b"\n").replace(b"\r", b" ")
+    fields = []
+    for one in _FOLD.sub(b" ", text).split(b"\n"):
+        name, colon, value = one.partition(b":")
         if colon:
-            fields.append((name.rstrip(), value.lstrip(b" \t")))
+            fields.append((name.rstrip(), value.strip(b" \t")))
     return fields, left
 
 
@@ -504,7 +510,7 @@ def _as_sent(request: httpx.Request, proxy: Proxy | None) -> bytes:
 
 def _joined(method: bytes, target: bytes, fields: Fields, body: bytes) -> bytes:
     lines = [b"%s %s HTTP/1.1" % (method, target), *(b"%s: %s" % field for field in fields)]
-    if any(map(_UNSENDABLE.search, lines)):
+    if _UNSENDABLE.search(b"".join(lines)):
         raise httpx.LocalProtocolError("a header that holds the end of a line")
     return b"\r\n".join([*lines, b"", body])
 

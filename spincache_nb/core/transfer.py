@@ -28,7 +28,7 @@ from spincache_nb.core.documents import (
     parse_object,
 )
 from spincache_nb.core.fetching import Options
-from spincache_nb.core.files import FileState, open_regular, read_bounded, refused_writes
+from spincache_nb.core.files import FileState, RefusedWrites, open_regular, read_bounded
 from spincache_nb.core.journal import History
 from spincache_nb.core.plans import PullResult, Served
 from spincache_nb.core.progress import Progress
@@ -331,7 +331,7 @@ def export(
     known = (history if history is not None else cache.history).manifest_digests(cache.path)
     packed = [_pack(cache, text, rewritten, known) for text in texts]
     path = Path(target).expanduser().absolute()
-    with refused_writes(path):
+    with RefusedWrites(path):
         found = "a folder" if path.is_dir() else "" if path.parent.exists() else f"no folder {path.parent}"
     if found:
         raise CacheWriteError(str(path), "a file to write the apps to", found, "name another file")

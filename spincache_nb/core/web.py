@@ -398,17 +398,20 @@ class Web:
         return answer
 
     def _request(self, ask: Ask, url: httpx.URL, authorization: str | None) -> httpx.Request:
-        headers = {"User-Agent": self._agent, "Accept-Encoding": "identity", **ask.headers}
+        """Make a request with all its header fields: httpx would look for each that it might add."""
+        headers = {"Host": url.netloc.decode("ascii"), "User-Agent": self._agent}
+        headers |= {"Accept-Encoding": "identity", **ask.headers}
         if authorization is not None:
             headers["Authorization"] = authorization
-        content = None
+        content = b""
         with self._lock:
             self.request_count += 1
         if ask.form is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
             content = urlencode(ask.form).encode("ascii")
-        extensions = {"timeout": self.timeouts.for_httpx()}
-        return httpx.Request(ask.method, url, headers=headers, content=content, extensions=extensions)
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers["Content-Length"] = str(len(content))
+        extensions, stream = {"timeout": self.timeouts.for_httpx()}, httpx.ByteStream(content)
+        return httpx.Request(ask.method, url, headers=headers, stream=stream, extensions=extensions)
 
     def count(self, received: int) -> None:
         """Add to the bytes received."""

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from spincache_nb.core import removing
-from spincache_nb.core.files import Folder, Parts, refused_writes
+from spincache_nb.core.files import Folder, Parts, RefusedWrites
 from spincache_nb.core.layout import shown
 from spincache_nb.errors import CacheError, CacheWriteError, NoSpaceError
 
@@ -61,7 +61,7 @@ class NewFile:
     def write(self, chunk: bytes | memoryview) -> None:
         """Write all of a chunk."""
         assert self._descriptor is not None
-        with refused_writes(self.folder.path, self.name):
+        with RefusedWrites(self.folder.path, self.name):
             written = os.write(self._descriptor, chunk)
             while written < len(chunk):
                 written += os.write(self._descriptor, memoryview(chunk)[written:])
@@ -73,7 +73,7 @@ class NewFile:
 
     def replace(self, name: str) -> None:
         """Give the file its final name, in place of whatever file has it."""
-        with refused_writes(self.folder.path, name):
+        with RefusedWrites(self.folder.path, name):
             if self.durable and self._descriptor is not None:
                 os.fsync(self._descriptor)
             self._close()
@@ -105,7 +105,7 @@ class NewFile:
 def replacing(path: Path, *, durable: bool = False) -> Iterator[NewFile]:
     """Write a file anywhere: it gets its name at the end of the block, unless the block raises."""
     try:
-        with refused_writes(path), NewFile(path.parent, durable=durable) as new:
+        with RefusedWrites(path), NewFile(path.parent, durable=durable) as new:
             yield new
             new.replace(path.name)
     except NoSpaceError as exc:

@@ -136,9 +136,6 @@ def _listed_tools(tools: Iterable[Tool]) -> str | None:
     return ", ".join(listed) or None
 
 
-_IMAGE = "org.opencontainers.image."
-
-
 # Columns ----------------------------------------------------------------------------------------
 
 
@@ -199,7 +196,7 @@ def apps_of(found: Found) -> pd.DataFrame:
             "name": (_said(app, "name", "title") for app in rows),
             "version": (_said(app, "version", "version") for app in rows),
             "description": (_said(app, "description", "description") for app in rows),
-            "created_at": (app.annotations.get(_IMAGE + "created") for app in rows),
+            "created_at": (_annotation(app, "created") for app in rows),
             "pulled_at": (app.tag.modified_ns for app in rows),
             "manifest_digest": (_text(app.manifest_digest) for app in rows),
             "config_digest": (_text(app.config.digest) if app.config else None for app in rows),
@@ -214,7 +211,11 @@ def apps_of(found: Found) -> pd.DataFrame:
 
 def _said(app: CachedApp, field: str, annotation: str) -> str | None:
     value: str | None = getattr(app.locked_app, field, None)
-    return value if value is not None else app.annotations.get(_IMAGE + annotation)
+    return value if value is not None else _annotation(app, annotation)
+
+
+def _annotation(app: CachedApp, name: str) -> str | None:
+    return app.facts.annotations.get(f"org.opencontainers.image.{name}") if app.facts is not None else None
 
 
 def _text(digest: Digest | None) -> str | None:

@@ -3,7 +3,7 @@
 from spincache_nb.inventory.columns import Standing, Via
 from spincache_nb.inventory.model import CachedApp, ConfigKind, Inventory, InventoryLimits, Project
 from spincache_nb.inventory.reach import unnamed_members
-from spincache_nb.inventory.take import known_digests, take_inventory
+from spincache_nb.inventory.take import take_inventory
 
 __all__ = [
     "CachedApp",
@@ -13,7 +13,6 @@ __all__ = [
     "Project",
     "Standing",
     "Via",
-    "known_digests",
     "take_inventory",
     "unnamed_members",
 ]

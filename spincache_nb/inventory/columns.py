@@ -132,7 +132,8 @@ def numbers_of(values: Sequence[Any]) -> Integers:
 def distinct(numbers: Integers) -> Integers:
     """Different numbers in order; `numpy.unique` hashes them, which can take a hundred times as long."""
     in_order = np.sort(numbers)
-    return in_order[np.append(True, np.diff(in_order) != 0)[: len(in_order)]]
+    found: Integers = in_order[np.append(True, np.diff(in_order) != 0)[: len(in_order)]]
+    return found
 
 
 def is_among(numbers: Integers, others: Integers) -> Flags:

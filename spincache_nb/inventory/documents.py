@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +20,6 @@ from spincache_nb.core.documents import (
     Descriptor,
     Index,
     JsonObject,
-    Kind,
     WrittenDescriptor,
     WrittenManifest,
     decode_manifest,
@@ -33,7 +31,6 @@ from spincache_nb.core.documents import (
 from spincache_nb.core.files import FileState, read_bounded, read_stated
 from spincache_nb.core.layout import LOCKED_APP_FILE, MANIFEST_FILE, shown
 from spincache_nb.core.locked_app import (
-    LockedApp,
     is_locked_app,
     parse_locked_app,
     read_locked_app,
@@ -52,7 +49,16 @@ from spincache_nb.errors import (
     SpinCacheError,
 )
 from spincache_nb.inventory.columns import DATA, VIAS, Numbers, Packed, parsed
-from spincache_nb.inventory.model import ConfigKind, Faults, InventoryLimits
+from spincache_nb.inventory.model import (
+    CachedApp,
+    ConfigKind,
+    Fault,
+    Faults,
+    InventoryLimits,
+    ListedLayers,
+    ManifestFacts,
+    Project,
+)
 from spincache_nb.inventory.stored import StoredBlobs
 from spincache_nb.project.package_config import PackageLog
 from spincache_nb.project.spin_toml import (
@@ -71,65 +77,6 @@ _ATTEMPTS = 3
 _CONFIGS = {"image config": "the image config", "package config": "a package's config"}
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestFacts:
-    """What a manifest says; its layers as columns, their types by number."""
-
-    config: Descriptor
-    application: Descriptor | None
-    kind: Kind
-    annotations: Mapping[str, str]
-    media_type: str | None
-    artifact_type: str | None
-    digests: Packed
-    types: array[int]
-    sizes: array[int]
-    urls: Mapping[int, tuple[str, ...]]
-    """Further addresses of layers, by position; hardly any layer has some."""
-
-    @property
-    def tag_document(self) -> Descriptor:
-        """Descriptor of what belongs into ``config.json``."""
-        return self.application or self.config
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something wrong with one of the documents."""
-
-    path: str
-    kind: str
-    detail: str
-    remedy: str = _PULL
-
-
-@dataclass(slots=True)
-class Documents:
-    """What a cached tag's documents say."""
-
-    tag: CachedTag
-    gone: bool = False
-    manifest: ManifestFacts | None = None
-    manifest_digest: Digest | None = None
-    locked_app: LockedApp | None = None
-    config_kind: ConfigKind = "missing"
-    current: bool = False
-    recovered: int | None = None
-    faults: list[Fault] = field(default_factory=list)
-
-    @property
-    def kind(self) -> Kind:
-        """Spin tells an app by its ``config.json``, a package by being none."""
-        if self.locked_app is not None or self.config_kind == "locked app":
-            return "app"
-        return self.manifest.kind if self.manifest is not None else "unknown"
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether the locked app is not the one of this manifest, which is a fault of its own."""
-        return self.config_kind == "locked app" and self.manifest is not None and not self.current
-
-
 def read_documents(
     tag: CachedTag,
     stored: StoredBlobs,
@@ -138,7 +85,7 @@ def read_documents(
     limits: InventoryLimits,
     known_digests: Iterable[Digest] = (),
     check_sizes: bool = False,
-) -> Documents:
+) -> CachedApp:
     """Read both documents of a cached tag; again, if one that seems damaged changed meanwhile.
 
     Whether a digest of the manifest has two sizes is only looked at if `check_sizes`.
@@ -174,10 +121,10 @@ class _Reader:
         self.check_sizes = check_sizes
         self.stored = stored
         self.limits = limits
-        self.found = Documents(tag)
+        self.found = CachedApp(tag)
         self.states: dict[str, os.stat_result] = {}  # of documents that were read
 
-    def read(self, known_digests: Iterable[Digest]) -> Documents:
+    def read(self, known_digests: Iterable[Digest]) -> CachedApp:
         manifest = self.content(self.manifest_path, self.limits.manifest_bytes, "manifest")
         if manifest is not None:
             self.parse_manifest(manifest, known_digests)
@@ -211,7 +158,7 @@ class _Reader:
             self.found.config_kind = kind
 
     def what_config_is(self) -> str:
-        manifest = self.found.manifest
+        manifest = self.found.facts
         return "locked app" if manifest is None or manifest.kind == "app" else "config"
 
     # The manifest ----------------------------------------------------------------------------
@@ -228,14 +175,14 @@ class _Reader:
             detail = "an index is in its place, which Spin never stores"
             self.fault(self.manifest_path, "damaged manifest", detail)
             return
-        self.found.manifest = manifest
+        self.found.facts, self.found.listed = manifest
         tag = self.found.tag
         candidates = [tag.digest] if tag.digest is not None else []
         self.found.manifest_digest = next(
             (d for d in (*candidates, *known_digests) if d.matches(content)), None
         )
 
-    def manifest_facts(self, content: bytes) -> ManifestFacts | None:
+    def manifest_facts(self, content: bytes) -> tuple[ManifestFacts, ListedLayers] | None:
         """Read a manifest; None if it is an index. What is not as it should be `parse_manifest` explains."""
         written = decode_manifest(content, where=MANIFEST_FILE)
         if written.config is not None and written.layers is not None and not self.check_sizes:
@@ -248,13 +195,13 @@ class _Reader:
         return _facts(written, written.config, written.layers or [], self.types)
 
     def expects_app(self) -> bool:
-        return self.found.manifest is not None and self.found.manifest.kind == "app"
+        return self.found.facts is not None and self.found.facts.kind == "app"
 
     # config.json -----------------------------------------------------------------------------
 
     def parse_config(self, content: bytes) -> None:
         path = self.locked_app_path
-        manifest = self.found.manifest
+        manifest = self.found.facts
         self.found.locked_app = usual_locked_app(content)
         try:
             document: JsonObject = {}
@@ -307,13 +254,13 @@ class _Reader:
                 f"{what} is in the locked app's place: a pull was interrupted or goes on, or an older "
                 "Spin did not know the layer" + _hint(recovered),
             )
-        elif self.found.manifest is None:
+        elif self.found.facts is None or self.found.listed is None:
             return
-        elif self.found.kind == "package" and len(self.found.manifest.sizes) != 1:
+        elif self.found.kind == "package" and (count := len(self.found.listed.sizes)) != 1:
             self.fault(
                 self.manifest_path,
                 "package without exactly one layer",
-                f"expected 1 layer, found {len(self.found.manifest.sizes)}; Spin does not load it",
+                f"expected 1 layer, found {count}; Spin does not load it",
                 "remove it, unless another program needs it",
             )
         elif self.found.kind == "unknown":
@@ -337,8 +284,8 @@ class _Reader:
     def recover(self, image_config: JsonObject | None) -> bool:
         """Look for the locked app in ``data/``, by the config's label or the manifest's layer."""
         candidates = [_label(image_config)] if image_config is not None else []
-        if self.found.manifest is not None and self.found.manifest.application is not None:
-            candidates.append(self.found.manifest.application.digest)
+        if self.found.facts is not None and self.found.facts.application is not None:
+            candidates.append(self.found.facts.application.digest)
         for digest in candidates:
             row = self.stored.find(DATA, str(digest)) if digest is not None else None
             if row is None or digest is None:
@@ -356,7 +303,7 @@ class _Reader:
 
 def _facts(
     written: WrittenManifest, config: WrittenDescriptor, layers: Sequence[WrittenDescriptor], number: Numbers
-) -> ManifestFacts:
+) -> tuple[ManifestFacts, ListedLayers]:
     Digest.parse(config.digest)
     digests = Packed.of([layer.digest for layer in layers])
     types = [layer.mediaType for layer in layers]
@@ -364,18 +311,21 @@ def _facts(
     if LOCKED_APP in set(types):
         application = layers[len(types) - 1 - types[::-1].index(LOCKED_APP)]
     urls = [layer.urls for layer in layers]
-    return ManifestFacts(
+    facts = ManifestFacts(
         _descriptor(config),
         _descriptor(application) if application is not None else None,
         "app" if application is not None else kind_of(config.mediaType, types),
         known_values(written.annotations),
         written.mediaType or None,
         written.artifactType,
+    )
+    listed = ListedLayers(
         digests,
         array("i", list(map(number.__getitem__, types))),
         array("q", [layer.size for layer in layers]),
         {place: tuple(some) for place, some in enumerate(urls) if some} if any(urls) else {},
     )
+    return facts, listed
 
 
 def _descriptor(written: WrittenDescriptor) -> Descriptor:
@@ -409,20 +359,9 @@ SPIN_JSON = "spin.json"
 _Document = TypeVar("_Document", SpinManifest, EnvironmentLock)
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectNeeds:
-    """What a project says, and the blobs that it names: area, digest and number of `VIAS`."""
-
-    place: ProjectFiles
-    manifest: SpinManifest | None
-    lock: EnvironmentLock | None
-    complete: bool
-    uses: tuple[tuple[int, str, int], ...]
-
-
 def read_projects(
     projects: Sequence[str | os.PathLike[str]], stored: StoredBlobs, faults: Faults, *, limit: int
-) -> Iterator[ProjectNeeds]:
+) -> Iterator[Project]:
     """Read projects, each once, and find the blobs that they name by digest."""
     places: dict[Path, ProjectFiles] = {}
     for project in projects:
@@ -441,7 +380,7 @@ def read_projects(
             if row is not None:
                 uses.setdefault((stored.areas[row], str(digest)), VIAS.index(via))
         listed = tuple((area, digest, via) for (area, digest), via in uses.items())
-        yield ProjectNeeds(place, manifest, lock, whole and whole_lock, listed)
+        yield Project(place.name, place.manifest, manifest, lock, whole and whole_lock, listed)
 
 
 def locked_apps_beside(registry: Path) -> list[str]:
@@ -455,7 +394,7 @@ def _is_file(path: Path) -> bool:
     return state is not None and state.is_file
 
 
-def _read_locked_app(place: ProjectFiles, stored: StoredBlobs, faults: Faults) -> ProjectNeeds:
+def _read_locked_app(place: ProjectFiles, stored: StoredBlobs, faults: Faults) -> Project:
     """Find the blobs that a locked app names."""
     uses: dict[tuple[int, str], int] = {}
     complete = False
@@ -479,7 +418,7 @@ def _read_locked_app(place: ProjectFiles, stored: StoredBlobs, faults: Faults) -
                 ):
                     uses.setdefault((DATA, str(file.content.digest)), VIAS.index("content ref"))
     listed = tuple((area, digest, via) for (area, digest), via in uses.items())
-    return ProjectNeeds(place, None, None, complete, listed)
+    return Project(place.name, place.manifest, None, None, complete, listed)
 
 
 def _parsed(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,36 +21,115 @@ from spincache_nb.core.layout import AREAS, shown
 from spincache_nb.core.locked_app import LockedApp
 from spincache_nb.core.scan import CachedTag, DiskFile, Problem
 from spincache_nb.core.settings import LOCKED_APP_BYTES, STORED_MANIFEST_BYTES, ArchiveLimits
-from spincache_nb.errors import SpinCacheError, printable
+from spincache_nb.errors import printable
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
     Integers,
     LayerColumns,
     MissingColumns,
     Needed,
+    Packed,
     UseColumns,
     parsed,
 )
-from spincache_nb.inventory.stored import StoredBlobs
+from spincache_nb.inventory.stored import Members, StoredBlobs
 from spincache_nb.project.spin_toml import EnvironmentLock, SpinManifest
 
 MOST_FAULTS = 100
 """Faults reported of one document; what is beyond them is counted."""
 
 _PULL = "pull the app again"
-_LOST = {
-    "layer": ("missing blob", "the app needs it, and it is not stored", _PULL),
-    "content ref": (
-        "missing blob",
-        "the locked app names it, no layer of the manifest is it, and it is not stored",
-        f"{_PULL}; if that does not help, push it again",
-    ),
-    "archive member": (
-        "missing archive member",
-        "the archive layer is stored, this file of it is not: unpacking it was interrupted",
-        f"{_PULL} with this toolkit, which unpacks the archive again; Spin does not",
-    ),
-}
+_PULL_HERE = f"{_PULL} with this toolkit"
+
+WORDS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {
+        "layer": ("missing blob", "the app needs it, and it is not stored", _PULL),
+        "content ref": (
+            "missing blob",
+            "the locked app names it, no layer of the manifest is it, and it is not stored",
+            f"{_PULL}; if that does not help, push it again",
+        ),
+        "archive member": (
+            "missing archive member",
+            "the archive layer is stored, this file of it is not: unpacking it was interrupted",
+            f"{_PULL_HERE}, which unpacks the archive again; Spin does not",
+        ),
+        "elsewhere": (
+            "blob in the wrong area",
+            "Spin looks for it in {wanted}/ only, and it is stored as {other}",
+            f"{_PULL_HERE}, which stores both; Spin takes it for fetched",
+        ),
+        "shorter": (
+            "damaged blob",
+            "expected {expected} bytes, found {found}: it is truncated, and Spin uses it all the same",
+            f"{_PULL_HERE}, which replaces it",
+        ),
+        "longer": (
+            "damaged blob",
+            "expected {expected} bytes, found {found}: it is not what it was declared to be, and Spin uses "
+            "it all the same",
+            f"{_PULL_HERE}, which replaces it",
+        ),
+        "other than in the archive": (
+            "damaged blob",
+            "expected {expected} bytes, as in the archive, found {found}",
+            f"remove it, then {_PULL_HERE}, which unpacks the archive again",
+        ),
+        "empty and needed": (
+            "damaged blob",
+            "it is empty, and its name is the digest of something",
+            f"{_PULL_HERE}, which replaces it",
+        ),
+        "empty": ("damaged blob", "it is empty, and its name is the digest of something", "prune it"),
+        "bad archive": (
+            "damaged archive",
+            "its members cannot be listed: expected {expected}, found {found}",
+            _PULL_HERE,
+        ),
+        "cut archive": (
+            "cut archive",
+            "its gzip stream breaks off, as Spin's main pushes archives since August 2026; what is whole in "
+            "it is used here, and Spin's first pull of it fails",
+            "whoever published the app pushes it again, with Spin v4.0.2 or one that ends the stream",
+        ),
+        "not pushed": (
+            "file not pushed",
+            "the locked app names it, and no layer or archive of the app holds it: it was pushed without it",
+            "whoever published the app pushes it again",
+        ),
+        "impossible": (
+            "impossible sizes",
+            "its layers are declared to be {total} bytes in all, more than any disk holds",
+            "whoever published the app must push it again; nothing here counts its declared size",
+        ),
+        "same app": (
+            "second copy",
+            "{chosen} is the same app, and the one that is shown",
+            "remove it; it came from another system",
+        ),
+        "same blob": (
+            "second copy",
+            "{chosen} is the same blob, and the one that is used here",
+            "remove it or prune; it came from another system",
+        ),
+        "temporary": (
+            "temporary file",
+            "a download that goes on or was killed; it is no blob",
+            "if nothing is downloading, remove it or prune",
+        ),
+        "bare hex": (
+            "name of an old Spin",
+            "Spin v0.9 to v1.x kept a web source under this name; Spin v2.0 and later never finds it",
+            "remove it or prune, unless an old Spin uses this cache",
+        ),
+        "other": (
+            "misnamed file",
+            "its name is no digest, so nothing finds it",
+            "look at what it is, then move or remove it; prune leaves it",
+        ),
+    }
+)
+"""Kind, detail and remedy of what can be wrong with blobs and apps."""
 
 
 class _Found(NamedTuple):
@@ -86,10 +167,11 @@ class Faults:
     ) -> None:
         """Report a fault."""
         place = path if isinstance(path, str) else self.relative(path)
+        step = partial(self._add, place, kind, detail, remedy, users, one_of_many)
         if self._steps:
-            self.later(partial(self._add, place, kind, detail, remedy, users, one_of_many))
+            self.later(step)
         else:
-            self._add(place, kind, detail, remedy, users, one_of_many)
+            step()
 
     def _add(
         self, place: str, kind: str, detail: str, remedy: str, users: Sequence[int], one_of_many: bool
@@ -135,64 +217,10 @@ class Faults:
             self._problems = tuple(_with_users(one, names) for one in found)
         return self._problems
 
-    # What can be wrong -----------------------------------------------------------------------
-
-    def lost(self, path: str, via: str, *, users: Sequence[int]) -> None:
-        """A blob is not there: a layer, or content that no layer brings, or a member of a stored archive."""
-        self.add(path, *_LOST[via], users=users)
-
-    def elsewhere(self, path: str, *, users: Sequence[int]) -> None:
-        """A blob is in the other area only, where Spin does not look for it."""
-        wanted, _, name = path.partition("/")
-        other = "data" if wanted == "wasm" else "wasm"
-        detail = f"Spin looks for it in {wanted}/ only, and it is stored as {other}/{name}"
-        remedy = f"{_PULL} with this toolkit, which stores both; Spin takes it for fetched"
-        self.add(path, "blob in the wrong area", detail, remedy, users=users)
-
-    def wrong_size(self, path: str, expected: int, found: int, *, users: Sequence[int]) -> None:
-        """A blob is shorter or longer than its descriptor says."""
-        what = "it is truncated" if found < expected else "it is not what it was declared to be"
-        detail = f"expected {expected} bytes, found {found}: {what}, and Spin uses it all the same"
-        self.add(path, "damaged blob", detail, f"{_PULL} with this toolkit, which replaces it", users=users)
-
-    def damaged_member(self, path: str, *, expected: int, found: int, user: int) -> None:
-        """A member of an archive is shorter or longer than in the archive."""
-        detail = f"expected {expected} bytes, as in the archive, found {found}"
-        remedy = "remove it, then pull the app again with this toolkit, which unpacks the archive again"
-        self.add(path, "damaged blob", detail, remedy, users=[user])
-
-    def empty(self, path: str, *, users: Sequence[int]) -> None:
-        """A blob is empty, and its name is not the digest of nothing."""
-        detail = "it is empty, and its name is the digest of something"
-        remedy = f"{_PULL} with this toolkit, which replaces it" if len(users) else "prune it"
-        self.add(path, "damaged blob", detail, remedy, users=users)
-
-    def bad_archive(self, path: str, error: SpinCacheError, *, users: Sequence[int]) -> None:
-        """An archive cannot be listed."""
-        detail = f"its members cannot be listed: expected {error.expected}, found {error.found}"
-        self.add(path, "damaged archive", detail, f"{_PULL} with this toolkit", users=users)
-
-    def cut_archive(self, path: str, *, users: Sequence[int]) -> None:
-        """An archive was pushed without its end."""
-        detail = (
-            "its gzip stream breaks off, as Spin's main pushes archives since August 2026; what is whole in "
-            "it is used here, and Spin's first pull of it fails"
-        )
-        remedy = "whoever published the app pushes it again, with Spin v4.0.2 or one that ends the stream"
-        self.add(path, "cut archive", detail, remedy, users=users)
-
-    def not_pushed(self, path: str, *, users: Sequence[int]) -> None:
-        """A file that the locked app names is in no archive of the app."""
-        detail = (
-            "the locked app names it, and no layer or archive of the app holds it: it was pushed without it"
-        )
-        self.add(path, "file not pushed", detail, "whoever published the app pushes it again", users=users)
-
-    def impossible(self, path: Path, total: int, *, user: int) -> None:
-        """Sizes that no column of 64 bits can hold the sum of."""
-        detail = f"its layers are declared to be {total} bytes in all, more than any disk holds"
-        remedy = "whoever published the app must push it again; nothing here counts its declared size"
-        self.add(path, "impossible sizes", detail, remedy, users=[user])
+    def say(self, what: str, path: Path | str, *, users: Sequence[int] = (), **facts: object) -> None:
+        """Report one of the faults for which there are words."""
+        kind, detail, remedy = WORDS[what]
+        self.add(path, kind, detail.format(**facts), remedy, users=users)
 
     def sentences(
         self, path: Path | str, kind: str, faults: Iterable[str], remedy: str, *, users: Sequence[int] = ()
@@ -254,21 +282,76 @@ class Contents:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CachedApp:
-    """A cached tag; its layers and uses are rows of the inventory's columns."""
+class ListedLayers(NamedTuple):
+    """The layers of a manifest, as columns; their types by number."""
 
-    tag: CachedTag
+    digests: Packed
+    types: array[int]
+    sizes: array[int]
+    urls: Mapping[int, tuple[str, ...]]
+    """Further addresses of layers, by position; hardly any layer has some."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFacts:
+    """What a manifest says, but for its layers."""
+
+    config: Descriptor
+    application: Descriptor | None
     kind: Kind
-    config: Descriptor | None
     annotations: Mapping[str, str]
     media_type: str | None
     artifact_type: str | None
-    manifest_digest: Digest | None
-    locked_app: LockedApp | None
-    config_kind: ConfigKind
-    number: int
-    contents: Contents = field(repr=False)
+
+    @property
+    def tag_document(self) -> Descriptor:
+        """Descriptor of what belongs into ``config.json``."""
+        return self.application or self.config
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with one of the documents."""
+
+    path: str
+    kind: str
+    detail: str
+    remedy: str = _PULL
+
+
+@dataclass(slots=True, eq=False)
+class CachedApp:
+    """A cached tag and what its documents say; its layers and uses are rows of the inventory's columns."""
+
+    tag: CachedTag
+    gone: bool = False
+    facts: ManifestFacts | None = None
+    listed: ListedLayers | None = field(default=None, repr=False)  # until they are rows of the columns
+    manifest_digest: Digest | None = None
+    locked_app: LockedApp | None = None
+    config_kind: ConfigKind = "missing"
+    current: bool = False
+    recovered: int | None = None
+    faults: list[Fault] = field(default_factory=list)
+    number: int = field(default=-1, repr=False)
+    contents: Contents = field(init=False, repr=False)
+
+    @property
+    def kind(self) -> Kind:
+        """Spin tells an app by its ``config.json``, a package by being none."""
+        if self.locked_app is not None or self.config_kind == "locked app":
+            return "app"
+        return self.facts.kind if self.facts is not None else "unknown"
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the locked app is not the one of this manifest, which is a fault of its own."""
+        return self.config_kind == "locked app" and self.facts is not None and not self.current
+
+    @property
+    def config(self) -> Descriptor | None:
+        """The manifest's config."""
+        return self.facts.config if self.facts is not None else None
 
     @property
     def reference(self) -> str:
@@ -284,7 +367,7 @@ class CachedApp:
     @property
     def manifest(self) -> Manifest | None:
         """The manifest, without annotations of its layers; made at each access, None if it is not legible."""
-        if self.config is None:
+        if self.facts is None:
             return None
         columns, texts = self.contents.layers, self.contents.digests
         start, end = columns.starts[self.number : self.number + 2].tolist()
@@ -297,7 +380,8 @@ class CachedApp:
             )
             for row in range(start, end)
         )
-        return Manifest(self.config, layers, self.annotations, self.media_type, self.artifact_type)
+        facts = self.facts
+        return Manifest(facts.config, layers, facts.annotations, facts.media_type, facts.artifact_type)
 
     @property
     def stored_bytes(self) -> int:
@@ -308,15 +392,14 @@ class CachedApp:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Project:
-    """A project that may use blobs of the cache."""
+    """A project that may use blobs of the cache, and those that it names: area, digest, number of `VIAS`."""
 
     name: str
     path: Path
     manifest: SpinManifest | None
     lock: EnvironmentLock | None
     complete: bool
-    number: int
-    contents: Contents = field(repr=False)
+    uses: tuple[tuple[int, str, int], ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -327,6 +410,7 @@ class Inventory:
     apps: tuple[CachedApp, ...]
     projects: tuple[Project, ...]
     contents: Contents
+    members: Members
     missing: MissingColumns
     faults: Faults = field(repr=False)
 

@@ -10,19 +10,15 @@ cut at its end. Nothing of it is kept on disk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
-from spincache_nb.core.archive import breaks_off, list_members
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import ARCHIVE, Role, role_of
-from spincache_nb.core.files import open_regular
-from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.columns import (
-    AREAS_IN_ORDER,
     DATA,
     VIAS,
     WASM,
@@ -38,57 +34,11 @@ from spincache_nb.inventory.columns import (
     numbers_of,
     parsed,
 )
-from spincache_nb.inventory.documents import Documents
-from spincache_nb.inventory.model import Faults, Inventory
-from spincache_nb.inventory.stored import StoredBlobs
+from spincache_nb.inventory.model import CachedApp, Faults, Inventory
+from spincache_nb.inventory.stored import Members, StoredBlobs
 
 Archives = Mapping[str, Sequence[tuple[int, int]]]
 """Of each stored archive, by digest, the apps that have it and the size that each declares."""
-
-
-class Members:
-    """What stored archives hold; each is listed once, when it is first asked about."""
-
-    def __init__(self, stored: StoredBlobs, limits: ArchiveLimits) -> None:
-        self.stored = stored
-        self.limits = limits
-        self._known: dict[str, dict[Digest, int] | SpinCacheError] = {}
-
-    def of(self, archive: str) -> dict[Digest, int]:
-        """Sizes of an archive's members by digest; none of one that is not stored."""
-        if archive not in self._known:
-            self._known[archive] = self._list(archive)
-        found = self._known[archive]
-        if isinstance(found, SpinCacheError):
-            raise found
-        return found
-
-    def _list(self, archive: str) -> dict[Digest, int] | SpinCacheError:
-        row = self.stored.find(DATA, archive)
-        if row is None:
-            return {}
-        try:
-            return _listed(self.stored.location(row), self.stored.path(row), self.limits)
-        except SpinCacheError as exc:
-            return exc
-
-    def hold(self, archives: Iterable[str], digest: str) -> bool:
-        """Whether one of some archives holds a file; also if one cannot be listed, so that nobody knows."""
-        try:
-            return any(parsed(digest) in self.of(archive) for archive in archives)
-        except SpinCacheError:
-            return True
-
-    def breaks_off(self, archive: str) -> bool:
-        """Whether a stored archive is cut at its end."""
-        row = self.stored.find(DATA, archive)
-        try:
-            if row is not None:
-                with open_regular(Path(self.stored.location(row))) as stream:
-                    return breaks_off(stream, where=self.stored.path(row), limits=self.limits)
-        except (SpinCacheError, OSError):
-            pass
-        return False
 
 
 def follow_archives(
@@ -105,64 +55,45 @@ def follow_archives(
             continue
         is_whole = stored.sizes[row] == archives[archive][0][1]
         if is_whole and members.breaks_off(archive):
-            faults.cut_archive(stored.path(row), users=users)
+            faults.say("cut archive", stored.path(row), users=users)
         try:
             sizes = members.of(archive) if remaining else {}
         except SpinCacheError as exc:
             if is_whole:
-                faults.bad_archive(stored.path(row), exc, users=users)
+                faults.say(
+                    "bad archive", stored.path(row), users=users, expected=exc.expected, found=exc.found
+                )
             continue
         for digest, size in sizes.items():
-            member = found.get(str(digest))
+            member = found.get(digest)
             if member is not None and stored.sizes[member] != size:
                 stored.doubted.add(member)
-                faults.damaged_member(
-                    stored.path(member), expected=size, found=stored.sizes[member], user=users[0]
-                )
-            if str(digest) in remaining and str(digest) in found:
-                yield from ((app, str(digest)) for app, _ in archives[archive])
-
-
-def _listed(location: str, where: str, limits: ArchiveLimits | None = None) -> dict[Digest, int]:
-    with open_regular(Path(location)) as stream:
-        unpacked = list_members(stream, where=where, limits=limits)
-    return {member.digest: member.size for member in unpacked.members}
+                path, what = stored.path(member), "other than in the archive"
+                faults.say(what, path, users=users[:1], expected=size, found=stored.sizes[member])
+            if digest in remaining:
+                yield from ((app, digest) for app, _ in archives[archive])
 
 
 def unnamed_members(
     inventory: Inventory, *, wanted: Collection[Digest] | None = None
 ) -> Iterator[tuple[str, Digest]]:
     """Say which stored blobs an app's archives hold although nothing in the app names them."""
-    blobs, layers = inventory.blobs, inventory.contents.layers
-    in_data = {text: row for row, text in enumerate(blobs.digests) if text and blobs.areas[row] == DATA}
+    blobs, layers, texts = inventory.blobs, inventory.contents.layers, inventory.contents.digests
+    in_data = blobs.found[DATA]
     sought = in_data.keys() if wanted is None else in_data.keys() & {str(digest) for digest in wanted}
     if not sought or ARCHIVE not in layers.media_types:
         return
     owners = layers.owners()
-    kind = list(layers.media_types).index(ARCHIVE)
-    users: dict[str, dict[int, None]] = {}
-    for row in (layers.types == kind).nonzero()[0].tolist():
-        text = inventory.contents.digests[layers.digests[row]]
-        if text in in_data:
-            users.setdefault(text, {})[int(owners[row])] = None
     held: dict[int, set[str]] = {}
-    for archive, apps in users.items():
-        members = _held(blobs.blob(in_data[archive]).location, archive) & sought
-        for app in apps if members else ():
-            held.setdefault(app, set()).update(members)
+    for row in (layers.types == list(layers.media_types).index(ARCHIVE)).nonzero()[0].tolist():
+        with suppress(SpinCacheError):  # of one that cannot be listed nobody knows
+            members = inventory.members.of(texts[layers.digests[row]]).keys() & sought
+            held.setdefault(int(owners[row]), set()).update(members)
     for app in sorted(held):
         uses = inventory.contents.uses
         used = uses.blobs[uses.of(app)].tolist()
-        named = {blobs.digests[row] for row in used if AREAS_IN_ORDER[blobs.areas[row]] == "data"}
+        named = {blobs.digests[row] for row in used if blobs.areas[row] == DATA}
         yield from ((inventory.apps[app].reference, parsed(text)) for text in sorted(held[app] - named))
-
-
-def _held(location: str, archive: str) -> set[str]:
-    """Digests of an archive's members; none if it cannot be listed."""
-    try:
-        return {str(digest) for digest in _listed(location, f"data/{archive}")}
-    except SpinCacheError:
-        return set()
 
 
 LAYER, MEMBER, CONTENT = VIAS.index("layer"), VIAS.index("archive member"), VIAS.index("content ref")
@@ -171,21 +102,22 @@ LAYER, MEMBER, CONTENT = VIAS.index("layer"), VIAS.index("archive member"), VIAS
 class Named:
     """Everything in the documents that names digests, numbered together with the blobs that are stored."""
 
-    def __init__(self, documents: Sequence[Documents], types: Numbers, stored: StoredBlobs) -> None:
-        manifests = [(app, one.manifest) for app, one in enumerate(documents) if one.manifest is not None]
+    def __init__(self, documents: Sequence[CachedApp], types: Numbers, stored: StoredBlobs) -> None:
+        listed = [(app, one.listed) for app, one in enumerate(documents) if one.listed is not None]
+        facts = [one.facts for one in documents if one.facts is not None]
         self.counts = np.zeros(len(documents), np.int64)
-        self.counts[[app for app, _ in manifests]] = [len(one.sizes) for _, one in manifests]
+        self.counts[[app for app, _ in listed]] = [len(one.sizes) for _, one in listed]
         self.owners = np.repeat(np.arange(len(documents)), self.counts)
-        self.sizes = np.concatenate([np.empty(0, np.int64), *(one.sizes for _, one in manifests)])
-        self.types = np.concatenate([np.empty(0, np.int32), *(one.types for _, one in manifests)])
+        self.sizes = np.concatenate([np.empty(0, np.int64), *(one.sizes for _, one in listed)])
+        self.types = np.concatenate([np.empty(0, np.int32), *(one.types for _, one in listed)])
         self.media_types = list(types)
         starts = np.append(0, np.cumsum(self.counts)).tolist()
-        self.urls = {starts[app] + place: urls for app, one in manifests for place, urls in one.urls.items()}
-        self.with_manifest = numbers_of([app for app, _ in manifests])
-        self.config_sizes = numbers_of([one.config.size for _, one in manifests])
-        layers = Packed.joined([one.digests for _, one in manifests])
-        configs = Packed.of_digests([one.config.digest for _, one in manifests])
-        documents_of_tags = Packed.of_digests([one.tag_document.digest for _, one in manifests])
+        self.urls = {starts[app] + place: urls for app, one in listed for place, urls in one.urls.items()}
+        self.with_manifest = numbers_of([app for app, _ in listed])
+        self.config_sizes = numbers_of([one.config.size for one in facts])
+        layers = Packed.joined([one.digests for _, one in listed])
+        configs = Packed.of_digests([one.config.digest for one in facts])
+        documents_of_tags = Packed.of_digests([one.tag_document.digest for one in facts])
         binaries, mounted, recovered = _content(documents, stored)
         rows = numbers_of([row for row, text in enumerate(stored.digests) if text is not None])
         blobs = Packed.of([text for text in stored.digests if text is not None])
@@ -234,7 +166,7 @@ class Named:
 _Content = list[tuple[int, Digest]]
 
 
-def _content(documents: Sequence[Documents], stored: StoredBlobs) -> tuple[_Content, _Content, _Content]:
+def _content(documents: Sequence[CachedApp], stored: StoredBlobs) -> tuple[_Content, _Content, _Content]:
     """Binaries and mounted files that locked apps name, and locked apps that were found in ``data/``.
 
     Mounted files that are inline are needed nowhere, but may be in an archive.
@@ -261,7 +193,7 @@ class Reach:
     """What apps need; an app is a number, its place in `documents`."""
 
     def __init__(
-        self, documents: Sequence[Documents], named: Named, stored: StoredBlobs, names: Sequence[int]
+        self, documents: Sequence[CachedApp], named: Named, stored: StoredBlobs, names: Sequence[int]
     ) -> None:
         self.documents = documents
         self.named = named
@@ -382,7 +314,9 @@ class Reach:
         for rows in _groups(self.rows[places]):
             first = rows[0]
             path = self.stored.path_of(int(places[first]) & 1, self.texts[places[first] >> 1])
-            faults.wrong_size(path, sizes[first], stored[first], users=[users[row] for row in rows])
+            what = "shorter" if stored[first] < sizes[first] else "longer"
+            apps = [users[row] for row in rows]
+            faults.say(what, path, users=apps, expected=sizes[first], found=stored[first])
         self._report_lost(faults, members)
 
     def _report_lost(self, faults: Faults, members: Members) -> None:
@@ -406,11 +340,13 @@ class Reach:
             names = self.names[users[chosen]].tolist()
             of_users = {one for app in users[chosen].tolist() for one in archives.get(app, ())}
             if elsewhere[chosen[0]]:
-                faults.elsewhere(path, users=names)
+                wanted, _, name = path.partition("/")
+                other = f"{'data' if wanted == 'wasm' else 'wasm'}/{name}"
+                faults.say("elsewhere", path, users=names, wanted=wanted, other=other)
             elif vias[chosen[0]] == MEMBER and not members.hold(of_users, self.texts[place >> 1]):
-                faults.not_pushed(path, users=names)
+                faults.say("not pushed", path, users=names)
             else:
-                faults.lost(path, VIAS[vias[chosen[0]]], users=names)
+                faults.say(VIAS[vias[chosen[0]]], path, users=names)
 
 
 def _groups(keys: Integers) -> Iterator[list[int]]:

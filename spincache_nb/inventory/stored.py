@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from operator import attrgetter
 
 import numpy as np
 
+from spincache_nb.core.archive import breaks_off, list_members
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
-from spincache_nb.core.files import FileState
+from spincache_nb.core.files import FileState, open_regular
 from spincache_nb.core.layout import digest_of_name, file_name
 from spincache_nb.core.scan import DiskFile, PlainBlobs, Scan, StoredBlob
+from spincache_nb.core.settings import ArchiveLimits
+from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.columns import (
     AREAS_IN_ORDER,
     DATA,
@@ -168,3 +172,48 @@ class StoredBlobs:
 
 def _time(modified_ns: int) -> int:
     return modified_ns if abs(modified_ns) < 1 << 63 else _NO_TIME
+
+
+class Members:
+    """What stored archives hold; each is listed once, when it is first asked about."""
+
+    def __init__(self, stored: StoredBlobs, limits: ArchiveLimits) -> None:
+        self.stored = stored
+        self.limits = limits
+        self._known: dict[str, dict[str, int] | SpinCacheError] = {}
+
+    def of(self, archive: str) -> dict[str, int]:
+        """Sizes of an archive's members by digest; none of one that is not stored."""
+        if archive not in self._known:
+            self._known[archive] = self._listed(archive)
+        found = self._known[archive]
+        if isinstance(found, SpinCacheError):
+            raise found
+        return found
+
+    def _listed(self, archive: str) -> dict[str, int] | SpinCacheError:
+        row = self.stored.find(DATA, archive)
+        if row is None:
+            return {}
+        try:
+            with open_regular(self.stored.location(row)) as stream:
+                found = list_members(stream, where=self.stored.path(row), limits=self.limits)
+            return {str(member.digest): member.size for member in found.members}
+        except SpinCacheError as exc:
+            return exc
+
+    def hold(self, archives: Iterable[str], digest: str) -> bool:
+        """Whether one of some archives holds a file; also if one cannot be listed, so that nobody knows."""
+        try:
+            return any(digest in self.of(archive) for archive in archives)
+        except SpinCacheError:
+            return True
+
+    def breaks_off(self, archive: str) -> bool:
+        """Whether a stored archive is cut at its end."""
+        row = self.stored.find(DATA, archive)
+        with suppress(SpinCacheError, OSError):
+            if row is not None:
+                with open_regular(self.stored.location(row)) as stream:
+                    return breaks_off(stream, where=self.stored.path(row), limits=self.limits)
+        return False

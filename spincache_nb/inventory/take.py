@@ -29,35 +29,15 @@ from spincache_nb.inventory.columns import (
     numbers_of,
 )
 from spincache_nb.inventory.documents import (
-    Documents,
-    ProjectNeeds,
     locked_apps_beside,
     read_documents,
     read_projects,
 )
 from spincache_nb.inventory.model import CachedApp, Contents, Faults, Inventory, InventoryLimits, Project
-from spincache_nb.inventory.reach import MEMBER, Members, Named, Reach, follow_archives
-from spincache_nb.inventory.stored import StoredBlobs
+from spincache_nb.inventory.reach import MEMBER, Named, Reach, follow_archives
+from spincache_nb.inventory.stored import Members, StoredBlobs
 
 _ATTEMPTS = 3
-
-_ODD_NAMES = {
-    "temporary": (
-        "temporary file",
-        "a download that goes on or was killed; it is no blob",
-        "if nothing is downloading, remove it or prune",
-    ),
-    "bare hex": (
-        "name of an old Spin",
-        "Spin v0.9 to v1.x kept a web source under this name; Spin v2.0 and later never finds it",
-        "remove it or prune, unless an old Spin uses this cache",
-    ),
-    "other": (
-        "misnamed file",
-        "its name is no digest, so nothing finds it",
-        "look at what it is, then move or remove it; prune leaves it",
-    ),
-}
 
 
 def take_inventory(
@@ -95,7 +75,8 @@ class _Taking:
     def __init__(self, cache: Cache, limits: InventoryLimits, history: History | None) -> None:
         self.cache = cache
         self.limits = limits
-        self.history = history if history is not None else cache.history
+        history = history if history is not None else cache.history
+        self.known = history.manifest_digests(cache.path)  # that manifests had when they were pulled
         self.scan = cache.scan()
         self.stored = StoredBlobs(cache, self.scan)
         self.faults = Faults(cache.path, self.scan.problems)
@@ -112,7 +93,8 @@ class _Taking:
         for one, name in zip(self.documents, self.names, strict=True):
             self.report_documents(one, name)
         for app, total in named.impossible():
-            self.faults.impossible(self.documents[app].tag.manifest_path, total, user=self.names[app])
+            path = self.documents[app].tag.manifest_path
+            self.faults.say("impossible", path, users=[self.names[app]], total=total)
         reach = self.reach = Reach(self.documents, named, self.stored, self.names)
         members = Members(self.stored, self.limits.archive)
         if reach.asks_archives():  # as they are now
@@ -120,52 +102,55 @@ class _Taking:
         else:
             self.faults.later(lambda: reach.report(self.faults, members))
         needed = self.with_members(reach, members)
-        users = [*references, *(one.place.name for one in found)]
+        users = [*references, *(one.name for one in found)]
         needed = self.everyone(reach, needed, found, len(references))
         self.judge(reach, needed, len(references))
         self.check_scanned()
         apps = self.chosen()
         layers = self.layer_columns(reach, apps)
         contents = Contents(users, reach.texts, layers, self.stored, reach.rows, needed)
+        for place, app in enumerate(apps):
+            self.documents[app].number, self.documents[app].contents = place, contents
+            self.documents[app].listed = None
         return Inventory(
             cache=self.cache,
-            apps=tuple(_app(self.documents[one], place, contents) for place, one in enumerate(apps)),
-            projects=tuple(_project(one, len(apps) + place, contents) for place, one in enumerate(found)),
+            apps=tuple(self.documents[one] for one in apps),
+            projects=tuple(found),
             contents=contents,
+            members=members,
             missing=reach.missing(references),
             faults=self.faults,
         )
 
     # Apps ------------------------------------------------------------------------------------
 
-    def read_tags(self) -> Iterator[Documents]:
-        known = known_digests(self.history, self.cache)
+    def read_tags(self) -> Iterator[CachedApp]:
         for tag in self.scan.tags:
-            digests = known.get(tag.reference, ())
-            one = read_documents(tag, self.stored, self.types, limits=self.limits, known_digests=digests)
+            one = self.read_tag(tag)
             if not one.gone:
                 yield one
 
+    def read_tag(self, tag: CachedTag, *, check_sizes: bool = False) -> CachedApp:
+        return read_documents(
+            tag,
+            self.stored,
+            self.types,
+            limits=self.limits,
+            known_digests=self.known.get(tag.reference, ()),
+            check_sizes=check_sizes,
+        )
+
     def named(self) -> Named:
         """Number all digests; a manifest that gives one of them two sizes is damaged."""
-        known = known_digests(self.history, self.cache)
         while True:
             named = Named(self.documents, self.types, self.stored)
             wrong = named.with_two_sizes()
             if not wrong:
                 return named
             for app in wrong:
-                tag = self.documents[app].tag
-                self.documents[app] = read_documents(
-                    tag,
-                    self.stored,
-                    self.types,
-                    limits=self.limits,
-                    known_digests=known.get(tag.reference, ()),
-                    check_sizes=True,
-                )
+                self.documents[app] = self.read_tag(self.documents[app].tag, check_sizes=True)
 
-    def report_documents(self, documents: Documents, name: int) -> None:
+    def report_documents(self, documents: CachedApp, name: int) -> None:
         for fault in documents.faults:
             self.faults.add(
                 self.faults.relative(fault.path), fault.kind, fault.detail, fault.remedy, users=[name]
@@ -187,16 +172,11 @@ class _Taking:
         for places in same.values():
             if len(places) > 1:
                 places.sort(key=lambda place: not self.is_own_spelling(self.documents[place].tag))
-                first = self.documents[places[0]].tag
+                chosen = self.faults.relative(self.documents[places[0]].tag.path)
                 for place in places[1:]:
-                    self.report_second_tag(self.documents[place].tag, first, self.names[place])
+                    path = self.documents[place].tag.path
+                    self.faults.say("same app", path, users=[self.names[place]], chosen=chosen)
         return [places[0] for places in same.values()]
-
-    def report_second_tag(self, tag: CachedTag, chosen: CachedTag, name: int) -> None:
-        detail = f"{self.faults.relative(chosen.path)} is the same app, and the one that is shown"
-        self.faults.add(
-            tag.path, "second copy", detail, "remove it; it came from another system", users=[name]
-        )
 
     def is_own_spelling(self, tag: CachedTag) -> bool:
         """Whether a cached tag's folder is spelled as this system spells it."""
@@ -223,7 +203,7 @@ class _Taking:
         more = Needed.of(numbers_of([app for app, _ in found]), numbers_of([p for _, p in found]), MEMBER)
         return Needed.joined([needed, more])
 
-    def everyone(self, reach: Reach, needed: Needed, projects: Sequence[ProjectNeeds], apps: int) -> Needed:
+    def everyone(self, reach: Reach, needed: Needed, projects: Sequence[Project], apps: int) -> Needed:
         """Rows of apps by the numbers of their names, and of projects; what counts first is first."""
         if len(set(self.names)) < len(self.names):  # of two folders of one app, the one that is shown counts
             rank = np.empty(len(self.names), np.int64)
@@ -268,16 +248,15 @@ class _Taking:
         if digest is None:
             form = stored.odd[row].form
             if not is_left_by_system(stored.names[row]):
-                self.faults.add(path, *_ODD_NAMES[form])
+                self.faults.say(form, path)
             return TEMPORARY if form == "temporary" else MISNAMED
         area = stored.areas[row]
         if stored.found[area].get(str(digest)) != row:
-            detail = f"{stored.path_of(area, str(digest))} is the same blob, and the one that is used here"
-            self.faults.add(path, "second copy", detail, "remove it or prune; it came from another system")
+            self.faults.say("same blob", path, chosen=stored.path_of(area, str(digest)))
             return MISNAMED
         if not stored.sizes[row] and digest != Digest.of(b"", digest.algorithm):
             stored.doubted.add(row)
-            self.faults.empty(path, users=users)
+            self.faults.say("empty and needed" if len(users) else "empty", path, users=users)
         return standing
 
     # What the walk found ---------------------------------------------------------------------
@@ -314,33 +293,6 @@ class _Taking:
             stored=stored[shown],
             urls={int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
         )
-
-
-def known_digests(history: History, cache: Cache) -> dict[str, list[Digest]]:
-    """Digests that manifests had when they were pulled, latest first, by reference."""
-    return history.manifest_digests(cache.path)
-
-
-def _app(documents: Documents, number: int, contents: Contents) -> CachedApp:
-    manifest = documents.manifest
-    return CachedApp(
-        tag=documents.tag,
-        kind=documents.kind,
-        config=manifest.config if manifest is not None else None,
-        annotations=manifest.annotations if manifest is not None else {},
-        media_type=manifest.media_type if manifest is not None else None,
-        artifact_type=manifest.artifact_type if manifest is not None else None,
-        manifest_digest=documents.manifest_digest,
-        locked_app=documents.locked_app,
-        config_kind=documents.config_kind,
-        number=number,
-        contents=contents,
-    )
-
-
-def _project(found: ProjectNeeds, number: int, contents: Contents) -> Project:
-    place = found.place
-    return Project(place.name, place.manifest, found.manifest, found.lock, found.complete, number, contents)
 
 
 def _still_there(path: Path, problem: Problem) -> bool:

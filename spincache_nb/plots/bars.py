@@ -13,9 +13,9 @@ from matplotlib.patches import Patch
 from spincache_nb import analysis
 from spincache_nb.analysis.disk import KINDS, LABELS, NEEDED
 from spincache_nb.analysis.headlines import FLAT, headline
-from spincache_nb.analysis.inputs import Group, bundle
+from spincache_nb.analysis.inputs import PLURALS, Group, bundle
 from spincache_nb.analysis.schemas import VERSION_SAVINGS_SCHEMA
-from spincache_nb.analysis.versions import Rules
+from spincache_nb.analysis.versions import Rules, repository_totals
 from spincache_nb.fleet import Fleet
 from spincache_nb.plots import style
 from spincache_nb.plots.style import FrameOrSource, harmless
@@ -79,8 +79,7 @@ def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
         given = analysis.breakdown(frames, by=by)
     schema = dict.fromkeys(("kind", "stored_bytes"), "")
     table = style.frame_of(given, schema, "analysis.breakdown", lambda frame: frame)
-    noun, nouns = style.NOUNS[by]
-    lines = _elided(_bars(table), nouns)
+    lines = _elided(_bars(table), PLURALS[by])
     ax = style.axes_or_new(ax, style.figure_size("breakdown", len(lines)))
     if not lines:
         return style.say_empty(ax, "Nothing is stored in this cache.")
@@ -94,9 +93,9 @@ def breakdown(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axes:
         bar.set(edgecolor=style.grey(ax, 0.6), linewidth=0.5, hatch="///" if line.rest else None)
     ax.set_xlabel(f"{unit} on disk")
     kinds = {line.kind for line in lines}
-    words = {"exclusive": f"needed by one {noun} only", "shared": f"shared by the {nouns} named"}
+    words = {"exclusive": f"needed by one {by} only", "shared": f"shared by the {PLURALS[by]} named"}
     handles = [Patch(color=_HUES[kind], label=text) for kind, text in words.items() if kind in kinds]
-    style.title_and_legend(ax, headline(table, nouns=(noun, nouns)), handles)
+    style.title_and_legend(ax, headline(table, nouns=(by, PLURALS[by])), handles)
     for line in lines:
         if line.rest:
             style.leave_out(ax, f"{line.label}, {size_text(line.size)}", line.rest)
@@ -212,11 +211,9 @@ def _costs(table: pd.DataFrame) -> tuple[style.Numbers, style.Numbers]:
 
 def _repositories(table: pd.DataFrame, ax: Axes | None) -> Axes:
     """Draw a bar per repository, those that save most first; flat ones are counted in one line."""
-    total, fetched = _costs(table)
-    summed = pd.DataFrame({"repository": table["repository"].astype(str), "total_bytes": total})
-    summed = summed.assign(fetch_bytes=fetched, versions=1).groupby("repository").sum().reset_index()
-    summed["saved"] = summed["total_bytes"] - summed["fetch_bytes"]
-    order = summed.sort_values(["saved", "repository"], ascending=[False, True], ignore_index=True)
+    columns = ["repository", "versions", "total_bytes", "saved", "fetch_bytes", "share"]
+    summed = pd.DataFrame(repository_totals(table), columns=columns)
+    order = summed.sort_values("saved", ascending=False, kind="stable", ignore_index=True)
     worth = order["saved"] >= FLAT * order["total_bytes"].clip(lower=1)
     shown = order[worth].head(style.MOST_SHOWN["breakdown"])
     flat, more = int((~worth).sum()), int(worth.sum()) - len(shown)

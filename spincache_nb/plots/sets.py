@@ -15,7 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from spincache_nb import analysis
 from spincache_nb.analysis.headlines import headline, sharing_headline
-from spincache_nb.analysis.inputs import Group, bundle
+from spincache_nb.analysis.inputs import PLURALS, Group, bundle
 from spincache_nb.analysis.schemas import SHARING_SCHEMA, SHARING_SETS_SCHEMA
 from spincache_nb.fleet import Fleet
 from spincache_nb.frames.bundle import Frames
@@ -88,7 +88,7 @@ def sharing(
         by = style.group_of(frames)
         given = analysis.sharing_sets(frames, by=by)
     table = style.frame_of(given, SHARING_SETS_SCHEMA, "analysis.sharing_sets", lambda frame: frame)
-    return _draw_panels(table, min_users, style.NOUNS[by], fig)
+    return _draw_panels(table, min_users, (by, PLURALS[by]), fig)
 
 
 def _draw_panels(

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from spincache_nb import analysis
 from spincache_nb.analysis.headlines import headline
-from spincache_nb.analysis.inputs import bundle
+from spincache_nb.analysis.inputs import PLURALS, bundle, group_names
 from spincache_nb.analysis.schemas import SHARED_BYTES_SCHEMA, UPGRADE_MATRIX_SCHEMA
 from spincache_nb.analysis.versions import Rules
 from spincache_nb.fleet import Fleet
@@ -60,10 +60,8 @@ def shared_bytes(given: FrameOrSource | Fleet, *, ax: Axes | None = None) -> Axe
     elif not isinstance(given, pd.DataFrame):
         frames = bundle(given, "apps", "uses")
         by = style.group_of(frames)
-        nouns = style.NOUNS[by][1]
-        columns = ["registry"] if by == "registry" else ["registry", "repository"]
-        apps = frames.need("apps")
-        count = len(apps) if by == "app" else len(apps[columns].drop_duplicates())
+        groups = group_names(frames, by)
+        nouns, count = PLURALS[by], len(set(groups.values())) if groups else len(frames.need("apps"))
         given = analysis.shared_bytes(frames, top=most, by=by)
     table = style.frame_of(given, SHARED_BYTES_SCHEMA, "analysis.shared_bytes", lambda frame: frame)
     names, square = _square_of(table, "reference_a", "reference_b", "shared_bytes")

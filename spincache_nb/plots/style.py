@@ -35,12 +35,6 @@ BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"
 REUSED, FETCHED = BLUE, ORANGE
 
-NOUNS = {
-    "app": ("app", "apps"),
-    "repository": ("repository", "repositories"),
-    "registry": ("registry", "registries"),
-}
-
 MOST_SHOWN = {
     "breakdown": 24,
     "version_savings": 10_000,

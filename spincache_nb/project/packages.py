@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,6 @@ from spincache_nb.errors import (
     FormatError,
     InsecureTransportError,
     InvalidReferenceError,
-    InvalidVersionError,
     LimitError,
     NotFoundError,
     PackageError,
@@ -244,7 +243,7 @@ class _OciPackages:
         except NotFoundError as exc:
             remedy = f"check the package's name and its registry{self._note}"
             raise NotFoundError(exc.where, f"package {package}", exc.found, remedy, exc.status) from exc
-        return _versions([tag.replace("_", "+", 1) for tag in tags])
+        return _versions(tag.replace("_", "+", 1) for tag in tags)
 
     def release(self, package: str, version: Version) -> Release:
         """Find the content of one version."""
@@ -280,15 +279,9 @@ class _OciPackages:
             raise
 
 
-def _versions(texts: list[str]) -> list[Version]:
+def _versions(texts: Iterable[str]) -> list[Version]:
     """Those of some texts that are versions."""
-    found = []
-    for text in texts:
-        try:
-            found.append(Version.parse(text))
-        except InvalidVersionError:
-            _log.debug("%s is no version", text)
-    return found
+    return [found for found in map(Version.read, texts) if found is not None]
 
 
 def _fetch_manifest(client: Registry, reference: Reference) -> Manifest:
@@ -333,7 +326,7 @@ class _LocalPackages:
         folder = self._folder(package)
         with _explained(folder, f"a directory of package {package}", "check the path"):
             names = [path.name for path in folder.iterdir()]
-        return _versions([name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)])
+        return _versions(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
 
     def release(self, package: str, version: Version) -> Release:
         """Find the content of one version."""

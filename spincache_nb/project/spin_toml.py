@@ -61,15 +61,10 @@ class Place:
 
     def __str__(self) -> str:
         """Name it as an error does: ``component hello, profile release, dependency a:b``."""
-        parts = [f"component {self.component}"] if self.component is not None else []
-        if self.trigger is not None:
-            parts.append(
-                f"trigger {self.trigger}" if self.component is None else f"in trigger {self.trigger}"
-            )
-        if self.profile is not None:
-            parts.append(f"profile {self.profile}")
-        parts.append(f"dependency {self.dependency}" if self.dependency is not None else "source")
-        return ", ".join(parts)
+        inner = "trigger" if self.component is None else "in trigger"
+        named = {"component": self.component, inner: self.trigger, "profile": self.profile}
+        parts = [f"{what} {name}" for what, name in named.items() if name is not None]
+        return ", ".join([*parts, "source" if self.dependency is None else f"dependency {self.dependency}"])
 
     def at(self, *, dependency: str | None = None, profile: str | None = None) -> Place:
         """The same component or trigger, another part of it."""
@@ -311,9 +306,8 @@ class _Reader:
         if keys == {"url", "digest"}:
             self.web(value, place)
         elif {"package", "version"} <= keys <= {"registry", "package", "version"}:
-            try:
-                exact = Version.parse(value["version"])
-            except (InvalidVersionError, TypeError):
+            exact = Version.read(value["version"]) if isinstance(value["version"], str) else None
+            if exact is None:
                 self.fault(place, "a package's version must be exact, such as 1.2.3")
             else:
                 self.package(value["package"], f"={exact}", value.get("registry"), place)

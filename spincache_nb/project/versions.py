@@ -48,12 +48,19 @@ class Version:
     @classmethod
     def parse(cls, text: str, *, where: str = "version") -> Version:
         """Read a version."""
+        found = cls.read(text)
+        if found is None:
+            expected = "a semantic version such as 1.2.3"
+            raise InvalidVersionError(where, expected, repr(text), "write major.minor.patch")
+        return found
+
+    @classmethod
+    def read(cls, text: str) -> Version | None:
+        """Read a version; None if a text is none."""
         match = _VERSION.fullmatch(text)
         numbers = [int(number) for number in match.group("major", "minor", "patch")] if match else []
         if match is None or max(numbers) > _LARGEST:
-            raise InvalidVersionError(
-                where, "a semantic version such as 1.2.3", repr(text), "write major.minor.patch"
-            )
+            return None
         return cls(numbers[0], numbers[1], numbers[2], match["pre"] or "", match["build"] or "")
 
     def __str__(self) -> str:
@@ -176,12 +183,8 @@ is_package = re.compile(_PACKAGE).fullmatch
 def match_key(key: str) -> re.Match[str] | None:
     """The package, interface and version that a dependency's key names; None for a plain name."""
     match = _KEY.fullmatch(key)
-    if match is not None and match["version"] is not None:
-        try:
-            Version.parse(match["version"])
-        except InvalidVersionError:
-            return None
-    return match
+    is_key = match is not None and (match["version"] is None or Version.read(match["version"]) is not None)
+    return match if is_key else None
 
 
 def overlaps(keys: Iterable[str]) -> Iterator[str]:

@@ -12,9 +12,10 @@ import pandas as pd
 
 from spincache_nb import analysis
 from spincache_nb.analysis.inputs import some_of, sorted_names
+from spincache_nb.analysis.versions import repository_totals
 from spincache_nb.report import sentences
 from spincache_nb.report.material import Changes, Material
-from spincache_nb.show import Column, Table, columns, rows, share_text, size_text
+from spincache_nb.show import Column, Table, columns, count_text, rows, share_text, size_text
 
 MOST_ROWS = 15
 """Rows of a table that are shown; what comes after them opens on the page."""
@@ -134,6 +135,12 @@ _PROBLEMS = columns(
 )
 
 
+def counted(count: int, noun: str, section: str = "") -> Fact:
+    """Say how many there are of something whose plural ends in s."""
+    value, _, name = count_text(count, noun).partition(" ")
+    return Fact(value, name, section)
+
+
 def facts(material: Material) -> list[Fact]:
     """Sum the cache up in a few numbers."""
     names = ("app_count", "stored_bytes", "logical_bytes", "saved_bytes", "dedup_ratio", "problem_count")
@@ -141,14 +148,14 @@ def facts(material: Material) -> list[Fact]:
     (idle,) = next(rows(material.summary, "unreferenced_bytes"))
     part = f" ({share_text(saved / logical)})" if logical else ""
     return [
-        Fact(f"{apps:,}", "apps" if apps != 1 else "app", "apps"),
+        counted(apps, "app", "apps"),
         Fact(size_text(logical), "if each app kept its own copy"),
         Fact(
             size_text(stored), "stored" + (f", a ratio of {ratio:.2f}" if ratio is not None else ""), "disk"
         ),
         Fact(size_text(saved), f"saved by sharing{part}", "sharing"),
         Fact(size_text(idle), "that nothing needs", "reclaimable"),
-        Fact(f"{problems:,}", "problems" if problems != 1 else "problem", "problems"),
+        counted(problems, "problem", "problems"),
     ]
 
 
@@ -248,7 +255,8 @@ def _versions(material: Material) -> Section:
         "The versions of each repository, as if Spin pulled them one after the other into an empty cache: "
         "what it would fetch, and what it would find. Config and locked app are fetched on every pull."
     )
-    savings, totals = material.savings, _totals(material.savings)
+    savings = material.savings
+    totals = sorted(repository_totals(savings), key=lambda line: -line[2])
     bar = {"reused_bytes": "reused", "fetch_bytes": "fetched"}
     order = savings["repository"].map({line[0]: place for place, line in enumerate(totals)}).astype(int)
     ordered = savings.assign(order=order).sort_values(["order", "position"], ignore_index=True)
@@ -261,22 +269,6 @@ def _versions(material: Material) -> Section:
         sentences.of_all_versions(savings, totals),
         (repositories, versions),
     )
-
-
-def _totals(savings: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Add up the versions of each repository; those with most bytes first."""
-    sums: dict[str, list[int]] = {}
-    for repository, total, fetched in rows(savings, "repository", "total_bytes", "fetch_bytes"):
-        found = sums.setdefault(repository, [0, 0, 0])
-        found[0] += 1
-        if total is not None and fetched is not None:
-            found[1] += total
-            found[2] += fetched
-    lines = [
-        (name, count, total, total - fetched, fetched, (total - fetched) / total if total else None)
-        for name, (count, total, fetched) in sums.items()
-    ]
-    return sorted(lines, key=lambda line: (-line[2], line[0]))
 
 
 def _reclaimable(material: Material) -> Section:

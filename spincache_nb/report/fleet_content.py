@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spincache_nb.report import sentences
-from spincache_nb.report.content import COST, LONG, Fact, Section, listing, square_of
+from spincache_nb.report.content import COST, LONG, Fact, Section, counted, listing, square_of
 from spincache_nb.report.material import FleetMaterial
 from spincache_nb.show import Column, columns, count_text, rows, share_text, size_text
 
@@ -39,7 +39,7 @@ def facts(material: FleetMaterial) -> list[Fact]:
     names = ("app_count", "stored_bytes", "distinct_bytes", "shared_cache_saved_bytes", "problem_count")
     apps, stored, distinct, saved, problems = next(rows(material.summary, *names))
     one, several = ("host", "hosts") if material.kind == "cache" else ("registry", "registries")
-    found = [Fact(str(material.hosts), one if material.hosts == 1 else several), Fact(str(apps), "apps")]
+    found = [Fact(str(material.hosts), one if material.hosts == 1 else several), counted(apps, "app")]
     if material.hosts > 1:
         part = f" ({share_text(saved / stored)})" if stored else ""
         found += [
@@ -54,7 +54,7 @@ def facts(material: FleetMaterial) -> list[Fact]:
             Fact(size_text(stored), "stored, each layer once"),
             Fact(size_text(own), "saved by sharing"),
         ]
-    return [*found, Fact(str(problems), "problems" if problems != 1 else "problem")]
+    return [*found, counted(problems, "problem")]
 
 
 def sections(material: FleetMaterial) -> Iterator[Section]:

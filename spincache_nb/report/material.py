@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.analysis.inputs import Group, group_of
+from spincache_nb.analysis.inputs import PLURALS, Group, group_of
 from spincache_nb.analysis.schemas import UPGRADE_MATRIX_SCHEMA
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import FormatError, LimitError
@@ -95,7 +95,7 @@ class Material:
     @property
     def nouns(self) -> str:
         """What parts, sets and pairs are of."""
-        return {"app": "apps", "repository": "repositories", "registry": "registries"}[self.group]
+        return PLURALS[self.group]
 
     @property
     def shared(self) -> pd.DataFrame:

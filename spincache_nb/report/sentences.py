@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from spincache_nb.analysis.headlines import FLAT
 from spincache_nb.analysis.inputs import short_references, some_of
 from spincache_nb.errors import printable
 from spincache_nb.report.material import Changes, Material
 from spincache_nb.show import count_text, rows, share_text, size_text, time_text
 
 _MOST_TOLD = 3  # repositories that have a sentence of their own
-_FLAT = 0.04
 _LONGEST_NAME = 80
 _NEARLY_ALL = 0.9
 _RIGHT_TO_LEFT = ("R", "AL", "AN")
@@ -139,7 +139,7 @@ def of_all_versions(savings: pd.DataFrame, totals: Sequence[tuple[Any, ...]]) ->
     if len(totals) == 1:
         return (of_versions(savings),)
     total, fetched = sum(line[2] for line in totals), sum(line[4] for line in totals)
-    flat = sum((line[5] or 0) < _FLAT for line in totals)
+    flat = sum((line[5] or 0) < FLAT for line in totals)
     text = (
         f"The {len(savings):,} versions of {len(totals):,} repositories fetch {size_text(fetched)} instead "
         f"of {size_text(total)}: {share_text((total - fetched) / total if total else 0)} is there already."

@@ -32,10 +32,10 @@ from spincache_nb.upkeep.guards import (
     States,
     document_states,
     inventory_of,
-    refuse_foreign_below,
     refuse_foreign_top,
     refuse_unless_cache,
     refuse_unless_known,
+    scan_whole,
     weigh,
 )
 from spincache_nb.upkeep.plans import RemovalItem, RemovalPlan, RemovalResult, Skipped
@@ -279,9 +279,8 @@ class _Execution:
     def clear(self) -> None:
         """Remove the whole directory, and what clears that were killed have left of it."""
         inside = [item for item in self.plan.items if item.what == "folder"]
-        if inside and refuse_unless_cache(self.root):
-            found = scan(self.root)
-            refuse_foreign_below(self.root, found)
+        found = scan_whole(self.root) if inside else None
+        if found is not None:
             self.remove_everything(inside, keeps=any(one.kind == "system file" for one in found.problems))
         else:
             self.skip(inside, _GONE)

@@ -13,7 +13,7 @@ from spincache_nb.core.digest import ENCODED_LENGTH
 from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, is_left_by_system, shown
-from spincache_nb.core.scan import DiskFile, Scan, scan_tags
+from spincache_nb.core.scan import DiskFile, Scan, scan, scan_tags
 from spincache_nb.errors import CacheError, NotACacheError
 from spincache_nb.inventory import Inventory, take_inventory
 from spincache_nb.project.spin_toml import find_project
@@ -74,8 +74,11 @@ def refuse_foreign_top(path: Path) -> None:
     _refuse_foreign(path, foreign)
 
 
-def refuse_foreign_below(path: Path, found: Scan) -> None:
-    """Refuse to remove a whole cache if anything in it is not Spin's."""
+def scan_whole(path: Path) -> Scan | None:
+    """Walk a cache of which everything is to go; refuses if anything in it is not Spin's."""
+    if not refuse_unless_cache(path):
+        return None
+    found = scan(path)
     for problem in found.problems:
         if problem.kind == "unreadable folder":
             raise _unreadable(path / problem.path, problem.detail)
@@ -85,6 +88,7 @@ def refuse_foreign_below(path: Path, found: Scan) -> None:
         if blob.form == "other" and not is_left_by_system(blob.name) and not stray:
             foreign.append(f"{blob.area}/{blob.name}")
     _refuse_foreign(path, foreign)
+    return found
 
 
 def _refuse_foreign(path: Path, names: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ from spincache_nb.upkeep.execution import ASIDE_NAME, CLEARED, execute
 from spincache_nb.upkeep.guards import (
     document_states,
     inventory_of,
-    refuse_foreign_below,
     refuse_foreign_top,
     refuse_unless_cache,
     refuse_unless_known,
+    scan_whole,
     weigh,
 )
 from spincache_nb.upkeep.plans import KeptBlob, PlanKind, RemovalItem, RemovalPlan, What, users_text
@@ -164,17 +164,8 @@ def plan_prune(
             raise ValueError(f"{name} must not be negative, got {value!r}")
     choosing = _Choosing(cache, projects, grace_seconds)
     refuse_unless_known(choosing.inventory, even_if_unknown=even_if_unknown)
-    unneeded = [*choosing.unneeded_blobs(), *choosing.old("temporary file", "left by a pull that was killed")]
-    stored = sum(file.stored_bytes for file in choosing.inventory.files) - sum(
-        item.stored_bytes for item in unneeded
-    )
-    chosen, notes = choosing.beyond(stored, keep_bytes, keep_newest)
-    apps = choosing.apps(chosen, "least recently pulled, beyond what is to be kept") if chosen else ()
-    items = [*apps, *unneeded, *choosing.old("empty tag folder", "no app is in it")]
-    if any(item.what == "blob" and item.area == "wasm" for item in items):
-        notes.append(_WASM_NOTE)
-    more = {"grace_seconds": grace_seconds, "even_if_unknown": even_if_unknown}
-    return choosing.plan("prune", items, references=tuple(chosen), notes=tuple(notes), **more)
+    plan = choosing.prune(keep_bytes, keep_newest)
+    return replace(plan, grace_seconds=grace_seconds, even_if_unknown=even_if_unknown)
 
 
 class _Choosing:
@@ -247,6 +238,18 @@ class _Choosing:
         is_same = item is not None and item.state is not None and item.state.modified_ns == blob.modified_ns
         return item if is_same else None
 
+    def prune(self, keep_bytes: int | None, keep_newest: int | None) -> RemovalPlan:
+        """Plan to remove what nothing needs, and apps that are beyond a budget before it."""
+        unneeded = [*self.unneeded_blobs(), *self.old("temporary file", "left by a pull that was killed")]
+        stored = sum(file.stored_bytes for file in self.inventory.files)
+        stored -= sum(item.stored_bytes for item in unneeded)
+        chosen, notes = self.beyond(stored, keep_bytes, keep_newest)
+        apps = self.apps(chosen, "least recently pulled, beyond what is to be kept") if chosen else ()
+        items = [*apps, *unneeded, *self.old("empty tag folder", "no app is in it")]
+        if any(item.what == "blob" and item.area == "wasm" for item in items):
+            notes.append(_WASM_NOTE)
+        return self.plan("prune", items, references=tuple(chosen), notes=tuple(notes))
+
     # Apps ------------------------------------------------------------------------------------
 
     def apps(self, chosen: Collection[str], reason: str) -> Iterator[RemovalItem]:
@@ -289,45 +292,41 @@ class _Choosing:
         """Apps to remove of those that are stored in so many bytes, and what is to be said."""
         if keep_bytes is None and keep_newest is None:
             return [], []
-        freed_by = self.counting()
+        needed_by = self.needs()
         newest_first = sorted(self.inventory.apps, key=lambda app: (-_pulled_ns(app), app.reference))
         chosen: list[str] = []
         for app in reversed(newest_first[keep_newest or 0 :]):
             if keep_bytes is not None and stored <= keep_bytes:
                 break
-            if not self.is_young(_pulled_ns(app)):
-                stored -= freed_by(app)
-                chosen.append(app.reference)
+            if self.is_young(_pulled_ns(app)):
+                continue
+            chosen.append(app.reference)
+            stored -= sum(state.size for state in _documents(app))
+            for users, size in needed_by.get(app.reference, []):
+                users.discard(app.reference)
+                stored -= 0 if users else size
         if keep_bytes is None or stored <= keep_bytes:
             return chosen, []
         over = size_text(stored - keep_bytes)
         why = "the apps that need them are among the newest, or were pulled within the grace period"
         return chosen, [f"The budget is not kept: {over} more than keep_bytes stay, as {why}."]
 
-    def counting(self) -> Callable[[CachedApp], int]:
-        """What says how much goes with an app, given those before it."""
+    def needs(self) -> dict[str, list[tuple[set[str], int]]]:
+        """Of each user the blobs that are old enough to go: who needs each too, and what it frees."""
         blobs = self.inventory.blobs
         holders: dict[str, list[str]] = {}
         for user, digest in unnamed_members(self.inventory):
             holders.setdefault(str(digest), []).append(user)
         counted = {file.path: file.stored_bytes for file in self.inventory.files}
-        needed_by: dict[str, list[tuple[set[str], int]]] = {}
-        for row, users in self.users.items():
+        found: dict[str, list[tuple[set[str], int]]] = {}
+        for row, named in self.users.items():
             blob = blobs.blob(row)
             if not self.is_young(blob.modified_ns):
-                left = {*users, *(holders.get(str(blob.digest), ()) if blob.area == "data" else ())}
+                users = {*named, *(holders.get(str(blob.digest), ()) if blob.area == "data" else ())}
                 size = counted.get(f"{blob.area}/{blob.name}", blob.stored_bytes)
-                for user in left:
-                    needed_by.setdefault(user, []).append((left, size))
-
-        def freed_by(app: CachedApp) -> int:
-            freed = sum(state.size for state in _documents(app))
-            for left, size in needed_by.get(app.reference, []):
-                left.discard(app.reference)
-                freed += 0 if left else size
-            return freed
-
-        return freed_by
+                for user in users:
+                    found.setdefault(user, []).append((users, size))
+        return found
 
     # What nothing needs ----------------------------------------------------------------------
 
@@ -441,9 +440,8 @@ def plan_clear(cache: Cache) -> RemovalPlan:
     """
     items: list[RemovalItem] = []
     notes: tuple[str, ...] = ()
-    if refuse_unless_cache(cache.path):
-        found = scan(cache.path)
-        refuse_foreign_below(cache.path, found)
+    found = scan_whole(cache.path)
+    if found is not None:
         files, freed, linked = weigh(cache.path, found)
         for name in (MANIFESTS, *AREAS, "."):
             why = CLEARED if name == "." else f"{CLEARED}: {files[name]} files"

@@ -77,12 +77,8 @@ class App(NamedTuple):
 def apps_of(frames: Frames) -> list[App]:
     """List the apps of a cache with what `analysis.reclaimable` says of each."""
     pulled = dict(rows(frames.need("apps"), "reference", "pulled_at"))
-    return [
-        App(reference, stored, freed, kept, _moment(pulled.get(reference)))
-        for reference, stored, freed, kept in rows(
-            analysis.reclaimable(frames), "reference", "stored_bytes", "freed_bytes", "kept_bytes"
-        )
-    ]
+    found = rows(analysis.reclaimable(frames), "reference", "stored_bytes", "freed_bytes", "kept_bytes")
+    return [App(name, stored, freed, kept, _moment(pulled.get(name))) for name, stored, freed, kept in found]
 
 
 def _moment(value: object) -> datetime | None:

@@ -16,6 +16,7 @@ from spincache_nb import analysis
 from spincache_nb import frames as frames_of
 from spincache_nb.analysis.inputs import Needs
 from spincache_nb.analysis.tree import IDLE, MORE, ROOT, SEPARATOR, STATES, Place, Tree
+from spincache_nb.analysis.versions import repository_totals
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.errors import SpinCacheError
@@ -339,27 +340,22 @@ def _versions(savings: pd.DataFrame | None, repository: str) -> tuple[str, list[
     if savings is None or not len(savings):
         return "", []
     table = savings[savings["repository"] == repository] if repository else savings
-    finding = analysis.headline(table)
+    lines = list(rows(table, "reference", "tag", "total_bytes", "reused_bytes", "fetch_bytes"))
     if not repository:
-        grouped = table.groupby("repository", observed=True)
-        sums = grouped[["total_bytes", "reused_bytes", "fetch_bytes"]].sum().assign(count=grouped.size())
-        table = sums.sort_values("reused_bytes", ascending=False, kind="stable").reset_index(
-            names="reference"
-        )
-        short = names_for(table["reference"])
-        table["tag"] = [f"{short[name]} ({count})" for name, count in rows(table, "reference", "count")]
-    shown = table if repository else table.head(MOST_COLUMNS)
+        totals = sorted(repository_totals(savings), key=lambda line: -line[3])
+        short = names_for(line[0] for line in totals)
+        lines = [(name, f"{short[name]} ({count})", *sizes) for name, count, *sizes, _ in totals]
+    shown = lines if repository else lines[:MOST_COLUMNS]
     found = []
-    columns = ("reference", "tag", "total_bytes", "reused_bytes", "fetch_bytes")
-    for reference, tag, total, reused, fetched in rows(shown, *columns):
+    for reference, tag, total, reused, fetched in shown:
         share = f", {share_text((reused or 0) / total)} reused" if total else ""
         text = f"fetches {size_text(fetched)} of {size_text(total)}{share}"
         name, opens = tag or reference.rpartition("@")[2], not repository
         found.append(_column([reference], name, fetched or 0, text, reused or 0, opens=opens))
-    if rest := len(table) - len(shown):
-        cost = int(table["fetch_bytes"][MOST_COLUMNS:].sum())
-        found.append(_column([], f"+{rest:,} more", cost, "repositories that reuse less"))
-    return finding, found
+    if rest := lines[len(shown) :]:
+        cost = sum(line[4] for line in rest)
+        found.append(_column([], f"+{len(rest):,} more", cost, "repositories that reuse less"))
+    return analysis.headline(table), found
 
 
 def _column(ids: list[str], name: str, size: int, text: str, more: int = 0, *, opens: bool = False) -> Figure:

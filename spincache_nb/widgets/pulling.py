@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -241,9 +242,13 @@ class Bars:
         if full:
             self.overall.bar.value = 1.0
 
-    def fail(self) -> None:
-        """Leave the bar over everything as it was when something went wrong; none if nothing had come."""
-        if self.overall.bar.value:
+    def conclude(self, outcome: Outcome[Any], said: str) -> None:
+        """Leave the bar over everything as a job ended; none if something went wrong before anything came."""
+        if outcome.value is not None:
+            self.end("success", said, full=True)
+        elif outcome.is_cancelled:
+            self.end("warning", "stopped")
+        elif self.overall.bar.value:
             self.end("danger", "not finished")
         else:
             self.hide()
@@ -307,7 +312,7 @@ class PullTab:
         shown = [self.reference, self.understood, self.tags, buttons, self.bars.box, self.shown]
         self.box: Any = widgets.VBox(shown)
         parts.shown(self.tags, False)
-        self._busy_here = self._is_pulling = False
+        self._is_pulling = False
         self.reference.observe(session.guarded(self._read), names="value")
         self.reference.on_msg(self._heard)
         self.tags.observe(session.guarded(self._picked), names="value")
@@ -335,17 +340,7 @@ class PullTab:
     def _set_busy(self, is_busy: bool) -> None:
         self.list.disabled = is_busy or len(self.request.references) != 1
         self.plan.disabled = self.pull.disabled = is_busy or not self.request.is_ready
-        self.cancel.disabled = not (is_busy and self._busy_here)
-
-    def _begin(self, job: Callable[[Event], Any], done: Callable[[Outcome[Any]], object], said: str) -> None:
-        def finish(outcome: Outcome[Any]) -> None:
-            self._busy_here = False
-            done(outcome)
-
-        if not self.session.worker.is_busy:
-            self._busy_here = True
-            parts.say(self.state, said)
-            self.session.work(job, finish)
+        self.cancel.disabled = not self.session.is_busy_at(self.state)
 
     def _cancel(self) -> None:
         self.cancel.disabled = True
@@ -353,7 +348,6 @@ class PullTab:
             parts.say(self.state, "Stopping.")
             self.session.worker.cancel()
         else:
-            self._busy_here = False
             self.session.worker.abandon()
             parts.say(self.state, "Stopped.")
 
@@ -366,7 +360,7 @@ class PullTab:
         def job(cancel: Event) -> list[tuple[str, str]]:
             return versions_of(analysis.remote_versions(repository, cancel=cancel, **options), frames)
 
-        self._begin(job, self._listed, "Asking for the versions.")
+        self.session.work(self.state, "Asking for the versions.", job, self._listed)
 
     def _listed(self, outcome: Outcome[list[tuple[str, str]]]) -> None:
         found = outcome.value
@@ -374,12 +368,8 @@ class PullTab:
             self.tags.options = [("choose a version", ""), *found]
             self.tags.value = ""
         parts.shown(self.tags, bool(found))
-        said = (
-            "No version."
-            if found is None or not found
-            else f"{count_text(len(found), 'version')}, newest first."
-        )
-        self.session.conclude(self.state, "Stopped." if outcome.is_cancelled else said, "sc-tags")
+        said = f"{count_text(len(found), 'version')}, newest first." if found else "No version."
+        self.session.conclude("Stopped." if outcome.is_cancelled else said, "sc-tags")
 
     def pull_picked(self) -> None:
         """Pull the version that is picked: Enter in the list."""
@@ -388,7 +378,8 @@ class PullTab:
 
     def pull_again(self, references: Sequence[str]) -> None:
         self.reference.value = " ".join(references)
-        self.pull.click()
+        if not self.pull.disabled:  # a click from here would count all the same
+            self.pull.click()
 
     def _picked(self) -> None:
         if self.tags.value:
@@ -398,26 +389,28 @@ class PullTab:
         self.bars.hide()
         self.shown.value = ""
         self._is_pulling = False
-        request = self.request
-        self._begin(lambda cancel: self._plans(request), self._planned, "Asking for the manifest.")
+        job = partial(self._asked, self.request, plan_sources, plan_pull)
+        self.session.work(self.state, "Asking for the manifest.", lambda cancel: job(), self._planned)
 
-    def _plans(self, request: Request) -> Plans:
+    def _asked(
+        self, request: Request, project: Callable[..., Any], references: Callable[..., Any], **more: Any
+    ) -> Plans:
+        """Plan or pull what is wanted, by the function for a project or that for references."""
+        cache, options = self.session.cache, {**self.session.options, **more}
         if request.project is not None:
-            return plan_sources(self.session.cache, request.project, **self.session.options)
+            return project(cache, request.project, **options)  # type: ignore[no-any-return]
         if len(request.references) == 1:
-            return [plan_pull(self.session.cache, request.references[0], **self.session.options)]
-        return plan_pull(
-            self.session.cache, list(request.references), on_error="keep", **self.session.options
-        )
+            return [references(cache, request.references[0], **options)]
+        return references(cache, list(request.references), on_error="keep", **options)  # type: ignore[no-any-return]
 
     def _planned(self, outcome: Outcome[Plans]) -> None:
         if outcome.value is None or outcome.is_cancelled:
-            self.session.conclude(self.state, "Stopped." if outcome.is_cancelled else "No plan.")
+            self.session.conclude("Stopped." if outcome.is_cancelled else "No plan.")
             return
         self._list(outcome.value)
         fetch, total = _bytes(outcome.value)
         said = f"{size_text(fetch)} of {size_text(total)} to fetch" if fetch else "all of it is stored"
-        self.session.conclude(self.state, f"Planned: {said}.")
+        self.session.conclude(f"Planned: {said}.")
 
     def _list(self, plans: Plans) -> None:
         each, _ = _parted(plans)
@@ -437,37 +430,25 @@ class PullTab:
 
         def job(cancel: Event) -> Plans:
             with self.bars.following(name) as progress:
-                return self._fetch(request, progress, cancel)
+                return self._asked(request, pull_sources, pull, progress=progress, cancel=cancel)
 
-        self._begin(job, self._pulled, "Pulling.")
-
-    def _fetch(self, request: Request, progress: Callable[[ProgressEvent], object], cancel: Event) -> Plans:
-        cache, options = self.session.cache, self.session.options
-        if request.project is not None:
-            return pull_sources(cache, request.project, progress=progress, cancel=cancel, **options)
-        options = {**options, "progress": progress, "cancel": cancel}
-        if len(request.references) == 1:
-            return [pull(cache, request.references[0], **options)]
-        return pull(cache, list(request.references), on_error="keep", **options)
+        self.session.work(self.state, "Pulling.", job, self._pulled)
 
     def _pulled(self, outcome: Outcome[Plans]) -> None:
-        if outcome.value is not None:
-            fetch, total = _bytes(outcome.value)
-            kept = f"{size_text(fetch)} fetched, {size_text(total - fetch)} reused"
-            self.bars.end("success", kept, full=True)
-            self._list(outcome.value)
-            each, failed = _parted(outcome.value)
-            noun = "project" if isinstance(outcome.value, SourcesPlan) else "reference"
+        plans, result = outcome.value, ""
+        fetch, total = _bytes(plans or [])
+        self.bars.conclude(outcome, f"{size_text(fetch)} fetched, {size_text(total - fetch)} reused")
+        if plans is not None:
+            self._list(plans)
+            each, failed = _parted(plans)
+            noun = "project" if isinstance(plans, SourcesPlan) else "reference"
             wrong = f", {len(failed)} failed" if failed else ""
-            self.session.conclude(
-                self.state, f"Done: {count_text(len(each), noun)} in the cache{wrong}.", "sc-pulled"
-            )
+            said, result = f"Done: {count_text(len(each), noun)} in the cache{wrong}.", "sc-pulled"
         elif outcome.is_cancelled:
-            self.bars.end("warning", "stopped")
-            self.session.conclude(self.state, "Stopped. What was complete is kept; Pull goes on from there.")
+            said = "Stopped. What was complete is kept; Pull goes on from there."
         else:
-            self.bars.fail()
-            self.session.conclude(self.state, "It was not pulled.")
+            said = "It was not pulled."
+        self.session.conclude(said, result)
         self.session.refresh()
 
 

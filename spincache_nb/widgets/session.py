@@ -85,6 +85,7 @@ class Session:
         self.alerts = Alerts()
         self.worker = Worker(self._tell_busy)
         self.reader = Reader(self.fail)
+        self.place: Any = None
         self._last: Listener | None = None
         self.on_frames: list[Listener] = []
         self.on_selection: list[Listener] = []
@@ -113,8 +114,10 @@ class Session:
         with heard_warnings(partial(self.alerts.warn, tab=tab)):
             return action(*arguments)
 
-    def work(self, job: Callable[[Any], Any], done: Callable[[Outcome[Any]], object]) -> bool:
-        """Begin a job unless one is running; its fault is shown, then `done` takes the outcome."""
+    def work(
+        self, place: Any, said: str, job: Callable[[Any], Any], done: Callable[[Outcome[Any]], object]
+    ) -> None:
+        """Begin a job, if none is running, and say so at a place; its fault is shown, then `done` told."""
         tab = self.alerts.tab
 
         def finish(outcome: Outcome[Any]) -> None:
@@ -122,16 +125,21 @@ class Session:
                 self.fail(outcome.fault, tab)
             done(outcome)
 
-        if self.worker.is_busy:
-            return False
-        self.alerts.forget(tab)
-        return self.worker.start(partial(self._heard, job, tab=tab), finish)
+        if not self.worker.is_busy:
+            self.alerts.forget(tab)
+            self.place = place
+            parts.say(place, said)
+            self.worker.start(partial(self._heard, job, tab=tab), finish)
 
-    def conclude(self, place: Any, text: str, result: str = "") -> None:
+    def is_busy_at(self, place: Any) -> bool:
+        """Whether the job that is running is one that says there how it goes."""
+        return self.worker.is_busy and self.place is place
+
+    def conclude(self, text: str, result: str = "") -> None:
         """Say how a job ended once buttons can be pressed again; then the focus goes on to its result."""
 
         def last() -> None:
-            parts.say(place, text)
+            parts.say(self.place, text)
             if result:
                 self.focus(result)
 

@@ -6,6 +6,7 @@ Each plan of a removal is shown first, and carried out only when that is said on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -138,8 +139,8 @@ class CleanTab:
         session = self.session
         if not session.worker.is_busy:
             self._withdraw()
-            parts.say(self.state, "Looking what would go.")
-            session.work(lambda cancel: planning(session.cache, *arguments, **options), self._planned)
+            job = partial(planning, session.cache, *arguments, **options)
+            session.work(self.state, "Looking what would go.", lambda cancel: job(), self._planned)
 
     def _planned(self, outcome: Outcome[RemovalPlan]) -> None:
         plan = outcome.value
@@ -176,8 +177,7 @@ class CleanTab:
         plan = self.plan
         if plan is not None and not self.session.worker.is_busy:
             self._withdraw()
-            parts.say(self.state, "Removing.")
-            self.session.work(lambda cancel: plan.execute(), self._executed)
+            self.session.work(self.state, "Removing.", lambda cancel: plan.execute(), self._executed)
 
     def _executed(self, outcome: Outcome[RemovalResult]) -> None:
         result = outcome.value
@@ -241,7 +241,6 @@ class HealthTab:
         self.shown = widgets.HTML().add_class("sc-scroll").add_class("sc-wide")
         buttons = parts.row(self.verify, self.repair, self.cancel, self.state)
         self.box: Any = widgets.VBox([self.badge, buttons, self.bars.box, self.shown])
-        self._busy_here = False
         session.on_frames.append(self._load)
         session.on_busy.append(lambda is_busy: self._enable())
         self._enable()
@@ -253,7 +252,7 @@ class HealthTab:
     def _enable(self) -> None:
         is_busy = self.session.worker.is_busy
         self.verify.disabled = self.repair.disabled = is_busy
-        self.cancel.disabled = not (is_busy and self._busy_here)
+        self.cancel.disabled = not self.session.is_busy_at(self.state)
 
     def _load(self) -> None:
         """Show the problems of the frames, and with them those that only hashing told, while they last."""
@@ -282,10 +281,8 @@ class HealthTab:
             shown = shown.replace(f">{escaped(name)}<", f">{parts.app_name(reference, name)}<")
         self.shown.value = shown
 
-    def _begin(
-        self, job: Callable[..., Any], done: Callable[[Any], object], name: str, **options: Any
-    ) -> None:
-        """Begin a job of the whole cache that tells how far it is."""
+    def _begin(self, job: Callable[..., Any], done: Callable[[Any], str], name: str, **options: Any) -> None:
+        """Begin a job of the whole cache that tells how far it is; `done` says how it ended."""
         session = self.session
         if session.worker.is_busy:
             return
@@ -298,35 +295,30 @@ class HealthTab:
                 )
 
         def finish(outcome: Outcome[Any]) -> None:
-            self._busy_here = False
+            self.bars.conclude(outcome, "done")
             if outcome.value is not None:
-                self.bars.end("success", "done", full=True)
-                done(outcome.value)
+                said = done(outcome.value)
             else:
-                self.bars.end("warning", "stopped") if outcome.is_cancelled else self.bars.fail()
                 said = "Stopped." if outcome.is_cancelled else "It did not come to its end."
-                self.session.conclude(self.state, said, "sc-hashed")
-            self.session.refresh()
+            session.conclude(said, "sc-hashed")
+            session.refresh()
 
-        self._busy_here = True
-        parts.say(self.state, name)
-        self.session.work(work, finish)
+        session.work(self.state, name, work, finish)
 
     def _verify(self) -> None:
         self._begin(verify, self._verified, "Hashing all files.")
 
-    def _verified(self, found: pd.DataFrame) -> None:
+    def _verified(self, found: pd.DataFrame) -> str:
         self.found = found
-        count = count_text(len(found), "problem") if len(found) else "no problem"
-        self.session.conclude(self.state, f"Hashed: {count}.", "sc-hashed")
+        return f"Hashed: {count_text(len(found), 'problem') if len(found) else 'no problem'}."
 
     def _repair(self) -> None:
         options = {name: value for name, value in self.session.options.items() if name != "history"}
         self._begin(repair, self._repaired, "Hashing and repairing.", **options)
 
-    def _repaired(self, result: RepairResult) -> None:
+    def _repaired(self, result: RepairResult) -> str:
         self.found = None
-        self.session.conclude(self.state, f"{result.summary()}.", "sc-hashed")
+        return f"{result.summary()}."
 
     def _cancel(self) -> None:
         self.cancel.disabled = True

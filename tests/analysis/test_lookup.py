@@ -6,6 +6,7 @@ import shelve
 import sys
 import threading
 from collections import UserDict
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -37,8 +38,8 @@ VERSIONS = [new_style(REPOSITORY, f"1.{minor}.0", version=f"1.{minor}.0") for mi
 SIGNATURE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 
 
-def signature(tag: str) -> Artifact:
-    """Something that is pushed beside an app: a cosign signature, under any tag."""
+def signature() -> Artifact:
+    """Something that is pushed beside an app: a cosign signature."""
     config, layer = b"{}", b'{"critical":{}}'
     document = {
         "schemaVersion": 2,
@@ -46,7 +47,7 @@ def signature(tag: str) -> Artifact:
         "layers": [descriptor(SIGNATURE_TYPE, layer)],
     }
     blobs = {sha256(data): data for data in (config, layer)}
-    return Artifact(REPOSITORY, tag, canonical(document), blobs=blobs)
+    return Artifact(REPOSITORY, "signature", canonical(document), blobs=blobs)
 
 
 def looked_up(server: HostileServer, **options: Any) -> RemoteVersions:
@@ -99,8 +100,8 @@ def test_remote_versions_of_docker_registry_of_all_kinds(plain_registry: Registr
         image_index(place, "index"),
         docker_list(place, "docker"),
         sha512_layer(place, "sha512"),
-        signature("signature").located(repository=place),
-        signature("sha256-" + "ab" * 32 + ".sig").located(repository=place),
+        signature().located(repository=place),
+        signature().located(repository=place, tag="sha256-" + "ab" * 32 + ".sig"),
     ]
     plain_registry.push(*artifacts)
     with plain_registry.recording() as records:
@@ -252,46 +253,10 @@ def test_remote_versions_asks_by_tag_where_the_digest_of_a_head_leads_nowhere(ho
     assert gets(hostile) == sorted(["sha256:" + "0" * 64, "1.0.0", "1.1.0"])
 
 
-def test_remote_versions_skips_what_is_neither_app_nor_package(hostile: HostileServer) -> None:
-    hostile.serve(*VERSIONS[:1], signature("sbom"))
-    found = looked_up(hostile)
-    assert tags_of(found) == ["1.0.0"]
-    assert found.problems.values.tolist() == [
-        [
-            f"{hostile.name}/{REPOSITORY}:sbom",
-            "neither app nor package",
-            f"config {IMAGE_CONFIG}; layers {SIGNATURE_TYPE}",
-        ]
-    ]
-
-
-@pytest.mark.parametrize(
-    "tag", ["sha256-" + "ab" * 32, "sha256-" + "ab" * 32 + ".att", "sha512-" + "0" * 64 + ".sbom"]
-)
-def test_remote_versions_does_not_even_ask_for_what_a_tag_says_is_an_attachment(
-    tag: str, hostile: HostileServer
-) -> None:
-    hostile.serve(*VERSIONS[:1], signature(tag))
-    assert skipped(looked_up(hostile)) == {tag: "name of an attachment"}
-    assert hostile.requests_for(f"*/manifests/{tag}") == []
-
-
 def test_remote_versions_asks_for_an_attachment_that_is_named(hostile: HostileServer) -> None:
     tag = "sha256-" + "ab" * 32
     hostile.serve(VERSIONS[0].located(tag=tag))
     assert tags_of(looked_up(hostile, tags=[tag])) == [tag]
-
-
-@pytest.mark.parametrize("name", sorted(broken()))
-def test_remote_versions_skips_a_broken_manifest_and_goes_on(name: str, hostile: HostileServer) -> None:
-    bad = broken()[name].located(repository=REPOSITORY, tag="bad")
-    hostile.serve(VERSIONS[0], bad, VERSIONS[1])
-    found = looked_up(hostile)
-    assert tags_of(found) == ["1.0.0", "1.1.0"]
-    assert skipped(found) == {"bad": "damaged manifest"}
-    [detail] = found.problems["detail"]
-    assert detail.isprintable()
-    assert len(detail) < 700
 
 
 def test_remote_versions_skips_a_manifest_whose_bytes_are_others(hostile: HostileServer) -> None:
@@ -311,26 +276,41 @@ INDEX = image_index(REPOSITORY, "v1")
 ATTACHMENTS = canonical({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []})
 
 
-@pytest.mark.parametrize(
-    ("tag", "artifact", "kind", "detail"),
-    [
-        ("large", replace(VERSIONS[0], tag="large", manifest=NOTES), "too large", ""),
-        ("0.9.0", None, "not there", ""),  # it went after it was listed
-        ("1\u00b2", None, "not a tag", ""),  # no reference can hold it
-        ("v1", replace(INDEX, children=()), "not there", INDEX.children[1].digest),
-        ("refs", Artifact(REPOSITORY, "refs", ATTACHMENTS, OCI_INDEX), "damaged manifest", ""),
-    ],
-    ids=["large", "gone", "no tag", "index to nowhere", "index of attachments"],
-)
-def test_remote_versions_skips_what_cannot_be_had_and_goes_on(
-    hostile: HostileServer, tag: str, artifact: Artifact | None, kind: str, detail: str
-) -> None:
-    hostile.serve(*filter(None, (artifact, VERSIONS[1])), tags=False)
+BAD = {
+    **{f"bad-{name.replace(' ', '-')}": (bad, "damaged manifest", "") for name, bad in broken().items()},
+    "large": (replace(VERSIONS[0], manifest=NOTES), "too large", ""),
+    "0.9.0": (None, "not there", ""),  # it went after it was listed
+    "1\u00b2": (None, "not a tag", ""),  # no reference can hold it
+    "index": (replace(INDEX, children=()), "not there", INDEX.children[1].digest),
+    "refs": (Artifact(REPOSITORY, "refs", ATTACHMENTS, OCI_INDEX), "damaged manifest", ""),
+    "sbom": (signature(), "neither app nor package", f"config {IMAGE_CONFIG}; layers {SIGNATURE_TYPE}"),
+    **{
+        f"{digest}{end}": (signature(), "name of an attachment", "not asked for")
+        for digest, end in (
+            ("sha256-" + "ab" * 32, ""),
+            ("sha256-" + "ab" * 32, ".att"),
+            ("sha512-" + "0" * 64, ".sbom"),
+        )
+    },
+}
+"""Tags that are no version: what they mean, what kind of problem that is, and what is said of it."""
+
+
+@pytest.mark.parametrize("tag", BAD)
+def test_remote_versions_skips_what_is_no_version_and_goes_on(hostile: HostileServer, tag: str) -> None:
+    artifact, kind, said = BAD[tag]
+    bad = () if artifact is None else (artifact.located(repository=REPOSITORY, tag=tag),)
+    hostile.serve(*bad, VERSIONS[1], tags=False)
     hostile.tag_pages(REPOSITORY, [[tag, "1.1.0"]])
     found = looked_up(hostile)
     assert tags_of(found) == ["1.1.0"]
-    assert skipped(found) == {tag: kind}
-    assert detail in found.problems["detail"][0]
+    ((reference, found_kind, detail),) = found.problems.values.tolist()
+    assert (reference, found_kind) == (f"{hostile.name}/{REPOSITORY}:{tag}", kind)
+    assert said in detail
+    assert detail.isprintable()
+    assert len(detail) < 700
+    if said == "not asked for":
+        assert hostile.requests_for(f"*/manifests/{tag}") == []
 
 
 def test_remote_versions_raises_if_a_named_tag_is_not_there(hostile: HostileServer) -> None:
@@ -361,9 +341,11 @@ def test_remote_versions_raises_what_every_tag_would_meet(hostile: HostileServer
         remote_versions(f"127.0.0.1:{closed_port}/{REPOSITORY}", tags=["v1"])
 
 
+@pytest.mark.parametrize("until", ["FIRST_COMPLETED", "ALL_COMPLETED"])  # answers may come at the same time
 def test_remote_versions_stops_at_a_limit_of_requests_and_keeps_what_it_has(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, until: str
 ) -> None:
+    monkeypatch.setattr("spincache_nb.analysis.remote.FIRST_COMPLETED", until)
     monkeypatch.setattr("spincache_nb.core.registry.Registry", quick_client)
     hostile.serve(*VERSIONS)
     refused = f"GET */manifests/{VERSIONS[3].digest}"
@@ -393,16 +375,26 @@ def test_remote_versions_stops_at_a_cancel(hostile: HostileServer) -> None:
     assert own_threads() == before
 
 
-def test_remote_versions_leaves_no_thread_and_no_connection_open(hostile: HostileServer) -> None:
+@pytest.mark.parametrize("last", [None, ProgressEvent("plan", total=4), "looked up"])
+def test_remote_versions_leaves_no_thread_and_no_connection_open(
+    hostile: HostileServer, last: object
+) -> None:
+    """Not even if the caller's own progress breaks it off."""
     hostile.serve(*VERSIONS)
     before = own_threads()
-    looked_up(hostile)
+
+    def tell(event: ProgressEvent) -> None:
+        if last in (event, event.kind):
+            raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough") if last else nullcontext():
+        looked_up(hostile, progress=tell)
     assert own_threads() == before
     wait_until(lambda: hostile.open_connections == 0)
 
 
 def test_remote_versions_tells_of_each_tag_once(hostile: HostileServer) -> None:
-    hostile.serve(*VERSIONS, signature("sbom"))
+    hostile.serve(*VERSIONS, signature().located(tag="sbom"))
     events: list[ProgressEvent] = []
     looked_up(hostile, progress=events.append)
     assert events[0] == ProgressEvent("plan", total=5)

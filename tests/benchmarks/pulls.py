@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from tests.support.artifact import (
     descriptor,
     sha256,
 )
+from tests.support.isolation import SPIN
 from tests.support.registry_server import start_registry
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -163,11 +164,10 @@ def nginx(artifacts_: list[Artifact], folder: Path) -> Iterator[str]:
         process.wait()
 
 
-def ours(place: Place, one: Artifact, *, keep: bool = False) -> Contestant:
+def ours(place: Place, one: Artifact, prepare: Callable[[], object] | None = None) -> Contestant:
     """This toolkit, in a process of its own that also says what the core took."""
-    prepare = (lambda: None) if keep else place.fresh
-    out = str(place.folder / "out")
-    return Contestant(OURS, [sys.executable, "-c", _OURS, out, place.reference(one)], prepare)
+    command = [sys.executable, "-c", _OURS, str(place.folder / "out"), place.reference(one)]
+    return Contestant(OURS, command, prepare or place.fresh)
 
 
 def curl(place: Place, one: Artifact, digests: list[str]) -> Contestant:
@@ -184,6 +184,13 @@ def curl(place: Place, one: Artifact, digests: list[str]) -> Contestant:
     return Contestant(LIMIT, ["sh", "-c", script], place.fresh)
 
 
+def spin(place: Place, one: Artifact, prepare: Callable[[], object]) -> list[Contestant]:
+    """Spin itself, if it is at hand, with a cache of its own in the same folder."""
+    cache, reference = str(place.folder / "out" / "spin"), place.reference(one)
+    command = [str(SPIN), "registry", "pull", "--insecure", "--cache-dir", cache, reference]
+    return [Contestant("spin", command, prepare)] if SPIN and place.name == "docker-registry" else []
+
+
 def peers(place: Place, one: Artifact) -> tuple[list[Contestant], list[str]]:
     """Every peer that is at hand, and the names of those that are not."""
     reference, out = place.reference(one), place.folder / "out"
@@ -193,14 +200,14 @@ def peers(place: Place, one: Artifact) -> tuple[list[Contestant], list[str]]:
         "crane": ["pull", "--insecure", "--format", "oci", reference, f"{out}/crane"],
         "oras": ["copy", "--from-plain-http", "--to-oci-layout", "--no-tty", reference, f"{out}/oras:v1"],
         "regctl": ["--host", f"reg={place.host},tls=disabled", "image", "copy", reference, f"ocidir://{out}/regctl:v1"],
-        "spin": ["registry", "pull", "--insecure", "--cache-dir", f"{out}/spin", reference],
     }  # fmt: skip
     there = [
         Contestant(name, [program, *arguments], place.fresh)
         for name, arguments in commands.items()
         if (program := shutil.which(name)) is not None
     ]
-    absent = [name for name in commands if shutil.which(name) is None]
+    there += spin(place, one, place.fresh)
+    absent = [name for name in commands if shutil.which(name) is None] + ([] if SPIN else ["spin"])
     if subprocess.run([sys.executable, "-c", "import oras.client"], capture_output=True).returncode == 0:
         there.append(
             Contestant("oras-py", [sys.executable, "-c", _ORAS_PY, str(out), reference], place.fresh)
@@ -220,41 +227,38 @@ def cold(place: Place, name: str, one: Artifact, rounds: int, summary: Summary) 
     summary.add(f"cold `{name}`", place.name, compete(contestants, rounds=rounds))
 
 
+def keeping(place: Place, one: Artifact) -> Callable[[], None]:
+    """Pull an app by us and by Spin; what is returned lays that out again."""
+    place.fresh()
+    for contestant in (ours(place, one), *spin(place, one, place.fresh)):
+        subprocess.run(contestant.command, check=True, capture_output=True)
+    kept, out = place.folder / "kept", place.folder / "out"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(out, kept)
+
+    def restore() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(kept, out)
+
+    return restore
+
+
 def new_version(place: Place, apps: list[Artifact], rounds: int, summary: Summary) -> None:
     """The second version, where the first is there: against curl fetching just the blobs that changed."""
     old, new = apps[:2]
     changed = [digest for digest in new.blobs if digest not in old.blobs]
-    kept = place.folder / "kept"
-    contestant = ours(place, old)
-    place.fresh()
-    subprocess.run(contestant.command, check=True, capture_output=True)
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(place.folder / "out", kept)
-
-    def restore() -> None:
-        shutil.rmtree(place.folder / "out")
-        shutil.copytree(kept, place.folder / "out")
-
-    mine = Contestant(OURS, ours(place, new).command, restore)
-    summary.add("new version of `app`", place.name, compete([mine, curl(place, new, changed)], rounds=rounds))
+    restore = keeping(place, old)
+    contestants = [ours(place, new, restore), *spin(place, new, restore), curl(place, new, changed)]
+    summary.add("new version of `app`", place.name, compete(contestants, rounds=rounds))
 
 
 def warm(place: Place, one: Artifact, rounds: int, summary: Summary) -> None:
     """Nothing changed: one request, against curl fetching the manifest and Python doing nothing."""
-    place.fresh()
-    subprocess.run(ours(place, one).command, check=True, capture_output=True)
-    kept = place.folder / "kept"
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(place.folder / "out", kept)
-
-    def restore() -> None:
-        shutil.rmtree(place.folder / "out", ignore_errors=True)
-        shutil.copytree(kept, place.folder / "out")
-
-    mine = Contestant(OURS, ours(place, one).command, restore)
+    restore = keeping(place, one)
     request = Contestant(LIMIT, curl(place, one, []).command, place.fresh)
     nothing = Contestant(NOTHING, [sys.executable, "-c", "pass"])
-    summary.add("warm `app`", place.name, compete([mine, request, nothing], rounds=rounds))
+    contestants = [ours(place, one, restore), *spin(place, one, restore), request, nothing]
+    summary.add("warm `app`", place.name, compete(contestants, rounds=rounds))
 
 
 def main(rounds: int, only: list[str]) -> None:

@@ -152,7 +152,7 @@ def test_a_full_disk_is_one_line():
 @pytest.mark.parametrize("behaviour", ["stalls", "drips"])
 def test_ctrl_c_ends_a_pull_cleanly(behaviour, hostile, start, tmp_path):
     words = pull_words(hostile, tmp_path)
-    slow = Stall(after=100, seconds=60) if behaviour == "stalls" else Drip(size=64, pause=0.2)
+    slow = Stall(after=100, seconds=60) if behaviour == "stalls" else Drip(size=64, pause=2)
     hostile.always(f"*/blobs/{LONGEST_BLOB}", slow)
     process = start(*words)
     wait_until(lambda: bool(hostile.requests_for(f"*/blobs/{LONGEST_BLOB}")), seconds=30)
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_a_pull_cleanly(behaviour, hostile, start, tmp_path):
     began = time.monotonic()
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert out == ""
     assert err.splitlines()[-1] == "spincache-nb pull: interrupted"
     assert "Traceback" not in err

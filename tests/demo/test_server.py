@@ -321,14 +321,14 @@ def test_registry_ends_with_connections_still_open() -> None:
         warnings.simplefilter("error")
         with demo.registry(port=0) as registry:
             address = ("127.0.0.1", int(registry.host.partition(":")[2]))
-            idle = stack.enter_context(closing(http.client.HTTPConnection(registry.host, timeout=10)))
-            silent = stack.enter_context(socket.create_connection(address, timeout=10))
-            halfway = stack.enter_context(socket.create_connection(address, timeout=10))
+            idle = stack.enter_context(closing(http.client.HTTPConnection(registry.host, timeout=60)))
+            silent = stack.enter_context(socket.create_connection(address, timeout=60))
+            halfway = stack.enter_context(socket.create_connection(address, timeout=60))
             halfway.sendall(b"GET /v2/ HTTP/1.1\r\nHo")
             ask(idle, "GET", "/v2/")
             assert len(demo_threads()) > 1
             start = time.perf_counter()
-        assert time.perf_counter() - start < 3
+        assert time.perf_counter() - start < 20
         assert demo_threads() == []
         assert is_cut(idle.sock)
         assert is_cut(silent)
@@ -347,7 +347,7 @@ def test_registry_ends_while_a_slow_client_reads() -> None:
             client.sendall(f"GET /v2/demo/hello/blobs/{layer.digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             client.recv(10)
             start = time.perf_counter()
-        assert time.perf_counter() - start < 3
+        assert time.perf_counter() - start < 20
         assert demo_threads() == []
 
 

@@ -49,7 +49,7 @@ def test_members_that_nobody_names_are_found_in_the_archive(tmp_path: Path) -> N
 
 def test_archives_are_opened_only_for_what_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    from spincache_nb.inventory import reach as module
+    from spincache_nb.inventory import stored as module
 
     original = module.list_members
     monkeypatch.setattr(

@@ -517,7 +517,7 @@ def test_cancel_stops_a_stalled_pull_and_leaves_nothing(
     started = time.monotonic()
     with pytest.raises(PullCancelled):
         pull_sources(cache, path, cancel=cancel)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert read_tree(cache.path) == {}
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("spincache")]
 

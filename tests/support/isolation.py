@@ -25,6 +25,9 @@ REMOVED = (
 )
 """Variables that a test starts without."""
 
+SPIN = os.environ.get("SPINCACHE_TESTS_SPIN") or shutil.which("spin")
+"""Spin itself, for the tests and benchmarks beside it; ``None`` if it is not at hand."""
+
 _REAL = "SPINCACHE_TESTS_REAL_ENVIRONMENT"
 
 

@@ -106,7 +106,7 @@ def registered(registry: RegistryServer) -> tuple[list[Artifact], list[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("grace", [3600.0, 0.5])
+@pytest.mark.parametrize("grace", [3600.0, 3.0])  # a pull on a busy machine may take a second for a blob
 def test_prune_beside_pulls_loses_nothing(
     plain_registry: RegistryServer, tmp_path: Path, grace: float
 ) -> None:

@@ -485,17 +485,19 @@ def test_repair_of_a_pull_by_digest(plain_registry: RegistryServer, cache: Cache
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_takes_a_locked_app_from_data_without_asking(
-    plain_registry: RegistryServer, cache: Cache
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_repair_takes_a_locked_app_from_data_without_asking_if_it_is_whole(
+    plain_registry: RegistryServer, cache: Cache, is_whole: bool
 ) -> None:
-    artifact = new_style("demo/stuck")
+    artifact = new_style(f"demo/stuck-{is_whole}".lower())
     _, tree = filled(cache, plain_registry, artifact)
     config = next(path for path in tree if path.endswith("config.json"))
     application = artifact.application or b""
-    (cache.path / "data" / sha256(application)).write_bytes(application)
+    stuck = cache.path / "data" / sha256(application)
+    stuck.write_bytes(application if is_whole else application.replace(b"1.0.0", b"6.6.6"))
     (cache.path / config).write_bytes(b'{"architecture":"wasm","os":"wasip1","rootfs":{"type":"layers"}}')
     result, lines = requests(plain_registry, lambda: repair(cache))
-    assert (result.remaining, lines) == ((), [])
+    assert (result.remaining, len(lines)) == ((), 0 if is_whole else 2)  # else both are fetched
     assert (cache.path / config).read_bytes() == application
 
 

@@ -138,6 +138,8 @@ def test_cancel_of_a_plan_waits_for_nobody(cache, make, hostile):
     panel.pulling.reference.value = f"{hostile.name}/demo/app:v1"
     panel.pulling.plan.click()
     assert panel.pulling.plan.disabled
+    panel.pulling.pull_again([panel.pulling.reference.value])
+    assert not visible(panel.pulling.bars.box), "one thing at a time"
     start = time.monotonic()
     run(panel, panel.pulling.cancel)
     assert time.monotonic() - start < 2

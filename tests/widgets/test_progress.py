@@ -6,6 +6,7 @@ import pytest
 
 from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.widgets.pulling import MOST_BARS, Bars, Progress, Running, Snapshot
+from spincache_nb.widgets.worker import Outcome
 
 
 class Clock:
@@ -140,9 +141,9 @@ def test_more_blobs_than_bars_are_counted():
 def test_fail_hides_a_bar_that_never_began():
     bars = Bars()
     bars.begin("all layers")
-    bars.fail()
+    bars.conclude(Outcome(fault=ValueError("no")), "done")
     assert bars.box.layout.display == "none"
     bars.begin("all layers")
     bars.show("all layers", snapshot())
-    bars.fail()
+    bars.conclude(Outcome(fault=ValueError("no")), "done")
     assert (bars.box.layout.display, bars.overall.bar.bar_style) == (None, "danger")
