@@ -125,6 +125,7 @@ WITHOUT = {
     ".core.paths": {"platformdirs"},
     ".core.credentials": {"httpx", "platformdirs", "pandas"},
     ".core.registry": {"truststore", "subprocess", "spincache_nb.core.auth", "spincache_nb.core.credentials"},
+    ".fleet.crawling": {"pandas", "numpy", "pyarrow", "duckdb"},
     ".demo": HEAVY | {"httpx", "jinja2", "spincache_nb.core"},
 }
 

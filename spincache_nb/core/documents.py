@@ -11,6 +11,7 @@ import base64
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -34,6 +35,11 @@ ARCHIVE = "application/vnd.wasm.content.bundle.v1.tar+gzip"
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 PACKAGE_CONFIG = "application/vnd.wasm.config.v0+json"
 
+_RFC_3339 = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}):(?P<second>[0-9]{2})"
+    r"(?:\.(?P<fraction>[0-9]+))?(?P<zone>[Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_NAMED = 5
 Role = Literal["wasm", "data", "archive", "application", "other"]
 Area = Literal["wasm", "data"]
@@ -392,3 +398,29 @@ def _value_at(document: Any, path: str) -> Any:
 
 def _fault(where: str, path: str, expected: str, found: str) -> ManifestError:
     return ManifestError(f"{where}, {path}" if path else where, expected, found, _REMEDY)
+
+
+def parse_rfc_3339(text: str) -> int | None:
+    """Read a time by RFC 3339, as in ``org.opencontainers.image.created`` (OCI image spec, Annotations)."""
+    match = _RFC_3339.fullmatch(text)
+    if match is None:
+        return None
+    second = int(match["second"])
+    leap = second == 60
+    try:
+        day = datetime.fromisoformat(f"{match['date']}T{match['time']}:{59 if leap else second:02}")
+        since = day.replace(tzinfo=_zone(match["zone"])) - EPOCH
+    except (ValueError, OverflowError):
+        return None
+    fraction = int((match["fraction"] or "0")[:9].ljust(9, "0"))
+    return (since.days * 86_400 + since.seconds + leap) * 1_000_000_000 + fraction
+
+
+def _zone(text: str) -> timezone:
+    if text in "Zz":
+        return UTC
+    hours, minutes = int(text[1:3]), int(text[4:6])
+    if minutes > 59:
+        raise ValueError("no such zone")
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(-offset if text[0] == "-" else offset)

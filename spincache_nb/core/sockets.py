@@ -126,7 +126,8 @@ def cut(sock: socket.socket) -> None:
 
 def _open_socket(host: str, port: int, *, timeout: float, sockets: Sockets, check: Check) -> socket.socket:
     """Connect to the first of a host's addresses that answers."""
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
+    name = host.encode("ascii") if host.isascii() else host  # of text, Python loads its tables for IDNA
+    addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[:_MOST_ADDRESSES]
     error = OSError(f"no address for {host}")
     for number, (family, kind, protocol, _, address) in enumerate(addresses, 1):
         check()

@@ -14,25 +14,6 @@ machine nothing else is needed. Where many machines are to read, `open` takes a 
 that loses one all the same chooses again. `expire` and `compact` keep the dataset small.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from spincache_nb.fleet.crawling import crawl
-from spincache_nb.fleet.dataset import Skipped
-from spincache_nb.fleet.images import snapshot_images
-from spincache_nb.fleet.opened import Fleet
-from spincache_nb.fleet.opened import open_fleet as open
-from spincache_nb.fleet.retention import Retention, compact, expire
-from spincache_nb.fleet.snapshots import Snapshot, snapshot
-
-__all__ = [
-    "Fleet",
-    "Retention",
-    "Skipped",
-    "Snapshot",
-    "compact",
-    "crawl",
-    "expire",
-    "open",
-    "snapshot",
-    "snapshot_images",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)  # names stand in __init__.pyi

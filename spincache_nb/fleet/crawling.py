@@ -31,11 +31,11 @@ from spincache_nb.errors import (
     SpinCacheError,
     StatusError,
 )
-from spincache_nb.fleet.dataset import CRAWL_PART
+from spincache_nb.fleet.dataset import CRAWL_PART, Snapshot
 from spincache_nb.fleet.engines import literal
+from spincache_nb.fleet.manifests import Buffer
 from spincache_nb.fleet.place import Entry, Place, load
 from spincache_nb.fleet.retention import write_sorted
-from spincache_nb.fleet.snapshots import Buffer, Snapshot
 from spincache_nb.fleet.table import (
     check,
     file_name,

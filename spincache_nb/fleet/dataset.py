@@ -38,6 +38,28 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What `snapshot` or `crawl` wrote.
+
+    Parameters
+    ----------
+    target, host, day
+        Where, without credentials; what the cache is called there; the day in UTC.
+    row_count, size_bytes
+        Rows of the table, bytes of the file.
+    written
+        False if nothing was written: the very same was there, or a newer snapshot of that day.
+    """
+
+    target: str
+    host: str
+    day: date
+    row_count: int
+    size_bytes: int
+    written: bool
+
+
 class Chosen(NamedTuple):
     """One host's snapshot."""
 

@@ -229,8 +229,9 @@ class Fleet:
         text = query(
             "sharing",
             top="" if all_of_them else query("top", top=int(top or 0)),
-            of_top=of_top,
+            blobs="blobs" if all_of_them else "top_blobs",
             wanted="needs" if all_of_them else "top_needs",
+            manifest="manifest" if all_of_them else "known_as",  # to number them pays where there are many
             names=query("names", of_top=of_top) if names else query("no_names"),
         )
         return self._frame(text, schemas.FLEET_SHARING_SCHEMA)
@@ -414,7 +415,7 @@ class Fleet:
         return self._frame(query("problems"), schemas.PROBLEMS_SCHEMA)
 
 
-def open_fleet(
+def open(
     target: str | os.PathLike[str],
     *,
     engine: Literal["duckdb"] | Any = None,

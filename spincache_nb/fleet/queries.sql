@@ -20,14 +20,15 @@ SELECT host, digest, area, stored_bytes, modified_at, standing, use_count, app_c
 FROM snapshots WHERE record = 'blob'
 
 -- name: manifests
--- Apps with the number of their manifest: known by its digest, where any host knows it, else by its layers.
-SELECT apps.*, coalesce(manifest_digest, layers_digest) AS own,
-       dense_rank() OVER (
-           ORDER BY coalesce(manifest_digest, known.digest, layers_digest)) AS manifest
-FROM apps LEFT JOIN (
-    SELECT layers_digest AS alike, min(manifest_digest) AS digest FROM apps
-    WHERE manifest_digest IS NOT NULL GROUP BY layers_digest
-) AS known ON known.alike = apps.layers_digest
+-- Apps with their manifest: by its digest, where any host knows it, else by its layers; and a number for each of these.
+SELECT *, dense_rank() OVER (ORDER BY known_as) AS manifest FROM (
+    SELECT apps.*, coalesce(manifest_digest, layers_digest) AS own,
+           coalesce(manifest_digest, known.digest, layers_digest) AS known_as
+    FROM apps LEFT JOIN (
+        SELECT layers_digest AS alike, min(manifest_digest) AS digest FROM apps
+        WHERE manifest_digest IS NOT NULL GROUP BY layers_digest
+    ) AS known ON known.alike = apps.layers_digest
+) AS named
 
 -- name: summary
 WITH distinct_blobs AS (
@@ -68,7 +69,7 @@ WITH {top} chosen AS (
            max(CASE WHEN area = 'wasm' THEN 1 ELSE 0 END)
            + max(CASE WHEN area = 'data' THEN 2 ELSE 0 END) AS areas,
            count(*) AS hosts, sum(use_count) AS users, sum(app_count) AS apps
-    FROM blobs WHERE use_count > 0 {of_top} GROUP BY digest
+    FROM {blobs} AS blobs WHERE use_count > 0 GROUP BY digest
 ), in_two_areas AS (
     SELECT digest, count(*) AS users, count(CASE WHEN kind = 'app' THEN 1 END) AS apps,
            count(DISTINCT host) AS hosts
@@ -80,7 +81,7 @@ WITH {top} chosen AS (
     SELECT digest, row_number() OVER (ORDER BY needed) AS number FROM chosen
 ), manifest_counts AS (
     SELECT number, count(*) AS manifests FROM (
-        SELECT DISTINCT number, manifest
+        SELECT DISTINCT number, {manifest}
         FROM {wanted} AS needs JOIN numbered USING (digest) JOIN manifests USING (host, reference)
         WHERE area IS NOT NULL AND needs.kind = 'app'
     ) AS pairs GROUP BY number
@@ -107,8 +108,13 @@ top AS (
     SELECT digest FROM blobs WHERE use_count > 0 GROUP BY digest
     ORDER BY sum(stored_bytes * (use_count - 1)) DESC, digest LIMIT {top}
 ), top_needs AS (
-    SELECT digest, host, reference, kind, area FROM needs
+    SELECT digest, host, reference, kind, area, stored_bytes FROM needs
     WHERE area IS NOT NULL AND digest IN (SELECT digest FROM top)
+), top_blobs AS (
+    -- As `blobs`, without another pass over all of these.
+    SELECT digest, area, max(stored_bytes) AS stored_bytes, count(*) AS use_count,
+           count(CASE WHEN kind = 'app' THEN 1 END) AS app_count
+    FROM top_needs GROUP BY digest, area, host
 ),
 
 -- name: of_top

@@ -7,9 +7,8 @@ import hmac
 import os
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from spincache_nb.analysis.disk import KINDS, disk_files
 from spincache_nb.analysis.shared import names_of_digests
 from spincache_nb.analysis.versions import members_of
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.documents import Descriptor, Manifest
-from spincache_nb.core.reference import Reference
+from spincache_nb.fleet.dataset import Snapshot
+from spincache_nb.fleet.manifests import TOO_LARGE, layers_digest
 from spincache_nb.fleet.place import Place, load
 from spincache_nb.fleet.table import (
     CLOCKS_DIFFER,
@@ -41,40 +40,10 @@ from spincache_nb.fleet.table import (
 )
 from spincache_nb.frames import Frames, Projects
 from spincache_nb.frames import load as load_frames
-from spincache_nb.frames.schemas import nanoseconds
 from spincache_nb.show import rows
 
 _HASH_DIGITS = 16
 _BELOW_REGISTRY = ("wasm/", "data/", "manifests/")
-_TOO_LARGE = "size out of range"
-_IMAGE = "org.opencontainers.image."
-NEED = (
-    *("reference", "digest", "position", "role", "media_type", "declared_bytes"),
-    *("area", "stored_bytes", "via"),
-)
-"""What is known of a need from a manifest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What `snapshot` or `crawl` wrote.
-
-    Parameters
-    ----------
-    target, host, day
-        Where, without credentials; what the cache is called there; the day in UTC.
-    row_count, size_bytes
-        Rows of the table, bytes of the file.
-    written
-        False if nothing was written: the very same was there, or a newer snapshot of that day.
-    """
-
-    target: str
-    host: str
-    day: date
-    row_count: int
-    size_bytes: int
-    written: bool
 
 
 def snapshot(
@@ -280,12 +249,6 @@ def layers_digests(lines: Any) -> dict[str, str]:
     return {reference: layers_digest(found) for reference, found in listed.items()}
 
 
-def layers_digest(layers: list[tuple[int, str]]) -> str:
-    """SHA-256 over the positions and digests of layers."""
-    text = "\n".join(f"{position} {digest}" for position, digest in sorted(layers))
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
 def _needs(apps: set[str], parts: pd.DataFrame, uses: pd.DataFrame, members: pd.DataFrame) -> Any:
     """Uses, parts and members side by side: those of one user and digest in as few rows as hold them."""
     used = uses[["user", "digest", "area", "stored_bytes", "via"]].rename(columns={"user": "reference"})
@@ -371,70 +334,6 @@ def _problems(problems: pd.DataFrame, too_large: list[str]) -> Any:
         (kind, reference, path if path and path.startswith(_BELOW_REGISTRY) else None)
         for kind, reference, path in rows(problems, "kind", "reference", "path")
     ]
-    found += [(_TOO_LARGE, reference, None) for reference in too_large]
+    found += [(TOO_LARGE, reference, None) for reference in too_large]
     columns = {name: [line[at] for line in found] for at, name in enumerate(("kind", "reference", "path"))}
     return rows_of("problem", columns, len(found))
-
-
-class Buffer:
-    """Manifests on their way into one table: lines of its apps, needs and problems.
-
-    ``area_of`` says where a descriptor's bytes are, None for nowhere.
-    """
-
-    def __init__(self, area_of: Callable[[Descriptor], str | None] = lambda _: "registry") -> None:
-        self._area_of = area_of
-        self.apps: list[dict[str, Any]] = []
-        self.needs: list[tuple[Any, ...]] = []
-        self.problems: list[tuple[str, str]] = []
-
-    def __len__(self) -> int:
-        return len(self.needs) + len(self.problems)
-
-    def add(self, reference: Reference, manifest: Manifest, digest: str) -> None:
-        """Take a manifest in."""
-        name, parts = reference.cached_name, (manifest.config, *manifest.layers)
-        if any(one.size > MOST_BYTES for one in parts):
-            self.problems.append((_TOO_LARGE, name))
-            return
-        digests = [str(one.digest) for one in parts]
-        last = {text: place for place, text in enumerate(digests)}
-        stored = 0
-        for place, (one, text) in enumerate(zip(parts, digests, strict=True)):
-            area = self._area_of(one) if last[text] == place else None
-            stored += one.size if area else 0
-            role, via = (one.role, "layer") if place else ("config", "config")
-            use = (area, one.size, via) if area else (None, None, None)
-            position = place - 1 if place else None
-            self.needs.append((name, text, position, role, one.media_type, one.size, *use))
-        said = manifest.annotations
-        line = {
-            "reference": name,
-            "registry": reference.registry,
-            "repository": reference.repository,
-            "tag": reference.tag,
-            "kind": manifest.kind,
-            "name": said.get(f"{_IMAGE}title"),
-            "version": said.get(f"{_IMAGE}version"),
-            "created_at": nanoseconds(said.get(f"{_IMAGE}created")),
-            "manifest_digest": digest,
-            "layers_digest": layers_digest(list(enumerate(digests[1:]))),
-            "layer_count": len(manifest.layers),
-            "declared_bytes": sum(parts[place].size for place in last.values()),
-            "stored_bytes": stored,
-        }
-        self.apps.append(line)
-
-    def records(self) -> list[Any]:
-        """The rows."""
-        pa = load("pyarrow")
-        apps = {name: [line[name] for line in self.apps] for name in (self.apps[0] if self.apps else ())}
-        created = pa.array(apps.get("created_at", []), pa.int64())
-        apps["created_at"] = load("pyarrow.compute").divide(created, 1000).cast(pa.timestamp("us", "UTC"))
-        needs = dict(zip(NEED, zip(*self.needs, strict=True), strict=False)) | {"kind": "app"}
-        problems = dict(zip(("kind", "reference"), zip(*self.problems, strict=True), strict=False))
-        return [
-            rows_of("app", apps, len(self.apps)),
-            rows_of("need", needs, len(self.needs)),
-            rows_of("problem", problems, len(self.problems)),
-        ]

@@ -16,8 +16,8 @@ from spincache_nb.analysis.headlines import headline
 from spincache_nb.analysis.schemas import CHUNK_SWEEP_SCHEMA, GRAINS_SCHEMA, SECTION_MAP_SCHEMA
 from spincache_nb.frames.schemas import Schema
 from spincache_nb.plots import style
-from spincache_nb.plots.style import harmless
-from spincache_nb.show import count_text, rows, share_text, size_text, unit_for
+from spincache_nb.plots.style import exact_share, harmless
+from spincache_nb.show import rows, size_text, unit_for
 
 _SECTION_HUES = {
     "code": style.BLUE,
@@ -68,7 +68,7 @@ def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         style.numbers(frame, name) / divisor for name in ("total_bytes", "reused_bytes", "index_bytes")
     )
     texts = [
-        f"{share_text(share or 0)} of {size_text(size)}, {count_text(count, 'piece')}"
+        f"{exact_share(share)} of {size_text(size)}, {_pieces(count)}"
         for share, size, count in rows(frame, "reused_share", "total_bytes", "piece_count")
     ]
     parts = (
@@ -80,6 +80,10 @@ def grains(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(unit)
     style.title_and_legend(ax, headline(frame))
     return ax
+
+
+def _pieces(count: int) -> str:
+    return "1 piece" if count == 1 else f"{count:,} pieces".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def chunk_sweep(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -219,7 +223,7 @@ def section_maps(frame: pd.DataFrame, *, fig: Figure | SubFigure | None = None) 
 def _title(frame: pd.DataFrame, version: str) -> str:
     chosen = frame[frame["version"] == version]
     total, shared = int(chosen["section_bytes"].sum()), int(chosen["shared_bytes"].sum())
-    share = share_text(shared / total if total else 0)
+    share = exact_share(shared / total if total else 0)
     return f"{version}: {size_text(total)}, {share} in the other version too"
 
 

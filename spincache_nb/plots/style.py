@@ -248,6 +248,14 @@ def ink_on(colour: Colour) -> str:
 LONGEST_NAME = 36
 
 
+def exact_share(share: float | None) -> str:
+    """Write a share with one decimal; 0 and 100 per cent only where they are exact."""
+    percent = 100 * (share or 0)
+    if 0 < percent < 0.05 or 99.95 <= percent < 100:
+        return "<0.1 %" if percent < 1 else ">99.9 %"
+    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
+
+
 def harmless(text: str, *, longest: int = LONGEST_NAME) -> str:
     """Make any text fit for a label.
 

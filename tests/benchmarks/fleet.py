@@ -18,8 +18,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from numbers import Number
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from spincache_nb import fleet
 from tests.support.made_up_fleet import FleetPlan, write_fleet
@@ -43,38 +46,70 @@ ANALYSES: dict[str, Callable[[fleet.Fleet], Any]] = {
 _BLOBS = "FROM '{files}' WHERE record = 'blob' AND use_count > 0"
 BY_HAND = {
     "sharing": f"""
-        WITH top AS (SELECT digest, sum(stored_bytes * use_count) - sum(stored_bytes) AS saved {_BLOBS}
-                     GROUP BY digest ORDER BY 2 DESC LIMIT 1000)
-        SELECT digest, any_value(saved), count(DISTINCT host), count(DISTINCT l) FROM '{{files}}' AS n
-        SEMI JOIN top USING (digest) JOIN top USING (digest) JOIN (
-            SELECT host AS h, reference AS r, layers_digest AS l FROM '{{files}}' WHERE record = 'app'
-        ) AS app ON h = n.host AND r = n.reference WHERE record = 'need' AND area IS NOT NULL GROUP BY digest
+        WITH top AS (
+            SELECT digest {_BLOBS} GROUP BY digest
+            ORDER BY sum(stored_bytes * (use_count - 1)) DESC, digest LIMIT 1000
+        ), need AS MATERIALIZED (
+            SELECT digest, host, reference, kind, area, stored_bytes
+            FROM '{{files}}' SEMI JOIN top USING (digest) WHERE record = 'need' AND area IS NOT NULL
+        ), app AS (
+            SELECT host, reference, coalesce(
+                manifest_digest, min(manifest_digest) OVER (PARTITION BY layers_digest), layers_digest
+            ) AS made_of FROM '{{files}}' WHERE record = 'app'
+        ), users AS (
+            SELECT digest, sum(stored_bytes) AS needed_bytes, count(DISTINCT host) AS host_count,
+                   count(DISTINCT (host, reference)) AS user_count,
+                   count(DISTINCT (host, reference)) FILTER (kind = 'app') AS app_count,
+                   count(DISTINCT made_of) FILTER (kind = 'app') AS manifest_count
+            FROM need LEFT JOIN app USING (host, reference) GROUP BY digest
+        ), copies AS (
+            SELECT digest, sum(stored) AS stored_bytes, sum(size) AS distinct_bytes FROM (
+                SELECT digest, area, sum(size) AS stored, max(size) AS size FROM (
+                    SELECT digest, area, host, max(stored_bytes) AS size FROM need GROUP BY ALL) GROUP BY ALL)
+            GROUP BY digest
+        )
+        SELECT *, needed_bytes - stored_bytes AS saved_bytes FROM users JOIN copies USING (digest)
     """,
     "summary": f"""
-        SELECT sum(l), sum(s), sum(c), count(*), sum(m) FROM (
-            SELECT sum(stored_bytes * use_count) AS l, sum(stored_bytes) AS s, count(*) AS c,
+        SELECT sum(n) AS blob_count, sum(l) AS logical_bytes, sum(s) AS stored_bytes,
+               count(*) AS distinct_blob_count, sum(m) AS distinct_bytes,
+               any_value(app_count) AS app_count, any_value(disk) AS disk_bytes
+        FROM (
+            SELECT sum(stored_bytes * use_count) AS l, sum(stored_bytes) AS s, count(*) AS n,
                    max(stored_bytes) AS m
             {_BLOBS} GROUP BY digest, area)
+        CROSS JOIN (SELECT count(*) FILTER (record = 'app') AS app_count,
+                           sum(stored_bytes) FILTER (record = 'disk') AS disk
+                    FROM '{{files}}' WHERE record IN ('app', 'disk', 'problem', 'snapshot'))
     """,
     "host_overlap": f"""
-        SELECT f, sum(m), sum(CASE WHEN c = 1 THEN m END) FROM (
-            SELECT min(host) AS f, count(*) AS c, max(stored_bytes) AS m {_BLOBS} GROUP BY digest, area)
-        GROUP BY f
+        WITH firsts AS (
+            SELECT f AS host, sum(m) AS new_bytes, sum(CASE WHEN c = 1 THEN m END) AS only_here_bytes FROM (
+                SELECT min(host) AS f, count(*) AS c, max(stored_bytes) AS m {_BLOBS} GROUP BY digest, area)
+            GROUP BY f
+        ), stored AS (
+            SELECT host, count(*) AS blob_count, sum(stored_bytes) AS stored_bytes {_BLOBS} GROUP BY host
+        )
+        SELECT host, blob_count, stored_bytes, coalesce(new_bytes, 0) AS new_bytes,
+               coalesce(only_here_bytes, 0) AS only_here_bytes
+        FROM stored LEFT JOIN firsts USING (host)
     """,
     "prewarm": f"""
-        SELECT c, count(*), sum(m), sum(s) FROM (
+        SELECT c AS host_count, count(*) AS blob_count, sum(m) AS distinct_bytes, sum(s) AS stored_bytes
+        FROM (
             SELECT count(*) AS c, max(stored_bytes) AS m, sum(stored_bytes) AS s
             {_BLOBS} GROUP BY digest, area)
         GROUP BY c
     """,
     "unreferenced": """
         WITH idle AS (SELECT * FROM '{files}' WHERE standing = 'unreferenced')
-        SELECT idle.host, digest, area, stored_bytes, modified_at, c FROM idle LEFT JOIN (
+        SELECT idle.host, digest, area, stored_bytes, modified_at, coalesce(c, 0) AS used_by_hosts
+        FROM idle LEFT JOIN (
             SELECT digest, count(DISTINCT host) AS c FROM '{files}' SEMI JOIN idle USING (digest)
             WHERE record = 'blob' AND use_count > 0 GROUP BY digest) USING (digest)
     """,
 }
-"""What somebody would write who asks for just that."""
+"""What somebody would write who asks for just that: the same figures, which are compared."""
 
 
 def plan_for(rows: int) -> FleetPlan:
@@ -143,6 +178,12 @@ def watched(folder: Path) -> Iterator[list[int]]:
         thread.join()
 
 
+def sums(found: Any) -> dict[str, int]:
+    """Totals of whole numbers in a frame or an Arrow table."""
+    frame = found if isinstance(found, pd.DataFrame) else found.to_pandas()
+    return {name: int(frame[name].sum()) for name in frame if isinstance(frame[name].iloc[0], Number)}
+
+
 def run(what: str, folder: str, memory_limit: str | None, *, by_hand: bool) -> dict[str, Any]:
     """Measure one analysis in this process."""
     with contextlib.ExitStack() as stack:
@@ -164,6 +205,7 @@ def run(what: str, folder: str, memory_limit: str | None, *, by_hand: bool) -> d
             "bytes_per_row": round((peak_bytes() - before) / rows, 1),
             "spilled_mib": round(most[0] / SIZE),
             "result_rows": len(found),
+            "sums": sums(found),
         }
 
 
@@ -185,8 +227,16 @@ def main() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.fleet", str(args.rows), str(args.folder)]
     command += ["--memory-limit", args.memory_limit] if args.memory_limit else []
     for analysis in args.analyses.split(","):
+        answers = []
         for one in ("fleet", "hand") if analysis in BY_HAND else ("fleet",):
-            subprocess.run([*command, "--one", one, "--analyses", analysis], check=True)
+            process = [*command, "--one", one, "--analyses", analysis]
+            line = json.loads(subprocess.run(process, check=True, stdout=subprocess.PIPE).stdout)
+            answers.append(line.pop("sums"))
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
+        both = answers[0].keys() & answers[-1].keys()
+        assert all(answers[0][name] == answers[-1][name] for name in both), f"not the same: {answers}"
+        assert len(both) > 1 or analysis not in BY_HAND, f"nothing to compare in {answers}"
 
 
 if __name__ == "__main__":

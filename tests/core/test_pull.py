@@ -581,6 +581,9 @@ NEEDED = (
     *("layout", "locked_app", "paths", "plans", "progress", "pull", "reference", "refusals", "registry"),
     *("removing", "settings", "sockets", "web", "writing"),
 )
+LIBRARIES = "argparse, concurrent.futures.thread, httpx, lazy_loader, logging, msgspec"
+BESIDES = {"dataclasses", "fcntl", "hmac", "secrets"}
+"""What a repeat pull loads of the standard library, beyond what those bring along."""
 HEAVY = (
     *("pandas", "numpy", "matplotlib", "ipywidgets", "anywidget", "tqdm", "jinja2", "pyarrow", "duckdb"),
     *("tomllib", "truststore", "gzip", "tarfile", "zipfile", "asyncio"),
@@ -613,19 +616,23 @@ def test_repeat_pull_loads_only_what_it_needs(plain_registry: RegistryServer, ca
     pull(cache, reference)
     code = f"""
         import sys
+        import {LIBRARIES}
+        brought = set(sys.modules)
         from spincache_nb.cli import main
         status = main(["pull", {reference!r}, "--cache-dir", {str(cache.path.parent)!r}, "--quiet", "--json"])
         print(status, *sys.modules)
+        print(*(set(sys.modules) - brought))
     """
     run = [sys.executable, "-c", textwrap.dedent(code)]
     output = subprocess.run(run, capture_output=True, text=True, check=True, timeout=60).stdout
-    status, *modules = output.splitlines()[-1].split()
+    (status, *modules), more = (line.split() for line in output.splitlines()[-2:])
     assert status == "0"
     own = {name.removeprefix("spincache_nb.") for name in modules if name.startswith("spincache_nb.")}
     rooms = {name.partition(".")[0] for name in own}
     assert rooms <= {"core", "cli", "errors", "show"}
     assert {name for name in own if name.startswith("core.")} == {f"core.{name}" for name in NEEDED}
     assert set(HEAVY).isdisjoint(modules)
+    assert {name for name in more if not name.startswith(("spincache_nb", "_"))} <= BESIDES
 
 
 def test_progress_adds_up_to_the_plan(plain_registry: RegistryServer, cache: Cache) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from spincache_nb import frames
 from spincache_nb.core.cache import Cache
+from spincache_nb.core.documents import parse_rfc_3339
 from spincache_nb.frames.schemas import (
     COUNT,
     FEW,
@@ -27,7 +28,6 @@ from spincache_nb.frames.schemas import (
     empty,
     from_columns,
     nanoseconds,
-    parse_rfc_3339,
     several,
 )
 from tests.support import artifacts

@@ -39,7 +39,7 @@ def test_grains_draws_reused_new_and_index_bytes_end_to_end():
     drawn = [(bar.get_x(), bar.get_width()) for container in ax.containers for bar in container]
     assert drawn == [(0, 0), (0, 3), (0, 4), (3, 1), (4, pytest.approx(32 / 2**20)), (4, 1)]
     texts = [text.get_text() for text in ax.texts]
-    assert texts[1].startswith("75 % of 4.0 MiB, 32")
+    assert texts[1].startswith("75.0 % of 4.0 MiB, 32")
     assert texts[0] == "0 % of 4.0 MiB, 1 piece"
     top, bottom = (ax.patches[n].get_y() for n in (0, 1))
     assert top < bottom
@@ -88,7 +88,7 @@ def test_section_maps_marks_the_shared_part_of_each_section_to_one_scale():
         shared, total = chosen["shared_bytes"].sum(), chosen["section_bytes"].sum()
         assert widths(ax, style.REUSED) == pytest.approx(shared / 1024, abs=0.2)
         assert widths(ax, style.FETCHED) == pytest.approx((total - shared) / 1024, abs=0.2)
-    assert drawn["new"].get_title(loc="left") == "new: 195.6 KiB, 89 % in the other version too"
+    assert drawn["new"].get_title(loc="left") == "new: 195.6 KiB, 88.6 % in the other version too"
 
 
 def test_section_maps_of_a_small_and_a_large_version_keep_one_unit():

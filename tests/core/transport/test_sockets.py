@@ -476,9 +476,9 @@ def test_second_address_is_tried_when_the_first_refuses(
 def test_name_without_address_is_one_clear_error(
     monkeypatch: pytest.MonkeyPatch, error: Exception, found: str, attempts: int
 ) -> None:
-    asked: list[str] = []
+    asked: list[bytes] = []
 
-    def fail(host: str, *_: object, **__: object) -> None:
+    def fail(host: bytes, *_: object, **__: object) -> None:
         asked.append(host)
         raise error
 
@@ -487,7 +487,7 @@ def test_name_without_address_is_one_clear_error(
         client.fetch_manifest(ref("no-such-host.example/org/app:v1"))
     assert len(asked) >= attempts
     if found:
-        assert asked == ["no-such-host.example"] * attempts
+        assert asked == [b"no-such-host.example"] * attempts
         assert "no-such-host.example" in caught.value.expected
         assert caught.value.found == found
 

@@ -1,0 +1,10 @@
+from .crawling import crawl as crawl
+from .dataset import Skipped as Skipped
+from .dataset import Snapshot as Snapshot
+from .images import snapshot_images as snapshot_images
+from .opened import Fleet as Fleet
+from .opened import open as open
+from .retention import Retention as Retention
+from .retention import compact as compact
+from .retention import expire as expire
+from .snapshots import snapshot as snapshot
