@@ -113,7 +113,7 @@ def test_only_the_http_modules_import_httpx() -> None:
 
 def test_the_demos_registry_shares_no_code_with_the_client() -> None:
     found = imports()
-    imported = set().union(*(found[f"demo.{name}"] for name in ("apps", "server", "shipped")))
+    imported = set().union(*(found[f"demo.{name}"] for name in ("server", "shipped")))
     rooms = {name.split(".")[1] for name in imported if name.startswith("spincache_nb.")}
     assert rooms <= {"demo", "errors"}
     outside = {name.partition(".")[0] for name in imported} - {"spincache_nb"}

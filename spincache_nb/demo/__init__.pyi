@@ -1,8 +1,4 @@
-from .apps import CANARY as CANARY
-from .apps import Artifact as Artifact
-from .apps import Blob as Blob
-from .apps import artifacts as artifacts
-from .apps import payload as payload
+__all__: list[str]
 from .generations import GENERATIONS as GENERATIONS
 from .generations import RecordedCache as RecordedCache
 from .generations import RecordedFile as RecordedFile
@@ -14,11 +10,14 @@ from .server import DemoRegistry as DemoRegistry
 from .server import Request as Request
 from .server import registry as registry
 from .server import serve as serve
+from .shipped import CANARY as CANARY
+from .shipped import Artifact as Artifact
+from .shipped import Blob as Blob
 from .shipped import CopiedFile as CopiedFile
+from .shipped import artifacts as artifacts
 from .shipped import copy_notebooks as copy_notebooks
 from .shipped import data_fixtures as data_fixtures
 from .shipped import notebooks as notebooks
+from .shipped import payload as payload
 from .workspace import Workspace as Workspace
 from .workspace import write_fleet as write_fleet
-
-__all__: list[str]

@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote
 
-from spincache_nb.demo.apps import Artifact, artifacts
+from spincache_nb.demo.shipped import Artifact, artifacts
 from spincache_nb.errors import SpinCacheError
 
 ADDRESS = "127.0.0.1"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.journal import History
-from spincache_nb.demo.apps import Artifact, artifacts
 from spincache_nb.demo.server import registry
+from spincache_nb.demo.shipped import Artifact, artifacts
 
 if TYPE_CHECKING:
     from spincache_nb.core.plans import PullResult

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from spincache_nb.demo.apps import Artifact, Blob
 from spincache_nb.demo.server import Answer, Answers
+from spincache_nb.demo.shipped import Artifact, Blob
 
 LAYER = b"0123456789"
 LAYER_DIGEST = "sha256:" + hashlib.sha256(LAYER).hexdigest()
