@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -136,11 +137,32 @@ def test_put_blob_reports_a_folder_in_the_way(cache: Cache) -> None:
     assert tree(cache) == {}
 
 
+def test_put_blob_reports_a_folder_that_was_moved_away(cache: Cache) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield WASM
+        (cache.path / "wasm").rename(cache.path / "away")
+
+    with pytest.raises(CacheWriteError, match="moved or replaced"):
+        cache.put_blob("wasm", WASM_DIGEST, chunks())
+    assert cache.find_blob(WASM_DIGEST) is None
+
+
+def test_what_was_made_for_a_blob_that_is_refused_vanishes_behind_a_linked_registry(cache: Cache) -> None:
+    (target := cache.path.parent / "elsewhere").mkdir(parents=True)
+    cache.path.symlink_to(target)
+    with pytest.raises(DigestMismatchError):
+        cache.put_blob("wasm", WASM_DIGEST, [b"12345678"])
+    assert list(target.iterdir()) == []
+
+
 def test_put_unnamed_finds_the_name_and_writes_once(cache: Cache) -> None:
     assert cache.put_unnamed([WASM]) == (WASM_DIGEST, 8)
-    first = (cache.path / "data" / f"sha256:{WASM_HEX}").stat().st_ino
+    path = cache.path / "data" / f"sha256:{WASM_HEX}"
+    first = path.stat().st_ino
+    os.utime(path, (1000, 1000))
     assert cache.put_unnamed([WASM[:4], WASM[4:]]) == (WASM_DIGEST, 8)
-    assert (cache.path / "data" / f"sha256:{WASM_HEX}").stat().st_ino == first
+    assert path.stat().st_ino == first
+    assert path.stat().st_mtime > 1000  # young again, so that a prune leaves it to the pull that needs it
     assert tree(cache) == {f"data/sha256:{WASM_HEX}": WASM}
 
 

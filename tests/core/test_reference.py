@@ -238,8 +238,9 @@ def test_parse_names_the_reference_that_was_meant(text: str, remedy: str) -> Non
 @pytest.mark.parametrize("host", ["xn--zzzzzzzzzzzz", "xn--", "a.XN--99999999999.example", "xn--\u0130"])
 def test_parse_refuses_malformed_punycode(host: str) -> None:
     for text in (f"{host}:5000/app:v1", f"https://{host}.example/app"):
-        with pytest.raises(InvalidReferenceError):
+        with pytest.raises(InvalidReferenceError) as caught:
             Reference.parse(text)
+        assert caught.value.where == "reference"
 
 
 @pytest.mark.parametrize(

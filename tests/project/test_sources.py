@@ -352,6 +352,7 @@ def test_bad_input_names_file_component_and_key_before_anything_is_asked(
             (f"http://{bad}/a", PackageError)
             for bad in ("xn--a-.test", "xn--zzzzzz99999.test", "\u3002", "a b")
         ),
+        ("http://ann%3Aw:pw@127.0.0.1:1/a", PackageError),  # no server could tell the user from the password
         ("http://127.0.0.1:1/a", ConnectionFailedError),
     ],
 )

@@ -122,13 +122,14 @@ def test_removals_refuse_a_directory_with_foreign_files(tmp_path: Path, name: st
     assert read_tree(cache.path) == {**TREE, name: b"mine"}
 
 
+@pytest.mark.parametrize("content", [b"mine", b""])
 @pytest.mark.parametrize("name", ["wasm/notes.txt", "data/folder/file", "manifests/ghcr.io/notes.txt"])
-def test_plan_clear_refuses_foreign_files_deep_inside(tmp_path: Path, name: str) -> None:
-    cache = laid_out(tmp_path, {**TREE, name: b"mine"})
+def test_plan_clear_refuses_foreign_files_deep_inside(tmp_path: Path, name: str, content: bytes) -> None:
+    cache = laid_out(tmp_path, {**TREE, name: content})
     with pytest.raises(NotACacheError) as refused:
         plan_clear(cache)
     assert name.split("/")[1] in refused.value.found
-    assert read_tree(cache.path) == {**TREE, name: b"mine"}
+    assert read_tree(cache.path) == {**TREE, name: content}
 
 
 def test_removals_refuse_a_registry_that_is_a_link(tmp_path: Path) -> None:
@@ -273,8 +274,36 @@ def test_plan_clear_takes_what_a_killed_clear_left(tmp_path: Path) -> None:
     assert [(item.path, item.what, item.stored_bytes) for item in plan.items] == [
         (f"../{leftover.name}", "leftover", size)
     ]
-    plan.execute()
+    result = plan.execute()
+    assert (result.removed, result.failed, result.freed_bytes) == (plan.items, (), size)
     assert list(cache.path.parent.iterdir()) == []
+
+
+def refuse_to_unlink(name: str, *, dir_fd: int | None = None) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_leftover_that_cannot_be_removed_is_told_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = laid_out(tmp_path, TREE)
+    leftover = f".spincache-registry-1-{'0' * 16}"
+    write_tree(cache.path.parent / leftover, {blob("data", b"one"): b"one"})
+    plan = plan_clear(cache)
+    monkeypatch.setattr(os, "unlink", refuse_to_unlink)
+    told = {one.item.path: one.reason for one in plan.execute().failed}
+    assert told[f"../{leftover}"] == "Operation not permitted"
+
+
+def test_clear_says_of_what_cannot_be_removed_that_nothing_is_freed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_clear(laid_out(tmp_path, TREE))
+    monkeypatch.setattr(os, "unlink", refuse_to_unlink)
+    result = plan.execute()
+    assert result.failed
+    assert {(one.item.stored_bytes, one.reason) for one in result.failed} == {(0, "Operation not permitted")}
+    assert result.freed_bytes == 0
 
 
 def test_plan_clear_leaves_alone_what_only_looks_like_a_leftover(tmp_path: Path) -> None:

@@ -164,6 +164,19 @@ def test_plan_prune_keeps_the_young_and_says_so(tmp_path: Path) -> None:
     assert paths(plan_prune(cache, grace_seconds=3400, even_if_unknown=True)) == sorted([young, old])
 
 
+@pytest.mark.parametrize(
+    ("age", "told"),
+    [
+        *((60, " seconds ago"), (125, "2 minutes ago"), (7100, "118 minutes ago")),
+        *((7230, "2 hours ago"), (172700, "47 hours ago"), (172830, "2 days ago"), (8640030, "100 days ago")),
+    ],
+)
+def test_plan_prune_says_how_old_a_blob_is(tmp_path: Path, age: float, told: str) -> None:
+    cache = laid_out(tmp_path, {blob("data", b"old"): b"old"}, age=age)
+    (item,) = plan_prune(cache, grace_seconds=0, even_if_unknown=True).items
+    assert item.reason.endswith(told)
+
+
 def test_plan_prune_keeps_a_download_that_goes_on(tmp_path: Path) -> None:
     cache = laid_out(tmp_path, {temporary_name(): b"half"}, age=5)
     assert paths(plan_prune(cache)) == []

@@ -489,6 +489,22 @@ def test_door_is_not_asked_without_a_login_and_once_with_one() -> None:
     assert asked.count("GET /v2/") == 1
 
 
+@pytest.mark.parametrize("challenge", [BASIC, 'Bearer realm="https://evil.example/token",service="r"'])
+def test_door_that_leads_elsewhere_gets_no_credentials(challenge: str) -> None:
+    sent: list[tuple[str, str | None]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent.append((request.url.host, request.headers.get("Authorization")))
+        if request.url.host == "evil.example":
+            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+        is_door = request.url.path == "/v2/"
+        return httpx.Response(307 if is_door else 404, headers={"Location": "https://evil.example/v2/"})
+
+    with mock_client(handler, auth=ANN) as client, pytest.raises(NotFoundError):
+        client.fetch_manifest(REFERENCE)
+    assert sent == [("r.example", None), ("r.example", None), ("evil.example", None)]
+
+
 def test_sixteen_threads_ask_at_the_door_once() -> None:
     asked: list[str] = []
     with mock_client(hiding(404, asked), auth=ANN) as client, ThreadPoolExecutor(16) as pool:

@@ -282,6 +282,20 @@ def test_error_page_of_any_kind_gives_one_line(page: bytes) -> None:
     assert "HACKED" not in str(caught.value)
 
 
+CODES = (
+    *("BLOB_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "MANIFEST_UNKNOWN"),
+    *("MANIFEST_UNVERIFIED", "NAME_INVALID", "NAME_UNKNOWN", "SIZE_INVALID", "TAG_INVALID", "UNAUTHORIZED"),
+    *("DENIED", "UNSUPPORTED", "TOOMANYREQUESTS", "UNAVAILABLE", "PAGINATION_NUMBER_INVALID"),
+)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_codes_of_the_specifications_are_told(code: str) -> None:
+    with mock_client(answering(400, errors_page(code))) as client, pytest.raises(StatusError) as caught:
+        client.fetch_manifest(REFERENCE)
+    assert code in caught.value.found.replace(",", " ").split()
+
+
 @pytest.mark.parametrize(
     "status", [408, 425, 429, 499, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529]
 )  # google/go-containerregistry#1707
