@@ -19,8 +19,8 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_user
 from spincache_nb.frames import schemas
-from spincache_nb.frames.bundle import Frames, load
 from spincache_nb.frames.sources import OneCache, Projects, cache_name, caches_of
+from spincache_nb.frames.tables import Frames, load
 from spincache_nb.inventory.columns import distinct
 from spincache_nb.show import rows, short_digests
 

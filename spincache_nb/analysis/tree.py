@@ -18,8 +18,8 @@ from spincache_nb.analysis.disk import DOCUMENTS, disk_users
 from spincache_nb.analysis.inputs import short_references, some_of
 from spincache_nb.core.layout import TEMPORARY_PREFIX
 from spincache_nb.core.locked_app import LockedApp
-from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import COUNT, FEW, TEXT, Schema, build
+from spincache_nb.frames.tables import Frames
 from spincache_nb.show import count_text, rows, short_digest
 
 STATES = ("here", "shared", "idle", "damaged", "other")

@@ -7,7 +7,6 @@ an error. The columns are in the docstrings and in ``NAME_SCHEMA``.
 
 from __future__ import annotations
 
-from spincache_nb.frames.bundle import Frames, load
 from spincache_nb.frames.schemas import (
     APPS_SCHEMA,
     BLOBS_SCHEMA,
@@ -20,7 +19,19 @@ from spincache_nb.frames.schemas import (
     USES_SCHEMA,
 )
 from spincache_nb.frames.sources import Caches, Projects
-from spincache_nb.frames.tables import apps, blobs, components, disk, files, history, layers, problems, uses
+from spincache_nb.frames.tables import (
+    Frames,
+    apps,
+    blobs,
+    components,
+    disk,
+    files,
+    history,
+    layers,
+    load,
+    problems,
+    uses,
+)
 
 __all__ = [
     "APPS_SCHEMA",

@@ -18,8 +18,8 @@ from spincache_nb.analysis.headlines import headline, sharing_headline
 from spincache_nb.analysis.inputs import PLURALS, Group, bundle
 from spincache_nb.analysis.schemas import SHARING_SCHEMA, SHARING_SETS_SCHEMA
 from spincache_nb.fleet import Fleet
-from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import USES_SCHEMA
+from spincache_nb.frames.tables import Frames
 from spincache_nb.plots import style
 from spincache_nb.plots.style import FrameOrSource, names_for
 from spincache_nb.show import count_text, rows, short_digest, size_text, unit_for

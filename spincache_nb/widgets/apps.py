@@ -15,7 +15,7 @@ from spincache_nb.analysis.inputs import short_references
 from spincache_nb.analysis.versions import versions_of
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
-from spincache_nb.frames.bundle import Frames
+from spincache_nb.frames.tables import Frames
 from spincache_nb.show import (
     Column,
     Table,

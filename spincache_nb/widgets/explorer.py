@@ -20,8 +20,8 @@ from spincache_nb.analysis.versions import repository_totals
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.locked_app import LockedApp, parse_locked_app
 from spincache_nb.errors import SpinCacheError
-from spincache_nb.frames.bundle import Frames
 from spincache_nb.frames.schemas import FILES_SCHEMA, empty
+from spincache_nb.frames.tables import Frames
 from spincache_nb.plots.style import names_for
 from spincache_nb.show import count_text, rows, share_text, size_text
 from spincache_nb.widgets import parts as parts_of

@@ -14,7 +14,7 @@ import ipywidgets as widgets
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet import Fleet
-from spincache_nb.frames.bundle import Frames
+from spincache_nb.frames.tables import Frames
 from spincache_nb.show import count_text, size_text
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.apps import AppsTab

@@ -22,7 +22,7 @@ from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import plan_pull, pull
 from spincache_nb.core.reference import Reference
 from spincache_nb.errors import InvalidReferenceError, printable
-from spincache_nb.frames.bundle import Frames
+from spincache_nb.frames.tables import Frames
 from spincache_nb.project.sources import SourcesPlan, plan_sources, pull_sources
 from spincache_nb.show import count_text, escaped, more_text, rows, short_digest, size_text, wait_text
 from spincache_nb.widgets import parts

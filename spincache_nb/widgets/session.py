@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from spincache_nb import frames as frames_of
 from spincache_nb.core.cache import Cache
-from spincache_nb.frames.bundle import Frames
+from spincache_nb.frames.tables import Frames
 from spincache_nb.show import error_text
 from spincache_nb.widgets import parts
 from spincache_nb.widgets.worker import Outcome, Reader, Worker, heard_warnings

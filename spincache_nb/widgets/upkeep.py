@@ -14,8 +14,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from spincache_nb import analysis
-from spincache_nb.frames.bundle import Frames
-from spincache_nb.frames.tables import verify
+from spincache_nb.frames.tables import Frames, verify
 from spincache_nb.show import Column, Table, count_text, escaped, more_text, rows, shorten, size_text
 from spincache_nb.upkeep import (
     RemovalPlan,

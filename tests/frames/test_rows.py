@@ -373,7 +373,7 @@ def test_no_frame_shows_a_secret(tmp_path: Path) -> None:
     tree[f"{folder(artifact)}/config.json"] = compact(locked)
     cache = cache_of(tmp_path, tree)
     bundle = frames.load(cache)
-    text = repr(bundle) + "".join(bundle.need(name).to_csv() for name in frames.bundle._MAKERS)
+    text = repr(bundle) + "".join(bundle.need(name).to_csv() for name in frames.tables._MAKERS)
     for secret in ("s3cret-default", "ciao", "hunter", "UEFTU1dPUkQ"):
         assert secret not in text
 
