@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -306,6 +307,8 @@ def test_failures_of_several_are_kept_beside_the_others_where_the_caller_says_so
     assert {path.name for path in (cache.path / "manifests" / hostile.name / "demo").iterdir()} == {"batch"}
     page, text = results._repr_html_(), str(results)  # type: ignore[attr-defined]
     assert page.count("failed") >= 4
+    assert headings(page) == ["reference", "layers", "size", "stored", "fetched"]
+    assert headings(plans._repr_html_()) == ["reference", "layers", "size", "stored", "to fetch"]  # type: ignore[attr-defined]
     assert f"{hostile.name}/demo/blob:v1: failed: " in text
     assert "s3cret" not in page + text
     with pytest.raises(NotFoundError):
@@ -647,6 +650,37 @@ def test_progress_adds_up_to_the_plan(plain_registry: RegistryServer, cache: Cac
     assert started == {event.digest for event in events if event.kind == "done"}
 
 
+def test_progress_shows_a_bar_of_bytes_in_a_terminal(
+    plain_registry: RegistryServer,
+    cache: Cache,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", __import__("tqdm.std", fromlist=["tqdm"]))
+    reference = plain_registry.pushed(
+        new_style("demo/bar", components=[Component("web", wasm_module("bar", 5000))])
+    )
+    total = plan_pull(cache, reference).fetch_bytes
+    pull(cache, reference, progress=True)
+    shown = capsys.readouterr().err
+    assert "100%" in shown
+    assert f"{total / 1024:.2f}k/{total / 1024:.2f}k" in shown
+
+
+def test_pull_makes_young_what_is_stored(plain_registry: RegistryServer, cache: Cache) -> None:
+    """A prune beside the pull leaves alone what is young."""
+    first, second = (plain_registry.pushed(new_style("demo/young", tag)) for tag in ("v1", "v2"))
+    pull(cache, first)
+    stored = [path for area in ("wasm", "data") for path in (cache.path / area).iterdir()]
+    for path in stored:
+        os.utime(path, (1000, 1000))
+    plan_pull(cache, second)
+    assert {path.stat().st_mtime for path in stored} == {1000}
+    pull(cache, second)
+    assert all(path.stat().st_mtime > 1000 for path in stored)
+
+
 def test_progress_prints_plain_lines_when_nobody_looks(
     plain_registry: RegistryServer, cache: Cache, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -670,11 +704,16 @@ def test_pull_records_the_history_outside_the_cache(plain_registry: RegistryServ
     assert (record.fetch_bytes, record.wire_bytes) == (result.fetch_bytes, result.wire_bytes)
 
 
+def headings(page: str) -> list[str]:
+    return re.findall(r"<th[^>]*>([^<]*)</th>", page)
+
+
 def test_result_shows_itself_without_letting_html_in(plain_registry: RegistryServer, cache: Cache) -> None:
     artifact = many_layers(40, "demo/shown")
     plain_registry.push(artifact)
     result = pull(cache, plain_registry.reference(artifact))
     page = result._repr_html_()
     assert "and 29 more" in page or "more" in page
+    assert headings(page) == ["what", "digest", "size", ""]
     assert structs.replace(result, reference="<script>")._repr_html_().count("<script>") == 0
     assert str(result).startswith(plain_registry.reference(artifact))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
+from spincache_nb.inventory import take_inventory
 from tests.inventory.reading import (
     WEB_CONFIG,
     WEB_V1,
     app,
+    laid_out,
     layers,
     missing,
     problems,
@@ -132,3 +137,18 @@ def test_asset_in_wasm_only_is_one_problem_without_a_locked_app_too(tmp_path: Pa
         (path, "blob in the wrong area", WEB_V1),
         (WEB_CONFIG, "missing locked app", WEB_V1),
     ]
+
+
+@pytest.mark.parametrize("links", [1, 2])
+def test_blob_of_a_time_that_no_column_can_hold_is_listed(tmp_path: Path, links: int) -> None:
+    cache = laid_out(tmp_path, pulled(web()))
+    path = cache.path / blob("data", INDEX)
+    if links == 2:
+        os.link(path, tmp_path / "other")
+    beyond = 10_000_000_000  # seconds: the year 2286
+    os.utime(path, (beyond, beyond))
+    if path.stat().st_mtime != beyond:
+        pytest.skip("this file system keeps no such time")
+    inventory = take_inventory(cache)
+    assert problems(inventory) == []
+    assert standings(inventory)[blob("data", INDEX)] == "referenced"

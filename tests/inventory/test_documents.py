@@ -308,3 +308,26 @@ def test_layers_keep_their_further_addresses(tmp_path: Path) -> None:
     urls = {one.tag.tag: [layer.urls for layer in layers(one)] for one in found.apps}
     both = ("https://example.com/a", "https://example.com/b")
     assert urls == {"a": [()], "b": [(), both], "c": [both]}
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_manifest_that_gives_a_digest_two_sizes_is_damaged_and_no_other(tmp_path: Path, place: int) -> None:
+    tree, name = pulled(web()), f"{folder(web())}/manifest.json"
+    manifest = json.loads(tree[name])
+    again = manifest["layers"][place]
+    manifest["layers"].append({**again, "size": again["size"] + 1})
+    other = pulled(web(repository="org/other"))
+    inventory = taken(tmp_path, {**other, **tree, name: compact(manifest)})
+    (found,) = [problem for problem in inventory.problems if problem.path == name]
+    assert (found.kind, found.reference) == ("damaged manifest", WEB_V1)
+    assert f"one size for {again['digest']}" in found.detail
+    assert {problem.reference for problem in inventory.problems} == {WEB_V1}
+
+
+@pytest.mark.parametrize("part", ["config", "layers"])
+def test_manifest_that_lacks_a_part_is_damaged(tmp_path: Path, part: str) -> None:
+    tree, name = pulled(web()), f"{folder(web())}/manifest.json"
+    manifest = {key: value for key, value in json.loads(tree[name]).items() if key != part}
+    inventory = taken(tmp_path, {**tree, name: compact(manifest)})
+    (found,) = [problem for problem in inventory.problems if problem.path == name]
+    assert (found.kind, found.reference) == ("damaged manifest", WEB_V1)

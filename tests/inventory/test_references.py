@@ -120,3 +120,8 @@ def test_take_inventory_merges_two_spellings_of_one_tag(tmp_path: Path) -> None:
         blob("data", INDEX).replace(":", "_"): "misnamed",
         blob("wasm", WEB).replace(":", "_"): "misnamed",
     }
+    there = take_inventory(Cache(cache.path.parent, windows_names=True))
+    assert [app.tag.path.parts[-4] for app in there.apps] == ["localhost_5000"]
+    assert ("manifests/localhost:5000/org/web/v1", "second copy", "localhost:5000/org/web:v1") in problems(
+        there
+    )

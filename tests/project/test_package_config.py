@@ -155,6 +155,13 @@ def test_read_package_config_finds_this_users_file(tmp_path: Path, monkeypatch: 
     assert read_package_config().default_registry == "h.example"
 
 
+def test_read_package_config_of_a_user_without_a_home_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("spincache_nb.core.paths._home_of_this_user", lambda: None)
+    assert read_package_config().default_registry is None
+
+
 def test_read_package_config_refuses_what_is_too_large_or_no_file(tmp_path: Path) -> None:
     large = tmp_path / "large.toml"
     large.write_bytes(b"#" * ((1 << 20) + 1))

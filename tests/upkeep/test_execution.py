@@ -243,15 +243,21 @@ def test_execute_gives_back_what_a_manifest_alone_needs(
     assert read_tree(cache.path) == {**blobs, manifest: pulled(web())[manifest]}
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "config.json"])
 def test_execute_gives_everything_back_while_a_document_is_being_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    cache, blobs = stray_blobs(tmp_path, pulled(web()))
+    """Of the other document alone nobody knows what the app needs."""
+    tree = pulled(web())
+    cache, blobs = stray_blobs(tmp_path, tree)
+    write_tree(cache.path, {blob("data", b"stray"): b"stray"})
+    make_older(cache.path, 7200)
     plan = plan_prune(cache)
-    manifest = f"{folder(web())}/manifest.json"
-    at_the_last_moment(monkeypatch, lambda: void(write_tree(cache.path, {manifest: b'{"schemaVersion":2,'})))
+    written = {path: data for path, data in tree.items() if path.startswith(folder(web()))}
+    written = {path: data[:20] if path.endswith(name) else data for path, data in written.items()}
+    at_the_last_moment(monkeypatch, lambda: void(write_tree(cache.path, written)))
     assert plan.execute().removed == ()
-    assert set(read_tree(cache.path)) == {*blobs, manifest}
+    assert set(read_tree(cache.path)) == {*blobs, blob("data", b"stray"), *written}
 
 
 @pytest.mark.parametrize("areas", [(), ("data",)], ids=["before the members", "while they are set aside"])
