@@ -199,6 +199,10 @@ def test_what_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
         assert history.read() == ()
 
 
+def handles() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def a_pipe(path: Path) -> None:
     os.mkfifo(path)
 
@@ -231,9 +235,11 @@ def test_read_passes_over_what_is_no_file_of_ours_with_a_warning(
 ) -> None:
     odd(tmp_path / name)
     (tmp_path / other).write_bytes(LINE)
+    before = handles()
     with pytest.warns(HistoryWarning, match="the history of pulls is not read") as caught:
         assert History(tmp_path / "history.jsonl").read() == (RECORD,)
     assert len(caught) == 1
+    assert handles() == before
 
 
 @pytest.mark.parametrize("name", ["history.jsonl", "history.jsonl.lock"])

@@ -324,10 +324,11 @@ def test_manifest_that_gives_a_digest_two_sizes_is_damaged_and_no_other(tmp_path
     assert {problem.reference for problem in inventory.problems} == {WEB_V1}
 
 
+@pytest.mark.parametrize("instead", [{}, {"manifests": []}], ids=["nothing", "an index"])
 @pytest.mark.parametrize("part", ["config", "layers"])
-def test_manifest_that_lacks_a_part_is_damaged(tmp_path: Path, part: str) -> None:
+def test_manifest_that_lacks_a_part_is_damaged(tmp_path: Path, part: str, instead: dict[str, object]) -> None:
     tree, name = pulled(web()), f"{folder(web())}/manifest.json"
-    manifest = {key: value for key, value in json.loads(tree[name]).items() if key != part}
+    manifest = {key: value for key, value in json.loads(tree[name]).items() if key != part} | instead
     inventory = taken(tmp_path, {**tree, name: compact(manifest)})
     (found,) = [problem for problem in inventory.problems if problem.path == name]
     assert (found.kind, found.reference) == ("damaged manifest", WEB_V1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -349,6 +350,19 @@ def test_check_cache_forgets_a_damaged_blob_that_is_gone(
     cache = laid_out(tmp_path, {blob("data", b"content"): b"other"})
     between(monkeypatch, lambda count: (cache.path / blob("data", b"content")).unlink(missing_ok=True))
     assert check_cache(cache) == ()
+
+
+def test_check_cache_reports_a_blob_that_the_disk_does_not_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(verify, "open_regular", refuse)
+    cache = laid_out(tmp_path, {blob("data", b"content"): b"content"})
+    (row,) = check_cache(cache)
+    assert (row.path, row.kind) == (blob("data", b"content"), "unreadable file")
+    assert "Input/output error" in row.detail
 
 
 def test_check_cache_waits_for_a_slow_writer(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import ssl
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -191,6 +193,12 @@ def test_examine_wants_attention_for_certificates_that_are_not_there(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     finding = found(examine(Cache()), "network", "certificates (SSL_CERT_FILE)")
     assert (finding.value, finding.state) == (f"not there: {tmp_path}/none.pem", "attention")
+
+
+def test_examine_says_whose_certificates_count() -> None:
+    paths = ssl.get_default_verify_paths()
+    own = "the system's own store" if sys.platform in ("darwin", "win32") else paths.cafile or paths.capath
+    assert found(examine(Cache()), "network", "certificates").value == own
 
 
 def test_examine_says_that_the_history_is_off(monkeypatch: pytest.MonkeyPatch) -> None:

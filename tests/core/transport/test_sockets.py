@@ -329,6 +329,23 @@ def test_answer_that_is_not_http_is_one_clear_error(hostile: HostileServer, answ
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 30, "interim answers only"),
+        (OK + b"Content-Length: 3\r\nContent-Length: 5\r\n\r\nabcde", "two lengths for one answer"),
+        (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n", "a transfer encoding other than chunked"),
+    ],
+)
+def test_answer_that_is_not_http_is_told_with_what_is_wrong(
+    hostile: HostileServer, answer: bytes, found: str
+) -> None:
+    hostile.always("*", Raw(answer))
+    with pytest.raises(ConnectionFailedError) as caught:
+        fetch(hostile)
+    assert found in caught.value.found
+
+
 @pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints\r\nLink: </x>"])
 def test_answer_after_interim_heads_is_the_one_that_counts(hostile: HostileServer, interim: bytes) -> None:
     heads = (b"HTTP/1.1 " + interim + b"\r\n\r\n") * 2
