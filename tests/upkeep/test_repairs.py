@@ -188,6 +188,21 @@ def test_repair_asks_the_next_app_if_the_first_cannot_deliver(hostile: HostileSe
     assert_same_tree(tree, cache.path)
 
 
+def test_repair_that_finds_no_manifest_tells_what_was_said_of_the_tag(
+    hostile: HostileServer, cache: Cache
+) -> None:
+    """The digest of the history is asked for first; that the registry forgot it is not the whole answer."""
+    hostile.serve(new_style("demo/gone"))
+    pull(cache, f"{hostile.name}/demo/gone:v1")
+    name = next(path for path in read_tree(cache.path) if path.endswith("manifest.json"))
+    truncate(cache.path / name)
+    hostile.always("*/manifests/sha256:*", error(404, "MANIFEST_UNKNOWN"))
+    hostile.always("*/manifests/v1", error(403, "DENIED"))
+    (row,) = [row for row in repair(cache).remaining if row.path == name]
+    assert row.kind == "damaged manifest"
+    assert "DENIED" in row.detail
+
+
 def large_app() -> Artifact:
     """An app whose locked app has 5 MiB, more than any other document may have."""
     artifact = new_style("demo/large")
