@@ -239,7 +239,7 @@ def test_read_passes_over_what_is_no_file_of_ours_with_a_warning(
     with pytest.warns(HistoryWarning, match="the history of pulls is not read") as caught:
         assert History(tmp_path / "history.jsonl").read() == (RECORD,)
     assert len(caught) == 1
-    assert handles() == before
+    assert handles() <= before
 
 
 @pytest.mark.parametrize("name", ["history.jsonl", "history.jsonl.lock"])
