@@ -24,19 +24,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def complaints(page):
-    found: list[str] = []
-
-    def hear(message):
-        if message.type == "error" and message.location["url"].startswith("http://127.0.0.1:"):
-            found.append(message.text)
-
-    page.on("console", hear)
-
-    def fail(error):
-        if "/static/notebook/" not in error.stack:  # its own: it misses a setting of JupyterLab
-            found.append(f"{error}\n{error.stack}")
-
-    page.on("pageerror", fail)
+    found = jupyter.complaints_of(page)
     yield found
     assert found == []
 

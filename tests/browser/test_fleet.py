@@ -29,14 +29,7 @@ def address(tmp_path_factory):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_fleet_from_the_overview_to_a_chosen_analysis(page, address, theme):
-    complaints: list[str] = []
-
-    def hear(message):
-        if message.type == "error" and message.location["url"].startswith("http://127.0.0.1:"):
-            complaints.append(message.text)
-
-    page.on("console", hear)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints = jupyter.complaints_of(page)
     page.goto(f"{address}?theme={theme}")
     panel = Driver(page, f"fleet-{theme}")
     panel.head("12 hosts, ")

@@ -156,7 +156,8 @@ def test_many_snapshots_of_one_host_at_once_leave_the_newest(tmp_path: Path) -> 
 
     def write(second: int) -> None:
         moment = AT.replace(second=second)
-        records = records_of(replace(frames, apps=frames.need("apps").head(second % 4)))
+        apps = frames.need("apps").head(second % 4).assign(name=f"app {second}")  # no two are the same
+        records = records_of(replace(frames, apps=apps))
         publish(Place(tmp_path), table.whole(records, source="cache", host="a", day=AT.date(), moment=moment))
 
     with ThreadPoolExecutor(4) as pool:

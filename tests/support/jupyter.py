@@ -21,7 +21,7 @@ from tests.support.isolation import isolated, need
 from tests.support.procs import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route
 
 START_SECONDS = 90
 SCREENSHOTS = Path(os.environ.get("SPINCACHE_CI_OUT", str(ROOT / ".ci-out"))) / "screenshots"
@@ -217,6 +217,33 @@ def run_all_cells(page: Page, address: str, name: str, *, program: str = "jupyte
         "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
     )
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
+OF_THE_HOST = (
+    "/static/notebook/",  # Notebook 7 misses a setting that only JupyterLab has
+    "The getter for the shared module is not a function",  # Voila, where Notebook 7 is installed beside it
+)
+"""What pages of Jupyter complain of without us."""
+
+
+def complaints_of(page: Page) -> list[str]:
+    """A list that grows with each error that a page tells from now on."""
+    found: list[str] = []
+
+    def tell(text: str) -> None:
+        if not any(known in text for known in OF_THE_HOST):
+            found.append(text)
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error" and message.location["url"].startswith("http://127.0.0.1:"):
+            tell(message.text)
+
+    def fail(error: Error) -> None:
+        tell(f"{error}\n{error.stack}")
+
+    page.on("console", hear)
+    page.on("pageerror", fail)
+    return found
 
 
 def screenshot(page: Page, name: str) -> None:
