@@ -119,8 +119,8 @@ class Named:
         configs = Packed.of_digests([one.config.digest for one in facts])
         documents_of_tags = Packed.of_digests([one.tag_document.digest for one in facts])
         binaries, mounted, recovered = _content(documents, stored)
-        rows = numbers_of([row for row, text in enumerate(stored.digests) if text is not None])
-        blobs = Packed.of([text for text in stored.digests if text is not None])
+        rows = numbers_of([row for found in stored.found for row in found.values()])
+        blobs = Packed.of([digest for found in stored.found for digest in found])
         content = [
             Packed.of_digests([digest for _, digest in some]) for some in (binaries, mounted, recovered)
         ]

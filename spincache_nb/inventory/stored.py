@@ -74,9 +74,10 @@ class StoredBlobs:
         if odd:
             rows.sort(key=names.__getitem__)
         start = len(self.names)
-        self.names += [names[row] for row in rows]
-        self.digests += [digests[row] for row in rows]
-        self.found[number].update((text, start + at) for at, row in enumerate(rows) if (text := digests[row]))
+        ordered = list(map(digests.__getitem__, rows))
+        self.names += map(names.__getitem__, rows)
+        self.digests += ordered
+        self.found[number].update({text: row for row, text in enumerate(ordered, start) if text is not None})
         for at, row in enumerate(rows) if odd else ():
             if row >= len(plain):
                 self._add_odd(start + at, odd[row - len(plain)], self.found[number])
