@@ -81,15 +81,10 @@ class NewBlob:
             raise SizeMismatchError(self._where, f"{self._size} bytes", f"{self._count}", "pull again")
         self._digest.check(self._hasher.hexdigest(), where=self._where)
         name, there = self._cache._name_in(self._file.folder, self._digest)
-        if anew or there is None or there.size != self._count or not self._is_whole():
+        fits = there is not None and there.size == self._count
+        if anew or not fits or not self._cache.has_good(self._digest, self._area):
             self._file.replace(name)
         return self._count
-
-    def _is_whole(self) -> bool:
-        try:
-            return self._cache.is_whole(self._digest, self._area)
-        except CacheError:  # it cannot be read, so it is as good as lost
-            return False
 
 
 class Cache:
@@ -203,6 +198,13 @@ class Cache:
             with open_regular(path) as stream, explained_reads(path):
                 return hash_stream(stream, digest.algorithm)[0] == digest
         except NotInCacheError:
+            return False
+
+    def has_good(self, digest: Digest, area: Area) -> bool:
+        """Whether a blob is stored in an area, and whole; one that cannot be read is as good as lost."""
+        try:
+            return self.is_whole(digest, area)
+        except CacheError:
             return False
 
     def _look_up(self, area: Area, digest: Digest) -> tuple[str, FileState | None]:

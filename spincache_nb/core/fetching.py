@@ -23,7 +23,7 @@ from spincache_nb.core.plans import PullFailure, Resolved, Served, resolve
 from spincache_nb.core.progress import Progress, ProgressEvent, Reporter
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import JOBS
-from spincache_nb.errors import CacheError, CacheWriteError, ContentError, PullCancelled, SpinCacheError
+from spincache_nb.errors import CacheWriteError, ContentError, PullCancelled, SpinCacheError
 
 if TYPE_CHECKING:
     from spincache_nb.core.archive import Unpacked
@@ -320,12 +320,8 @@ class Fetching:
     def has(self, wanted: Wanted, area: Area) -> bool:
         """Whether a blob is stored, of the right size and with the right bytes."""
         found = self.cache.blob_size(area, wanted.digest)
-        if found is None or (wanted.size is not None and found != wanted.size):
-            return False
-        try:
-            return self.cache.is_whole(wanted.digest, area)
-        except CacheError:  # it cannot be read, so it is as good as lost
-            return False
+        fits = found is not None and wanted.size in (None, found)
+        return fits and self.cache.has_good(wanted.digest, area)
 
     def unpack(self, archive: Digest, *, renew: Collection[Digest] = ()) -> Unpacked:
         """Store the members of a stored archive."""

@@ -358,10 +358,7 @@ class _Choosing:
 
     def has_twin(self, blob: StoredBlob) -> bool:
         """Whether the first spelling of a name that is stored twice is whole."""
-        try:
-            return blob.digest is not None and self.cache.is_whole(blob.digest, blob.area)
-        except CacheError:
-            return False
+        return blob.digest is not None and self.cache.has_good(blob.digest, blob.area)
 
     def old(self, kind: str, reason: str) -> Iterator[RemovalItem]:
         """Temporary files that killed pulls left in tag folders, or empty folders."""
