@@ -9,6 +9,7 @@ import errno
 import math
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -262,7 +263,6 @@ COST = (
     show.Column("fetch_bytes", "Fetched", "size"),
 )
 _NARROWEST = 40
-USUAL_COLUMNS = 80
 _IN_A_SHELL = (
     ("insecure=True", "--insecure"),
     ("insecure=False", "--https"),
@@ -285,7 +285,7 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.width = columns_of_output()
+        self.width = _columns()
         self._closed = False
 
     def line(self, text: str = "") -> None:
@@ -402,16 +402,13 @@ def _let_go(stream: TextIO) -> None:
         os.close(nothing)
 
 
-def columns_of_output() -> int | None:
-    """Width of the terminal, as far as there is one."""
+def _columns() -> int | None:
     told = os.environ.get("COLUMNS", "")
     if told.isascii() and told.isdigit() and int(told) > 0:
         return max(_NARROWEST, int(told))
     if not sys.stdout.isatty():
         return None
-    with contextlib.suppress(OSError, ValueError):
-        return max(_NARROWEST, os.get_terminal_size(sys.stdout.fileno()).columns or USUAL_COLUMNS)
-    return USUAL_COLUMNS
+    return max(_NARROWEST, shutil.get_terminal_size().columns)
 
 
 def _mark(stream: TextIO) -> str:

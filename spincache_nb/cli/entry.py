@@ -113,9 +113,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Breaks paragraphs into lines, but keeps lines that are indented, such as examples."""
 
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=(cli.columns_of_output() or cli.USUAL_COLUMNS) - 2)
-
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = (self._fill(paragraph, width, indent) for paragraph in text.split("\n\n"))
         return "\n\n".join(paragraphs)
