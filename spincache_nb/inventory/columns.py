@@ -22,6 +22,7 @@ from spincache_nb.core.documents import Area
 Integers = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
+Vias = npt.NDArray[np.int8]
 Via = Literal["layer", "archive member", "content ref", "spin.toml", "environment lock"]
 Standing = Literal["referenced", "unreferenced", "temporary", "misnamed"]
 
@@ -46,18 +47,7 @@ class Needed(NamedTuple):
 
     users: Integers
     places: Integers
-    vias: Integers
-
-    @classmethod
-    def of(cls, users: Integers, places: Integers, via: int | Integers) -> Needed:
-        """Rows that have one `via`, or one each."""
-        vias = np.broadcast_to(np.asarray(via, np.int64), users.shape)
-        return cls(users, places, vias)
-
-    @classmethod
-    def joined(cls, parts: Sequence[Needed]) -> Needed:
-        """The rows of several, one after the other."""
-        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+    vias: Vias
 
     def first_of_each(self) -> Needed:
         """The first row of each user and place, sorted by these."""
@@ -68,7 +58,14 @@ class Needed(NamedTuple):
 
     def only(self, chosen: Flags | Integers) -> Needed:
         """Some of the rows."""
-        return Needed(*(column[chosen] for column in self))
+        return Needed(self.users[chosen], self.places[chosen], self.vias[chosen])
+
+    def and_then(self, more: Needed) -> Needed:
+        """These rows, and others after them."""
+        users, places = (
+            np.concatenate(both) for both in ((self.users, more.users), (self.places, more.places))
+        )
+        return Needed(users, places, np.concatenate([self.vias, more.vias]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +93,7 @@ class UseColumns:
     users: Codes
     digests: Codes
     blobs: Codes
-    vias: npt.NDArray[np.int8]
+    vias: Vias
 
     def of(self, user: int) -> slice:
         """Rows of one user."""
@@ -110,7 +107,7 @@ class MissingColumns:
     users: Integers
     digests: Integers
     areas: Integers
-    vias: Integers
+    vias: Vias
     elsewhere: Flags
     names: Sequence[str]
     digest_texts: Sequence[str]
@@ -165,6 +162,9 @@ class Packed(NamedTuple):
     @classmethod
     def of_digests(cls, digests: Sequence[Digest]) -> Packed:
         """Pack digests."""
+        joined = "".join([one.encoded for one in digests])
+        if len(joined) == 2 * _BYTES * len(digests):  # as long as SHA-256; all others are longer
+            return cls(bytes.fromhex(joined))
         encoded = [one.encoded if one.algorithm == "sha256" else "00" * _BYTES for one in digests]
         others = {place: str(one) for place, one in enumerate(digests) if one.algorithm != "sha256"}
         return cls(bytes.fromhex("".join(encoded)), others)
@@ -180,6 +180,10 @@ class Packed(NamedTuple):
                 others.update((start + place, text) for place, text in part.others.items())
             start += len(part)
         return cls(b"".join([part.content for part in some]), others)
+
+    def at(self, places: Integers) -> Packed:
+        """The digests at some places, all of SHA-256."""
+        return Packed(np.frombuffer(self.content, f"V{_BYTES}")[places].tobytes())
 
     def __len__(self) -> int:
         return len(self.content) // _BYTES

@@ -49,11 +49,10 @@ from spincache_nb.errors import (
     SpinCacheError,
 )
 from spincache_nb.inventory.columns import DATA, VIAS, Numbers, Packed, parsed
+from spincache_nb.inventory.faults import Fault, Faults
 from spincache_nb.inventory.model import (
     CachedApp,
     ConfigKind,
-    Fault,
-    Faults,
     InventoryLimits,
     ListedLayers,
     ManifestFacts,

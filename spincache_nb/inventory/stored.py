@@ -6,6 +6,7 @@ import os
 from array import array
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from functools import cached_property
 from operator import attrgetter
 
 import numpy as np
@@ -45,43 +46,44 @@ class StoredBlobs:
         self.names: list[str] = []
         self.digests: list[str | None] = []  # by which look-ups find a row
         self.odd: dict[int, StoredBlob] = {}  # rows of files that are not plain
-        self.found: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self.hidden: list[int] = []  # rows of which another has this system's spelling of the name
         self.gone: set[str] = set()  # paths of files that are no blobs, and no longer there
         self.doubted: set[int] = set()  # rows with which something is wrong
         self.missed: set[tuple[int, str]] = set()  # what was looked for in an area, and is not there
-        columns = [self._add_area(number, area) for number, area in enumerate(AREAS_IN_ORDER)]
-        sizes, times = (np.concatenate(some) for some in zip(*columns, strict=True))
-        self.sizes: Integers = sizes
-        self.times: Integers = times
-        self.areas = np.repeat(np.array([DATA, WASM], np.int8), [len(some) for some, _ in columns])
+        columns = [self._add_area(area) for area in AREAS_IN_ORDER]
+        self.sizes: Integers = np.concatenate([sizes for sizes, _, _ in columns])
+        self.times: Integers = np.concatenate([times for _, times, _ in columns])
+        self.areas = np.repeat(np.array([DATA, WASM], np.int8), [len(sizes) for sizes, _, _ in columns])
         self.standings = np.full(len(self.names), UNREFERENCED, np.int8)
+        self._packed = Packed.joined([packed for _, _, packed in columns])
+        for row, blob in self.odd.items():
+            self._place_odd(row, blob)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def _add_area(self, number: int, area: Area) -> tuple[Integers, Integers]:
-        """Add the files of an area in order; gives their sizes and times."""
+    def _add_area(self, area: Area) -> tuple[Integers, Integers, Packed]:
+        """Add the files of an area in order; gives their sizes and times, and the digests of plain ones."""
         empty = PlainBlobs(area, "", [], array("q"), array("q"))
         plain = next((part for part in self.scan.plain if part.area == area), empty)
         odd = [blob for blob in self.scan.odd if blob.area == area and self._is_still_there(blob)]
         odd.sort(key=attrgetter("location"))
         names = [*plain.names, *(blob.name for blob in odd)]
-        digests = [*plain.digests, *[None] * len(odd)]
-        sizes = numbers_of([*plain.sizes, *(blob.stored_bytes for blob in odd)])
-        times = numbers_of([*plain.times, *(_time(blob.modified_ns) for blob in odd)])
-        rows = [*in_order(Packed.of(plain.digests)).tolist(), *range(len(plain), len(names))]
+        digests: list[str | None] = [*plain.digests, *[None] * len(odd)]
+        sizes = np.append(np.array(plain.sizes, np.int64), numbers_of([one.stored_bytes for one in odd]))
+        times = np.append(
+            np.array(plain.times, np.int64), numbers_of([_time(blob.modified_ns) for blob in odd])
+        )
+        packed = Packed.of(plain.digests)
+        order = in_order(packed)
+        rows = order.tolist()
         if odd:
-            rows.sort(key=names.__getitem__)
-        start = len(self.names)
-        ordered = list(map(digests.__getitem__, rows))
+            rows = sorted([*rows, *range(len(plain), len(names))], key=names.__getitem__)
+            places = enumerate(rows, len(self.names))
+            self.odd.update((at, odd[row - len(plain)]) for at, row in places if row >= len(plain))
         self.names += map(names.__getitem__, rows)
-        self.digests += ordered
-        self.found[number].update({text: row for row, text in enumerate(ordered, start) if text is not None})
-        for at, row in enumerate(rows) if odd else ():
-            if row >= len(plain):
-                self._add_odd(start + at, odd[row - len(plain)], self.found[number])
-        return sizes[rows], times[rows]
+        self.digests += map(digests.__getitem__, rows)
+        return sizes[rows], times[rows], packed.at(order)
 
     def _is_still_there(self, blob: StoredBlob) -> bool:
         """Whether a file is a blob, or a download that has not ended since the walk."""
@@ -90,10 +92,11 @@ class StoredBlobs:
             self.gone.add(f"{blob.area}/{blob.name}")
         return is_there
 
-    def _add_odd(self, row: int, blob: StoredBlob, found: dict[str, int]) -> None:
-        self.odd[row] = blob
+    def _place_odd(self, row: int, blob: StoredBlob) -> None:
+        """Say which of several files of one digest look-ups find: the one in this system's spelling."""
         if blob.digest is None:
             return
+        found = self.found[self.areas[row]]
         known = found.get(str(blob.digest))
         if known is None or blob.name == file_name(blob.digest, windows=self.cache.windows_names):
             found[str(blob.digest)] = row
@@ -103,6 +106,23 @@ class StoredBlobs:
                 self.hidden.append(known)
 
     # Looking up ------------------------------------------------------------------------------
+
+    @cached_property
+    def found(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Rows in ``data/`` and in ``wasm/`` by digest; most frames look nothing up."""
+        end = int(np.searchsorted(self.areas, WASM))
+        parts = range(end), range(end, len(self))
+        in_data, in_wasm = (
+            {d: row for row in part if (d := self.digests[row]) is not None} for part in parts
+        )
+        return in_data, in_wasm
+
+    def named(self) -> tuple[Packed, Integers]:
+        """Digests by which rows are found, and those rows."""
+        if not self.odd:
+            return self._packed, np.arange(len(self))
+        rows = [row for row, digest in enumerate(self.digests) if digest is not None]
+        return Packed.of([digest for digest in self.digests if digest is not None]), numbers_of(rows)
 
     def find(self, area: int, digest: str) -> int | None:
         """Row of a blob."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +16,12 @@ from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import file_name, is_left_by_system
 from spincache_nb.core.scan import CachedTag, Problem
-from spincache_nb.inventory.columns import (
-    DATA,
-    MISNAMED,
-    REFERENCED,
-    TEMPORARY,
-    LayerColumns,
-    Needed,
-    Numbers,
-    numbers_of,
-)
-from spincache_nb.inventory.documents import (
-    locked_apps_beside,
-    read_documents,
-    read_projects,
-)
-from spincache_nb.inventory.model import CachedApp, Contents, Faults, Inventory, InventoryLimits, Project
-from spincache_nb.inventory.reach import MEMBER, Named, Reach, follow_archives
+from spincache_nb.inventory.archives import follow_archives
+from spincache_nb.inventory.columns import DATA, MISNAMED, REFERENCED, TEMPORARY, Needed, Numbers, numbers_of
+from spincache_nb.inventory.documents import locked_apps_beside, read_documents, read_projects
+from spincache_nb.inventory.faults import Faults
+from spincache_nb.inventory.mentions import MEMBER, BlobReport, Mentions
+from spincache_nb.inventory.model import CachedApp, Contents, Inventory, InventoryLimits, Project
 from spincache_nb.inventory.stored import Members, StoredBlobs
 
 _ATTEMPTS = 3
@@ -52,7 +39,7 @@ def take_inventory(
         for _ in range(_ATTEMPTS):
             taking = _Taking(cache, limits or InventoryLimits(), history)
             found = taking.run(projects)
-            if not taking.reach.is_outdated():
+            if not taking.mentions.is_outdated():
                 break
         return found
 
@@ -83,52 +70,52 @@ class _Taking:
         self.types = Numbers()
 
     def run(self, projects: Sequence[str | os.PathLike[str]]) -> Inventory:
-        self.documents = list(self.read_tags())
-        projects = [*projects, *(locked_apps_beside(self.cache.path) if not self.documents else ())]
+        documents = self.documents = [one for one in map(self.read_tag, self.scan.tags) if not one.gone]
+        projects = [*projects, *(locked_apps_beside(self.cache.path) if not documents else ())]
         found = list(read_projects(projects, self.stored, self.faults, limit=self.limits.project_bytes))
-        named = self.named()
-        references = list(dict.fromkeys(one.tag.reference for one in self.documents))
+        mentions = self.mentions = self.mentioned(found)
+        references = list(dict.fromkeys(one.tag.reference for one in documents))
         number = {reference: place for place, reference in enumerate(references)}
-        self.names = [number[one.tag.reference] for one in self.documents]
-        for one, name in zip(self.documents, self.names, strict=True):
-            self.report_documents(one, name)
-        for app, total in named.impossible():
-            path = self.documents[app].tag.manifest_path
-            self.faults.say("impossible", path, users=[self.names[app]], total=total)
-        reach = self.reach = Reach(self.documents, named, self.stored, self.names)
+        # Users are numbered by name, since two folders may be of one app: whose the rows of each owner are
+        self.users = numbers_of(
+            [
+                *(number[one.tag.reference] for one in documents),
+                *range(len(references), len(references) + len(found)),
+            ]
+        )
+        apps = self.shown()
+        self.report_documents()
         members = Members(self.stored, self.limits.archive)
-        if reach.asks_archives():  # as they are now
-            reach.report(self.faults, members)
+        report = BlobReport(mentions, self.users, self.faults, members)
+        if report.asks_archives():  # as they are now
+            report.all()
         else:
-            self.faults.later(lambda: reach.report(self.faults, members))
-        needed = self.with_members(reach, members)
-        users = [*references, *(one.name for one in found)]
-        needed = self.everyone(reach, needed, found, len(references))
-        self.judge(reach, needed, len(references))
+            self.faults.later(report.all)
+        needed = self.by_user(self.with_members(members), apps)
+        self.judge(needed, len(references))
         self.check_scanned()
-        apps = self.chosen()
-        layers = self.layer_columns(reach, apps)
-        contents = Contents(users, reach.texts, layers, self.stored, reach.rows, needed)
+        contents = Contents(
+            [*references, *(one.name for one in found)],
+            mentions.texts,
+            mentions.layers(apps),
+            self.stored,
+            mentions.rows,
+            needed,
+        )
         for place, app in enumerate(apps):
-            self.documents[app].number, self.documents[app].contents = place, contents
-            self.documents[app].listed = None
+            documents[app].number, documents[app].contents = place, contents
+            documents[app].listed = None
         return Inventory(
             cache=self.cache,
-            apps=tuple(self.documents[one] for one in apps),
+            apps=tuple(documents[one] for one in apps),
             projects=tuple(found),
             contents=contents,
             members=members,
-            missing=reach.missing(references),
+            missing=mentions.missing(self.users, references),
             faults=self.faults,
         )
 
     # Apps ------------------------------------------------------------------------------------
-
-    def read_tags(self) -> Iterator[CachedApp]:
-        for tag in self.scan.tags:
-            one = self.read_tag(tag)
-            if not one.gone:
-                yield one
 
     def read_tag(self, tag: CachedTag, *, check_sizes: bool = False) -> CachedApp:
         return read_documents(
@@ -140,42 +127,45 @@ class _Taking:
             check_sizes=check_sizes,
         )
 
-    def named(self) -> Named:
-        """Number all digests; a manifest that gives one of them two sizes is damaged."""
+    def mentioned(self, projects: Sequence[Project]) -> Mentions:
+        """All that is named; a manifest that gives a digest two sizes is damaged, and names nothing."""
         while True:
-            named = Named(self.documents, self.types, self.stored)
-            wrong = named.with_two_sizes()
+            mentions = Mentions(self.documents, projects, self.types, self.stored)
+            wrong = mentions.with_two_sizes()
             if not wrong:
-                return named
+                return mentions
             for app in wrong:
                 self.documents[app] = self.read_tag(self.documents[app].tag, check_sizes=True)
 
-    def report_documents(self, documents: CachedApp, name: int) -> None:
-        for fault in documents.faults:
-            self.faults.add(
-                self.faults.relative(fault.path), fault.kind, fault.detail, fault.remedy, users=[name]
-            )
-        if documents.locked_app is not None and documents.locked_app.faults:
-            self.faults.sentences(
-                documents.tag.locked_app_path,
-                "fault in the locked app",
-                documents.locked_app.faults,
-                "Spin does not load the app; whoever published it must push it again",
-                users=[name],
-            )
+    def report_documents(self) -> None:
+        for one, user in zip(self.documents, self.users.tolist(), strict=False):
+            for fault in one.faults:
+                path = self.faults.relative(fault.path)
+                self.faults.add(path, fault.kind, fault.detail, fault.remedy, users=[user])
+            if one.locked_app is not None and one.locked_app.faults:
+                self.faults.sentences(
+                    one.tag.locked_app_path,
+                    "fault in the locked app",
+                    one.locked_app.faults,
+                    "Spin does not load the app; whoever published it must push it again",
+                    users=[user],
+                )
+        for app, total in self.mentions.impossible():
+            manifest = self.documents[app].tag.manifest_path
+            self.faults.say("impossible", manifest, users=[int(self.users[app])], total=total)
 
-    def chosen(self) -> list[int]:
+    def shown(self) -> list[int]:
         """One of the documents of each reference; a second folder for it only adds to what it needs."""
         same: dict[int, list[int]] = {}
-        for place, name in enumerate(self.names):
-            same.setdefault(name, []).append(place)
-        for places in same.values():
+        for place, user in enumerate(self.users[: len(self.documents)].tolist()):
+            same.setdefault(user, []).append(place)
+        for user, places in same.items():
             if len(places) > 1:
                 places.sort(key=lambda place: not self.is_own_spelling(self.documents[place].tag))
                 chosen = self.faults.relative(self.documents[places[0]].tag.path)
                 for place in places[1:]:
-                    path = self.documents[place].tag.path
-                    self.faults.say("same app", path, users=[self.names[place]], chosen=chosen)
+                    second = self.documents[place].tag.path
+                    self.faults.say("same app", second, users=[user], chosen=chosen)
         return [places[0] for places in same.values()]
 
     def is_own_spelling(self, tag: CachedTag) -> bool:
@@ -187,45 +177,40 @@ class _Taking:
 
     # Uses ------------------------------------------------------------------------------------
 
-    def with_members(self, reach: Reach, members: Members) -> Needed:
-        """What apps need, with members of their archives that nobody names."""
-        needed = reach.needs()
-        archives = reach.archives()
+    def with_members(self, members: Members) -> Needed:
+        """What is needed, by owners, with members of apps' archives that nobody names."""
+        needed = self.mentions.needed()
+        archives = self.mentions.archives()
         if not archives:
             return needed
-        in_data = needed.places[needed.places & 1 == DATA]
-        used = set(reach.rows[in_data].tolist())
-        number = {text: code for code, text in enumerate(reach.texts)}
-        found = [
-            (app, 2 * number[digest] + DATA)
-            for app, digest in follow_archives(archives, used, members, self.faults, self.names)
-        ]
-        more = Needed.of(numbers_of([app for app, _ in found]), numbers_of([p for _, p in found]), MEMBER)
-        return Needed.joined([needed, more])
+        of_apps = needed.users < len(self.documents)
+        used = self.mentions.rows[needed.places[of_apps & (needed.places & 1 == DATA)]].tolist()
+        found = list(follow_archives(archives, set(used), members, self.faults, self.users))
+        if not found:
+            return needed
+        number = {text: code for code, text in enumerate(self.mentions.texts)}
+        more = Needed(
+            numbers_of([app for app, _ in found]),
+            numbers_of([2 * number[digest] + DATA for _, digest in found]),
+            np.full(len(found), MEMBER, np.int8),
+        )
+        return needed.and_then(more)
 
-    def everyone(self, reach: Reach, needed: Needed, projects: Sequence[Project], apps: int) -> Needed:
-        """Rows of apps by the numbers of their names, and of projects; what counts first is first."""
-        if len(set(self.names)) < len(self.names):  # of two folders of one app, the one that is shown counts
-            rank = np.empty(len(self.names), np.int64)
-            shown = self.chosen()
-            rank[[*shown, *sorted({*range(len(self.names))} - {*shown})]] = np.arange(len(self.names))
+    def by_user(self, needed: Needed, shown: Sequence[int]) -> Needed:
+        """The rows of owners as rows of users; of two folders of one app, the one that is shown counts."""
+        if len(shown) < len(self.documents):
+            rank = np.ones(len(self.users), np.int8)
+            rank[shown] = 0
             needed = needed.only(np.argsort(rank[needed.users], kind="stable"))
-        if self.names != list(range(len(self.names))):
-            needed = needed._replace(users=numbers_of(self.names)[needed.users])
-        parts = [needed]
-        for user, project in enumerate(projects, apps):
-            places = [2 * bisect_left(reach.texts, digest) + area for area, digest, _ in project.uses]
-            vias = numbers_of([via for _, _, via in project.uses])
-            parts.append(Needed.of(np.full(len(places), user), numbers_of(places), vias))
-        return Needed.joined(parts) if projects else needed
+        return needed._replace(users=self.users[needed.users])
 
     # Blobs -----------------------------------------------------------------------------------
 
-    def judge(self, reach: Reach, needed: Needed, apps: int) -> None:
+    def judge(self, needed: Needed, apps: int) -> None:
         """Say of each blob whether it is needed; only those that are odd are looked at one by one."""
         stored = self.stored
-        blobs, standings = reach.rows[needed.places], stored.standings
-        standings[blobs[blobs >= 0]] = REFERENCED
+        blobs, standings = self.mentions.rows[needed.places], stored.standings
+        standings[blobs] = REFERENCED
         faulty = self.faults.scanned_paths()
         empty = np.flatnonzero(stored.sizes == 0).tolist()
         odd = list(dict.fromkeys([*stored.odd, *stored.hidden, *empty]))
@@ -266,33 +251,14 @@ class _Taking:
         if not self.scan.problems:
             return
         folders = {
-            self.faults.relative(one.tag.path): name
-            for one, name in zip(self.documents, self.names, strict=True)
+            self.faults.relative(one.tag.path): user
+            for one, user in zip(self.documents, self.users.tolist(), strict=False)
         }
         for problem in self.scan.problems:
             if not _still_there(self.cache.path / problem.path, problem):
                 self.faults.forget(problem.path)
-            elif (name := folders.get(problem.path.rpartition("/")[0])) is not None:
-                self.faults.blame(problem.path, [name])
-
-    def layer_columns(self, reach: Reach, apps: Sequence[int]) -> LayerColumns:
-        named, stored = reach.named, reach.stored_flags()
-        starts = np.append(0, np.cumsum(named.counts[apps]))
-        columns = LayerColumns(
-            starts, named.layers, named.types, named.sizes, stored, named.media_types, named.urls
-        )
-        if len(apps) == len(self.documents):
-            return columns
-        shown = np.isin(named.owners, apps)
-        row_of = np.cumsum(shown) - 1
-        return replace(
-            columns,
-            digests=named.layers[shown],
-            types=named.types[shown],
-            sizes=named.sizes[shown],
-            stored=stored[shown],
-            urls={int(row_of[row]): urls for row, urls in named.urls.items() if shown[row]},
-        )
+            elif (user := folders.get(problem.path.rpartition("/")[0])) is not None:
+                self.faults.blame(problem.path, [user])
 
 
 def _still_there(path: Path, problem: Problem) -> bool:
