@@ -213,8 +213,9 @@ def _sorted(words: Words) -> tuple[Words, Integers]:
     """Different rows of four words in order, and the number of each row; mostly the first word tells."""
     first = words[:, 0] if sys.byteorder == "big" else words[:, 0].byteswap()
     order = first.argsort()
-    distinct, codes = _numbered(words, order, np.diff(first[order]) != 0)
-    if any(not np.array_equal(distinct[codes, word], words[:, word]) for word in (1, 2, 3)):  # on purpose
+    ordered = first[order]
+    distinct, codes = _numbered(words, order, ordered[1:] != ordered[:-1])
+    if not np.array_equal(distinct.take(codes, axis=0), words):  # of one first word, which somebody made so
         swapped = words if sys.byteorder == "big" else words.byteswap()
         order = np.lexsort([swapped[:, word] for word in (3, 2, 1, 0)])
         differ = (words[order][1:] != words[order][:-1]).any(axis=1)

@@ -306,9 +306,10 @@ def _facts(
     Digest.parse(config.digest)
     digests = Packed.of([layer.digest for layer in layers])
     types = [layer.mediaType for layer in layers]
+    codes = list(map(number.__getitem__, types))
     application = config if config.mediaType == LOCKED_APP else None
-    if LOCKED_APP in set(types):
-        application = layers[len(types) - 1 - types[::-1].index(LOCKED_APP)]
+    if number.get(LOCKED_APP) in codes:
+        application = next(layer for layer in reversed(layers) if layer.mediaType == LOCKED_APP)
     urls = [layer.urls for layer in layers]
     facts = ManifestFacts(
         _descriptor(config),
@@ -320,7 +321,7 @@ def _facts(
     )
     listed = ListedLayers(
         digests,
-        array("i", list(map(number.__getitem__, types))),
+        array("i", codes),
         array("q", [layer.size for layer in layers]),
         {place: tuple(some) for place, some in enumerate(urls) if some} if any(urls) else {},
     )
