@@ -168,6 +168,11 @@ class World:
         return lines + list(self.others)
 
 
+def by_grain(frame: pd.DataFrame) -> dict[str, dict[str, object]]:
+    """The rows of `grains` and the like."""
+    return {row["grain"]: row for row in frame.to_dict("records")}
+
+
 def frame_of(schema: schemas.Schema, *columns: str, lines: Iterable[tuple[object, ...]]) -> pd.DataFrame:
     """A frame of which some columns are filled."""
     named = (dict(zip(columns, line, strict=True)) for line in lines)
