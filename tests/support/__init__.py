@@ -23,5 +23,6 @@ trees               read a directory into ``{path: bytes}`` and compare two of t
 hostile             a loopback server that answers as badly as a script says
 behaviours, faults  what it may answer: whole answers, and spoilt ones
 procs               Python in a subprocess, as a user without rights if wanted
+memory              a bound on the memory of what a test does
 =================== ==========================================================================
 """
