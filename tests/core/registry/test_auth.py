@@ -36,7 +36,7 @@ from spincache_nb.errors import (
     ProtocolError,
     StatusError,
 )
-from tests.core.clients import Recording, Scripted, mock_client, ref
+from tests.core.clients import Recording, mock_client, ref
 
 BEARER = 'Bearer realm="https://auth.example/token",service="r.example"'
 BASIC = 'Basic realm="the registry"'
@@ -558,7 +558,7 @@ def clock() -> Clock:
 
 def authorizer(registry: Guarded, clock: Clock, search: CredentialSearch | None = None) -> Authorizer:
     found = search or CredentialSearch(None)
-    web = Web(transport=Scripted(registry))
+    web = Web(transport=httpx.MockTransport(registry))
     return Authorizer(web, None, search=lambda *_: found, clock=clock)
 
 
