@@ -46,7 +46,7 @@ from tests.faults import judge
 from tests.support.artifact import DATA, WASM, Artifact, sha256, wasm_module
 from tests.support.artifacts import Component, archive_style, five_kinds, new_style, package
 from tests.support.behaviours import Behaviour, Call, error, wait_until
-from tests.support.faults import Hold, Stall, Truncated, WrongBytes
+from tests.support.faults import Stall, Truncated, WrongBytes
 from tests.support.hostile import HostileServer
 from tests.support.odd_artifacts import (
     altered,
@@ -98,19 +98,6 @@ def test_pull_by_digest_does_not_touch_latest(plain_registry: RegistryServer, ca
     folder = cache.path / "manifests" / plain_registry.name / "demo" / "moving"
     assert (folder / "latest" / "manifest.json").read_bytes() == latest.manifest
     assert sorted(path.name for path in folder.iterdir()) == ["latest", other.digest]
-
-
-def test_pull_of_an_index_keeps_the_manifest_of_this_host(
-    plain_registry: RegistryServer, cache: Cache
-) -> None:
-    artifact = image_index()
-    plain_registry.push(artifact)
-    history = History(cache.path.parent / "history.jsonl")
-    result = pull(cache, plain_registry.reference(artifact), history=history)
-    assert result.index_digest == artifact.digest
-    assert result.manifest_digest in {child.digest for child in artifact.children}
-    (record,) = history.read()
-    assert (record.manifest_digest, record.index_digest) == (result.manifest_digest, artifact.digest)
 
 
 def test_pull_stores_bytes_needed_as_wasm_and_data_in_both(
@@ -475,19 +462,6 @@ def test_cancel_stops_a_stalled_pull_and_leaves_nothing(hostile: HostileServer, 
     assert not [t for t in threading.enumerate() if t.name.startswith("spincache")]
 
 
-def test_cancel_before_the_manifest(hostile: HostileServer, cache: Cache) -> None:
-    hold = threading.Event()
-    hostile.always("*/manifests/*", Hold(hold))
-    cancel = threading.Event()
-    threading.Timer(0.3, cancel.set).start()
-    try:
-        with pytest.raises(PullCancelled):
-            pull(cache, serve(hostile, new_style()), cancel=cancel)
-    finally:
-        hold.set()
-    assert not cache.path.exists()
-
-
 def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, cache: Cache) -> None:
     artifact = new_style()
     digest = artifact.layers[0]["digest"]
@@ -629,13 +603,18 @@ def test_progress_prints_plain_lines_when_nobody_looks(
     assert "\r" not in printed.err
 
 
-def test_pull_records_the_history_outside_the_cache(plain_registry: RegistryServer, cache: Cache) -> None:
-    artifact = new_style()
+@pytest.mark.parametrize("artifact", [new_style(), image_index()], ids=["manifest", "index"])
+def test_pull_records_the_history_outside_the_cache(
+    plain_registry: RegistryServer, cache: Cache, artifact: Artifact
+) -> None:
     reference = plain_registry.pushed(artifact)
     history = History(cache.path.parent / "state" / "history.jsonl")
     result = pull(cache, reference, history=history)
+    assert result.index_digest == (artifact.digest if artifact.children else None)
+    assert result.manifest_digest in {child.digest for child in artifact.children or (artifact,)}
     (record,) = history.read()
-    assert (record.reference, record.manifest_digest) == (reference, artifact.digest)
+    assert (record.reference, record.manifest_digest) == (reference, result.manifest_digest)
+    assert record.index_digest == result.index_digest
     assert record.cache == str(cache.path)
     assert (record.fetch_bytes, record.wire_bytes) == (result.fetch_bytes, result.wire_bytes)
 

@@ -10,7 +10,7 @@ import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import plan_pull, pull
-from spincache_nb.errors import AccessDeniedError, DigestMismatchError, SizeMismatchError, StatusError
+from spincache_nb.errors import AccessDeniedError, DigestMismatchError, SizeMismatchError
 from tests.support.artifact import Artifact, sha512
 from tests.support.artifacts import five_kinds, new_style
 from tests.support.behaviours import Content, Reply
@@ -52,17 +52,6 @@ def test_pull_by_sha512_checks_the_bytes(hostile: HostileServer, cache: Cache, a
         hostile.always(pattern, Reply(200, other, (("Content-Type", artifact.media_type),)))
     with pytest.raises(DigestMismatchError):
         pull(cache, reference)
-    assert not cache.path.exists()
-
-
-@pytest.mark.registry
-def test_docker_registry_has_no_manifest_by_sha512(plain_registry: RegistryServer, cache: Cache) -> None:
-    artifact = new_style("quirks/sha512")
-    plain_registry.push(artifact)
-    with pytest.raises(StatusError) as caught:
-        pull(cache, f"{plain_registry.name}/{artifact.repository}@{sha512(artifact.manifest)}")
-    assert caught.value.status in (400, 404)
-    assert "sha512:" in str(caught.value)
     assert not cache.path.exists()
 
 
