@@ -25,8 +25,8 @@ from spincache_nb.errors import (
     StatusError,
 )
 from tests.core.clients import quick_client
-from tests.support.artifact import IMAGE_CONFIG, OCI_INDEX, Artifact, canonical, descriptor, sha256
-from tests.support.artifacts import new_style, old_style, package
+from tests.support.artifact import IMAGE_CONFIG, OCI_INDEX, Artifact, canonical
+from tests.support.artifacts import new_style, old_style, package, published
 from tests.support.behaviours import Content, Reply, error, later, wait_until
 from tests.support.faults import Hold
 from tests.support.hostile import HostileServer
@@ -40,14 +40,7 @@ SIGNATURE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 
 def signature() -> Artifact:
     """Something that is pushed beside an app: a cosign signature."""
-    config, layer = b"{}", b'{"critical":{}}'
-    document = {
-        "schemaVersion": 2,
-        "config": descriptor(IMAGE_CONFIG, config),
-        "layers": [descriptor(SIGNATURE_TYPE, layer)],
-    }
-    blobs = {sha256(data): data for data in (config, layer)}
-    return Artifact(REPOSITORY, "signature", canonical(document), blobs=blobs)
+    return published(REPOSITORY, "signature", (IMAGE_CONFIG, b"{}"), [(SIGNATURE_TYPE, b'{"critical":{}}')])
 
 
 def looked_up(server: HostileServer, **options: Any) -> RemoteVersions:

@@ -20,6 +20,7 @@ from spincache_nb.core.locked_app import (
     usual_locked_app,
 )
 from spincache_nb.errors import LockedAppError
+from tests.support.artifact import places
 
 A, B, C, D = ("sha256:" + letter * 64 for letter in "abcd")
 SECRET = "hunter2"
@@ -347,21 +348,13 @@ def test_usual_app_is_decoded_by_type() -> None:
 )  # fmt: skip
 def test_typed_decoding_says_what_the_tolerant_reader_says(odd: Any) -> None:
     """Any value in any place of a whole document, one at a time."""
-    for number in range(len(places(USUAL))):
+    for number in range(len(list(places(USUAL)))):
         changed = json.loads(json.dumps(USUAL))
-        parent, key = places(changed)[number]
+        parent, key = list(places(changed))[number]
         parent[key] = odd
         by_type(changed)
         del parent[key]
         by_type(changed)
-
-
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """All places inside a document, each as what holds it and its key there."""
-    pairs = [
-        *(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
-    ]
-    return [place for key, inner in pairs for place in ((value, key), *places(inner))]
 
 
 @pytest.mark.parametrize(

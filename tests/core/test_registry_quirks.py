@@ -39,15 +39,6 @@ def test_pull_by_sha512_is_filed_under_it(hostile: HostileServer, cache: Cache, 
     assert_same_tree(our_tree(artifact, reference), cache.path, allowed=allowed_additions(artifact))
 
 
-def test_pull_by_tag_and_sha512_is_filed_under_the_tag(hostile: HostileServer, cache: Cache) -> None:
-    artifact = new_style()
-    name, _, digest = served_by_sha512(hostile, artifact).partition("@")
-    reference = f"{name}:{artifact.tag}@{digest}"
-    pull(cache, reference)
-    assert_same_tree(our_tree(artifact, reference), cache.path)
-    assert hostile.requests_for("*/manifests/v1") == []
-
-
 @pytest.mark.parametrize("announced", [True, False])
 def test_pull_by_sha512_checks_the_bytes(hostile: HostileServer, cache: Cache, announced: bool) -> None:
     artifact = new_style()

@@ -9,11 +9,11 @@ import pytest
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import plan_pull, pull
 from spincache_nb.core.registry import Registry
-from spincache_nb.errors import NotFoundError, SizeMismatchError
+from spincache_nb.errors import NotFoundError
 from spincache_nb.project.sources import pull_sources
 from tests.support.artifact import sha512
 from tests.support.artifacts import five_kinds, new_style, package
-from tests.support.odd_artifacts import image_index, with_layer_field
+from tests.support.odd_artifacts import image_index
 from tests.support.oracle import allowed_additions, our_tree
 from tests.support.registry_server import RegistryServer
 from tests.support.trees import assert_same_tree
@@ -58,15 +58,6 @@ def test_tags_are_all_listed(registry: RegistryServer, request: pytest.FixtureRe
         assert client.request_count == (1 if "crane" in request.node.name else 4)  # two to a page
         with pytest.raises(NotFoundError):
             list(client.tags(f"{registry.name}/second/none"))
-
-
-def test_size_that_is_a_lie_is_refused(registry: RegistryServer, cache: Cache) -> None:
-    artifact = new_style("second/liar")
-    liar = with_layer_field(artifact, "size", artifact.layers[0]["size"] + 1)
-    registry.push(liar)
-    with pytest.raises(SizeMismatchError):
-        pull(cache, registry.reference(liar))
-    assert not (cache.path / "manifests").exists()
 
 
 def test_manifest_by_sha512(crane_registry: RegistryServer, cache: Cache) -> None:

@@ -12,18 +12,7 @@ from spincache_nb import analysis, demo, frames
 from spincache_nb.core.cache import Cache
 from spincache_nb.demo import RecordedCache
 from tests.demo import recorded_table
-from tests.demo.recorded_rows import (
-    BOOK,
-    COMPONENTS,
-    FILES,
-    LAYERS,
-    NAMES,
-    USES,
-    Rows,
-    environment,
-    raw,
-    wasm,
-)
+from tests.demo.recorded_rows import NAMES, Row, apps, environment, raw, wasm
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +20,7 @@ def recordings() -> dict[str, RecordedCache]:
     return {one.name: one for one in demo.recorded_caches()}
 
 
-def rows(frame: pd.DataFrame, *columns: str) -> Rows:
+def rows(frame: pd.DataFrame, *columns: str) -> list[Row]:
     values = frame[list(columns)].astype(object)
     return [tuple(None if pd.isna(v) else v for v in row) for row in values.itertuples(index=False)]
 
@@ -42,18 +31,19 @@ def test_frames_of_a_recorded_cache(name: str, recordings: dict[str, RecordedCac
     assert any(demo.CANARY.encode() in data for data in raw(name).values())
     cache = recordings[name].lay_out(tmp_path)
     found = frames.load(cache)
-    apps, layers = found.need("apps"), found.need("layers")
-    assert apps["manifest_digest"].isna().all()  # Spin writes manifest.json anew
+    assert found.need("apps")["manifest_digest"].isna().all()  # Spin writes manifest.json anew
     sizes = {path: _declared(data) for path, data in raw(name).items() if path.endswith("/manifest.json")}
-    assert sorted(apps["declared_bytes"]) == sorted(sizes.values())
-    # the sizes of the locked apps are those of their JSON, which nobody counts by hand
-    seen = rows(layers, "reference", "role", "declared_bytes", "stored")
-    assert [(r, role, None if role == "application" else n, s) for r, role, n, s in seen] == LAYERS[name]
+    assert sorted(found.need("apps")["declared_bytes"]) == sorted(sizes.values())
+    expected = apps(name)
+    columns = ["reference", "role", "declared_bytes", "stored"]
+    assert rows(found.need("layers"), *columns) == [row for app in expected for row in app.layers()]
     columns = ["reference", "component", "source_bytes", "file_count", "files_bytes", "dependency_count"]
-    assert rows(found.need("components"), *columns, "languages", "toolchains") == COMPONENTS[name]
-    assert rows(found.need("files"), "reference", "path", "digest", "inline", "size_bytes") == FILES[name]
-    if name in USES:
-        assert sorted(rows(found.need("uses"), "user", "digest", "area", "via")) == sorted(USES[name])
+    assert rows(found.need("components"), *columns) == [row for app in expected for row in app.components()]
+    columns = ["reference", "path", "digest", "inline", "size_bytes"]
+    files = [row for app in expected for component in app.made for row in app.files(component)]
+    assert rows(found.need("files"), *columns) == files
+    uses = rows(found.need("uses"), "user", "digest", "area", "via")
+    assert (len(uses), set(uses)) == (len(set(uses)), {row for app in expected for row in app.uses()})
     projects = recordings[name].project_folders(tmp_path)
     pd.testing.assert_frame_equal(frames.problems(cache, projects=projects), found.need("problems"))
     stored = {path: len(data) for path, data in raw(name).items() if not path.startswith("manifests/")}
@@ -71,12 +61,12 @@ def _declared(manifest: bytes) -> int:
 
 def test_apps_know_when_they_were_made_and_pulled() -> None:
     with demo.recorded("v2.4") as cache:
-        apps = frames.apps(cache).set_index("reference")
-    book = apps.loc[f"{BOOK}:latest"]
+        found = frames.apps(cache).set_index("reference")
+    book = found.loc["ghcr.io/example/guestbook:latest"]
     assert book["created_at"] == pd.Timestamp("2024-06-03T08:00:00.123456789Z")
     assert book["pulled_at"] == pd.Timestamp("2024-06-11T10:00:00Z")
     assert book["description"] == "The guestbook"
-    assert apps["created_at"].isna().sum() == 4
+    assert found["created_at"].isna().sum() == 4
 
 
 def test_apps_of_v20_share_a_config_and_those_of_v24_do_not() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 from spincache_nb import analysis
 from spincache_nb.analysis import schemas
@@ -19,6 +20,11 @@ def two():
     return gather(two_versions().frames())
 
 
+def one_app():
+    app = App("r.io", "a", "1", [(digest_of(1), "wasm")])
+    return World([app], {digest_of(1): 1000}, {(digest_of(1), "wasm")}, document_bytes=0)
+
+
 def test_of_breakdown_says_where_the_bytes_go():
     assert sentences.of_breakdown(two()) == (
         "1.9 KiB are on disk, in 11 files. 1.0 KiB (53 %) is needed by several apps and stored once; "
@@ -27,9 +33,7 @@ def test_of_breakdown_says_where_the_bytes_go():
 
 
 def test_of_breakdown_of_one_app_says_that_nothing_is_shared():
-    app = App("r.io", "a", "1", [(digest_of(1), "wasm")])
-    world = World([app], {digest_of(1): 1000}, {(digest_of(1), "wasm")}, document_bytes=0)
-    assert sentences.of_breakdown(gather(world.frames())) == (
+    assert sentences.of_breakdown(gather(one_app().frames())) == (
         "1000 B are on disk, in 3 files. No two apps share any of it; 1000 B (100 %) is needed by one app "
         "only. Nothing lies there that nobody needs."
     )
@@ -84,23 +88,29 @@ def savings_of(*fetched):
     return build(schemas.VERSION_SAVINGS_SCHEMA, lines)
 
 
-def test_of_versions_names_the_dearest_and_the_cheapest_update():
-    assert sentences.of_versions(savings_of(1000, 10, 700)).endswith(
-        "Going to 2 costs most, 700 B of 1000 B; going to 1 costs least, 10 B of 1000 B."
-    )
-
-
-def test_of_versions_says_when_no_update_finds_much():
-    assert sentences.of_versions(savings_of(1000, 1000, 950)).endswith(
-        "No update finds much there: each fetches at least 95 % of its version."
-    )
-
-
-def test_of_versions_says_all_where_no_update_finds_anything():
-    assert sentences.of_versions(savings_of(1000, 1000, 1000)).endswith(
-        "No update finds anything there: each fetches all of its version."
-    )
-    assert "each fetches more than 99 % of its version" in sentences.of_versions(savings_of(10, 1000, 999))
+@pytest.mark.parametrize(
+    ("fetched", "end"),
+    [
+        (
+            (1000, 10, 700),
+            "Going to 2 costs most, 700 B of 1000 B; going to 1 costs least, 10 B of 1000 B.",
+        ),
+        (
+            (1000, 1000, 950),
+            "No update finds much there: each fetches at least 95 % of its version.",
+        ),
+        (
+            (1000, 1000, 1000),
+            "No update finds anything there: each fetches all of its version.",
+        ),
+        (
+            (10, 1000, 999),
+            "No update finds much there: each fetches more than 99 % of its version.",
+        ),
+    ],
+)
+def test_of_versions_says_what_updates_cost(fetched, end):
+    assert sentences.of_versions(savings_of(*fetched)).endswith(end)
 
 
 def test_of_versions_leaves_out_sizes_too_large_to_be_true():
@@ -119,11 +129,9 @@ def test_of_reclaimable_says_what_removing_frees():
 
 
 def test_of_reclaimable_of_one_app_leaves_nothing():
-    world = World(
-        [App("r.io", "a", "1", [(digest_of(1), "wasm")])], {digest_of(1): 1000}, {(digest_of(1), "wasm")}
-    )
-    assert "needs." in sentences.of_reclaimable(gather(world.frames()))
-    assert "others need it" not in sentences.of_reclaimable(gather(world.frames()))
+    said = sentences.of_reclaimable(gather(one_app().frames()))
+    assert "needs." in said
+    assert "others need it" not in said
 
 
 def test_of_reclaimable_says_that_together_is_more():

@@ -4,9 +4,6 @@ import gzip
 import io
 import tarfile
 import time
-import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,22 +24,12 @@ from tests.faults.places import small_app
 from tests.support.artifact import OCI_INDEX, Artifact, compact, descriptor
 from tests.support.faults import Stream
 from tests.support.hostile import HostileServer
+from tests.support.memory import memory_below
 from tests.support.odd_artifacts import archive_app
 
 MIB = 1 << 20
 OFF = History(enabled=False)
 GIB = 1 << 30
-
-
-@contextmanager
-def memory_below(most: int) -> Iterator[None]:
-    """Fail if what runs inside allocates more at a time; the test's own servers count, too."""
-    tracemalloc.start()
-    try:
-        yield
-        assert tracemalloc.get_traced_memory()[1] < most
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("chunked", [True, False])

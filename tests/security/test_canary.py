@@ -25,6 +25,7 @@ from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory import take_inventory
 from tests.inventory.reading import blobs, missing
+from tests.support.artifact import places
 
 CANARY = demo.CANARY
 FORMS = (
@@ -143,13 +144,6 @@ def spoil(document: Any) -> Iterator[bytes]:
             parent[key] = other
             yield json.dumps(document).encode()
         parent[key] = kept
-
-
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in list(pairs):
-        yield value, key
-        yield from places(inner)
 
 
 def test_errors_about_a_spoilt_locked_app_hold_none(cache: sc.Cache) -> None:

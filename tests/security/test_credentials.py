@@ -158,14 +158,6 @@ def test_damaged_store_shows_nothing_of_itself(
         assert_no_secret(everything_said(), shown(caught.value))
 
 
-def test_secret_in_a_reference_is_not_repeated(tmp_path: Path) -> None:
-    for text in (f"https://ann:{PASSWORD}@r.example/a/b", f"http://ann:{PASSWORD}@r.example/a"):
-        with pytest.raises(SpinCacheError) as caught:
-            pull(Cache(tmp_path), text)
-        assert_no_secret(shown(caught.value).replace(repr(text), ""))
-        assert_no_secret(str(caught.value))
-
-
 def echoing(request: httpx.Request) -> str:
     """What a server can tell of a request, which is everything."""
     return (

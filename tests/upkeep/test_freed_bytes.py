@@ -15,7 +15,7 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.upkeep import plan_clear, plan_prune, plan_remove
 from tests.support.artifact import text_file, wasm_module
 from tests.support.artifacts import Component, new_style, old_style, package
-from tests.support.caches import blob, pulled
+from tests.support.caches import blob, blobs, pulled
 from tests.support.trees import Tree, union
 from tests.upkeep.worlds import disk_bytes, execute_exactly, laid_out, left, make_older
 
@@ -97,9 +97,7 @@ def test_plan_remove_frees_just_what_the_others_do_not_need(world: World) -> Non
         assert plan.freed_bytes == total - sum(map(len, expected.values()))
         execute_exactly(plan)
         assert left(cache) == set(expected)
-        assert {kept.path for kept in plan.kept} == {
-            path for path in world.trees(chosen=True) if path in others and not path.startswith("manifests/")
-        }
+        assert {kept.path for kept in plan.kept} == blobs(world.trees(chosen=True)).keys() & others.keys()
         again = plan_prune(cache, even_if_unknown=True)
         assert {item.path for item in again.items} == set(strays) - set(others)
 
@@ -108,9 +106,7 @@ def test_plan_remove_frees_just_what_the_others_do_not_need(world: World) -> Non
 @given(worlds())
 def test_plan_prune_leaves_just_what_the_apps_need(world: World) -> None:
     needed = world.trees(chosen=False)
-    lost = {
-        path: data for path, data in world.trees(chosen=True).items() if not path.startswith("manifests/")
-    }
+    lost = blobs(world.trees(chosen=True))
     with cache_of(union(lost, needed, world.stray_tree())) as cache:
         plan = plan_prune(cache, even_if_unknown=True)
         assert plan.freed_bytes == disk_bytes(cache) - sum(map(len, needed.values()))

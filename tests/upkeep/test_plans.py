@@ -10,8 +10,21 @@ import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.scan import Problem
-from spincache_nb.upkeep import KeptBlob, RemovalItem, RemovalPlan, RemovalResult, RepairResult, Skipped
+from spincache_nb.upkeep import (
+    KeptBlob,
+    RemovalItem,
+    RemovalPlan,
+    RemovalResult,
+    RepairResult,
+    Skipped,
+    plan_clear,
+    plan_prune,
+    plan_remove,
+)
 from spincache_nb.upkeep.plans import users_text
+from tests.support.caches import blob, pulled, web
+from tests.support.trees import read_tree
+from tests.upkeep.worlds import laid_out
 
 EVIL = "<script>alert(1)</script>"
 
@@ -54,6 +67,7 @@ def test_text_is_printable_and_short() -> None:
     assert len(text.splitlines()) == 23
     assert all(line.isprintable() for line in text.splitlines())
     assert text.startswith("prune: 1,000 items, 1000.0 KiB to free in /srv/registry")
+    assert "others need it: app " in text
 
 
 def test_an_empty_plan_says_so() -> None:
@@ -71,14 +85,34 @@ def test_a_result_says_what_was_left() -> None:
     assert "<script" not in result._repr_html_()
 
 
-def test_values_are_frozen() -> None:
+def test_plans_are_frozen_and_pickle() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         plan().kind = "clear"  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(plan())) == plan()
 
 
-def test_plans_pickle(tmp_path: Path) -> None:
-    again = pickle.loads(pickle.dumps(plan()))
-    assert again == plan()
+PLANS = {
+    "prune": plan_prune,
+    "remove": lambda cache: plan_remove(cache, "ghcr.io/org/web:v1"),
+    "clear": plan_clear,
+}
+
+
+@pytest.mark.parametrize("kind", PLANS)
+def test_to_plan_touches_nothing(tmp_path: Path, kind: str) -> None:
+    tree = {**pulled(web()), blob("data", b"stray"): b"stray"}
+    cache = laid_out(tmp_path, tree)
+    before = {path: path.lstat().st_mtime_ns for path in cache.path.rglob("*")}
+    assert PLANS[kind](cache).items
+    assert {path: path.lstat().st_mtime_ns for path in cache.path.rglob("*")} == before
+    assert read_tree(cache.path) == tree
+
+
+@pytest.mark.parametrize("kind", ["prune", "clear"])
+def test_a_plan_for_no_cache_is_empty_and_makes_none(tmp_path: Path, kind: str) -> None:
+    made = PLANS[kind](Cache(tmp_path / "none"))
+    assert (made.items, made.execute().removed) == ((), ())
+    assert not (tmp_path / "none").exists()
 
 
 def test_repair_result_is_short_and_escaped() -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,13 @@ from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import pull
 from spincache_nb.errors import NoSpaceError, PullCancelled
 from spincache_nb.upkeep import RepairResult, check_cache, is_damage, repair
-from tests.support.artifact import Artifact, canonical, sha256
+from tests.support.artifact import ARCHIVE, DATA, Artifact, canonical, sha256
 from tests.support.artifacts import archive_style, five_kinds, new_style, package
 from tests.support.behaviours import error
+from tests.support.caches import blobs, documents
 from tests.support.faults import Cut, Hold, Truncated, WrongBytes
 from tests.support.hostile import HostileServer
-from tests.support.odd_artifacts import wasm_and_data
+from tests.support.odd_artifacts import altered, wasm_and_data, with_application
 from tests.support.registry_server import RegistryServer
 from tests.support.trees import Tree, assert_same_tree, read_tree
 from tests.upkeep.worlds import make_older
@@ -45,7 +45,13 @@ def filled(cache: Cache, registry: RegistryServer, artifact: Artifact) -> tuple[
 
 
 def layer_paths(tree: Tree) -> list[str]:
-    return sorted(path for path in tree if not path.startswith("manifests/"))
+    return sorted(blobs(tree))
+
+
+def named(tree: Tree, name: str) -> str:
+    """Path of the one file that is called so."""
+    (path,) = [path for path in tree if path.rpartition("/")[2] == name]
+    return path
 
 
 def requests(registry: RegistryServer, act: Callable[[], RepairResult]) -> tuple[RepairResult, list[str]]:
@@ -91,11 +97,8 @@ def test_repair_brings_every_file_back(
     plain_registry: RegistryServer, cache: Cache, kind: str, harm: Callable[[Path], None]
 ) -> None:
     _, tree = filled(cache, plain_registry, KINDS[kind])
-    for path in layer_paths(tree):
+    for path in [*layer_paths(tree), named(tree, "config.json")]:
         harm(cache.path / path)
-    for path in tree:
-        if path.endswith("config.json"):
-            harm(cache.path / path)
     assert [row for row in check_cache(cache) if is_damage(row.kind, row.reference)] != []
     result = repair(cache)
     assert result.remaining == ()
@@ -136,9 +139,8 @@ def test_repair_goes_by_the_cached_manifest_even_if_the_tag_was_moved(
 ) -> None:
     _, tree = filled(cache, plain_registry, new_style("demo/moved", "v1", version="1.0.0"))
     plain_registry.push(new_style("demo/moved", "v1", version="9.0.0", annotated=False))
-    for path in tree:
-        if not path.endswith("manifest.json"):
-            flip(cache.path / path)
+    for path in [*layer_paths(tree), named(tree, "config.json")]:
+        flip(cache.path / path)
     assert repair(cache).remaining == ()
     assert_same_tree(tree, cache.path)
 
@@ -146,13 +148,10 @@ def test_repair_goes_by_the_cached_manifest_even_if_the_tag_was_moved(
 def test_repair_copies_what_the_other_area_has(plain_registry: RegistryServer, cache: Cache) -> None:
     artifact = wasm_and_data()
     _, tree = filled(cache, plain_registry, artifact)
-    (digest,) = {
-        p.partition("/")[2] for p in tree if p.startswith("data/") and p.replace("data", "wasm") in tree
-    }
+    (digest,) = {layer["digest"] for layer in artifact.layers[:2]}
     (cache.path / "data" / digest).unlink()
     flip(cache.path / "wasm" / digest)
-    result, lines = requests(plain_registry, lambda: repair(cache))
-    assert result.remaining == ()
+    assert repair(cache).remaining == ()
     assert_same_tree(tree, cache.path)
     (cache.path / "data" / digest).unlink()
     result, lines = requests(plain_registry, lambda: repair(cache))
@@ -194,7 +193,7 @@ def test_repair_that_finds_no_manifest_tells_what_was_said_of_the_tag(
     """The digest of the history is asked for first; that the registry forgot it is not the whole answer."""
     hostile.serve(new_style("demo/gone"))
     pull(cache, f"{hostile.name}/demo/gone:v1")
-    name = next(path for path in read_tree(cache.path) if path.endswith("manifest.json"))
+    name = named(read_tree(cache.path), "manifest.json")
     truncate(cache.path / name)
     hostile.always("*/manifests/sha256:*", error(404, "MANIFEST_UNKNOWN"))
     hostile.always("*/manifests/v1", error(403, "DENIED"))
@@ -206,11 +205,9 @@ def test_repair_that_finds_no_manifest_tells_what_was_said_of_the_tag(
 def large_app() -> Artifact:
     """An app whose locked app has 5 MiB, more than any other document may have."""
     artifact = new_style("demo/large")
-    document, application = artifact.document, json.loads(artifact.application or b"")
+    application = json.loads(artifact.application or b"")
     application["metadata"]["notes"] = "x" * (5 << 20)
-    content = canonical(application)
-    document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
-    return replace(artifact, manifest=canonical(document), blobs={**artifact.blobs, sha256(content): content})
+    return with_application(artifact, canonical(application))
 
 
 @pytest.mark.parametrize("name", ["config.json", "manifest.json"])
@@ -220,7 +217,7 @@ def test_repair_takes_a_locked_app_as_large_as_a_pull_does(
     hostile.serve(large_app())
     pull(cache, f"{hostile.name}/demo/large:v1")
     tree = read_tree(cache.path)
-    truncate(cache.path / next(path for path in tree if path.endswith(name)))
+    truncate(cache.path / named(tree, name))
     assert repair(cache).remaining == ()
     assert_same_tree(tree, cache.path)
 
@@ -297,12 +294,11 @@ def test_repair_mends_what_it_can(hostile: HostileServer, cache: Cache, closed_p
     hostile.serve(new_style("demo/part"), new_style("demo/away", version="2.0.0"))
     pull(cache, [f"{hostile.name}/demo/part:v1", f"{hostile.name}/demo/away:v1"])
     folder = cache.path / "manifests" / hostile.name / "demo" / "away"
-    shared = {path.name for path in cache.path.rglob("sha256*")}
     other = cache.path / "manifests" / f"127.0.0.1:{closed_port}" / "demo"
     other.mkdir(parents=True)
     folder.rename(other / "away")
-    first, second, *_ = (layer["digest"] for layer in new_style("demo/part").layers)
-    away = next(d for d in shared if d not in {x["digest"] for x in new_style("demo/part").layers})
+    part = [layer["digest"] for layer in new_style("demo/part").layers]
+    first, second, away = *part[:2], next(p.name for p in cache.path.rglob("sha256*") if p.name not in part)
     for name in (first, second, away):
         flip(cache.find_blob(Digest.parse(name)))  # type: ignore[arg-type]
     history = History().read()
@@ -332,12 +328,9 @@ def test_repair_does_not_fetch_content_that_no_layer_holds(
 ) -> None:
     """An app whose locked app names a file that its publisher never pushed."""
     artifact = new_style("demo/unpushed")
-    document = artifact.document
-    lost = next(layer for layer in document["layers"] if layer["mediaType"].endswith("+data"))
-    document["layers"].remove(lost)
-    plain_registry.push(artifact)
-    broken = replace(artifact, manifest=canonical(document))
-    reference, _ = filled(cache, plain_registry, broken)
+    lost = next(layer for layer in artifact.layers if layer["mediaType"] == DATA)
+    unpushed = altered(artifact, lambda document: document["layers"].remove(lost))
+    reference, _ = filled(cache, plain_registry, unpushed)
     before = read_tree(cache.path)
     result = repair(cache)
     assert [(row.kind, row.reference) for row in result.remaining] == [("missing blob", reference)]
@@ -350,16 +343,12 @@ def test_repair_does_not_promise_a_file_that_the_archive_was_pushed_without(
     plain_registry: RegistryServer, cache: Cache, harm: str
 ) -> None:
     artifact = archive_style(f"demo/without-{harm.replace(' ', '-')}")
-    document, application = artifact.document, json.loads(artifact.application or b"")
+    application = json.loads(artifact.application or b"")
     never = {"path": "never.txt", "source": None, "digest": sha256(b"never pushed")}
     application["components"][0]["files"].append(never)
-    content = canonical(application)
-    document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
-    blobs = {**artifact.blobs, sha256(content): content}
-    reference, tree = filled(
-        cache, plain_registry, replace(artifact, manifest=canonical(document), blobs=blobs)
-    )
-    archive = next(one["digest"] for one in document["layers"] if one["mediaType"].endswith("tar+gzip"))
+    artifact = with_application(artifact, canonical(application))
+    reference, tree = filled(cache, plain_registry, artifact)
+    archive = next(one["digest"] for one in artifact.layers if one["mediaType"] == ARCHIVE)
     if harm != "nothing":
         HARM_OF[harm](cache.path / "data" / archive)
     result, lines = requests(plain_registry, lambda: repair(cache))
@@ -398,21 +387,16 @@ def test_repair_stops_when_it_is_cancelled(hostile: HostileServer, cache: Cache)
 # Documents --------------------------------------------------------------------------------------
 
 
-DOCUMENT_HARMS = [truncate, empty, lose]
-
-
-@pytest.mark.parametrize("harm", DOCUMENT_HARMS, ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize("harm", [truncate, empty, lose], ids=lambda harm: harm.__name__)
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_repair_brings_both_documents_back_by_the_digest_of_the_history(
     plain_registry: RegistryServer, cache: Cache, kind: str, harm: Callable[[Path], None]
 ) -> None:
     _, tree = filled(cache, plain_registry, KINDS[kind])
-    for path in tree:
-        if path.endswith(".json"):
-            harm(cache.path / path)
+    for path in documents(tree):
+        harm(cache.path / path)
     if harm is lose:  # a tag without documents is no tag; one of the two tells that there was one
-        config = next(path for path in tree if path.endswith("config.json"))
-        (cache.path / config).write_bytes(b"")
+        (cache.path / named(tree, "config.json")).write_bytes(b"")
     result = repair(cache)
     assert result.remaining == ()
     assert_same_tree(tree, cache.path)
@@ -422,7 +406,7 @@ def test_repair_brings_a_manifest_back_by_its_tag_if_it_names_the_locked_app(
     plain_registry: RegistryServer, cache: Cache
 ) -> None:
     reference, tree = filled(cache, plain_registry, new_style("demo/tagged"))
-    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    manifest = named(tree, "manifest.json")
     truncate(cache.path / manifest)
     result = repair(cache, history=History(enabled=False))
     assert [(row.path, row.reference) for row in result.repaired] == [(manifest, reference)]
@@ -435,7 +419,7 @@ def test_repair_never_takes_another_version_for_the_one_that_was_there(
 ) -> None:
     _, tree = filled(cache, plain_registry, new_style("demo/newer", "v1", version="1.0.0"))
     plain_registry.push(new_style("demo/newer", "v1", version="2.0.0"))
-    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    manifest = named(tree, "manifest.json")
     truncate(cache.path / manifest)
     before = read_tree(cache.path)
     result = repair(cache, history=History(enabled=False))
@@ -450,7 +434,7 @@ def test_repair_fetches_the_manifest_of_the_last_pull_if_the_stored_one_is_alter
 ) -> None:
     artifact = new_style(f"demo/altered-{part}")
     reference, tree = filled(cache, plain_registry, artifact)
-    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    manifest = named(tree, "manifest.json")
     layer = artifact.layers[0]
     old = layer["digest"] if part == "digest" else f'"size":{layer["size"]}'
     new = sha256(b"other") if part == "digest" else f'"size":{layer["size"] + 1}'
@@ -481,7 +465,7 @@ def test_repair_leaves_a_manifest_alone_that_another_pull_has_written(
 
 def test_repair_completes_the_blobs_before_the_manifest(plain_registry: RegistryServer, cache: Cache) -> None:
     _, tree = filled(cache, plain_registry, new_style("demo/order"))
-    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    manifest = named(tree, "manifest.json")
     truncate(cache.path / manifest)
     for path in layer_paths(tree):
         flip(cache.path / path)
@@ -506,7 +490,7 @@ def test_repair_takes_a_locked_app_from_data_without_asking_if_it_is_whole(
 ) -> None:
     artifact = new_style(f"demo/stuck-{is_whole}".lower())
     _, tree = filled(cache, plain_registry, artifact)
-    config = next(path for path in tree if path.endswith("config.json"))
+    config = named(tree, "config.json")
     application = artifact.application or b""
     stuck = cache.path / "data" / sha256(application)
     stuck.write_bytes(application if is_whole else application.replace(b"1.0.0", b"6.6.6"))

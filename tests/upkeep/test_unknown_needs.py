@@ -10,22 +10,19 @@ from spincache_nb import analysis, frames
 from spincache_nb.core.cache import Cache
 from spincache_nb.errors import CacheError
 from spincache_nb.upkeep import check_cache, plan_clear, plan_prune, plan_remove
-from tests.support.caches import WEB, blob, folder, pulled, web
+from tests.support.caches import WEB, blob, blobs, folder, pulled, web
 from tests.support.trees import union, write_tree
 from tests.upkeep.worlds import execute_exactly, laid_out, left, paths
 
 V1 = "ghcr.io/org/web:v1"
 STRAY = {blob("data", b"stray"): b"stray"}
-
-
-def blobs_alone() -> dict[str, bytes]:
-    """What containerd-shim-spin leaves of an app in ``registry``: its blobs, and no manifest."""
-    return {path: data for path, data in pulled(web()).items() if not path.startswith("manifests/")}
+BLOBS_ALONE = blobs(pulled(web()))
+"""What containerd-shim-spin leaves of an app in ``registry``: its blobs, and no manifest."""
 
 
 @pytest.mark.parametrize("manifests", [False, True], ids=["no manifests", "empty manifests"])
 def test_prune_refuses_where_no_manifest_says_who_needs_what(tmp_path: Path, manifests: bool) -> None:
-    cache = laid_out(tmp_path, blobs_alone())
+    cache = laid_out(tmp_path, BLOBS_ALONE)
     if manifests:
         (cache.path / "manifests").mkdir()
     with pytest.raises(CacheError) as caught:
@@ -40,7 +37,7 @@ def test_prune_refuses_where_no_manifest_says_who_needs_what(tmp_path: Path, man
 
 @pytest.mark.parametrize("place", ["registry's folder", "its parent", "given"])
 def test_locked_app_of_a_container_says_what_is_needed(tmp_path: Path, place: str) -> None:
-    cache = laid_out(tmp_path, union(blobs_alone(), STRAY))
+    cache = laid_out(tmp_path, union(BLOBS_ALONE, STRAY))
     folders = {"registry's folder": tmp_path / "cache", "its parent": tmp_path, "given": tmp_path / "else"}
     document = pulled(web())[f"{folder(web())}/config.json"]
     write_tree(folders[place], {"spin.json": document})
@@ -48,7 +45,7 @@ def test_locked_app_of_a_container_says_what_is_needed(tmp_path: Path, place: st
     plan = plan_prune(cache, projects=[path] if place == "given" else ())
     assert paths(plan) == [*STRAY]
     execute_exactly(plan)
-    assert left(cache) == set(blobs_alone())
+    assert left(cache) == set(BLOBS_ALONE)
     if place != "given":
         assert set(frames.uses(cache)["user"]) == {path}
         assert set(frames.blobs(cache)["standing"]) == {"referenced"}
@@ -58,7 +55,7 @@ def test_locked_app_of_a_container_says_what_is_needed(tmp_path: Path, place: st
 
 
 def test_locked_app_that_cannot_be_read_blocks_a_prune(tmp_path: Path) -> None:
-    cache = laid_out(tmp_path, blobs_alone())
+    cache = laid_out(tmp_path, BLOBS_ALONE)
     write_tree(tmp_path, {"spin.json": b"{"})
     with pytest.raises(CacheError):
         plan_prune(cache)
@@ -97,6 +94,6 @@ def test_removals_of_unknown_needs_go_on_when_told(tmp_path: Path) -> None:
 
 
 def test_clear_asks_for_no_manifests(tmp_path: Path) -> None:
-    cache = laid_out(tmp_path, blobs_alone())
+    cache = laid_out(tmp_path, BLOBS_ALONE)
     execute_exactly(plan_clear(cache))
     assert not Cache(tmp_path / "cache").path.exists()

@@ -1,10 +1,9 @@
 """The panel driven from Python: buttons clicked, fields filled, children read; no kernel, no browser."""
 
-import hashlib
 import os
 import re
+import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -12,12 +11,11 @@ from spincache_nb import Cache, analysis, plan_pull, widgets
 from spincache_nb.core.journal import History
 from spincache_nb.demo import Workspace
 from spincache_nb.show import size_text
-from spincache_nb.widgets.panel import Panel
+from tests.support.artifact import sha256
 from tests.support.artifacts import new_style, wasm_module
 from tests.support.faults import Hold, Stall
+from tests.support.projects import write_project
 from tests.support.trees import read_tree
-
-Make = Callable[..., Panel]
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +28,6 @@ def demo():
 @pytest.fixture
 def cache(tmp_path):
     return Cache(tmp_path / "cache", history=History(tmp_path / "history.jsonl", enabled=True))
-
-
-@pytest.fixture
-def make():
-    """Make a panel that has read its cache; it is closed at the end."""
-    made: list[Panel] = []
-
-    def one(cache, *arguments, **options):
-        made.append(widgets.panel(cache, *arguments, **options))
-        assert made[-1].wait(60)
-        return made[-1]
-
-    yield one
-    for panel in made:
-        panel.close()
-        assert panel.wait(10)
 
 
 def text(place):
@@ -129,8 +111,6 @@ def test_pull_of_several_is_shown_to_the_end(cache, make, demo):
 
 
 def test_cancel_of_a_plan_waits_for_nobody(cache, make, hostile):
-    import threading
-
     go = threading.Event()
     hostile.serve(new_style("demo/app", "v1"))
     hostile.always("*/manifests/*", Hold(go))
@@ -198,8 +178,6 @@ def test_an_error_stands_above_its_own_tab_only(cache, make, demo):
 
 
 def test_an_error_of_work_out_of_sight_is_shown_at_once(cache, make, hostile):
-    import threading
-
     go = threading.Event()
     hostile.always("*/manifests/*", Hold(go))
     panel = make(cache)
@@ -269,23 +247,17 @@ def test_a_warning_is_shown_in_the_panel(tmp_path, make, demo, capfd):
 
 def test_pull_of_a_project(cache, make, hostile, tmp_path):
     wasm = wasm_module("source", 5000)
-    digest = hashlib.sha256(wasm).hexdigest()
-    hostile.content("/source.wasm", wasm)
-    project = tmp_path / "app" / "spin.toml"
-    project.parent.mkdir()
-    project.write_text(
-        'spin_manifest_version = 2\n[application]\nname = "app"\n[component.a]\n'
-        f'source = {{ url = "{hostile.url}/source.wasm", digest = "sha256:{digest}" }}\n'
-    )
+    hostile.content("/0.wasm", wasm)
+    project = write_project(tmp_path / "app", wasm, place=hostile.url) / "spin.toml"
     panel = make(cache, [project])
     panel.pulling.reference.value = str(project.parent)
     assert text(panel.pulling.understood) == f"a project: {project}"
     run(panel, panel.pulling.plan)
-    assert digest in panel.pulling.shown.value
+    assert sha256(wasm) in panel.pulling.shown.value
     run(panel, panel.pulling.pull)
     assert text(panel.alert) == ""
     assert text(panel.pulling.state) == "Done: 1 project in the cache."
-    assert (cache.path / "wasm" / f"sha256:{digest}").read_bytes() == wasm
+    assert (cache.path / "wasm" / sha256(wasm)).read_bytes() == wasm
     panel.removing.minutes.value = 0
     run(panel, panel.removing.prune)
     assert text(panel.removing.state) == "There is nothing to remove.", "the project needs it"

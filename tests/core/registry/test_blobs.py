@@ -82,6 +82,7 @@ FROM = "bytes={}-".format
     [
         ([], [None]),
         ([faults.Cut(100_000), faults.Cut(50_000)], [None, FROM(100_000), FROM(150_000)]),
+        ([faults.Cut(0), faults.Cut(1)], [None, None, FROM(1)]),
         ([faults.Cut(100_000), faults.IgnoreRange()], [None, FROM(100_000)]),
         (
             [faults.Cut(200_000), ignoring_cut(150_000), ignoring_cut(250_000), faults.IgnoreRange()],

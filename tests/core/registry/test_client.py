@@ -50,6 +50,7 @@ def serving(content: bytes = CONTENT, **headers: str) -> Callable[[httpx.Request
         ("localhost:5000/app:1", None, "http://localhost:5000/v2/app/manifests/1"),
         ("127.0.0.1:5000/app:1", None, "http://127.0.0.1:5000/v2/app/manifests/1"),
         ("r.example/app:ü", None, "https://r.example/v2/app/manifests/%C3%BC"),
+        ("busybox", None, "https://index.docker.io/v2/library/busybox/manifests/latest"),
     ],
 )
 def test_fetch_manifest_asks_for_the_right_address(reference: str, digest: str | None, url: str) -> None:

@@ -14,7 +14,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.refusals import RetryableError
 from spincache_nb.core.registry import Registry
 from spincache_nb.core.web import Answer
-from spincache_nb.errors import AccessDeniedError, ConnectionFailedError, NotFoundError
+from spincache_nb.errors import ConnectionFailedError, NotFoundError
 from tests.core.clients import quick_client, ref
 from tests.support.artifact import IMAGE_CONFIG, Artifact, compact, descriptor, filler
 from tests.support.registry_server import IDENTITY_TOKENS, RegistryServer
@@ -118,16 +118,6 @@ def test_basic_registry_is_read_whole(basic_registry: RegistryServer, auth: tupl
     assert [record.status for record in records if record.status != 200] == [401]
 
 
-@pytest.mark.parametrize("auth", [("reader", "wrong"), ("nobody", "x"), None])
-def test_basic_registry_refuses(basic_registry: RegistryServer, auth: tuple[str, str] | None) -> None:
-    with quick_client(auth=auth) as client:
-        with pytest.raises(AccessDeniedError) as caught:
-            client.fetch_manifest(ref(f"{basic_registry.name}/transport/basic:v1"))
-        assert client.request_count == (2 if auth else 1)
-    assert caught.value.status == 401
-    assert ("without credentials" in caught.value.found) == (auth is None)
-
-
 @pytest.mark.parametrize(
     ("auth", "repository", "settings", "asked"),
     [
@@ -156,39 +146,6 @@ def test_token_registry_is_read_with_one_token(
     assert (request.method, request.user, request.status) == (*asked, 200)
     assert request.scopes == [f"repository:{repository}:pull"]
     assert request.parameters["service"] == [SERVICE]
-
-
-def test_token_registry_is_asked_for_one_token_though_it_expires_at_once(
-    token_registry: RegistryServer, token_service: TokenService
-) -> None:
-    one = artifact("private/renewal", count=1)
-    token_registry.push(one)
-    token_service.settings.expires_in = 0  # a token lives for a minute at least
-    with quick_client(auth=READER) as client:
-        for _ in range(3):
-            client.fetch_manifest(ref(token_registry.reference(one)))
-    assert len(token_service.requests) == 1
-
-
-def test_token_registry_with_tokens_it_refuses_does_not_turn_in_a_circle(
-    token_registry: RegistryServer, token_service: TokenService
-) -> None:
-    one = artifact("private/expired", count=1)
-    token_registry.push(one)
-    token_service.settings.lifetime = -61
-    with quick_client(auth=READER) as client, pytest.raises(AccessDeniedError):
-        client.fetch_manifest(ref(token_registry.reference(one)))
-    assert len(token_service.requests) == 1
-
-
-@pytest.mark.parametrize("auth", [("reader", "wrong"), ("<token>", "wrong"), None])
-def test_token_registry_refuses(
-    token_registry: RegistryServer, token_service: TokenService, auth: tuple[str, str] | None
-) -> None:
-    with quick_client(auth=auth) as client, pytest.raises(AccessDeniedError) as caught:
-        client.fetch_manifest(ref(f"{token_registry.name}/private/app:v1"))
-    assert "wrong" not in str(caught.value)
-    assert len(token_service.requests) == 1
 
 
 def test_tls_registry_asked_in_plain_http_says_so(tls_registry: RegistryServer) -> None:

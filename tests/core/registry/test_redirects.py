@@ -135,13 +135,6 @@ def refused_by_storage(status: int, location: str) -> tuple[StatusError, list[ht
     return caught.value, asked
 
 
-def test_challenge_of_the_storage_is_answered_by_nobody() -> None:
-    error, [asked] = refused_by_storage(401, "https://s.example/x?sig=secret")
-    assert type(error) is AccessDeniedError
-    assert "s.example" in str(error)
-    assert "Authorization" not in asked.headers
-
-
 def test_redirect_to_another_registry_is_named_with_what_to_do() -> None:
     error, _ = refused_by_storage(401, f"https://new.example:5000{PATH}")
     assert type(error) is AccessDeniedError
