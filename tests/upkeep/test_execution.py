@@ -339,7 +339,7 @@ def test_execute_never_goes_through_a_link_that_appears_after_the_checks(
     tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = laid_out(tmp_path, {blob("wasm", b"one"): b"one", blob("data", b"two"): b"two"})
-    monkeypatch.setattr("spincache_nb.upkeep.execution.refuse_unless_cache", lambda path: True)
+    monkeypatch.setattr("spincache_nb.upkeep.removal.refuse_unless_cache", lambda path: True)
     result, _ = attack(plan_prune(cache), tmp_path, part)
     assert result is not None
     assert [failed.item.path.partition("/")[0] for failed in result.failed] == [part]

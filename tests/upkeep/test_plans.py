@@ -119,7 +119,7 @@ def test_repair_result_is_short_and_escaped() -> None:
     rows = tuple(Problem(f"data/{n}{EVIL}", "damaged blob", EVIL, "do") for n in range(50))
     result = RepairResult(rows, rows, 3, 2048, 1.5)
     assert len(str(result).splitlines()) == 13
-    assert str(result).splitlines()[1].split() == ["PROBLEM", "PATH", "DETAIL"]
+    assert str(result).splitlines()[1].split() == ["WHAT", "PROBLEM", "PATH", "DETAIL"]
     assert "<script" not in result._repr_html_()
     assert result._repr_html_().count("<code>") == 10
     assert len(result.damaged) == 50
