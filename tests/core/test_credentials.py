@@ -1,7 +1,5 @@
 """Credentials: which store wins, what each form means, and that no secret is ever shown."""
 
-from __future__ import annotations
-
 import base64
 import json
 import logging

@@ -1,7 +1,5 @@
 """Locked apps: what they name is found, what may be secret is not kept, damage becomes a fault."""
 
-from __future__ import annotations
-
 import base64
 import json
 import pickle

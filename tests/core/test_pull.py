@@ -1,7 +1,5 @@
 """Pulling: against Debian's docker-registry and a hostile server, compared with an independent oracle."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """What registries do and docker-registry 2.8 does not, or lets pass; and what a login left, end to end."""
 
-from __future__ import annotations
-
 import base64
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The walk over a cache, and a first look at it: what they find, and that they follow and raise nothing."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from array import array

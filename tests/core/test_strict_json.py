@@ -1,7 +1,5 @@
 """JSON from outside: what is taken, what is refused, and that nothing else is raised."""
 
-from __future__ import annotations
-
 import json
 import pickle
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Packages: which registry, which metadata, which version, which content; against loopback servers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

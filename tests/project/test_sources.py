@@ -1,7 +1,5 @@
 """Sources of a spin.toml: what is fetched, from where, under which name; trees are written by hand."""
 
-from __future__ import annotations
-
 import base64
 import os
 import threading

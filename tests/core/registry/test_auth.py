@@ -1,7 +1,5 @@
 """Logins: which challenge is answered, with what, what a token service is asked, how long a token lasts."""
 
-from __future__ import annotations
-
 import base64
 import json
 import threading

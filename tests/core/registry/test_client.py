@@ -1,7 +1,5 @@
 """Manifests and documents: what is asked for, what is checked, what is refused."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import zlib

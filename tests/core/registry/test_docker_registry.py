@@ -1,7 +1,5 @@
 """Against Debian's docker-registry: plain, htpasswd, Bearer tokens, TLS with a private authority."""
 
-from __future__ import annotations
-
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

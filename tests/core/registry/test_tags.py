@@ -1,7 +1,5 @@
 """Lists of tags, page after page; and what a tag means, without fetching its manifest."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from typing import Any
