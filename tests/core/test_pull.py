@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -43,7 +42,7 @@ from spincache_nb.upkeep import check_cache
 from tests.faults import judge
 from tests.support.artifact import DATA, WASM, Artifact, sha256, wasm_module
 from tests.support.artifacts import Component, archive_style, five_kinds, new_style, package
-from tests.support.behaviours import Behaviour, Call, error, wait_until
+from tests.support.behaviours import Behaviour, Call, error
 from tests.support.faults import Stall, Truncated, WrongBytes
 from tests.support.hostile import HostileServer
 from tests.support.odd_artifacts import (
@@ -294,12 +293,6 @@ def failing(cache: Cache, reference: str, kind: type[SpinCacheError], **options:
     return caught.value
 
 
-def test_pull_of_what_is_not_there(plain_registry: RegistryServer, cache: Cache, closed_port: int) -> None:
-    plain_registry.push(new_style())
-    assert "nope" in str(failing(cache, f"{plain_registry.name}/demo/new:nope", NotFoundError))
-    failing(cache, f"127.0.0.1:{closed_port}/demo/new:v1", ConnectionFailedError)
-
-
 def unloadable() -> Artifact:
     """An app whose locked app is of a version that no Spin has."""
     artifact, content = new_style(), b'{"spin_lock_version": 7}'
@@ -460,33 +453,6 @@ def test_cancel_stops_a_stalled_pull_and_leaves_nothing(hostile: HostileServer, 
     assert not [t for t in threading.enumerate() if t.name.startswith("spincache")]
 
 
-def test_interrupt_stops_the_process_and_leaves_nothing(hostile: HostileServer, cache: Cache) -> None:
-    artifact = new_style()
-    digest = artifact.layers[0]["digest"]
-    hostile.always(f"*/blobs/{digest}", Stall(after=100))
-    reference = serve(hostile, artifact)
-    code = f"""
-        import spincache_nb as sc
-        try:
-            sc.pull(sc.Cache({str(cache.path.parent)!r}), {reference!r})
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
-    try:
-        wait_until(lambda: bool(hostile.requests_for(f"*/blobs/{digest}")), 20)
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=10)
-    finally:
-        process.kill()
-    assert output == "interrupted\n"
-    assert judge.leftovers(cache.path.parent) == []
-    assert not (cache.path / "manifests").exists()
-
-
 NEEDED = (
     *("addresses", "cache", "digest", "documents", "fetching", "files", "journal"),
     *("layout", "locked_app", "paths", "plans", "progress", "pull", "reference", "refusals", "registry"),
@@ -587,18 +553,6 @@ def test_pull_makes_young_what_is_stored(plain_registry: RegistryServer, cache: 
     assert {path.stat().st_mtime for path in stored} == {1000}
     pull(cache, second)
     assert all(path.stat().st_mtime > 1000 for path in stored)
-
-
-def test_progress_prints_plain_lines_when_nobody_looks(
-    plain_registry: RegistryServer, cache: Cache, capsys: pytest.CaptureFixture[str]
-) -> None:
-    artifact = new_style()
-    reference = plain_registry.pushed(artifact)
-    pull(cache, reference, progress=True)
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.splitlines()[-1] == f"stored {reference}"
-    assert "\r" not in printed.err
 
 
 @pytest.mark.parametrize("artifact", [new_style(), image_index()], ids=["manifest", "index"])

@@ -572,15 +572,6 @@ def test_authorizer_hides_what_it_keeps() -> None:
     assert ANN_BASIC not in repr(vars(one))
 
 
-def test_revoked_token_is_renewed_in_the_middle_of_a_pull() -> None:
-    registry = Guarded()
-    with mock_client(registry) as client:
-        client.fetch_manifest(REFERENCE)
-        registry.revoked.add("Bearer token-1")
-        client.fetch_manifest(REFERENCE)
-    assert registry.sent == [None, "Bearer token-1", "Bearer token-1", "Bearer token-2"]
-
-
 def test_sixteen_threads_share_one_token_and_one_renewal() -> None:
     registry = Guarded()
     registry.barrier = threading.Barrier(16)  # all of them are refused before any of them has a token
