@@ -5,7 +5,7 @@ import os
 from hypothesis import given
 
 from spincache_nb import analysis
-from spincache_nb.analysis.disk import KINDS, NEEDED
+from spincache_nb.analysis.disk import NEEDED
 from tests.analysis.worlds import SOME, two_versions, worlds
 from tests.support.caches import INDEX, WEB, blob, folder, pulled, web
 from tests.upkeep.worlds import laid_out
@@ -137,9 +137,3 @@ def test_breakdown_keeps_a_file_in_an_archive_row_only_if_all_its_users_unpacked
     table = analysis.breakdown(world.frames()).set_index("kind")
     assert "archive" not in table.index
     assert table.loc["shared", "stored_bytes"] == 40
-
-
-def test_breakdown_lists_kinds_in_order():
-    world = two_versions()
-    kinds = analysis.breakdown(world.frames())["kind"].tolist()
-    assert kinds == sorted(kinds, key=KINDS.index)

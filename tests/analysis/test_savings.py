@@ -88,14 +88,6 @@ def test_version_savings_of_two_versions_as_reckoned_by_hand():
     assert table["archive_fetch_bytes"].tolist() == [0, 0]
 
 
-def test_version_savings_by_spin_fetches_config_and_locked_app_on_every_pull():
-    frames = two_versions().frames()
-    again = ["1.0.0", "1.0.0"]
-    assert analysis.version_savings(frames, WEB, order=again)["fetch_bytes"].tolist() == [1117, 70]
-    ours = analysis.version_savings(frames, WEB, order=again, rules="spincache")
-    assert ours["fetch_bytes"].tolist() == [1117, 0]
-
-
 def _archived():
     """Version 1 as an archive, 2 as an archive with one more file, 3 with the files as layers."""
     one, two, archive1, archive2 = (digest_of(number) for number in range(1, 5))

@@ -18,6 +18,7 @@ odd_artifacts       indexes, Docker types, sha512, duplicates, 499 layers, broke
 archives            tar+gzip layers, good and bad
 oracle              which files a Spin pull leaves, written from Spin's rules a second time
 caches              caches as every release of Spin leaves them, whole and damaged
+projects            projects that name sources and environments by digest
 trees               read a directory into ``{path: bytes}`` and compare two of them
 hostile             a loopback server that answers as badly as a script says
 behaviours, faults  what it may answer: whole answers, and spoilt ones

@@ -15,7 +15,7 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.upkeep import plan_clear, plan_prune, plan_remove
 from tests.support.artifact import text_file, wasm_module
 from tests.support.artifacts import Component, new_style, old_style, package
-from tests.support.caches import blob, pulled
+from tests.support.caches import blob, blobs, pulled
 from tests.support.trees import Tree, union
 from tests.upkeep.worlds import disk_bytes, execute_exactly, laid_out, left, make_older
 
@@ -87,7 +87,7 @@ def cache_of(tree: Tree) -> Iterator[Cache]:
 
 @settings(max_examples=80, deadline=None)
 @given(worlds())
-def test_plan_remove_frees_just_what_the_others_do_not_need(world: World) -> None:
+def test_plan_remove_frees_just_what_the_others_do_not_need(world):
     others, strays = world.trees(chosen=False), world.stray_tree()
     everything = union(world.trees(chosen=True), others)
     expected = union(others, {path: data for path, data in strays.items() if path not in everything})
@@ -97,20 +97,16 @@ def test_plan_remove_frees_just_what_the_others_do_not_need(world: World) -> Non
         assert plan.freed_bytes == total - sum(map(len, expected.values()))
         execute_exactly(plan)
         assert left(cache) == set(expected)
-        assert {kept.path for kept in plan.kept} == {
-            path for path in world.trees(chosen=True) if path in others and not path.startswith("manifests/")
-        }
+        assert {kept.path for kept in plan.kept} == blobs(world.trees(chosen=True)).keys() & others.keys()
         again = plan_prune(cache, even_if_unknown=True)
         assert {item.path for item in again.items} == set(strays) - set(others)
 
 
 @settings(max_examples=80, deadline=None)
 @given(worlds())
-def test_plan_prune_leaves_just_what_the_apps_need(world: World) -> None:
+def test_plan_prune_leaves_just_what_the_apps_need(world):
     needed = world.trees(chosen=False)
-    lost = {
-        path: data for path, data in world.trees(chosen=True).items() if not path.startswith("manifests/")
-    }
+    lost = blobs(world.trees(chosen=True))
     with cache_of(union(lost, needed, world.stray_tree())) as cache:
         plan = plan_prune(cache, even_if_unknown=True)
         assert plan.freed_bytes == disk_bytes(cache) - sum(map(len, needed.values()))
@@ -120,9 +116,7 @@ def test_plan_prune_leaves_just_what_the_apps_need(world: World) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(worlds(), st.floats(0, 1), st.integers(0, 3) | st.none())
-def test_plan_prune_keeps_a_budget_as_brute_force_does(
-    world: World, share: float, newest: int | None
-) -> None:
+def test_plan_prune_keeps_a_budget_as_brute_force_does(world, share, newest):
     trees = [app.tree(f"a{number}") for number, app in enumerate(world.apps)]  # a0 was pulled longest ago
     with cache_of(union(*trees)) as cache:
         for number in range(len(trees)):
@@ -141,7 +135,7 @@ def test_plan_prune_keeps_a_budget_as_brute_force_does(
 
 @settings(max_examples=20, deadline=None)
 @given(worlds())
-def test_plan_clear_frees_everything(world: World) -> None:
+def test_plan_clear_frees_everything(world):
     with cache_of(union(world.trees(chosen=True), world.trees(chosen=False), world.stray_tree())) as cache:
         plan = plan_clear(cache)
         assert plan.freed_bytes == disk_bytes(cache)
