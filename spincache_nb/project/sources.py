@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
 from spincache_nb.core.fetching import Fetching, Offer, Options, Wanted, raise_failure
-from spincache_nb.core.plans import Form, Plan, share_text
+from spincache_nb.core.plans import Form, Plan, Result
 from spincache_nb.core.progress import Progress, ProgressEvent
 from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import ContentError, PullCancelled, SpinCacheError, SpinManifestError
@@ -92,20 +92,16 @@ class SourcesPlan(Plan[PlannedSource]):
             )
             for one in self.sources
         ]
-        summary = f"{self._lacking} {share_text(self, self._unknown())}"
-        return self.path, summary, ("what", "from", "digest", "size", ""), rows
+        return self.path, self._share(), ("what", "from", "digest", "size", ""), rows
 
-    def __str__(self) -> str:
+    def _counted(self) -> str:
         from spincache_nb.show import count_text
 
-        return (
-            f"{self.path}: {count_text(len(self.sources), 'source')}, {self.reused_bytes} bytes stored, "
-            f"{self.fetch_bytes} bytes{self._unknown()} to fetch"
-        )
+        return f"{self.path}: {count_text(len(self.sources), 'source')}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SourcesResult(SourcesPlan):
+class SourcesResult(Result[PlannedSource], SourcesPlan):
     """What a pull of sources fetched and what it reused: the plan it carried out, and its cost.
 
     Parameters
@@ -118,21 +114,6 @@ class SourcesResult(SourcesPlan):
 
     wire_bytes: int
     seconds: float
-
-    _lacking: ClassVar[str] = "fetched"
-
-    def _form(self) -> Form:
-        title, summary, headings, rows = SourcesPlan._form(self)
-        return title, f"{summary} in {self.seconds:.2f} s", headings, rows
-
-    def __str__(self) -> str:
-        from spincache_nb.show import count_text
-
-        return (
-            f"{self.path}: {count_text(len(self.sources), 'source')}, "
-            f"fetched {self.fetch_bytes} of {self.total_bytes} bytes "
-            f"in {self.seconds:.2f} s, {self.reused_bytes} reused"
-        )
 
 
 def plan_sources(
