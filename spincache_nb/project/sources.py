@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from spincache_nb.core.cache import Cache
@@ -337,28 +338,31 @@ def _record(releases: Mapping[PackageKey, Release]) -> None:
 
 
 def find_offers(
-    client: PackageClient, project: Project, digests: Collection[Digest]
-) -> tuple[dict[Digest, Wanted], dict[Digest, SpinCacheError]]:
-    """Who offers some contents of a project now; and why nobody does, for those that nobody offers."""
-    failures: dict[Digest, SpinCacheError] = {}
+    client: PackageClient, path: Path, digests: Collection[Digest]
+) -> dict[Digest, Wanted | SpinCacheError]:
+    """Who offers some contents of a project now, or why nobody does."""
+    found: dict[Digest, Wanted | SpinCacheError] = {}
     releases: dict[PackageKey, Release] = {}
+    try:
+        project = Project.read(path)
+    except SpinCacheError as exc:
+        return dict.fromkeys(digests, exc)
     known = PackageLog().known()
     for key in project.package_keys:
         digest = known.get(key)
-        if digest is None or digest not in digests:
-            continue
-        try:
-            releases[key] = project.resolve(client, key)
-        except PullCancelled:
-            raise
-        except SpinCacheError as exc:
-            failures[digest] = exc
+        if digest is not None and digest in digests:
+            try:
+                releases[key] = project.resolve(client, key)
+            except PullCancelled:
+                raise
+            except SpinCacheError as exc:
+                found[digest] = exc
     offered = project.offers(client, releases)[1]
-    wanted = {digest: one for digest, one in offered.items() if digest in digests}
-    for digest in set(digests) - wanted.keys() - failures.keys():
-        found = "no address in it, and no version of a package that it takes by now"
-        failures[digest] = ContentError(project.path, f"a source of {digest}", found, "build it again")
-    return wanted, failures
+    nobody = "no address in it, and no version of a package that it takes by now"
+    for digest in digests:
+        error = ContentError(project.path, f"a source of {digest}", nobody, "build it again")
+        found[digest] = offered.get(digest) or found.get(digest, error)
+    return found
 
 
 def _open_located(release: Release, where: str) -> Iterator[bytes]:
