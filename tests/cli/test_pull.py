@@ -32,8 +32,7 @@ def files(folder):
 
 
 def test_plan_json_agrees_with_the_artifact_and_writes_nothing(registry, at, tmp_path, run):
-    status, out, err = run("plan", V1.reference(registry.name), *at, "--json")
-    (plan,) = json.loads(out)
+    status, (plan,), err = run("plan", V1.reference(registry.name), *at, "--json")
     assert (status, err) == (0, "")
     assert plan["reference"] == V1.reference(registry.name)
     assert plan["manifest_digest"] == V1.digest
@@ -56,14 +55,12 @@ def test_plan_shows_each_layer_and_the_sums(registry, at, run):
 
 def test_pull_then_plan_fetches_nothing_more_and_the_history_has_it(registry, at, run, isolated_home):
     words = (V1.reference(registry.name), *at, "--json")
-    status, out, err = run("pull", *words, "--quiet")
-    (result,) = json.loads(out)
+    status, (result,), err = run("pull", *words, "--quiet")
     assert (status, err) == (0, "")
     assert result["fetch_bytes"] == V1.content_bytes
     assert result["wire_bytes"] >= result["fetch_bytes"] + len(V1.manifest)
     assert result["seconds"] > 0
-    status, out, _ = run("plan", *words)
-    (plan,) = json.loads(out)
+    status, (plan,), _ = run("plan", *words)
     assert (status, plan["fetch_bytes"]) == (0, 0)
     assert all(layer["stored"] for layer in plan["layers"])
     text = (isolated_home / ".local" / "state" / "spincache-nb" / "history.jsonl").read_text()
@@ -109,7 +106,7 @@ def test_pull_that_keeps_going_stores_the_others_and_says_which_failed(words, re
     status, out, err = run("pull", missing, good, "--keep-going", *at, "--quiet", *words)
     assert status == 3
     if words:
-        failed = [(row["reference"], "error" in row) for row in json.loads(out)]
+        failed = [(row["reference"], "error" in row) for row in out]
         assert failed == [(good, False), (missing, True)]
         assert err == ""
     else:

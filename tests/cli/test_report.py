@@ -1,6 +1,5 @@
 """``spincache-nb report``: files, standard output, thresholds."""
 
-import json
 from functools import partial
 
 import pandas as pd
@@ -61,9 +60,11 @@ def test_report_takes_the_form_that_is_asked_for(words, start, cache, run, tmp_p
 
 
 @pytest.mark.parametrize("words", [["--markdown"], ["--json"], ["-"], ["--markdown", "-"]])
-def test_report_to_standard_output_is_what_a_file_would_hold(words, cache, run, tmp_path, monkeypatch):
+def test_report_to_standard_output_is_what_a_file_would_hold(
+    words, cache, run, run_text, tmp_path, monkeypatch
+):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
-    status, out, err = run(*words, "--cache-dir", cache, "--title", "Überschrift <b>")
+    status, out, err = run_text("report", *words, "--cache-dir", cache, "--title", "Überschrift <b>")
     assert (status, err) == (0, "")
     assert list((tmp_path / "here").iterdir()) == []
     form = [word for word in words if word != "-"]
@@ -72,7 +73,7 @@ def test_report_to_standard_output_is_what_a_file_would_hold(words, cache, run, 
 
 
 def test_report_json_is_of_the_cache_and_of_its_record_of_pulls(cache, run):
-    document = json.loads(run("--json", "--cache-dir", cache)[1])
+    document = run("--json", "--cache-dir", cache)[1]
     assert (document["cache"], document["host"]) == (str(cache / "registry"), None)
     assert document["summary"]["app_count"] == len(document["timeline"]) == 2
 
@@ -82,7 +83,7 @@ def test_report_says_what_changed_since_an_earlier_one(cache, run, hostile):
     assert main(["remove", f"{hostile.name}/demo/app:1.0.0", "--yes", "--cache-dir", str(cache)]) == 0
     status, out, _ = run("--json", "--cache-dir", cache, "--since", "old.html")
     assert status == 0
-    assert [one["change"] for one in json.loads(out)["since"]["apps"]] == ["gone"]
+    assert [one["change"] for one in out["since"]["apps"]] == ["gone"]
     status, out, err = run("--cache-dir", cache, "--since", "none.html")
     assert (status, out) == (3, "")
     assert err == "spincache-nb report: none.html: No such file or directory\n"
@@ -116,7 +117,7 @@ def test_report_of_a_project_counts_what_that_needs(cache, run, tmp_path):
     assert run(*words)[0] == 1
     status, out, _ = run(*words, "--project", project)
     assert status == 0
-    assert [row["kind"] for row in json.loads(out)["breakdown"]].count("projects") == 1
+    assert [row["kind"] for row in out["breakdown"]].count("projects") == 1
 
 
 def test_report_fails_on_problems_if_told_to(cache, run):

@@ -1,7 +1,6 @@
 """``verify``, ``repair``, ``remove``, ``prune``, ``clear``: plans, questions, exit statuses, JSON."""
 
 import io
-import json
 import os
 from pathlib import Path
 
@@ -49,8 +48,7 @@ def test_verify_of_a_whole_cache_ends_with_0(run, folder):
 
 def test_verify_ends_with_1_and_lists_damage(run, folder):
     (folder / "registry" / blob("data", INDEX)).write_bytes(b"!" * len(INDEX))
-    status, out, err = run("verify", "--json", "--quiet")
-    (row,) = json.loads(out)
+    status, (row,), err = run("verify", "--json", "--quiet")
     assert (status, err) == (1, "")
     assert list(row) == ["path", "reference", "kind", "detail", "remedy"]
     assert (row["path"], row["kind"], row["reference"]) == (blob("data", INDEX), "damaged blob", V1)
@@ -65,13 +63,13 @@ def test_verify_lists_what_is_no_damage_and_ends_with_0(run, folder, tree):
     write_tree(folder / "registry", tree)
     status, out, _ = run("verify", "--json", "--quiet")
     assert status == 0
-    assert [row["path"] for row in json.loads(out)] == list(tree)
+    assert [row["path"] for row in out] == list(tree)
 
 
 def test_verify_shows_progress_on_standard_error(run, folder):
     status, out, err = run("verify", "--json", "--jobs", 2)
     total = sum(len(data) for path, data in stored(folder).items() if not path.startswith("manifests/"))
-    assert (status, json.loads(out), err) == (0, [], f"to check: {total} bytes\n")
+    assert (status, out, err) == (0, [], f"to check: {total} bytes\n")
 
 
 def test_verify_counts_projects(run, folder, tmp_path):
@@ -96,15 +94,13 @@ def test_repair_ends_with_0_once_all_is_whole(run, harmed):
     assert status == 0
     assert f"repaired: {harmed} (damaged blob)" in out
     assert run("verify", "--quiet")[0] == 0
-    status, out, _ = run("repair", "--quiet", "--json")
-    document = json.loads(out)
+    status, document, _ = run("repair", "--quiet", "--json")
     assert (status, document["repaired"], document["remaining"], document["wire_bytes"]) == (0, [], [], 0)
 
 
 def test_repair_ends_with_3_if_it_cannot_be_fetched(run, harmed, hostile):
     hostile.always("*/blobs/*", error(404, "BLOB_UNKNOWN"))
-    status, out, _ = run("repair", "--quiet", "--json")
-    document = json.loads(out)
+    status, document, _ = run("repair", "--quiet", "--json")
     assert (status, document["failed"]) == (3, 1)
     assert [row["path"] for row in document["remaining"]] == [harmed]
 
@@ -169,14 +165,12 @@ def test_prune_dry_run_shows_why_and_touches_nothing(run, folder):
 
 
 def test_prune_json_lists_the_plan_and_the_result(run, folder):
-    status, out, err = run("prune", "--json", "--dry-run")
-    plan = json.loads(out)
+    status, plan, err = run("prune", "--json", "--dry-run")
     assert (status, err, plan["result"]) == (0, "", None)
     assert (plan["kind"], plan["freed_bytes"]) == ("prune", 5)
     assert [item["path"] for item in plan["items"]] == list(STRAY)
     assert PROMISE in plan["notice"]
-    status, out, err = run("prune", "--json", "--yes")
-    done = json.loads(out)
+    status, done, err = run("prune", "--json", "--yes")
     assert (status, err) == (0, "")
     assert done["result"] == {"freed_bytes": 5, "removed": list(STRAY), "skipped": [], "failed": []}
     assert stored(folder) == APPS
@@ -205,7 +199,7 @@ def test_prune_keeps_a_budget(run, folder):
     assert run("prune", "--keep-bytes", "1KiB", "--keep-newest", 1, "--yes")[0] == 0
     assert stored(folder) == pulled(web())
     status, out, _ = run("prune", "--keep-bytes", 0, "--dry-run", "--json")
-    assert (status, json.loads(out)["references"]) == (0, [V1])
+    assert (status, out["references"]) == (0, [V1])
 
 
 def test_clear_asks_and_says_that_spin_documents_it(run, folder):

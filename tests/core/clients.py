@@ -1,7 +1,5 @@
 """Clients that give up within a test's patience, and scripted answers for `httpx.MockTransport`."""
 
-from __future__ import annotations
-
 import json
 import socket
 import time

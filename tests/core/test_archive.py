@@ -1,7 +1,5 @@
 """Archive layers: members by digest, limits, and what a tar from outside may try."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import tarfile

@@ -1,7 +1,5 @@
 """The cache on disk: places, lookups and writes. Expected names and bytes are written by hand."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat

@@ -1,7 +1,5 @@
 """Pulling from registries of another make than Debian's docker-registry, where Go is at hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

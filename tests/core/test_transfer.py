@@ -1,7 +1,5 @@
 """Air gap: OCI image layouts out of a cache and into one, with skopeo as the second reader."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import tarfile

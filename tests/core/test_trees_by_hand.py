@@ -1,7 +1,5 @@
 """What a pull leaves in a cache, against trees written out by hand from literal bytes."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

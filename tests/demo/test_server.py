@@ -14,7 +14,6 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import FrozenInstanceError
@@ -32,13 +31,13 @@ MANIFEST_DIGEST = "sha256:d30e7b6d76bd94a064db77a301cf4c490cce217e4d5cdfbc4b5878
 
 
 @pytest.fixture
-def running() -> Iterator[demo.DemoRegistry]:
+def running():
     with demo.registry(port=0) as registry:
         yield registry
 
 
 @pytest.fixture
-def connection(running: demo.DemoRegistry) -> Iterator[http.client.HTTPConnection]:
+def connection(running):
     client = http.client.HTTPConnection(running.host, timeout=10)
     yield client
     client.close()
@@ -62,7 +61,7 @@ def demo_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("spincache-demo")]
 
 
-def test_registry_serves_every_manifest_and_blob(running: demo.DemoRegistry) -> None:
+def test_registry_serves_every_manifest_and_blob(running):
     for artifact in running.artifacts:
         base = f"http://{running.host}/v2/{artifact.repository}"
         with urllib.request.urlopen(f"{base}/manifests/{artifact.tag}", timeout=10) as response:
@@ -80,7 +79,7 @@ def test_registry_serves_every_manifest_and_blob(running: demo.DemoRegistry) -> 
             assert len(data) == descriptor["size"]
 
 
-def test_registry_answers_head_without_a_body(connection: http.client.HTTPConnection) -> None:
+def test_registry_answers_head_without_a_body(connection):
     response, body = ask(connection, "HEAD", MANIFEST, Accept=OCI)
     assert (response.status, body) == (200, b"")
     assert response.getheader("Content-Length") == "834"
@@ -90,7 +89,7 @@ def test_registry_answers_head_without_a_body(connection: http.client.HTTPConnec
     assert response.getheader("Docker-Distribution-Api-Version") == "registry/2.0"
 
 
-def test_registry_joins_accept_lines(running: demo.DemoRegistry) -> None:
+def test_registry_joins_accept_lines(running):
     accepted = (f"Accept: {OCI}", "Accept: text/plain")
     lines = [f"GET {MANIFEST} HTTP/1.1", "Host: x", *accepted, "Connection: close"]
     with socket.create_connection(("127.0.0.1", int(running.host.partition(":")[2])), timeout=10) as client:
@@ -108,7 +107,7 @@ def test_registry_joins_accept_lines(running: demo.DemoRegistry) -> None:
     ],
 )
 @pytest.mark.parametrize("size", [0, 300_000])
-def test_registry_refuses_pushes(running: demo.DemoRegistry, method: str, path: str, size: int) -> None:
+def test_registry_refuses_pushes(running, method, path, size):
     client = http.client.HTTPConnection(running.host, timeout=10)
     response, body = ask(client, method, path, body=b"x" * size)
     client.close()
@@ -127,9 +126,7 @@ def test_registry_refuses_pushes(running: demo.DemoRegistry, method: str, path: 
         (b"GET /" + b"x" * 70000 + b" HTTP/1.1\r\n\r\n", b" 414 "),
     ],
 )
-def test_registry_survives_what_is_no_request(
-    running: demo.DemoRegistry, sent: bytes, status: bytes, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_registry_survives_what_is_no_request(running, sent, status, capfd):
     port = int(running.host.partition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         client.sendall(sent)
@@ -141,9 +138,7 @@ def test_registry_survives_what_is_no_request(
     assert capfd.readouterr() == ("", "")
 
 
-def test_registry_is_silent_when_a_client_goes_away(
-    running: demo.DemoRegistry, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_registry_is_silent_when_a_client_goes_away(running, capfd):
     layer = demo.artifacts()[0].layers[0]
     port = int(running.host.partition(":")[2])
     for _ in range(3):
@@ -158,8 +153,8 @@ def test_registry_is_silent_when_a_client_goes_away(
 
 
 def test_registry_keeps_a_connection_and_answers_without_delay(
-    connection: http.client.HTTPConnection,
-) -> None:
+    connection,
+):
     ask(connection, "GET", "/v2/")
     kept = connection.sock
     times = []
@@ -171,7 +166,7 @@ def test_registry_keeps_a_connection_and_answers_without_delay(
     assert statistics.median(times) < 0.03  # Nagle's algorithm against delayed acknowledgement costs 0.04
 
 
-def test_registry_serves_many_clients_at_once(running: demo.DemoRegistry) -> None:
+def test_registry_serves_many_clients_at_once(running):
     layer = next(a for a in running.artifacts if a.repository == "demo/docs").layers[1]
 
     def fetch(_number: int) -> str:
@@ -185,7 +180,7 @@ def test_registry_serves_many_clients_at_once(running: demo.DemoRegistry) -> Non
     assert len(running.requests) == 48
 
 
-def test_registry_names_its_references_oldest_first(running: demo.DemoRegistry) -> None:
+def test_registry_names_its_references_oldest_first(running):
     host = running.host
     assert len(running.references) == 18
     assert running.references[:4] == [
@@ -205,15 +200,13 @@ def test_registry_names_its_references_oldest_first(running: demo.DemoRegistry) 
     ]
 
 
-def test_registry_is_frozen_and_short_in_repr(running: demo.DemoRegistry) -> None:
+def test_registry_is_frozen_and_short_in_repr(running):
     with pytest.raises(FrozenInstanceError):
         running.host = "elsewhere"  # type: ignore[misc]
     assert repr(running) == f"DemoRegistry(host='{running.host}')"
 
 
-def test_requests_are_logged_with_status_and_bytes(
-    running: demo.DemoRegistry, connection: http.client.HTTPConnection
-) -> None:
+def test_requests_are_logged_with_status_and_bytes(running, connection):
     layer = demo.artifacts()[0].layers[0]
     blob = f"/v2/demo/hello/blobs/{layer.digest}"
     ask(connection, "GET", MANIFEST)
@@ -232,7 +225,7 @@ def test_requests_are_logged_with_status_and_bytes(
     assert type(running.requests[0].status) is int
 
 
-def test_serve_holds_the_artifacts_it_is_given() -> None:
+def test_serve_holds_the_artifacts_it_is_given():
     with demo.serve(demo.artifacts()[:1], port=0) as registry:
         assert registry.references == [f"{registry.host}/demo/hello:1.0.0"]
         url = f"http://{registry.host}/v2/demo/hello/tags/list"
@@ -240,12 +233,12 @@ def test_serve_holds_the_artifacts_it_is_given() -> None:
             assert json.load(response) == {"name": "demo/hello", "tags": ["1.0.0"]}
 
 
-def test_preferred_port_is_the_documented_one_and_not_ephemeral() -> None:
+def test_preferred_port_is_the_documented_one_and_not_ephemeral():
     assert demo.PREFERRED_PORT == 27746
     assert demo.PREFERRED_PORT < 32768  # where Linux starts to hand out ports; others start later
 
 
-def test_registry_takes_the_preferred_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_takes_the_preferred_port(monkeypatch):
     monkeypatch.setattr(server_module, "PREFERRED_PORT", free_port())
     for _ in range(3):  # again at once: what lingers of the last run must not count
         with demo.registry() as registry:
@@ -254,7 +247,7 @@ def test_registry_takes_the_preferred_port(monkeypatch: pytest.MonkeyPatch) -> N
                 assert response.status == 200
 
 
-def test_registry_falls_back_to_a_free_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_falls_back_to_a_free_port(monkeypatch):
     monkeypatch.setattr(server_module, "PREFERRED_PORT", free_port())
     with demo.registry() as first, demo.registry() as second:
         assert second.host != first.host
@@ -263,7 +256,7 @@ def test_registry_falls_back_to_a_free_port(monkeypatch: pytest.MonkeyPatch) -> 
                 assert response.status == 200
 
 
-def test_registry_says_which_port_is_taken() -> None:
+def test_registry_says_which_port_is_taken():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -275,7 +268,7 @@ def test_registry_says_which_port_is_taken() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
-def test_registry_listens_on_one_address_only(running: demo.DemoRegistry) -> None:
+def test_registry_listens_on_one_address_only(running):
     host, _, port = running.host.partition(":")
     assert host == "127.0.0.1"
     with socket.socket() as client, pytest.raises(ConnectionRefusedError):
@@ -290,7 +283,7 @@ def is_cut(client: socket.socket) -> bool:
         return True
 
 
-def test_registry_ends_with_connections_still_open() -> None:
+def test_registry_ends_with_connections_still_open():
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("error")
@@ -313,7 +306,7 @@ def test_registry_ends_with_connections_still_open() -> None:
         gc.collect()
 
 
-def test_registry_ends_while_a_slow_client_reads() -> None:
+def test_registry_ends_while_a_slow_client_reads():
     layer = demo.artifacts()[0].layers[0]
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -326,7 +319,7 @@ def test_registry_ends_while_a_slow_client_reads() -> None:
         assert demo_threads() == []
 
 
-def test_registry_ends_when_the_block_raises() -> None:
+def test_registry_ends_when_the_block_raises():
     with pytest.raises(KeyError), demo.registry(port=0) as registry:
         raise KeyError("from the block")
     assert demo_threads() == []
@@ -334,7 +327,7 @@ def test_registry_ends_when_the_block_raises() -> None:
         socket.create_connection(("127.0.0.1", int(registry.host.partition(":")[2])), timeout=10)
 
 
-def test_a_workspace_that_is_left_open_ends_with_its_process() -> None:
+def test_a_workspace_that_is_left_open_ends_with_its_process():
     program = "from spincache_nb import demo; left = demo.Workspace(); print(left.folder)"
     root = Path(server_module.__file__).parents[2]
     done = subprocess.run(

@@ -1,7 +1,5 @@
 """Packages: which registry, which metadata, which version, which content; against loopback servers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -212,6 +210,7 @@ def test_metadata_that_could_not_be_had_are_named_when_the_package_is_not_found(
     hostile.always(WELL_KNOWN, error(500))
     with pytest.raises(NotFoundError, match="its metadata could not be had: 500"):
         resolve(hostile)
+    assert len(hostile.requests_for(WELL_KNOWN)) == 3  # of six that others get
 
 
 def test_metadata_are_tried_again_and_follow_redirects(hostile: HostileServer, start_hostile: Any) -> None:

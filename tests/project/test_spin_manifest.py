@@ -1,7 +1,5 @@
 """What spin.toml and the environment lock name; samples follow Spin's own test manifests."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

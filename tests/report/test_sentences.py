@@ -25,32 +25,39 @@ def one_app():
     return World([app], {digest_of(1): 1000}, {(digest_of(1), "wasm")}, document_bytes=0)
 
 
-def test_of_breakdown_says_where_the_bytes_go():
-    assert sentences.of_breakdown(two()) == (
+TWO = {
+    "of_breakdown": (
         "1.9 KiB are on disk, in 11 files. 1.0 KiB (53 %) is needed by several apps and stored once; "
         "16 B (0.8 %) by one app only. Nothing needs 300 B (15 %): “spincache-nb prune” would remove it."
-    )
+    ),
+    "of_sharing": (
+        "2 of 4 blobs are needed more than once. Without sharing 3.0 KiB would be needed, with it "
+        "1.0 KiB: 2.0 KiB (66 %) are saved. What saves most is component api, component ui: 1000 B that "
+        "3 users need, which saves 2.0 KiB."
+    ),
+    "of_sets": (
+        "2 sets of apps have something in common which nobody else needs. "
+        "The largest is 1000 B that api:1.0.0, web:1.0.0, web:1.1.0 share."
+    ),
+    "of_reclaimable": (
+        "Removing web:1.1.0 alone frees most: 209 B of the 1.2 KiB it needs; the rest stays, as others "
+        "need it. All versions but the last of each repository are 1 app: removed together they free "
+        "207 B. 300 B that nothing needs can go without removing an app."
+    ),
+    "of_problems": "1 problem: 1 truncated.",
+}
+"""What is said of two versions of one app, and of another app."""
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_sentences_add_up_what_two_apps_have(name):
+    assert getattr(sentences, name)(two()) == TWO[name]
 
 
 def test_of_breakdown_of_one_app_says_that_nothing_is_shared():
     assert sentences.of_breakdown(gather(one_app().frames())) == (
         "1000 B are on disk, in 3 files. No two apps share any of it; 1000 B (100 %) is needed by one app "
         "only. Nothing lies there that nobody needs."
-    )
-
-
-def test_of_sharing_says_what_is_saved_and_by_what():
-    assert sentences.of_sharing(two()) == (
-        "2 of 4 blobs are needed more than once. Without sharing 3.0 KiB would be needed, with it "
-        "1.0 KiB: 2.0 KiB (66 %) are saved. What saves most is component api, component ui: 1000 B that "
-        "3 users need, which saves 2.0 KiB."
-    )
-
-
-def test_of_sets_names_the_largest():
-    assert sentences.of_sets(two()) == (
-        "2 sets of apps have something in common which nobody else needs. "
-        "The largest is 1000 B that api:1.0.0, web:1.0.0, web:1.1.0 share."
     )
 
 
@@ -120,14 +127,6 @@ def test_of_versions_leaves_out_sizes_too_large_to_be_true():
     assert "too large" in sentences.of_versions(savings_of(None, None))
 
 
-def test_of_reclaimable_says_what_removing_frees():
-    assert sentences.of_reclaimable(two()) == (
-        "Removing web:1.1.0 alone frees most: 209 B of the 1.2 KiB it needs; the rest stays, as others "
-        "need it. All versions but the last of each repository are 1 app: removed together they free "
-        "207 B. 300 B that nothing needs can go without removing an app."
-    )
-
-
 def test_of_reclaimable_of_one_app_leaves_nothing():
     said = sentences.of_reclaimable(gather(one_app().frames()))
     assert "needs." in said
@@ -170,10 +169,6 @@ def test_of_rebuilds_counts_what_is_the_same_code():
     assert sentences.of_rebuilds(build(REBUILDS_SCHEMA, lines)).startswith(
         "3 times a new version brought a component another binary. In 2 of these"
     )
-
-
-def test_of_problems_counts_by_kind():
-    assert sentences.of_problems(two()) == "1 problem: 1 truncated."
 
 
 def test_name_keeps_what_is_around_it_in_place():

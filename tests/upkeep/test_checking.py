@@ -26,7 +26,6 @@ from tests.support.artifacts import Component, locked_app
 from tests.support.caches import INDEX, PAGES, WEB, archive_mode, blob, pulled, sha512_app, web
 from tests.support.odd_artifacts import altered, with_layers
 from tests.support.projects import write_project
-from tests.support.registry_server import RegistryServer
 from tests.support.trees import read_tree, union
 from tests.upkeep.worlds import laid_out
 
@@ -66,11 +65,11 @@ SOUND = {
 
 
 @pytest.mark.parametrize("name", sorted(SOUND))
-def test_check_cache_finds_no_fault_with_what_spin_leaves(tmp_path: Path, name: str) -> None:
+def test_check_cache_finds_no_fault_with_what_spin_leaves(tmp_path, name):
     assert checked(tmp_path, SOUND[name]) == []
 
 
-def test_check_cache_of_no_cache_makes_none(tmp_path: Path) -> None:
+def test_check_cache_of_no_cache_makes_none(tmp_path):
     assert check_cache(Cache(tmp_path / "none")) == ()
     assert list(tmp_path.iterdir()) == []
 
@@ -85,29 +84,27 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("name", sorted(HARMLESS))
-def test_check_cache_lists_what_is_untidy_but_no_damage(tmp_path: Path, name: str) -> None:
+def test_check_cache_lists_what_is_untidy_but_no_damage(tmp_path, name):
     tree, kind = HARMLESS[name]
     assert checked(tmp_path, tree) == [(next(iter(tree)), kind, None)]
     assert not is_damage(kind)
 
 
 @pytest.mark.parametrize("content", [caches.INTERFACES, WEB])
-def test_check_cache_knows_from_an_environment_lock_what_a_manifests_digest_names(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_check_cache_knows_from_an_environment_lock_what_a_manifests_digest_names(tmp_path, content):
     digest = caches.environment().digest
     cache = laid_out(tmp_path, {f"wasm/{digest}": content})
     assert check_cache(cache, projects=[write_project(tmp_path / "project", environment=digest)]) == ()
 
 
-def test_check_cache_finds_a_truncated_blob_of_an_environment(tmp_path: Path) -> None:
+def test_check_cache_finds_a_truncated_blob_of_an_environment(tmp_path):
     digest = caches.environment().digest
     cache = laid_out(tmp_path, {f"wasm/{digest}": caches.INTERFACES[:-1]})
     (row,) = check_cache(cache, projects=[write_project(tmp_path / "project", environment=digest)])
     assert row.kind == "damaged blob"
 
 
-def test_check_cache_knows_from_a_cached_manifest_what_its_digest_names(tmp_path: Path) -> None:
+def test_check_cache_knows_from_a_cached_manifest_what_its_digest_names(tmp_path):
     artifact = caches.environment()
     place = caches.folder(artifact)
     tree = {f"{place}/manifest.json": artifact.manifest, f"{place}/config.json": b"{}"}
@@ -117,9 +114,7 @@ def test_check_cache_knows_from_a_cached_manifest_what_its_digest_names(tmp_path
     assert checked(tmp_path / "again", {**tree, **wrong}) == [(*wrong, "damaged blob", None)]
 
 
-def test_check_cache_reads_each_manifest_once_however_many_blobs_are_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_cache_reads_each_manifest_once_however_many_blobs_are_wrong(tmp_path, monkeypatch):
     artifact = caches.environment()
     tree = caches.environment_blob() | {blob("wasm", caches.INTERFACES): caches.INTERFACES}
     for number in range(3):
@@ -142,7 +137,7 @@ def test_check_cache_reads_each_manifest_once_however_many_blobs_are_wrong(
 # What is damage ---------------------------------------------------------------------------------
 
 
-def test_check_cache_finds_a_flipped_bit_in_an_asset(tmp_path: Path) -> None:
+def test_check_cache_finds_a_flipped_bit_in_an_asset(tmp_path):
     (problem,) = check_cache(laid_out(tmp_path, {**pulled(web()), blob("data", INDEX): flipped(INDEX)}))
     assert rows((problem,)) == [(blob("data", INDEX), "damaged blob", V1)]
     assert sha256(flipped(INDEX)) in problem.detail
@@ -215,14 +210,14 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", sorted(DAMAGED))
-def test_check_cache_finds_damage(tmp_path: Path, name: str) -> None:
+def test_check_cache_finds_damage(tmp_path, name):
     tree, expected = DAMAGED[name]
     assert checked(tmp_path, tree) == expected
     harmless = [kind for _, kind, reference in expected if not is_damage(kind, reference)]
     assert set(harmless) <= {"name of an old Spin"}
 
 
-def test_check_cache_says_how_many_apps_share_a_damaged_blob(tmp_path: Path) -> None:
+def test_check_cache_says_how_many_apps_share_a_damaged_blob(tmp_path):
     tree = union(
         pulled(web()), pulled(web(tag="v2", version="2.0.0")), pulled(web(tag="v3", version="3.0.0"))
     )
@@ -231,7 +226,7 @@ def test_check_cache_says_how_many_apps_share_a_damaged_blob(tmp_path: Path) -> 
     assert "it concerns 2 more apps" in problem.detail
 
 
-def test_check_cache_calls_a_source_of_a_project_damaged(tmp_path: Path) -> None:
+def test_check_cache_calls_a_source_of_a_project_damaged(tmp_path):
     """A blob that a spin.toml names by URL and digest has no app; Spin fetches it again once it is gone."""
     cache = laid_out(tmp_path, {blob("wasm", WEB): WEB[:-1]})
     project = write_project(tmp_path / "project", WEB)
@@ -241,7 +236,7 @@ def test_check_cache_calls_a_source_of_a_project_damaged(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
-def test_check_cache_knows_every_algorithm(tmp_path: Path, algorithm: str) -> None:
+def test_check_cache_knows_every_algorithm(tmp_path, algorithm):
     name = f"data/{algorithm}:{hashlib.new(algorithm, b'content').hexdigest()}"
     assert checked(tmp_path / "good", {name: b"content"}) == []
     assert checked(tmp_path / "bad", {name: b"c0ntent"}) == [(name, "damaged blob", None)]
@@ -264,17 +259,13 @@ def between(monkeypatch: pytest.MonkeyPatch, write: Callable[[int], object]) -> 
     monkeypatch.setattr(verify, "hash_blobs", hash_blobs)
 
 
-def test_check_cache_believes_a_blob_that_was_just_being_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_cache_believes_a_blob_that_was_just_being_written(tmp_path, monkeypatch):
     cache = laid_out(tmp_path, {blob("data", b"content"): b"cont"})
     between(monkeypatch, lambda _: (cache.path / blob("data", b"content")).write_bytes(b"content"))
     assert check_cache(cache) == ()
 
 
-def test_check_cache_waits_for_the_second_document_of_a_tag(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_cache_waits_for_the_second_document_of_a_tag(tmp_path, monkeypatch):
     tree = pulled(web())
     (name,) = (path for path in tree if path.endswith("manifest.json"))
     cache = laid_out(tmp_path, {path: content for path, content in tree.items() if path != name}, age=0)
@@ -291,7 +282,7 @@ def test_check_cache_waits_for_the_second_document_of_a_tag(
     assert [row.kind for row in check_cache(cache) if is_damage(row.kind)] == ["missing manifest"]
 
 
-def test_check_cache_says_that_a_blob_keeps_changing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_cache_says_that_a_blob_keeps_changing(tmp_path, monkeypatch):
     monkeypatch.setattr(verify, "_PAUSE_SECONDS", 0.01)
     cache = laid_out(tmp_path, {blob("data", b"content"): b""})
     between(monkeypatch, lambda n: (cache.path / blob("data", b"content")).write_bytes(b"c" * n))
@@ -300,17 +291,13 @@ def test_check_cache_says_that_a_blob_keeps_changing(tmp_path: Path, monkeypatch
     assert not is_damage("file being written")
 
 
-def test_check_cache_forgets_a_damaged_blob_that_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_cache_forgets_a_damaged_blob_that_is_gone(tmp_path, monkeypatch):
     cache = laid_out(tmp_path, {blob("data", b"content"): b"other"})
     between(monkeypatch, lambda count: (cache.path / blob("data", b"content")).unlink(missing_ok=True))
     assert check_cache(cache) == ()
 
 
-def test_check_cache_reports_a_blob_that_the_disk_does_not_give(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_cache_reports_a_blob_that_the_disk_does_not_give(tmp_path, monkeypatch):
     def refuse(path: Path) -> None:
         raise OSError(errno.EIO, "Input/output error", str(path))
 
@@ -321,7 +308,7 @@ def test_check_cache_reports_a_blob_that_the_disk_does_not_give(
     assert "Input/output error" in row.detail
 
 
-def test_check_cache_waits_for_a_slow_writer(tmp_path: Path) -> None:
+def test_check_cache_waits_for_a_slow_writer(tmp_path):
     """A writer that streams onto the final name, as Spin does for registry packages."""
     content = os.urandom(1 << 20)
     cache = laid_out(tmp_path, {blob("wasm", content): content[:1000]})
@@ -349,7 +336,7 @@ def test_check_cache_waits_for_a_slow_writer(tmp_path: Path) -> None:
 # Progress and cancel ----------------------------------------------------------------------------
 
 
-def test_check_cache_tells_every_byte(tmp_path: Path) -> None:
+def test_check_cache_tells_every_byte(tmp_path):
     contents = [os.urandom(size) for size in (0, 1, 5 << 20, 9 << 20)]
     cache = laid_out(tmp_path, {blob("data", content): content for content in contents})
     events: list[ProgressEvent] = []
@@ -362,14 +349,12 @@ def test_check_cache_tells_every_byte(tmp_path: Path) -> None:
     }
 
 
-def test_check_cache_shows_plain_lines_where_nobody_looks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_cache_shows_plain_lines_where_nobody_looks(tmp_path, capsys):
     check_cache(laid_out(tmp_path, {blob("data", b"content"): b"content"}), progress=True)
     assert capsys.readouterr().err == "to check: 7 bytes\n"
 
 
-def test_check_cache_stops_when_it_is_cancelled(tmp_path: Path) -> None:
+def test_check_cache_stops_when_it_is_cancelled(tmp_path):
     content = os.urandom(32 << 20)
     cache = laid_out(tmp_path, {blob("data", content): content})
     cancel = threading.Event()
@@ -385,7 +370,7 @@ def test_check_cache_stops_when_it_is_cancelled(tmp_path: Path) -> None:
     assert sum(told) < len(content)
 
 
-def test_check_cache_hashes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_cache_hashes_at_once(tmp_path, monkeypatch):
     contents = [os.urandom(1000 + number) for number in range(8)]
     cache = laid_out(tmp_path, {blob("data", content): content for content in contents})
     together = threading.Barrier(4, timeout=20)
@@ -421,12 +406,12 @@ NESTED = b"\0asm\x0d\0\x01\0" + b"\x04" + bytes([len(COMPONENT)]) + COMPONENT
         (b"", False, False),
     ],
 )
-def test_is_whole_binary_or_interface(tmp_path: Path, content: bytes, whole: bool, interface: bool) -> None:
+def test_is_whole_binary_or_interface(tmp_path, content, whole, interface):
     (tmp_path / "file").write_bytes(content)
     assert (is_whole_binary(tmp_path / "file"), is_interface(tmp_path / "file")) == (whole, interface)
 
 
-def test_is_interface_is_not_lost_in_depths(tmp_path: Path) -> None:
+def test_is_interface_is_not_lost_in_depths(tmp_path):
     content = b"\0asm\x0d\0\x01\0"
     while len(content) < 100_000:
         size = bytes([len(content) & 127 | 128, len(content) >> 7 & 127 | 128, len(content) >> 14])
@@ -435,14 +420,14 @@ def test_is_interface_is_not_lost_in_depths(tmp_path: Path) -> None:
     assert is_interface(tmp_path / "file")
 
 
-def test_is_whole_binary_is_false_for_what_cannot_be_read(tmp_path: Path) -> None:
+def test_is_whole_binary_is_false_for_what_cannot_be_read(tmp_path):
     assert not is_interface(tmp_path / "nothing")
     assert not is_whole_binary(tmp_path / "nothing")
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     assert not is_whole_binary(tmp_path / "link")
 
 
-def test_the_last_of_two_application_layers_wins(plain_registry: RegistryServer, tmp_path: Path) -> None:
+def test_the_last_of_two_application_layers_wins(plain_registry, tmp_path):
     component = Component("web", WEB)
     locked = [locked_app([component], {"name": "twice", "version": version}) for version in ("1", "2")]
     artifact = with_layers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def at_the_last_moment(
 # Between plan and execution -----------------------------------------------------------------------
 
 
-def test_execute_skips_a_blob_that_was_touched(tmp_path: Path) -> None:
+def test_execute_skips_a_blob_that_was_touched(tmp_path):
     strays = {blob("data", b"one"): b"one", blob("data", b"two"): b"two"}
     cache = laid_out(tmp_path, strays)
     plan = plan_prune(cache)
@@ -77,7 +77,7 @@ def test_execute_skips_a_blob_that_was_touched(tmp_path: Path) -> None:
     assert result.freed_bytes == 3
 
 
-def test_execute_skips_a_blob_that_was_replaced_or_is_gone(tmp_path: Path) -> None:
+def test_execute_skips_a_blob_that_was_replaced_or_is_gone(tmp_path):
     cache = laid_out(tmp_path, {blob("data", b"one"): b"one", blob("data", b"two"): b"two"})
     plan = plan_prune(cache)
     path = cache.path / blob("data", b"one")
@@ -93,7 +93,7 @@ def test_execute_skips_a_blob_that_was_replaced_or_is_gone(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("naming", ["unix", "windows"])
-def test_execute_skips_what_an_app_has_come_to_need(tmp_path: Path, naming: str) -> None:
+def test_execute_skips_what_an_app_has_come_to_need(tmp_path, naming):
     artifact = web()
     needed = blobs(pulled(artifact))
     cache = laid_out(tmp_path, union(needed, {blob("data", b"stray"): b"stray"}))
@@ -107,7 +107,7 @@ def test_execute_skips_what_an_app_has_come_to_need(tmp_path: Path, naming: str)
 
 
 @pytest.mark.parametrize("by", ["spin.toml", "environment lock"])
-def test_execute_skips_what_a_project_has_come_to_need(tmp_path: Path, by: str) -> None:
+def test_execute_skips_what_a_project_has_come_to_need(tmp_path, by):
     cache = laid_out(tmp_path, {blob("wasm", WEB): WEB})
     project = write_project(tmp_path / "project")
     plan = plan_prune(cache, projects=[project])
@@ -118,7 +118,7 @@ def test_execute_skips_what_a_project_has_come_to_need(tmp_path: Path, by: str) 
     assert reasons(plan.execute()) == {blob("wasm", WEB): f"{project} needs it now"}
 
 
-def test_execute_leaves_an_app_that_was_pulled_again(tmp_path: Path) -> None:
+def test_execute_leaves_an_app_that_was_pulled_again(tmp_path):
     cache = laid_out(tmp_path, pulled(web()))
     plan = plan_remove(cache, V1)
     newer = web(version="2.0.0")
@@ -128,7 +128,7 @@ def test_execute_leaves_an_app_that_was_pulled_again(tmp_path: Path) -> None:
     assert read_tree(cache.path) == pulled(newer)
 
 
-def test_execute_leaves_an_app_of_which_one_document_changed(tmp_path: Path) -> None:
+def test_execute_leaves_an_app_of_which_one_document_changed(tmp_path):
     cache = laid_out(tmp_path, pulled(web()))
     plan = plan_remove(cache, V1)
     os.utime(cache.path / folder(web()) / "config.json")
@@ -136,7 +136,7 @@ def test_execute_leaves_an_app_of_which_one_document_changed(tmp_path: Path) -> 
     assert read_tree(cache.path) == pulled(web())
 
 
-def test_execute_leaves_the_folder_in_which_another_pull_begins(tmp_path: Path) -> None:
+def test_execute_leaves_the_folder_in_which_another_pull_begins(tmp_path):
     """Somebody removed the app, and a pull has made its folder again, with nothing in it yet."""
     cache = laid_out(tmp_path, union(pulled(web()), pulled(archive_mode())))
     plan = plan_remove(cache, V1)
@@ -147,7 +147,7 @@ def test_execute_leaves_the_folder_in_which_another_pull_begins(tmp_path: Path) 
     assert (cache.path / folder(web())).is_dir()
 
 
-def test_execute_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
+def test_execute_twice_does_nothing_the_second_time(tmp_path):
     cache = laid_out(tmp_path, pulled(web()))
     plan = plan_remove(cache, V1)
     assert plan.execute().freed_bytes == plan.freed_bytes
@@ -156,7 +156,7 @@ def test_execute_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
     assert again.failed == ()
 
 
-def test_nothing_is_planned_or_touched_once_another_app_is_behind_a_link(tmp_path: Path) -> None:
+def test_nothing_is_planned_or_touched_once_another_app_is_behind_a_link(tmp_path):
     folder = "manifests/ghcr.io/org/site"
     cache = laid_out(tmp_path, union(pulled(web()), pulled(archive_mode()), STRAY))
     plans = [plan_prune(cache), plan_remove(cache, V1)]
@@ -174,9 +174,7 @@ def test_nothing_is_planned_or_touched_once_another_app_is_behind_a_link(tmp_pat
     assert left(cache) == before
 
 
-def test_execute_leaves_a_locked_app_whose_manifest_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_execute_leaves_a_locked_app_whose_manifest_stays(tmp_path, monkeypatch):
     cache = laid_out(tmp_path, pulled(web()))
     plan = plan_remove(cache, V1)
 
@@ -201,9 +199,7 @@ def test_execute_leaves_a_locked_app_whose_manifest_stays(
     [(lambda cache: plan_remove(cache, V1), "letter.txt"), (plan_clear, "wasm/mine.txt")],
     ids=["remove", "clear"],
 )
-def test_execute_refuses_a_directory_that_became_foreign(
-    tmp_path: Path, plan_for: Callable[[Cache], RemovalPlan], name: str
-) -> None:
+def test_execute_refuses_a_directory_that_became_foreign(tmp_path, plan_for, name):
     cache = laid_out(tmp_path, pulled(web()))
     plan = plan_for(cache)
     (cache.path / name).write_bytes(b"mine")
@@ -220,9 +216,7 @@ def stray_blobs(tmp_path: Path, tree: Mapping[str, bytes]) -> tuple[Cache, dict[
     return laid_out(tmp_path, blobs(tree)), blobs(tree)
 
 
-def test_execute_gives_a_blob_its_name_back_if_an_app_appears(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_execute_gives_a_blob_its_name_back_if_an_app_appears(tmp_path, monkeypatch):
     cache, strays = stray_blobs(tmp_path, pulled(web()))
     plan = plan_prune(cache)
     at_the_last_moment(monkeypatch, cache, documents(pulled(web())))
@@ -232,9 +226,7 @@ def test_execute_gives_a_blob_its_name_back_if_an_app_appears(
     assert read_tree(cache.path) == pulled(web())
 
 
-def test_execute_gives_back_what_a_manifest_alone_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_execute_gives_back_what_a_manifest_alone_needs(tmp_path, monkeypatch):
     """Spin writes the manifest first, then asks which layers are stored."""
     cache, strays = stray_blobs(tmp_path, pulled(web()))
     plan = plan_prune(cache)
@@ -245,9 +237,7 @@ def test_execute_gives_back_what_a_manifest_alone_needs(
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "config.json"])
-def test_execute_gives_everything_back_while_a_document_is_being_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_execute_gives_everything_back_while_a_document_is_being_written(tmp_path, monkeypatch, name):
     """Of the other document alone nobody knows what the app needs."""
     cache, strays = stray_blobs(tmp_path, union(pulled(web()), STRAY))
     plan = plan_prune(cache)
@@ -259,9 +249,7 @@ def test_execute_gives_everything_back_while_a_document_is_being_written(
 
 
 @pytest.mark.parametrize("areas", [(), ("data",)], ids=["before the members", "while they are set aside"])
-def test_execute_gives_back_members_of_an_archive_that_is_just_unpacked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, areas: tuple[str, ...]
-) -> None:
+def test_execute_gives_back_members_of_an_archive_that_is_just_unpacked(tmp_path, monkeypatch, areas):
     """Spin skips members that are stored; the locked app that names them is not there yet."""
     tree = pulled(unnamed_members())
     cache, strays = stray_blobs(tmp_path, tree)
@@ -277,9 +265,7 @@ def test_execute_gives_back_members_of_an_archive_that_is_just_unpacked(
     assert {path for path in strays if path.startswith("data/")} <= left(cache)
 
 
-def test_execute_leaves_what_somebody_stored_again_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_execute_leaves_what_somebody_stored_again_meanwhile(tmp_path, monkeypatch):
     cache, _ = stray_blobs(tmp_path, pulled(web()))
     plan = plan_prune(cache)
     at_the_last_moment(monkeypatch, cache, pulled(web()))
@@ -287,9 +273,7 @@ def test_execute_leaves_what_somebody_stored_again_meanwhile(
     assert read_tree(cache.path) == pulled(web())
 
 
-def test_execute_puts_everything_back_if_it_is_interrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_execute_puts_everything_back_if_it_is_interrupted(tmp_path, monkeypatch):
     cache, strays = stray_blobs(tmp_path, union(pulled(web()), pulled(archive_mode())))
     plan = plan_prune(cache)
     original = removing.set_aside
@@ -330,15 +314,13 @@ def attack(plan: RemovalPlan, tmp_path: Path, part: str) -> tuple[RemovalResult 
 @pytest.mark.parametrize(
     "part", ["wasm", "data", "manifests", "manifests/ghcr.io", "manifests/ghcr.io/org/web/v1"]
 )
-def test_execute_never_goes_through_a_link(tmp_path: Path, part: str) -> None:
+def test_execute_never_goes_through_a_link(tmp_path, part):
     cache = laid_out(tmp_path, pulled(web()))
     attack(plan_remove(cache, V1), tmp_path, part)
 
 
 @pytest.mark.parametrize("part", ["wasm", "data"])
-def test_execute_never_goes_through_a_link_that_appears_after_the_checks(
-    tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_execute_never_goes_through_a_link_that_appears_after_the_checks(tmp_path, part, monkeypatch):
     cache = laid_out(tmp_path, {blob("wasm", b"one"): b"one", blob("data", b"two"): b"two"})
     monkeypatch.setattr("spincache_nb.upkeep.removal.refuse_unless_cache", lambda path: True)
     result, _ = attack(plan_prune(cache), tmp_path, part)
@@ -347,7 +329,7 @@ def test_execute_never_goes_through_a_link_that_appears_after_the_checks(
     assert "link" in result.failed[0].reason
 
 
-def test_execute_removes_nothing_that_a_link_in_a_blobs_place_leads_to(tmp_path: Path) -> None:
+def test_execute_removes_nothing_that_a_link_in_a_blobs_place_leads_to(tmp_path):
     cache = laid_out(tmp_path, {blob("data", b"one"): b"one"})
     plan = plan_prune(cache)
     victim = tmp_path / "victim"
@@ -359,7 +341,7 @@ def test_execute_removes_nothing_that_a_link_in_a_blobs_place_leads_to(tmp_path:
     assert path.is_symlink()
 
 
-def test_remove_of_thousands_goes_in_batches(tmp_path: Path) -> None:
+def test_remove_of_thousands_goes_in_batches(tmp_path):
     files = {f"{number}.txt": f"file {number}, not inlined {'x' * 200}".encode() for number in range(600)}
     artifact = new_style("org/many", "v1", components=[Component("web", WEB, files)])
     cache = laid_out(tmp_path, union(pulled(artifact), pulled(web())))

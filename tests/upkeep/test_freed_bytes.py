@@ -87,7 +87,7 @@ def cache_of(tree: Tree) -> Iterator[Cache]:
 
 @settings(max_examples=80, deadline=None)
 @given(worlds())
-def test_plan_remove_frees_just_what_the_others_do_not_need(world: World) -> None:
+def test_plan_remove_frees_just_what_the_others_do_not_need(world):
     others, strays = world.trees(chosen=False), world.stray_tree()
     everything = union(world.trees(chosen=True), others)
     expected = union(others, {path: data for path, data in strays.items() if path not in everything})
@@ -104,7 +104,7 @@ def test_plan_remove_frees_just_what_the_others_do_not_need(world: World) -> Non
 
 @settings(max_examples=80, deadline=None)
 @given(worlds())
-def test_plan_prune_leaves_just_what_the_apps_need(world: World) -> None:
+def test_plan_prune_leaves_just_what_the_apps_need(world):
     needed = world.trees(chosen=False)
     lost = blobs(world.trees(chosen=True))
     with cache_of(union(lost, needed, world.stray_tree())) as cache:
@@ -116,9 +116,7 @@ def test_plan_prune_leaves_just_what_the_apps_need(world: World) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(worlds(), st.floats(0, 1), st.integers(0, 3) | st.none())
-def test_plan_prune_keeps_a_budget_as_brute_force_does(
-    world: World, share: float, newest: int | None
-) -> None:
+def test_plan_prune_keeps_a_budget_as_brute_force_does(world, share, newest):
     trees = [app.tree(f"a{number}") for number, app in enumerate(world.apps)]  # a0 was pulled longest ago
     with cache_of(union(*trees)) as cache:
         for number in range(len(trees)):
@@ -137,7 +135,7 @@ def test_plan_prune_keeps_a_budget_as_brute_force_does(
 
 @settings(max_examples=20, deadline=None)
 @given(worlds())
-def test_plan_clear_frees_everything(world: World) -> None:
+def test_plan_clear_frees_everything(world):
     with cache_of(union(world.trees(chosen=True), world.trees(chosen=False), world.stray_tree())) as cache:
         plan = plan_clear(cache)
         assert plan.freed_bytes == disk_bytes(cache)

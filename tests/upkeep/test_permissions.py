@@ -58,14 +58,14 @@ def by_nobody(function: Callable[..., Any], root: Path, *arguments: str) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["remove", "prune", "clear"])
-def test_the_owner_may_do_it_all(nobodys_folder: Path, kind: str) -> None:
+def test_the_owner_may_do_it_all(nobodys_folder, kind):
     planned, removed, freed, failed = by_nobody(plan_and_execute, laid_out(nobodys_folder), kind)
     assert (planned, failed) == (removed, [])
     assert freed > 0
 
 
 @pytest.mark.parametrize("kind", ["remove", "prune", "clear"])
-def test_removals_of_somebody_elses_cache_fail_and_change_nothing(nobodys_folder: Path, kind: str) -> None:
+def test_removals_of_somebody_elses_cache_fail_and_change_nothing(nobodys_folder, kind):
     root = laid_out(nobodys_folder, owner=0)
     if os.geteuid() != 0:
         for path in [root, *root.rglob("*")]:
@@ -78,7 +78,7 @@ def test_removals_of_somebody_elses_cache_fail_and_change_nothing(nobodys_folder
     assert read_tree(root) == TREE
 
 
-def test_remove_keeps_the_blobs_of_an_app_whose_manifest_cannot_go(nobodys_folder: Path) -> None:
+def test_remove_keeps_the_blobs_of_an_app_whose_manifest_cannot_go(nobodys_folder):
     root = laid_out(nobodys_folder)
     (root / "manifests/ghcr.io/org/web/v1").chmod(0o555)
     _, removed, _, failed = by_nobody(plan_and_execute, root, "remove")
@@ -87,7 +87,7 @@ def test_remove_keeps_the_blobs_of_an_app_whose_manifest_cannot_go(nobodys_folde
     assert read_tree(root) == TREE
 
 
-def test_clear_empties_a_cache_whose_parent_cannot_be_written(nobodys_folder: Path) -> None:
+def test_clear_empties_a_cache_whose_parent_cannot_be_written(nobodys_folder):
     """As on a mount point: the directory itself stays."""
     root = laid_out(nobodys_folder)
     os.chown(root.parent, 0, 0)
@@ -109,7 +109,7 @@ FOLDER, OTHER = "manifests/ghcr.io", "manifests/ghcr.io/org/other/v1"
         ("clear", FOLDER),  # which needs no document
     ],
 )
-def test_removals_refuse_while_an_app_cannot_be_read(nobodys_folder: Path, kind: str, path: str) -> None:
+def test_removals_refuse_while_an_app_cannot_be_read(nobodys_folder, kind, path):
     other = pulled(web(repository="org/other"))
     write_tree(nobodys_folder / "cache" / "registry", other)
     root = laid_out(nobodys_folder)
@@ -120,7 +120,7 @@ def test_removals_refuse_while_an_app_cannot_be_read(nobodys_folder: Path, kind:
     assert read_tree(root) == before
 
 
-def test_verify_reports_a_blob_that_cannot_be_read(nobodys_folder: Path) -> None:
+def test_verify_reports_a_blob_that_cannot_be_read(nobodys_folder):
     root = laid_out(nobodys_folder)
     (root / blob("data", INDEX)).chmod(0)
     found = by_nobody(verify_rows, root)

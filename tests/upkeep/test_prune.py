@@ -49,7 +49,7 @@ def pulled_ago(cache: Cache, name: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NEEDED))
-def test_plan_prune_keeps_whatever_an_app_needs(tmp_path: Path, name: str) -> None:
+def test_plan_prune_keeps_whatever_an_app_needs(tmp_path, name):
     tree = NEEDED[name]
     cache = laid_out(tmp_path, tree)
     plan = plan_prune(cache)
@@ -59,7 +59,7 @@ def test_plan_prune_keeps_whatever_an_app_needs(tmp_path: Path, name: str) -> No
     assert left(cache) == set(tree)
 
 
-def test_plan_prune_says_why_each_blob_is_unneeded(tmp_path: Path) -> None:
+def test_plan_prune_says_why_each_blob_is_unneeded(tmp_path):
     strays = {
         blob("data", b"asset"): b"asset",
         blob("wasm", b"module"): b"module",
@@ -81,13 +81,13 @@ def test_plan_prune_says_why_each_blob_is_unneeded(tmp_path: Path) -> None:
     assert left(cache) == set(pulled(web()))
 
 
-def test_plan_prune_leaves_what_is_not_spins(tmp_path: Path) -> None:
+def test_plan_prune_leaves_what_is_not_spins(tmp_path):
     foreign = {"wasm/notes.txt": b"mine", "data/.DS_Store": b"mac", "manifests/README": b"mine, too"}
     cache = laid_out(tmp_path, union(pulled(web()), foreign))
     assert paths(plan_prune(cache)) == []
 
 
-def test_plan_prune_keeps_interfaces_of_a_target_environment_if_its_project_is_given(tmp_path: Path) -> None:
+def test_plan_prune_keeps_interfaces_of_a_target_environment_if_its_project_is_given(tmp_path):
     tree = environment_blob()
     cache = laid_out(tmp_path, tree)
     (path,) = tree
@@ -96,7 +96,7 @@ def test_plan_prune_keeps_interfaces_of_a_target_environment_if_its_project_is_g
     assert paths(plan_prune(cache, even_if_unknown=True)) == [path]
 
 
-def test_plan_prune_refuses_a_project_that_cannot_be_read(tmp_path: Path) -> None:
+def test_plan_prune_refuses_a_project_that_cannot_be_read(tmp_path):
     cache = laid_out(tmp_path, environment_blob())
     write_tree(tmp_path / "project", {"spin.toml": b"not toml"})
     with pytest.raises(CacheError) as caught:
@@ -106,7 +106,7 @@ def test_plan_prune_refuses_a_project_that_cannot_be_read(tmp_path: Path) -> Non
         plan_prune(cache, projects=[tmp_path / "nowhere"])
 
 
-def test_plan_prune_takes_a_second_spelling_only_if_the_first_is_whole(tmp_path: Path) -> None:
+def test_plan_prune_takes_a_second_spelling_only_if_the_first_is_whole(tmp_path):
     windows = f"data/{sha256(INDEX).replace(':', '_')}"
     cache = laid_out(tmp_path, union(pulled(web()), {windows: INDEX}))
     assert paths(plan_prune(cache)) == [windows]
@@ -117,7 +117,7 @@ def test_plan_prune_takes_a_second_spelling_only_if_the_first_is_whole(tmp_path:
 # The grace period -------------------------------------------------------------------------------
 
 
-def test_plan_prune_keeps_the_young_and_says_so(tmp_path: Path) -> None:
+def test_plan_prune_keeps_the_young_and_says_so(tmp_path):
     young, old = blob("data", b"young"), blob("data", b"old")
     cache = laid_out(tmp_path, {young: b"young", old: b"old"})
     make_older(cache.path / young, 3500)
@@ -136,25 +136,25 @@ def test_plan_prune_keeps_the_young_and_says_so(tmp_path: Path) -> None:
         *((7230, "2 hours ago"), (172700, "47 hours ago"), (172830, "2 days ago"), (8640030, "100 days ago")),
     ],
 )
-def test_plan_prune_says_how_old_a_blob_is(tmp_path: Path, age: float, told: str) -> None:
+def test_plan_prune_says_how_old_a_blob_is(tmp_path, age, told):
     cache = laid_out(tmp_path, {blob("data", b"old"): b"old"}, age=age)
     (item,) = plan_prune(cache, grace_seconds=0, even_if_unknown=True).items
     assert item.reason.endswith(told)
 
 
-def test_plan_prune_keeps_a_download_that_goes_on(tmp_path: Path) -> None:
+def test_plan_prune_keeps_a_download_that_goes_on(tmp_path):
     cache = laid_out(tmp_path, {temporary_name(): b"half"}, age=5)
     assert paths(plan_prune(cache)) == []
 
 
-def test_plan_prune_keeps_what_is_dated_in_the_future(tmp_path: Path) -> None:
+def test_plan_prune_keeps_what_is_dated_in_the_future(tmp_path):
     cache = laid_out(tmp_path, {blob("data", b"later"): b"later"}, age=-86400)
     plan = plan_prune(cache, grace_seconds=0, even_if_unknown=True)
     assert paths(plan) == []
     assert "in the future" in plan.kept[0].reason
 
 
-def test_plan_prune_takes_what_killed_pulls_left_in_tag_folders(tmp_path: Path) -> None:
+def test_plan_prune_takes_what_killed_pulls_left_in_tag_folders(tmp_path):
     cache = laid_out(tmp_path, union(pulled(web()), {"manifests/ghcr.io/org/new/v1/.spincache-2-ab": b"{"}))
     (cache.path / "manifests" / "ghcr.io" / "org" / "empty" / "v1").mkdir(parents=True)
     make_older(cache.path, 7200)
@@ -167,7 +167,7 @@ def test_plan_prune_takes_what_killed_pulls_left_in_tag_folders(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("options", [{"grace_seconds": -1}, {"keep_bytes": -1}, {"keep_newest": -1}])
-def test_plan_prune_refuses_negative_numbers(tmp_path: Path, options: dict[str, int]) -> None:
+def test_plan_prune_refuses_negative_numbers(tmp_path, options):
     with pytest.raises(ValueError, match="negative"):
         plan_prune(laid_out(tmp_path, {}), **options)  # type: ignore[arg-type]
 
@@ -183,7 +183,7 @@ def three_apps(tmp_path: Path) -> Cache:
     return cache
 
 
-def test_plan_prune_removes_least_recently_pulled_apps_until_the_cache_fits(tmp_path: Path) -> None:
+def test_plan_prune_removes_least_recently_pulled_apps_until_the_cache_fits(tmp_path):
     cache = three_apps(tmp_path)
     total = disk_bytes(cache)
     assert plan_prune(cache, keep_bytes=total).references == ()
@@ -198,7 +198,7 @@ def test_plan_prune_removes_least_recently_pulled_apps_until_the_cache_fits(tmp_
     assert left(cache) == set(app("third"))
 
 
-def test_plan_prune_counts_what_nothing_needs_before_it_removes_apps(tmp_path: Path) -> None:
+def test_plan_prune_counts_what_nothing_needs_before_it_removes_apps(tmp_path):
     cache = three_apps(tmp_path)
     total = disk_bytes(cache)
     stray = cache.path / blob("data", b"stray" * 100)
@@ -209,14 +209,14 @@ def test_plan_prune_counts_what_nothing_needs_before_it_removes_apps(tmp_path: P
     assert plan.freed_bytes == 500
 
 
-def test_plan_prune_never_removes_the_newest(tmp_path: Path) -> None:
+def test_plan_prune_never_removes_the_newest(tmp_path):
     cache = three_apps(tmp_path)
     plan = plan_prune(cache, keep_bytes=0, keep_newest=2)
     assert plan.references == ("ghcr.io/org/first:v1",)
     assert any("budget is not kept" in note for note in plan.notes)
 
 
-def test_plan_prune_does_not_count_what_the_archive_of_an_app_that_stays_holds(tmp_path: Path) -> None:
+def test_plan_prune_does_not_count_what_the_archive_of_an_app_that_stays_holds(tmp_path):
     cache = laid_out(tmp_path, union(pulled(archive_mode()), pulled(unnamed_members())))
     pulled_ago(cache, "site", 14400)
     total, own = disk_bytes(cache), sum((cache.path / path).stat().st_size for path in GOES_WITH_SITE)
@@ -230,7 +230,7 @@ def test_plan_prune_does_not_count_what_the_archive_of_an_app_that_stays_holds(t
     assert left(cache) == set(pulled(unnamed_members()))
 
 
-def test_plan_prune_with_keep_newest_alone_removes_all_others(tmp_path: Path) -> None:
+def test_plan_prune_with_keep_newest_alone_removes_all_others(tmp_path):
     cache = three_apps(tmp_path)
     plan = plan_prune(cache, keep_newest=1)
     assert plan.references == ("ghcr.io/org/first:v1", "ghcr.io/org/second:v1")
@@ -239,7 +239,7 @@ def test_plan_prune_with_keep_newest_alone_removes_all_others(tmp_path: Path) ->
     assert left(cache) == set(app("third"))
 
 
-def test_plan_prune_keeps_apps_and_blobs_within_the_grace_period(tmp_path: Path) -> None:
+def test_plan_prune_keeps_apps_and_blobs_within_the_grace_period(tmp_path):
     cache = three_apps(tmp_path)
     pulled_ago(cache, "second", 60)
     (young,) = [cache.path / path for path in app("first") if path.startswith("wasm/")]
@@ -251,13 +251,13 @@ def test_plan_prune_keeps_apps_and_blobs_within_the_grace_period(tmp_path: Path)
     assert left(cache) == {*app("second"), young.relative_to(cache.path).as_posix()}
 
 
-def test_plan_prune_orders_an_app_without_manifest_by_its_locked_app(tmp_path: Path) -> None:
+def test_plan_prune_orders_an_app_without_manifest_by_its_locked_app(tmp_path):
     cache = three_apps(tmp_path)
     (cache.path / "manifests/ghcr.io/org/third/v1/manifest.json").unlink()
     assert plan_prune(cache, keep_newest=1).references == ("ghcr.io/org/first:v1", "ghcr.io/org/second:v1")
 
 
-def test_plan_prune_counts_hard_links_once(tmp_path: Path) -> None:
+def test_plan_prune_counts_hard_links_once(tmp_path):
     cache = laid_out(tmp_path, union(pulled(web()), {blob("data", b"stray"): b"stray"}))
     first = cache.path / blob("data", b"stray")
     os.link(first, cache.path / blob("wasm", b"stray"))
@@ -267,7 +267,7 @@ def test_plan_prune_counts_hard_links_once(tmp_path: Path) -> None:
     execute_exactly(plan)
 
 
-def test_plan_prune_counts_nothing_for_a_hard_link_of_what_stays(tmp_path: Path) -> None:
+def test_plan_prune_counts_nothing_for_a_hard_link_of_what_stays(tmp_path):
     cache = laid_out(tmp_path, pulled(web()))
     os.link(cache.path / blob("data", INDEX), cache.path / blob("wasm", INDEX))
     plan = plan_prune(cache)

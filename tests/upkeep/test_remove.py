@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +38,7 @@ def other_with_same_index() -> dict[str, bytes]:
     return pulled(new_style("org/other", "v1", components=[component]))
 
 
-def test_plan_remove_takes_documents_and_blobs_of_the_only_app(tmp_path: Path) -> None:
+def test_plan_remove_takes_documents_and_blobs_of_the_only_app(tmp_path):
     cache = laid_out(tmp_path, pulled(web()))
     plan = plan_remove(cache, V1)
     assert paths(plan) == [
@@ -56,7 +55,7 @@ def test_plan_remove_takes_documents_and_blobs_of_the_only_app(tmp_path: Path) -
     assert folders(cache) == {"data", "manifests", "wasm"}
 
 
-def test_plan_remove_keeps_what_others_need_and_says_who(tmp_path: Path) -> None:
+def test_plan_remove_keeps_what_others_need_and_says_who(tmp_path):
     cache = laid_out(tmp_path, union(pulled(web()), other_with_same_index()))
     plan = plan_remove(cache, ["ghcr.io/org/web:v1"])
     (kept,) = plan.kept
@@ -66,7 +65,7 @@ def test_plan_remove_keeps_what_others_need_and_says_who(tmp_path: Path) -> None
     assert left(cache) == set(other_with_same_index())
 
 
-def test_plan_remove_keeps_members_of_another_apps_archive_that_no_locked_app_names(tmp_path: Path) -> None:
+def test_plan_remove_keeps_members_of_another_apps_archive_that_no_locked_app_names(tmp_path):
     site, unnamed = pulled(archive_mode()), pulled(unnamed_members())
     cache = laid_out(tmp_path, union(site, unnamed))
     plan = plan_remove(cache, "ghcr.io/org/site:v1")
@@ -78,7 +77,7 @@ def test_plan_remove_keeps_members_of_another_apps_archive_that_no_locked_app_na
     assert left(cache) == set(unnamed)
 
 
-def test_plan_remove_keeps_what_a_project_needs(tmp_path: Path) -> None:
+def test_plan_remove_keeps_what_a_project_needs(tmp_path):
     cache = laid_out(tmp_path, pulled(web()))
     project = write_project(tmp_path / "project", WEB)
     plan = plan_remove(cache, V1, projects=[project])
@@ -87,9 +86,7 @@ def test_plan_remove_keeps_what_a_project_needs(tmp_path: Path) -> None:
     assert left(cache) == {blob("wasm", WEB)}
 
 
-def test_plan_remove_keeps_a_blob_that_somebody_touches_at_that_moment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plan_remove_keeps_a_blob_that_somebody_touches_at_that_moment(tmp_path, monkeypatch):
     cache = laid_out(tmp_path, pulled(web()))
     take = removal.inventory_of
 
@@ -103,14 +100,14 @@ def test_plan_remove_keeps_a_blob_that_somebody_touches_at_that_moment(
     assert (kept.path, kept.reason) == (blob("data", INDEX), "it was written or touched just now")
 
 
-def test_plan_remove_leaves_what_nobody_needed_before(tmp_path: Path) -> None:
+def test_plan_remove_leaves_what_nobody_needed_before(tmp_path):
     strays = {blob("data", b"stray"): b"stray", bare_hex_name(b"old"): b"old", "wasm/notes.txt": b"mine"}
     cache = laid_out(tmp_path, union(pulled(web()), strays))
     execute_exactly(plan_remove(cache, V1))
     assert left(cache) == set(strays)
 
 
-def test_plan_remove_of_a_tag_whose_folder_holds_another_repository(tmp_path: Path) -> None:
+def test_plan_remove_of_a_tag_whose_folder_holds_another_repository(tmp_path):
     cache = laid_out(tmp_path, nested())
     execute_exactly(plan_remove(cache, "ghcr.io/org/a:b"))
     assert "manifests/ghcr.io/org/a/b/manifest.json" not in left(cache)
@@ -118,7 +115,7 @@ def test_plan_remove_of_a_tag_whose_folder_holds_another_repository(tmp_path: Pa
     assert "manifests/ghcr.io/org/a/manifest.json/manifest.json" in left(cache)
 
 
-def test_plan_remove_takes_both_spellings_of_an_app(tmp_path: Path) -> None:
+def test_plan_remove_takes_both_spellings_of_an_app(tmp_path):
     artifact = web()
     unix = pulled(artifact, "localhost:5000/org/web:v1")
     windows = pulled(artifact, "localhost:5000/org/web:v1", naming="windows")
@@ -128,7 +125,7 @@ def test_plan_remove_takes_both_spellings_of_an_app(tmp_path: Path) -> None:
     assert folders(cache) == {"data", "manifests", "wasm"}
 
 
-def test_plan_remove_takes_short_references(tmp_path: Path) -> None:
+def test_plan_remove_takes_short_references(tmp_path):
     artifact = new_style("library/hello", "latest", components=[Component("web", WEB, {})])
     cache = laid_out(tmp_path, pulled(artifact, "hello"))
     assert plan_remove(cache, "hello").references == ("docker.io/library/hello:latest",)
@@ -137,16 +134,14 @@ def test_plan_remove_takes_short_references(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reference", "error"), [("ghcr.io/org/web:v2", NotInCacheError), ("A b", InvalidReferenceError)]
 )
-def test_plan_remove_refuses_what_is_not_there(
-    tmp_path: Path, reference: str, error: type[Exception]
-) -> None:
+def test_plan_remove_refuses_what_is_not_there(tmp_path, reference, error):
     cache = laid_out(tmp_path, pulled(web()))
     with pytest.raises(error):
         plan_remove(cache, [V1, reference])
     assert left(cache) == set(pulled(web()))
 
 
-def test_plan_remove_of_an_app_with_a_damaged_manifest(tmp_path: Path) -> None:
+def test_plan_remove_of_an_app_with_a_damaged_manifest(tmp_path):
     manifest = "manifests/ghcr.io/org/web/v1/manifest.json"
     cache = laid_out(tmp_path, {**pulled(web()), manifest: b"{"})
     execute_exactly(plan_remove(cache, V1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,12 @@ from tests.project.test_sources import A, B, offer, one_source, write
 from tests.support.artifact import sha256
 from tests.support.artifacts import new_style
 from tests.support.behaviours import error
-from tests.support.hostile import HostileServer
 from tests.support.trees import assert_same_tree, read_tree
 from tests.upkeep.test_repairs import empty, flip, truncate
 
 
 @pytest.fixture(autouse=True)
-def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+def swift(monkeypatch):
     monkeypatch.setattr("spincache_nb.upkeep.verify._PAUSE_SECONDS", 0.01)
 
 
@@ -32,9 +30,7 @@ def place(cache: Cache, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize("harm", [flip, truncate, empty], ids=lambda harm: harm.__name__)
-def test_repair_fetches_a_damaged_source_again_and_no_other(
-    hostile: HostileServer, cache: Cache, project: Path, harm: Callable[[Path], None]
-) -> None:
+def test_repair_fetches_a_damaged_source_again_and_no_other(hostile, cache, project, harm):
     write(
         project,
         "[component.one]",
@@ -56,8 +52,8 @@ def test_repair_fetches_a_damaged_source_again_and_no_other(
 
 
 def test_repair_leaves_sources_alone_that_are_not_stored_or_whose_project_is_not_given(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
+    hostile, cache, project
+):
     write(
         project,
         "[component.one]",
@@ -75,9 +71,7 @@ def test_repair_leaves_sources_alone_that_are_not_stored_or_whose_project_is_not
     assert not place(cache, B).exists()
 
 
-def test_repair_of_a_source_says_why_it_failed_and_leaves_the_file(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
+def test_repair_of_a_source_says_why_it_failed_and_leaves_the_file(hostile, cache, project):
     one_source(project, offer(hostile, A, "/a.wasm"))
     pull_sources(cache, project)
     flip(place(cache, A))
@@ -93,9 +87,7 @@ def test_repair_of_a_source_says_why_it_failed_and_leaves_the_file(
     assert repair(cache, projects=[project]).failed == 0
 
 
-def test_repair_fetches_a_package_again_whose_content_is_known_from_its_last_pull(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
+def test_repair_fetches_a_package_again_whose_content_is_known_from_its_last_pull(hostile, cache, project):
     old, new = tools("1.0.0"), tools("1.2.0")
     hostile.serve(old)
     registry = f"registry = '{hostile.name}'"
@@ -120,9 +112,7 @@ def test_repair_fetches_a_package_again_whose_content_is_known_from_its_last_pul
     assert set(read_tree(cache.path)) == set(tree)
 
 
-def test_repair_fetches_from_the_app_what_a_project_needs_too(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
+def test_repair_fetches_from_the_app_what_a_project_needs_too(hostile, cache, project):
     artifact = new_style("demo/app")
     hostile.serve(artifact)
     assert (
@@ -136,9 +126,7 @@ def test_repair_fetches_from_the_app_what_a_project_needs_too(
     assert hostile.requests_for("/never.wasm") == []
 
 
-def test_repair_command_takes_projects(
-    hostile: HostileServer, cache: Cache, project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_repair_command_takes_projects(hostile, cache, project, capsys):
     one_source(project, offer(hostile, A))
     pull_sources(cache, project)
     flip(place(cache, A))

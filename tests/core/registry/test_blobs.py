@@ -1,7 +1,5 @@
 """Blobs as one stream: broken connections, wrong lengths, ranges, further addresses; and plain addresses."""
 
-from __future__ import annotations
-
 import hashlib
 import threading
 import time

@@ -1,19 +1,14 @@
 """Against Debian's docker-registry: plain, htpasswd, Bearer tokens, TLS with a private authority."""
 
-from __future__ import annotations
-
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from spincache_nb.core.digest import Digest
-from spincache_nb.core.documents import Descriptor, Manifest, parse_manifest
+from spincache_nb.core.documents import Manifest, parse_manifest
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.refusals import RetryableError
 from spincache_nb.core.registry import Registry
-from spincache_nb.core.web import Answer
 from spincache_nb.errors import ConnectionFailedError, NotFoundError
 from tests.core.clients import quick_client, ref
 from tests.support.artifact import IMAGE_CONFIG, Artifact, compact, descriptor, filler
@@ -52,39 +47,6 @@ def read_all(client: Registry, reference: Reference, expected: Artifact) -> None
             pool.map(lambda layer: b"".join(client.stream_blob(reference, layer)), manifest.layers)
         )
     assert fetched == [expected.blobs[str(layer.digest)] for layer in manifest.layers]
-
-
-def test_plain_registry_is_read_whole(plain_registry: RegistryServer) -> None:
-    one = artifact("transport/plain")
-    plain_registry.push(one)
-    with quick_client() as client:
-        read_all(client, ref(plain_registry.reference(one)), one)
-        read_all(client, ref(plain_registry.reference(one, tag=False, digest=True)), one)
-        assert client.request_count == 2 * (2 + 5)
-        assert client.wire_bytes == 2 * (len(one.manifest) + sum(map(len, one.blobs.values())))
-
-
-def test_plain_registry_resumes_by_range(
-    plain_registry: RegistryServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = filler("transport/range", 5 << 20)
-    blob = Descriptor("application/wasm", Digest.of(data), len(data))
-    with plain_registry.pusher() as pusher:
-        pusher.push_blob("transport/range", str(blob.digest), data)
-    calls = itertools.count()
-    whole = Answer.piece
-
-    def breaking(answer: Answer) -> bytes | None:
-        if next(calls) in (1, 3):
-            answer.close()
-            raise RetryableError(ConnectionFailedError("the test"))
-        return whole(answer)
-
-    monkeypatch.setattr(Answer, "piece", breaking)
-    with quick_client() as client, plain_registry.recording() as records:
-        assert b"".join(client.stream_blob(ref(f"{plain_registry.name}/transport/range:v1"), blob)) == data
-        assert client.request_count == 3
-    assert 206 in [record.status for record in records]  # a line may come too late, but not both
 
 
 def test_tags_of_a_registry(plain_registry: RegistryServer) -> None:

@@ -1,7 +1,5 @@
 """Where a request is led: to storage without credentials, never in a circle, never into the clear."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Addresses: loopback by name, and what of an address may be shown."""
 
-from __future__ import annotations
-
 import httpx
 import pytest
 

@@ -1,7 +1,5 @@
 """When something is tried again, after how long, and when no more; and that whoever waits can be stopped."""
 
-from __future__ import annotations
-
 import datetime as dt
 import logging
 import threading

@@ -1,7 +1,5 @@
 """The way of a request: the system's proxies, never for loopback, their secrets hidden; whom it trusts."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import datetime as dt

@@ -1,7 +1,5 @@
 """The transport over sockets: framing, reuse, hostile heads; and that httpx's own would do as well."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import ssl
