@@ -22,27 +22,13 @@ from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from tests.benchmarks import minimal_crawl
+from tests.benchmarks import minimal_crawl, one_crawl
 
 TAGS = 1_000
 LAYERS = 10
 _PAGE = 100
-_CRAWL = """
-import json, resource, sys, time
-from spincache_nb import fleet
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-started = time.monotonic()
-taken = fleet.crawl(sys.argv[1], None, sys.argv[2], jobs=int(sys.argv[3]))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({
-    "seconds": time.monotonic() - started, "cpu": time.process_time(),
-    "before_mib": before / 1024, "peak_mib": peak / 1024,
-    "rows": taken.row_count - 1, "size_mib": taken.size_bytes / 2**20,
-}))
-"""
-
 CLIENTS = {
-    "spincache-nb": ["-c", _CRAWL],
+    "spincache-nb": [one_crawl.__file__],
     "http.client + json + pyarrow": [minimal_crawl.__file__, "http.client"],
     "httpx + json + pyarrow": [minimal_crawl.__file__, "httpx"],
 }
