@@ -21,7 +21,7 @@ from spincache_nb.errors import (
     PullCancelled,
     SizeMismatchError,
 )
-from tests.core.clients import QUICK, Recording, blob_of, mock_client, quick_client, ref, streamed
+from tests.core.clients import QUICK, Recording, Scripted, blob_of, mock_client, quick_client, ref, streamed
 from tests.support import behaviours, faults
 from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
@@ -372,7 +372,7 @@ def test_stream_address_makes_of_a_status_what_spin_makes_of_it(
 
 
 def test_stream_address_refuses_plain_http() -> None:
-    web = Web(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+    web = Web(transport=Scripted(lambda request: httpx.Response(200)))
     with pytest.raises(InsecureTransportError):
         list(stream_address(web, "http://h.example/x", where="a component"))
     assert web.request_count == 0

@@ -14,7 +14,7 @@ from spincache_nb.errors import (
     ProtocolError,
     StatusError,
 )
-from tests.core.clients import blob_of, mock_client, quick_client, ref
+from tests.core.clients import Scripted, blob_of, mock_client, quick_client, ref
 from tests.support import behaviours, faults
 from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
@@ -28,7 +28,7 @@ LOOPBACK = ("127.0.0.1:1", "localhost", "[::1]")
 Start = Callable[..., HostileServer]
 
 
-def redirecting(*targets: str, status: int = 307) -> tuple[list[httpx.Request], httpx.MockTransport]:
+def redirecting(*targets: str, status: int = 307) -> tuple[list[httpx.Request], Scripted]:
     """``r.example`` redirects once per target; whatever else is asked has the blob."""
     seen: list[httpx.Request] = []
     left = list(targets)
@@ -39,7 +39,7 @@ def redirecting(*targets: str, status: int = 307) -> tuple[list[httpx.Request], 
             return httpx.Response(status, headers={"Location": left.pop(0)})
         return httpx.Response(200, content=DATA)
 
-    return seen, httpx.MockTransport(handler)
+    return seen, Scripted(handler)
 
 
 def fetch(transport: httpx.BaseTransport, **options: object) -> bytes:
@@ -96,7 +96,7 @@ def test_credentials_stay_with_their_origin(elsewhere: str) -> None:
             return httpx.Response(401, headers={"WWW-Authenticate": "Basic realm=x"})
         return httpx.Response(307, headers={"Location": elsewhere})
 
-    assert fetch(httpx.MockTransport(handler), auth=("ann", "secret")) == DATA
+    assert fetch(Scripted(handler), auth=("ann", "secret")) == DATA
     blob = f"https://r.example{PATH}"
     back = ("https://r.example/back", None)  # once lost, they do not come back
     assert seen == [(blob, None), (blob, ANN_BASIC), (elsewhere, None), back]
@@ -113,7 +113,7 @@ def test_credentials_follow_a_redirect_within_their_origin() -> None:
             return httpx.Response(307, headers={"Location": "/moved"})
         return httpx.Response(200, content=DATA)
 
-    assert fetch(httpx.MockTransport(handler), auth=("ann", "secret")) == DATA
+    assert fetch(Scripted(handler), auth=("ann", "secret")) == DATA
     assert seen == [None, ANN_BASIC, ANN_BASIC]
 
 
@@ -128,7 +128,7 @@ def refused_by_storage(status: int, location: str) -> tuple[StatusError, list[ht
         return httpx.Response(status, headers={"WWW-Authenticate": "Basic realm=phishing"})
 
     with pytest.raises(StatusError) as caught:
-        fetch(httpx.MockTransport(handler), auth=("ann", "secret"))
+        fetch(Scripted(handler), auth=("ann", "secret"))
     assert "secret" not in str(caught.value)
     return caught.value, asked
 
