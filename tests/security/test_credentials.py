@@ -203,26 +203,6 @@ def test_log_tells_what_was_asked_without_signatures(
     assert_no_secret(everything_said())
 
 
-def test_redirect_takes_no_credentials_along(
-    start_hostile: Start, isolated_home: Path, tmp_path: Path
-) -> None:
-    """Manifests and blobs may be elsewhere: another host, or another port of the same host."""
-    app = small_app(1)
-    own, port, host = start_hostile(), start_hostile(), start_hostile("127.0.0.2")
-    for server in (own, port, host):
-        server.serve(app)
-    log_in(isolated_home, own.name)
-    own.require(f"Basic {BASIC}", 'Basic realm="x"')
-    own.always("*/manifests/*", Redirect(lambda request: f"{port.url}{request.target}"))
-    own.always("*/blobs/*", Redirect(lambda request: f"{host.url}{request.target}"))
-    pull(Cache(tmp_path), app.reference(own.name))
-    assert port.requests
-    assert host.requests
-    assert port.authorizations == host.authorizations == []
-    for server in (port, host):
-        assert_no_secret(repr([(r.target, r.headers, r.body) for r in server.requests]))
-
-
 def test_credentials_of_one_registry_open_no_other(start_hostile: Start, isolated_home: Path) -> None:
     own, other = start_hostile(), start_hostile()
     log_in(isolated_home, own.name)
@@ -249,19 +229,3 @@ def test_password_goes_to_a_token_service_that_the_registry_names_and_no_further
     assert set(service.authorizations) == {f"Basic {BASIC}"}
     assert stranger.authorizations == []
     assert all(BASIC not in value for value in own.authorizations)
-
-
-def test_credentials_never_go_over_plain_http_unless_asked() -> None:
-    seen: list[tuple[str, str | None]] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        seen.append((request.url.scheme, request.headers.get("Authorization")))
-        return httpx.Response(401, headers={"WWW-Authenticate": "Basic realm=x"})
-
-    for insecure in (None, False, True):
-        client = mock_client(handler, auth=("ann", PASSWORD), insecure=insecure)
-        with client, pytest.raises(SpinCacheError):
-            client.fetch_manifest(ref("r.example/a/b:c"))
-    plain = [authorization for scheme, authorization in seen if scheme == "http"]
-    assert [scheme for scheme, _ in seen] == ["https"] * 4 + ["http"] * 2
-    assert plain == [None, f"Basic {BASIC}"]
