@@ -59,7 +59,8 @@ def log_in(home: Path, registry: str, *, identity: bool = False) -> None:
 
 def as_own_token_service(server: HostileServer, answer: Reply) -> None:
     server.always("/token", answer)
-    server.require(f"Bearer {TOKEN}", f'Bearer realm="{server.url}/token",service="s"')
+    realm = f"http://ann:{PASSWORD}@{server.name}/token?key={REFRESH}"
+    server.require(f"Bearer {TOKEN}", f'Bearer realm="{realm}",service="s"')
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
