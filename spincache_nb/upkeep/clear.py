@@ -117,8 +117,10 @@ def _weigh(root: Path, found: Scan) -> _Weights:
     freed = Freed(found.files)
     staying = {problem.path for problem in found.problems if problem.kind == "system file"}
     for file in reversed(found.files):  # of several names in the cache the first is the last to go
+        if staying and not staying.isdisjoint(accumulate(file.path.split("/"), "{}/{}".format)):
+            continue
         state = FileState.at(root / file.path)
-        if state is None or not staying.isdisjoint(accumulate(file.path.split("/"), "{}/{}".format)):
+        if state is None:
             continue
         top, slash, _ = file.path.partition("/")
         folder = top if slash and top in _PARTS else "."

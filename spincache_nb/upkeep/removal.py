@@ -458,8 +458,9 @@ class _Execution(Removing):
         if any(folder.state(item.parts[-1]) != item.state for item in documents):
             self.skip(documents, "the app was pulled again, or removed")
             return
-        for item in documents:
+        for number, item in enumerate(documents, start=1):
             if not self.take(folder, [item]):
+                self.skip(documents[number:], "the manifest beside it stays")
                 break
 
     def take_folder(self, item: RemovalItem) -> None:

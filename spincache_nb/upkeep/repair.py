@@ -345,7 +345,7 @@ class _Repair:
 
     def wanted_by_projects(self) -> dict[Place, Wanted]:
         """Damaged sources that only projects need, with the addresses and packages that offer them."""
-        from spincache_nb.project.sources import Project, find_offers
+        from spincache_nb.project.sources import find_offers
 
         apps = {app.reference for app in self.inventory.apps}
         uses = list(users_of(self.inventory, self.wrong))
@@ -353,22 +353,15 @@ class _Repair:
         found: dict[Place, Wanted] = {}
         for project in self.inventory.projects:
             named = {place for place, user, via in uses if user == project.name and via == "spin.toml"}
-            if not named - needed:
-                continue
             digests = {digest for _, digest in named - needed}
-            try:
-                offered, failures = find_offers(self.packages, Project.read(project.path), digests)
-            except PullCancelled:
-                raise
-            except SpinCacheError as exc:
-                offered, failures = {}, dict.fromkeys(digests, exc)
-            for place in named - needed:
-                area, digest = place
-                if digest in offered:
-                    one = found.setdefault(place, Wanted(digest, offered[digest].size, {area}))
-                    one.offers += offered[digest].offers
+            offered = find_offers(self.packages, project.path, digests) if digests else {}
+            for area, digest in named - needed:
+                offer = offered[digest]
+                if isinstance(offer, Wanted):
+                    one = found.setdefault((area, digest), Wanted(digest, offer.size, {area}))
+                    one.offers += offer.offers
                 else:
-                    self.failures[self.path_of(place)] = str(failures[digest])
+                    self.failures[self.path_of((area, digest))] = str(offer)
         return found
 
     def unpack(self, item: tuple[Digest, Collection[Digest]]) -> None:

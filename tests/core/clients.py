@@ -1,4 +1,4 @@
-"""Clients that give up within a test's patience, and scripted answers for `httpx.MockTransport`."""
+"""Clients that give up within a test's patience, and scripted answers for them."""
 
 import json
 import socket
@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from spincache_nb.core.addresses import whole_url
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.reference import Reference
@@ -27,9 +28,17 @@ def quick_client(**options: Any) -> Registry:
     return Registry(**(defaults | options))
 
 
+class Scripted(httpx.MockTransport):
+    """Has a function answer requests; it sees the whole address, also where the path stands beside it."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = whole_url(request)
+        return super().handle_request(request)
+
+
 def mock_client(handler: Handler, **options: Any) -> Registry:
     """A client whose requests a function answers."""
-    return quick_client(transport=httpx.MockTransport(handler), **options)
+    return quick_client(transport=Scripted(handler), **options)
 
 
 def ref(text: str) -> Reference:

@@ -189,6 +189,7 @@ def test_execute_leaves_a_locked_app_whose_manifest_stays(tmp_path, monkeypatch)
     monkeypatch.setattr(removing, "unlink", refuse_once)
     result = plan.execute()
     assert [failed.item.path for failed in result.failed] == [f"{folder(web())}/manifest.json"]
+    assert f"{folder(web())}/config.json" in reasons(result)
     assert result.removed == ()
     assert read_tree(cache.path) == pulled(web())
 

@@ -34,7 +34,7 @@ from spincache_nb.errors import (
     ProtocolError,
     StatusError,
 )
-from tests.core.clients import Recording, mock_client, ref
+from tests.core.clients import Recording, Scripted, mock_client, ref
 
 BEARER = 'Bearer realm="https://auth.example/token",service="r.example"'
 BASIC = 'Basic realm="the registry"'
@@ -542,7 +542,7 @@ def test_fresh_token_that_is_refused_is_not_renewed_for_ever() -> None:
 
 
 def authorizer(registry: Guarded, search: CredentialSearch, **options: Any) -> Authorizer:
-    web = Web(transport=httpx.MockTransport(registry))
+    web = Web(transport=Scripted(registry))
     return Authorizer(web, None, search=lambda *_: search, **options)
 
 

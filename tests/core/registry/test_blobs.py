@@ -28,6 +28,7 @@ from tests.core.clients import (
     QUICK,
     REFERENCE,
     Recording,
+    Scripted,
     blob_of,
     fetch_blob,
     mock_client,
@@ -375,7 +376,7 @@ def test_stream_address_makes_of_a_status_what_spin_makes_of_it(
 
 
 def test_stream_address_refuses_plain_http() -> None:
-    web = Web(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+    web = Web(transport=Scripted(lambda request: httpx.Response(200)))
     with pytest.raises(InsecureTransportError):
         list(stream_address(web, "http://h.example/x", where="a component"))
     assert web.request_count == 0

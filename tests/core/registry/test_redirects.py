@@ -19,6 +19,7 @@ from tests.core.clients import (
     DATA,
     PATH,
     REFERENCE,
+    Scripted,
     fetch_blob,
     mock_client,
     quick_client,
@@ -32,7 +33,7 @@ LOOPBACK = ("127.0.0.1:1", "localhost", "[::1]")
 Start = Callable[..., HostileServer]
 
 
-def redirecting(*targets: str, status: int = 307) -> tuple[list[httpx.Request], httpx.MockTransport]:
+def redirecting(*targets: str, status: int = 307) -> tuple[list[httpx.Request], Scripted]:
     """``r.example`` redirects once per target; whatever else is asked has the blob."""
     seen: list[httpx.Request] = []
     left = list(targets)
@@ -43,7 +44,7 @@ def redirecting(*targets: str, status: int = 307) -> tuple[list[httpx.Request], 
             return httpx.Response(status, headers={"Location": left.pop(0)})
         return httpx.Response(200, content=DATA)
 
-    return seen, httpx.MockTransport(handler)
+    return seen, Scripted(handler)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -95,7 +96,7 @@ def test_credentials_stay_with_their_origin(elsewhere: str) -> None:
             return httpx.Response(401, headers={"WWW-Authenticate": "Basic realm=x"})
         return httpx.Response(307, headers={"Location": elsewhere})
 
-    assert fetch_blob(transport=httpx.MockTransport(handler), auth=("ann", "secret")) == DATA
+    assert fetch_blob(transport=Scripted(handler), auth=("ann", "secret")) == DATA
     blob = f"https://r.example{PATH}"
     back = ("https://r.example/back", None)  # once lost, they do not come back
     assert seen == [(blob, None), (blob, ANN_BASIC), (elsewhere, None), back]
@@ -112,7 +113,7 @@ def test_credentials_follow_a_redirect_within_their_origin() -> None:
             return httpx.Response(307, headers={"Location": "/moved"})
         return httpx.Response(200, content=DATA)
 
-    assert fetch_blob(transport=httpx.MockTransport(handler), auth=("ann", "secret")) == DATA
+    assert fetch_blob(transport=Scripted(handler), auth=("ann", "secret")) == DATA
     assert seen == [None, ANN_BASIC, ANN_BASIC]
 
 
@@ -127,7 +128,7 @@ def refused_by_storage(status: int, location: str) -> tuple[StatusError, list[ht
         return httpx.Response(status, headers={"WWW-Authenticate": "Basic realm=phishing"})
 
     with pytest.raises(StatusError) as caught:
-        fetch_blob(transport=httpx.MockTransport(handler), auth=("ann", "secret"))
+        fetch_blob(transport=Scripted(handler), auth=("ann", "secret"))
     assert "secret" not in str(caught.value)
     return caught.value, asked
 

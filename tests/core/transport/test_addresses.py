@@ -2,9 +2,12 @@
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spincache_nb.core.addresses import check_plain, is_loopback, origin_of, parse_url, public_url
 from spincache_nb.core.refusals import causes, translate
+from spincache_nb.core.web import Web
 from spincache_nb.errors import InsecureTransportError, ProtocolError
 
 
@@ -115,3 +118,15 @@ def test_what_may_be_a_user_and_password_is_shown_as_no_host_and_port(failure: h
     assert "host.example:4711" in str(
         translate(httpx.ConnectError(""), httpx.URL("http://host.example:4711/file"))
     )
+
+
+@given(
+    st.from_regex(r"/v2(/[\w.:%?#@ ~+-]{0,9}){1,4}", fullmatch=True) | st.just("/v2/org/app/blobs/sha256:ab")
+)
+def test_path_beside_a_registrys_address_is_the_one_httpx_would_ask_for(target: str) -> None:
+    web = Web(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+    ask, whole = web.ask("r.example:5000", target, {}), web.url("r.example:5000", target)
+    assert ask.address == whole
+    assert ask.target in (None, whole.raw_path)
+    assert public_url(whole) in repr(ask)
+    assert web.ask("r.example:5000", "/v2/org/app/tags/list", {}).target == b"/v2/org/app/tags/list"
