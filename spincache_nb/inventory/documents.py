@@ -378,7 +378,7 @@ def read_projects(
         for digest, via in named_digests(manifest, lock, packages):
             row = stored.find_wasm(str(digest))
             if row is not None:
-                uses.setdefault((stored.areas[row], str(digest)), VIAS.index(via))
+                uses.setdefault((int(stored.areas[row]), str(digest)), VIAS.index(via))
         listed = tuple((area, digest, via) for (area, digest), via in uses.items())
         yield Project(place.name, place.manifest, manifest, lock, whole and whole_lock, listed)
 
@@ -409,7 +409,7 @@ def _read_locked_app(place: ProjectFiles, stored: StoredBlobs, faults: Faults) -
         for digest in (str(ref.digest) for ref in app.binaries() if ref.digest is not None):
             row = stored.find_wasm(digest)
             if row is not None:
-                uses.setdefault((stored.areas[row], digest), VIAS.index("content ref"))
+                uses.setdefault((int(stored.areas[row]), digest), VIAS.index("content ref"))
         for component in app.components:
             for file in component.files:
                 if (

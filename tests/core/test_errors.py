@@ -1,7 +1,5 @@
 """Errors: the tree, what they say, and that they survive a pickle."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import pickle

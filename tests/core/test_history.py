@@ -1,7 +1,5 @@
 """The history of pulls: what is written, that it stays bounded and legible, and never in the way."""
 
-from __future__ import annotations
-
 import json
 import os
 import stat

@@ -107,6 +107,12 @@ def test_blob_named_by_a_manifest_is_referenced_by_its_project(cache: Cache, pro
     assert [one.named_by_manifest for one in inventory.projects[0].lock.environments] == [True]
 
 
+def test_project_keeps_blobs_of_any_number(cache: Cache, project: Path) -> None:
+    write_tree(cache.path, {blob("data", data): data for data in (b"%d" % n for n in range(500))})
+    found = {digest for _, digest, _, _ in rows(take_inventory(cache, projects=[project]))}
+    assert found == {sha256(SOURCE), sha256(DEPENDENCY), sha256(package_wasm())}
+
+
 def test_what_a_project_lacks_is_no_problem(tmp_path: Path, project: Path) -> None:
     inventory = take_inventory(Cache(tmp_path / "none"), projects=[project])
     assert (rows(inventory), inventory.problems, missing(inventory)) == (set(), (), [])
