@@ -225,7 +225,7 @@ class Parts:
             query = _MERGED.format(moment=literal(self.moment.isoformat()))
             merged, rows, content = write_sorted(query, self.place, self.names, Path(scratch))
             name = file_name(self.registry, self.day, self.moment, content)
-            self.place.put(merged, name)
+            self.place.write(merged, name)
             size = merged.stat().st_size
         for part in self.names:
             self.place.remove(part)

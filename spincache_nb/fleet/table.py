@@ -294,7 +294,7 @@ def written_with(*, each_digest_once: bool = True) -> dict[str, Any]:
     plain |= set() if each_digest_once else {"digest"}
     return {
         "compression": "zstd",
-        "compression_level": {name: 1 if name == "digest" else 12 for name in COLUMNS},
+        "compression_level": {name: 1 if name.endswith("digest") else 12 for name in COLUMNS},
         "use_dictionary": [name for name in COLUMNS if name not in plain],
         "dictionary_pagesize_limit": _DICTIONARY_BYTES,
         "data_page_size": _PAGE_BYTES,

@@ -165,7 +165,7 @@ class NewNeeds:
         self.expected = {path: state for path, state in plan.documents.items() if path not in gone}
         """State of the documents as the plan found them, without those that are to go."""
         self.seen: States | None = None
-        self.users: dict[tuple[Area, str], list[str]] = {}
+        self.users: dict[tuple[Area, str], str] = {}
         self.lacked: dict[str, str] = {}
         self.changed: list[CachedApp] = []
 
@@ -178,28 +178,29 @@ class NewNeeds:
 
     def of(self, items: Collection[RemovalItem]) -> dict[RemovalItem, str]:
         """Say which of some blobs somebody needs by now, and who; of other files no document can say that."""
-        blobs = [item for item in items if item.digest is not None]
+        blobs = {item: item.digest for item in items if item.digest is not None}
         states = document_states(self.plan.cache, self.plan.projects) if blobs else self.expected
         if states == self.expected:
             return {}
         if states != self.seen:
             self._look_again(states)
         found: dict[RemovalItem, str] = {}
-        for item in blobs:
-            users = self.users.get((item.area, item.digest or ""), [self.lacked.get(item.digest or "")])
-            if users[0] is not None:
-                found[item] = users[0]
+        for item, digest in blobs.items():
+            user = self.users.get((item.area, digest), self.lacked.get(digest))
+            if user is not None:
+                found[item] = user
         for app in self.changed:
             members = _archive_members(self.plan.cache, app)
-            for item in blobs:
-                if members is None or item.digest in members:
+            for item, digest in blobs.items():
+                if members is None or digest in members:
                     found.setdefault(item, app.reference)
         return found
 
     def _look_again(self, states: States) -> None:
         inventory = inventory_of(self.plan.cache, self.plan.projects)
         refuse_unless_known(inventory, even_if_unknown=True)
-        self.seen, self.users = states, inventory.users_of()
+        self.seen = states
+        self.users = {blob: users[0] for blob, users in inventory.users_of().items()}
         lost = inventory.missing
         lacked = zip(lost.digests.tolist(), lost.users.tolist(), strict=True)
         self.lacked = {lost.digest_texts[digest]: lost.names[user] for digest, user in lacked}

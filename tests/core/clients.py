@@ -15,6 +15,7 @@ from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import RetryPolicy, Timeouts
+from tests.support.artifact import filler
 
 QUICK = RetryPolicy(first_wait=0.001, longest_wait=0.005)
 SHORT = Timeouts(connect=2.0, read=2.0)
@@ -47,6 +48,18 @@ def ref(text: str) -> Reference:
 def blob_of(data: bytes, *, size: int | None = None, urls: tuple[str, ...] = ()) -> Descriptor:
     """Descriptor of some bytes, perhaps with a size that is not theirs."""
     return Descriptor("application/wasm", Digest.of(data), len(data) if size is None else size, urls=urls)
+
+
+DATA = filler("a blob", 300_000)
+BLOB = blob_of(DATA)
+PATH = f"/v2/org/app/blobs/{BLOB.digest}"
+REFERENCE = ref("r.example/org/app:v1")
+
+
+def fetch_blob(name: str = "r.example", blob: Descriptor = BLOB, **options: Any) -> bytes:
+    """The whole of a blob of ``org/app`` at a registry, by a client of its own."""
+    with quick_client(**options) as client:
+        return b"".join(client.stream_blob(ref(f"{name}/org/app:v1"), blob))
 
 
 def errors_page(code: str, message: str = "") -> bytes:

@@ -189,31 +189,6 @@ def test_open_blob_does_not_hang_on_a_pipe(cache: Cache) -> None:
         cache.open_blob(WASM_DIGEST)
 
 
-@pytest.mark.parametrize(
-    ("reference", "windows", "folder"),
-    [
-        ("ghcr.io/o/app:v1", False, "ghcr.io/o/app/v1"),
-        ("ghcr.io/o/app", False, "ghcr.io/o/app/latest"),
-        (f"ghcr.io/o/app@sha256:{WASM_HEX}", False, f"ghcr.io/o/app/sha256:{WASM_HEX}"),
-        (f"ghcr.io/o/app@sha256:{WASM_HEX}", True, f"ghcr.io/o/app/sha256_{WASM_HEX}"),
-        (f"ghcr.io/o/app:v1@sha256:{WASM_HEX}", False, "ghcr.io/o/app/v1"),
-        ("localhost:5000/a/b/c:1", False, "localhost:5000/a/b/c/1"),
-        ("localhost:5000/a/b/c:1", True, "localhost_5000/a/b/c/1"),
-        ("busybox", False, "docker.io/library/busybox/latest"),
-    ],
-)
-def test_write_tag_files_under(tmp_path: Path, reference: str, windows: bool, folder: str) -> None:
-    cache = Cache(tmp_path, windows_names=windows)
-    parsed = Reference.parse(reference)
-    cache.write_tag(parsed, locked_app=b"{}", manifest=b"[]")
-    assert read_tree(cache.path) == {
-        f"manifests/{folder}/config.json": b"{}",
-        f"manifests/{folder}/manifest.json": b"[]",
-    }
-    assert cache.cached_tag(parsed).reference == parsed.cached_name
-    assert [tag.reference for tag in cache.scan().tags] == [parsed.cached_name]
-
-
 def test_write_tag_writes_the_manifest_last(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     original = os.replace

@@ -43,7 +43,7 @@ from tests.faults import judge
 from tests.support.artifact import DATA, WASM, Artifact, sha256, wasm_module
 from tests.support.artifacts import Component, archive_style, five_kinds, new_style, package
 from tests.support.behaviours import Behaviour, Call, error
-from tests.support.faults import Stall, Truncated, WrongBytes
+from tests.support.faults import Hold, Stall, Truncated, WrongBytes
 from tests.support.hostile import HostileServer
 from tests.support.odd_artifacts import (
     altered,
@@ -451,6 +451,19 @@ def test_cancel_stops_a_stalled_pull_and_leaves_nothing(hostile: HostileServer, 
     assert judge.leftovers(cache.path.parent) == []
     assert not (cache.path / "manifests").exists()
     assert not [t for t in threading.enumerate() if t.name.startswith("spincache")]
+
+
+def test_cancel_before_the_manifest(hostile: HostileServer, cache: Cache) -> None:
+    hold = threading.Event()
+    hostile.always("*/manifests/*", Hold(hold))
+    cancel = threading.Event()
+    threading.Timer(0.3, cancel.set).start()
+    try:
+        with pytest.raises(PullCancelled):
+            pull(cache, serve(hostile, new_style()), cancel=cancel)
+    finally:
+        hold.set()
+    assert not cache.path.exists()
 
 
 NEEDED = (

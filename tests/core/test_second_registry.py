@@ -1,14 +1,11 @@
 """Pulling from registries of another make than Debian's docker-registry, where Go is at hand."""
 
-from pathlib import Path
-
 import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import plan_pull, pull
 from spincache_nb.core.registry import Registry
 from spincache_nb.errors import NotFoundError
-from spincache_nb.project.sources import pull_sources
 from tests.support.artifact import sha512
 from tests.support.artifacts import five_kinds, new_style, package
 from tests.support.odd_artifacts import image_index
@@ -72,18 +69,3 @@ def test_manifest_by_sha512(crane_registry: RegistryServer, cache: Cache) -> Non
     assert_same_tree(our_tree(artifact, reference), cache.path)
     with pytest.raises(NotFoundError):
         pull(cache, f"{crane_registry.name}/{artifact.repository}@sha512:{'0' * 128}")
-
-
-def test_packages_of_a_project(registry: RegistryServer, cache: Cache, tmp_path: Path) -> None:
-    versions = {
-        text: package("second/tools", text, seed=text) for text in ("1.0.0", "1.3.0", "2.0.0", "latest")
-    }
-    registry.push(*versions.values())
-    (tmp_path / "spin.toml").write_text(
-        "spin_manifest_version = 2\n[component.a]\nsource = 'a.wasm'\n"
-        f"dependencies = {{ 'second:tools' = {{ version = '1', registry = '{registry.name}' }} }}\n"
-    )
-    result = pull_sources(cache, tmp_path)
-    content = versions["1.3.0"].layers[0]["digest"]
-    assert [(source.version, source.digest) for source in result.sources] == [("1.3.0", content)]
-    assert_same_tree({f"wasm/{content}": versions["1.3.0"].blobs[content]}, cache.path)

@@ -24,6 +24,7 @@ import pytest
 from spincache_nb import demo
 from spincache_nb.demo import server as server_module
 from spincache_nb.errors import SpinCacheError
+from tests.support.procs import free_port
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 MANIFEST = "/v2/demo/hello/manifests/1.0.0"
@@ -51,10 +52,14 @@ def ask(
     return response, response.read()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def address_of(registry: demo.DemoRegistry) -> tuple[str, int]:
+    host, _, port = registry.host.partition(":")
+    return host, int(port)
+
+
+def is_up(registry: demo.DemoRegistry) -> bool:
+    with urllib.request.urlopen(f"http://{registry.host}/v2/", timeout=10) as response:
+        return bool(response.status == 200)
 
 
 def demo_threads() -> list[str]:
@@ -92,7 +97,7 @@ def test_registry_answers_head_without_a_body(connection):
 def test_registry_joins_accept_lines(running):
     accepted = (f"Accept: {OCI}", "Accept: text/plain")
     lines = [f"GET {MANIFEST} HTTP/1.1", "Host: x", *accepted, "Connection: close"]
-    with socket.create_connection(("127.0.0.1", int(running.host.partition(":")[2])), timeout=10) as client:
+    with socket.create_connection(address_of(running), timeout=10) as client:
         client.sendall("\r\n".join([*lines, "", ""]).encode())
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
 
@@ -127,28 +132,24 @@ def test_registry_refuses_pushes(running, method, path, size):
     ],
 )
 def test_registry_survives_what_is_no_request(running, sent, status, capfd):
-    port = int(running.host.partition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(address_of(running), timeout=10) as client:
         client.sendall(sent)
         answer = b"".join(iter(lambda: client.recv(65536), b""))
     assert status in answer.partition(b"\r\n")[0]
     assert json.loads(answer.rpartition(b"\r\n\r\n")[2])["errors"][0]["code"] == "UNSUPPORTED"
-    with urllib.request.urlopen(f"http://{running.host}/v2/", timeout=10) as response:
-        assert response.status == 200
+    assert is_up(running)
     assert capfd.readouterr() == ("", "")
 
 
 def test_registry_is_silent_when_a_client_goes_away(running, capfd):
     layer = demo.artifacts()[0].layers[0]
-    port = int(running.host.partition(":")[2])
     for _ in range(3):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        with socket.create_connection(address_of(running), timeout=10) as client:
             reset_at_close = struct.pack("ii", 1, 0)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_at_close)
             client.sendall(f"GET /v2/demo/hello/blobs/{layer.digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             client.recv(10)
-    with urllib.request.urlopen(f"http://{running.host}/v2/", timeout=10) as response:
-        assert response.status == 200
+    assert is_up(running)
     assert capfd.readouterr() == ("", "")
 
 
@@ -243,8 +244,7 @@ def test_registry_takes_the_preferred_port(monkeypatch):
     for _ in range(3):  # again at once: what lingers of the last run must not count
         with demo.registry() as registry:
             assert registry.host == f"127.0.0.1:{server_module.PREFERRED_PORT}"
-            with urllib.request.urlopen(f"http://{registry.host}/v2/", timeout=10) as response:
-                assert response.status == 200
+            assert is_up(registry)
 
 
 def test_registry_falls_back_to_a_free_port(monkeypatch):
@@ -252,8 +252,7 @@ def test_registry_falls_back_to_a_free_port(monkeypatch):
     with demo.registry() as first, demo.registry() as second:
         assert second.host != first.host
         for registry in (first, second):
-            with urllib.request.urlopen(f"http://{registry.host}/v2/", timeout=10) as response:
-                assert response.status == 200
+            assert is_up(registry)
 
 
 def test_registry_says_which_port_is_taken():
@@ -269,10 +268,10 @@ def test_registry_says_which_port_is_taken():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
 def test_registry_listens_on_one_address_only(running):
-    host, _, port = running.host.partition(":")
+    host, port = address_of(running)
     assert host == "127.0.0.1"
     with socket.socket() as client, pytest.raises(ConnectionRefusedError):
-        client.connect(("127.0.0.2", int(port)))  # answers if the server listens on every address
+        client.connect(("127.0.0.2", port))  # answers if the server listens on every address
 
 
 def is_cut(client: socket.socket) -> bool:
@@ -288,7 +287,7 @@ def test_registry_ends_with_connections_still_open():
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("error")
         with demo.registry(port=0) as registry:
-            address = ("127.0.0.1", int(registry.host.partition(":")[2]))
+            address = address_of(registry)
             idle = stack.enter_context(closing(http.client.HTTPConnection(registry.host, timeout=60)))
             silent = stack.enter_context(socket.create_connection(address, timeout=60))
             halfway = stack.enter_context(socket.create_connection(address, timeout=60))
@@ -311,7 +310,7 @@ def test_registry_ends_while_a_slow_client_reads():
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         with demo.registry(port=0) as registry:
-            client.connect(("127.0.0.1", int(registry.host.partition(":")[2])))
+            client.connect(address_of(registry))
             client.sendall(f"GET /v2/demo/hello/blobs/{layer.digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             client.recv(10)
             start = time.perf_counter()
@@ -324,7 +323,7 @@ def test_registry_ends_when_the_block_raises():
         raise KeyError("from the block")
     assert demo_threads() == []
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", int(registry.host.partition(":")[2])), timeout=10)
+        socket.create_connection(address_of(registry), timeout=10)
 
 
 def test_a_workspace_that_is_left_open_ends_with_its_process():

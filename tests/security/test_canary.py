@@ -127,13 +127,6 @@ def test_inventory_holds_none(cache: sc.Cache) -> None:
     assert_silent("\n".join(map(repr, parts)))
 
 
-def test_parsed_locked_apps_hold_none(cache: sc.Cache) -> None:
-    for path in cache.path.rglob("config.json"):
-        content = path.read_bytes()
-        if b"spin_lock_version" in content:
-            assert_silent(repr(parse_locked_app(content, where="test")))
-
-
 def spoil(document: Any) -> Iterator[bytes]:
     """The document cut at many places, and with every value in turn of another kind."""
     text = json.dumps(document).encode()

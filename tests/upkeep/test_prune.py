@@ -183,39 +183,6 @@ def three_apps(tmp_path: Path) -> Cache:
     return cache
 
 
-def test_plan_prune_removes_least_recently_pulled_apps_until_the_cache_fits(tmp_path):
-    cache = three_apps(tmp_path)
-    total = disk_bytes(cache)
-    assert plan_prune(cache, keep_bytes=total).references == ()
-    plan = plan_prune(cache, keep_bytes=total - 1)
-    assert plan.references == ("ghcr.io/org/first:v1",)
-    assert (blob("data", INDEX), ("ghcr.io/org/second:v1", "ghcr.io/org/third:v1")) in [
-        (kept.path, kept.users) for kept in plan.kept
-    ]
-    execute_exactly(plan)
-    assert left(cache) == set(union(app("second"), app("third")))
-    execute_exactly(plan_prune(cache, keep_bytes=disk_bytes(cache) - 1))
-    assert left(cache) == set(app("third"))
-
-
-def test_plan_prune_counts_what_nothing_needs_before_it_removes_apps(tmp_path):
-    cache = three_apps(tmp_path)
-    total = disk_bytes(cache)
-    stray = cache.path / blob("data", b"stray" * 100)
-    stray.write_bytes(b"stray" * 100)
-    make_older(stray, 7200)
-    plan = plan_prune(cache, keep_bytes=total)
-    assert plan.references == ()
-    assert plan.freed_bytes == 500
-
-
-def test_plan_prune_never_removes_the_newest(tmp_path):
-    cache = three_apps(tmp_path)
-    plan = plan_prune(cache, keep_bytes=0, keep_newest=2)
-    assert plan.references == ("ghcr.io/org/first:v1",)
-    assert any("budget is not kept" in note for note in plan.notes)
-
-
 def test_plan_prune_does_not_count_what_the_archive_of_an_app_that_stays_holds(tmp_path):
     cache = laid_out(tmp_path, union(pulled(archive_mode()), pulled(unnamed_members())))
     pulled_ago(cache, "site", 14400)
@@ -228,15 +195,6 @@ def test_plan_prune_does_not_count_what_the_archive_of_an_app_that_stays_holds(t
     assert any("budget is not kept" in note for note in plan.notes)
     execute_exactly(plan)
     assert left(cache) == set(pulled(unnamed_members()))
-
-
-def test_plan_prune_with_keep_newest_alone_removes_all_others(tmp_path):
-    cache = three_apps(tmp_path)
-    plan = plan_prune(cache, keep_newest=1)
-    assert plan.references == ("ghcr.io/org/first:v1", "ghcr.io/org/second:v1")
-    assert plan.notes == () or "budget" not in plan.notes[0]
-    execute_exactly(plan)
-    assert left(cache) == set(app("third"))
 
 
 def test_plan_prune_keeps_apps_and_blobs_within_the_grace_period(tmp_path):

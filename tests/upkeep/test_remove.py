@@ -10,7 +10,6 @@ import pytest
 from spincache_nb.errors import InvalidReferenceError, NotInCacheError
 from spincache_nb.inventory import Inventory
 from spincache_nb.upkeep import plan_remove, removal
-from tests.support.artifact import wasm_module
 from tests.support.artifacts import Component, new_style
 from tests.support.caches import (
     INDEX,
@@ -30,12 +29,6 @@ from tests.support.trees import union
 from tests.upkeep.worlds import disk_bytes, execute_exactly, folders, laid_out, left, paths
 
 V1 = "ghcr.io/org/web:v1"
-OTHER_WASM = wasm_module("other", 700)
-
-
-def other_with_same_index() -> dict[str, bytes]:
-    component = Component("other", OTHER_WASM, {"index.html": INDEX})
-    return pulled(new_style("org/other", "v1", components=[component]))
 
 
 def test_plan_remove_takes_documents_and_blobs_of_the_only_app(tmp_path):
@@ -53,16 +46,6 @@ def test_plan_remove_takes_documents_and_blobs_of_the_only_app(tmp_path):
     execute_exactly(plan)
     assert left(cache) == set()
     assert folders(cache) == {"data", "manifests", "wasm"}
-
-
-def test_plan_remove_keeps_what_others_need_and_says_who(tmp_path):
-    cache = laid_out(tmp_path, union(pulled(web()), other_with_same_index()))
-    plan = plan_remove(cache, ["ghcr.io/org/web:v1"])
-    (kept,) = plan.kept
-    assert (kept.path, kept.area, kept.stored_bytes) == (blob("data", INDEX), "data", len(INDEX))
-    assert kept.users == ("ghcr.io/org/other:v1",)
-    execute_exactly(plan)
-    assert left(cache) == set(other_with_same_index())
 
 
 def test_plan_remove_keeps_members_of_another_apps_archive_that_no_locked_app_names(tmp_path):

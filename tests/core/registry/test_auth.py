@@ -565,11 +565,11 @@ def test_access_tells_what_was_wrong_with_the_stores() -> None:
     assert notes[0] in one.access(REFERENCE).how
 
 
-def test_authorizer_hides_what_it_keeps() -> None:
-    one = authorizer(Guarded(), CredentialSearch(Credentials(*ANN)))
-    one.meet(REFERENCE, [BASIC], None)
-    assert "secret" not in repr(vars(one))
-    assert ANN_BASIC not in repr(vars(one))
+def test_client_hides_what_it_keeps() -> None:
+    with mock_client(Guarded(challenge=BASIC, accepts=ANN_BASIC), auth=ANN) as client:
+        client.fetch_manifest(REFERENCE)
+        kept = [client, *map(vars, (client, client._web, client._authorizer))]
+    assert not [text for text in map(repr, kept) if "secret" in text or ANN_BASIC in text]
 
 
 def test_sixteen_threads_share_one_token_and_one_renewal() -> None:

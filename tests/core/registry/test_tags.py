@@ -154,23 +154,6 @@ def test_next_target_reads_links(links: list[str], target: str | None) -> None:
     assert next_target(links, PAGE, where="test") == target
 
 
-def test_tags_uses_the_token_of_the_repository() -> None:
-    seen: list[str | None] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "auth.example":
-            return httpx.Response(200, json={"token": request.url.params["scope"]})
-        seen.append(request.headers.get("Authorization"))
-        if seen[-1] is None:
-            challenge = 'Bearer realm="https://auth.example/",scope="repository:org/app:metadata_read"'
-            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
-        return page(["v1"])
-
-    with mock_client(handler) as client:
-        assert list(client.tags("r.example/org/app")) == ["v1"]
-    assert seen == [None, "Bearer repository:org/app:pull,metadata_read"]
-
-
 DIGEST = "sha256:" + hashlib.sha256(b"x").hexdigest()
 APP = new_style("heads/app", "v1")
 

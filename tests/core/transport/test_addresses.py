@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spincache_nb.core.addresses import check_plain, is_loopback, origin_of, parse_url, public_url
+from spincache_nb.core.addresses import check_plain, host_of, is_loopback, origin_of, parse_url, public_url
 from spincache_nb.core.refusals import causes, translate
 from spincache_nb.core.web import Web
 from spincache_nb.errors import InsecureTransportError, ProtocolError
@@ -27,6 +27,11 @@ def test_is_loopback_is_not_deceived(host: str) -> None:
     ``::ffff:127.0.0.1`` is loopback to Python from 3.13 on only: here it is the same on each.
     """
     assert not is_loopback(host)
+
+
+def test_host_of_takes_off_the_port() -> None:
+    found = [host_of(text) for text in ("a:1", "a", "[::1]:1", "127.0.0.1:5000")]
+    assert found == ["a", "a", "::1", "127.0.0.1"]
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,11 @@ from hypothesis import strategies as st
 from spincache_nb.core.settings import RetryPolicy, Timeouts
 from spincache_nb.core.sockets import SocketTransport
 from spincache_nb.errors import ConnectionFailedError, NotFoundError, ProtocolError, SpinCacheError
-from tests.core.clients import blob_of, full_listener, quick_client, ref
+from tests.core.clients import BLOB, DATA, PATH, blob_of, fetch_blob, full_listener, quick_client, ref
 from tests.support import behaviours, faults
 from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
 
-DATA = filler("a blob", 200_000)
-BLOB = blob_of(DATA)
-PATH = f"/v2/org/app/blobs/{BLOB.digest}"
 OK = b"HTTP/1.1 200 OK\r\n"
 ONCE = RetryPolicy(attempts=1, connect_attempts=1)
 TIMEOUTS = {"timeout": {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": None}}
@@ -70,11 +67,6 @@ def ask(transport: httpx.BaseTransport, url: str, method: str = "GET") -> tuple[
         return response, b"".join(response.stream)  # type: ignore[arg-type]
     finally:
         response.close()
-
-
-def fetch(server: HostileServer, **options: object) -> bytes:
-    with quick_client(**({"retries": ONCE} | options)) as client:
-        return b"".join(client.stream_blob(ref(f"{server.name}/org/app:v1"), BLOB))
 
 
 @pytest.mark.parametrize(
@@ -312,7 +304,7 @@ NOT_HTTP = {
         b"HTTP/1.1 99 Low\r\n\r\n",
         b"HTTP/1.1 1000 High\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
-        OK + b"Content-Length: 200000\r\n",
+        OK + b"Content-Length: 300000\r\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\n\r\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nabc\r\n",
@@ -322,14 +314,14 @@ NOT_HTTP = {
         OK + b"X: " + b"x" * 150_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 " + b"x" * 150_000,
         OK + b"X: y\r\n" * 250_000 + b"\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\n" * 30 + OK + b"Content-Length: 200000\r\n\r\n" + DATA,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 30 + OK + b"Content-Length: 300000\r\n\r\n" + DATA,
     ],
     ids=lambda answer: repr(answer[:60]),
 )
 def test_answer_that_is_not_http_is_one_clear_error(hostile: HostileServer, answer: bytes) -> None:
     hostile.always("*", Raw(answer))
     with pytest.raises(SpinCacheError) as caught:
-        fetch(hostile)
+        fetch_blob(hostile.name, retries=ONCE)
     assert isinstance(caught.value, ConnectionFailedError | ProtocolError) or "bytes" in caught.value.expected
     assert "\n" not in str(caught.value)
     if answer in NOT_HTTP:
@@ -340,7 +332,7 @@ def test_answer_that_is_not_http_is_one_clear_error(hostile: HostileServer, answ
 @pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints\r\nLink: </x>"])
 def test_answer_after_interim_heads_is_the_one_that_counts(hostile: HostileServer, interim: bytes) -> None:
     heads = (b"HTTP/1.1 " + interim + b"\r\n\r\n") * 2
-    hostile.always("*", Raw(heads + OK + b"Content-Length: 200000\r\n\r\n" + DATA, stays=True))
+    hostile.always("*", Raw(heads + OK + b"Content-Length: 300000\r\n\r\n" + DATA, stays=True))
     with quick_client(retries=ONCE) as client:
         for _ in range(3):
             assert b"".join(client.stream_blob(ref(f"{hostile.name}/org/app:v1"), BLOB)) == DATA
@@ -369,7 +361,7 @@ def test_answer_without_end_ends(hostile: HostileServer, endless: Endless, patie
     hostile.always("*", endless)
     started, worked = time.monotonic(), time.thread_time()
     with pytest.raises(SpinCacheError):
-        fetch(hostile, timeouts=Timeouts(read=patience))
+        fetch_blob(hostile.name, retries=ONCE, timeouts=Timeouts(read=patience))
     assert time.monotonic() - started < 20
     assert time.thread_time() - worked < 3
     assert hostile.body_bytes == 0
@@ -424,7 +416,7 @@ def test_head_that_drips_has_one_deadline(hostile: HostileServer) -> None:
     hostile.always("*", Dripping())
     started = time.monotonic()
     with pytest.raises(ConnectionFailedError, match="silence"):
-        fetch(hostile, timeouts=Timeouts(read=0.5))
+        fetch_blob(hostile.name, retries=ONCE, timeouts=Timeouts(read=0.5))
     assert 0.4 < time.monotonic() - started < 20
 
 
@@ -436,7 +428,7 @@ def test_head_that_drips_has_one_deadline(hostile: HostileServer) -> None:
 def test_no_answer_raises_anything_of_another_tree(hostile: HostileServer, start: bytes, rest: bytes) -> None:
     hostile.on("*", Raw(start + rest))
     with contextlib.suppress(SpinCacheError):
-        assert fetch(hostile) == DATA
+        assert fetch_blob(hostile.name, retries=ONCE) == DATA
 
 
 def test_second_address_is_tried_when_the_first_refuses(
