@@ -50,7 +50,7 @@ def own(names: set[str], known: set[str]) -> set[str]:
     return {name.removeprefix("spincache_nb.") for name in names} & known
 
 
-def test_rooms_import_only_from_rooms_below() -> None:
+def test_rooms_import_only_from_rooms_below():
     found = imports()
     wrong = [
         f"{module} imports {name}"
@@ -63,7 +63,7 @@ def test_rooms_import_only_from_rooms_below() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_two_modules_import_each_other() -> None:
+def test_no_two_modules_import_each_other():
     found = imports()
     graph = {
         module: {name for name in own(names, set(found)) - {module, ""} if not module.startswith(name + ".")}
@@ -89,7 +89,7 @@ def _circles(graph: dict[str, set[str]]) -> Iterator[str]:
                     stack.append((name, f"{path} > {name}"))
 
 
-def test_rooms_below_the_frames_need_no_heavy_library() -> None:
+def test_rooms_below_the_frames_need_no_heavy_library():
     below = ("core", "errors", "show", "project", "upkeep")
     heavy = {
         f"{module} imports {name}"
@@ -101,7 +101,7 @@ def test_rooms_below_the_frames_need_no_heavy_library() -> None:
     assert not heavy
 
 
-def test_only_the_http_modules_import_httpx() -> None:
+def test_only_the_http_modules_import_httpx():
     speakers = {
         module
         for module, names in imports().items()
@@ -111,7 +111,7 @@ def test_only_the_http_modules_import_httpx() -> None:
     assert all(module.startswith(SPEAK_HTTP) for module in speakers), speakers
 
 
-def test_the_demos_registry_shares_no_code_with_the_client() -> None:
+def test_the_demos_registry_shares_no_code_with_the_client():
     found = imports()
     imported = set().union(*(found[f"demo.{name}"] for name in ("server", "shipped")))
     rooms = {name.split(".")[1] for name in imported if name.startswith("spincache_nb.")}
@@ -131,7 +131,7 @@ WITHOUT = {
 
 
 @pytest.mark.parametrize("module", WITHOUT)
-def test_import_loads_nothing_heavy(module: str) -> None:
+def test_import_loads_nothing_heavy(module):
     code = (
         f"import sys, spincache_nb{module}; print([n for n in {sorted(WITHOUT[module])} if n in sys.modules])"
     )
@@ -139,7 +139,7 @@ def test_import_loads_nothing_heavy(module: str) -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_public_names_are_declared_and_load() -> None:
+def test_public_names_are_declared_and_load():
     import spincache_nb
 
     stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
-def test_readme_python_runs_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readme_python_runs_as_written(monkeypatch):
     """On the demo's cache and registry, since those of the README are the reader's own."""
     import matplotlib as mpl
 
@@ -42,31 +42,31 @@ def test_readme_python_runs_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
     plt.close("all")
 
 
-def test_readme_has_the_two_commands_that_ci_runs() -> None:
+def test_readme_has_the_two_commands_that_ci_runs():
     for name in ("demo", "test"):
         assert re.search(rf"^<!-- command: {name} -->\n```sh\n[^\n]+\n```$", README, re.MULTILINE)
 
 
-def test_readme_help_is_the_parsers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readme_help_is_the_parsers(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     match = re.search(r"<!-- help -->\n```text\n(.*?)```", README, re.DOTALL)
     assert match is not None
     assert match[1] == build_parser().format_help()
 
 
-def test_readme_links_lead_somewhere() -> None:
+def test_readme_links_lead_somewhere():
     targets = re.findall(r"\]\((?!https?://)([^)#]+)", README)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-def test_readme_lists_every_notebook() -> None:
+def test_readme_lists_every_notebook():
     listed = set(re.findall(r"\(notebooks/([^)]+\.ipynb)\)", README))
     assert listed == {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
 
 
 @pytest.mark.parametrize("module", ["frames", "analysis", "plots"])
-def test_readme_names_every_function_of_a_module(module: str) -> None:
+def test_readme_names_every_function_of_a_module(module):
     import spincache_nb as sc
 
     (row,) = re.findall(rf"^\| `sc\.{module}` \| (.*) \|$", README, re.MULTILINE)
@@ -74,7 +74,7 @@ def test_readme_names_every_function_of_a_module(module: str) -> None:
     assert {name for name in named if hasattr(getattr(sc, module), name)} >= named - {"ax"}
 
 
-def test_committed_files_name_no_machine_and_no_index() -> None:
+def test_committed_files_name_no_machine_and_no_index():
     """Paths of the machine on which it was made, or a package index, help nobody else."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout

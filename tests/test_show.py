@@ -33,11 +33,11 @@ DIGEST = "sha256:" + "0" * 64
         (5000 << 50, "5000.0 PiB"),
     ],
 )
-def test_size_text_has_one_decimal_and_a_binary_unit(count: float | None, text: str) -> None:
+def test_size_text_has_one_decimal_and_a_binary_unit(count, text):
     assert show.size_text(count) == text
 
 
-def test_unit_for_takes_the_largest_unit_that_fits() -> None:
+def test_unit_for_takes_the_largest_unit_that_fits():
     assert show.unit_for(2**20) == ("MiB", 2**20)
     assert show.unit_for(2**20 - 1) == ("KiB", 2**10)
     assert show.unit_for(0) == ("bytes", 1)
@@ -58,16 +58,16 @@ def test_unit_for_takes_the_largest_unit_that_fits() -> None:
         (1.25, "125 %"),
     ],
 )
-def test_share_text_calls_only_nothing_nothing_and_only_all_all(share: float | None, text: str) -> None:
+def test_share_text_calls_only_nothing_nothing_and_only_all_all(share, text):
     assert show.share_text(share) == text
 
 
-def test_counts_have_plurals_and_say_what_is_hidden() -> None:
+def test_counts_have_plurals_and_say_what_is_hidden():
     assert [show.count_text(n, "app") for n in (0, 1, 10_000)] == ["0 apps", "1 app", "10,000 apps"]
     assert [show.more_text(10, 10), show.more_text(10_010, 10)] == ["", "and 10,000 more"]
 
 
-def test_time_text_is_in_utc() -> None:
+def test_time_text_is_in_utc():
     berlin = datetime(2026, 6, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     assert show.time_text(berlin) == "2026-05-31 23:30:00"
     assert show.time_text(berlin, "minute") == "2026-05-31 23:30"
@@ -79,7 +79,7 @@ def test_time_text_is_in_utc() -> None:
     ("seconds", "text"),
     [(0, "0 s"), (0.1, "1 s"), (59.5, "1 min 0 s"), (3599, "59 min 59 s"), (90_000, "25 h 0 min")],
 )
-def test_wait_text_rounds_up(seconds: float, text: str) -> None:
+def test_wait_text_rounds_up(seconds, text):
     assert show.wait_text(seconds) == text
 
 
@@ -99,7 +99,7 @@ def test_wait_text_rounds_up(seconds: float, text: str) -> None:
         (RuntimeError("\x1b[31mred"), "unexpected RuntimeError: \\x1b[31mred"),
     ],
 )
-def test_error_text_is_one_plain_line(fault: Exception, text: str) -> None:
+def test_error_text_is_one_plain_line(fault, text):
     assert show.error_text(fault) == text
 
 
@@ -114,11 +114,11 @@ def test_error_text_is_one_plain_line(fault: Exception, text: str) -> None:
         (None, ""),
     ],
 )
-def test_plain_escapes_what_a_terminal_would_obey(text: str | None, shown: str) -> None:
+def test_plain_escapes_what_a_terminal_would_obey(text, shown):
     assert show.plain(text) == shown
 
 
-def test_short_digests() -> None:
+def test_short_digests():
     assert show.short_digest("sha512:" + "ab" * 64) == "ab" * 6
     assert show.short_digest("nonsense") == "nonsense"
     close = ["sha256:" + "a" * 20 + end * 44 for end in "bc"]
@@ -139,18 +139,18 @@ def test_short_digests() -> None:
         (1, "end", "0"),
     ],
 )
-def test_shorten_keeps_the_part_that_tells(columns: int, cut: show.Cut, shown: str) -> None:
+def test_shorten_keeps_the_part_that_tells(columns, cut, shown):
     assert show.shorten("0123456789", columns, cut=cut) == shown
 
 
-def test_width_counts_wide_and_combining_characters() -> None:
+def test_width_counts_wide_and_combining_characters():
     assert [show.width("日本"), show.width("e\u0301")] == [4, 1]
     for columns in range(1, 12):
         for cut in ("start", "middle", "end"):
             assert show.width(show.shorten("日本語の名前です", columns, cut=cut)) <= columns
 
 
-def test_to_json_knows_times_paths_and_missing_numbers() -> None:
+def test_to_json_knows_times_paths_and_missing_numbers():
     document = {
         "at": datetime(2026, 6, 1, tzinfo=UTC),
         "path": PurePosixPath("/a"),
@@ -166,7 +166,7 @@ def test_to_json_knows_times_paths_and_missing_numbers() -> None:
     assert show.to_json("x" * 10, longest=3) == '"xxx\\u2026"'
 
 
-def test_records_of_a_frame_have_plain_values() -> None:
+def test_records_of_a_frame_have_plain_values():
     frame = pd.DataFrame(
         {
             "size": pd.array([1, None], "Int64"),
@@ -192,7 +192,7 @@ COLUMNS = (
 AT = Column("at", "Pulled", "time", rank=2)
 
 
-def test_text_aligns_words_left_and_numbers_right() -> None:
+def test_text_aligns_words_left_and_numbers_right():
     assert Table(ROWS, COLUMNS).text() == [
         "REFERENCE                        KIND        SIZE",
         "ghcr.io/org/team/a-long-name:v1  app      1.5 KiB",
@@ -201,7 +201,7 @@ def test_text_aligns_words_left_and_numbers_right() -> None:
     assert Table([], COLUMNS).text() == ["REFERENCE  KIND  SIZE"]
 
 
-def test_text_shortens_before_it_leaves_out() -> None:
+def test_text_shortens_before_it_leaves_out():
     shown = Table(ROWS, COLUMNS).text(columns=46)
     assert shown[1] == "….io/org/team/a-long-name:v1  app      1.5 KiB"
     timed = Table(ROWS, (*COLUMNS, AT))
@@ -210,12 +210,12 @@ def test_text_shortens_before_it_leaves_out() -> None:
     assert timed.text(columns=35)[0] == "REFERENCE                      SIZE"
 
 
-def test_text_fits_every_width_as_far_as_columns_allow() -> None:
+def test_text_fits_every_width_as_far_as_columns_allow():
     for columns in range(29, 80):
         assert max(show.width(line) for line in Table(ROWS, COLUMNS).text(columns=columns)) <= columns
 
 
-def test_text_keeps_the_start_of_digests_and_lets_no_control_character_in() -> None:
+def test_text_keeps_the_start_of_digests_and_lets_no_control_character_in():
     columns = (
         Column("name", "Name", shortest=20),
         Column("digest", "Digest", "digest", shortest=16, cut="end"),
@@ -224,13 +224,13 @@ def test_text_keeps_the_start_of_digests_and_lets_no_control_character_in() -> N
     assert line == "evil\\x1b[2J\\nname  sha256:00000000000000000…"
 
 
-def test_text_aligns_wide_characters() -> None:
+def test_text_aligns_wide_characters():
     rows = [{"name": "日本", "bytes": 1}, {"name": "abcd", "bytes": 1}]
     table = Table(rows, (Column("name", "Name"), Column("bytes", "Size", "size")))
     assert table.text()[1:] == ["日本   1 B", "abcd   1 B"]
 
 
-def test_one_table_has_all_forms_of_every_kind() -> None:
+def test_one_table_has_all_forms_of_every_kind():
     values = {
         "digest": (DIGEST, "0" * 12 + "…"),
         "size": (5 << 20, "5.0 MiB"),
@@ -252,7 +252,7 @@ def test_one_table_has_all_forms_of_every_kind() -> None:
     assert Table(pd.DataFrame(rows).convert_dtypes(), columns).cells() == table.cells()
 
 
-def test_a_page_shows_long_text_cut_in_its_middle_and_whole_as_title() -> None:
+def test_a_page_shows_long_text_cut_in_its_middle_and_whole_as_title():
     name = "start" + "x" * 300 + "end"
     (cell,) = Column("name", "Name").cells([name])
     assert (len(cell.text), cell.title) == (160, name)
@@ -261,14 +261,14 @@ def test_a_page_shows_long_text_cut_in_its_middle_and_whole_as_title() -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "code", "number"])
-def test_cells_let_no_mark_up_in(kind: str) -> None:
+def test_cells_let_no_mark_up_in(kind):
     made = Cell(EVIL, kind, EVIL).html()  # type: ignore[arg-type]
     assert "<img" not in made
     assert '"1"' not in made
     assert "\n" not in made
 
 
-def test_tables_are_cut_and_say_so() -> None:
+def test_tables_are_cut_and_say_so():
     rows = [(DIGEST, n) for n in range(1000)]
     table = Table(rows, (Column("digest", "Digest", "digest"), Column("size", "Size", "size")), most=10)
     made = table.html()
@@ -279,7 +279,7 @@ def test_tables_are_cut_and_say_so() -> None:
     assert Table([], COLUMNS).html() == ""
 
 
-def test_markdown_means_itself() -> None:
+def test_markdown_means_itself():
     rows = [{"name": EVIL + "|a_b`[x](http://evil)"}]
     assert Table(rows, (Column("name", "Name"),)).markdown().splitlines() == [
         "| Name |",
@@ -289,14 +289,14 @@ def test_markdown_means_itself() -> None:
 
 
 @pytest.mark.parametrize(("reused", "total", "stop"), [(0, 10, "0.0%"), (5, 10, "50.0%"), (20, 10, "100.0%")])
-def test_share_bar_says_in_words_what_it_draws(reused: int, total: int, stop: str) -> None:
+def test_share_bar_says_in_words_what_it_draws(reused, total, stop):
     made = show.share_bar(reused, total)
     assert f"#0072B2 {stop}" in made
     assert f'aria-label="{reused} B of 10 B stored already"' in made
     assert show.share_bar(0, 0) == ""
 
 
-def test_block_lets_no_mark_up_in() -> None:
+def test_block_lets_no_mark_up_in():
     for made in (show.block(EVIL, EVIL, notes=[EVIL, ""]), show.block("", EVIL)):
         assert "<img" not in made
         assert "<p></p>" not in made

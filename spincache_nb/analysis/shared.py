@@ -76,14 +76,12 @@ def _sharing(frames: Frames) -> pd.DataFrame:
     of_manifest = distinct(digest[known] * width + codes[user[known]]) // width
     stored = summed(needs.digest, needs.sizes, count)
     needed = summed(of_pair, needs.sizes[needs.blob], count)
-    areas: list[list[str]] = [[] for _ in range(count)]
-    for place, area in sorted(zip(needs.digest.tolist(), needs.areas[needs.area], strict=True)):
-        areas[place].append(area)
+    digests, saved = needs.digests.tolist(), needed - stored
     called = names_of_digests(frames)
-    names = [called[name] for name in needs.digests]
+    names = [called[digest] for digest in digests]
     columns: dict[str, Any] = {
-        "digest": needs.digests.tolist(),
-        "areas": ["+".join(names) for names in areas],
+        "digest": digests,
+        "areas": _areas(needs),
         "stored_bytes": stored,
         "user_count": np.bincount(digest, minlength=count),
         "app_count": np.bincount(digest[is_app[user]], minlength=count),
@@ -91,11 +89,22 @@ def _sharing(frames: Frames) -> pd.DataFrame:
         "names": [some_of(name) for name in names],
         "name_count": [len(name) for name in names],
         "needed_bytes": needed,
-        "saved_bytes": needed - stored,
+        "saved_bytes": saved,
     }
-    order = sorted(range(count), key=lambda place: (-columns["saved_bytes"][place], columns["digest"][place]))
-    picked = {name: np.array(values, object)[order] for name, values in columns.items()}
-    return from_columns(SHARING_SCHEMA, picked)
+    by_digest = np.array(sorted(range(count), key=digests.__getitem__), np.intp)
+    order = by_digest[np.argsort(-saved[by_digest], kind="stable")]
+    return from_columns(SHARING_SCHEMA, columns).take(order).reset_index(drop=True)
+
+
+def _areas(needs: Needs) -> Iterator[str]:
+    """Name the areas of each digest, in order and joined by ``+``."""
+    areas = sorted(needs.areas)
+    bits = np.array([1 << areas.index(name) for name in needs.areas], np.int64)
+    masks = summed(needs.digest, bits[needs.area], len(needs.digests)).tolist()
+    joined = {
+        mask: "+".join(name for place, name in enumerate(areas) if mask >> place & 1) for mask in set(masks)
+    }
+    return map(joined.__getitem__, masks)
 
 
 def _manifest_of_app(frames: Frames) -> dict[str, str] | None:

@@ -103,6 +103,16 @@ def origin_of(url: httpx.URL) -> Origin:
     return url.scheme, host_in(url), url.port or _PORTS[url.scheme]
 
 
+def whole_url(request: httpx.Request) -> httpx.URL:
+    """Address of a request; its path may stand beside its origin, in httpx's request extension ``target``."""
+    return with_target(request.url, request.extensions.get("target"))
+
+
+def with_target(url: httpx.URL, target: bytes | None) -> httpx.URL:
+    """An origin's address with a path, or an address as it is."""
+    return url if target is None else url.copy_with(raw_path=target)
+
+
 def public_url(url: httpx.URL | str) -> str:
     """An address as it may be shown: no user, no password, no query, no fragment.
 

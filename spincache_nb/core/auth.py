@@ -207,8 +207,11 @@ class Authorizer:
         return Access(f"without the credentials of {source} ({asks})", remedy)
 
     def _entry(self, reference: Reference) -> _Entry:
+        key = reference.host, reference.repository
         with self._lock:
-            return self._entries.setdefault((reference.host, reference.repository), _Entry())
+            if key not in self._entries:
+                self._entries[key] = _Entry()
+            return self._entries[key]
 
     def _is_fresh(self, authorization: Authorization) -> bool:
         return self._clock() < authorization.fresh_until

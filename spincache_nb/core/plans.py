@@ -49,6 +49,22 @@ class Plan(Generic[_Planned]):
         """Title, summary, headings and rows of its HTML."""
         raise NotImplementedError
 
+    def _counted(self) -> str:
+        """What it is a plan of, and of how many parts."""
+        raise NotImplementedError
+
+    def _unknown(self) -> str:
+        """What cannot be counted in bytes."""
+        return ""
+
+    def _share(self) -> str:
+        """How much of all bytes is to be fetched."""
+        from spincache_nb.show import size_text
+
+        return (
+            f"{self._lacking} {size_text(self.fetch_bytes)}{self._unknown()} of {size_text(self.total_bytes)}"
+        )
+
     def _state(self, stored: bool) -> Cell:
         from spincache_nb.show import Cell
 
@@ -89,8 +105,29 @@ class Plan(Generic[_Planned]):
     def _repr_html_(self) -> str:
         return self.html()
 
+    def __str__(self) -> str:
+        fetch = f"{self.fetch_bytes} bytes{self._unknown()} to fetch"
+        return f"{self._counted()}, {self.reused_bytes} bytes stored, {fetch}"
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
+
+
+class Result(Plan[_Planned]):
+    """What a plan came to: its sums and forms once it was carried out."""
+
+    __slots__ = ()
+    _lacking = "fetched"
+    if TYPE_CHECKING:
+        seconds: float
+
+    def _form(self) -> Form:
+        title, summary, headings, rows = super()._form()
+        return title, f"{summary} in {self.seconds:.2f} s", headings, rows
+
+    def __str__(self) -> str:
+        fetched = f"fetched {self.fetch_bytes} of {self.total_bytes} bytes in {self.seconds:.2f} s"
+        return f"{self._counted()}, {fetched}, {self.reused_bytes} reused"
 
 
 class PlannedBlob(msgspec.Struct, frozen=True):
@@ -139,17 +176,15 @@ class PullPlan(Plan[PlannedBlob], msgspec.Struct, frozen=True):
             (Cell(what), digest_cell(blob.digest), size_cell(blob.size), self._state(blob.stored))
             for what, blob in (("config", self.config), *((layer.role, layer) for layer in self.layers))
         ]
-        summary = f"{self.kind}, {self._lacking} {share_text(self)}"
-        return self.reference, summary, ("what", "digest", "size", ""), rows
+        return self.reference, f"{self.kind}, {self._share()}", ("what", "digest", "size", ""), rows
 
-    def __str__(self) -> str:
-        return (
-            f"{self.reference}: {self.total_bytes} bytes in {len(self.layers)} layers, "
-            f"{self.reused_bytes} stored, {self.fetch_bytes} to fetch"
-        )
+    def _counted(self) -> str:
+        from spincache_nb.show import count_text
+
+        return f"{self.reference}: {count_text(len(self.layers), 'layer')}"
 
 
-class PullResult(PullPlan, frozen=True):
+class PullResult(Result[PlannedBlob], PullPlan, frozen=True):
     """What a pull fetched and what it reused: the plan it carried out, and its cost.
 
     Parameters
@@ -163,18 +198,6 @@ class PullResult(PullPlan, frozen=True):
 
     wire_bytes: int
     seconds: float
-
-    _lacking: ClassVar[str] = "fetched"
-
-    def _form(self) -> Form:
-        title, summary, headings, rows = PullPlan._form(self)
-        return title, f"{summary} in {self.seconds:.2f} s", headings, rows
-
-    def __str__(self) -> str:
-        return (
-            f"{self.reference}: fetched {self.fetch_bytes} of {self.total_bytes} bytes "
-            f"in {self.seconds:.2f} s, {self.reused_bytes} reused"
-        )
 
 
 class PullFailure(msgspec.Struct, frozen=True):
@@ -245,13 +268,6 @@ def _row(one: PullPlan | PullFailure) -> tuple[Any, ...]:
 def result_of(plan: PullPlan, *, wire_bytes: int, seconds: float) -> PullResult:
     """Make a result from the plan that was carried out."""
     return PullResult(**msgspec.structs.asdict(plan), wire_bytes=wire_bytes, seconds=seconds)
-
-
-def share_text(plan: Plan[Any], more: str = "") -> str:
-    """Say how much of all bytes is to be fetched."""
-    from spincache_nb.show import size_text
-
-    return f"{size_text(plan.fetch_bytes)}{more} of {size_text(plan.total_bytes)}"
 
 
 class Served(NamedTuple):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import httpx
 
-from spincache_nb.core.addresses import public_netloc, public_url
+from spincache_nb.core.addresses import Proxy, public_netloc, public_url
 from spincache_nb.errors import (
     AccessDeniedError,
     ConnectionFailedError,
@@ -79,6 +79,27 @@ class TlsSpokenError(httpx.RemoteProtocolError):
 
 class SilentCloseError(httpx.ReadError):
     """A connection was closed before the first byte of an answer."""
+
+
+def unanswered(exc: OSError) -> httpx.TransportError:
+    """What ended a request, as httpx calls it."""
+    if isinstance(exc, ConnectionError):
+        return SilentCloseError(str(exc))
+    return httpx.ReadTimeout(str(exc)) if isinstance(exc, TimeoutError) else httpx.ReadError(str(exc))
+
+
+def not_connected(exc: Exception) -> httpx.TransportError:
+    """What kept a connection from being made, as httpx calls it."""
+    if isinstance(exc, TimeoutError):
+        return httpx.ConnectTimeout(str(exc))
+    if not isinstance(exc, OSError) and isinstance(exc, ValueError):  # a name with a label of 64 letters
+        return httpx.ConnectError("a name that no server can have")
+    return httpx.ConnectError(str(exc))
+
+
+def proxy_error(exc: httpx.TransportError, proxy: Proxy) -> httpx.ProxyError:
+    """Say that it is the proxy that could not be reached."""
+    return httpx.ProxyError(f"no connection to {proxy.name} ({exc})")
 
 
 def translate(

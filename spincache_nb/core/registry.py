@@ -43,6 +43,7 @@ OpenAt = Callable[[Mapping[str, str]], Answer]
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 _ANYBODY = Access("without credentials", "check the address; none are sent unless they are part of it")
 _DIGEST_HEADER = "Docker-Content-Digest"
+_MANIFESTS = ", ".join(ACCEPTED)
 _PER_PAGE = 1000
 _TAG = re.compile(r"\w[\w.-]{0,127}")
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")
@@ -114,20 +115,20 @@ class Registry:
         wanted = digest or reference.digest
         target, purpose = _asking_for_manifest(reference, wanted)
         limit = self._web.limits.manifest_bytes
-        accept = ", ".join(ACCEPTED)
-        content, headers = self._whole(reference, target, purpose, accept=accept, limit=limit)
+        content, headers = self._whole(reference, target, purpose, accept=_MANIFESTS, limit=limit)
         served = Digest.of(content, wanted.algorithm if wanted is not None else "sha256")
         if wanted is not None:
             wanted.check(served.encoded, where=f"{reference}, manifest")
-        for announced in _announced(headers, where=str(reference)):
-            actual = Digest.of(content, announced.algorithm)
+        for announced in _announced(headers, where=purpose.where):
+            same = announced.algorithm == served.algorithm
+            actual = served if same else Digest.of(content, announced.algorithm)
             announced.check(actual.encoded, where=f"{reference}, {_DIGEST_HEADER}")
         return Served(content, served)
 
     def fetch_manifest_digest(self, reference: Reference) -> Digest | None:
         """Ask which manifest or index a tag means now, by HEAD; None if the registry does not say."""
         target, purpose = _asking_for_manifest(reference, None)
-        headers = {"Accept": ", ".join(ACCEPTED)}
+        headers = {"Accept": _MANIFESTS}
 
         def once() -> Digest | None:
             with self._ask(reference, target, headers, purpose, head=True) as answer:
@@ -200,7 +201,7 @@ class Registry:
     ) -> Answer:
         """Ask for something, and once more with what the registry wants to see."""
         used = self._authorizer.header_for(reference) if self._authorizer is not None else None
-        ask = Ask(self._web.url(reference.host, target), headers, used, head=head)
+        ask = self._web.ask(reference.host, target, headers, used, head=head)
         answer = self._web.send(ask)
         for _ in range(1 if used is None else 3):  # what replaces an old token may be old by now, too
             if answer.status not in (401, 403, 404) or not answer.at_home:

@@ -19,8 +19,15 @@ from typing import NamedTuple, TypeAlias
 
 import httpx
 
-from spincache_nb.core.addresses import Origin, Proxy, origin_of
-from spincache_nb.core.refusals import SilentCloseError, TlsSpokenError, causes
+from spincache_nb.core.addresses import Origin, Proxy, origin_of, whole_url
+from spincache_nb.core.refusals import (
+    SilentCloseError,
+    TlsSpokenError,
+    causes,
+    not_connected,
+    proxy_error,
+    unanswered,
+)
 from spincache_nb.errors import ConnectionFailedError, MissingExtraError
 
 FIRST_READ_BYTES = 64 << 10
@@ -37,7 +44,6 @@ _NO_ANSWER = (SilentCloseError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroRet
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?:[ \t][^\n]*)?\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 _FOLD = re.compile(rb"\n[ \t]+")  # a line that goes on with the value before it
-_UNSENDABLE = re.compile(rb"[\r\n\0]")
 Check = Callable[[], None]
 Fields = list[tuple[bytes, bytes]]
 _Reader: TypeAlias = "io.BufferedReader[Wire]"
@@ -276,6 +282,24 @@ def _not_http(line: bytes) -> httpx.TransportError:
 
 def _read_fields(reader: _Reader, left: int) -> tuple[Fields, int]:
     """Read the lines of a head or trailer up to the blank one; and say how many bytes may still come."""
+    lines = _lines_at_hand(reader, left) or _lines_that_come(reader, left)
+    text = lines.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+    if b"\n " in text or b"\n\t" in text:
+        text = _FOLD.sub(b" ", text)
+    parts = (line.partition(b":") for line in text.split(b"\n"))
+    return [(name.rstrip(), value.strip(b" \t")) for name, colon, value in parts if colon], left - len(lines)
+
+
+def _lines_at_hand(reader: _Reader, left: int) -> bytes:
+    """All lines at once, as nearly all heads come in one packet; none if the blank one is not here yet."""
+    here = reader.peek()
+    end = here.find(b"\n\r\n") + 1
+    if not 0 < end <= left or here.startswith((b"\r\n", b"\n")) or b"\n\n" in here[:end]:
+        return b""
+    return reader.read(end + 2)[:end]
+
+
+def _lines_that_come(reader: _Reader, left: int) -> bytes:
     lines = []
     while (line := _line(reader, MOST_LINE_BYTES)) not in (b"\r\n", b"\n"):
         left -= len(line)
@@ -284,13 +308,7 @@ def _read_fields(reader: _Reader, left: int) -> tuple[Fields, int]:
         if not line.endswith(b"\n"):
             raise httpx.RemoteProtocolError("an answer that ended early")
         lines.append(line)
-    text = b"".join(lines).replace(b"\r\n", b"\n").replace(b"\r", b" ")
-    fields = []
-    for one in _FOLD.sub(b" ", text).split(b"\n"):
-        name, colon, value = one.partition(b":")
-        if colon:
-            fields.append((name.rstrip(), value.strip(b" \t")))
-    return fields, left
+    return b"".join(lines)
 
 
 def _framed(status: int, fields: Fields, method: str, *, persistent: bool) -> Head:
@@ -310,7 +328,7 @@ def _framed(status: int, fields: Fields, method: str, *, persistent: bool) -> He
     if len(lengths) > 1:
         raise httpx.RemoteProtocolError("two lengths for one answer")
     length = lengths.pop()
-    if not re.fullmatch(rb"\d{1,19}", length):
+    if not length.isdigit() or len(length) > 19:
         return Head(status, fields, None, False, False)
     return Head(status, fields, int(length), False, lasting)
 
@@ -412,7 +430,7 @@ class SocketTransport(httpx.BaseTransport):
                     kept = None  # it was closed while it waited, which is no failure: open another
                     continue
                 if isinstance(exc, OSError):
-                    raise _unanswered(exc) from exc
+                    raise unanswered(exc) from exc
                 raise
             body = Body(wire, route, head, self._sockets, timeouts["read"])
             return httpx.Response(head.status, headers=head.fields, stream=body)
@@ -424,7 +442,7 @@ class SocketTransport(httpx.BaseTransport):
             end = (host, port) if proxy is None else (proxy.host, proxy.port)
             sock = _open_socket(*end, timeout=timeout, sockets=self._sockets, check=self._check)
         except (OSError, ValueError) as exc:
-            error = _not_connected(exc)
+            error = not_connected(exc)
             raise (proxy_error(error, proxy) if proxy is not None else error) from exc
         try:
             if context is not None and proxy is not None:
@@ -434,7 +452,7 @@ class SocketTransport(httpx.BaseTransport):
         except httpx.ProxyError:
             raise
         except (OSError, httpx.TransportError, ValueError) as exc:
-            raise _not_connected(exc) from exc
+            raise not_connected(exc) from exc
         return Wire(sock, self._sockets, self._check)
 
     def _start_tls(
@@ -462,6 +480,10 @@ class SocketTransport(httpx.BaseTransport):
 
     def _by_httpx(self, request: httpx.Request, proxy: Proxy) -> httpx.Response:
         """Send a request through a proxy of https or SOCKS."""
+        request.url = whole_url(
+            request
+        )  # a proxy wants all of it, and httpx's own would send the target alone
+        request.extensions.pop("target", None)
         key = proxy, request.url.scheme
         with self._lock:
             if key not in self._others:
@@ -501,39 +523,21 @@ class SocketTransport(httpx.BaseTransport):
 
 
 def _as_sent(request: httpx.Request, proxy: Proxy | None) -> bytes:
-    target, fields = request.url.raw_path, request.headers.raw
+    target, fields = request.extensions.get("target") or request.url.raw_path, request.headers.raw
+    body = b"" if request.method in _REPEATABLE else request.read()
     if proxy is not None and request.url.scheme == "http":
         target = b"http://" + request.url.netloc + target
         fields = [*fields, *_proxy_login(proxy)]
-    return _joined(request.method.encode("ascii"), target, fields, request.read())
+    return _joined(request.method.encode("ascii"), target, fields, body)
 
 
 def _joined(method: bytes, target: bytes, fields: Fields, body: bytes) -> bytes:
     lines = [b"%s %s HTTP/1.1" % (method, target), *(b"%s: %s" % field for field in fields)]
-    if _UNSENDABLE.search(b"".join(lines)):
+    text = b"".join(lines)
+    if b"\n" in text or b"\r" in text or b"\0" in text:
         raise httpx.LocalProtocolError("a header that holds the end of a line")
     return b"\r\n".join([*lines, b"", body])
 
 
 def _proxy_login(proxy: Proxy) -> Fields:
     return [(b"Proxy-Authorization", proxy.authorization.encode("ascii"))] if proxy.authorization else []
-
-
-def _unanswered(exc: OSError) -> httpx.TransportError:
-    """What ended a request, as httpx calls it."""
-    if isinstance(exc, ConnectionError):
-        return SilentCloseError(str(exc))
-    return httpx.ReadTimeout(str(exc)) if isinstance(exc, TimeoutError) else httpx.ReadError(str(exc))
-
-
-def _not_connected(exc: Exception) -> httpx.TransportError:
-    if isinstance(exc, TimeoutError):
-        return httpx.ConnectTimeout(str(exc))
-    if not isinstance(exc, OSError) and isinstance(exc, ValueError):  # a name with a label of 64 letters
-        return httpx.ConnectError("a name that no server can have")
-    return httpx.ConnectError(str(exc))
-
-
-def proxy_error(exc: httpx.TransportError, proxy: Proxy) -> httpx.ProxyError:
-    """Say that it is the proxy that could not be reached."""
-    return httpx.ProxyError(f"no connection to {proxy.name} ({exc})")

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import random
+import re
 import socket
 import ssl
 import sys
@@ -14,7 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlencode
 
 import httpx
@@ -32,6 +33,8 @@ from spincache_nb.core.addresses import (
     origin_of,
     parse_url,
     public_url,
+    whole_url,
+    with_target,
 )
 from spincache_nb.core.refusals import (
     Access,
@@ -57,6 +60,9 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _ZIPPED = ("gzip", "x-gzip", "deflate")
 ZLIB_OR_GZIP = 47  # zlib: largest window, the header says which of the two
 _SLICE_SECONDS = 0.1
+_NO_BODY = httpx.ByteStream(b"")
+_READY = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9_.:-]*)+")
+"""Paths in which httpx would change nothing: no dots alone, no query, nothing to be quoted."""
 T = TypeVar("T")
 
 
@@ -121,16 +127,22 @@ class Attempts:
 
 
 class Ask(NamedTuple):
-    """A request."""
+    """A request; ``target`` is its path where the address is a registry's, without one."""
 
     url: httpx.URL
     headers: Mapping[str, str]
     authorization: str | None = None
     form: Mapping[str, str] | None = None
     head: bool = False
+    target: bytes | None = None
 
     def __repr__(self) -> str:
-        return f"Ask({public_url(self.url)!r})"
+        return f"Ask({public_url(self.address)!r})"
+
+    @property
+    def address(self) -> httpx.URL:
+        """Where it leads to, path included."""
+        return with_target(self.url, self.target)
 
     @property
     def method(self) -> str:
@@ -140,24 +152,31 @@ class Ask(NamedTuple):
 class Answer:
     """The head of an answer, and its body piece by piece; to be closed."""
 
-    def __init__(self, web: Web, url: httpx.URL, response: httpx.Response, *, at_home: bool) -> None:
-        self.url = url
+    def __init__(self, web: Web, request: httpx.Request, response: httpx.Response, *, at_home: bool) -> None:
         self.status = response.status_code
         self.headers = response.headers
         self.at_home = at_home
         self.length = _length(self.headers)
         self._web = web
+        self._request = request
         self._response = response
-        self._pieces = iter(cast(httpx.SyncByteStream, response.stream))  # as iter_raw, less a copy
+        self._stream = cast(httpx.SyncByteStream, response.stream)
+        self._pieces = iter(self._stream)  # as iter_raw, less a copy
         self._waited = 0.0
         self._recent = 0
         self._page: bytes | None = None
+        self._is_closed = False
 
     def __enter__(self) -> Answer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def url(self) -> httpx.URL:
+        """What was asked, after all redirects."""
+        return whole_url(self._request)
 
     @property
     def zipped(self) -> bool:
@@ -247,9 +266,11 @@ class Answer:
 
     def close(self) -> None:
         """Let the connection go."""
-        self._web.forget(self)
-        with contextlib.suppress(httpx.TransportError):
-            self._response.close()
+        if not self._is_closed:
+            self._is_closed = True
+            self._web.forget(self)
+            with contextlib.suppress(httpx.TransportError):
+                self._stream.close()  # the response would do no more
 
 
 def _length(headers: httpx.Headers) -> int | None:
@@ -294,6 +315,8 @@ class Web:
         self._open: set[Answer] = set()
         self._answered: set[Origin] = set()
         self._agent = f"spincache-nb/{__version__}"
+        self._origins: dict[str, httpx.URL] = {}
+        self._extensions: dict[str, Any] = {"timeout": self.timeouts.for_httpx()}
         self._transport = transport or SocketTransport(
             context=Tls(ca).context, idle=jobs, check=self.halt.check, proxy_for=SystemProxies()
         )
@@ -326,6 +349,23 @@ class Web:
             )
         return url
 
+    def ask(
+        self,
+        netloc: str,
+        target: str,
+        headers: Mapping[str, str],
+        authorization: str | None = None,
+        *,
+        head: bool = False,
+    ) -> Ask:
+        """A request to a registry, whose own address is read but once: httpx takes its time to do so."""
+        if _READY.fullmatch(target) is None:
+            return Ask(self.url(netloc, target), headers, authorization, head=head)
+        origin = self._origins.get(netloc)
+        if origin is None:
+            origin = self._origins[netloc] = self.url(netloc)
+        return Ask(origin, headers, authorization, head=head, target=target.encode("ascii"))
+
     def run(self, operation: Callable[[], T], *, attempts: int | None = None) -> T:
         """Run an operation until it goes well, or there is no sense in trying again."""
         failures = self.attempts(attempts)
@@ -344,36 +384,37 @@ class Web:
 
     def send(self, ask: Ask) -> Answer:
         """Send a request where it leads to, and give the answer's head."""
-        url, authorization = ask.url, ask.authorization
-        seen = {url}
+        hop, seen = ask, set[httpx.URL]()
         for _ in range(self.limits.redirects + 1):
             self.halt.check()
-            request = self._request(ask, url, authorization)
+            request = self._request(hop)
+            origin = origin_of(request.url)
             try:
                 response = self._transport.handle_request(request)
             except httpx.TransportError as exc:
                 self.halt.check()
-                raise translate(exc, url, answered=origin_of(url) in self._answered) from exc
-            answer = self._answer(ask, url, response)
+                raise translate(exc, hop.address, answered=origin in self._answered) from exc
+            at_home = hop is ask or origin == origin_of(ask.url)
+            answer = self._answer(request, response, origin, at_home=at_home)
             if answer.status not in _REDIRECTS:
                 return answer
-            target = self._target(ask, answer)
-            if target in seen:
-                raise broken_redirect(ask.url, "redirects in a loop")
-            if origin_of(target) != origin_of(url):
-                authorization = None
-            seen.add(target)
-            url = target
-        raise broken_redirect(ask.url, f"more than {self.limits.redirects} of them")
+            seen.add(hop.address)
+            url = self._redirected(ask, answer)
+            if url in seen:
+                raise broken_redirect(ask.address, "redirects in a loop")
+            kept = hop.authorization if origin_of(url) == origin else None
+            hop = hop._replace(url=url, target=None, authorization=kept)
+        raise broken_redirect(ask.address, f"more than {self.limits.redirects} of them")
 
-    def _target(self, ask: Ask, answer: Answer) -> httpx.URL:
+    def _redirected(self, ask: Ask, answer: Answer) -> httpx.URL:
+        """Where a redirect leads to, if anybody may be led there."""
         answer.read_error_page()
         if ask.form is not None:
-            raise broken_redirect(ask.url, "one for a request that holds a secret")
+            raise broken_redirect(ask.address, "one for a request that holds a secret")
         location = answer.headers.get("Location")
         if not location:
-            raise broken_redirect(ask.url, "one without an address")
-        where = f"redirect of {public_url(ask.url)}"
+            raise broken_redirect(ask.address, "one without an address")
+        where = f"redirect of {public_url(ask.address)}"
         target = parse_url(location, base=answer.url, where=where)
         if answer.url.scheme == "https" and target.scheme == "http":
             self._check_downgrade(ask.url, target, where)
@@ -387,31 +428,34 @@ class Web:
         remedy = f"ask the owner of {host_in(asked)} to redirect to https; nothing was sent in the clear"
         raise InsecureTransportError(where, "an https:// address", public_url(target), remedy)
 
-    def _answer(self, ask: Ask, url: httpx.URL, response: httpx.Response) -> Answer:
-        origin = origin_of(url)
-        answer = Answer(self, url, response, at_home=url is ask.url or origin == origin_of(ask.url))
+    def _answer(
+        self, request: httpx.Request, response: httpx.Response, origin: Origin, *, at_home: bool
+    ) -> Answer:
+        answer = Answer(self, request, response, at_home=at_home)
         with self._lock:
             self._open.add(answer)
             self._answered.add(origin)
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s %s: %d", ask.method, public_url(url), answer.status)
+            _log.debug("%s %s: %d", request.method, public_url(answer.url), answer.status)
         return answer
 
-    def _request(self, ask: Ask, url: httpx.URL, authorization: str | None) -> httpx.Request:
+    def _request(self, ask: Ask) -> httpx.Request:
         """Make a request with all its header fields: httpx would look for each that it might add."""
-        headers = {"Host": url.netloc.decode("ascii"), "User-Agent": self._agent}
+        headers = {"Host": ask.url.netloc.decode("ascii"), "User-Agent": self._agent}
         headers |= {"Accept-Encoding": "identity", **ask.headers}
-        if authorization is not None:
-            headers["Authorization"] = authorization
-        content = b""
-        with self._lock:
-            self.request_count += 1
+        if ask.authorization is not None:
+            headers["Authorization"] = ask.authorization
+        stream, extensions = _NO_BODY, self._extensions
+        if ask.target is not None:
+            extensions = {**extensions, "target": ask.target}
         if ask.form is not None:
             content = urlencode(ask.form).encode("ascii")
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             headers["Content-Length"] = str(len(content))
-        extensions, stream = {"timeout": self.timeouts.for_httpx()}, httpx.ByteStream(content)
-        return httpx.Request(ask.method, url, headers=headers, stream=stream, extensions=extensions)
+            stream = httpx.ByteStream(content)
+        with self._lock:
+            self.request_count += 1
+        return httpx.Request(ask.method, ask.url, headers=headers, stream=stream, extensions=extensions)
 
     def count(self, received: int) -> None:
         """Add to the bytes received."""

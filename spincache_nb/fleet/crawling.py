@@ -44,8 +44,7 @@ from spincache_nb.fleet.table import (
     made_with,
     newest_first,
     parse_folder,
-    to_parquet,
-    whole,
+    with_common,
 )
 
 if TYPE_CHECKING:
@@ -211,8 +210,11 @@ class Parts:
             self.place.remove(self._damaged.pop())
         records = [*buffer.records(), *([made_with()] if last else [])]
         name = f"{self.folder}/_crawl-{self.next:06d}.part"
-        table = whole(records, source="registry", host=self.registry, day=self.day, moment=self.moment)
-        self.place.write(to_parquet(table), name)
+        table = load("pyarrow").concat_tables(records)
+        table = with_common(table, source="registry", host=self.registry, day=self.day, taken_at=self.moment)
+        sink = load("pyarrow").BufferOutputStream()
+        load("pyarrow.parquet").write_table(table, sink, compression="zstd")
+        self.place.write(sink.getvalue().to_pybytes(), name)
         self.next += 1
         self.has_apps = self.has_apps or bool(buffer.apps)
         self.names.append(name)
@@ -223,7 +225,7 @@ class Parts:
             query = _MERGED.format(moment=literal(self.moment.isoformat()))
             merged, rows, content = write_sorted(query, self.place, self.names, Path(scratch))
             name = file_name(self.registry, self.day, self.moment, content)
-            self.place.put(merged, name)
+            self.place.write(merged, name)
             size = merged.stat().st_size
         for part in self.names:
             self.place.remove(part)

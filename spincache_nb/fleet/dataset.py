@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -18,6 +18,7 @@ Kind = Literal["cache", "registry"]
 Since = date | datetime | timedelta | str
 CRAWL_PART = re.compile(r"_crawl-([0-9]{6})\.part")
 COMPACTED = re.compile(r"compacted/day=(\d{4}-\d{2}-\d{2})/[^/]+\.parquet")
+"""Files that hold several snapshots, of which not all need be chosen."""
 _READERS = 16
 _TAKE = "take one with fleet.snapshot()"
 
@@ -79,8 +80,6 @@ class Dataset:
     kind: Kind
     chosen: tuple[Chosen, ...]
     skipped: tuple[Skipped, ...]
-    mixed: frozenset[str] = field(default=frozenset())
-    """Files that hold other snapshots besides."""
 
 
 def moment_of(since: Since | None, now: datetime) -> datetime | None:
@@ -130,8 +129,7 @@ def choose(
         until = f" of {day} or before" if day is not None else ""
         what, remedy = _what_is_there(place, there, kinds, skipped)
         raise SpinCacheError(str(place), f"a complete snapshot of a {wanted}{until}", what, remedy)
-    mixed = {one.name for one in chosen if COMPACTED.fullmatch(one.name)}
-    return Dataset(place, wanted, tuple(chosen), tuple(skipped), frozenset(mixed))
+    return Dataset(place, wanted, tuple(chosen), tuple(skipped))
 
 
 def _best(

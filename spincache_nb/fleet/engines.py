@@ -15,14 +15,13 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from spincache_nb.errors import SpinCacheError
-from spincache_nb.fleet.dataset import Chosen, Dataset
-from spincache_nb.fleet.place import load
-from spincache_nb.fleet.table import COLUMNS, MOST_BYTES
+from spincache_nb.fleet.dataset import COMPACTED, Chosen, Dataset
+from spincache_nb.fleet.place import Place, load
+from spincache_nb.fleet.table import COLUMNS, MOST_BYTES, arrow_types
 
 VIEWS = ("apps", "needs", "blobs", "manifests")
 """Views over ``snapshots``, in the order to make them."""
 _SQL_TYPES = {"string": "VARCHAR", "int": "BIGINT", "time": "TIMESTAMPTZ", "date": "DATE"}
-_ARROW_TYPES = {"string": "string", "int": "int64", "time": "timestamp[us, tz=UTC]", "date": "date32[day]"}
 TOTALS = f"""
 SELECT host, count(CASE WHEN stored_bytes NOT BETWEEN 0 AND {MOST_BYTES}
                           OR declared_bytes NOT BETWEEN 0 AND {MOST_BYTES}
@@ -51,6 +50,16 @@ def query(name: str, **words: object) -> str:
 
 class GoneError(SpinCacheError):
     """A file that was chosen cannot be read any more."""
+
+
+@contextlib.contextmanager
+def _gone(place: Place, faults: tuple[type[BaseException], ...]) -> Iterator[None]:
+    """Name the faults of an engine that is to open the files that were chosen."""
+    try:
+        yield
+    except faults as exc:
+        said = str(exc).splitlines()[0][:300]
+        raise GoneError(f"{place}", "snapshots that stay", said, "open it again") from exc
 
 
 class Engine(Protocol):
@@ -88,7 +97,7 @@ def _alike(dataset: Dataset) -> Iterator[tuple[dict[str, str], list[str], list[C
     """Files that have the same columns: these, the names of the files, and what is chosen of mixed ones."""
     groups: dict[tuple[tuple[tuple[str, str], ...], bool], dict[str, list[Chosen]]] = defaultdict(dict)
     for one in dataset.chosen:
-        mixed = one.name in dataset.mixed
+        mixed = COMPACTED.fullmatch(one.name) is not None
         groups[one.facts.columns, mixed].setdefault(one.name, []).append(one)
     for (columns, mixed), named in groups.items():
         yield dict(columns), list(named), [one for found in named.values() for one in found] if mixed else []
@@ -96,12 +105,12 @@ def _alike(dataset: Dataset) -> Iterator[tuple[dict[str, str], list[str], list[C
 
 def snapshots_sql(dataset: Dataset) -> str:
     """The view ``snapshots`` for DuckDB: every column, of each host's newest snapshot."""
-    found = []
+    found, ours = [], arrow_types()
     for columns, names, chosen in _alike(dataset):
         listed = ", ".join(literal(unglobbed(dataset.place.address(name))) for name in names)
         selected = ", ".join(
             name
-            if columns.get(name) == _ARROW_TYPES[kind]
+            if columns.get(name) == str(ours[name])
             else f"CAST({name if name in columns else 'NULL'} AS {_SQL_TYPES[kind]}) AS {name}"
             for name, kind in COLUMNS.items()
         )
@@ -126,24 +135,18 @@ class DuckDBEngine:
         threads: int | None = None,
         spill_folder: str | os.PathLike[str] | None = None,
     ) -> None:
-        duckdb = load("duckdb")
-        self.faults: tuple[type[BaseException], ...] = (duckdb.Error,)
+        self.faults: tuple[type[BaseException], ...] = (load("duckdb").Error,)
         with contextlib.ExitStack() as stack:
             if spill_folder is None:
                 spill_folder = stack.enter_context(
                     tempfile.TemporaryDirectory(prefix="spincache-fleet-", ignore_cleanup_errors=True)
                 )
-            self._connection = connect(memory_limit, threads, spill_folder)
+            self._connection = connect(dataset.place, spill_folder, memory_limit, threads)
             stack.callback(self._connection.close)
-            if not dataset.place.local:
-                self._connection.register_filesystem(dataset.place.fs)
-            try:
+            with _gone(dataset.place, self.faults):
                 self._connection.execute(f"CREATE VIEW snapshots AS {snapshots_sql(dataset)}")
                 for view in VIEWS:
                     self._connection.execute(f"CREATE VIEW {view} AS {query(view)}")
-            except duckdb.Error as exc:
-                said = str(exc).splitlines()[0][:300]
-                raise GoneError(f"{dataset.place}", "snapshots that stay", said, "open it again") from exc
             self._closing = stack.pop_all()
 
     def run(self, text: str, turns: Any = None) -> Any:
@@ -157,8 +160,13 @@ class DuckDBEngine:
         self._closing.close()
 
 
-def connect(memory_limit: str | None, threads: int | None, spill_folder: str | os.PathLike[str]) -> Any:
-    """A connection to a DuckDB in memory, which downloads no extension."""
+def connect(
+    place: Place,
+    spill_folder: str | os.PathLike[str],
+    memory_limit: str | None = None,
+    threads: int | None = None,
+) -> Any:
+    """A connection to a DuckDB in memory that reads the files of a place, and downloads no extension."""
     config: dict[str, Any] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -169,7 +177,10 @@ def connect(memory_limit: str | None, threads: int | None, spill_folder: str | o
         config["memory_limit"] = memory_limit
     if threads is not None:
         config["threads"] = threads
-    return load("duckdb").connect(":memory:", config=config)
+    connection = load("duckdb").connect(":memory:", config=config)
+    if not place.local:
+        connection.register_filesystem(place.fs)
+    return connection
 
 
 class SparkEngine:
@@ -186,13 +197,10 @@ class SparkEngine:
         )
         self._session = session.newSession()
         self._session.conf.set("spark.sql.session.timeZone", "UTC")
-        try:
+        with _gone(dataset.place, self.faults):
             self._frame(dataset).createOrReplaceTempView("snapshots")
             for view in VIEWS:
                 self._session.sql(self.translated(query(view))).createOrReplaceTempView(view)
-        except self.faults as exc:
-            said = str(exc).splitlines()[0][:300]
-            raise GoneError(f"{dataset.place}", "snapshots that stay", said, "open it again") from exc
 
     def _frame(self, dataset: Dataset) -> Any:
         functions = load("pyspark.sql.functions", extra="spark")
@@ -239,23 +247,22 @@ def faulty_files(dataset: Dataset) -> dict[str, str]:
     """Read all of every chosen file and say which are not what their footers tell, and why."""
     duckdb = load("duckdb")
     found: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="spincache-fleet-") as folder:
-        connection = connect(None, None, folder)
-        with contextlib.closing(connection):
-            if not dataset.place.local:
-                connection.register_filesystem(dataset.place.fs)
-            by_file: dict[str, list[Chosen]] = defaultdict(list)
-            for one in dataset.chosen:
-                by_file[one.name].append(one)
-            for name, inside in by_file.items():
-                alone = Dataset(dataset.place, dataset.kind, tuple(inside), (), dataset.mixed)
-                try:
-                    connection.execute("CREATE OR REPLACE TEMP VIEW one AS " + snapshots_sql(alone))
-                    rows = connection.execute(TOTALS.format(rows="one")).fetchall()
-                    connection.execute("SELECT count(COLUMNS(*)) FROM one").fetchall()
-                except duckdb.Error as exc:
-                    found[name] = f"it cannot be read: {str(exc).splitlines()[0][:300]}"
-                    continue
-                if any(wrong or (total or 0) > MOST_IN_ALL for _, wrong, total in rows):
-                    found[name] = "it holds sizes that no cache has"
+    with (
+        tempfile.TemporaryDirectory(prefix="spincache-fleet-") as folder,
+        contextlib.closing(connect(dataset.place, folder)) as connection,
+    ):
+        by_file: dict[str, list[Chosen]] = defaultdict(list)
+        for one in dataset.chosen:
+            by_file[one.name].append(one)
+        for name, inside in by_file.items():
+            alone = Dataset(dataset.place, dataset.kind, tuple(inside), ())
+            try:
+                connection.execute("CREATE OR REPLACE TEMP VIEW one AS " + snapshots_sql(alone))
+                rows = connection.execute(TOTALS.format(rows="one")).fetchall()
+                connection.execute("SELECT count(COLUMNS(*)) FROM one").fetchall()
+            except duckdb.Error as exc:
+                found[name] = f"it cannot be read: {str(exc).splitlines()[0][:300]}"
+                continue
+            if any(wrong or (total or 0) > MOST_IN_ALL for _, wrong, total in rows):
+                found[name] = "it holds sizes that no cache has"
     return found

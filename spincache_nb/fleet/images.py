@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import pandas as pd
 
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Descriptor, Index, Manifest, parse_manifest
+from spincache_nb.core.files import FileState, read_bounded
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import MIB, Limits
 from spincache_nb.errors import FormatError, InvalidDigestError, InvalidReferenceError, SpinCacheError
@@ -112,13 +112,13 @@ class _Store:
         found = dict(self._index_names())
         database = self.root.parent / _METADATA
         if not found and database.is_file():
-            found = dict(Bolt(_read(database, _LARGEST_DATABASE)).images())
+            found = dict(Bolt(read_bounded(database, limit=_LARGEST_DATABASE)).images())
         return found
 
     def _index_names(self) -> Iterator[tuple[str, str]]:
         path = self.root / "index.json"
         if path.is_file():
-            index = parse_manifest(_read(path, Limits().manifest_bytes), where=str(path))
+            index = parse_manifest(read_bounded(path, limit=Limits().manifest_bytes), where=str(path))
             for one in index.manifests if isinstance(index, Index) else ():
                 name = one.annotations.get(_FULL_NAME) or one.annotations.get(_NAME)
                 if name:
@@ -154,7 +154,7 @@ class _Store:
 
     def _manifest(self, digest: Digest) -> Manifest | Index:
         path = self._path(digest)
-        content = _read(path, Limits().manifest_bytes)
+        content = read_bounded(path, limit=Limits().manifest_bytes)
         if Digest.of(content) != digest:
             raise FormatError(str(path), f"bytes of {digest}", "others", "pull the image again")
         return parse_manifest(content, where=str(path))
@@ -168,23 +168,8 @@ class _Store:
         return self.root / "blobs" / digest.algorithm / digest.encoded
 
     def _size(self, digest: Digest) -> int | None:
-        try:
-            found = self._path(digest).lstat()
-        except OSError:
-            return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def _read(path: Path, limit: int) -> bytes:
-    """A regular file, whole, if it is no larger than a limit."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
-            raise SpinCacheError(
-                str(path), f"a file of {limit} bytes at most", "something else", "look at it"
-            )
-        return file.read(limit)
+        found = FileState.at(self._path(digest))
+        return found.size if found is not None and found.is_file else None
 
 
 class Bolt:

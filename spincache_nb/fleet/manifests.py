@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from spincache_nb.core.documents import Descriptor, Manifest, parse_rfc_3339
 from spincache_nb.core.reference import Reference
-from spincache_nb.fleet.place import load
-from spincache_nb.fleet.table import MOST_BYTES, rows_of
+from spincache_nb.fleet.table import MOST_BYTES, array_of, arrow_types, rows_of
 
 TOO_LARGE = "size out of range"
 _IMAGE = "org.opencontainers.image."
@@ -36,11 +35,11 @@ class Buffer:
     def __init__(self, area_of: Callable[[Descriptor], str | None] = lambda _: "registry") -> None:
         self._area_of = area_of
         self.apps: list[dict[str, Any]] = []
-        self.needs: list[tuple[Any, ...]] = []
+        self.needs: dict[str, list[Any]] = {name: [] for name in NEED}
         self.problems: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
-        return len(self.needs) + len(self.problems)
+        return len(self.needs["digest"]) + len(self.problems)
 
     def add(self, reference: Reference, manifest: Manifest, digest: str) -> None:
         """Take a manifest in."""
@@ -48,16 +47,27 @@ class Buffer:
         if any(one.size > MOST_BYTES for one in parts):
             self.problems.append((TOO_LARGE, name))
             return
-        digests = [str(one.digest) for one in parts]
+        digests, sizes = [str(one.digest) for one in parts], [one.size for one in parts]
         last = {text: place for place, text in enumerate(digests)}
-        stored = 0
-        for place, (one, text) in enumerate(zip(parts, digests, strict=True)):
-            area = self._area_of(one) if last[text] == place else None
-            stored += one.size if area else 0
-            role, via = (one.role, "layer") if place else ("config", "config")
-            use = (area, one.size, via) if area else (None, None, None)
-            position = place - 1 if place else None
-            self.needs.append((name, text, position, role, one.media_type, one.size, *use))
+        areas = [
+            self._area_of(one) if last[text] == place else None
+            for place, (one, text) in enumerate(zip(parts, digests, strict=True))
+        ]
+        stored = [size if area else None for size, area in zip(sizes, areas, strict=True)]
+        via = ["config", *["layer"] * len(manifest.layers)]
+        lines = {
+            "reference": [name] * len(parts),
+            "digest": digests,
+            "position": [None, *range(len(manifest.layers))],
+            "role": ["config", *(one.role for one in manifest.layers)],
+            "media_type": [one.media_type for one in parts],
+            "declared_bytes": sizes,
+            "area": areas,
+            "stored_bytes": stored,
+            "via": [how if area else None for how, area in zip(via, areas, strict=True)],
+        }
+        for column, values in lines.items():
+            self.needs[column] += values
         said = manifest.annotations
         line = {
             "reference": name,
@@ -71,23 +81,28 @@ class Buffer:
             "manifest_digest": digest,
             "layers_digest": layers_digest(list(enumerate(digests[1:]))),
             "layer_count": len(manifest.layers),
-            "declared_bytes": sum(parts[place].size for place in last.values()),
-            "stored_bytes": stored,
+            "declared_bytes": sum(sizes[place] for place in last.values()),
+            "stored_bytes": sum(filter(None, stored)),
         }
         self.apps.append(line)
 
     def records(self) -> list[Any]:
         """The rows."""
-        pa = load("pyarrow")
-        apps = {name: [line[name] for line in self.apps] for name in (self.apps[0] if self.apps else ())}
-        apps["created_at"] = pa.array(apps.get("created_at", []), pa.timestamp("us", "UTC"))
-        needs = dict(zip(NEED, zip(*self.needs, strict=True), strict=False)) | {"kind": "app"}
-        problems = dict(zip(("kind", "reference"), zip(*self.problems, strict=True), strict=False))
+        names = tuple(self.apps[0]) if self.apps else ()
+        apps = zip(*(line.values() for line in self.apps), strict=True)
         return [
-            rows_of("app", apps, len(self.apps)),
-            rows_of("need", needs, len(self.needs)),
-            rows_of("problem", problems, len(self.problems)),
+            _rows("app", names, apps, len(self.apps)),
+            _rows("need", NEED, self.needs.values(), len(self.needs["digest"]), kind="app"),
+            _rows("problem", ("kind", "reference"), zip(*self.problems, strict=True), len(self.problems)),
         ]
+
+
+def _rows(
+    record: str, names: Sequence[str], columns: Iterable[Sequence[Any]], count: int, **same: str
+) -> Any:
+    types = arrow_types()
+    arrays = {name: array_of(column, types[name]) for name, column in zip(names, columns, strict=False)}
+    return rows_of(record, arrays | same, count)
 
 
 def _created(text: str | None) -> int | None:

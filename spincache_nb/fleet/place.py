@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import re
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator, Mapping
@@ -128,36 +129,29 @@ class Place:
         with opened as file:
             yield file
 
-    def write(self, content: bytes, name: str) -> None:
-        """Write a file: others see the old one or the new one, never a part."""
+    def write(self, content: bytes | Path, name: str) -> None:
+        """Write a file, from memory or a local file: others see the old one or the new one, never a part."""
+        target = self.path(name)
         with self._explained():
-            if not self.local:
-                if self.protocol not in _FLAT:
-                    self.fs.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
-                self.fs.pipe_file(self.path(name), content)
+            if self.local:
+                self._replace(Path(target), content)
                 return
-            with self._replacing(name) as temporary:
-                temporary.write_bytes(content)
+            if self.protocol not in _FLAT:
+                self.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+            if isinstance(content, bytes):
+                self.fs.pipe_file(target, content)
+            else:
+                self.fs.put_file(str(content), target)
 
-    def put(self, source: Path, name: str) -> None:
-        """Bring a local file here, as `write` does."""
-        with self._explained():
-            if not self.local:
-                if self.protocol not in _FLAT:
-                    self.fs.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
-                self.fs.put_file(str(source), self.path(name))
-                return
-            with self._replacing(name) as temporary, source.open("rb") as file, temporary.open("wb") as copy:
-                while piece := file.read(1 << 20):
-                    copy.write(piece)
-
-    @contextlib.contextmanager
-    def _replacing(self, name: str) -> Iterator[Path]:
-        path = Path(self.path(name))
+    @staticmethod
+    def _replace(path: Path, content: bytes | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
-            yield temporary
+            if isinstance(content, bytes):
+                temporary.write_bytes(content)
+            else:
+                shutil.copyfile(content, temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from spincache_nb.fleet.dataset import COMPACTED, CRAWL_PART
-from spincache_nb.fleet.engines import connect
-from spincache_nb.fleet.place import Place, load
+from spincache_nb.errors import SpinCacheError
+from spincache_nb.fleet.dataset import COMPACTED, CRAWL_PART, Chosen, Dataset
+from spincache_nb.fleet.engines import connect, faulty_files, unglobbed
+from spincache_nb.fleet.place import Entry, Place, load
 from spincache_nb.fleet.table import (
     COLUMNS,
     FORMAT,
@@ -23,7 +25,7 @@ from spincache_nb.fleet.table import (
     GRACE,
     File,
     arrow_types,
-    is_good,
+    check,
     newest_first,
     parse_file,
     parse_folder,
@@ -133,7 +135,7 @@ def compact(
 
     Every host's newest snapshot stays as it is, since that is what is read; so do those of today. What is
     left of each day becomes one file per two thousand hosts, ``compacted/day=<day>/...parquet``, with the
-    same rows.
+    same rows. A file that cannot be read stays where it is.
 
     Parameters
     ----------
@@ -168,28 +170,53 @@ def compact(
     written, size = [], 0
     for day, files in sorted(by_day.items()):
         for start in range(0, len(files), _FILES_AT_A_TIME):
-            some = sorted(files)[start : start + _FILES_AT_A_TIME]
-            good = [one.name for one in some if is_good(place, one.name, there[one.name], file=one)]
-            if len(good) < 2:
-                continue
-            removed += good
-            if not dry_run:
-                name, bytes_written = _merge(place, day, good)
-                written.append(name)
-                size += bytes_written
-                for one in good:
-                    place.remove(one)
+            good = list(_good(place, sorted(files)[start : start + _FILES_AT_A_TIME], there))
+            if dry_run and len(good) > 1:
+                removed += [one.name for one in good]
+            elif not dry_run and (merged := _merge(place, day, good)) is not None:
+                removed += merged.names
+                written.append(merged.name)
+                size += merged.size_bytes
+                for name in merged.names:
+                    place.remove(name)
     gone = sum(there[name].size or 0 for name in removed)
     return Retention(str(place), tuple(removed), gone, tuple(written), size, dry_run)
 
 
-def _merge(place: Place, day: date, names: Sequence[str]) -> tuple[str, int]:
-    """Write one file with the rows of several; give its name and size."""
-    with tempfile.TemporaryDirectory(prefix="spincache-compact-") as scratch:
-        merged, _, content = write_sorted("SELECT * FROM given", place, names, Path(scratch))
-        name = f"compacted/day={day.isoformat()}/{content}.parquet"
-        place.put(merged, name)
-        return name, merged.stat().st_size
+class _Merged(NamedTuple):
+    names: list[str]
+    name: str
+    size_bytes: int
+
+
+def _good(place: Place, files: Iterable[File], there: Mapping[str, Entry]) -> Iterator[Chosen]:
+    """Those of some files whose footers pass their check."""
+    for file in files:
+        with contextlib.suppress(SpinCacheError, OSError):
+            entry = there[file.name]
+            facts = check(place, file.name, entry, file=file)
+            yield Chosen(file.host, file.day, file.moment, file.name, entry.size or 0, facts)
+
+
+def _merge(place: Place, day: date, files: Sequence[Chosen]) -> _Merged | None:
+    """Write one file with the rows of several, without those that cannot be read; None of fewer than two."""
+    if len(files) < 2:
+        return None
+    names = [one.name for one in files]
+    try:
+        with tempfile.TemporaryDirectory(prefix="spincache-compact-") as scratch:
+            merged, _, content = write_sorted("SELECT * FROM given", place, names, Path(scratch))
+            name = f"compacted/day={day.isoformat()}/{content}.parquet"
+            place.write(merged, name)
+            return _Merged(names, name, merged.stat().st_size)
+    except (load("duckdb").Error, ValueError, OSError) as exc:
+        faulty = faulty_files(Dataset(place, "cache", tuple(files), ()))
+        if not faulty:
+            said = str(exc).splitlines()[0][:300]
+            raise SpinCacheError(
+                f"{place}", "snapshots that can be merged", said, "see what it says"
+            ) from exc
+    return _merge(place, day, [one for one in files if one.name not in faulty])
 
 
 def write_sorted(query: str, place: Place, names: Sequence[str], scratch: Path) -> tuple[Path, int, str]:
@@ -205,10 +232,9 @@ def write_sorted(query: str, place: Place, names: Sequence[str], scratch: Path) 
         if not place.local:
             with place.reading(name) as remote, files[-1].open("wb") as copy:
                 shutil.copyfileobj(remote, copy)
-    connection = connect(_MEMORY, None, scratch)
-    try:
-        relation = connection.read_parquet([str(file) for file in files], union_by_name=True)
-        relation.create_view("given")
+    listed = [unglobbed(str(file)) for file in files]
+    with contextlib.closing(connect(place, scratch, _MEMORY)) as connection:
+        connection.read_parquet(listed, union_by_name=True).create_view("given")
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = true")
         columns = ", ".join(COLUMNS)
         order = "record, digest, reference, position, area, host, taken_at, name, path"
@@ -218,8 +244,6 @@ def write_sorted(query: str, place: Place, names: Sequence[str], scratch: Path) 
                 writer.write_table(pa.Table.from_batches([batch]).cast(schema))
                 rows += batch.num_rows
             writer.add_key_value_metadata({FORMAT_KEY: str(FORMAT)})
-    finally:
-        connection.close()
     with target.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return target, rows, content

@@ -210,15 +210,16 @@ def _parts(apps: pd.DataFrame, layers: pd.DataFrame) -> tuple[pd.DataFrame, list
     sized = distinct["declared_bytes"].astype("Float64").fillna(0)
     sizes = sized.groupby(distinct["reference"].astype(object)).sum()
     rest = (declared.astype("Float64").fillna(0) - sizes.reindex(declared.index).fillna(0)).clip(lower=0)
+    known = readable["config_bytes"].notna()
     configs = pd.DataFrame(
-        {"reference": readable["reference"], "digest": None, "declared_bytes": rest.to_numpy()}
+        {
+            "reference": readable["reference"],
+            "digest": readable["config_digest"].astype(object).where(known, None),
+            "declared_bytes": readable["config_bytes"]
+            .astype("Float64")
+            .fillna(pd.Series(rest.array, index=readable.index)),
+        }
     )
-    if "config_digest" in readable and "config_bytes" in readable:
-        known = readable["config_bytes"].notna().to_numpy()
-        configs["digest"] = readable["config_digest"].astype(object).where(known, None).to_numpy()
-        configs["declared_bytes"] = (
-            readable["config_bytes"].astype("Float64").where(known, configs["declared_bytes"].array)
-        )
     configs["role"], configs["position"], configs["media_type"] = "config", pd.NA, None
     columns = ["reference", "digest", "role", "position", "media_type", "declared_bytes"]
     parts = pd.concat([frame[columns].astype(object) for frame in (layers, configs)], ignore_index=True)

@@ -180,13 +180,37 @@ def arrow_types() -> dict[str, Any]:
     return {name: types[kind] for name, kind in COLUMNS.items()}
 
 
+def array_of(values: Sequence[Any], kind: Any) -> Any:
+    """Texts or numbers as an Arrow array.
+
+    To make one or a scalar of them, pyarrow itself loads pandas where it is installed, and asks whether they
+    are some of its own; that takes longer than a crawl of a thousand manifests.
+    """
+    pa, np = load("pyarrow"), load("numpy")
+    valid = None
+    if None in values:
+        valid = pa.py_buffer(np.packbits([value is not None for value in values], bitorder="little"))
+    if kind == pa.string():
+        texts = ["" if value is None else value for value in values]
+        joined = "".join(texts)
+        if not joined.isascii():  # lengths count bytes
+            texts = [text.encode() for text in texts]
+        ends = np.zeros(len(texts) + 1, np.int32)
+        np.cumsum(np.fromiter(map(len, texts), np.int32, len(texts)), out=ends[1:])
+        content = [pa.py_buffer(ends), pa.py_buffer(joined.encode())]
+    else:
+        numbers = (0 if value is None else value for value in values)
+        content = [pa.py_buffer(np.fromiter(numbers, f"int{kind.bit_width}", len(values)))]
+    return pa.Array.from_buffers(kind, len(values), [valid, *content])
+
+
 def rows_of(record: str, columns: Mapping[str, Any], count: int) -> Any:
     """Some columns of one record as an Arrow table with all columns."""
     pa, arrays = load("pyarrow"), {}
     for name, kind in arrow_types().items():
         given = record if name == "record" else columns.get(name)
         if given is None or isinstance(given, str):
-            arrays[name] = pa.repeat(pa.scalar(given, kind), count)
+            arrays[name] = pa.repeat(array_of([given], kind)[0], count)
             continue
         is_arrow = isinstance(given, (pa.Array, pa.ChunkedArray))
         array = given if is_arrow else pa.array(given, from_pandas=True)
@@ -202,7 +226,7 @@ def made_with() -> Any:
 def whole(records: Iterable[Any], *, source: str, host: str, day: date, moment: datetime) -> Any:
     """The table of a snapshot, in its order of rows."""
     table = _by_app(load("pyarrow").concat_tables(records))
-    return _set(table, source=source, host=host, day=day, taken_at=moment)
+    return with_common(table, source=source, host=host, day=day, taken_at=moment)
 
 
 def _by_app(table: Any) -> Any:
@@ -225,16 +249,24 @@ def _by_app(table: Any) -> Any:
 
 def with_moment(table: Any, moment: datetime) -> Any:
     """The same table, taken at another moment."""
-    return _set(table, taken_at=moment)
+    return with_common(table, taken_at=moment)
 
 
-def _set(table: Any, **values: Any) -> Any:
+def with_common(table: Any, **values: str | date) -> Any:
     """A table with one value in all rows of some columns."""
     pa, types = load("pyarrow"), arrow_types()
     for name, value in values.items():
-        column = pa.repeat(pa.scalar(value, types[name]), table.num_rows)
+        plain = value if isinstance(value, str) else _since_1970(value)
+        column = pa.repeat(array_of([plain], types[name])[0], table.num_rows)
         table = table.set_column(table.schema.get_field_index(name), name, column)
     return table
+
+
+def _since_1970(value: date) -> int:
+    """Days of a date, microseconds of a moment."""
+    if isinstance(value, datetime):
+        return (value - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+    return (value - date(1970, 1, 1)).days
 
 
 def fingerprint(table: Any) -> str:
@@ -262,7 +294,7 @@ def written_with(*, each_digest_once: bool = True) -> dict[str, Any]:
     plain |= set() if each_digest_once else {"digest"}
     return {
         "compression": "zstd",
-        "compression_level": {name: 1 if name == "digest" else 12 for name in COLUMNS},
+        "compression_level": {name: 1 if name.endswith("digest") else 12 for name in COLUMNS},
         "use_dictionary": [name for name in COLUMNS if name not in plain],
         "dictionary_pagesize_limit": _DICTIONARY_BYTES,
         "data_page_size": _PAGE_BYTES,

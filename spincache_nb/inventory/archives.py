@@ -54,20 +54,17 @@ def follow_archives(
                 yield from ((app, digest) for app in sizes_declared)
 
 
-def unnamed_members(
-    inventory: Inventory, *, wanted: Collection[Digest] | None = None
-) -> Iterator[tuple[str, Digest]]:
+def unnamed_members(inventory: Inventory) -> Iterator[tuple[str, Digest]]:
     """Say which stored blobs an app's archives hold although nothing in the app names them."""
     blobs, layers, texts = inventory.blobs, inventory.contents.layers, inventory.contents.digests
-    in_data = blobs.found[DATA]
-    sought = in_data.keys() if wanted is None else in_data.keys() & {str(digest) for digest in wanted}
-    if not sought or ARCHIVE not in layers.media_types:
+    stored = blobs.found[DATA].keys()
+    if not stored or ARCHIVE not in layers.media_types:
         return
     owners = layers.owners()
     held: dict[int, set[str]] = {}
     for row in (layers.types == list(layers.media_types).index(ARCHIVE)).nonzero()[0].tolist():
         with suppress(SpinCacheError):  # of one that cannot be listed nobody knows
-            members = inventory.members.of(texts[layers.digests[row]]).keys() & sought
+            members = inventory.members.of(texts[layers.digests[row]]).keys() & stored
             held.setdefault(int(owners[row]), set()).update(members)
     for app in sorted(held):
         uses = inventory.contents.uses

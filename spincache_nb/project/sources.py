@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Area
 from spincache_nb.core.fetching import Fetching, Offer, Options, Wanted, raise_failure
-from spincache_nb.core.plans import Form, Plan, share_text
+from spincache_nb.core.plans import Form, Plan, Result
 from spincache_nb.core.progress import Progress, ProgressEvent
 from spincache_nb.core.settings import JOBS
 from spincache_nb.errors import ContentError, PullCancelled, SpinCacheError, SpinManifestError
@@ -92,20 +93,16 @@ class SourcesPlan(Plan[PlannedSource]):
             )
             for one in self.sources
         ]
-        summary = f"{self._lacking} {share_text(self, self._unknown())}"
-        return self.path, summary, ("what", "from", "digest", "size", ""), rows
+        return self.path, self._share(), ("what", "from", "digest", "size", ""), rows
 
-    def __str__(self) -> str:
+    def _counted(self) -> str:
         from spincache_nb.show import count_text
 
-        return (
-            f"{self.path}: {count_text(len(self.sources), 'source')}, {self.reused_bytes} bytes stored, "
-            f"{self.fetch_bytes} bytes{self._unknown()} to fetch"
-        )
+        return f"{self.path}: {count_text(len(self.sources), 'source')}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SourcesResult(SourcesPlan):
+class SourcesResult(Result[PlannedSource], SourcesPlan):
     """What a pull of sources fetched and what it reused: the plan it carried out, and its cost.
 
     Parameters
@@ -118,21 +115,6 @@ class SourcesResult(SourcesPlan):
 
     wire_bytes: int
     seconds: float
-
-    _lacking: ClassVar[str] = "fetched"
-
-    def _form(self) -> Form:
-        title, summary, headings, rows = SourcesPlan._form(self)
-        return title, f"{summary} in {self.seconds:.2f} s", headings, rows
-
-    def __str__(self) -> str:
-        from spincache_nb.show import count_text
-
-        return (
-            f"{self.path}: {count_text(len(self.sources), 'source')}, "
-            f"fetched {self.fetch_bytes} of {self.total_bytes} bytes "
-            f"in {self.seconds:.2f} s, {self.reused_bytes} reused"
-        )
 
 
 def plan_sources(
@@ -356,28 +338,31 @@ def _record(releases: Mapping[PackageKey, Release]) -> None:
 
 
 def find_offers(
-    client: PackageClient, project: Project, digests: Collection[Digest]
-) -> tuple[dict[Digest, Wanted], dict[Digest, SpinCacheError]]:
-    """Who offers some contents of a project now; and why nobody does, for those that nobody offers."""
-    failures: dict[Digest, SpinCacheError] = {}
+    client: PackageClient, path: Path, digests: Collection[Digest]
+) -> dict[Digest, Wanted | SpinCacheError]:
+    """Who offers some contents of a project now, or why nobody does."""
+    found: dict[Digest, Wanted | SpinCacheError] = {}
     releases: dict[PackageKey, Release] = {}
+    try:
+        project = Project.read(path)
+    except SpinCacheError as exc:
+        return dict.fromkeys(digests, exc)
     known = PackageLog().known()
     for key in project.package_keys:
         digest = known.get(key)
-        if digest is None or digest not in digests:
-            continue
-        try:
-            releases[key] = project.resolve(client, key)
-        except PullCancelled:
-            raise
-        except SpinCacheError as exc:
-            failures[digest] = exc
+        if digest is not None and digest in digests:
+            try:
+                releases[key] = project.resolve(client, key)
+            except PullCancelled:
+                raise
+            except SpinCacheError as exc:
+                found[digest] = exc
     offered = project.offers(client, releases)[1]
-    wanted = {digest: one for digest, one in offered.items() if digest in digests}
-    for digest in set(digests) - wanted.keys() - failures.keys():
-        found = "no address in it, and no version of a package that it takes by now"
-        failures[digest] = ContentError(project.path, f"a source of {digest}", found, "build it again")
-    return wanted, failures
+    nobody = "no address in it, and no version of a package that it takes by now"
+    for digest in digests:
+        error = ContentError(project.path, f"a source of {digest}", nobody, "build it again")
+        found[digest] = offered.get(digest) or found.get(digest, error)
+    return found
 
 
 def _open_located(release: Release, where: str) -> Iterator[bytes]:

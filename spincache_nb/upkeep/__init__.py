@@ -1,7 +1,8 @@
 """Keeping a cache healthy: verify, repair, remove, prune, clear. Removals are planned first."""
 
+from spincache_nb.upkeep.clear import plan_clear
 from spincache_nb.upkeep.plans import KeptBlob, RemovalItem, RemovalPlan, RemovalResult, Skipped
-from spincache_nb.upkeep.removal import GRACE_SECONDS, plan_clear, plan_prune, plan_remove
+from spincache_nb.upkeep.removal import GRACE_SECONDS, plan_prune, plan_remove
 from spincache_nb.upkeep.repair import RepairResult, repair
 from spincache_nb.upkeep.verify import check_cache, is_damage
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+from spincache_nb.core.archive import list_members
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.digest import ENCODED_LENGTH
+from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History
 from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, is_left_by_system, shown
-from spincache_nb.core.scan import DiskFile, Scan, scan, scan_tags
-from spincache_nb.errors import CacheError, NotACacheError
-from spincache_nb.inventory import Inventory, take_inventory
+from spincache_nb.core.scan import scan_tags
+from spincache_nb.errors import CacheError, NotACacheError, SpinCacheError
+from spincache_nb.inventory import CachedApp, Inventory, take_inventory
 from spincache_nb.project.spin_toml import find_project
 from spincache_nb.show import more_text
+from spincache_nb.upkeep.plans import DOCUMENTS, RemovalItem, RemovalPlan
 
 States = dict[Path, FileState | None]
 """Documents that say who needs what, and the state of each."""
 
 _UNTOUCHED = "nothing was touched"
-_FOREIGN_KINDS = frozenset({"foreign", "folder in a file's place", "file in a folder's place", "not a file"})
 _UNKNOWN_KINDS = frozenset({"link", "unreadable folder", "unreadable file"})
 _NAMED = 3
 
@@ -46,7 +46,7 @@ def refuse_unless_cache(path: Path) -> bool:
     if state is None:
         return False
     if state.kind == "hidden":
-        raise _unreadable(path, "it may not be looked at")
+        raise unreadable(path, "it may not be looked at")
     if state.kind == "link":
         raise _not_a_cache(path, "a link", "name the directory that it leads to")
     if not state.is_folder:
@@ -60,7 +60,7 @@ def refuse_foreign_top(path: Path) -> None:
     try:
         names = os.listdir(path)  # noqa: PTH208
     except OSError as exc:
-        raise _unreadable(path, exc.strerror or str(exc)) from exc
+        raise unreadable(path, exc.strerror or str(exc)) from exc
     foreign = []
     for name in names:
         if name in (MANIFESTS, *AREAS):
@@ -71,27 +71,11 @@ def refuse_foreign_top(path: Path) -> None:
                 foreign.append(name)
         elif not is_left_by_system(name) and not name.startswith(TEMPORARY_PREFIX):
             foreign.append(name)
-    _refuse_foreign(path, foreign)
+    refuse_foreign(path, foreign)
 
 
-def scan_whole(path: Path) -> Scan | None:
-    """Walk a cache of which everything is to go; refuses if anything in it is not Spin's."""
-    if not refuse_unless_cache(path):
-        return None
-    found = scan(path)
-    for problem in found.problems:
-        if problem.kind == "unreadable folder":
-            raise _unreadable(path / problem.path, problem.detail)
-    foreign = [problem.path for problem in found.problems if problem.kind in _FOREIGN_KINDS]
-    for blob in found.odd:
-        stray = blob.name in ENCODED_LENGTH and not blob.stored_bytes  # `sha256:...` on a Windows disk
-        if blob.form == "other" and not is_left_by_system(blob.name) and not stray:
-            foreign.append(f"{blob.area}/{blob.name}")
-    _refuse_foreign(path, foreign)
-    return found
-
-
-def _refuse_foreign(path: Path, names: list[str]) -> None:
+def refuse_foreign(path: Path, names: list[str]) -> None:
+    """Refuse a directory in which files of these names lie."""
     if names:
         more = more_text(len(names), _NAMED)
         told = ", ".join(repr(shown(name)) for name in sorted(names)[:_NAMED]) + (f" {more}" if more else "")
@@ -103,42 +87,10 @@ def _not_a_cache(path: Path, found: str, remedy: str = "") -> NotACacheError:
     return NotACacheError(shown(str(path)), "a Spin registry cache", found, remedy)
 
 
-def _unreadable(path: Path, reason: str) -> CacheError:
+def unreadable(path: Path, reason: str) -> CacheError:
+    """The error that says that a folder cannot be looked into."""
     remedy = f"check its permissions; {_UNTOUCHED}"
     return CacheError(shown(str(path)), "a folder that can be read", reason, remedy)
-
-
-class Weights(NamedTuple):
-    """What goes with each of Spin's three directories, and beside them under ``.``."""
-
-    files: Counter[str]
-    freed: Counter[str]
-    """Bytes that the disk gets back."""
-    linked: Counter[str]
-    """Files that free none, since they have names outside of the cache too."""
-
-
-def weigh(root: Path, found: Scan) -> Weights:
-    """Say what goes with a whole cache: all files but what systems left."""
-    names = Counter(file.same_as or file.path for file in found.files)
-    weights = Weights(Counter(), Counter(), Counter())
-    for folder, file in _going(found):
-        weights.files[folder] += 1
-        state = FileState.at(root / file.path) if file.same_as is None else None
-        if state is not None and state.links > names[file.path]:
-            weights.linked[folder] += 1
-        else:
-            weights.freed[folder] += file.stored_bytes
-    return weights
-
-
-def _going(found: Scan) -> Iterator[tuple[str, DiskFile]]:
-    staying = {problem.path for problem in found.problems if problem.kind == "system file"}
-    for file in found.files:
-        top, slash, _ = file.path.partition("/")
-        parts = file.path.split("/") if staying else ()
-        if not any("/".join(parts[:count]) in staying for count in range(1, len(parts) + 1)):
-            yield (top if slash and top in (MANIFESTS, *AREAS) else "."), file
 
 
 # Who needs what? -------------------------------------------------------------------------------
@@ -202,3 +154,71 @@ def _refuse_if_nobody_tells(inventory: Inventory, leaving: Collection[str]) -> N
                 "two empty ones, as a disk leaves them that lost power",
                 f"pull {app.reference} again or remove it, or {remedy}",
             )
+
+
+class NewNeeds:
+    """Tells who has come to need a blob since a plan was made."""
+
+    def __init__(self, plan: RemovalPlan) -> None:
+        self.plan = plan
+        gone = {plan.cache.path.joinpath(*item.parts) for item in plan.items if item.what in DOCUMENTS}
+        self.expected = {path: state for path, state in plan.documents.items() if path not in gone}
+        """State of the documents as the plan found them, without those that are to go."""
+        self.seen: States | None = None
+        self.users: dict[tuple[Area, str], str] = {}
+        self.lacked: dict[str, str] = {}
+        self.changed: list[CachedApp] = []
+
+    def refuse_unless_known(self) -> None:
+        """Make sure, before anything goes, that nobody came or changed who cannot be asked."""
+        plan = self.plan
+        if document_states(plan.cache, plan.projects) != plan.documents:
+            inventory = inventory_of(plan.cache, plan.projects)
+            refuse_unless_known(inventory, leaving=plan.references, even_if_unknown=plan.even_if_unknown)
+
+    def of(self, items: Collection[RemovalItem]) -> dict[RemovalItem, str]:
+        """Say which of some blobs somebody needs by now, and who; of other files no document can say that."""
+        blobs = {item: item.digest for item in items if item.digest is not None}
+        states = document_states(self.plan.cache, self.plan.projects) if blobs else self.expected
+        if states == self.expected:
+            return {}
+        if states != self.seen:
+            self._look_again(states)
+        found: dict[RemovalItem, str] = {}
+        for item, digest in blobs.items():
+            user = self.users.get((item.area, digest), self.lacked.get(digest))
+            if user is not None:
+                found[item] = user
+        for app in self.changed:
+            members = _archive_members(self.plan.cache, app)
+            for item, digest in blobs.items():
+                if members is None or digest in members:
+                    found.setdefault(item, app.reference)
+        return found
+
+    def _look_again(self, states: States) -> None:
+        inventory = inventory_of(self.plan.cache, self.plan.projects)
+        refuse_unless_known(inventory, even_if_unknown=True)
+        self.seen = states
+        self.users = {blob: users[0] for blob, users in inventory.users_of().items()}
+        lost = inventory.missing
+        lacked = zip(lost.digests.tolist(), lost.users.tolist(), strict=True)
+        self.lacked = {lost.digest_texts[digest]: lost.names[user] for digest, user in lacked}
+        self.changed = [
+            app
+            for app in inventory.apps
+            for path in (app.tag.manifest_path, app.tag.locked_app_path)
+            if self.expected.get(path) != states.get(path)
+        ]
+
+
+def _archive_members(cache: Cache, app: CachedApp) -> set[str] | None:
+    """Digests of the members of stored archive layers of an app; None if nobody knows what it needs."""
+    manifest = app.manifest
+    if manifest is None or (app.locked_app is None and app.config_kind == "damaged"):
+        return None
+    found: set[str] = set()
+    for layer in (layer for layer in manifest.layers if layer.role == "archive"):
+        with contextlib.suppress(SpinCacheError), cache.open_blob(layer.digest) as stream:
+            found.update(str(one.digest) for one in list_members(stream, where=str(layer.digest)).members)
+    return found

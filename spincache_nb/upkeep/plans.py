@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import Any, Literal
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.documents import Area
 from spincache_nb.core.files import FileState, Parts
+from spincache_nb.core.layout import shown
+from spincache_nb.core.scan import DiskFile
 from spincache_nb.errors import printable
 from spincache_nb.show import Column, Table, block, count_text, more_text, size_text
 
 PlanKind = Literal["remove", "prune", "clear"]
 What = Literal["manifest", "locked app", "blob", "temporary file", "empty folder", "folder", "leftover"]
+
+DOCUMENTS = ("manifest", "locked app")
+GONE = "it is gone already"
 
 _SELECTIVE_NOTICE = (
     "This goes beyond what Spin promises: it documents only the deletion of the whole registry directory."
@@ -28,6 +34,39 @@ _FILE = (Column("path", "path", "code"), Column("stored_bytes", "size", "size"),
 _GOING = (Column("what", "what"), *_FILE)
 _KEPT = (Column("path", "kept", "code"), *_FILE[1:])
 _LEFT = (Column("path", "left", "code"), *_FILE[1:])
+
+
+class Shown:
+    """A value that shows itself: in one line, as text, and as HTML."""
+
+    __slots__ = ()
+
+    def summary(self) -> str:
+        """All of it in one line."""
+        raise NotImplementedError
+
+    def _tables(self, most: int) -> Iterable[Table]:
+        raise NotImplementedError
+
+    def _notes(self) -> list[str]:
+        return []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.summary()}>"
+
+    def __str__(self) -> str:
+        lines = [self.summary()]
+        for table in self._tables(_ROWS_SHOWN):
+            more = [more_text(table.more, 0)] if table.more else []
+            lines += [f"  {line}" for line in (*table.text(), *more)] if table.rows else []
+        return "\n".join([*lines, *self._notes()])
+
+    def html(self, *, most: int = _ROWS_SHOWN) -> str:
+        """The value as HTML, escaped; its first table has at most so many rows."""
+        return block("", self.summary(), *(table.html() for table in self._tables(most)), notes=self._notes())
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +83,17 @@ class RemovalItem:
     state: FileState | None = field(default=None, repr=False, compare=False)
     linked_files: int = 0
     """Files of it with names outside of the cache too (hard links): removing them frees nothing."""
+
+    @classmethod
+    def at(cls, root: Path, path: Path, what: What, reason: str, **more: Any) -> RemovalItem | None:
+        """Make an item of a file as it is now, or of a folder; None if none is there."""
+        state = FileState.at(path)
+        is_folder = what in ("folder", "empty folder")
+        if state is None or not (state.is_folder if is_folder else state.is_file):
+            return None
+        parts: Parts = path.relative_to(root).parts
+        more = {"stored_bytes": 0 if is_folder else state.size, **more}
+        return cls(shown("/".join(parts)) or ".", what, reason=reason, parts=parts, state=state, **more)
 
     @property
     def area(self) -> Area:
@@ -63,8 +113,26 @@ class KeptBlob:
     reason: str
 
 
+class Freed:
+    """What the disk gets back for each of several files as they go: of one with many names, for the last."""
+
+    def __init__(self, files: Iterable[DiskFile]) -> None:
+        self.first_names = {file.path: file.same_as or file.path for file in files}
+        self.names = Counter(self.first_names.values())
+        self.left = self.names.copy()
+
+    def of(self, path: str, state: FileState) -> tuple[int, bool]:
+        """Bytes, and whether there are none because of names outside of the cache."""
+        first = self.first_names.get(path)
+        if state.links <= 1 or first is None:
+            return state.size, False
+        self.left[first] -= 1
+        is_linked = state.links > self.names[first]
+        return (0 if self.left[first] or is_linked else state.size), is_linked
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class RemovalPlan:
+class RemovalPlan(Shown):
     """What a removal would take from a cache; nothing is touched before `execute`.
 
     Parameters
@@ -136,14 +204,6 @@ class RemovalPlan:
         """
         return self.carry_out(self) if self.carry_out is not None else RemovalResult(self, ())
 
-    def __str__(self) -> str:
-        lines = [self.summary(), *table_lines(self._going(_ROWS_SHOWN))]
-        if self.kept:
-            size = size_text(sum(blob.stored_bytes for blob in self.kept))
-            lines.append(f"kept: {count_text(len(self.kept), 'file')}, {size}")
-            lines += table_lines(self._staying(_ROWS_SHOWN // 2))
-        return "\n".join([*lines, *self._said()])
-
     def summary(self) -> str:
         """The plan in one line."""
         where = printable(str(self.cache.path))
@@ -152,33 +212,15 @@ class RemovalPlan:
         what = count_text(len(self.items), "item")
         return f"{self.kind}: {what}, {size_text(self.freed_bytes)} to free in {where}"
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.summary()}>"
+    def _tables(self, most: int) -> Iterable[Table]:
+        yield Table([(i.what, i.path, i.stored_bytes, i.reason) for i in self.items], _GOING, most=most)
+        rows = [(one.path, one.stored_bytes, _why_kept(one)) for one in self.kept]
+        yield Table(rows, _KEPT, most=most // 2)
 
-    def html(self, *, most: int = _ROWS_SHOWN) -> str:
-        """The plan as HTML, escaped; at most so many items are listed, and half as many that stay."""
-        tables = (self._going(most).html(), self._staying(most // 2).html())
-        return block("", self.summary(), *tables, notes=self._said())
-
-    def _repr_html_(self) -> str:
-        return self.html()
-
-    def _going(self, most: int) -> Table:
-        return Table([(i.what, i.path, i.stored_bytes, i.reason) for i in self.items], _GOING, most=most)
-
-    def _staying(self, most: int) -> Table:
-        rows = [
-            (
-                one.path,
-                one.stored_bytes,
-                f"{one.reason}: {users_text(one.users)}" if one.users else one.reason,
-            )
-            for one in self.kept
-        ]
-        return Table(rows, _KEPT, most=most)
-
-    def _said(self) -> list[str]:
-        return [*_linked_notes(self.items), *self.notes, self.notice]
+    def _notes(self) -> list[str]:
+        size = size_text(sum(blob.stored_bytes for blob in self.kept))
+        kept = [f"kept: {count_text(len(self.kept), 'file')}, {size}"] if self.kept else []
+        return [*kept, *_linked_notes(self.items), *self.notes, self.notice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +232,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RemovalResult:
+class RemovalResult(Shown):
     """What a removal took.
 
     Parameters
@@ -220,9 +262,6 @@ class RemovalResult:
         """Bytes that are gone."""
         return sum(item.stored_bytes for item in self.removed)
 
-    def __str__(self) -> str:
-        return "\n".join([self.summary(), *table_lines(self._left()), *_linked_notes(self.removed)])
-
     def summary(self) -> str:
         """The result in one line."""
         gone, left, failed = (
@@ -232,27 +271,41 @@ class RemovalResult:
         text += f"; {left} left, as things changed" if self.skipped else ""
         return text + (f"; {failed} could not be removed" if self.failed else "")
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.summary()}>"
-
-    def _repr_html_(self) -> str:
-        return block("", self.summary(), self._left().html(), notes=_linked_notes(self.removed))
-
-    def _left(self) -> Table:
+    def _tables(self, most: int) -> Iterable[Table]:
         rows = [(one.item.path, one.item.stored_bytes, one.reason) for one in (*self.failed, *self.skipped)]
-        return Table(rows, _LEFT, most=_ROWS_SHOWN)
+        yield Table(rows, _LEFT, most=most)
+
+    def _notes(self) -> list[str]:
+        return _linked_notes(self.removed)
 
 
-def table_lines(table: Table) -> list[str]:
-    """A table as indented lines of text, and how many rows it leaves out."""
-    more = [more_text(table.more, 0)] if table.more else []
-    return [f"  {line}" for line in (*table.text(), *more)] if table.rows else []
+class Removing:
+    """A plan that is being carried out: what has become of its items so far."""
+
+    def __init__(self, plan: RemovalPlan) -> None:
+        self.plan = plan
+        self.root = plan.cache.path
+        self.removed: list[RemovalItem] = []
+        self.skipped: list[Skipped] = []
+        self.failed: list[Skipped] = []
+
+    def skip(self, items: Iterable[RemovalItem], reason: str) -> None:
+        """Leave items, as something has changed."""
+        self.skipped += [Skipped(item, reason) for item in items]
+
+    def result(self) -> RemovalResult:
+        """What became of everything."""
+        return RemovalResult(self.plan, tuple(self.removed), tuple(self.skipped), tuple(self.failed))
 
 
-def users_text(users: Sequence[Any]) -> str:
+def users_text(users: Sequence[str]) -> str:
     """Name who needs something: up to three, and how many more."""
     more = more_text(len(users), _USERS_SHOWN)
     return ", ".join(users[:_USERS_SHOWN]) + (f" {more}" if more else "")
+
+
+def _why_kept(blob: KeptBlob) -> str:
+    return f"{blob.reason}: {users_text(blob.users)}" if blob.users else blob.reason
 
 
 def _linked_notes(items: Iterable[RemovalItem]) -> list[str]:

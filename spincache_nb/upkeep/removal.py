@@ -1,36 +1,47 @@
-"""Planning removals: of apps and what only they need, of what nothing needs, of the whole directory."""
+"""Removing apps and what only they need, and pruning what nothing needs: planned first, then carried out."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from spincache_nb.core import removing
 from spincache_nb.core.cache import Cache
-from spincache_nb.core.files import FileState, Parts
-from spincache_nb.core.layout import AREAS, MANIFESTS, shown
+from spincache_nb.core.files import FileState, Folder, Parts
+from spincache_nb.core.layout import AREAS, MANIFESTS
 from spincache_nb.core.reference import Reference
-from spincache_nb.core.scan import StoredBlob, scan, scan_tags
+from spincache_nb.core.scan import StoredBlob, scan_tags
 from spincache_nb.errors import CacheError, NotInCacheError
 from spincache_nb.inventory import CachedApp, Standing, unnamed_members
-from spincache_nb.inventory.columns import REFERENCED, STANDINGS
+from spincache_nb.inventory.columns import DATA, REFERENCED, STANDINGS
 from spincache_nb.inventory.documents import locked_apps_beside
 from spincache_nb.show import size_text
-from spincache_nb.upkeep.execution import ASIDE_NAME, CLEARED, execute
 from spincache_nb.upkeep.guards import (
+    NewNeeds,
     document_states,
     inventory_of,
-    refuse_foreign_top,
     refuse_unless_cache,
     refuse_unless_known,
-    scan_whole,
-    weigh,
 )
-from spincache_nb.upkeep.plans import KeptBlob, PlanKind, RemovalItem, RemovalPlan, What, users_text
+from spincache_nb.upkeep.plans import (
+    DOCUMENTS,
+    GONE,
+    Freed,
+    KeptBlob,
+    PlanKind,
+    RemovalItem,
+    RemovalPlan,
+    RemovalResult,
+    Removing,
+    Skipped,
+    What,
+    users_text,
+)
 
 References = str | Reference | Iterable[str | Reference]
 Projects = Sequence[str | os.PathLike[str]]
@@ -38,6 +49,8 @@ Projects = Sequence[str | os.PathLike[str]]
 GRACE_SECONDS = 3600.0
 """Files younger than this stay: a pull that goes on may need them."""
 
+_BATCH = 256
+_CHANGED = "it was written, touched or replaced since the plan was made"
 _WASM_NOTE = (
     "A spin.toml or environment lock of a project that was not given may use blobs in wasm/; "
     "Spin would fetch them again."
@@ -184,39 +197,40 @@ class _Choosing:
         self.documents = document_states(cache, self.projects)  # first, so that a later change is noticed
         self.inventory = inventory_of(cache, self.projects)
         self.users: dict[int, list[str]] = {}
+        """Who needs each stored blob that anybody needs, by its row."""
         uses, names = self.inventory.contents.uses, self.inventory.contents.users
         for user, row in zip(uses.users.tolist(), uses.blobs.tolist(), strict=True):
             self.users.setdefault(row, []).append(names[user])
 
-    def plan(self, kind: PlanKind, items: Sequence[RemovalItem], **more: Any) -> RemovalPlan:
+    @cached_property
+    def holders(self) -> dict[int, list[str]]:
+        """Whose archives hold a stored blob that they do not name: Spin would not unpack it again."""
+        found: dict[int, list[str]] = {}
+        for user, digest in unnamed_members(self.inventory):
+            found.setdefault(self.inventory.blobs.found[DATA][str(digest)], []).append(user)
+        return found
+
+    def plan(self, kind: PlanKind, items: Iterable[RemovalItem], **more: Any) -> RemovalPlan:
         return RemovalPlan(
             cache=self.cache,
             kind=kind,
-            items=self.with_freed_bytes(items),
+            items=self.with_freed_bytes(list(items)),
             kept=tuple(self.kept),
             projects=tuple(self.projects),
             documents=self.documents,
-            carry_out=execute,
+            carry_out=_execute,
             **more,
         )
 
-    def with_freed_bytes(self, items: Sequence[RemovalItem]) -> tuple[RemovalItem, ...]:
-        """Say what each item frees where files have several names: the last of them frees the bytes."""
-        if not any(item.state is not None and item.state.links > 1 for item in items):
-            return tuple(items)
-        first_names = {file.path: file.same_as or file.path for file in self.inventory.files}
-        names = Counter(first_names.values())
-        left = names.copy()
-        counted = []
-        for item in items:
-            state, first = item.state, first_names.get(item.path)
-            if state is not None and state.links > 1 and first is not None:
-                left[first] -= 1
-                is_linked = state.links > names[first]
-                size = 0 if left[first] or is_linked else state.size
-                item = replace(item, stored_bytes=size, linked_files=int(is_linked))
-            counted.append(item)
-        return tuple(counted)
+    def with_freed_bytes(self, items: list[RemovalItem]) -> tuple[RemovalItem, ...]:
+        """Say what each item frees where files have several names."""
+        states = {at: item.state for at, item in enumerate(items) if item.state is not None}
+        linked = {at: state for at, state in states.items() if state.is_file and state.links > 1}
+        freed = Freed(self.inventory.files if linked else ())
+        for at, state in linked.items():
+            size, is_linked = freed.of(items[at].path, state)
+            items[at] = replace(items[at], stored_bytes=size, linked_files=int(is_linked))
+        return tuple(items)
 
     def is_young(self, modified_ns: int) -> bool:
         """Whether something was written within the grace period, or is dated in the future."""
@@ -234,18 +248,21 @@ class _Choosing:
         """Make an item of a blob, if it still is as the inventory found it."""
         what: What = "temporary file" if blob.form == "temporary" else "blob"
         digest = str(blob.digest) if blob.digest is not None else None
-        item = _item(self.root, blob.path, what, reason, digest=digest)
+        item = RemovalItem.at(self.root, blob.path, what, reason, digest=digest)
         is_same = item is not None and item.state is not None and item.state.modified_ns == blob.modified_ns
         return item if is_same else None
 
     def prune(self, keep_bytes: int | None, keep_newest: int | None) -> RemovalPlan:
         """Plan to remove what nothing needs, and apps that are beyond a budget before it."""
-        unneeded = [*self.unneeded_blobs(), *self.old("temporary file", "left by a pull that was killed")]
+        unneeded = [
+            *self.unneeded_blobs(),
+            *self.old("temporary file", "temporary file", "left by a pull that was killed"),
+        ]
         stored = sum(file.stored_bytes for file in self.inventory.files)
         stored -= sum(item.stored_bytes for item in unneeded)
         chosen, notes = self.beyond(stored, keep_bytes, keep_newest)
         apps = self.apps(chosen, "least recently pulled, beyond what is to be kept") if chosen else ()
-        items = [*apps, *unneeded, *self.old("empty tag folder", "no app is in it")]
+        items = [*apps, *unneeded, *self.old("empty tag folder", "empty folder", "no app is in it")]
         if any(item.what == "blob" and item.area == "wasm" for item in items):
             notes.append(_WASM_NOTE)
         return self.plan("prune", items, references=tuple(chosen), notes=tuple(notes))
@@ -259,26 +276,21 @@ class _Choosing:
             documents: list[tuple[What, Path]]
             documents = [("manifest", tag.manifest_path), ("locked app", tag.locked_app_path)]
             for what, path in documents:
-                item = _item(self.root, path, what, reason, reference=tag.reference)
+                item = RemovalItem.at(self.root, path, what, reason, reference=tag.reference)
                 if item is not None:
                     yield item
-        only: list[tuple[StoredBlob, list[str]]] = []
         for row, users in sorted(self.users.items()):
             others = sorted(user for user in users if user not in names)
-            if not others:
-                only.append((self.inventory.blobs.blob(row), sorted(users)))
-            elif len(others) < len(users):
-                self.keep(self.inventory.blobs.blob(row), others, "others need it")
-        wanted = {blob.digest for blob, _ in only if blob.area == "data" and blob.digest is not None}
-        holders: dict[Any, str] = {}
-        for user, digest in unnamed_members(self.inventory, wanted=wanted):
-            if user not in names:
-                holders.setdefault(digest, user)
-        for blob, users in only:
-            item = self.blob_item(blob, f"only needed by {users_text(users)}")
-            if blob.area == "data" and blob.digest in holders:
-                why = "a stored archive holds it, which Spin unpacks only once"
-                self.keep(blob, [holders[blob.digest]], why)
+            if len(others) == len(users):
+                continue
+            blob = self.inventory.blobs.blob(row)
+            if others:
+                self.keep(blob, others, "others need it")
+                continue
+            item = self.blob_item(blob, f"only needed by {users_text(sorted(users))}")
+            holder = next((user for user in self.holders.get(row, ()) if user not in names), None)
+            if holder is not None:
+                self.keep(blob, (holder,), "a stored archive holds it, which Spin unpacks only once")
             elif item is None:
                 self.keep(blob, (), "it was written or touched just now")
             elif self.is_young(blob.modified_ns):
@@ -313,16 +325,12 @@ class _Choosing:
 
     def needs(self) -> dict[str, list[tuple[set[str], int]]]:
         """Of each user the blobs that are old enough to go: who needs each too, and what it frees."""
-        blobs = self.inventory.blobs
-        holders: dict[str, list[str]] = {}
-        for user, digest in unnamed_members(self.inventory):
-            holders.setdefault(str(digest), []).append(user)
         counted = {file.path: file.stored_bytes for file in self.inventory.files}
         found: dict[str, list[tuple[set[str], int]]] = {}
         for row, named in self.users.items():
-            blob = blobs.blob(row)
+            blob = self.inventory.blobs.blob(row)
             if not self.is_young(blob.modified_ns):
-                users = {*named, *(holders.get(str(blob.digest), ()) if blob.area == "data" else ())}
+                users = {*named, *self.holders.get(row, ())}
                 size = counted.get(f"{blob.area}/{blob.name}", blob.stored_bytes)
                 for user in users:
                     found.setdefault(user, []).append((users, size))
@@ -360,26 +368,13 @@ class _Choosing:
         """Whether the first spelling of a name that is stored twice is whole."""
         return blob.digest is not None and self.cache.has_good(blob.digest, blob.area)
 
-    def old(self, kind: str, reason: str) -> Iterator[RemovalItem]:
-        """Temporary files that killed pulls left in tag folders, or empty folders."""
+    def old(self, kind: str, what: What, reason: str) -> Iterator[RemovalItem]:
+        """Old things in tag folders: files that killed pulls left, or empty folders."""
         for problem in self.inventory.problems:
             if problem.kind == kind and problem.path.startswith(f"{MANIFESTS}/") and "\\" not in problem.path:
-                what: What = "temporary file" if kind == "temporary file" else "empty folder"
-                item = _item(self.root, self.root / problem.path, what, reason)
+                item = RemovalItem.at(self.root, self.root / problem.path, what, reason)
                 if item is not None and item.state is not None and not self.is_young(item.state.modified_ns):
-                    since = self.since(item.state.modified_ns)
-                    yield replace(item, reason=f"{reason}; {since}") if what == "empty folder" else item
-
-
-def _item(root: Path, path: Path, what: What, reason: str, **more: Any) -> RemovalItem | None:
-    """Make an item of a file as it is now, or of a folder; None if none is there."""
-    state = FileState.at(path)
-    is_folder = what in ("folder", "empty folder")
-    if state is None or not (state.is_folder if is_folder else state.is_file):
-        return None
-    parts: Parts = path.relative_to(root).parts
-    more = {"stored_bytes": 0 if is_folder else state.size, **more}
-    return RemovalItem(shown("/".join(parts)) or ".", what, reason=reason, parts=parts, state=state, **more)
+                    yield replace(item, reason=f"{reason}; {self.since(item.state.modified_ns)}")
 
 
 def _pulled_ns(app: CachedApp) -> int:
@@ -403,68 +398,123 @@ def _ago(seconds: float) -> str:
     return f"{int(seconds)} seconds ago"
 
 
-# Clearing --------------------------------------------------------------------------------------
+# Carrying it out -------------------------------------------------------------------------------
 
 
-def plan_clear(cache: Cache) -> RemovalPlan:
-    """Say what deleting the whole ``registry`` directory would take.
+def _execute(plan: RemovalPlan) -> RemovalResult:
+    """Remove apps, blobs and leftovers, in this order.
 
-    Parameters
-    ----------
-    cache
-        The cache; none at all makes an empty plan.
-
-    Returns
-    -------
-    RemovalPlan
-        Nothing is touched before ``execute()``.
-
-    Raises
-    ------
-    NotACacheError
-        If the directory is not a Spin registry cache: a home directory, ``/``, a link, or one that
-        holds files that are not Spin's (what systems leave in any folder is no reason).
-    CacheError
-        If a part of it cannot be looked into.
-
-    Notes
-    -----
-    This is the one operation that Spin documents as safe; Spin downloads again what it needs. The
-    directory is renamed first, so that a Spin that starts at that moment sees either the old cache or
-    none. Where that cannot be (a mount point, a file that is open on Windows), or where something lies that
-    a system or a tool left (``.DS_Store``, ``lost+found``, ``.nfs...``), manifests go first, then blobs; what
-    was left stays, and so do the folders that hold it.
+    A blob is renamed, then the documents are looked at again, and only then it is removed. Whoever pulls
+    beside this writes the manifest before it asks which blobs are stored (Spin), or touches a blob and asks
+    again before it writes the manifest (this toolkit). So either the manifest is seen here and the blob gets
+    its name back, or the puller sees that the blob is not there and fetches it.
     """
-    items: list[RemovalItem] = []
-    notes: tuple[str, ...] = ()
-    found = scan_whole(cache.path)
-    if found is not None:
-        files, freed, linked = weigh(cache.path, found)
-        for name in (MANIFESTS, *AREAS, "."):
-            why = CLEARED if name == "." else f"{CLEARED}: {files[name]} files"
-            more = {"stored_bytes": freed[name], "linked_files": linked[name] if name != "." else 0}
-            item = _item(cache.path, cache.path / name, "folder", why, **more)
-            items += [item] if item is not None else []
-        notes = (f"It holds {len(found.tags)} apps and {len(found.blobs)} blobs.",)
-    items += _leftovers(cache.path)
-    return RemovalPlan(cache=cache, kind="clear", items=tuple(items), notes=notes, carry_out=execute)
+    running = _Execution(plan)
+    if not plan.items or not refuse_unless_cache(plan.cache.path):
+        running.skip(plan.items, GONE)
+        return running.result()
+    running.needs.refuse_unless_known()
+    running.in_folders([item for item in plan.items if item.what in DOCUMENTS], running.take_app)
+    files = [item for item in plan.items if item.what in ("temporary file", "blob")]
+    needed = running.needs.of(files)
+    for item, user in needed.items():
+        running.skip([item], f"{user} needs it now")
+    running.in_folders([item for item in files if item not in needed], running.take)
+    for item in (item for item in plan.items if item.what == "empty folder"):
+        running.take_folder(item)
+    return running.result()
 
 
-def _leftovers(root: Path) -> Iterator[RemovalItem]:
-    """Directories that a clear renamed and was killed before it had removed."""
-    try:
-        names = sorted(filter(ASIDE_NAME.fullmatch, os.listdir(root.parent)))  # noqa: PTH208
-    except OSError:
-        return
-    for name in names:
-        path = root.parent / name
-        state = FileState.at(path)
+class _Execution(Removing):
+    def __init__(self, plan: RemovalPlan) -> None:
+        super().__init__(plan)
+        self.needs = NewNeeds(plan)
+
+    def in_folders(
+        self, items: Iterable[RemovalItem], take: Callable[[Folder, list[RemovalItem]], object]
+    ) -> None:
+        """Take the items of each folder, batch by batch; what cannot be opened stays."""
+        folders: dict[Parts, list[RemovalItem]] = {}
+        for item in items:
+            folders.setdefault(item.parts[:-1], []).append(item)
+        for parts, inside in folders.items():
+            before = len(self.removed)
+            for start in range(0, len(inside), _BATCH):
+                batch = inside[start : start + _BATCH]
+                try:
+                    folder = Folder(self.root, parts)
+                except NotInCacheError:
+                    self.skip(batch, GONE)
+                except CacheError as exc:
+                    self.failed += [Skipped(item, f"{exc.where}: {exc.found}") for item in batch]
+                else:
+                    with folder:
+                        take(folder, batch)
+            if parts[0] not in AREAS and len(self.removed) > before:
+                removing.remove_empty_folders(self.root, parts, above=1)
+
+    def take_app(self, folder: Folder, documents: list[RemovalItem]) -> None:
+        """Remove the documents of an app, the manifest first, unless one of them is another by now."""
+        if any(folder.state(item.parts[-1]) != item.state for item in documents):
+            self.skip(documents, "the app was pulled again, or removed")
+            return
+        for number, item in enumerate(documents, start=1):
+            if not self.take(folder, [item]):
+                self.skip(documents[number:], "the manifest beside it stays")
+                break
+
+    def take_folder(self, item: RemovalItem) -> None:
+        state = FileState.at(self.root.joinpath(*item.parts))
+        if state is None:
+            self.skip([item], GONE)
+        elif time.time() - state.modified_ns / 1e9 < self.plan.grace_seconds:
+            self.skip([item], _CHANGED)
+        elif removing.remove_empty_folders(self.root, item.parts, above=1):
+            self.removed.append(item)
+        else:
+            self.skip([item], "it is not empty any more, or the system refused")
+
+    def take(self, folder: Folder, items: Collection[RemovalItem]) -> bool:
+        """Set files aside, look who needs them by now, and remove the others; whether all went."""
+        before = len(self.removed)
+        asides: dict[RemovalItem, str] = {}
         try:
-            if state is None or not state.is_folder:
-                continue
-            refuse_foreign_top(path)
-        except CacheError:
-            continue
-        size = weigh(path, scan(path)).freed.total()
-        reason = "left by a clear that was killed"
-        yield RemovalItem(f"../{name}", "leftover", size, reason, parts=("..", name), state=state)
+            for item in items:
+                if (aside := self.set_aside(folder, item)) is not None:
+                    asides[item] = aside
+            needed = self.needs.of(asides)
+        except BaseException:
+            for item, aside in asides.items():
+                self.put_back(folder, item, aside, "who needs it could not be told")
+            raise
+        for item, user in needed.items():
+            self.put_back(folder, item, asides.pop(item), f"{user} needs it now")
+        for item, aside in asides.items():
+            try:
+                removing.unlink(folder, aside)
+            except CacheError as exc:
+                self.put_back(folder, item, aside, exc.found, failed=True)
+            else:
+                self.removed.append(item)
+        return len(self.removed) - before == len(items)
+
+    def set_aside(self, folder: Folder, item: RemovalItem) -> str | None:
+        """Rename a file, if it is the one that was meant; its new name."""
+        name = item.parts[-1]
+        try:
+            aside = None if item.state is None else removing.set_aside(folder, name, item.state)
+        except CacheError as exc:
+            self.failed.append(Skipped(item, exc.found))
+            return None
+        if aside is None:
+            self.skip([item], GONE if folder.state(name) is None else _CHANGED)
+        return aside
+
+    def put_back(
+        self, folder: Folder, item: RemovalItem, aside: str, reason: str, *, failed: bool = False
+    ) -> None:
+        try:
+            removing.put_back(folder, aside, item.parts[-1])
+        except CacheError as exc:
+            failed, reason = True, f"{reason}; it is now called {aside}: {exc.found}"
+        (self.failed if failed else self.skipped).append(Skipped(item, reason))

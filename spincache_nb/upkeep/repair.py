@@ -30,22 +30,26 @@ from spincache_nb.core.settings import JOBS, LOCKED_APP_BYTES, ArchiveLimits
 from spincache_nb.errors import ManifestError, PullCancelled, SpinCacheError
 from spincache_nb.inventory import CachedApp, take_inventory
 from spincache_nb.inventory.columns import AREAS_IN_ORDER, VIAS, parsed
-from spincache_nb.show import Column, Table, block, count_text, size_text
-from spincache_nb.upkeep.plans import table_lines
+from spincache_nb.show import Column, Table, count_text, size_text
+from spincache_nb.upkeep.plans import Shown
 from spincache_nb.upkeep.verify import Health, Place, examine, is_damage, users_of
 
 if TYPE_CHECKING:
     from spincache_nb.core.pull import Auth
     from spincache_nb.project.packages import PackageClient
 
-_ROWS_SHOWN = 10
-_PROBLEM = (Column("kind", "problem"), Column("path", "path", "code"), Column("detail", "detail"))
+_COLUMNS = (
+    Column("what", "what"),
+    Column("kind", "problem"),
+    Column("path", "path", "code"),
+    Column("detail", "detail"),
+)
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RepairResult:
+class RepairResult(Shown):
     """What a repair did.
 
     Parameters
@@ -73,10 +77,6 @@ class RepairResult:
         """Problems that remain and mean that content is damaged or lacking."""
         return tuple(row for row in self.remaining if is_damage(row.kind, row.reference))
 
-    def __str__(self) -> str:
-        rows = [(row.kind, row.path, row.detail) for row in self.remaining]
-        return "\n".join([self.summary(), *table_lines(Table(rows, _PROBLEM, most=_ROWS_SHOWN))])
-
     def summary(self) -> str:
         """The result in one line."""
         return (
@@ -85,15 +85,9 @@ class RepairResult:
             f"{len(self.remaining)} remain, {len(self.damaged)} of them damage"
         )
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.summary()}>"
-
-    def _repr_html_(self) -> str:
-        told = [("repaired", row) for row in self.repaired] + [("remains", row) for row in self.remaining]
-        rows = [(what, row.kind, row.path, row.detail) for what, row in told]
-        return block(
-            "", self.summary(), Table(rows, (Column("what", "what"), *_PROBLEM), most=_ROWS_SHOWN).html()
-        )
+    def _tables(self, most: int) -> Iterable[Table]:
+        told = [("remains", row) for row in self.remaining] + [("repaired", row) for row in self.repaired]
+        yield Table([(what, row.kind, row.path, row.detail) for what, row in told], _COLUMNS, most=most)
 
 
 def repair(
@@ -351,7 +345,7 @@ class _Repair:
 
     def wanted_by_projects(self) -> dict[Place, Wanted]:
         """Damaged sources that only projects need, with the addresses and packages that offer them."""
-        from spincache_nb.project.sources import Project, find_offers
+        from spincache_nb.project.sources import find_offers
 
         apps = {app.reference for app in self.inventory.apps}
         uses = list(users_of(self.inventory, self.wrong))
@@ -359,22 +353,15 @@ class _Repair:
         found: dict[Place, Wanted] = {}
         for project in self.inventory.projects:
             named = {place for place, user, via in uses if user == project.name and via == "spin.toml"}
-            if not named - needed:
-                continue
             digests = {digest for _, digest in named - needed}
-            try:
-                offered, failures = find_offers(self.packages, Project.read(project.path), digests)
-            except PullCancelled:
-                raise
-            except SpinCacheError as exc:
-                offered, failures = {}, dict.fromkeys(digests, exc)
-            for place in named - needed:
-                area, digest = place
-                if digest in offered:
-                    one = found.setdefault(place, Wanted(digest, offered[digest].size, {area}))
-                    one.offers += offered[digest].offers
+            offered = find_offers(self.packages, project.path, digests) if digests else {}
+            for area, digest in named - needed:
+                offer = offered[digest]
+                if isinstance(offer, Wanted):
+                    one = found.setdefault((area, digest), Wanted(digest, offer.size, {area}))
+                    one.offers += offer.offers
                 else:
-                    self.failures[self.path_of(place)] = str(failures[digest])
+                    self.failures[self.path_of((area, digest))] = str(offer)
         return found
 
     def unpack(self, item: tuple[Digest, Collection[Digest]]) -> None:

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +23,7 @@ from spincache_nb.core.scan import Problem, StoredBlob
 from spincache_nb.errors import CacheError, NotInCacheError, PullCancelled, SpinCacheError
 from spincache_nb.inventory import Inventory, Via, take_inventory
 from spincache_nb.inventory.columns import AREAS_IN_ORDER, VIAS
+from spincache_nb.show import count_text
 
 if TYPE_CHECKING:
     from spincache_nb.wasm.walker import Walk
@@ -270,39 +270,22 @@ def users_of(inventory: Inventory, places: Collection[Place]) -> Iterator[tuple[
             yield rows[row], names[user], VIAS[via]
 
 
-@dataclass(frozen=True, slots=True)
-class _Users:
-    """Who needs a file: apps; projects whose ``spin.toml`` names it, or only their environment lock."""
-
-    apps: list[str] = field(default_factory=list)
-    projects: list[str] = field(default_factory=list)
-    locks: list[str] = field(default_factory=list)
-
-    @property
-    def remedy(self) -> str:
-        if self.apps:
-            return _REPAIR
-        if self.projects:
-            name = self.projects[0]
-            return (
-                f"repair it: sc.repair(cache, projects=[{name!r}]), or `spincache-nb repair --project {name}`"
-            )
-        if self.locks:
-            return f"remove it, then build {self.locks[0]} again: Spin fetches it"
-        return "prune it, or remove it; if a project uses it, Spin fetches it again"
+_Users = dict[str, list[str]]
+"""Who needs a file: apps, projects whose ``spin.toml`` names it, projects of which only the lock does."""
 
 
 def _judged(inventory: Inventory, wrong: Sequence[Hashed], changing: Iterable[Hashed]) -> tuple[Problem, ...]:
     """Add what hashing tells to what the inventory knows, one row for each fault."""
-    users: dict[Place, _Users] = {one.place: _Users() for one in wrong if one.place is not None}
+    users: dict[Place | None, _Users] = {}
     apps = {app.reference for app in inventory.apps}
-    for place, user, via in users_of(inventory, users):
-        of_project = users[place].locks if via == "environment lock" else users[place].projects
-        (users[place].apps if user in apps else of_project).append(user)
-    found = [(one, _Users() if one.place is None else users[one.place]) for one in wrong]
-    other_names = _named_by_manifests(inventory, [one for one, needed_by in found if not needed_by.apps])
+    for place, user, via in users_of(inventory, [one.place for one in wrong if one.place is not None]):
+        kind = "app" if user in apps else "lock" if via == "environment lock" else "project"
+        users.setdefault(place, {}).setdefault(kind, []).append(user)
+    other_names = _named_by_manifests(
+        inventory, [one for one in wrong if "app" not in users.get(one.place, ())]
+    )
     known = {row.path for row in inventory.problems if row.kind in ("damaged blob", "unreadable file")}
-    told = {one.path: _row(one, needed_by) for one, needed_by in found if one.path not in known}
+    told = {one.path: _row(one, users.get(one.place, {})) for one in wrong if one.path not in known}
     rows = [row for row in inventory.problems if row.path not in told or row.kind != "damaged archive"]
     rows += [row for path, row in told.items() if path not in other_names]
     for one in changing:
@@ -312,15 +295,13 @@ def _judged(inventory: Inventory, wrong: Sequence[Hashed], changing: Iterable[Ha
 
 
 def _row(one: Hashed, users: _Users) -> Problem:
+    apps = users.get("app", [])
+    reference = apps[0] if apps else None
+    also = f"; it concerns {count_text(len(apps) - 1, 'more app')}" if len(apps) > 1 else ""
     if one.digest is None:
-        detail = f"the system says: {one.error}"
-        row = Problem(one.path, "unreadable file", detail, "check its permissions and the disk")
-    elif (
-        users == _Users()
-        and one.place is not None
-        and one.blob.area == "wasm"
-        and is_interface(one.blob.path)
-    ):
+        detail = f"the system says: {one.error}{also}"
+        return Problem(one.path, "unreadable file", detail, "check its permissions and the disk", reference)
+    if not users and one.place is not None and one.blob.area == "wasm" and is_interface(one.blob.path):
         return Problem(
             one.path,
             _MISNAMED,
@@ -329,17 +310,22 @@ def _row(one: Hashed, users: _Users) -> Problem:
             "would tell",
             "leave it, or prune it: Spin fetches it again",
         )
-    else:
-        detail = f"its {one.size} bytes hash to {one.digest}: they are altered or truncated, "
-        detail += "and Spin uses them all the same"
-        if not one.size:
-            detail = "it is empty, and its name is the digest of something"
-        row = Problem(one.path, "damaged blob", detail, users.remedy)
-    if not users.apps:
-        return row
-    others = len(users.apps) - 1
-    also = f"; it concerns {others} more {'app' if others == 1 else 'apps'}" if others else ""
-    return replace(row, reference=users.apps[0], detail=row.detail + also)
+    detail = f"its {one.size} bytes hash to {one.digest}: they are altered or truncated, "
+    detail += "and Spin uses them all the same"
+    if not one.size:
+        detail = "it is empty, and its name is the digest of something"
+    return Problem(one.path, "damaged blob", detail + also, _remedy(users), reference)
+
+
+def _remedy(users: _Users) -> str:
+    if "app" in users:
+        return _REPAIR
+    if "project" in users:
+        name = users["project"][0]
+        return f"repair it: sc.repair(cache, projects=[{name!r}]), or `spincache-nb repair --project {name}`"
+    if "lock" in users:
+        return f"remove it, then build {users['lock'][0]} again: Spin fetches it"
+    return "prune it, or remove it; if a project uses it, Spin fetches it again"
 
 
 def _named_by_manifests(inventory: Inventory, unneeded: Iterable[Hashed]) -> set[str]:

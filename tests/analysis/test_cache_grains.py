@@ -8,17 +8,12 @@ import pytest
 
 from spincache_nb.analysis import GRAINS, cache_grains, grains
 from spincache_nb.analysis.reuse import PieceCount, lineage
-from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import APPS_SCHEMA, COMPONENTS_SCHEMA, FILES_SCHEMA
-from tests.analysis.worlds import frame_of
+from tests.analysis.worlds import by_grain, frame_of
 from tests.support.payloads import payload
 from tests.wasm.builders import body, code, custom, module
-
-
-def by_grain(frame):
-    return {row["grain"]: row for row in frame.to_dict("records")}
 
 
 def stored(folder: Path, *contents: bytes) -> list[tuple[str, Path]]:
@@ -99,17 +94,6 @@ def test_cache_grains_of_nothing_has_a_row_for_each_grain():
 def test_cache_grains_asked_for_patches_needs_to_know_what_precedes_what():
     with pytest.raises(ValueError, match="predecessors"):
         cache_grains([], only=["patch"])
-
-
-def test_cache_grains_reads_a_cache(tmp_path):
-    cache = Cache(tmp_path)
-    contents = [payload(f"redact/{version}.wasm").read_bytes() for version in ("1.11.0", "1.12.0")]
-    for content in contents:
-        cache.put_blob("wasm", Digest.of(content), [content])
-    cache.put_blob("data", Digest.of(b"asset"), [b"asset"])
-    rows = by_grain(cache_grains(cache, only=["blob", "function"]))
-    assert rows["blob"]["total_bytes"] == sum(map(len, contents)) + 5
-    assert rows["blob"]["piece_count"] == 3
 
 
 def frames(apps, components, files=()) -> Frames:

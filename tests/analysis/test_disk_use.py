@@ -5,7 +5,7 @@ import os
 from hypothesis import given
 
 from spincache_nb import analysis
-from spincache_nb.analysis.disk import KINDS, NEEDED
+from spincache_nb.analysis.disk import NEEDED
 from tests.analysis.worlds import SOME, two_versions, worlds
 from tests.support.caches import INDEX, WEB, blob, folder, pulled, web
 from tests.upkeep.worlds import laid_out
@@ -97,14 +97,6 @@ def test_breakdown_of_two_versions_as_reckoned_by_hand():
     assert table["user_count"].tolist() == [1, 1, 3, 2, 0, 0]
 
 
-def test_breakdown_counts_a_second_hard_link_as_a_file_without_bytes():
-    world = two_versions()
-    world.linked = {blob for blob in world.stored if blob[1] == "data"}
-    table = analysis.breakdown(world.frames()).set_index("label")
-    assert table.loc["web:1.0.0, 1.1.0", "stored_bytes"] == 0
-    assert table.loc["web:1.0.0, 1.1.0", "file_count"] == 1
-
-
 def test_breakdown_counts_a_file_of_several_names_where_the_name_says_most(tmp_path):
     cache = laid_out(tmp_path, pulled(web()))
     needed = cache.path / blob("data", INDEX)
@@ -122,24 +114,3 @@ def test_breakdown_counts_a_file_of_several_names_where_the_name_says_most(tmp_p
     }
     assert table["file_count"].sum() == 8
     assert analysis.summary(cache)["unreferenced_bytes"].item() == 0
-
-
-def test_breakdown_keeps_a_file_in_an_archive_row_only_if_all_its_users_unpacked_it():
-    world = two_versions()
-    web, other, _ = world.apps
-    archive, member = web.layers[1][0], web.layers[2][0]
-    for app in (web, other):
-        app.layers = [(archive, "archive")]
-        app.members = {archive: {member}}
-    table = analysis.breakdown(world.frames()).set_index("kind")
-    assert table.loc["archive", "stored_bytes"] == 40
-    other.layers, other.members = [(archive, "data")], {}
-    table = analysis.breakdown(world.frames()).set_index("kind")
-    assert "archive" not in table.index
-    assert table.loc["shared", "stored_bytes"] == 40
-
-
-def test_breakdown_lists_kinds_in_order():
-    world = two_versions()
-    kinds = analysis.breakdown(world.frames())["kind"].tolist()
-    assert kinds == sorted(kinds, key=KINDS.index)

@@ -16,6 +16,7 @@ from spincache_nb.analysis.pieces import chunk_cuts, make_patch
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.digest import Digest
 from spincache_nb.errors import MissingExtraError, NotInCacheError, WasmFormatError
+from tests.analysis.worlds import by_grain
 from tests.support.payloads import payload
 from tests.wasm.builders import active, body, code, component, custom, data, module, nested
 from tests.wasm.generated import binaries
@@ -28,10 +29,6 @@ MEASURED = {
     ("web-tree-sitter/0.26.9", "web-tree-sitter/0.26.10"): (8.1, 8.1, 82.3, 60.9, 31.5, 0),
     ("redact/1.11.0", "redact/1.12.0"): (0, 0, 0, 43.2, 16.6, 0),
 }
-
-
-def by_grain(frame):
-    return {row["grain"]: row for row in frame.to_dict("records")}
 
 
 def per_cent(frame):

@@ -8,7 +8,6 @@ import threading
 from collections import UserDict
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,13 +24,12 @@ from spincache_nb.errors import (
     StatusError,
 )
 from tests.core.clients import quick_client
-from tests.support.artifact import IMAGE_CONFIG, OCI_INDEX, Artifact, canonical, descriptor, sha256
-from tests.support.artifacts import new_style, old_style, package
+from tests.support.artifact import IMAGE_CONFIG, OCI_INDEX, Artifact, canonical
+from tests.support.artifacts import new_style, old_style, package, published
 from tests.support.behaviours import Content, Reply, error, later, wait_until
 from tests.support.faults import Hold
 from tests.support.hostile import HostileServer
 from tests.support.odd_artifacts import broken, docker_list, image_index, sha512_layer
-from tests.support.registry_server import RegistryServer
 
 REPOSITORY = "team/app"
 VERSIONS = [new_style(REPOSITORY, f"1.{minor}.0", version=f"1.{minor}.0") for minor in range(4)]
@@ -40,14 +38,7 @@ SIGNATURE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 
 def signature() -> Artifact:
     """Something that is pushed beside an app: a cosign signature."""
-    config, layer = b"{}", b'{"critical":{}}'
-    document = {
-        "schemaVersion": 2,
-        "config": descriptor(IMAGE_CONFIG, config),
-        "layers": [descriptor(SIGNATURE_TYPE, layer)],
-    }
-    blobs = {sha256(data): data for data in (config, layer)}
-    return Artifact(REPOSITORY, "signature", canonical(document), blobs=blobs)
+    return published(REPOSITORY, "signature", (IMAGE_CONFIG, b"{}"), [(SIGNATURE_TYPE, b'{"critical":{}}')])
 
 
 def looked_up(server: HostileServer, **options: Any) -> RemoteVersions:
@@ -77,7 +68,7 @@ def own_threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("spincache")}
 
 
-def test_remote_versions_finds_every_version_in_order(hostile: HostileServer) -> None:
+def test_remote_versions_finds_every_version_in_order(hostile):
     hostile.serve(*VERSIONS)
     kept: dict[str, bytes] = {}
     found = looked_up(hostile, manifests=kept)
@@ -91,7 +82,7 @@ def test_remote_versions_finds_every_version_in_order(hostile: HostileServer) ->
     assert found.wire_bytes == hostile.body_bytes
 
 
-def test_remote_versions_of_docker_registry_of_all_kinds(plain_registry: RegistryServer) -> None:
+def test_remote_versions_of_docker_registry_of_all_kinds(plain_registry):
     place = "remote/kinds"
     artifacts = [
         new_style(place, "new"),
@@ -125,7 +116,7 @@ def test_remote_versions_of_docker_registry_of_all_kinds(plain_registry: Registr
     assert len(records) == found.request_count
 
 
-def test_remote_versions_of_named_tags_asks_for_those_only(hostile: HostileServer) -> None:
+def test_remote_versions_of_named_tags_asks_for_those_only(hostile):
     hostile.serve(*VERSIONS)
     assert tags_of(looked_up(hostile, tags=[])) == []
     assert hostile.requests == []
@@ -138,14 +129,14 @@ def test_remote_versions_of_named_tags_asks_for_those_only(hostile: HostileServe
     assert gets(hostile) == sorted([VERSIONS[0].digest, VERSIONS[2].digest])
 
 
-def test_remote_versions_follows_pages_and_takes_a_tag_once(hostile: HostileServer) -> None:
+def test_remote_versions_follows_pages_and_takes_a_tag_once(hostile):
     hostile.serve(*VERSIONS, tags=False)
     hostile.tag_pages(REPOSITORY, [["1.3.0", "1.0.0"], ["1.0.0", "1.1.0"], []])
     found = looked_up(hostile)
     assert tags_of(found) == ["1.0.0", "1.1.0", "1.3.0"]
 
 
-def test_remote_versions_fetches_only_what_is_not_kept(hostile: HostileServer) -> None:
+def test_remote_versions_fetches_only_what_is_not_kept(hostile):
     hostile.serve(*VERSIONS[:3])
     kept: dict[str, bytes] = {}
     looked_up(hostile, manifests=kept)
@@ -162,14 +153,14 @@ def test_remote_versions_fetches_only_what_is_not_kept(hostile: HostileServer) -
     ]
 
 
-def test_remote_versions_of_one_tag_that_is_kept_fetches_nothing(hostile: HostileServer) -> None:
+def test_remote_versions_of_one_tag_that_is_kept_fetches_nothing(hostile):
     hostile.serve(*VERSIONS)
     kept = {VERSIONS[0].digest: VERSIONS[0].manifest}
     assert tags_of(looked_up(hostile, tags=["1.0.0"], manifests=kept)) == ["1.0.0"]
     assert hostile.lines == [f"HEAD /v2/{REPOSITORY}/manifests/1.0.0"]
 
 
-def test_remote_versions_keeps_indexes_and_what_they_lead_to(hostile: HostileServer) -> None:
+def test_remote_versions_keeps_indexes_and_what_they_lead_to(hostile):
     index = image_index(REPOSITORY, "v1")
     hostile.serve(index)
     kept: dict[str, bytes] = {}
@@ -181,7 +172,7 @@ def test_remote_versions_keeps_indexes_and_what_they_lead_to(hostile: HostileSer
     assert len(hostile.requests_for("GET */manifests/*")) == before
 
 
-def test_remote_versions_asks_for_the_child_of_two_indexes_once(hostile: HostileServer) -> None:
+def test_remote_versions_asks_for_the_child_of_two_indexes_once(hostile):
     one = image_index(REPOSITORY, "v1")
     document = {**one.document, "annotations": {"which": "other"}}
     other = replace(one, tag="v2", manifest=canonical(document))
@@ -191,7 +182,7 @@ def test_remote_versions_asks_for_the_child_of_two_indexes_once(hostile: Hostile
     assert gets(hostile) == sorted([one.digest, other.digest, one.children[1].digest])
 
 
-def test_remote_versions_does_not_believe_kept_bytes_of_another_digest(hostile: HostileServer) -> None:
+def test_remote_versions_does_not_believe_kept_bytes_of_another_digest(hostile):
     hostile.serve(*VERSIONS[:2])
     kept = {VERSIONS[0].digest: VERSIONS[1].manifest, VERSIONS[1].digest: b""}
     found = looked_up(hostile, manifests=kept)
@@ -209,7 +200,7 @@ class OfOneThread(UserDict[str, bytes]):
         return super().__getattribute__(name)
 
 
-def test_remote_versions_uses_the_kept_manifests_from_the_callers_thread_only(hostile: HostileServer) -> None:
+def test_remote_versions_uses_the_kept_manifests_from_the_callers_thread_only(hostile):
     hostile.serve(*VERSIONS)
     kept = OfOneThread()
     for _ in range(2):
@@ -217,7 +208,7 @@ def test_remote_versions_uses_the_kept_manifests_from_the_callers_thread_only(ho
     assert len(kept) == 4
 
 
-def test_remote_versions_keeps_manifests_in_a_shelve(hostile: HostileServer, tmp_path: Path) -> None:
+def test_remote_versions_keeps_manifests_in_a_shelve(hostile, tmp_path):
     hostile.serve(*VERSIONS)
     for _ in range(2):
         with shelve.open(str(tmp_path / "manifests")) as kept:
@@ -225,7 +216,7 @@ def test_remote_versions_keeps_manifests_in_a_shelve(hostile: HostileServer, tmp
     assert len(gets(hostile)) == 4
 
 
-def test_remote_versions_needs_no_digest_header(hostile: HostileServer) -> None:
+def test_remote_versions_needs_no_digest_header(hostile):
     """Then HEAD says nothing, is not tried again and again, and each tag is fetched."""
     many = [new_style(REPOSITORY, f"1.{number}.0", version=f"1.{number}.0") for number in range(30)]
     hostile.serve(*many)
@@ -238,13 +229,13 @@ def test_remote_versions_needs_no_digest_header(hostile: HostileServer) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 501])
-def test_remote_versions_needs_no_head(status: int, hostile: HostileServer) -> None:
+def test_remote_versions_needs_no_head(status, hostile):
     hostile.serve(*VERSIONS)
     hostile.always("HEAD */manifests/*", error(status))
     assert len(looked_up(hostile).tags) == 4
 
 
-def test_remote_versions_asks_by_tag_where_the_digest_of_a_head_leads_nowhere(hostile: HostileServer) -> None:
+def test_remote_versions_asks_by_tag_where_the_digest_of_a_head_leads_nowhere(hostile):
     hostile.serve(*VERSIONS[:2])
     wrong = Reply(200, headers=(("Docker-Content-Digest", "sha256:" + "0" * 64),))
     hostile.always("HEAD */manifests/*", wrong)
@@ -253,13 +244,13 @@ def test_remote_versions_asks_by_tag_where_the_digest_of_a_head_leads_nowhere(ho
     assert gets(hostile) == sorted(["sha256:" + "0" * 64, "1.0.0", "1.1.0"])
 
 
-def test_remote_versions_asks_for_an_attachment_that_is_named(hostile: HostileServer) -> None:
+def test_remote_versions_asks_for_an_attachment_that_is_named(hostile):
     tag = "sha256-" + "ab" * 32
     hostile.serve(VERSIONS[0].located(tag=tag))
     assert tags_of(looked_up(hostile, tags=[tag])) == [tag]
 
 
-def test_remote_versions_skips_a_manifest_whose_bytes_are_others(hostile: HostileServer) -> None:
+def test_remote_versions_skips_a_manifest_whose_bytes_are_others(hostile):
     hostile.serve(*VERSIONS[:2])
     hostile.always(f"GET */manifests/{VERSIONS[0].digest}", Content(VERSIONS[1].manifest))
     named = (("Docker-Content-Digest", VERSIONS[0].digest),)
@@ -297,7 +288,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("tag", BAD)
-def test_remote_versions_skips_what_is_no_version_and_goes_on(hostile: HostileServer, tag: str) -> None:
+def test_remote_versions_skips_what_is_no_version_and_goes_on(hostile, tag):
     artifact, kind, said = BAD[tag]
     bad = () if artifact is None else (artifact.located(repository=REPOSITORY, tag=tag),)
     hostile.serve(*bad, VERSIONS[1], tags=False)
@@ -313,26 +304,26 @@ def test_remote_versions_skips_what_is_no_version_and_goes_on(hostile: HostileSe
         assert hostile.requests_for(f"*/manifests/{tag}") == []
 
 
-def test_remote_versions_raises_if_a_named_tag_is_not_there(hostile: HostileServer) -> None:
+def test_remote_versions_raises_if_a_named_tag_is_not_there(hostile):
     hostile.serve(*VERSIONS)
     with pytest.raises(NotFoundError) as caught:
         looked_up(hostile, tags=["1.0.0", "9.9.9"])
     assert caught.value.where == f"{hostile.name}/{REPOSITORY}:9.9.9"
 
 
-def test_remote_versions_raises_if_there_is_no_repository(hostile: HostileServer) -> None:
+def test_remote_versions_raises_if_there_is_no_repository(hostile):
     with pytest.raises(NotFoundError):
         remote_versions(f"{hostile.name}/none")
 
 
 @pytest.mark.parametrize("tag", ["", "v 1", "v1@sha256:" + "0" * 64, "../x", "a/b", "-x", "x" * 129])
-def test_remote_versions_refuses_what_is_no_tag_before_it_asks(tag: str, hostile: HostileServer) -> None:
+def test_remote_versions_refuses_what_is_no_tag_before_it_asks(tag, hostile):
     with pytest.raises(InvalidReferenceError):
         looked_up(hostile, tags=["v1", tag])
     assert hostile.requests == []
 
 
-def test_remote_versions_raises_what_every_tag_would_meet(hostile: HostileServer, closed_port: int) -> None:
+def test_remote_versions_raises_what_every_tag_would_meet(hostile, closed_port):
     hostile.serve(*VERSIONS)
     hostile.always("*/manifests/*", error(403))
     with pytest.raises(AccessDeniedError):
@@ -342,9 +333,7 @@ def test_remote_versions_raises_what_every_tag_would_meet(hostile: HostileServer
 
 
 @pytest.mark.parametrize("until", ["FIRST_COMPLETED", "ALL_COMPLETED"])  # answers may come at the same time
-def test_remote_versions_stops_at_a_limit_of_requests_and_keeps_what_it_has(
-    hostile: HostileServer, monkeypatch: pytest.MonkeyPatch, until: str
-) -> None:
+def test_remote_versions_stops_at_a_limit_of_requests_and_keeps_what_it_has(hostile, monkeypatch, until):
     monkeypatch.setattr("spincache_nb.analysis.remote.FIRST_COMPLETED", until)
     monkeypatch.setattr("spincache_nb.core.registry.Registry", quick_client)
     hostile.serve(*VERSIONS)
@@ -357,7 +346,7 @@ def test_remote_versions_stops_at_a_limit_of_requests_and_keeps_what_it_has(
     assert set(kept) == {artifact.digest for artifact in VERSIONS[:3]}
 
 
-def test_remote_versions_stops_at_a_cancel(hostile: HostileServer) -> None:
+def test_remote_versions_stops_at_a_cancel(hostile):
     hostile.serve(*VERSIONS)
     hostile.always(f"GET */manifests/{VERSIONS[2].digest}", Hold(threading.Event()))
     cancel = threading.Event()
@@ -376,9 +365,7 @@ def test_remote_versions_stops_at_a_cancel(hostile: HostileServer) -> None:
 
 
 @pytest.mark.parametrize("last", [None, ProgressEvent("plan", total=4), "looked up"])
-def test_remote_versions_leaves_no_thread_and_no_connection_open(
-    hostile: HostileServer, last: object
-) -> None:
+def test_remote_versions_leaves_no_thread_and_no_connection_open(hostile, last):
     """Not even if the caller's own progress breaks it off."""
     hostile.serve(*VERSIONS)
     before = own_threads()
@@ -393,7 +380,7 @@ def test_remote_versions_leaves_no_thread_and_no_connection_open(
     wait_until(lambda: hostile.open_connections == 0)
 
 
-def test_remote_versions_tells_of_each_tag_once(hostile: HostileServer) -> None:
+def test_remote_versions_tells_of_each_tag_once(hostile):
     hostile.serve(*VERSIONS, signature().located(tag="sbom"))
     events: list[ProgressEvent] = []
     looked_up(hostile, progress=events.append)
@@ -407,9 +394,7 @@ def test_remote_versions_tells_of_each_tag_once(hostile: HostileServer) -> None:
     }
 
 
-def test_remote_versions_prints_a_line_for_each_tenth_when_nobody_looks(
-    hostile: HostileServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_remote_versions_prints_a_line_for_each_tenth_when_nobody_looks(hostile, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))  # as jupyter_client does
     many = [new_style(REPOSITORY, f"1.{number}.0", version=f"1.{number}.0") for number in range(25)]
     hostile.serve(*many)
@@ -420,9 +405,7 @@ def test_remote_versions_prints_a_line_for_each_tenth_when_nobody_looks(
     assert len(lines) == 11
 
 
-def test_remote_versions_shows_a_bar_of_tags_in_a_terminal(
-    hostile: HostileServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_remote_versions_shows_a_bar_of_tags_in_a_terminal(hostile, capsys, monkeypatch):
     monkeypatch.setattr("spincache_nb.core.progress._bar_fits", lambda: True)
     monkeypatch.setitem(sys.modules, "tqdm.auto", __import__("tqdm.std", fromlist=["tqdm"]))
     hostile.serve(*VERSIONS)

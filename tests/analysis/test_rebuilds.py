@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
@@ -15,7 +13,6 @@ from spincache_nb.core.journal import History
 from spincache_nb.core.pull import pull
 from tests.support.artifact import sha256, wasm_module
 from tests.support.artifacts import Component, new_style
-from tests.support.hostile import HostileServer
 
 FUNCTION = b"\0asm\x01\0\0\0" + bytes.fromhex("010401600000030201000a040102000b")
 OTHER = b"\0asm\x01\0\0\0" + bytes.fromhex("010401600000030201000a05010300010b")
@@ -28,7 +25,7 @@ def app(tag: str, **wasm: bytes):
 
 
 @pytest.fixture
-def cache(hostile: HostileServer, tmp_path: Path) -> Cache:
+def cache(hostile, tmp_path):
     versions = [
         app("1.0.0", kept=wasm_module("kept"), core=FUNCTION, odd=FUNCTION, gone=FUNCTION),
         app("1.1.0", kept=wasm_module("kept"), core=CUSTOM, odd=BROKEN, new=FUNCTION),
@@ -40,7 +37,7 @@ def cache(hostile: HostileServer, tmp_path: Path) -> Cache:
     return cache
 
 
-def test_rebuilds_judges_each_binary_that_took_the_place_of_another(cache: Cache, hostile) -> None:
+def test_rebuilds_judges_each_binary_that_took_the_place_of_another(cache, hostile):
     table = analysis.rebuilds(cache)
     place = f"{hostile.name}/org/app"
     assert list(
@@ -57,18 +54,18 @@ def test_rebuilds_judges_each_binary_that_took_the_place_of_another(cache: Cache
     assert sha256(BROKEN) in table.loc[1, "detail"]
 
 
-def test_rebuilds_goes_on_where_a_binary_is_not_stored(cache: Cache) -> None:
+def test_rebuilds_goes_on_where_a_binary_is_not_stored(cache):
     (cache.path / "wasm" / sha256(CUSTOM)).unlink()
     assert analysis.rebuilds(cache)["verdict"].tolist() == ["not comparable"] * 3
 
 
-def test_rebuilds_has_its_schema_with_rows_and_without(cache: Cache, tmp_path: Path) -> None:
+def test_rebuilds_has_its_schema_with_rows_and_without(cache, tmp_path):
     for frame in (analysis.rebuilds(cache), analysis.rebuilds(Cache(tmp_path / "none"))):
         assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == dict(REBUILDS_SCHEMA)
         assert frame.index.equals(pd.RangeIndex(len(frame)))
 
 
-def test_rebuilds_of_the_demo_tells_new_seeds_from_new_code() -> None:
+def test_rebuilds_of_the_demo_tells_new_seeds_from_new_code():
     with sc.demo.Workspace() as demo:
         demo.pull_all()
         table = analysis.rebuilds(demo.cache)

@@ -12,7 +12,6 @@ import pytest
 import spincache_nb as sc
 from spincache_nb import analysis
 from spincache_nb.analysis import schemas
-from spincache_nb.errors import NotFoundError
 from tests.support.artifact import APPLICATION, ARCHIVE, DATA, IMAGE_CONFIG, WASM, Artifact, canonical, sha256
 from tests.support.artifacts import archive_style, new_style, old_style, package
 from tests.support.odd_artifacts import duplicate_layers, image_index, unknown_media_type, wasm_and_data
@@ -181,16 +180,6 @@ def test_remote_versions_have_their_schemas_with_rows_and_without(hostile):
             assert frame.index.equals(pd.RangeIndex(len(frame)))
 
 
-def test_remote_versions_lists_what_is_no_version(hostile):
-    hostile.serve(new_style(PLACE, "1.0.0"), Artifact(PLACE, "bad", b"{}"), Artifact(PLACE, "empty", b""))
-    found = analysis.remote_versions(f"{hostile.name}/{PLACE}")
-    assert found.tags["tag"].tolist() == ["1.0.0"]
-    assert found.problems["reference"].tolist() == [
-        f"{hostile.name}/{PLACE}:{tag}" for tag in ("bad", "empty")
-    ]
-    assert set(found.problems["kind"]) == {"damaged manifest"}
-
-
 def test_remote_savings_of_versions_that_are_given_asks_nothing(hostile):
     hostile.serve(*[new_style(PLACE, tag, version=tag) for tag in ("1.0.0", "1.1.0")])
     found = analysis.remote_versions(f"{hostile.name}/{PLACE}")
@@ -231,8 +220,6 @@ def test_remote_savings_refuses_nonsense(hostile):
     assert hostile.requests == []
     with pytest.raises(ValueError, match="no such version"):
         analysis.remote_savings(f"{hostile.name}/{PLACE}", order=["9"])
-    with pytest.raises(NotFoundError):
-        analysis.remote_savings(f"{hostile.name}/remote/none")
     with pytest.raises(ValueError, match="repository"):
         analysis.upgrade_matrix(sc.Cache("/nowhere"))
 

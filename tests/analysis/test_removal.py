@@ -56,14 +56,6 @@ def test_reclaimable_is_freed_by_of_each_app_alone(world):
     assert table["freed_bytes"].is_monotonic_decreasing
 
 
-def test_freed_by_two_apps_is_more_than_the_sum_of_each():
-    frames = two_versions().frames()
-    both = ["ghcr.io/org/web:1.0.0", "ghcr.io/org/web:1.1.0"]
-    single = [analysis.freed_by(frames, name)["stored_bytes"].sum() for name in both]
-    assert single == [7 + 200, 9 + 200]
-    assert analysis.freed_by(frames, both)["stored_bytes"].sum() == 7 + 9 + 40 + 400
-
-
 def test_freed_by_finds_the_documents_of_digests_and_of_windows_names():
     digest = digest_of(1)
     app = App("localhost:5000", "a/b", digest_of(0xAA), [(digest, "wasm")])

@@ -15,7 +15,7 @@ def apps(*lines: tuple[str, str, str, int | None, int | None]) -> pd.DataFrame:
     return frame_of(APPS_SCHEMA, *columns, lines=named)
 
 
-def test_versioned_repositories_have_two_readable_versions_and_the_largest_come_first() -> None:
+def test_versioned_repositories_have_two_readable_versions_and_the_largest_come_first():
     frame = apps(
         ("ghcr.io", "a/small", "1", 2, 10),
         ("ghcr.io", "a/small", "2", 2, 10),
@@ -35,5 +35,5 @@ def test_versioned_repositories_have_two_readable_versions_and_the_largest_come_
     ]
 
 
-def test_versioned_repositories_of_an_empty_cache_are_none() -> None:
+def test_versioned_repositories_of_an_empty_cache_are_none():
     assert versioned_repositories(Frames(apps=apps())) == []

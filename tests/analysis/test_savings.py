@@ -88,14 +88,6 @@ def test_version_savings_of_two_versions_as_reckoned_by_hand():
     assert table["archive_fetch_bytes"].tolist() == [0, 0]
 
 
-def test_version_savings_by_spin_fetches_config_and_locked_app_on_every_pull():
-    frames = two_versions().frames()
-    again = ["1.0.0", "1.0.0"]
-    assert analysis.version_savings(frames, WEB, order=again)["fetch_bytes"].tolist() == [1117, 70]
-    ours = analysis.version_savings(frames, WEB, order=again, rules="spincache")
-    assert ours["fetch_bytes"].tolist() == [1117, 0]
-
-
 def _archived():
     """Version 1 as an archive, 2 as an archive with one more file, 3 with the files as layers."""
     one, two, archive1, archive2 = (digest_of(number) for number in range(1, 5))
@@ -115,14 +107,6 @@ def test_version_savings_shows_that_an_archive_is_sent_again_whole():
     assert table["archive_known_bytes"].tolist() == [0, 100, 0]
 
 
-def test_version_savings_reuses_members_of_an_unpacked_archive():
-    frames = _archived().frames()
-    table = analysis.version_savings(frames, "site", order=["1", "3"])
-    assert table["reused_bytes"].tolist() == [0, 100]
-    back = analysis.version_savings(frames, "site", order=["3", "1"])
-    assert back["fetch_bytes"].tolist() == [130, 60]
-
-
 def test_version_savings_does_not_count_layers_as_members_of_an_archive():
     world = _archived()
     kept = digest_of(9)
@@ -134,12 +118,18 @@ def test_version_savings_does_not_count_layers_as_members_of_an_archive():
     assert table["archive_known_bytes"].tolist() == [0, 100]
 
 
+def with_configs(world, sizes):
+    """The frames of a world whose apps have configs of these digests and sizes."""
+    frames = world.frames()
+    frames.apps["config_digest"] = pd.array(list(sizes), dtype="string")
+    frames.apps["config_bytes"] = pd.array(list(sizes.values()), dtype="Int64")
+    return frames
+
+
 def test_version_savings_by_spin_fetches_a_config_that_is_also_stored_as_a_blob():
     same = digest_of(1)
     app = App("r.io", "odd", "1", [(same, "data")], config_bytes=9)
-    frames = World([app], {same: 9}, {(same, "data")}).frames()
-    frames.apps["config_digest"] = pd.array([same], dtype="string")
-    frames.apps["config_bytes"] = pd.array([9], dtype="Int64")
+    frames = with_configs(World([app], {same: 9}, {(same, "data")}), {same: 9})
     table = analysis.version_savings(frames, "odd", order=["1", "1"])
     assert table["total_bytes"].tolist() == [9, 9]
     assert table["fetch_bytes"].tolist() == [9, 9]
@@ -154,18 +144,14 @@ def test_replay_savings_without_members_says_that_they_are_not_known():
 
 
 def test_version_savings_takes_config_bytes_from_the_apps_frame_if_it_says_them():
-    frames = two_versions().frames()
-    frames.apps["config_digest"] = pd.array([digest_of(0xC0)] * 3, dtype="string")
-    frames.apps["config_bytes"] = pd.array([5, 6, 7], dtype="Int64")
+    frames = with_configs(two_versions(), {digest_of(0xC0): 5, digest_of(0xC1): 6, digest_of(0xC2): 7})
     assert analysis.version_savings(frames, WEB)["total_bytes"].tolist() == [1102, 1106]
 
 
 def test_version_savings_counts_an_old_config_that_is_the_locked_app_by_our_rules():
     wasm, locked = digest_of(1), digest_of(2)
     app = App("r.io", "old", "1", [(wasm, "wasm")], config_bytes=9)
-    frames = World([app], {wasm: 100, locked: 9}, {(wasm, "wasm")}).frames()
-    frames.apps["config_digest"] = pd.array([locked], dtype="string")
-    frames.apps["config_bytes"] = pd.array([9], dtype="Int64")
+    frames = with_configs(World([app], {wasm: 100, locked: 9}, {(wasm, "wasm")}), {locked: 9})
     assert analysis.upgrade_matrix(frames, "old")["fetch_bytes"].tolist() == [9]
     assert analysis.upgrade_matrix(frames, "old", rules="spincache")["fetch_bytes"].tolist() == [0]
 

@@ -78,14 +78,6 @@ def test_sharing_says_names_and_counts_the_rest():
     assert table.loc[first.layers[1][0], "names"] == "kept.css"
 
 
-def test_sharing_is_empty_with_all_columns_for_an_empty_cache():
-    frames = World([], {}, set()).frames()
-    for table in (analysis.sharing(frames), analysis.breakdown(frames), analysis.shared_bytes(frames)):
-        assert len(table) == 0
-    assert analysis.sharing(frames)["saved_bytes"].dtype == "Int64"
-    assert analysis.summary(frames).loc[0, "dedup_ratio"] is pd.NA
-
-
 @SOME
 @given(world=worlds())
 def test_sharing_sets_puts_each_blob_into_exactly_its_set(world):
@@ -181,11 +173,3 @@ def test_summary_agrees_with_set_arithmetic_and_with_the_other_frames(world):
     assert line["unreferenced_bytes"] == sum(world.on_disk(*blob) for blob in world.stored - used)
     assert line["disk_bytes"] == frames.disk["stored_bytes"].sum()
     assert (line["problem_count"], line["app_count"], line["blob_count"]) == (1, len(world.apps), len(used))
-
-
-def test_sharing_never_saves_less_than_nothing_for_bytes_stored_in_both_areas():
-    digest = digest_of(1)
-    app = App("r.io", "a", "1", [(digest, "wasm"), (digest, "data")])
-    table = analysis.sharing(World([app], {digest: 10}, {(digest, "wasm"), (digest, "data")}).frames())
-    columns = ["areas", "stored_bytes", "needed_bytes", "saved_bytes"]
-    assert table.loc[0, columns].tolist() == ["data+wasm", 20, 20, 0]

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from spincache_nb import analysis
 from spincache_nb.analysis.disk import NEEDED
-from tests.analysis.worlds import SOME, App, World, digest_of, two_versions, worlds
+from tests.analysis.worlds import SOME, App, World, two_versions, worlds
 
 ORDER = ["1.0.0", "1.1.0", "2.0.0-rc.1", "2.0.0", "v3"]  # "latest" comes after all of these
 
@@ -51,22 +51,8 @@ def test_superseded_references_free_together_what_nobody_else_needs(world):
     assert together >= sum(analysis.superseded(frames)["freed_bytes"])
 
 
-def test_superseded_by_hand():
-    table = analysis.superseded(two_versions().frames())
-    assert table.values.tolist() == [["ghcr.io/org/web", "ghcr.io/org/web:1.1.0", 1, 7 + 200]]
-
-
 def test_superseded_leaves_apps_alone_whose_manifest_could_not_be_read():
     frames = two_versions().frames()
     frames.apps.loc[frames.apps["tag"] == "1.1.0", "layer_count"] = None
     assert len(analysis.superseded(frames)) == 0
     assert analysis.superseded_references(frames) == []
-
-
-def test_superseded_of_two_repositories_is_more_together_than_apart():
-    shared = digest_of(1)
-    apps = [App("r.io", name, tag, [(shared, "wasm")] if tag == "1" else []) for name in "ab" for tag in "12"]
-    world = World(apps, {shared: 1000}, {(shared, "wasm")})
-    assert analysis.superseded(world.frames())["freed_bytes"].tolist() == [200, 200]
-    names = analysis.superseded_references(world.frames())
-    assert analysis.freed_by(world.frames(), names)["stored_bytes"].sum() == 1400

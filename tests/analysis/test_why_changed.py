@@ -236,12 +236,6 @@ def test_match_equal_pairs_repeated_digests_first_with_first():
     assert right == {1: 0}
 
 
-def test_match_differing_does_not_pair_different_names():
-    old = [Part("function", "gone", 10, 0, -1)]
-    new = [Part("function", "fresh", 10, 0, -1)]
-    assert match_differing(old, new) == [(None, new[0]), (old[0], None)]
-
-
 def test_match_differing_pairs_a_lone_module_that_was_renamed():
     old = [Part("module", "app-1", 10, 0, -1)]
     new = [Part("module", "app-2", 12, 3, 2)]

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from spincache_nb.frames import Frames, schemas
+from tests.support.artifact import APPLICATION, ARCHIVE, DATA, IMAGE_CONFIG, WASM, compact
+from tests.support.artifacts import assemble
+from tests.support.trees import write_tree
 
 MIB = 2**20
+MEDIA_TYPES = {"wasm": WASM, "data": DATA, "archive": ARCHIVE}
 Line = tuple[object, ...]
 SOME = settings(max_examples=60, deadline=None)
 """How often to try, and no limit of time: the machines of a CI are slow."""
@@ -121,6 +126,37 @@ class World:
         made = {name: (getattr(schemas, f"{name.upper()}_SCHEMA"), lines[name]) for name in names or lines}
         return Frames(**{name: schemas.build(schema, rows) for name, (schema, rows) in made.items()})
 
+    def lay_out(self, root: Path) -> Path:
+        """Write it as a cache that a pull left: documents, and holes of the right size for blobs."""
+        for app in self.apps:
+            listed = [
+                {"mediaType": MEDIA_TYPES[role], "digest": digest, "size": self.sizes[digest]}
+                for digest, role in app.layers
+                if role != "application"
+            ]
+            files = [
+                {"digest": layer["digest"], "path": f"assets/{number}.png"}
+                for number, layer in enumerate(listed)
+                if layer["mediaType"] == DATA
+            ]
+            binaries = [layer["digest"] for layer in listed if layer["mediaType"] == WASM]
+            components = [
+                {"id": f"part-{place}", "source": {"digest": digest}, "files": [] if place else files}
+                for place, digest in enumerate(binaries)
+            ]
+            locked = compact({"spin_lock_version": 0, "triggers": [], "components": components})
+            document = assemble((IMAGE_CONFIG, b"{}"), [(APPLICATION, locked)])
+            document["layers"] = [*listed, *document["layers"]]
+            write_tree(
+                root / "registry" / app.folder, {"manifest.json": compact(document), "config.json": locked}
+            )
+        for digest, area in self.stored:
+            path = root / "registry" / area / digest
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.truncate(self.sizes[digest])
+        return root
+
     def _app(self, app: App) -> Line:
         declared = app.config_bytes + sum(self.sizes[d] for d in {d for d, _ in app.layers})
         stored = sum(self.sizes[d] for d, area in app.needs() if (d, area) in self.stored)
@@ -166,6 +202,11 @@ class World:
             for name in ("manifest.json", "config.json")
         ]
         return lines + list(self.others)
+
+
+def by_grain(frame: pd.DataFrame) -> dict[str, dict[str, object]]:
+    """The rows of `grains` and the like."""
+    return {row["grain"]: row for row in frame.to_dict("records")}
 
 
 def frame_of(schema: schemas.Schema, *columns: str, lines: Iterable[tuple[object, ...]]) -> pd.DataFrame:

@@ -30,10 +30,11 @@ from tests.support.artifact import (
     WASM,
     Artifact,
     compact,
-    descriptor,
     sha256,
 )
+from tests.support.artifacts import image_config, published
 from tests.support.isolation import SPIN
+from tests.support.procs import free_port
 from tests.support.registry_server import start_registry
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -72,15 +73,9 @@ def artifact(name: str, tag: str, wasm: list[bytes], data: list[bytes]) -> Artif
     if components:
         components[0]["files"] = files
     application = compact({"spin_lock_version": 0, "triggers": [], "components": components})
-    config = compact({"architecture": "wasm", "os": "wasip1", "rootfs": {"type": "layers", "diff_ids": []}})
-    layers = [descriptor(WASM, content) for content in wasm] + [descriptor(DATA, content) for content in data]
-    manifest = {
-        "schemaVersion": 2,
-        "config": descriptor(IMAGE_CONFIG, config),
-        "layers": [*layers, descriptor(APPLICATION, application)],
-    }
-    blobs = {sha256(content): content for content in (*wasm, *data, application, config)}
-    return Artifact(f"bench/{name}", tag, compact(manifest), OCI_MANIFEST, blobs)
+    layers = [*((WASM, content) for content in wasm), *((DATA, content) for content in data)]
+    config = (IMAGE_CONFIG, image_config(application))
+    return published(f"bench/{name}", tag, config, [*layers, (APPLICATION, application)])
 
 
 def artifacts() -> dict[str, Artifact]:
@@ -137,9 +132,7 @@ def nginx(artifacts_: list[Artifact], folder: Path) -> Iterator[str]:
         for digest, content in one.blobs.items():
             (base / "blobs" / digest).write_bytes(content)
     (root / "v2" / "index.html").write_text("{}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = folder / "nginx.conf"
     settings.write_text(
         f"worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log /dev/null;"

@@ -13,6 +13,7 @@ import pytest
 from spincache_nb import Cache, demo
 from tests.browser.driver import Driver
 from tests.support import jupyter
+from tests.support.procs import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -37,7 +38,7 @@ def start(tmp_path):
 
 def test_dashboard_shows_the_panel_to_who_has_the_token(start, page, tmp_path):
     jupyter.need_module("voila")
-    port = jupyter.free_port()
+    port = free_port()
     process = start("dashboard", "--cache-dir", str(tmp_path / "cache"), f"--port={port}", "--no-browser")
     address = jupyter.address_with_token(process)
     with urllib.request.urlopen(address.partition("?")[0], timeout=30) as answer:
@@ -58,7 +59,7 @@ def test_dashboard_shows_the_panel_to_who_has_the_token(start, page, tmp_path):
 
 def test_lab_serves_the_copies_and_ends_by_two_interrupts_at_most(start, tmp_path):
     jupyter.need_module("jupyterlab")
-    port, folder = jupyter.free_port(), tmp_path / "copies"
+    port, folder = free_port(), tmp_path / "copies"
     as_root = ["--", "--allow-root"] if os.geteuid() == 0 else []
     process = start("lab", "--folder", str(folder), f"--port={port}", "--no-browser", *as_root)
     address = jupyter.address_with_token(process)

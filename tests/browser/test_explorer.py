@@ -5,19 +5,19 @@ import time
 
 import pytest
 
+from tests.plots.samples import cache_of
 from tests.support import jupyter
-from tests.support.made_up import many_apps
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CELL = "import spincache_nb as sc; explorer = sc.explore({folder!r}); explorer"
-SERVICE = "ghcr.io/shop/shop-service-0"
+SERVICE = "ghcr.io/shop/shop-api-0"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("explorer")
-    many_apps(place / "cache", 24)
+    cache_of(24).lay_out(place / "cache")
     (place / "notebooks").mkdir()
     return place
 
@@ -56,7 +56,7 @@ def test_mouse_keyboard_and_python_go_the_same_way(page, folder, complaints, pro
     )
     with jupyter.running_lab(folder / "notebooks", folder / "home", program=program) as address:
         jupyter.run_all_cells(page, address, "lab.ipynb", program=program)
-        wait_for_crumbs(page, "shop/shop-service-0")
+        wait_for_crumbs(page, "shop/shop-api-0")
         marked = page.locator(".sc-cell.sc-marked")
         marked.first.wait_for()
         assert "1.2.0" in marked.all_inner_texts()[-1] + marked.all_inner_texts()[0], (
@@ -64,8 +64,8 @@ def test_mouse_keyboard_and_python_go_the_same_way(page, folder, complaints, pro
         )
         page.locator(".sc-path").get_by_role("button", name="ghcr.io").click()
         wait_for_crumbs(page, "ghcr.io")
-        cell(page, "shop/shop-service-0:").click(position={"x": 12, "y": 8})
-        wait_for_crumbs(page, "shop/shop-service-0")
+        cell(page, "shop/shop-api-0:").click(position={"x": 12, "y": 8})
+        wait_for_crumbs(page, "shop/shop-api-0")
         assert "removing all of them frees it" in page.locator(".sc-said").inner_text()
         page.locator(".sc-cell").first.focus()
         page.keyboard.press("ArrowRight")

@@ -6,7 +6,6 @@ from spincache_nb import report
 from spincache_nb.core.cache import Cache
 from tests.plots.samples import cache_of, history_of
 from tests.report.hostile_cache import hostile_cache
-from tests.support.made_up import many_apps
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -129,7 +128,7 @@ def test_report_prints(pages, offline):
 
 
 def test_report_of_many_apps_prints_on_few_pages(tmp_path, offline):
-    Visit(offline, report.write(many_apps(tmp_path, 300), tmp_path / "many.html"))
+    Visit(offline, report.write(cache_of(300).lay_out(tmp_path), tmp_path / "many.html"))
     offline.set_viewport_size({"width": 703, "height": 1017})  # A4 without its margins, at 96 dots an inch
     printed = offline.pdf(format="A4")
     assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") <= 8

@@ -1,7 +1,5 @@
 """``spincache-nb crawl``."""
 
-import json
-
 import pytest
 
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
@@ -20,8 +18,7 @@ def test_crawl_writes_once_and_says_where(tmp_path, run):
         status, out, err = run(*words)
         assert (status, err) == (0, "")
         assert out.startswith("nothing new")
-        status, out, err = run("crawl", registry.host, tmp_path / "one", "demo/hello", "--json")
-        document = json.loads(out)
+        status, document, err = run("crawl", registry.host, tmp_path / "one", "demo/hello", "--json")
         assert (status, err, document["host"], document["written"]) == (0, "", registry.host, True)
     with fleet.open(tmp_path / "all") as every, fleet.open(tmp_path / "one") as one:
         assert every.summary()["app_count"].tolist() == [len(demo.artifacts())]

@@ -17,6 +17,7 @@ from spincache_nb.errors import (
     InvalidDigestError,
     InvalidReferenceError,
     MissingExtraError,
+    NotInCacheError,
     PullCancelled,
     SpinCacheError,
 )
@@ -42,6 +43,7 @@ def install(monkeypatch):
         (UsageError("x"), 2),
         (InvalidReferenceError("x"), 2),
         (InvalidDigestError("x"), 2),
+        (NotInCacheError("x"), 3),
         (AccessDeniedError("x", status=401), 3),
         (MissingExtraError("x"), 3),
         (OSError(28, "No space left on device"), 3),

@@ -1,14 +1,13 @@
 """Commands that list what a cache holds."""
 
-import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from spincache_nb.cli import main
 from tests.support.artifact import sha256
 from tests.support.artifacts import new_style, package
+from tests.support.projects import write_project
 
 V1 = new_style("demo/app", "v1", version="1.0.0")
 V2 = new_style("demo/app", "v2", version="2.0.0")
@@ -21,32 +20,23 @@ def cache(hostile, tmp_path):
     """A cache directory with four apps, pulled through the command line."""
     artifacts = (V1, V2, SAME, PACKAGE)
     hostile.serve(*artifacts)
-    words = [f"{hostile.name}/{artifact.repository}:{artifact.tag}" for artifact in artifacts]
+    words = [artifact.reference(hostile.name) for artifact in artifacts]
     assert main(["pull", *words, "--cache-dir", str(tmp_path / "cache"), "--quiet"]) == 0
     return tmp_path / "cache"
 
 
-def layers_of(artifact):
-    layers: list[dict[str, Any]] = json.loads(artifact.manifest)["layers"]
-    return layers
-
-
-def name_of(hostile, artifact):
-    return f"{hostile.name}/{artifact.repository}:{artifact.tag}"
-
-
 def test_apps_json_has_one_record_per_tag(cache, hostile, run):
     status, out, err = run("apps", "--cache-dir", cache, "--json")
-    apps = {app["reference"]: app for app in json.loads(out)}
+    apps = {app["reference"]: app for app in out}
     assert (status, err) == (0, "")
-    assert sorted(apps) == sorted(name_of(hostile, a) for a in (V1, V2, SAME, PACKAGE))
-    v1 = apps[name_of(hostile, V1)]
+    assert sorted(apps) == sorted(a.reference(hostile.name) for a in (V1, V2, SAME, PACKAGE))
+    v1 = apps[V1.reference(hostile.name)]
     assert v1["kind"] == "app"
     assert v1["manifest_digest"] == V1.digest
-    assert v1["layer_count"] == len(layers_of(V1))
+    assert v1["layer_count"] == len(V1.layers)
     assert v1["declared_bytes"] == sum(len(data) for data in V1.blobs.values())
     assert v1["pulled_at"].endswith("Z")
-    assert apps[name_of(hostile, PACKAGE)]["component_count"] is None
+    assert apps[PACKAGE.reference(hostile.name)]["component_count"] is None
 
 
 def test_apps_shows_full_references_in_a_pipe(cache, hostile, run):
@@ -54,7 +44,7 @@ def test_apps_shows_full_references_in_a_pipe(cache, hostile, run):
     assert err == ""
     *lines, nothing, total = out.splitlines()[1:]
     assert [line.split()[0] for line in lines] == sorted(
-        name_of(hostile, artifact) for artifact in (V1, V2, SAME, PACKAGE)
+        artifact.reference(hostile.name) for artifact in (V1, V2, SAME, PACKAGE)
     )
     assert nothing == ""
     assert total.startswith("4 apps, ")
@@ -73,9 +63,9 @@ def test_apps_shows_full_references_in_a_pipe(cache, hostile, run):
 )
 def test_listings_are_sorted_as_asked(command, column, key, cache, run):
     words = (command, "--json", "--cache-dir", cache, "--sort", column)
-    values = [row[key] for row in json.loads(run(*words)[1])]
+    values = [row[key] for row in run(*words)[1]]
     assert values == sorted(values, reverse=True)
-    assert [row[key] for row in json.loads(run(*words, "--reverse")[1])] == sorted(values)
+    assert [row[key] for row in run(*words, "--reverse")[1]] == sorted(values)
 
 
 def test_a_column_that_is_not_there_is_wrong_usage(cache, run):
@@ -100,7 +90,7 @@ def test_every_listing_fits_the_terminal(command, columns, cache, run, monkeypat
 @pytest.mark.parametrize("command", ["apps", "layers", "blobs", "problems", "history", "sharing", "savings"])
 def test_every_listing_of_a_cache_that_is_not_there_is_empty(command, tmp_path, run):
     where = tmp_path / "none"
-    assert run(command, "--cache-dir", where, "--json") == (0, "[]\n", "")
+    assert run(command, "--cache-dir", where, "--json") == (0, [], "")
     status, out, err = run(command, "--cache-dir", where)
     assert status == 0
     assert out == "" or command == "sharing"
@@ -109,10 +99,9 @@ def test_every_listing_of_a_cache_that_is_not_there_is_empty(command, tmp_path, 
 
 
 def test_layers_of_one_app_are_those_of_its_manifest(cache, hostile, run):
-    _, out, _ = run("layers", name_of(hostile, V2), "--cache-dir", cache, "--json")
-    listed = json.loads(out)
-    assert [layer["digest"] for layer in listed] == [layer["digest"] for layer in layers_of(V2)]
-    assert [layer["declared_bytes"] for layer in listed] == [layer["size"] for layer in layers_of(V2)]
+    _, listed, _ = run("layers", V2.reference(hostile.name), "--cache-dir", cache, "--json")
+    assert [layer["digest"] for layer in listed] == [layer["digest"] for layer in V2.layers]
+    assert [layer["declared_bytes"] for layer in listed] == [layer["size"] for layer in V2.layers]
     assert all(layer["stored"] for layer in listed)
 
 
@@ -136,31 +125,26 @@ def test_what_is_not_there_is_said_in_one_line(words, said, cache, run):
 def test_blobs_can_be_chosen_by_standing(cache, run):
     stray = b"nobody needs this"
     (cache / "registry" / "data" / sha256(stray)).write_bytes(stray)
-    status, out, _ = run("blobs", "--standing", "unreferenced", "--cache-dir", cache, "--json")
-    (blob,) = json.loads(out)
+    status, (blob,), _ = run("blobs", "--standing", "unreferenced", "--cache-dir", cache, "--json")
     assert status == 0
     assert (blob["digest"], blob["stored_bytes"], blob["area"]) == (sha256(stray), len(stray), "data")
     _, out, _ = run("blobs", "--cache-dir", cache, "--json")
     stored = [path for area in ("wasm", "data") for path in (cache / "registry" / area).iterdir()]
-    assert len(json.loads(out)) == len(stored)
+    assert len(out) == len(stored)
 
 
 def test_blobs_of_a_project_count_as_referenced(cache, tmp_path, run):
     stray = b"\0asm of a project"
     (cache / "registry" / "wasm" / sha256(stray)).write_bytes(stray)
-    (tmp_path / "spin.toml").write_text(
-        "spin_manifest_version = 2\n[application]\nname = 'x'\n"
-        "[[trigger.http]]\nroute = '/'\ncomponent = 'x'\n"
-        f"[component.x]\nsource = {{ url = 'https://example.com/x.wasm', digest = '{sha256(stray)}' }}\n"
-    )
+    project = write_project(tmp_path / "project", stray)
     words = ("blobs", "--standing", "unreferenced", "--cache-dir", cache, "--json")
-    assert len(json.loads(run(*words)[1])) == 1
-    assert json.loads(run(*words, "--project", tmp_path)[1]) == []
+    assert len(run(*words)[1]) == 1
+    assert run(*words, "--project", project)[1] == []
 
 
 def test_problems_are_a_finding(cache, run):
     assert run("problems", "--cache-dir", cache)[0] == 0
-    wasm = next(layer for layer in layers_of(V1) if "wasm" in layer["mediaType"])
+    wasm = next(layer for layer in V1.layers if "wasm" in layer["mediaType"])
     (cache / "registry" / "wasm" / wasm["digest"]).write_bytes(b"cut")
     status, out, err = run("problems", "--cache-dir", cache)
     assert (status, err) == (1, "")
@@ -168,7 +152,7 @@ def test_problems_are_a_finding(cache, run):
     assert out.splitlines()[-1].endswith(("problem", "problems"))
     status, out, _ = run("problems", "--cache-dir", cache, "--json")
     assert status == 1
-    assert {"path", "reference", "kind", "detail", "remedy"} == set(json.loads(out)[0])
+    assert {"path", "reference", "kind", "detail", "remedy"} == set(out[0])
 
 
 def test_problems_escape_names_of_files(cache, run):
@@ -180,36 +164,35 @@ def test_problems_escape_names_of_files(cache, run):
 
 
 def test_history_lists_pulls_of_the_cache_that_is_named(cache, tmp_path, run):
-    pulls = json.loads(run("history", "--cache-dir", cache, "--json")[1])
+    pulls = run("history", "--cache-dir", cache, "--json")[1]
     assert sorted(pull["manifest_digest"] for pull in pulls) == sorted(
         artifact.digest for artifact in (V1, V2, SAME, PACKAGE)
     )
     assert {pull["cache"] for pull in pulls} == {str(cache / "registry")}
-    assert len(json.loads(run("history", "--json")[1])) == 4
-    assert json.loads(run("history", "--cache-dir", tmp_path, "--json")[1]) == []
+    assert len(run("history", "--json")[1]) == 4
+    assert run("history", "--cache-dir", tmp_path, "--json")[1] == []
 
 
 def test_sharing_lists_what_has_several_users(cache, run):
-    shared = json.loads(run("sharing", "--cache-dir", cache, "--json")[1])
-    everything = json.loads(run("sharing", "--all", "--cache-dir", cache, "--json")[1])
-    digests = [{layer["digest"] for layer in layers_of(artifact)} for artifact in (V1, V2, SAME)]
+    shared = run("sharing", "--cache-dir", cache, "--json")[1]
+    everything = run("sharing", "--all", "--cache-dir", cache, "--json")[1]
+    digests = [{layer["digest"] for layer in artifact.layers} for artifact in (V1, V2, SAME)]
     common = (digests[0] & digests[1]) | (digests[0] & digests[2]) | (digests[1] & digests[2])
-    applications = {layer["digest"] for a in (V1, V2, SAME) for layer in layers_of(a)[-1:]}
+    applications = {layer["digest"] for a in (V1, V2, SAME) for layer in a.layers[-1:]}
     assert {row["digest"] for row in shared} == common - applications
     assert len(everything) > len(shared)
 
 
 def test_sharing_lists_as_many_as_asked_and_says_how_many_more(cache, run):
-    count = len(json.loads(run("sharing", "--cache-dir", cache, "--json")[1]))
-    assert len(json.loads(run("sharing", "--top", "1", "--cache-dir", cache, "--json")[1])) == 1
+    count = len(run("sharing", "--cache-dir", cache, "--json")[1])
+    assert len(run("sharing", "--top", "1", "--cache-dir", cache, "--json")[1]) == 1
     _, out, _ = run("sharing", "--top", "1", "--cache-dir", cache)
     assert out.splitlines()[2] == f"and {count - 1} more; `--top 0` lists all"
     assert out.splitlines()[-1].startswith("needed ")
 
 
 def test_savings_replays_versions_in_order(cache, hostile, run):
-    status, out, _ = run("savings", "--cache-dir", cache, "--json")
-    rows = json.loads(out)
+    status, rows, _ = run("savings", "--cache-dir", cache, "--json")
     assert status == 0
     assert [(row["repository"], row["tag"]) for row in rows] == [
         (f"{hostile.name}/demo/app", "v1"),
@@ -224,8 +207,7 @@ def test_savings_replays_versions_in_order(cache, hostile, run):
 def test_savings_of_a_registry_are_those_of_its_manifests(hostile, tmp_path, run):
     hostile.serve(V1, V2, replace(V1, tag="broken", manifest=b"{}"))
     words = ("savings", f"{hostile.name}/demo/app", "--remote", "--cache-dir", tmp_path / "none")
-    status, out, err = run(*words, "--json", "--quiet")
-    rows = json.loads(out)
+    status, rows, err = run(*words, "--json", "--quiet")
     assert status == 0
     assert next((row["tag"], row["fetch_bytes"]) for row in rows) == ("v1", sum(map(len, V1.blobs.values())))
     assert rows[1]["reused_bytes"] > 0
@@ -242,7 +224,7 @@ def test_doctor_is_a_finding_when_the_cache_has_problems(cache, run):
     (cache / "registry" / "wasm" / "sha256:no").write_text("x")
     status, out, _ = run("doctor", "--cache-dir", cache, "--json")
     assert status == 1
-    findings = json.loads(out)
+    findings = out
     (problems,) = [finding for finding in findings if finding["name"] == "problems"]
     assert problems["state"] == "attention"
     assert set(problems) == {"topic", "name", "value", "state", "remedy"}
@@ -252,11 +234,11 @@ def test_doctor_asks_a_registry_when_told_to(cache, hostile, run):
     asked = len(hostile.requests)
     assert run("doctor", "--cache-dir", cache)[0] == 0
     assert len(hostile.requests) == asked
-    status, out, _ = run("doctor", name_of(hostile, V1), "--cache-dir", cache)
+    status, out, _ = run("doctor", V1.reference(hostile.name), "--cache-dir", cache)
     assert status == 0
     assert V1.digest in out
     hostile.require("nobody", 'Basic realm="r"')
-    assert run("doctor", name_of(hostile, V1), "--cache-dir", cache)[0] == 1
+    assert run("doctor", V1.reference(hostile.name), "--cache-dir", cache)[0] == 1
 
 
 def test_doctor_names_options_instead_of_python(tmp_path, run):

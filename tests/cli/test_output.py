@@ -4,44 +4,8 @@ import io
 import sys
 from pathlib import Path
 
-import pytest
-
 from spincache_nb.cli.command import Output
 from spincache_nb.show import Column
-
-
-class Closed(io.StringIO):
-    """A pipe whose reader went away after some text."""
-
-    def __init__(self, after):
-        super().__init__()
-        self.after = after
-
-    def write(self, text):
-        if self.tell() + len(text) > self.after:
-            raise BrokenPipeError
-        return super().write(text)
-
-
-class Full(io.StringIO):
-    def write(self, text):
-        raise OSError(28, "No space left on device")
-
-
-def test_output_is_silent_once_its_reader_is_gone(monkeypatch):
-    pipe = Closed(after=8)
-    monkeypatch.setattr(sys, "stdout", pipe)
-    output = Output()
-    for line in ("one", "two", "three", "four"):
-        output.line(line)
-    output.flush()
-    assert pipe.getvalue() == "one\ntwo\n"
-
-
-def test_output_reports_a_full_disk(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", Full())
-    with pytest.raises(OSError, match="No space left"):
-        Output().line("one")
 
 
 def test_width_is_unlimited_in_a_pipe_and_as_columns_says(monkeypatch):

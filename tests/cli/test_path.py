@@ -1,7 +1,5 @@
 """``spincache-nb path``, and which cache is meant."""
 
-import json
-
 import pytest
 
 
@@ -42,7 +40,7 @@ def test_path_all_names_state_history_and_credential_stores(isolated_home, run):
 
 def test_path_json_is_a_list_of_records(isolated_home, run):
     path = f"{isolated_home}/.cache/spin/registry"
-    assert json.loads(run("path", "--json")[1]) == [{"name": "cache", "path": path, "exists": False}]
+    assert run("path", "--json")[1] == [{"name": "cache", "path": path, "exists": False}]
 
 
 def test_path_without_a_home_says_so(monkeypatch, run):

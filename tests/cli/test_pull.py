@@ -27,36 +27,26 @@ def at(tmp_path):
     return "--cache-dir", tmp_path
 
 
-def reference(registry, artifact):
-    return f"{registry.name}/{artifact.repository}:{artifact.tag}"
-
-
-def distinct_bytes(artifact):
-    return sum(len(data) for data in artifact.blobs.values())
-
-
 def files(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def test_plan_json_agrees_with_the_artifact_and_writes_nothing(registry, at, tmp_path, run):
-    status, out, err = run("plan", reference(registry, V1), *at, "--json")
-    (plan,) = json.loads(out)
+    status, (plan,), err = run("plan", V1.reference(registry.name), *at, "--json")
     assert (status, err) == (0, "")
-    assert plan["reference"] == reference(registry, V1)
+    assert plan["reference"] == V1.reference(registry.name)
     assert plan["manifest_digest"] == V1.digest
-    assert plan["total_bytes"] == plan["fetch_bytes"] == distinct_bytes(V1)
+    assert plan["total_bytes"] == plan["fetch_bytes"] == V1.content_bytes
     assert plan["reused_bytes"] == 0
-    manifest = json.loads(V1.manifest)
-    assert [layer["digest"] for layer in plan["layers"]] == [x["digest"] for x in manifest["layers"]]
-    assert [layer["size_bytes"] for layer in plan["layers"]] == [x["size"] for x in manifest["layers"]]
-    assert plan["config"]["digest"] == manifest["config"]["digest"]
+    assert [layer["digest"] for layer in plan["layers"]] == [x["digest"] for x in V1.layers]
+    assert [layer["size_bytes"] for layer in plan["layers"]] == [x["size"] for x in V1.layers]
+    assert plan["config"]["digest"] == V1.document["config"]["digest"]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_plan_shows_each_layer_and_the_sums(registry, at, run):
-    status, out, _ = run("plan", reference(registry, V1), reference(registry, PACKAGE), *at)
-    layers = json.loads(V1.manifest)["layers"] + json.loads(PACKAGE.manifest)["layers"]
+    status, out, _ = run("plan", V1.reference(registry.name), PACKAGE.reference(registry.name), *at)
+    layers = V1.layers + PACKAGE.layers
     assert status == 0
     assert all(layer["digest"] in out for layer in layers)
     assert out.count("to fetch") == len(layers) + 2 + 3
@@ -64,15 +54,13 @@ def test_plan_shows_each_layer_and_the_sums(registry, at, run):
 
 
 def test_pull_then_plan_fetches_nothing_more_and_the_history_has_it(registry, at, run, isolated_home):
-    words = (reference(registry, V1), *at, "--json")
-    status, out, err = run("pull", *words, "--quiet")
-    (result,) = json.loads(out)
+    words = (V1.reference(registry.name), *at, "--json")
+    status, (result,), err = run("pull", *words, "--quiet")
     assert (status, err) == (0, "")
-    assert result["fetch_bytes"] == distinct_bytes(V1)
+    assert result["fetch_bytes"] == V1.content_bytes
     assert result["wire_bytes"] >= result["fetch_bytes"] + len(V1.manifest)
     assert result["seconds"] > 0
-    status, out, _ = run("plan", *words)
-    (plan,) = json.loads(out)
+    status, (plan,), _ = run("plan", *words)
     assert (status, plan["fetch_bytes"]) == (0, 0)
     assert all(layer["stored"] for layer in plan["layers"])
     text = (isolated_home / ".local" / "state" / "spincache-nb" / "history.jsonl").read_text()
@@ -81,7 +69,7 @@ def test_pull_then_plan_fetches_nothing_more_and_the_history_has_it(registry, at
 
 
 def test_pull_of_several_shows_one_row_each_and_plain_lines(registry, at, run):
-    words = [reference(registry, artifact) for artifact in (V1, V2, PACKAGE)]
+    words = [artifact.reference(registry.name) for artifact in (V1, V2, PACKAGE)]
     status, out, err = run("pull", *words, *at)
     headings, *rows, nothing, total = out.splitlines()
     assert status == 0
@@ -97,7 +85,7 @@ def test_pull_logs_in_with_the_password_from_standard_input(registry, at, tmp_pa
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"pass:word\n")))
     registry.require(basic("reader", "pass:word"), 'Basic realm="r"')
     login = ("--username", "reader", "--password-stdin")
-    status, out, err = run("pull", reference(registry, V1), *at, *login, "--debug")
+    status, out, err = run("pull", V1.reference(registry.name), *at, *login, "--debug")
     assert status == 0
     assert "pass:word" not in out + err
     assert files(tmp_path / "registry" / "manifests") != []
@@ -118,7 +106,7 @@ def test_pull_that_keeps_going_stores_the_others_and_says_which_failed(words, re
     status, out, err = run("pull", missing, good, "--keep-going", *at, "--quiet", *words)
     assert status == 3
     if words:
-        failed = [(row["reference"], "error" in row) for row in json.loads(out)]
+        failed = [(row["reference"], "error" in row) for row in out]
         assert failed == [(good, False), (missing, True)]
         assert err == ""
     else:
@@ -146,7 +134,7 @@ def test_an_invalid_reference_is_wrong_usage(command, text, at, run):
 
 
 def test_an_invalid_reference_among_others_stops_before_anything_is_asked(registry, at, tmp_path, run):
-    assert run("pull", reference(registry, V1), "not a reference", *at)[0] == 2
+    assert run("pull", V1.reference(registry.name), "not a reference", *at)[0] == 2
     assert registry.requests == []
     assert list(tmp_path.iterdir()) == []
 
@@ -154,7 +142,7 @@ def test_an_invalid_reference_among_others_stops_before_anything_is_asked(regist
 def test_what_a_registry_says_cannot_move_the_cursor(registry, at, run):
     body = json.dumps({"errors": [{"code": "DENIED", "message": "\x1b[2J\nforged line"}]}).encode()
     registry.always("*/manifests/*", Reply(403, body, (("Content-Type", "application/json"),)))
-    status, _, err = run("pull", reference(registry, V1), *at)
+    status, _, err = run("pull", V1.reference(registry.name), *at)
     assert (status, err.count("\n")) == (3, 1)
     assert "\x1b" not in err
 
@@ -162,7 +150,7 @@ def test_what_a_registry_says_cannot_move_the_cursor(registry, at, run):
 def test_manifest_limit_can_be_raised_where_the_error_says_so(registry, at, run):
     large = replace(V1, tag="large", manifest=V1.manifest + b" " * (9 << 20))
     registry.serve(large)
-    words = ("plan", reference(registry, large), *at)
+    words = ("plan", large.reference(registry.name), *at)
     status, _, err = run(*words)
     assert status == 3
     assert "raise it with --manifest-limit" in err
@@ -171,7 +159,7 @@ def test_manifest_limit_can_be_raised_where_the_error_says_so(registry, at, run)
 
 def test_a_server_of_tls_is_asked_with_https_and_trusted_with_ca(hostile_tls, ca_file, at, run):
     hostile_tls.serve(V1)
-    words = ("plan", reference(hostile_tls, V1), *at)
+    words = ("plan", V1.reference(hostile_tls.name), *at)
     status, _, err = run(*words)
     assert status == 3
     assert "ask with --https" in err
@@ -183,4 +171,4 @@ def test_a_server_of_tls_is_asked_with_https_and_trusted_with_ca(hostile_tls, ca
 
 
 def test_insecure_forces_plain_http(registry, at, run):
-    assert run("plan", reference(registry, V1), "--insecure", *at)[0] == 0
+    assert run("plan", V1.reference(registry.name), "--insecure", *at)[0] == 0

@@ -1,7 +1,5 @@
 """``spincache-nb pull-sources`` against a server of the tests' own."""
 
-import json
-
 import pytest
 
 from tests.support.artifact import sha256, wasm_module
@@ -47,8 +45,7 @@ def test_pull_sources_fetches_and_shows_each_source(project, hostile, tmp_path, 
 
 def test_pull_sources_of_this_folder_as_json(project, tmp_path, monkeypatch, run):
     monkeypatch.chdir(project)
-    status, out, _ = run("pull-sources", "--cache-dir", tmp_path, "--json", "--quiet")
-    document = json.loads(out)
+    status, document, _ = run("pull-sources", "--cache-dir", tmp_path, "--json", "--quiet")
     assert (status, document["path"], document["name"]) == (0, ".", "cli")
     assert document["fetch_bytes"] == document["total_bytes"] == len(WASM) + len(CONTENT)
     assert document["wire_bytes"] > document["fetch_bytes"]
@@ -77,7 +74,7 @@ def test_pull_sources_dry_run_writes_nothing(project, tmp_path, run):
     assert lines[1].split()[-3:] == ["?", "to", "fetch"]
     assert lines[-1].endswith("and 1 of unknown size to fetch, 0 B stored, 5.9 KiB in all")
     assert not (tmp_path / "cache").exists()
-    document = json.loads(run(*words, "--json")[1])
+    document = run(*words, "--json")[1]
     assert document["unknown_count"] == 1
     assert "wire_bytes" not in document
 

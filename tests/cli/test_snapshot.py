@@ -23,9 +23,9 @@ def test_snapshot_writes_once_and_says_where(tmp_path, run):
         assert opened.hosts == ["node-17"]
 
 
-def test_snapshot_json_is_one_document(tmp_path, run):
+def test_snapshot_json_is_one_document(tmp_path, run_text):
     (tmp_path / "salt").write_text("pepper\n")
-    status, out, err = run(
+    status, out, err = run_text(
         *("snapshot", tmp_path / "fleet", "--host", "node-17", "--salt-file", tmp_path / "salt"),
         *("--cache-dir", tmp_path / "cache", "--json"),
     )

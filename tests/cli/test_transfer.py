@@ -1,7 +1,5 @@
 """``spincache-nb export`` and ``spincache-nb import``."""
 
-import json
-
 import pytest
 
 from spincache_nb.core.cache import Cache
@@ -32,10 +30,10 @@ def test_export_and_import_carry_an_app(reference, tmp_path, run):
     assert (status, err) == (0, "")
     assert reference in out
     assert read_tree(tmp_path / "one") == read_tree(two)
-    document = json.loads(run(*words, "--json")[1])
+    document = run(*words, "--json")[1]
     assert document["apps"] == [{"reference": reference, "manifest_digest": APP.digest, "rewritten": False}]
     assert document["stored_bytes"] == target.stat().st_size
-    (record,) = json.loads(run("import", target, "--cache-dir", two, "--json", "--quiet")[1])
+    (record,) = run("import", target, "--cache-dir", two, "--json", "--quiet")[1]
     assert record["manifest_digest"] == APP.digest
 
 

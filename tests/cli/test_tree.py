@@ -1,7 +1,5 @@
 """``tree``: what fills the disk."""
 
-import json
-
 import pytest
 
 from spincache_nb import Cache, frames
@@ -24,8 +22,8 @@ def lines(folder, run):
     return lambda *words: run("tree", "--cache-dir", folder, *words)[1].splitlines()
 
 
-def test_tree_adds_up_to_the_disk(folder, lines):
-    found = json.loads("\n".join(lines("--json", "--top", "0")))
+def test_tree_adds_up_to_the_disk(folder, run):
+    found = run("tree", "--cache-dir", folder, "--json", "--top", "0")[1]
     disk = int(frames.disk(Cache(folder))["stored_bytes"].sum())
     assert found[0]["stored_bytes"] == disk
     below = {level: [one for one in found if one["level"] == level] for level in range(4)}

@@ -1,7 +1,7 @@
 """``verify``, ``repair``, ``remove``, ``prune``, ``clear``: plans, questions, exit statuses, JSON."""
 
 import io
-import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from spincache_nb.cli import main
 from tests.support.artifacts import new_style
 from tests.support.behaviours import error
 from tests.support.caches import INDEX, WEB, blob, environment_blob, pulled, temporary_name, web
+from tests.support.projects import write_project
 from tests.support.trees import read_tree, union, write_tree
 from tests.upkeep.worlds import make_older
 
@@ -47,8 +48,7 @@ def test_verify_of_a_whole_cache_ends_with_0(run, folder):
 
 def test_verify_ends_with_1_and_lists_damage(run, folder):
     (folder / "registry" / blob("data", INDEX)).write_bytes(b"!" * len(INDEX))
-    status, out, err = run("verify", "--json", "--quiet")
-    (row,) = json.loads(out)
+    status, (row,), err = run("verify", "--json", "--quiet")
     assert (status, err) == (1, "")
     assert list(row) == ["path", "reference", "kind", "detail", "remedy"]
     assert (row["path"], row["kind"], row["reference"]) == (blob("data", INDEX), "damaged blob", V1)
@@ -63,22 +63,13 @@ def test_verify_lists_what_is_no_damage_and_ends_with_0(run, folder, tree):
     write_tree(folder / "registry", tree)
     status, out, _ = run("verify", "--json", "--quiet")
     assert status == 0
-    assert [row["path"] for row in json.loads(out)] == list(tree)
-
-
-def test_verify_ends_with_1_at_a_flipped_bit_in_a_binary_that_nothing_needs(run, folder):
-    (folder / "registry" / blob("wasm", b"unneeded")).write_bytes(WEB)
-    status, out, _ = run("verify", "--json", "--quiet")
-    assert [(row["path"], row["kind"]) for row in json.loads(out)] == [
-        (blob("wasm", b"unneeded"), "damaged blob")
-    ]
-    assert status == 1
+    assert [row["path"] for row in out] == list(tree)
 
 
 def test_verify_shows_progress_on_standard_error(run, folder):
     status, out, err = run("verify", "--json", "--jobs", 2)
     total = sum(len(data) for path, data in stored(folder).items() if not path.startswith("manifests/"))
-    assert (status, json.loads(out), err) == (0, [], f"to check: {total} bytes\n")
+    assert (status, out, err) == (0, [], f"to check: {total} bytes\n")
 
 
 def test_verify_counts_projects(run, folder, tmp_path):
@@ -92,8 +83,7 @@ def harmed(hostile, folder):
     """Path of a damaged blob of an app that a registry has."""
     hostile.serve(new_style("demo/app"))
     assert main(["pull", f"{hostile.name}/demo/app:v1", "--quiet", "--cache-dir", str(folder)]) == 0
-    layers = json.loads(new_style("demo/app").manifest)["layers"]
-    digest = next(x["digest"] for x in layers if x["mediaType"].endswith("+wasm"))
+    digest = new_style("demo/app").layers[0]["digest"]
     path = folder / "registry" / "wasm" / digest
     path.write_bytes(path.read_bytes()[:-1])
     return f"wasm/{digest}"
@@ -104,15 +94,13 @@ def test_repair_ends_with_0_once_all_is_whole(run, harmed):
     assert status == 0
     assert f"repaired: {harmed} (damaged blob)" in out
     assert run("verify", "--quiet")[0] == 0
-    status, out, _ = run("repair", "--quiet", "--json")
-    document = json.loads(out)
+    status, document, _ = run("repair", "--quiet", "--json")
     assert (status, document["repaired"], document["remaining"], document["wire_bytes"]) == (0, [], [], 0)
 
 
 def test_repair_ends_with_3_if_it_cannot_be_fetched(run, harmed, hostile):
     hostile.always("*/blobs/*", error(404, "BLOB_UNKNOWN"))
-    status, out, _ = run("repair", "--quiet", "--json")
-    document = json.loads(out)
+    status, document, _ = run("repair", "--quiet", "--json")
     assert (status, document["failed"]) == (3, 1)
     assert [row["path"] for row in document["remaining"]] == [harmed]
 
@@ -147,21 +135,9 @@ def test_remove_without_anybody_to_ask_is_wrong_usage(run, folder):
     assert stored(folder) == union(APPS, STRAY)
 
 
-def test_remove_of_what_is_not_there_ends_with_3(run, folder):
-    status, out, err = run("remove", "ghcr.io/org/none:v1", "--yes")
-    assert (status, out) == (3, "")
-    assert err.startswith("spincache-nb remove: ghcr.io/org/none:v1: ")
-    assert len(err.splitlines()) == 1
-    assert stored(folder) == union(APPS, STRAY)
-
-
 def test_remove_keeps_what_a_project_needs(run, folder, tmp_path):
-    digest = blob("wasm", WEB).partition("/")[2]
-    source = f'source = {{ url = "https://example.com/w", digest = "{digest}" }}'
-    toml = f'spin_manifest_version = 2\n[application]\nname = "p"\n[component.web]\n{source}\n'
-    write_tree(tmp_path / "project", {"spin.toml": toml.encode()})
-    status, _, _ = run("remove", V1, V2, "--yes", "--project", tmp_path / "project")
-    assert status == 0
+    project = write_project(tmp_path / "project", WEB)
+    assert run("remove", V1, V2, "--yes", "--project", project)[0] == 0
     assert stored(folder) == union({blob("wasm", WEB): WEB}, STRAY)
 
 
@@ -189,14 +165,12 @@ def test_prune_dry_run_shows_why_and_touches_nothing(run, folder):
 
 
 def test_prune_json_lists_the_plan_and_the_result(run, folder):
-    status, out, err = run("prune", "--json", "--dry-run")
-    plan = json.loads(out)
+    status, plan, err = run("prune", "--json", "--dry-run")
     assert (status, err, plan["result"]) == (0, "", None)
     assert (plan["kind"], plan["freed_bytes"]) == ("prune", 5)
     assert [item["path"] for item in plan["items"]] == list(STRAY)
     assert PROMISE in plan["notice"]
-    status, out, err = run("prune", "--json", "--yes")
-    done = json.loads(out)
+    status, done, err = run("prune", "--json", "--yes")
     assert (status, err) == (0, "")
     assert done["result"] == {"freed_bytes": 5, "removed": list(STRAY), "skipped": [], "failed": []}
     assert stored(folder) == APPS
@@ -225,7 +199,7 @@ def test_prune_keeps_a_budget(run, folder):
     assert run("prune", "--keep-bytes", "1KiB", "--keep-newest", 1, "--yes")[0] == 0
     assert stored(folder) == pulled(web())
     status, out, _ = run("prune", "--keep-bytes", 0, "--dry-run", "--json")
-    assert (status, json.loads(out)["references"]) == (0, [V1])
+    assert (status, out["references"]) == (0, [V1])
 
 
 def test_clear_asks_and_says_that_spin_documents_it(run, folder):
@@ -239,18 +213,7 @@ def test_clear_asks_and_says_that_spin_documents_it(run, folder):
     assert (status, out, err) == (0, "", f"there is no cache at {folder / 'registry'}\n")
 
 
-def test_clear_refuses_foreign_files(run, folder):
-    write_tree(folder / "registry", {"letter.txt": b"mine"})
-    status, out, err = run("clear", "--yes")
-    assert (status, out) == (3, "")
-    assert "foreign files: 'letter.txt'" in err
-    assert "nothing was touched" in err
-    assert stored(folder) == union(APPS, STRAY, {"letter.txt": b"mine"})
-
-
 def test_clear_ends_with_3_if_something_stays(run, folder, monkeypatch):
-    import os
-
     def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 

@@ -1,6 +1,4 @@
-"""Clients that give up within a test's patience, and scripted answers for `httpx.MockTransport`."""
-
-from __future__ import annotations
+"""Clients that give up within a test's patience, and scripted answers for them."""
 
 import json
 import socket
@@ -11,11 +9,13 @@ from typing import Any
 
 import httpx
 
+from spincache_nb.core.addresses import whole_url
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import Descriptor
 from spincache_nb.core.reference import Reference
 from spincache_nb.core.registry import Registry
 from spincache_nb.core.settings import RetryPolicy, Timeouts
+from tests.support.artifact import filler
 
 QUICK = RetryPolicy(first_wait=0.001, longest_wait=0.005)
 SHORT = Timeouts(connect=2.0, read=2.0)
@@ -28,9 +28,17 @@ def quick_client(**options: Any) -> Registry:
     return Registry(**(defaults | options))
 
 
+class Scripted(httpx.MockTransport):
+    """Has a function answer requests; it sees the whole address, also where the path stands beside it."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = whole_url(request)
+        return super().handle_request(request)
+
+
 def mock_client(handler: Handler, **options: Any) -> Registry:
     """A client whose requests a function answers."""
-    return quick_client(transport=httpx.MockTransport(handler), **options)
+    return quick_client(transport=Scripted(handler), **options)
 
 
 def ref(text: str) -> Reference:
@@ -40,6 +48,18 @@ def ref(text: str) -> Reference:
 def blob_of(data: bytes, *, size: int | None = None, urls: tuple[str, ...] = ()) -> Descriptor:
     """Descriptor of some bytes, perhaps with a size that is not theirs."""
     return Descriptor("application/wasm", Digest.of(data), len(data) if size is None else size, urls=urls)
+
+
+DATA = filler("a blob", 300_000)
+BLOB = blob_of(DATA)
+PATH = f"/v2/org/app/blobs/{BLOB.digest}"
+REFERENCE = ref("r.example/org/app:v1")
+
+
+def fetch_blob(name: str = "r.example", blob: Descriptor = BLOB, **options: Any) -> bytes:
+    """The whole of a blob of ``org/app`` at a registry, by a client of its own."""
+    with quick_client(**options) as client:
+        return b"".join(client.stream_blob(ref(f"{name}/org/app:v1"), blob))
 
 
 def errors_page(code: str, message: str = "") -> bytes:

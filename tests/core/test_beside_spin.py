@@ -3,8 +3,6 @@
 Runs where a ``spin`` is on the PATH, or where SPINCACHE_TESTS_SPIN names one.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

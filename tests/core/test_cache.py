@@ -1,7 +1,5 @@
 """The cache on disk: places, lookups and writes. Expected names and bytes are written by hand."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat
@@ -22,24 +20,11 @@ from spincache_nb.errors import (
     SizeMismatchError,
 )
 from tests.support import procs
+from tests.support.trees import read_tree
 
 WASM = b"\0asm\x01\0\0\0"
 WASM_HEX = "93a44bbb96c751218e4c00d479e4c14358122a389acca16205b1e4d0dc5f9476"
 WASM_DIGEST = Digest("sha256", WASM_HEX)
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path)
-
-
-def tree(cache: Cache) -> dict[str, bytes]:
-    """Every file under the registry directory, relative path to bytes."""
-    return {
-        path.relative_to(cache.path).as_posix(): path.read_bytes()
-        for path in sorted(cache.path.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_cache_appends_registry_as_spin_does(tmp_path: Path) -> None:
@@ -64,24 +49,18 @@ def test_cache_given_the_registry_folder_says_what_was_meant(tmp_path: Path, par
 
 def test_put_blob_writes_the_bytes_under_the_digest(cache: Cache) -> None:
     assert cache.put_blob("wasm", WASM_DIGEST, [WASM[:3], WASM[3:]], size=8) == 8
-    assert tree(cache) == {f"wasm/sha256:{WASM_HEX}": WASM}
+    assert read_tree(cache.path) == {f"wasm/sha256:{WASM_HEX}": WASM}
     mode = stat.S_IMODE((cache.path / "wasm" / f"sha256:{WASM_HEX}").stat().st_mode)
     umask = os.umask(0)
     os.umask(umask)
     assert mode == 0o666 & ~umask
 
 
-def test_put_blob_spells_the_name_for_windows(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, windows_names=True)
-    cache.put_blob("data", WASM_DIGEST, [WASM])
-    assert tree(cache) == {f"data/sha256_{WASM_HEX}": WASM}
-
-
 @pytest.mark.parametrize("algorithm", ["sha384", "sha512"])
 def test_put_blob_takes_longer_digests(cache: Cache, algorithm: str) -> None:
     name = hashlib.new(algorithm, WASM).hexdigest()
     cache.put_blob("data", Digest(algorithm, name), [WASM])
-    assert tree(cache) == {f"data/{algorithm}:{name}": WASM}
+    assert read_tree(cache.path) == {f"data/{algorithm}:{name}": WASM}
 
 
 def test_put_blob_rejects_bytes_of_another_digest(cache: Cache, tmp_path: Path) -> None:
@@ -90,7 +69,7 @@ def test_put_blob_rejects_bytes_of_another_digest(cache: Cache, tmp_path: Path) 
     assert caught.value.where == "here"
     assert caught.value.expected == f"sha256:{WASM_HEX}"
     assert not list(tmp_path.rglob("*.*"))
-    assert tree(cache) == {}
+    assert read_tree(cache.path) == {}
     assert not (cache.path / "wasm").exists()
 
 
@@ -98,7 +77,7 @@ def test_put_blob_rejects_bytes_of_another_digest(cache: Cache, tmp_path: Path) 
 def test_put_blob_rejects_another_size(cache: Cache, chunks: list[bytes], size: int) -> None:
     with pytest.raises(SizeMismatchError):
         cache.put_blob("wasm", WASM_DIGEST, chunks, size=size)
-    assert tree(cache) == {}
+    assert read_tree(cache.path) == {}
 
 
 def test_put_blob_stops_reading_at_the_first_byte_too_many(cache: Cache) -> None:
@@ -119,7 +98,7 @@ def test_put_blob_keeps_the_old_blob_when_the_source_fails(cache: Cache) -> None
 
     with pytest.raises(KeyboardInterrupt):
         cache.put_blob("wasm", WASM_DIGEST, broken())
-    assert tree(cache) == {f"wasm/sha256:{WASM_HEX}": WASM}
+    assert read_tree(cache.path) == {f"wasm/sha256:{WASM_HEX}": WASM}
 
 
 def test_put_blob_replaces_a_truncated_blob(cache: Cache) -> None:
@@ -134,7 +113,7 @@ def test_put_blob_reports_a_folder_in_the_way(cache: Cache) -> None:
     (cache.path / "wasm" / f"sha256:{WASM_HEX}").mkdir(parents=True)
     with pytest.raises(CacheWriteError):
         cache.put_blob("wasm", WASM_DIGEST, [WASM])
-    assert tree(cache) == {}
+    assert read_tree(cache.path) == {}
 
 
 def test_put_blob_reports_a_folder_that_was_moved_away(cache: Cache) -> None:
@@ -163,16 +142,16 @@ def test_put_unnamed_finds_the_name_and_writes_once(cache: Cache) -> None:
     assert cache.put_unnamed([WASM[:4], WASM[4:]]) == (WASM_DIGEST, 8)
     assert path.stat().st_ino == first
     assert path.stat().st_mtime > 1000  # young again, so that a prune leaves it to the pull that needs it
-    assert tree(cache) == {f"data/sha256:{WASM_HEX}": WASM}
+    assert read_tree(cache.path) == {f"data/sha256:{WASM_HEX}": WASM}
 
 
 def test_put_unnamed_streams_what_is_large(cache: Cache) -> None:
     big = bytes(range(256)) * 20_000
     digest, size = cache.put_unnamed(big[i : i + 100_000] for i in range(0, len(big), 100_000))
     assert (digest.encoded, size) == (hashlib.sha256(big).hexdigest(), len(big))
-    assert tree(cache) == {f"data/{digest}": big}
+    assert read_tree(cache.path) == {f"data/{digest}": big}
     cache.put_unnamed([big])
-    assert tree(cache) == {f"data/{digest}": big}
+    assert read_tree(cache.path) == {f"data/{digest}": big}
 
 
 def test_find_blob_prefers_wasm_and_falls_back_to_data(cache: Cache) -> None:
@@ -210,31 +189,6 @@ def test_open_blob_does_not_hang_on_a_pipe(cache: Cache) -> None:
         cache.open_blob(WASM_DIGEST)
 
 
-@pytest.mark.parametrize(
-    ("reference", "windows", "folder"),
-    [
-        ("ghcr.io/o/app:v1", False, "ghcr.io/o/app/v1"),
-        ("ghcr.io/o/app", False, "ghcr.io/o/app/latest"),
-        (f"ghcr.io/o/app@sha256:{WASM_HEX}", False, f"ghcr.io/o/app/sha256:{WASM_HEX}"),
-        (f"ghcr.io/o/app@sha256:{WASM_HEX}", True, f"ghcr.io/o/app/sha256_{WASM_HEX}"),
-        (f"ghcr.io/o/app:v1@sha256:{WASM_HEX}", False, "ghcr.io/o/app/v1"),
-        ("localhost:5000/a/b/c:1", False, "localhost:5000/a/b/c/1"),
-        ("localhost:5000/a/b/c:1", True, "localhost_5000/a/b/c/1"),
-        ("busybox", False, "docker.io/library/busybox/latest"),
-    ],
-)
-def test_write_tag_files_under(tmp_path: Path, reference: str, windows: bool, folder: str) -> None:
-    cache = Cache(tmp_path, windows_names=windows)
-    parsed = Reference.parse(reference)
-    cache.write_tag(parsed, locked_app=b"{}", manifest=b"[]")
-    assert tree(cache) == {
-        f"manifests/{folder}/config.json": b"{}",
-        f"manifests/{folder}/manifest.json": b"[]",
-    }
-    assert cache.cached_tag(parsed).reference == parsed.cached_name
-    assert [tag.reference for tag in cache.scan().tags] == [parsed.cached_name]
-
-
 def test_write_tag_writes_the_manifest_last(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     original = os.replace
@@ -253,7 +207,7 @@ def test_write_tag_that_fails_leaves_no_folders(cache: Cache) -> None:
     (cache.path / "manifests" / "a.b" / "c").write_text("a file in the way")
     with pytest.raises(CacheWriteError):
         cache.write_tag(Reference.parse("a.b/c:d"), locked_app=b"{}", manifest=b"[]")
-    assert tree(cache) == {"manifests/a.b/c": b"a file in the way"}
+    assert read_tree(cache.path) == {"manifests/a.b/c": b"a file in the way"}
 
 
 def test_cached_tag_that_is_not_there(cache: Cache) -> None:

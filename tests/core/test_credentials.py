@@ -1,7 +1,5 @@
 """Credentials: which store wins, what each form means, and that no secret is ever shown."""
 
-from __future__ import annotations
-
 import base64
 import json
 import logging
@@ -583,21 +581,6 @@ def test_podman_helper_goes_before_its_auths(stores: Stores) -> None:
     assert stores.pair("index.docker.io", "library/app") == ("hub", "2")
 
 
-def showings(credentials: Credentials) -> list[str]:
-    holder = {"auth": credentials}
-    return [
-        repr(credentials),
-        str(credentials),
-        f"{credentials}",
-        f"{credentials!r:>200}",
-        repr(holder),
-        repr([credentials]),
-        pprint.pformat(holder),
-        str(CredentialSearch(credentials)),
-        f"{CredentialSearch(credentials)!r}",
-    ]
-
-
 @pytest.mark.parametrize(
     "credentials",
     [
@@ -608,10 +591,12 @@ def showings(credentials: Credentials) -> list[str]:
     ],
 )
 def test_credentials_never_show_themselves(credentials: Credentials) -> None:
-    for text in showings(credentials):
-        assert SECRET not in text
-        assert "ann-user" not in text
-        assert "the caller" in text
+    search = CredentialSearch(credentials)
+    for holder in (credentials, {"auth": credentials}, [credentials], search):
+        for text in (repr(holder), str(holder), f"{holder}", f"{holder!r:>200}", pprint.pformat(holder)):
+            assert SECRET not in text
+            assert "ann-user" not in text
+            assert "the caller" in text
 
 
 def test_credentials_are_equal_wherever_they_come_from() -> None:

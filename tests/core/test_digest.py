@@ -1,7 +1,5 @@
 """Digests: grammar, values and checks; expectations from ``sha256sum`` and FIPS 180-4's examples."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import shutil

@@ -1,7 +1,5 @@
 """The history of pulls: what is written, that it stays bounded and legible, and never in the way."""
 
-from __future__ import annotations
-
 import json
 import os
 import stat
@@ -146,7 +144,8 @@ def test_append_that_fails_is_one_warning_of_one_line(place: Callable[[Path], Pa
     assert Path(caught[0].filename) == Path(__file__)
 
 
-def append_one(path: str) -> list[str]:
+def use_history(path: str, what: str) -> tuple[list[str], int]:
+    """Append or read in another process; what it warns of, and how many records it read."""
     import warnings
     from datetime import UTC, datetime
 
@@ -155,24 +154,13 @@ def append_one(path: str) -> list[str]:
     record = PullRecord(datetime.now(UTC), "/c", "r", "sha256:" + "a" * 64, None, 0, 0, 0, 0.0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        History(path).append(record)
-    return [f"{warning.category.__name__}: {warning.message}" for warning in caught]
-
-
-def read_all(path: str) -> tuple[list[str], int]:
-    import warnings
-
-    from spincache_nb.core.journal import History
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        records = History(path).read()
-    return [f"{warning.category.__name__}: {warning.message}" for warning in caught], len(records)
+        found = History(path).read() if what == "read" else History(path).append(record)
+    return [f"{warning.category.__name__}: {warning.message}" for warning in caught], len(found or ())
 
 
 def test_append_to_a_folder_without_permission_is_a_warning(roots_folder: Path) -> None:
     path = str(roots_folder / "history.jsonl")
-    (message,) = call(append_one, path, unprivileged=True).value
+    (message,), _ = call(use_history, path, "append", unprivileged=True).value
     assert message.startswith("HistoryWarning: the pull is not recorded: ")
     assert message.endswith("Permission denied")
     assert list(roots_folder.iterdir()) == []
@@ -181,9 +169,9 @@ def test_append_to_a_folder_without_permission_is_a_warning(roots_folder: Path) 
 def test_read_of_a_file_without_permission_is_a_warning(nobodys_folder: Path) -> None:
     path = nobodys_folder / "history.jsonl"
     path.write_bytes(LINE)
-    assert call(read_all, str(path), unprivileged=True).value == [[], 1]
+    assert call(use_history, str(path), "read", unprivileged=True).value == [[], 1]
     path.chmod(0o000)
-    (message,), count = call(read_all, str(path), unprivileged=True).value
+    (message,), count = call(use_history, str(path), "read", unprivileged=True).value
     assert message == f"HistoryWarning: the history of pulls is not read: {path}: Permission denied"
     assert count == 0
 

@@ -1,7 +1,5 @@
 """What plans and results of a cache of 10,000 apps show of themselves is short, and comes at once."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 from pathlib import Path

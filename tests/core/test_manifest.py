@@ -1,7 +1,5 @@
 """Manifests and indexes; the documents are written out by hand from the OCI image spec."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Paths on all three systems. Linux answers were compared with the Rust crate dirs 6.0.0, which Spin uses."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace

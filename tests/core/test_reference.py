@@ -4,8 +4,6 @@ The expectations were compared with oci-spec 0.10.0 (Rust, which Spin uses) on t
 generated references, and on every Unicode character as a tag.
 """
 
-from __future__ import annotations
-
 import pickle
 import unicodedata
 

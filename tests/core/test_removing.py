@@ -1,7 +1,5 @@
 """Opening folders of a cache, and taking files and folders out of it: by handle and by path."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The walk over a cache, and a first look at it: what they find, and that they follow and raise nothing."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from array import array
@@ -97,19 +95,20 @@ def test_scan_tells_nested_repositories_and_tags_apart(root: Path) -> None:
     assert kinds(root) == []
 
 
-@pytest.mark.parametrize("registry", ["localhost:5000", "localhost_5000"])
-def test_scan_reads_a_port_in_either_spelling(root: Path, registry: str) -> None:
-    put(root / "manifests" / registry / "a" / "1" / "config.json")
+@pytest.mark.parametrize(
+    ("folder", "reference", "named"),
+    [
+        ("localhost:5000/a/1", "localhost:5000/a:1", "1"),
+        ("localhost_5000/a/1", "localhost:5000/a:1", "1"),
+        (f"a.b/c/sha256_{HEX}", f"a.b/c@sha256:{HEX}", None),
+    ],
+)
+def test_scan_reads_ports_and_digests_in_either_spelling(
+    root: Path, folder: str, reference: str, named: str | None
+) -> None:
+    put(root / "manifests" / folder / "config.json")
     (tag,) = scan(root).tags
-    assert tag.reference == "localhost:5000/a:1"
-    assert tag.modified_ns is None
-
-
-def test_scan_reads_a_digest_folder(root: Path) -> None:
-    put(root / "manifests" / "a.b" / "c" / f"sha256_{HEX}" / "manifest.json")
-    (tag,) = scan(root).tags
-    assert tag.reference == f"a.b/c@sha256:{HEX}"
-    assert tag.tag is None
+    assert (tag.reference, tag.tag, tag.modified_ns) == (reference, named, None)
 
 
 def test_scan_follows_no_link(root: Path, tmp_path: Path) -> None:

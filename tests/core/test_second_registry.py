@@ -1,19 +1,14 @@
 """Pulling from registries of another make than Debian's docker-registry, where Go is at hand."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.pull import plan_pull, pull
 from spincache_nb.core.registry import Registry
-from spincache_nb.errors import NotFoundError, SizeMismatchError
-from spincache_nb.project.sources import pull_sources
+from spincache_nb.errors import NotFoundError
 from tests.support.artifact import sha512
 from tests.support.artifacts import five_kinds, new_style, package
-from tests.support.odd_artifacts import image_index, with_layer_field
+from tests.support.odd_artifacts import image_index
 from tests.support.oracle import allowed_additions, our_tree
 from tests.support.registry_server import RegistryServer
 from tests.support.trees import assert_same_tree
@@ -60,15 +55,6 @@ def test_tags_are_all_listed(registry: RegistryServer, request: pytest.FixtureRe
             list(client.tags(f"{registry.name}/second/none"))
 
 
-def test_size_that_is_a_lie_is_refused(registry: RegistryServer, cache: Cache) -> None:
-    artifact = new_style("second/liar")
-    liar = with_layer_field(artifact, "size", artifact.layers[0]["size"] + 1)
-    registry.push(liar)
-    with pytest.raises(SizeMismatchError):
-        pull(cache, registry.reference(liar))
-    assert not (cache.path / "manifests").exists()
-
-
 def test_manifest_by_sha512(crane_registry: RegistryServer, cache: Cache) -> None:
     """docker-registry has no manifests by sha512; this one keeps them by whatever name they are put."""
     artifact = new_style("second/sha512")
@@ -83,18 +69,3 @@ def test_manifest_by_sha512(crane_registry: RegistryServer, cache: Cache) -> Non
     assert_same_tree(our_tree(artifact, reference), cache.path)
     with pytest.raises(NotFoundError):
         pull(cache, f"{crane_registry.name}/{artifact.repository}@sha512:{'0' * 128}")
-
-
-def test_packages_of_a_project(registry: RegistryServer, cache: Cache, tmp_path: Path) -> None:
-    versions = {
-        text: package("second/tools", text, seed=text) for text in ("1.0.0", "1.3.0", "2.0.0", "latest")
-    }
-    registry.push(*versions.values())
-    (tmp_path / "spin.toml").write_text(
-        "spin_manifest_version = 2\n[component.a]\nsource = 'a.wasm'\n"
-        f"dependencies = {{ 'second:tools' = {{ version = '1', registry = '{registry.name}' }} }}\n"
-    )
-    result = pull_sources(cache, tmp_path)
-    content = versions["1.3.0"].layers[0]["digest"]
-    assert [(source.version, source.digest) for source in result.sources] == [("1.3.0", content)]
-    assert_same_tree({f"wasm/{content}": versions["1.3.0"].blobs[content]}, cache.path)

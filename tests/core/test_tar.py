@@ -1,7 +1,5 @@
 """The reader of tars, beside the standard library's: what one writes the other must read alike."""
 
-from __future__ import annotations
-
 import io
 import subprocess
 import tarfile

@@ -1,8 +1,5 @@
 """Air gap: OCI image layouts out of a cache and into one, with skopeo as the second reader."""
 
-from __future__ import annotations
-
-import io
 import json
 import subprocess
 import tarfile
@@ -26,6 +23,7 @@ from spincache_nb.errors import (
     NotInCacheError,
     SpinCacheError,
 )
+from tests.support import archives
 from tests.support.artifact import Artifact, sha256
 from tests.support.artifacts import five_kinds, new_style
 from tests.support.isolation import need
@@ -36,11 +34,6 @@ from tests.support.trees import read_tree, write_tree
 
 KINDS = five_kinds()
 ODD = {name: artifact for name, artifact in pushable().items() if not artifact.children}
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
 
 
 def pulled(registry: RegistryServer, cache: Cache, *artifacts: Artifact) -> list[str]:
@@ -205,11 +198,9 @@ def test_import_records_the_manifest(packed: Packed, tmp_path: Path) -> None:
 
 def layout(tmp_path: Path, files: dict[str, bytes]) -> Path:
     path = tmp_path / "made.tar"
-    with tarfile.open(path, "w") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
+    path.write_bytes(
+        archives.tar((archives.member(name, size=len(data)), data) for name, data in files.items())
+    )
     return path
 
 

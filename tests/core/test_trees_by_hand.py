@@ -1,7 +1,5 @@
 """What a pull leaves in a cache, against trees written out by hand from literal bytes."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 
@@ -89,9 +87,12 @@ def test_pull_leaves_the_tree_written_by_hand(
     digest = f"sha256:{hexa(artifact.manifest)}"
     name = by.format(digest=digest)
     cache = Cache(tmp_path, windows_names=windows)
-    pull(cache, f"{hostile.name}/org/app{name}")
+    result = pull(cache, f"{hostile.name}/org/app{name}")
+    assert result.manifest_digest == digest
+    assert result.reference == f"{hostile.name}/org/app{name.rpartition('@')[0] or name}"
     folder = f"manifests/{hostile.name}/org/app/{name.split('@')[0].lstrip(':') or digest}"
     expected = {**blobs, f"{folder}/manifest.json": artifact.manifest, f"{folder}/config.json": config}
     if windows:
         expected = {path.replace(":", "_"): data for path, data in expected.items()}
     assert read_tree(cache.path) == expected
+    assert pull(cache, f"{hostile.name}/org/app{name}").fetch_bytes == 0

@@ -1,7 +1,6 @@
 """Snapshots of made-up hosts: the same for the same seed, and whole."""
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from spincache_nb import fleet
 from spincache_nb.demo import write_fleet
 
 
-def test_write_fleet_writes_the_same_for_the_same_seed(tmp_path: Path) -> None:
+def test_write_fleet_writes_the_same_for_the_same_seed(tmp_path):
     tables = {}
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         written = write_fleet(tmp_path / name, hosts=5, seed=seed, day=date(2026, 3, 3))
@@ -22,7 +21,7 @@ def test_write_fleet_writes_the_same_for_the_same_seed(tmp_path: Path) -> None:
     assert tables["a"] == tables["b"] != tables["c"]
 
 
-def test_write_fleet_is_without_problems_and_adds_up(tmp_path: Path) -> None:
+def test_write_fleet_is_without_problems_and_adds_up(tmp_path):
     write_fleet(tmp_path, hosts=8)
     with fleet.open(tmp_path) as opened:
         assert opened.problems().empty

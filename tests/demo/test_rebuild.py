@@ -13,7 +13,7 @@ SCRIPTS = {"rebuild.py": ("registry", "81 files"), "caches.py": ("caches", "7 re
 
 
 @pytest.fixture
-def fixtures(tmp_path: Path) -> Path:
+def fixtures(tmp_path):
     return Path(shutil.copytree(demo.data_fixtures(), tmp_path / "data-fixtures"))
 
 
@@ -28,7 +28,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_check_passes_on_what_is_committed_and_leaves_nothing(script: str) -> None:
+def test_check_passes_on_what_is_committed_and_leaves_nothing(script):
     before = sorted(demo.data_fixtures().rglob("*"))
     done = run(demo.data_fixtures(), script, "--check")
     assert (done.returncode, done.stderr) == (0, "")
@@ -37,7 +37,7 @@ def test_check_passes_on_what_is_committed_and_leaves_nothing(script: str) -> No
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_script_writes_what_is_committed_byte_for_byte(fixtures: Path, script: str) -> None:
+def test_script_writes_what_is_committed_byte_for_byte(fixtures, script):
     folder = fixtures / SCRIPTS[script][0]
     committed = content(folder)
     sums = (fixtures / "payloads" / "SHA256SUMS").read_text(encoding="ascii")
@@ -49,7 +49,7 @@ def test_script_writes_what_is_committed_byte_for_byte(fixtures: Path, script: s
     assert content(folder) == committed
 
 
-def test_check_names_recordings_that_differ_are_missing_or_too_many(fixtures: Path) -> None:
+def test_check_names_recordings_that_differ_are_missing_or_too_many(fixtures):
     changed = fixtures / "caches" / "v0.8.json"
     changed.write_bytes(changed.read_bytes() + b"\n")
     kept = changed.read_bytes()
@@ -65,7 +65,7 @@ def test_check_names_recordings_that_differ_are_missing_or_too_many(fixtures: Pa
     assert changed.read_bytes() == kept
 
 
-def test_check_names_files_of_the_registry_that_differ_are_missing_or_too_many(fixtures: Path) -> None:
+def test_check_names_files_of_the_registry_that_differ_are_missing_or_too_many(fixtures):
     (fixtures / "registry" / "oci-layout").write_bytes(b"{}")
     (fixtures / "registry" / "index.json").unlink()
     (fixtures / "registry" / "blobs" / "stray").write_bytes(b"")
@@ -79,7 +79,7 @@ def test_check_names_files_of_the_registry_that_differ_are_missing_or_too_many(f
 
 
 @pytest.mark.parametrize("arguments", [(), ("--check",)])
-def test_rebuild_fails_on_a_changed_payload_and_leaves_it(fixtures: Path, arguments: tuple[str, ...]) -> None:
+def test_rebuild_fails_on_a_changed_payload_and_leaves_it(fixtures, arguments):
     registry = fixtures / "registry" / "blobs" / "sha256"
     payload = registry / demo.payload("redact/1.12.0.wasm").name
     payload.write_bytes(b"another")

@@ -16,21 +16,21 @@ def make(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["data-fixtures", "notebooks"])
-def test_find_prefers_what_is_inside_the_package(tmp_path: Path, name: str) -> None:
+def test_find_prefers_what_is_inside_the_package(tmp_path, name):
     package = make(tmp_path / "site-packages" / "spincache_nb")
     inside = make(package / "_shipped" / name)
     make(tmp_path / "site-packages" / name)
     assert shipped._find(name, package=package) == inside
 
 
-def test_find_looks_beside_the_package_in_a_checkout(tmp_path: Path) -> None:
+def test_find_looks_beside_the_package_in_a_checkout(tmp_path):
     package = make(tmp_path / "checkout" / "spincache_nb")
     beside = make(tmp_path / "checkout" / "notebooks")
     (tmp_path / "checkout" / "pyproject.toml").write_text("")
     assert shipped._find("notebooks", package=package) == beside
 
 
-def test_find_takes_no_stranger_in_site_packages(tmp_path: Path) -> None:
+def test_find_takes_no_stranger_in_site_packages(tmp_path):
     package = make(tmp_path / "site-packages" / "spincache_nb")
     make(tmp_path / "site-packages" / "notebooks")
     with pytest.raises(SpinCacheError) as caught:
@@ -40,7 +40,7 @@ def test_find_takes_no_stranger_in_site_packages(tmp_path: Path) -> None:
     assert "install spincache-nb again" in caught.value.remedy
 
 
-def test_data_fixtures_stay_small_and_plainly_named() -> None:
+def test_data_fixtures_stay_small_and_plainly_named():
     files = [path for path in demo.data_fixtures().rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 8_000_000
     for path in files:
@@ -48,7 +48,7 @@ def test_data_fixtures_stay_small_and_plainly_named() -> None:
         assert not set(path.name) & set(':<>"|?*\\'), path.name
 
 
-def test_every_payload_has_its_licence() -> None:
+def test_every_payload_has_its_licence():
     root = demo.data_fixtures()
     licences = [path.name for path in (root / "licenses").iterdir()]
     names = (root / "payloads" / "SHA256SUMS").read_text(encoding="ascii").split()[1::2]
@@ -57,7 +57,7 @@ def test_every_payload_has_its_licence() -> None:
     assert all(name.endswith(".LICENSE") for name in licences)
 
 
-def test_readme_lists_every_app_and_version() -> None:
+def test_readme_lists_every_app_and_version():
     lines = (demo.data_fixtures() / "README.md").read_text(encoding="utf-8").splitlines()
     rows = [[cell.strip() for cell in line.split("|")] for line in lines if line.startswith("| `demo/")]
     listed = [(row[1].strip("`"), row[2]) for row in rows]
@@ -65,7 +65,7 @@ def test_readme_lists_every_app_and_version() -> None:
 
 
 @pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def source(tmp_path, monkeypatch):
     folder = tmp_path / "source"
     (folder / "pictures").mkdir(parents=True)
     (folder / ".ipynb_checkpoints").mkdir()
@@ -81,7 +81,7 @@ def outcome(folder: Path) -> dict[str, str]:
     return {one.path.relative_to(folder).as_posix(): one.what for one in shipped.copy_notebooks(folder)}
 
 
-def test_copy_notebooks_copies_all_but_checkpoints(source: Path, tmp_path: Path) -> None:
+def test_copy_notebooks_copies_all_but_checkpoints(source, tmp_path):
     target = tmp_path / "mine" / "deep"
     assert outcome(target) == {"a.ipynb": "new", "b.ipynb": "new", "pictures/p.png": "new"}
     assert (target / "pictures" / "p.png").read_text() == "P"
@@ -91,7 +91,7 @@ def test_copy_notebooks_copies_all_but_checkpoints(source: Path, tmp_path: Path)
     ]
 
 
-def test_copy_notebooks_never_overwrites_what_was_changed(source: Path, tmp_path: Path) -> None:
+def test_copy_notebooks_never_overwrites_what_was_changed(source, tmp_path):
     target = tmp_path / "mine"
     shipped.copy_notebooks(target)
     (target / "a.ipynb").write_text("my work")
@@ -106,9 +106,7 @@ def test_copy_notebooks_never_overwrites_what_was_changed(source: Path, tmp_path
 
 
 @pytest.mark.parametrize("record", ["", "[]", "{", '{"a.ipynb": 7}'])
-def test_copy_notebooks_without_a_legible_record_overwrites_nothing(
-    source: Path, tmp_path: Path, record: str
-) -> None:
+def test_copy_notebooks_without_a_legible_record_overwrites_nothing(source, tmp_path, record):
     target = tmp_path / "mine"
     target.mkdir()
     (target / ".spincache-notebooks.json").write_text(record)
@@ -118,7 +116,7 @@ def test_copy_notebooks_without_a_legible_record_overwrites_nothing(
     assert "b.ipynb" in json.loads((target / ".spincache-notebooks.json").read_text())
 
 
-def test_copy_notebooks_follows_no_link(source: Path, tmp_path: Path) -> None:
+def test_copy_notebooks_follows_no_link(source, tmp_path):
     target, outside = tmp_path / "mine", tmp_path / "outside"
     target.mkdir()
     outside.write_text("A")
@@ -131,7 +129,7 @@ def test_copy_notebooks_follows_no_link(source: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_copy_notebooks_says_where_it_cannot_write(source: Path, tmp_path: Path) -> None:
+def test_copy_notebooks_says_where_it_cannot_write(source, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SpinCacheError) as caught:
         shipped.copy_notebooks(tmp_path / "file")

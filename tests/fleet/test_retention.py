@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("duckdb", reason="the extra fleet is not installed")
 
 from spincache_nb import fleet
+from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet import retention
 from tests.support.made_up_fleet import FleetPlan, write_fleet
 
@@ -112,3 +113,49 @@ def test_compact_that_is_stopped_loses_nothing_and_counts_nothing_twice(dataset:
     fleet.compact(dataset)
     with fleet.open(dataset, day=day) as opened:
         pd.testing.assert_frame_equal(opened.sharing(), expected)
+
+
+def test_compact_leaves_a_file_that_cannot_be_read_and_goes_on(tmp_path: Path) -> None:
+    day = TODAY - timedelta(days=3)
+    for one in (day, TODAY - timedelta(days=2)):
+        write_fleet(tmp_path, PLAN, day=one)
+    bad = next(tmp_path.glob(f"host=ci-1/day={day}/*.parquet"))
+    content = bad.read_bytes()
+    bad.write_bytes(content[:200] + b"\xff" * 700 + content[900:])
+    done = fleet.compact(tmp_path)
+    assert sorted(name.partition("/")[0] for name in done.removed) == [
+        "host=batch-3",
+        "host=dev-2",
+        "host=edge-0",
+    ]
+    assert len(done.written) == 1
+    assert files(tmp_path) >= {str(bad.relative_to(tmp_path)), *done.written}
+    with fleet.open(tmp_path, day=day) as opened:
+        assert opened.summary()["host_count"].tolist() == [3]
+        assert [one.path for one in opened.skipped] == [str(bad)]
+
+
+def test_compact_says_what_keeps_it_from_merging(tmp_path: Path, monkeypatch) -> None:
+    for days in (3, 2):
+        write_fleet(tmp_path, PLAN, day=TODAY - timedelta(days=days))
+    before = files(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(retention, "write_sorted", full)
+    with pytest.raises(SpinCacheError, match="No space left"):
+        fleet.compact(tmp_path)
+    assert files(tmp_path) == before
+
+
+def test_files_are_read_by_their_very_names(tmp_path: Path) -> None:
+    """A folder whose name is a pattern of another one's."""
+    for name, seed in (("fleet[1]", 1), ("fleet1", 2)):
+        (written,) = write_fleet(tmp_path / name, FleetPlan(hosts=1, apps_per_host=2), seed=seed)
+        next((tmp_path / name).rglob("*.parquet")).rename(tmp_path / name / "part")
+        if seed == 1:
+            expected = written.row_count
+    place = retention.Place(tmp_path / "fleet[1]")
+    _, rows, _ = retention.write_sorted("SELECT * FROM given", place, ["part"], tmp_path)
+    assert rows == expected

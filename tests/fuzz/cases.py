@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.seeds import D
 from tests.fuzz.targets import Target, as_json
+from tests.support.artifact import places
 
 LARGEST = 64 << 10
 """Bytes to which repetition blows a case up: what costs more than linear time shows."""
@@ -49,18 +50,11 @@ def _mutate(document: Any, changes: list[tuple[int, Any]]) -> Any:
     """Replace some places of a document, counted from its top, by other values."""
     changed = json.loads(json.dumps(document))
     for number, value in changes:
-        places = list(_places(changed))
-        if places:
-            parent, key = places[number % len(places)]
+        found = list(places(changed))
+        if found:
+            parent, key = found[number % len(found)]
             parent[key] = value
     return changed
-
-
-def _places(value: Any) -> Any:
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in list(pairs):
-        yield value, key
-        yield from _places(inner)
 
 
 def _spoilt(seeds: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:

@@ -53,7 +53,7 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> str:
     return "\n".join(shown(cell) for cell in notebook.cells)
 
 
-def test_lesson_comes_with_blanks_that_say_so() -> None:
+def test_lesson_comes_with_blanks_that_say_so():
     cells = read().cells
     blanks = [place for place, cell in enumerate(cells) if BLANK.fullmatch(cell.source)]
     assert [BLANK.fullmatch(cells[place].source).group(1) for place in blanks] == NAMES  # type: ignore[union-attr]
@@ -65,7 +65,7 @@ def test_lesson_comes_with_blanks_that_say_so() -> None:
         assert cells[place + 1].outputs[0].data["text/html"].startswith("<details>")
 
 
-def test_lesson_shows_no_answer_outside_details() -> None:
+def test_lesson_shows_no_answer_outside_details():
     cells = read().cells
     seen = "\n".join(shown(cell) for cell in cells)
     assert hashlib.sha256(b"wasm").hexdigest() not in seen
@@ -87,7 +87,7 @@ def test_lesson_shows_no_answer_outside_details() -> None:
     assert f"{freed:,}" not in seen
 
 
-def test_lesson_explains_a_term_before_it_is_used() -> None:
+def test_lesson_explains_a_term_before_it_is_used():
     text = "\n".join(cell.source for cell in read().cells if cell.cell_type == "markdown")
     for term in TERMS:
         first = re.search(rf"(?<![\w`-]){term}(?!\w)", text, flags=re.IGNORECASE)
@@ -97,7 +97,7 @@ def test_lesson_explains_a_term_before_it_is_used() -> None:
 
 
 @pytest.mark.slow
-def test_lesson_runs_on_the_readers_own_cache_with_right_answers_and_only_reads(tmp_path: Path) -> None:
+def test_lesson_runs_on_the_readers_own_cache_with_right_answers_and_only_reads(tmp_path):
     with Workspace() as demo:
         for name in ("hello:1.0.0", "docs:1.0.0", "site:1.0.0", "redact:0.1.0"):
             demo.pull(f"demo/{name}")
@@ -117,7 +117,7 @@ def test_lesson_runs_on_the_readers_own_cache_with_right_answers_and_only_reads(
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_lesson_runs_on_a_cache_that_spin_wrote(generation: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lesson_runs_on_a_cache_that_spin_wrote(generation, capsys):
     with recorded(generation) as cache:
         before = read_tree(cache.path)
         names: dict[str, object] = {}
@@ -134,7 +134,7 @@ def test_lesson_runs_on_a_cache_that_spin_wrote(generation: str, capsys: pytest.
 
 
 @pytest.mark.slow
-def test_lesson_stops_at_a_wrong_answer(tmp_path: Path) -> None:
+def test_lesson_stops_at_a_wrong_answer(tmp_path):
     notebook = read()
     for cell in notebook.cells:
         if BLANK.fullmatch(cell.source):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,14 +16,14 @@ from tests.support.trees import read_tree
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[Workspace]:
+def demo():
     with Workspace() as workspace:
         for name in ("hello:1.0.0", "hello:1.1.0", "docs:1.0.0", "greet:1.0.0", "redact:0.1.0", "site:1.0.0"):
             workspace.pull(f"demo/{name}")
         yield workspace
 
 
-def test_chain_names_every_layer_by_the_digest_of_its_bytes(demo: Workspace) -> None:
+def test_chain_names_every_layer_by_the_digest_of_its_bytes(demo):
     tree = lessons.chain(demo.cache, demo.reference("demo/site:1.0.0"))
     artifact = next(a for a in demo.registry.artifacts if (a.repository, a.tag) == ("demo/site", "1.0.0"))
     assert tree.root.digest == artifact.digest
@@ -36,7 +34,7 @@ def test_chain_names_every_layer_by_the_digest_of_its_bytes(demo: Workspace) -> 
     assert tree.root.parts[1].names == ("component site",)
 
 
-def test_chain_goes_down_to_the_members_of_an_archive(demo: Workspace) -> None:
+def test_chain_goes_down_to_the_members_of_an_archive(demo):
     tree = lessons.chain(demo.cache, demo.reference("demo/docs:1.0.0"))
     (archive,) = [link for link in tree.root.parts if link.what == "archive layer"]
     assert len(archive.parts) > 500
@@ -50,7 +48,7 @@ def test_chain_goes_down_to_the_members_of_an_archive(demo: Workspace) -> None:
     assert len(text.splitlines()) < 20
 
 
-def test_chain_counts_many_data_layers_and_keeps_what_follows() -> None:
+def test_chain_counts_many_data_layers_and_keeps_what_follows():
     layers = [lessons.Link("data layer", f"sha256:{place:064}", 10) for place in range(20)]
     wasm = lessons.Link("wasm layer", "sha256:" + "a" * 64, 5)
     locked = lessons.Link("locked app", "sha256:" + "b" * 64, 5)
@@ -66,12 +64,12 @@ def test_chain_counts_many_data_layers_and_keeps_what_follows() -> None:
     ("name", "config"),
     [("greet:1.0.0", "config of a package"), ("redact:0.1.0", "config: the locked app")],
 )
-def test_chain_of_packages_and_old_apps(demo: Workspace, name: str, config: str) -> None:
+def test_chain_of_packages_and_old_apps(demo, name, config):
     tree = lessons.chain(demo.cache, demo.reference(f"demo/{name}"))
     assert tree.root.parts[0].what == config
 
 
-def test_chain_draws_what_it_prints(demo: Workspace) -> None:
+def test_chain_draws_what_it_prints(demo):
     tree = lessons.chain(demo.cache, demo.reference("demo/docs:1.0.0"))
     figure = Figure(figsize=(9.5, 5), layout="constrained")
     axes = tree.draw(ax=figure.add_subplot())
@@ -82,7 +80,7 @@ def test_chain_draws_what_it_prints(demo: Workspace) -> None:
     assert "<script>" not in lessons.Chain("<script>", tree.root)._repr_html_()
 
 
-def test_ripple_changes_every_name_but_the_tag_and_nothing_on_disk(demo: Workspace) -> None:
+def test_ripple_changes_every_name_but_the_tag_and_nothing_on_disk(demo):
     before = read_tree(demo.cache.path)
     names = lessons.ripple(demo.cache, demo.reference("demo/hello:1.0.0"))
     assert names["what"].tolist() == ["layer 0", "locked app", "manifest", "tag"]
@@ -95,12 +93,12 @@ def test_ripple_changes_every_name_but_the_tag_and_nothing_on_disk(demo: Workspa
     assert names["before"][2] == next(a for a in demo.registry.artifacts if a.tag == "1.0.0").digest
 
 
-def test_ripple_of_a_package_has_no_locked_app(demo: Workspace) -> None:
+def test_ripple_of_a_package_has_no_locked_app(demo):
     names = lessons.ripple(demo.cache, demo.reference("demo/greet:1.0.0"), offset=0)
     assert names["what"].tolist() == ["layer 0", "manifest", "tag"]
 
 
-def test_an_app_or_a_layer_that_is_not_there(demo: Workspace) -> None:
+def test_an_app_or_a_layer_that_is_not_there(demo):
     with pytest.raises(NotInCacheError):
         lessons.chain(demo.cache, demo.reference("demo/none:1"))
     with pytest.raises(NotInCacheError):
@@ -126,20 +124,18 @@ WRONG: dict[str, list[object]] = {
 }
 
 
-def test_there_is_an_answer_for_every_exercise(demo: Workspace) -> None:
+def test_there_is_an_answer_for_every_exercise(demo):
     assert set(lessons.exercises(demo.cache)) == set(WRONG) == set(RIGHT) | {"freed"}
 
 
 @pytest.mark.parametrize("name", sorted(RIGHT))
-def test_exercise_takes_the_right_answer(demo: Workspace, name: str) -> None:
+def test_exercise_takes_the_right_answer(demo, name):
     exercise = lessons.exercises(demo.cache)[name]
     assert exercise.check(RIGHT[name]) == f"Right. {exercise.why}"
 
 
 @pytest.mark.parametrize(("name", "given"), [(n, g) for n, many in sorted(WRONG.items()) for g in many])
-def test_exercise_refuses_a_wrong_answer_without_giving_it_away(
-    demo: Workspace, name: str, given: object
-) -> None:
+def test_exercise_refuses_a_wrong_answer_without_giving_it_away(demo, name, given):
     exercise = lessons.exercises(demo.cache)[name]
     with pytest.raises(lessons.WrongAnswerError) as caught:
         exercise.check(given)
@@ -167,20 +163,20 @@ def test_exercise_refuses_a_wrong_answer_without_giving_it_away(
         ("trust", True, '"yes" or "no"'),
     ],
 )
-def test_exercise_says_what_is_wrong(demo: Workspace, name: str, given: object, said: str) -> None:
+def test_exercise_says_what_is_wrong(demo, name, given, said):
     with pytest.raises(AssertionError, match=re.escape(said)):
         lessons.exercises(demo.cache)[name].check(given)
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))
 @pytest.mark.parametrize("blank", [None, ..., "", "  "])
-def test_exercise_says_that_there_is_no_answer_yet(demo: Workspace, name: str, blank: object) -> None:
+def test_exercise_says_that_there_is_no_answer_yet(demo, name, blank):
     exercise = lessons.exercises(demo.cache)[name]
     assert exercise.check(blank) == f"No answer yet.\nTo start: {exercise.hint}"
     assert exercise.why not in exercise.hint
 
 
-def test_wrong_answer_shows_no_traceback_in_a_notebook(demo: Workspace) -> None:
+def test_wrong_answer_shows_no_traceback_in_a_notebook(demo):
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
 
@@ -193,7 +189,7 @@ def test_wrong_answer_shows_no_traceback_in_a_notebook(demo: Workspace) -> None:
     assert "Traceback" not in said.stdout
 
 
-def test_exercise_on_freed_bytes_is_of_this_cache(demo: Workspace) -> None:
+def test_exercise_on_freed_bytes_is_of_this_cache(demo):
     exercise = lessons.exercises(demo.cache)["freed"]
     reference = exercise.question.split()[5]
     tree = demo.cache.cached_tag(reference)
@@ -206,7 +202,7 @@ def test_exercise_on_freed_bytes_is_of_this_cache(demo: Workspace) -> None:
         exercise.check(as_the_hint_says + 1)
 
 
-def test_exercises_are_checked_when_the_cache_is_gone() -> None:
+def test_exercises_are_checked_when_the_cache_is_gone():
     with Workspace() as workspace:
         workspace.pull("demo/site:1.0.0")
         found = lessons.exercises(workspace.cache)
@@ -214,13 +210,13 @@ def test_exercises_are_checked_when_the_cache_is_gone() -> None:
         assert exercise.check(exercise.answer).startswith("Right.")
 
 
-def test_exercise_shows_its_question_alone(demo: Workspace) -> None:
+def test_exercise_shows_its_question_alone(demo):
     for exercise in lessons.exercises(demo.cache).values():
         assert repr(exercise) == exercise.question
         assert exercise.why not in exercise._repr_html_()
 
 
-def test_hidden_answer_shows_itself_in_details_only(demo: Workspace) -> None:
+def test_hidden_answer_shows_itself_in_details_only(demo):
     hidden = lessons.exercises(demo.cache)["ripple"].hidden_answer()
     page = hidden._repr_html_()
     assert page.startswith("<details><summary>")
@@ -231,19 +227,19 @@ def test_hidden_answer_shows_itself_in_details_only(demo: Workspace) -> None:
     assert "<script>" not in lessons.HiddenAnswer("x", "<script>", "<script>")._repr_html_()
 
 
-def test_example_is_an_app_with_most_layers(demo: Workspace) -> None:
+def test_example_is_an_app_with_most_layers(demo):
     chosen = lessons.example(demo.cache)
     assert chosen == demo.reference("demo/site:1.0.0")
     assert lessons.ripple(demo.cache, chosen)["changed"].tolist() == [True, True, True, False]
 
 
 @pytest.mark.parametrize("function", [lessons.example, lessons.exercises])
-def test_lessons_need_an_app(function: Callable[[Cache], object], tmp_path: Path) -> None:
+def test_lessons_need_an_app(function, tmp_path):
     with pytest.raises(ValueError, match="pull one first"):
         function(Cache(tmp_path))
 
 
-def test_what_spin_checks_is_a_table() -> None:
+def test_what_spin_checks_is_a_table():
     table = lessons.what_spin_checks()
     assert table["when"].is_unique
     assert table.notna().all(axis=None)

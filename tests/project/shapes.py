@@ -1,7 +1,5 @@
 """Documents of any shape, for parsers that must read or refuse them all; packages, and configurations."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """The package tools' configuration and a registry's metadata, as wasm-pkg-common reads both."""
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 from typing import Any

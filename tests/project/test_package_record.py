@@ -1,7 +1,5 @@
 """The record of which content a package was."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Packages: which registry, which metadata, which version, which content; against loopback servers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,25 +12,22 @@ import pytest
 from spincache_nb.errors import (
     AccessDeniedError,
     ConnectionFailedError,
-    DigestMismatchError,
     FormatError,
     InvalidVersionError,
     NotFoundError,
     PackageConfigError,
     PackageError,
     SizeMismatchError,
-    SpinCacheError,
 )
 from spincache_nb.project.package_config import PackageConfig
 from spincache_nb.project.packages import PackageClient, Release
 from tests.core.clients import QUICK, SHORT
 from tests.project.shapes import config, content, tools
-from tests.support.artifact import OCI_MANIFEST, WKG_CONFIG, WKG_WASM, Artifact, canonical, descriptor, sha256
+from tests.support.artifact import OCI_MANIFEST, WKG_WASM, Artifact, canonical, descriptor, sha256
 from tests.support.behaviours import Redirect, Reply, error, json_reply, later, wait_until
 from tests.support.faults import Cut
 from tests.support.hostile import HostileServer
 from tests.support.push import basic
-from tests.support.registry_server import RegistryServer
 
 WELL_KNOWN = "/.well-known/wasm-pkg/registry.json"
 
@@ -129,16 +124,6 @@ def test_resolve_reads_all_pages_of_tags(hostile: HostileServer) -> None:
     assert resolve(hostile).version == "3.0.0"
 
 
-@pytest.mark.parametrize(
-    "last_link", ["</v2/acme/tools/tags/list?last=0>; rel=next", "<http://127.0.0.2/x>; rel=next"]
-)
-def test_resolve_refuses_pages_in_a_circle_or_elsewhere(hostile: HostileServer, last_link: str) -> None:
-    hostile.serve(tools("1.0.0"), tags=False)
-    hostile.tag_pages("acme/tools", [["1.0.0"], ["2.0.0"]], last_link=last_link)
-    with pytest.raises(SpinCacheError, match="next page"):
-        resolve(hostile)
-
-
 def test_resolve_without_a_fitting_version_says_what_there_is(hostile: HostileServer) -> None:
     hostile.serve(tools("1.0.0"), tools("1.9.0"), tools("latest"))
     with pytest.raises(PackageError) as caught:
@@ -225,6 +210,7 @@ def test_metadata_that_could_not_be_had_are_named_when_the_package_is_not_found(
     hostile.always(WELL_KNOWN, error(500))
     with pytest.raises(NotFoundError, match="its metadata could not be had: 500"):
         resolve(hostile)
+    assert len(hostile.requests_for(WELL_KNOWN)) == 3  # of six that others get
 
 
 def test_metadata_are_tried_again_and_follow_redirects(hostile: HostileServer, start_hostile: Any) -> None:
@@ -348,15 +334,6 @@ def test_open_takes_up_where_it_broke_and_checks_the_declared_size(hostile: Host
         assert [r.header("Range") for r in hostile.requests_for("*/blobs/*")] == [None, "bytes=1000-"]
         hostile.always("*/blobs/*", Reply(200, content(one) + b"more"))
         with pytest.raises(SizeMismatchError):
-            b"".join(release.open())
-
-
-def test_open_notices_a_header_that_names_other_bytes(hostile: HostileServer) -> None:
-    hostile.serve(tools("1.0.0"))
-    hostile.always("*/blobs/*", Reply(200, b"x", (("Docker-Content-Digest", "sha256:" + "0" * 64),)))
-    with client(config("")) as own:
-        release = own.resolve("acme:tools", "*", hostile.name)
-        with pytest.raises(DigestMismatchError):
             b"".join(release.open())
 
 
@@ -488,17 +465,3 @@ def test_directory_without_a_root_is_a_fault() -> None:
 
 
 # A real registry -----------------------------------------------------------------------------------
-
-
-@pytest.mark.registry
-def test_resolve_against_docker_registry(token_registry: RegistryServer) -> None:
-    token_registry.push(*(tools(version, "packages/acme/tools") for version in ("1.0.0", "1.5.0", "2.0.0")))
-    text = (
-        f'namespace_registries.acme = {{ registry = "{token_registry.name}", '
-        'metadata = { oci = { namespacePrefix = "packages/" } } }'
-    )
-    with client(config(text), auth=("reader", "pass:word")) as one:
-        release = one.resolve("acme:tools", "^1.0")
-        assert release.version == "1.5.0"
-        assert b"".join(release.open()) == content(tools("1.5.0", "packages/acme/tools"))
-    assert WKG_CONFIG in tools("1.0.0").manifest.decode()

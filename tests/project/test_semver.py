@@ -1,7 +1,5 @@
 """Semantic versions and requirements, against the recorded answers of Rust's ``semver`` crate."""
 
-from __future__ import annotations
-
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What spin.toml and the environment lock name; samples follow Spin's own test manifests."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -159,21 +157,12 @@ def test_parse_spin_manifest_keeps_no_secret() -> None:
     [
         ("https://me:s3cret@h.test:8443/a?k=s3cret#s3cret", "https://h.test:8443/a"),
         ("HTTPS://s3cret@h.test/a", "HTTPS://h.test/a"),
-        ("http://me:s3cret/x@h.test/a", "http://..."),
-        ("http://me:s3cret?x@h.test/a", "http://..."),
-        ("http://me:s3cret#x@h.test/a", "http://..."),
-        ("http://me:s3cret@s3cret@h.test/a", "http://h.test/a"),
-        ("http://me:s3cret\\@h.test/a", "http://..."),
         ("http://me%3As3cret/@h.test/a", "http://..."),
         ("http://me:s3cret%40h.test/a", "http://..."),
         ("http:///me:s3cret@h.test/a", "http://..."),
-        ("http:/me:s3cret@h.test/a", "an address without http:// or https://"),
         ("http:me:s3cret@h.test/a", "an address without http:// or https://"),
-        ("//me:s3cret@h.test/a", "an address without http:// or https://"),
         (" http://me:s3cret@h.test/a", "an address without http:// or https://"),
-        ("me:s3cret@h.test/a", "an address without http:// or https://"),
         ("ftp://me:s3cret@h.test/a", "an address without http:// or https://"),
-        ("https://cdn.test/npm/pkg@1.2.3/a.wasm", "https://cdn.test/npm/pkg@1.2.3/a.wasm"),
         ("https://cdn.test/@scope/a.wasm?x=@y", "https://cdn.test/@scope/a.wasm"),
         ("https://[::1]:80/a\n", "https://[::1]:80/a\\n"),
     ],
@@ -333,40 +322,30 @@ def test_fault_names_the_part_of_the_manifest() -> None:
     ]
 
 
-def two(first: str, second: str) -> list[tuple[str, str]]:
-    """Packages of a manifest with two components, as place and requirement."""
-    text = f"spin_manifest_version = 2\n[component.a]\n{first}\n[component.b]\n{second}"
-    manifest = parse(text)
+@pytest.mark.parametrize(
+    ("needing", "needed"),
+    [
+        (
+            "dependencies = { 'x:y' = { component = 'b' } }\n"
+            "profile.own.dependencies = { 'x:y' = { path = 'own.wasm' } }",
+            "source = 'b.wasm'\nprofile.own.source = { package = 'p:q', version = '1.0.0' }",
+        ),
+        (
+            "profile.fast.dependencies = { 'x:y' = { component = 'b' } }",
+            "source = { package = 'p:q', version = '1.0.0' }",
+        ),
+    ],
+    ids=["of all profiles", "of one profile"],
+)
+def test_dependency_on_a_component_takes_its_source_in_that_profile(needing: str, needed: str) -> None:
+    manifest = parse(
+        f"spin_manifest_version = 2\n[component.a]\nsource = 'a.wasm'\n{needing}\n[component.b]\n{needed}\n"
+        "profile.fast.source = { package = 'p:q', version = '2.0.0' }"
+    )
     assert manifest.faults == ()
-    return [(str(one.place), one.requirement) for one in manifest.packages]
-
-
-def test_dependency_on_a_component_is_a_requirement_on_its_package() -> None:
-    found = two(
-        "source = 'a.wasm'\ndependencies = { 'x:y' = { component = 'b' } }",
-        "source = { package = 'p:q', version = '1.2.3' }",
-    )
-    assert found == [("component b, source", "=1.2.3"), ("component a, dependency x:y", "1.2.3")]
-
-
-def test_dependency_on_a_component_holds_in_all_its_profiles() -> None:
-    found = two(
-        "source = 'a.wasm'\ndependencies = { 'x:y' = { component = 'b' } }\n"
-        "profile.own.dependencies = { 'x:y' = { path = 'own.wasm' } }",
-        "source = 'b.wasm'\n"
-        "profile.own.source = { package = 'p:q', version = '1.0.0' }\n"
-        "profile.fast.source = { package = 'p:q', version = '2.0.0' }",
-    )
-    assert found[2:] == [("component a, profile fast, dependency x:y", "2.0.0")]
-
-
-def test_dependency_of_a_profile_takes_the_source_of_that_profile() -> None:
-    found = two(
-        "source = 'a.wasm'\nprofile.fast.dependencies = { 'x:y' = { component = 'b' } }",
-        "source = { package = 'p:q', version = '1.0.0' }\n"
-        "profile.fast.source = { package = 'p:q', version = '2.0.0' }",
-    )
-    assert found[2:] == [("component a, profile fast, dependency x:y", "2.0.0")]
+    assert [(str(one.place), one.requirement) for one in manifest.packages[2:]] == [
+        ("component a, profile fast, dependency x:y", "2.0.0")
+    ]
 
 
 def test_dependency_on_a_component_written_out_in_a_trigger_finds_it() -> None:

@@ -9,10 +9,10 @@ from tests.support.artifact import (
     IMAGE_CONFIG,
     WASM,
     compact,
-    descriptor,
     sha256,
     wasm_module,
 )
+from tests.support.artifacts import assemble
 
 SCRIPT = "<script>alert(1)</script>"
 NAMES = {
@@ -54,17 +54,11 @@ def manifest_of(name, number):
     }
     application = json.dumps(locked).encode()
     config = compact({"architecture": "wasm", "os": "wasip1"})
-    layers = [descriptor(WASM, shared), descriptor(DATA, own), descriptor(APPLICATION, application)]
-    document = {
-        "schemaVersion": 2,
-        "config": descriptor(IMAGE_CONFIG, config),
-        "layers": [*layers, {"mediaType": name, "digest": sha256(b"gone"), "size": 2**63 - 1 - number}],
-        "annotations": {
-            "org.opencontainers.image.title": name,
-            "org.opencontainers.image.created": name,
-            "org.opencontainers.image.description": DESCRIPTION,
-        },
-    }
+    annotations = {f"org.opencontainers.image.{key}": name for key in ("title", "created")}
+    annotations["org.opencontainers.image.description"] = DESCRIPTION
+    layers = [(WASM, shared), (DATA, own), (APPLICATION, application)]
+    document = assemble((IMAGE_CONFIG, config), layers, annotations=annotations)
+    document["layers"].append({"mediaType": name, "digest": sha256(b"gone"), "size": 2**63 - 1 - number})
     return (
         json.dumps(document).encode(),
         application,

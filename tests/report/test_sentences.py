@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 from spincache_nb import analysis
 from spincache_nb.analysis import schemas
@@ -19,34 +20,44 @@ def two():
     return gather(two_versions().frames())
 
 
-def test_of_breakdown_says_where_the_bytes_go():
-    assert sentences.of_breakdown(two()) == (
+def one_app():
+    app = App("r.io", "a", "1", [(digest_of(1), "wasm")])
+    return World([app], {digest_of(1): 1000}, {(digest_of(1), "wasm")}, document_bytes=0)
+
+
+TWO = {
+    "of_breakdown": (
         "1.9 KiB are on disk, in 11 files. 1.0 KiB (53 %) is needed by several apps and stored once; "
         "16 B (0.8 %) by one app only. Nothing needs 300 B (15 %): “spincache-nb prune” would remove it."
-    )
-
-
-def test_of_breakdown_of_one_app_says_that_nothing_is_shared():
-    app = App("r.io", "a", "1", [(digest_of(1), "wasm")])
-    world = World([app], {digest_of(1): 1000}, {(digest_of(1), "wasm")}, document_bytes=0)
-    assert sentences.of_breakdown(gather(world.frames())) == (
-        "1000 B are on disk, in 3 files. No two apps share any of it; 1000 B (100 %) is needed by one app "
-        "only. Nothing lies there that nobody needs."
-    )
-
-
-def test_of_sharing_says_what_is_saved_and_by_what():
-    assert sentences.of_sharing(two()) == (
+    ),
+    "of_sharing": (
         "2 of 4 blobs are needed more than once. Without sharing 3.0 KiB would be needed, with it "
         "1.0 KiB: 2.0 KiB (66 %) are saved. What saves most is component api, component ui: 1000 B that "
         "3 users need, which saves 2.0 KiB."
-    )
-
-
-def test_of_sets_names_the_largest():
-    assert sentences.of_sets(two()) == (
+    ),
+    "of_sets": (
         "2 sets of apps have something in common which nobody else needs. "
         "The largest is 1000 B that api:1.0.0, web:1.0.0, web:1.1.0 share."
+    ),
+    "of_reclaimable": (
+        "Removing web:1.1.0 alone frees most: 209 B of the 1.2 KiB it needs; the rest stays, as others "
+        "need it. All versions but the last of each repository are 1 app: removed together they free "
+        "207 B. 300 B that nothing needs can go without removing an app."
+    ),
+    "of_problems": "1 problem: 1 truncated.",
+}
+"""What is said of two versions of one app, and of another app."""
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_sentences_add_up_what_two_apps_have(name):
+    assert getattr(sentences, name)(two()) == TWO[name]
+
+
+def test_of_breakdown_of_one_app_says_that_nothing_is_shared():
+    assert sentences.of_breakdown(gather(one_app().frames())) == (
+        "1000 B are on disk, in 3 files. No two apps share any of it; 1000 B (100 %) is needed by one app "
+        "only. Nothing lies there that nobody needs."
     )
 
 
@@ -84,23 +95,29 @@ def savings_of(*fetched):
     return build(schemas.VERSION_SAVINGS_SCHEMA, lines)
 
 
-def test_of_versions_names_the_dearest_and_the_cheapest_update():
-    assert sentences.of_versions(savings_of(1000, 10, 700)).endswith(
-        "Going to 2 costs most, 700 B of 1000 B; going to 1 costs least, 10 B of 1000 B."
-    )
-
-
-def test_of_versions_says_when_no_update_finds_much():
-    assert sentences.of_versions(savings_of(1000, 1000, 950)).endswith(
-        "No update finds much there: each fetches at least 95 % of its version."
-    )
-
-
-def test_of_versions_says_all_where_no_update_finds_anything():
-    assert sentences.of_versions(savings_of(1000, 1000, 1000)).endswith(
-        "No update finds anything there: each fetches all of its version."
-    )
-    assert "each fetches more than 99 % of its version" in sentences.of_versions(savings_of(10, 1000, 999))
+@pytest.mark.parametrize(
+    ("fetched", "end"),
+    [
+        (
+            (1000, 10, 700),
+            "Going to 2 costs most, 700 B of 1000 B; going to 1 costs least, 10 B of 1000 B.",
+        ),
+        (
+            (1000, 1000, 950),
+            "No update finds much there: each fetches at least 95 % of its version.",
+        ),
+        (
+            (1000, 1000, 1000),
+            "No update finds anything there: each fetches all of its version.",
+        ),
+        (
+            (10, 1000, 999),
+            "No update finds much there: each fetches more than 99 % of its version.",
+        ),
+    ],
+)
+def test_of_versions_says_what_updates_cost(fetched, end):
+    assert sentences.of_versions(savings_of(*fetched)).endswith(end)
 
 
 def test_of_versions_leaves_out_sizes_too_large_to_be_true():
@@ -110,20 +127,10 @@ def test_of_versions_leaves_out_sizes_too_large_to_be_true():
     assert "too large" in sentences.of_versions(savings_of(None, None))
 
 
-def test_of_reclaimable_says_what_removing_frees():
-    assert sentences.of_reclaimable(two()) == (
-        "Removing web:1.1.0 alone frees most: 209 B of the 1.2 KiB it needs; the rest stays, as others "
-        "need it. All versions but the last of each repository are 1 app: removed together they free "
-        "207 B. 300 B that nothing needs can go without removing an app."
-    )
-
-
 def test_of_reclaimable_of_one_app_leaves_nothing():
-    world = World(
-        [App("r.io", "a", "1", [(digest_of(1), "wasm")])], {digest_of(1): 1000}, {(digest_of(1), "wasm")}
-    )
-    assert "needs." in sentences.of_reclaimable(gather(world.frames()))
-    assert "others need it" not in sentences.of_reclaimable(gather(world.frames()))
+    said = sentences.of_reclaimable(gather(one_app().frames()))
+    assert "needs." in said
+    assert "others need it" not in said
 
 
 def test_of_reclaimable_says_that_together_is_more():
@@ -162,10 +169,6 @@ def test_of_rebuilds_counts_what_is_the_same_code():
     assert sentences.of_rebuilds(build(REBUILDS_SCHEMA, lines)).startswith(
         "3 times a new version brought a component another binary. In 2 of these"
     )
-
-
-def test_of_problems_counts_by_kind():
-    assert sentences.of_problems(two()) == "1 problem: 1 truncated."
 
 
 def test_name_keeps_what_is_around_it_in_place():

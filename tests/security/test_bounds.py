@@ -4,45 +4,30 @@ import gzip
 import io
 import tarfile
 import time
-import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from spincache_nb import Cache, History, plan_pull, pull
+from spincache_nb import Cache, History, pull
 from spincache_nb.core.archive import list_members
-from spincache_nb.core.documents import Platform
 from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.errors import (
     ArchiveError,
     LimitError,
-    ManifestError,
     SizeMismatchError,
     SpinCacheError,
 )
 from tests.faults import judge
 from tests.faults.places import small_app
-from tests.support.artifact import OCI_INDEX, Artifact, compact, descriptor
+from tests.support.artifact import Artifact, compact
 from tests.support.faults import Stream
 from tests.support.hostile import HostileServer
+from tests.support.memory import memory_below
 from tests.support.odd_artifacts import archive_app
 
 MIB = 1 << 20
 OFF = History(enabled=False)
 GIB = 1 << 30
-
-
-@contextmanager
-def memory_below(most: int) -> Iterator[None]:
-    """Fail if what runs inside allocates more at a time; the test's own servers count, too."""
-    tracemalloc.start()
-    try:
-        yield
-        assert tracemalloc.get_traced_memory()[1] < most
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -102,22 +87,6 @@ def test_document_that_declares_a_gigabyte_is_not_asked_for(
     with pytest.raises(LimitError):
         pull(Cache(tmp_path), spoilt.reference(hostile.name), history=OFF)
     assert hostile.requests_for(f"*/blobs/{one['digest']}") == []
-
-
-def test_index_in_an_index(hostile: HostileServer, tmp_path: Path) -> None:
-    """An index leads to a manifest, or nowhere: depth is one."""
-    here = Platform.of_this_host()
-    child = b""
-    for depth in range(5):
-        entry = {
-            **descriptor(OCI_INDEX, child),
-            "platform": {"os": here.os, "architecture": here.architecture},
-        }
-        child = compact({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]})
-        hostile.serve(Artifact("demo/index", f"v{depth}", child, OCI_INDEX))
-    with pytest.raises(ManifestError):
-        plan_pull(Cache(tmp_path), f"{hostile.name}/demo/index:v4")
-    assert len(hostile.requests_for("*/manifests/*")) == 2
 
 
 def header(kind: bytes, size: int = 0, name: str = "x") -> bytes:

@@ -25,6 +25,7 @@ from spincache_nb.core.locked_app import parse_locked_app
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory import take_inventory
 from tests.inventory.reading import blobs, missing
+from tests.support.artifact import places
 
 CANARY = demo.CANARY
 FORMS = (
@@ -126,13 +127,6 @@ def test_inventory_holds_none(cache: sc.Cache) -> None:
     assert_silent("\n".join(map(repr, parts)))
 
 
-def test_parsed_locked_apps_hold_none(cache: sc.Cache) -> None:
-    for path in cache.path.rglob("config.json"):
-        content = path.read_bytes()
-        if b"spin_lock_version" in content:
-            assert_silent(repr(parse_locked_app(content, where="test")))
-
-
 def spoil(document: Any) -> Iterator[bytes]:
     """The document cut at many places, and with every value in turn of another kind."""
     text = json.dumps(document).encode()
@@ -143,13 +137,6 @@ def spoil(document: Any) -> Iterator[bytes]:
             parent[key] = other
             yield json.dumps(document).encode()
         parent[key] = kept
-
-
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in list(pairs):
-        yield value, key
-        yield from places(inner)
 
 
 def test_errors_about_a_spoilt_locked_app_hold_none(cache: sc.Cache) -> None:

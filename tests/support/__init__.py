@@ -18,9 +18,11 @@ odd_artifacts       indexes, Docker types, sha512, duplicates, 499 layers, broke
 archives            tar+gzip layers, good and bad
 oracle              which files a Spin pull leaves, written from Spin's rules a second time
 caches              caches as every release of Spin leaves them, whole and damaged
+projects            projects that name sources and environments by digest
 trees               read a directory into ``{path: bytes}`` and compare two of them
 hostile             a loopback server that answers as badly as a script says
 behaviours, faults  what it may answer: whole answers, and spoilt ones
 procs               Python in a subprocess, as a user without rights if wanted
+memory              a bound on the memory of what a test does
 =================== ==========================================================================
 """

@@ -4,7 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,14 @@ def compact(value: Any) -> bytes:
 def canonical(value: Any) -> bytes:
     """Return canonical JSON, which a Spin push uses for manifests: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Give all places inside a JSON value, each as what holds it and its key there."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in list(pairs):
+        yield value, key
+        yield from places(inner)
 
 
 def inline_text(data: bytes) -> str:

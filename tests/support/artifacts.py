@@ -103,14 +103,20 @@ def locked_app(components: Sequence[Component], metadata: Json, *, inline: bool 
     return compact(app)
 
 
-def assemble(config: Layer, layers: Sequence[Layer], *, annotations: Json | None = None) -> Json:
-    """Return the manifest that a Spin push writes: no ``mediaType`` of its own."""
-    manifest: Json = {
+def assemble(config: Layer, layers: Sequence[Layer], **more: object) -> Json:
+    """Return the manifest that a Spin push writes, which has no ``mediaType``; keywords add fields."""
+    return {
         "schemaVersion": 2,
         "config": descriptor(*config),
         "layers": [descriptor(*layer) for layer in layers],
+        **more,
     }
-    return manifest if annotations is None else {**manifest, "annotations": annotations}
+
+
+def published(repository: str, tag: str, config: Layer, layers: Sequence[Layer], **more: object) -> Artifact:
+    """Build the artifact of a config and some layers; keywords add fields to its manifest."""
+    blobs = {sha256(data): data for _, data in [config, *layers]}
+    return Artifact(repository, tag, canonical(assemble(config, layers, **more)), blobs=blobs)
 
 
 def app_layers(components: Sequence[Component], *, archive: bool = False) -> list[Layer]:
@@ -161,9 +167,7 @@ def new_style(
         "org.opencontainers.image.title": name,
         "org.opencontainers.image.version": version,
     }
-    document = assemble(config, layers, annotations=annotations if annotated else None)
-    blobs = {sha256(data): data for _, data in [config, *layers]}
-    return Artifact(repository, tag, canonical(document), OCI_MANIFEST, blobs)
+    return published(repository, tag, config, layers, **({"annotations": annotations} if annotated else {}))
 
 
 def inline_files(repository: str = "demo/inline", tag: str = "v1", *, version: str = "1.0.0") -> Artifact:
@@ -203,9 +207,7 @@ def old_style(
         components, {**metadata, "trigger": {"base": "/", "type": "http"}}, inline=inline
     )
     layers = [(WASM, components[0].wasm), *((DATA, data) for data in files.values())]
-    document = assemble((APPLICATION, application), layers)
-    blobs = {sha256(data): data for data in [application, *(data for _, data in layers)]}
-    return Artifact(repository, tag, canonical(document), OCI_MANIFEST, blobs)
+    return published(repository, tag, (APPLICATION, application), layers)
 
 
 def package(repository: str = "demo/package", tag: str = "1.0.0", *, seed: str = "package") -> Artifact:
@@ -221,9 +223,7 @@ def package(repository: str = "demo/package", tag: str = "1.0.0", *, seed: str =
             "component": {"exports": ["wasi:http/incoming-handler@0.2.0"], "imports": [], "target": None},
         }
     )
-    document = assemble((WKG_CONFIG, config), [(WKG_WASM, wasm)])
-    manifest = canonical({"mediaType": OCI_MANIFEST, **document})
-    return Artifact(repository, tag, manifest, OCI_MANIFEST, {sha256(config): config, sha256(wasm): wasm})
+    return published(repository, tag, (WKG_CONFIG, config), [(WKG_WASM, wasm)], mediaType=OCI_MANIFEST)
 
 
 @cache

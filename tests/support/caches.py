@@ -11,31 +11,20 @@ from dataclasses import replace
 
 from tests.support import archives
 from tests.support.artifact import (
-    APPLICATION,
     ARCHIVE,
     DATA,
-    IMAGE_CONFIG,
     WASM,
     WKG_CONFIG,
     WKG_WASM,
     Artifact,
     canonical,
     compact,
-    descriptor,
     sha256,
-    sha512,
     text_file,
     wasm_module,
 )
-from tests.support.artifacts import (
-    Component,
-    assemble,
-    image_config,
-    locked_app,
-    new_style,
-    old_style,
-    package,
-)
+from tests.support.artifacts import Component, image_config, new_style, old_style, package, published
+from tests.support.odd_artifacts import with_application, with_layers, with_sha512
 from tests.support.oracle import spin_tree
 from tests.support.trees import Tree, union
 
@@ -113,29 +102,31 @@ def package_wasm() -> bytes:
 def sha512_app() -> Artifact:
     """Build an app whose asset is named by a sha512 digest."""
     component = Component("web", WEB, {"index.html": INDEX})
-    document = json.loads(locked_app([component], {"name": "long"}))
-    document["components"][0]["files"][0]["digest"] = sha512(INDEX)
-    application = compact(document)
-    layers = [descriptor(WASM, WEB), descriptor(DATA, INDEX, digest=sha512(INDEX))]
-    config = image_config(application)
-    manifest = {
-        "schemaVersion": 2,
-        "config": descriptor(IMAGE_CONFIG, config),
-        "layers": [*layers, descriptor(APPLICATION, application)],
-    }
-    blobs = {sha256(WEB): WEB, sha512(INDEX): INDEX, sha256(application): application}
-    return Artifact("org/long", "v1", canonical(manifest), blobs={**blobs, sha256(config): config})
+    return with_sha512(with_layers("org/long", component, [(WASM, WEB), (DATA, INDEX)]), INDEX)
 
 
 def unnamed_members() -> Artifact:
     """Build an app whose archive has files that the locked app does not name."""
     named = Component("site", WEB, {"page-0.html": PAGES["page-0.html"]})
-    application = locked_app([named], {"name": "unnamed"})
-    config = (IMAGE_CONFIG, image_config(application))
-    layers = [(WASM, WEB), (ARCHIVE, archives.mount_archive(PAGES)), (APPLICATION, application)]
-    document = assemble(config, layers)
-    blobs = {sha256(data): data for _, data in [config, *layers]}
-    return Artifact("org/unnamed", "v1", canonical(document), blobs=blobs)
+    return with_layers("org/unnamed", named, [(WASM, WEB), (ARCHIVE, archives.mount_archive(PAGES))])
+
+
+def sound() -> dict[str, Tree]:
+    """Return by name what pulls leave behind that did all they had to do: all of it is needed and whole."""
+    return {
+        "v0.8": pulled(spin_0_8()),
+        "v1.5": pulled(spin_1_5()),
+        "v2.0": pulled(spin_2_0()),
+        "web": pulled(web()),
+        "archive": pulled(archive_mode()),
+        "archive with unnamed members": pulled(unnamed_members()),
+        "package": pulled(wkg_package()),
+        "sha512": pulled(sha512_app()),
+        "nested tags": nested(),
+        "back slashes": back_slashes(),
+        "digest pull over latest": digest_pull_over_latest()[0],
+        "Windows names": pulled(web(), naming="windows"),
+    }
 
 
 def truncated_blob() -> Tree:
@@ -194,9 +185,7 @@ INTERFACES = (
 
 def environment() -> Artifact:
     """Build the package of a target environment's interfaces."""
-    document = assemble((WKG_CONFIG, b"{}"), [(WKG_WASM, INTERFACES)])
-    blobs = {sha256(b"{}"): b"{}", sha256(INTERFACES): INTERFACES}
-    return Artifact("org/spin-up", "4.1.0", canonical(document), blobs=blobs)
+    return published("org/spin-up", "4.1.0", (WKG_CONFIG, b"{}"), [(WKG_WASM, INTERFACES)])
 
 
 def environment_blob() -> Tree:
@@ -230,14 +219,17 @@ def nested() -> Tree:
 
 def back_slashes() -> Tree:
     """A publisher on Windows, in archive mode, recorded paths with back slashes."""
-    artifact = archive_mode()
-    tree = pulled(artifact)
-    document = json.loads(artifact.application or b"")
+    document = json.loads(archive_mode().application or b"")
     for file in document["components"][0]["files"]:
         file["path"] = "pages\\" + file["path"]
-    application = compact(document)
-    manifest = json.loads(tree[f"{folder(artifact)}/manifest.json"])
-    manifest["layers"][-1] = descriptor(APPLICATION, application)
-    tree[f"{folder(artifact)}/manifest.json"] = compact(manifest)
-    tree[f"{folder(artifact)}/config.json"] = application
-    return tree
+    return pulled(with_application(archive_mode(), compact(document)))
+
+
+def documents(tree: Mapping[str, bytes]) -> Tree:
+    """Return what a tree has of manifests and locked apps."""
+    return {path: data for path, data in tree.items() if path.startswith("manifests/")}
+
+
+def blobs(tree: Mapping[str, bytes]) -> Tree:
+    """Return what a tree has in ``wasm`` and ``data``."""
+    return {path: data for path, data in tree.items() if not path.startswith("manifests/")}

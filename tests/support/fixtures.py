@@ -1,7 +1,6 @@
 """The fixtures that tests ask for by name. Servers are shared by the session where they can be."""
 
 import os
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ import trustme
 
 from tests.support import go_registries
 from tests.support.hostile import HostileServer
-from tests.support.procs import open_folder
+from tests.support.procs import free_port, open_folder
 from tests.support.registry_server import RegistryServer, start_registry
 from tests.support.token_service import TokenService
 
@@ -122,9 +121,7 @@ def hostile_tls(start_hostile: Callable[..., HostileServer], server_tls: ssl.SSL
 @pytest.fixture
 def closed_port() -> int:
     """A port on 127.0.0.1 at which nothing listens: connecting is refused."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    return free_port()
 
 
 @pytest.fixture

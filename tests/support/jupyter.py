@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from tests.support.isolation import isolated, need
-from tests.support.procs import ROOT
+from tests.support.procs import ROOT, free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route
@@ -96,13 +96,6 @@ def running_voila(notebook: Path, home: Path) -> Iterator[str]:
     ]
     with serving(arguments, port, home):
         yield f"http://127.0.0.1:{port}"
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 at which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 @contextmanager

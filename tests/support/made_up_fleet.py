@@ -43,6 +43,8 @@ class FleetPlan:
     repositories: int = 150
     versions: int = 8
     changed_share: float = 0.08
+    held_versions: float = 2.0
+    """How many versions of a repository a host has by the mean, before those that there are not."""
 
 
 class World:
@@ -172,11 +174,12 @@ class _Hosts:
         """Versions that a host holds, and whether it has them under the tag ``latest``."""
         rng, world = self._rng, self._world
         weights = self._popular * np.where(np.arange(self._plan.repositories) % len(_ROLES) == role, 9.0, 1.0)
-        wanted = max(1, round(self._plan.apps_per_host / 2.2))
+        wanted = max(1, round(self._plan.apps_per_host / (0.2 + self._plan.held_versions)))
         wanted = min(wanted, self._plan.repositories)
         chosen = rng.choice(self._plan.repositories, wanted, replace=False, p=weights / weights.sum())
-        held = np.repeat(chosen, rng.geometric(1 / 2.0, wanted))
-        back = rng.geometric(0.4, len(held)) - 1 + np.where(rng.random(len(held)) < 0.1, 4, 0)
+        held = np.repeat(chosen, rng.geometric(1 / self._plan.held_versions, wanted))
+        back = rng.geometric(0.8 / self._plan.held_versions, len(held)) - 1
+        back += np.where(rng.random(len(held)) < 0.1, 4, 0)
         first = np.searchsorted(world.repository, held)
         versions = np.unique(np.maximum(self._last[held] - back, first))
         moving = rng.choice(chosen, min(len(chosen), max(3, wanted // 8)), replace=False)

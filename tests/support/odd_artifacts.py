@@ -30,7 +30,15 @@ from tests.support.artifact import (
     text_file,
     wasm_module,
 )
-from tests.support.artifacts import Component, Layer, assemble, image_config, locked_app, new_style, old_style
+from tests.support.artifacts import (
+    Component,
+    Layer,
+    image_config,
+    locked_app,
+    new_style,
+    old_style,
+    published,
+)
 
 Platform = tuple[str, str]
 """Operating system and architecture, by Go's names."""
@@ -48,9 +56,7 @@ def with_layers(repository: str, component: Component, layers: Sequence[Layer], 
     """Build a new-style app of one component whose content layers are exactly those given."""
     application = locked_app([component], {"name": repository.rsplit("/", 1)[-1], "version": "1.0.0"})
     config = (IMAGE_CONFIG, image_config(application))
-    everything = [*layers, (APPLICATION, application)]
-    blobs = {sha256(data): data for _, data in [config, *everything]}
-    return Artifact(repository, tag, canonical(assemble(config, everything)), OCI_MANIFEST, blobs)
+    return published(repository, tag, config, [*layers, (APPLICATION, application)])
 
 
 def image_index(
@@ -88,26 +94,34 @@ def docker_manifest(artifact: Artifact) -> Artifact:
     return replace(artifact, manifest=canonical(document), media_type=DOCKER_MANIFEST)
 
 
+def with_application(artifact: Artifact, application: bytes) -> Artifact:
+    """Return a new-style app with another locked app, and the image config that goes with it."""
+    document = artifact.document
+    replaced = {document["config"]["digest"], document["layers"][-1]["digest"]}
+    config = image_config(application)
+    document["config"] = descriptor(IMAGE_CONFIG, config)
+    document["layers"][-1] = descriptor(APPLICATION, application)
+    blobs = {digest: data for digest, data in artifact.blobs.items() if digest not in replaced}
+    blobs |= {sha256(application): application, sha256(config): config}
+    return replace(artifact, manifest=canonical(document), blobs=blobs)
+
+
+def with_sha512(artifact: Artifact, *contents: bytes) -> Artifact:
+    """Return a new-style app in which some of its content is named by sha512 digests."""
+    application, manifest, blobs = artifact.application or b"", artifact.manifest, dict(artifact.blobs)
+    for data in contents:
+        old, new = sha256(data), sha512(data)
+        application = application.replace(old.encode(), new.encode())
+        manifest = manifest.replace(old.encode(), new.encode())
+        blobs[new] = blobs.pop(old)
+    return with_application(replace(artifact, manifest=manifest, blobs=blobs), application)
+
+
 def sha512_layer(repository: str = "demo/sha512", tag: str = "v1") -> Artifact:
     """Build an app whose wasm and one asset are named by sha512 digests."""
-    component = Component("long", wasm_module("sha512", 2000), {"a.txt": text_file("sha512", 400)})
-    artifact = with_layers(
-        repository, component, [(WASM, component.wasm), (DATA, component.files["a.txt"])], tag
-    )
-    document = artifact.document
-    app = json.loads(artifact.blobs[document["layers"][-1]["digest"]])
-    blobs = {}
-    for layer, data in zip(document["layers"], (component.wasm, component.files["a.txt"]), strict=False):
-        layer["digest"] = sha512(data)
-        blobs[layer["digest"]] = data
-    app["components"][0]["source"]["digest"] = sha512(component.wasm)
-    app["components"][0]["files"][0]["digest"] = sha512(component.files["a.txt"])
-    application = json.dumps(app).encode()
-    config = image_config(application)
-    document["layers"][-1] = descriptor(APPLICATION, application)
-    document["config"] = descriptor(IMAGE_CONFIG, config)
-    blobs |= {sha256(application): application, sha256(config): config}
-    return Artifact(repository, tag, canonical(document), OCI_MANIFEST, blobs)
+    wasm, asset = wasm_module("sha512", 2000), text_file("sha512", 400)
+    component = Component("long", wasm, {"a.txt": asset})
+    return with_sha512(with_layers(repository, component, [(WASM, wasm), (DATA, asset)], tag), wasm, asset)
 
 
 def wasm_and_data(repository: str = "demo/both-areas", tag: str = "v1") -> Artifact:

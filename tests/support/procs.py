@@ -9,6 +9,7 @@ import inspect
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -121,6 +122,13 @@ def call(
     outcome = json.loads(last)
     names = tuple(outcome.get("error_types", ()))
     return Outcome(outcome.get("value"), outcome.get("error"), names, text, done.stderr)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
 
 
 @contextmanager

@@ -158,7 +158,7 @@ def start_registry(
         if auth == "token":
             service = stack.enter_context(TokenService(USERS, IDENTITY_TOKENS))
             server.token_service, server.users = service, dict(USERS)
-            (folder / "token.pem").write_bytes(service.signer.certificate_pem)
+            (folder / "token.pem").write_bytes(service.signer.authority_pem)
             names = {"realm": service.realm, "service": SERVICE, "issuer": ISSUER}
             config["auth"] = {"token": {**names, "rootcertbundle": str(folder / "token.pem")}}
         elif auth == "basic":

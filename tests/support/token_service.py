@@ -8,13 +8,14 @@ import base64
 import datetime as dt
 import json
 import secrets
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
-from cryptography import x509
+import trustme
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -58,32 +59,18 @@ class TokenRequest:
 
 
 class Signer:
-    """A key with its self-signed certificate that signs JWTs by ES256."""
+    """A key with a certificate of its own authority that signs JWTs by ES256."""
 
     def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "token service of the tests")])
-        now = dt.datetime.now(dt.UTC)
-        self._certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(self._key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    @property
-    def certificate_pem(self) -> bytes:
-        return self._certificate.public_bytes(serialization.Encoding.PEM)
+        authority = trustme.CA()
+        issued = authority.issue_cert("token-service.test")
+        self.authority_pem = authority.cert_pem.bytes()
+        self._key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), password=None)
+        self._certificate = ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return the compact JWT of some claims."""
-        der = self._certificate.public_bytes(serialization.Encoding.DER)
-        header = {"typ": "JWT", "alg": "ES256", "x5c": [base64.b64encode(der).decode()]}
+        header = {"typ": "JWT", "alg": "ES256", "x5c": [base64.b64encode(self._certificate).decode()]}
         signed = b".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
         r, s = decode_dss_signature(self._key.sign(signed, ec.ECDSA(hashes.SHA256())))
         return b".".join([signed, _base64url(r.to_bytes(32, "big") + s.to_bytes(32, "big"))]).decode()

@@ -10,7 +10,6 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -107,9 +106,7 @@ def registered(registry: RegistryServer) -> tuple[list[Artifact], list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grace", [3600.0, 3.0])  # a pull on a busy machine may take a second for a blob
-def test_prune_beside_pulls_loses_nothing(
-    plain_registry: RegistryServer, tmp_path: Path, grace: float
-) -> None:
+def test_prune_beside_pulls_loses_nothing(plain_registry, tmp_path, grace):
     """Blobs lie there unneeded and old; three processes pull apps that use them, and one prunes."""
     artifacts, references = registered(plain_registry)
     cache = Cache(tmp_path / "cache")
@@ -127,7 +124,7 @@ def test_prune_beside_pulls_loses_nothing(
 
 
 @pytest.mark.slow
-def test_remove_beside_pulls_loses_nothing(plain_registry: RegistryServer, tmp_path: Path) -> None:
+def test_remove_beside_pulls_loses_nothing(plain_registry, tmp_path):
     """One process removes an app that two others pull, together with apps that share its blobs."""
     artifacts, references = registered(plain_registry)
     cache = Cache(tmp_path / "cache")
@@ -152,7 +149,7 @@ def _folder(registry: RegistryServer, artifact: Artifact) -> str:
     return f"manifests/{registry.name}/{artifact.repository}/{artifact.tag}"
 
 
-def test_check_beside_pulls_finds_no_damage(plain_registry: RegistryServer, tmp_path: Path) -> None:
+def test_check_beside_pulls_finds_no_damage(plain_registry, tmp_path):
     _, references = registered(plain_registry)
     cache = Cache(tmp_path / "cache")
     with pullers(cache, [references]) as processes:

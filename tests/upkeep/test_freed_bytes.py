@@ -5,17 +5,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spincache_nb.core.cache import Cache
-from spincache_nb.upkeep import plan_clear, plan_prune, plan_remove
+from spincache_nb.upkeep import RemovalPlan, plan_clear, plan_prune, plan_remove
 from tests.support.artifact import text_file, wasm_module
 from tests.support.artifacts import Component, new_style, old_style, package
-from tests.support.caches import blob, pulled
+from tests.support.caches import blob, blobs, pulled
 from tests.support.trees import Tree, union
 from tests.upkeep.worlds import disk_bytes, execute_exactly, laid_out, left, make_older
 
@@ -63,6 +63,15 @@ class World:
         """What Spin stores for the chosen apps, or for the others."""
         return union(*(a.tree(f"a{n}") for n, a in enumerate(self.apps) if (n in self.chosen) is chosen))
 
+    def needed_by_others(self) -> dict[str, tuple[int, set[str]]]:
+        """Size and users of what the chosen apps have in common with the others."""
+        lost = blobs(self.trees(chosen=True))
+        found: dict[str, tuple[int, set[str]]] = {}
+        for number in set(range(len(self.apps))) - self.chosen:
+            for path in lost.keys() & self.apps[number].tree(f"a{number}"):
+                found.setdefault(path, (len(lost[path]), set()))[1].add(f"ghcr.io/org/a{number}:1")
+        return found
+
     def stray_tree(self) -> Tree:
         """Blobs of no app."""
         return {blob("data", f"stray {n}".encode() * n): f"stray {n}".encode() * n for n in self.strays}
@@ -85,9 +94,15 @@ def cache_of(tree: Tree) -> Iterator[Cache]:
         yield laid_out(Path(folder), tree)
 
 
+def kept_by(plan: RemovalPlan) -> dict[str, tuple[int, set[str]]]:
+    """Size and users of what a plan leaves, by path."""
+    assert all(kept.path.startswith(f"{kept.area}/") for kept in plan.kept)
+    return {kept.path: (kept.stored_bytes, set(kept.users)) for kept in plan.kept}
+
+
 @settings(max_examples=80, deadline=None)
 @given(worlds())
-def test_plan_remove_frees_just_what_the_others_do_not_need(world: World) -> None:
+def test_plan_remove_frees_just_what_the_others_do_not_need(world):
     others, strays = world.trees(chosen=False), world.stray_tree()
     everything = union(world.trees(chosen=True), others)
     expected = union(others, {path: data for path, data in strays.items() if path not in everything})
@@ -97,20 +112,16 @@ def test_plan_remove_frees_just_what_the_others_do_not_need(world: World) -> Non
         assert plan.freed_bytes == total - sum(map(len, expected.values()))
         execute_exactly(plan)
         assert left(cache) == set(expected)
-        assert {kept.path for kept in plan.kept} == {
-            path for path in world.trees(chosen=True) if path in others and not path.startswith("manifests/")
-        }
+        assert kept_by(plan) == world.needed_by_others()
         again = plan_prune(cache, even_if_unknown=True)
         assert {item.path for item in again.items} == set(strays) - set(others)
 
 
 @settings(max_examples=80, deadline=None)
 @given(worlds())
-def test_plan_prune_leaves_just_what_the_apps_need(world: World) -> None:
+def test_plan_prune_leaves_just_what_the_apps_need(world):
     needed = world.trees(chosen=False)
-    lost = {
-        path: data for path, data in world.trees(chosen=True).items() if not path.startswith("manifests/")
-    }
+    lost = blobs(world.trees(chosen=True))
     with cache_of(union(lost, needed, world.stray_tree())) as cache:
         plan = plan_prune(cache, even_if_unknown=True)
         assert plan.freed_bytes == disk_bytes(cache) - sum(map(len, needed.values()))
@@ -118,30 +129,34 @@ def test_plan_prune_leaves_just_what_the_apps_need(world: World) -> None:
         assert left(cache) == set(needed)
 
 
-@settings(max_examples=60, deadline=None)
-@given(worlds(), st.floats(0, 1), st.integers(0, 3) | st.none())
-def test_plan_prune_keeps_a_budget_as_brute_force_does(
-    world: World, share: float, newest: int | None
-) -> None:
+EDGES = st.tuples(st.integers(0, 5), st.integers(-1, 1))
+"""How many apps are gone when a budget is kept, and so many bytes more or less."""
+
+
+@settings(max_examples=80, deadline=None)
+@given(worlds(), EDGES | st.none(), st.integers(0, 3) | st.none())
+def test_plan_prune_keeps_a_budget_as_brute_force_does(world, edge, newest):
     trees = [app.tree(f"a{number}") for number, app in enumerate(world.apps)]  # a0 was pulled longest ago
-    with cache_of(union(*trees)) as cache:
+    sizes = [sum(map(len, union(*trees[gone:]).values())) for gone in range(len(trees) + 1)]
+    budget = None if edge is None else max(0, sizes[min(edge[0], len(trees))] + edge[1])
+    gone = max(0, len(trees) - (newest or 0)) if edge or newest is not None else 0
+    if budget is not None:
+        gone = next((fewer for fewer in range(gone) if sizes[fewer] <= budget), gone)
+    with cache_of(union(*trees, world.stray_tree())) as cache:
         for number in range(len(trees)):
             make_older(cache.path / "manifests" / "ghcr.io" / "org" / f"a{number}", 9000 - 100 * number)
-        budget = int(disk_bytes(cache) * share)
-        gone = 0
-        removable = max(0, len(trees) - (newest or 0))
-        while gone < removable and sum(map(len, union(*trees[gone:]).values())) > budget:
-            gone += 1
         plan = plan_prune(cache, keep_bytes=budget, keep_newest=newest)
         assert list(plan.references) == [f"ghcr.io/org/a{number}:1" for number in range(gone)]
+        assert kept_by(plan) == replace(world, chosen=frozenset(range(gone))).needed_by_others()
         execute_exactly(plan)
         assert left(cache) == set(union(*trees[gone:]))
-        assert disk_bytes(cache) <= budget or any("budget" in note for note in plan.notes)
+        is_over = budget is not None and sizes[gone] > budget
+        assert any("budget is not kept" in note for note in plan.notes) == is_over
 
 
 @settings(max_examples=20, deadline=None)
 @given(worlds())
-def test_plan_clear_frees_everything(world: World) -> None:
+def test_plan_clear_frees_everything(world):
     with cache_of(union(world.trees(chosen=True), world.trees(chosen=False), world.stray_tree())) as cache:
         plan = plan_clear(cache)
         assert plan.freed_bytes == disk_bytes(cache)

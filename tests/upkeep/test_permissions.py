@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,92 +50,79 @@ def verify_rows(folder: str) -> list[list[str]]:
     return [[row.path, row.kind, row.detail] for row in sc.verify(sc.Cache(folder)).itertuples()]
 
 
-@pytest.mark.parametrize("kind", ["remove", "prune", "clear"])
-def test_the_owner_may_do_it_all(nobodys_folder: Path, kind: str) -> None:
-    root = laid_out(nobodys_folder)
-    outcome = call(plan_and_execute, str(root.parent), kind, unprivileged=True)
+def by_nobody(function: Callable[..., Any], root: Path, *arguments: str) -> Any:
+    """What a function gives for a cache when a user without rights calls it."""
+    outcome = call(function, str(root.parent), *arguments, unprivileged=True)
     assert outcome.error is None
-    planned, removed, freed, failed = outcome.value
+    return outcome.value
+
+
+@pytest.mark.parametrize("kind", ["remove", "prune", "clear"])
+def test_the_owner_may_do_it_all(nobodys_folder, kind):
+    planned, removed, freed, failed = by_nobody(plan_and_execute, laid_out(nobodys_folder), kind)
     assert (planned, failed) == (removed, [])
     assert freed > 0
 
 
 @pytest.mark.parametrize("kind", ["remove", "prune", "clear"])
-def test_removals_of_somebody_elses_cache_fail_and_change_nothing(nobodys_folder: Path, kind: str) -> None:
+def test_removals_of_somebody_elses_cache_fail_and_change_nothing(nobodys_folder, kind):
     root = laid_out(nobodys_folder, owner=0)
     if os.geteuid() != 0:
         for path in [root, *root.rglob("*")]:
             path.chmod(path.stat().st_mode & ~0o222)
     os.chown(nobodys_folder, os.geteuid(), os.getegid())
-    outcome = call(plan_and_execute, str(root.parent), kind, unprivileged=True)
-    assert outcome.error is None
-    _, removed, freed, failed = outcome.value
+    _, removed, freed, failed = by_nobody(plan_and_execute, root, kind)
     assert (removed, freed) == (0, 0)
     assert failed
     assert all("denied" in reason for _, reason in failed)
     assert read_tree(root) == TREE
 
 
-def test_remove_keeps_the_blobs_of_an_app_whose_manifest_cannot_go(nobodys_folder: Path) -> None:
+def test_remove_keeps_the_blobs_of_an_app_whose_manifest_cannot_go(nobodys_folder):
     root = laid_out(nobodys_folder)
     (root / "manifests/ghcr.io/org/web/v1").chmod(0o555)
-    outcome = call(plan_and_execute, str(root.parent), "remove", unprivileged=True)
-    assert outcome.error is None
-    assert outcome.value[1] == 0
-    assert [path for path, _ in outcome.value[3]] == ["manifests/ghcr.io/org/web/v1/manifest.json"]
+    _, removed, _, failed = by_nobody(plan_and_execute, root, "remove")
+    assert removed == 0
+    assert [path for path, _ in failed] == ["manifests/ghcr.io/org/web/v1/manifest.json"]
     assert read_tree(root) == TREE
 
 
-def test_clear_empties_a_cache_whose_parent_cannot_be_written(nobodys_folder: Path) -> None:
+def test_clear_empties_a_cache_whose_parent_cannot_be_written(nobodys_folder):
     """As on a mount point: the directory itself stays."""
     root = laid_out(nobodys_folder)
     os.chown(root.parent, 0, 0)
     if os.geteuid() != 0:
         root.parent.chmod(0o555)
-    outcome = call(plan_and_execute, str(root.parent), "clear", unprivileged=True)
-    assert outcome.error is None
-    assert outcome.value[2] == sum(map(len, TREE.values()))
-    assert outcome.value[3] == []
+    _, _, freed, failed = by_nobody(plan_and_execute, root, "clear")
+    assert (freed, failed) == (sum(map(len, TREE.values())), [])
     assert root.is_dir()
     assert list(root.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["remove", "prune"])
+FOLDER, OTHER = "manifests/ghcr.io", "manifests/ghcr.io/org/other/v1"
+
+
 @pytest.mark.parametrize(
-    "hide",
+    ("kind", "path"),
     [
-        lambda root: (root / "manifests" / "ghcr.io").chmod(0),
-        lambda root: (root / "manifests/ghcr.io/org/other/v1/manifest.json").chmod(0),
-        lambda root: (root / "manifests/ghcr.io/org/other/v1/config.json").chmod(0),
+        *product(["remove", "prune"], [FOLDER, f"{OTHER}/manifest.json", f"{OTHER}/config.json"]),
+        ("clear", FOLDER),  # which needs no document
     ],
-    ids=["folder", "manifest", "locked app"],
 )
-def test_removals_refuse_while_an_app_cannot_be_read(
-    nobodys_folder: Path, kind: str, hide: Callable[[Path], None]
-) -> None:
+def test_removals_refuse_while_an_app_cannot_be_read(nobodys_folder, kind, path):
     other = pulled(web(repository="org/other"))
     write_tree(nobodys_folder / "cache" / "registry", other)
     root = laid_out(nobodys_folder)
     before = read_tree(root)
-    hide(root)
+    (root / path).chmod(0)
     outcome = call(plan_and_execute, str(root.parent), kind, unprivileged=True)
-    expected = ["NotInCacheError", "CacheError"] if "folder" in str(hide) else ["CacheError"]
-    assert set(outcome.error_types) & set(expected)
+    assert "CacheError" in outcome.error_types
     assert read_tree(root) == before
 
 
-def test_clear_refuses_what_it_cannot_look_into(nobodys_folder: Path) -> None:
-    root = laid_out(nobodys_folder)
-    (root / "manifests" / "ghcr.io").chmod(0)
-    outcome = call(plan_and_execute, str(root.parent), "clear", unprivileged=True)
-    assert "CacheError" in outcome.error_types
-    assert read_tree(root) == TREE
-
-
-def test_verify_reports_a_blob_that_cannot_be_read(nobodys_folder: Path) -> None:
+def test_verify_reports_a_blob_that_cannot_be_read(nobodys_folder):
     root = laid_out(nobodys_folder)
     (root / blob("data", INDEX)).chmod(0)
-    outcome = call(verify_rows, str(root.parent), unprivileged=True)
-    assert outcome.error is None
-    assert [row[:2] for row in outcome.value] == [[blob("data", INDEX), "unreadable file"]]
+    found = by_nobody(verify_rows, root)
+    assert [row[:2] for row in found] == [[blob("data", INDEX), "unreadable file"]]
     assert (root / blob("wasm", WEB)).exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,22 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.project.sources import pull_sources
 from spincache_nb.upkeep import check_cache, repair
 from tests.project.shapes import content, tools
-from tests.project.test_sources import A, B, offer, one_source, write
+from tests.project.test_sources import A, B, World
 from tests.support.artifact import sha256
 from tests.support.artifacts import new_style
 from tests.support.behaviours import error
-from tests.support.hostile import HostileServer
 from tests.support.trees import assert_same_tree, read_tree
 from tests.upkeep.test_repairs import empty, flip, truncate
 
 
 @pytest.fixture(autouse=True)
-def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+def swift(monkeypatch):
     monkeypatch.setattr("spincache_nb.upkeep.verify._PAUSE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def world(hostile, cache, project):
+    return World(hostile, cache, project)
 
 
 def place(cache: Cache, data: bytes) -> Path:
@@ -32,15 +35,12 @@ def place(cache: Cache, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize("harm", [flip, truncate, empty], ids=lambda harm: harm.__name__)
-def test_repair_fetches_a_damaged_source_again_and_no_other(
-    hostile: HostileServer, cache: Cache, project: Path, harm: Callable[[Path], None]
-) -> None:
-    write(
-        project,
+def test_repair_fetches_a_damaged_source_again_and_no_other(hostile, cache, project, world, harm):
+    world.write(
         "[component.one]",
-        f"source = {offer(hostile, A, '/a.wasm')}",
+        f"source = {world.offer(A, '/a.wasm')}",
         "[component.two]",
-        f"source = {offer(hostile, B, '/b.wasm')}",
+        f"source = {world.offer(B, '/b.wasm')}",
     )
     pull_sources(cache, project)
     tree = read_tree(cache.path)
@@ -56,14 +56,13 @@ def test_repair_fetches_a_damaged_source_again_and_no_other(
 
 
 def test_repair_leaves_sources_alone_that_are_not_stored_or_whose_project_is_not_given(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
-    write(
-        project,
+    hostile, cache, project, world
+):
+    world.write(
         "[component.one]",
-        f"source = {offer(hostile, A)}",
+        f"source = {world.offer(A)}",
         "[component.two]",
-        f"source = {offer(hostile, B)}",
+        f"source = {world.offer(B)}",
     )
     pull_sources(cache, project)
     place(cache, B).unlink()
@@ -75,10 +74,8 @@ def test_repair_leaves_sources_alone_that_are_not_stored_or_whose_project_is_not
     assert not place(cache, B).exists()
 
 
-def test_repair_of_a_source_says_why_it_failed_and_leaves_the_file(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
-    one_source(project, offer(hostile, A, "/a.wasm"))
+def test_repair_of_a_source_says_why_it_failed_and_leaves_the_file(hostile, cache, project, world):
+    world.one_source(world.offer(A, "/a.wasm"))
     pull_sources(cache, project)
     flip(place(cache, A))
     harmed = read_tree(cache.path)
@@ -94,15 +91,14 @@ def test_repair_of_a_source_says_why_it_failed_and_leaves_the_file(
 
 
 def test_repair_fetches_a_package_again_whose_content_is_known_from_its_last_pull(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
+    hostile, cache, project, world
+):
     old, new = tools("1.0.0"), tools("1.2.0")
     hostile.serve(old)
     registry = f"registry = '{hostile.name}'"
-    write(
-        project,
+    world.write(
         "[component.web]",
-        f"source = {offer(hostile, A)}",
+        f"source = {world.offer(A)}",
         "[component.web.dependencies]",
         f"'acme:tools' = {{ version = '^1.0', {registry} }}",
     )
@@ -120,9 +116,7 @@ def test_repair_fetches_a_package_again_whose_content_is_known_from_its_last_pul
     assert set(read_tree(cache.path)) == set(tree)
 
 
-def test_repair_fetches_from_the_app_what_a_project_needs_too(
-    hostile: HostileServer, cache: Cache, project: Path
-) -> None:
+def test_repair_fetches_from_the_app_what_a_project_needs_too(hostile, cache, project, world):
     artifact = new_style("demo/app")
     hostile.serve(artifact)
     assert (
@@ -130,16 +124,14 @@ def test_repair_fetches_from_the_app_what_a_project_needs_too(
     )
     layer = next(one for one in artifact.layers if one["mediaType"].endswith("+wasm"))
     data = artifact.blobs[layer["digest"]]
-    one_source(project, offer(hostile, data, "/never.wasm"))
+    world.one_source(world.offer(data, "/never.wasm"))
     flip(place(cache, data))
     assert repair(cache, projects=[project]).remaining == ()
     assert hostile.requests_for("/never.wasm") == []
 
 
-def test_repair_command_takes_projects(
-    hostile: HostileServer, cache: Cache, project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    one_source(project, offer(hostile, A))
+def test_repair_command_takes_projects(hostile, cache, project, world, capsys):
+    world.one_source(world.offer(A))
     pull_sources(cache, project)
     flip(place(cache, A))
     folder = ["--cache-dir", str(cache.path.parent), "--json", "--quiet"]

@@ -6,7 +6,6 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,12 @@ from spincache_nb.core.progress import ProgressEvent
 from spincache_nb.core.pull import pull
 from spincache_nb.errors import NoSpaceError, PullCancelled
 from spincache_nb.upkeep import RepairResult, check_cache, is_damage, repair
-from tests.support.artifact import Artifact, canonical, sha256
+from tests.support.artifact import ARCHIVE, DATA, Artifact, canonical, sha256
 from tests.support.artifacts import archive_style, five_kinds, new_style, package
 from tests.support.behaviours import error
+from tests.support.caches import blobs, documents
 from tests.support.faults import Cut, Hold, Truncated, WrongBytes
-from tests.support.hostile import HostileServer
-from tests.support.odd_artifacts import wasm_and_data
+from tests.support.odd_artifacts import altered, wasm_and_data, with_application
 from tests.support.registry_server import RegistryServer
 from tests.support.trees import Tree, assert_same_tree, read_tree
 from tests.upkeep.worlds import make_older
@@ -32,7 +31,7 @@ KINDS = five_kinds()
 
 
 @pytest.fixture(autouse=True)
-def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+def swift(monkeypatch):
     """Tests damage files a moment before they are read; nobody needs to be waited for."""
     monkeypatch.setattr("spincache_nb.upkeep.verify._PAUSE_SECONDS", 0.01)
 
@@ -45,7 +44,13 @@ def filled(cache: Cache, registry: RegistryServer, artifact: Artifact) -> tuple[
 
 
 def layer_paths(tree: Tree) -> list[str]:
-    return sorted(path for path in tree if not path.startswith("manifests/"))
+    return sorted(blobs(tree))
+
+
+def named(tree: Tree, name: str) -> str:
+    """Path of the one file that is called so."""
+    (path,) = [path for path in tree if path.rpartition("/")[2] == name]
+    return path
 
 
 def requests(registry: RegistryServer, act: Callable[[], RepairResult]) -> tuple[RepairResult, list[str]]:
@@ -87,15 +92,10 @@ HARMS = [flip, truncate, empty, lose, replace_by_link]
 
 @pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_repair_brings_every_file_back(
-    plain_registry: RegistryServer, cache: Cache, kind: str, harm: Callable[[Path], None]
-) -> None:
+def test_repair_brings_every_file_back(plain_registry, cache, kind, harm):
     _, tree = filled(cache, plain_registry, KINDS[kind])
-    for path in layer_paths(tree):
+    for path in [*layer_paths(tree), named(tree, "config.json")]:
         harm(cache.path / path)
-    for path in tree:
-        if path.endswith("config.json"):
-            harm(cache.path / path)
     assert [row for row in check_cache(cache) if is_damage(row.kind, row.reference)] != []
     result = repair(cache)
     assert result.remaining == ()
@@ -105,9 +105,7 @@ def test_repair_brings_every_file_back(
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_repair_asks_nothing_if_nothing_is_wrong(
-    plain_registry: RegistryServer, cache: Cache, kind: str
-) -> None:
+def test_repair_asks_nothing_if_nothing_is_wrong(plain_registry, cache, kind):
     _, tree = filled(cache, plain_registry, KINDS[kind])
     times = {path: path.lstat().st_mtime_ns for path in cache.path.rglob("*")}
     result, lines = requests(plain_registry, lambda: repair(cache))
@@ -117,7 +115,7 @@ def test_repair_asks_nothing_if_nothing_is_wrong(
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_fetches_exactly_what_is_damaged(plain_registry: RegistryServer, cache: Cache) -> None:
+def test_repair_fetches_exactly_what_is_damaged(plain_registry, cache):
     artifact = new_style("demo/exact")
     _, tree = filled(cache, plain_registry, artifact)
     harmed = layer_paths(tree)[0]
@@ -131,28 +129,22 @@ def test_repair_fetches_exactly_what_is_damaged(plain_registry: RegistryServer, 
     assert {path: (cache.path / path).lstat().st_mtime_ns for path in others} == others
 
 
-def test_repair_goes_by_the_cached_manifest_even_if_the_tag_was_moved(
-    plain_registry: RegistryServer, cache: Cache
-) -> None:
+def test_repair_goes_by_the_cached_manifest_even_if_the_tag_was_moved(plain_registry, cache):
     _, tree = filled(cache, plain_registry, new_style("demo/moved", "v1", version="1.0.0"))
     plain_registry.push(new_style("demo/moved", "v1", version="9.0.0", annotated=False))
-    for path in tree:
-        if not path.endswith("manifest.json"):
-            flip(cache.path / path)
+    for path in [*layer_paths(tree), named(tree, "config.json")]:
+        flip(cache.path / path)
     assert repair(cache).remaining == ()
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_copies_what_the_other_area_has(plain_registry: RegistryServer, cache: Cache) -> None:
+def test_repair_copies_what_the_other_area_has(plain_registry, cache):
     artifact = wasm_and_data()
     _, tree = filled(cache, plain_registry, artifact)
-    (digest,) = {
-        p.partition("/")[2] for p in tree if p.startswith("data/") and p.replace("data", "wasm") in tree
-    }
+    (digest,) = {layer["digest"] for layer in artifact.layers[:2]}
     (cache.path / "data" / digest).unlink()
     flip(cache.path / "wasm" / digest)
-    result, lines = requests(plain_registry, lambda: repair(cache))
-    assert result.remaining == ()
+    assert repair(cache).remaining == ()
     assert_same_tree(tree, cache.path)
     (cache.path / "data" / digest).unlink()
     result, lines = requests(plain_registry, lambda: repair(cache))
@@ -160,9 +152,7 @@ def test_repair_copies_what_the_other_area_has(plain_registry: RegistryServer, c
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_unpacks_an_archive_again_without_fetching_it(
-    plain_registry: RegistryServer, cache: Cache
-) -> None:
+def test_repair_unpacks_an_archive_again_without_fetching_it(plain_registry, cache):
     _, tree = filled(cache, plain_registry, archive_style("demo/members"))
     config = json.loads(next(data for path, data in tree.items() if path.endswith("config.json")))
     files = [file["digest"] for file in config["components"][0]["files"] if "inline" not in file]
@@ -174,7 +164,7 @@ def test_repair_unpacks_an_archive_again_without_fetching_it(
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_asks_the_next_app_if_the_first_cannot_deliver(hostile: HostileServer, cache: Cache) -> None:
+def test_repair_asks_the_next_app_if_the_first_cannot_deliver(hostile, cache):
     one, two = new_style("demo/one"), new_style("demo/two")
     hostile.serve(one, two)
     for artifact in (one, two):
@@ -188,13 +178,11 @@ def test_repair_asks_the_next_app_if_the_first_cannot_deliver(hostile: HostileSe
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_that_finds_no_manifest_tells_what_was_said_of_the_tag(
-    hostile: HostileServer, cache: Cache
-) -> None:
+def test_repair_that_finds_no_manifest_tells_what_was_said_of_the_tag(hostile, cache):
     """The digest of the history is asked for first; that the registry forgot it is not the whole answer."""
     hostile.serve(new_style("demo/gone"))
     pull(cache, f"{hostile.name}/demo/gone:v1")
-    name = next(path for path in read_tree(cache.path) if path.endswith("manifest.json"))
+    name = named(read_tree(cache.path), "manifest.json")
     truncate(cache.path / name)
     hostile.always("*/manifests/sha256:*", error(404, "MANIFEST_UNKNOWN"))
     hostile.always("*/manifests/v1", error(403, "DENIED"))
@@ -206,28 +194,22 @@ def test_repair_that_finds_no_manifest_tells_what_was_said_of_the_tag(
 def large_app() -> Artifact:
     """An app whose locked app has 5 MiB, more than any other document may have."""
     artifact = new_style("demo/large")
-    document, application = artifact.document, json.loads(artifact.application or b"")
+    application = json.loads(artifact.application or b"")
     application["metadata"]["notes"] = "x" * (5 << 20)
-    content = canonical(application)
-    document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
-    return replace(artifact, manifest=canonical(document), blobs={**artifact.blobs, sha256(content): content})
+    return with_application(artifact, canonical(application))
 
 
 @pytest.mark.parametrize("name", ["config.json", "manifest.json"])
-def test_repair_takes_a_locked_app_as_large_as_a_pull_does(
-    hostile: HostileServer, cache: Cache, name: str
-) -> None:
+def test_repair_takes_a_locked_app_as_large_as_a_pull_does(hostile, cache, name):
     hostile.serve(large_app())
     pull(cache, f"{hostile.name}/demo/large:v1")
     tree = read_tree(cache.path)
-    truncate(cache.path / next(path for path in tree if path.endswith(name)))
+    truncate(cache.path / named(tree, name))
     assert repair(cache).remaining == ()
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_asks_first_whether_there_is_room(
-    plain_registry: RegistryServer, cache: Cache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_repair_asks_first_whether_there_is_room(plain_registry, cache, monkeypatch):
     _, tree = filled(cache, plain_registry, new_style("demo/room"))
     flip(cache.path / layer_paths(tree)[0])
     before = read_tree(cache.path)
@@ -239,9 +221,7 @@ def test_repair_asks_first_whether_there_is_room(
 
 
 @pytest.mark.parametrize("act", ["pull", "repair"])
-def test_durable_work_syncs_every_file_it_writes_copies_included(
-    plain_registry: RegistryServer, cache: Cache, monkeypatch: pytest.MonkeyPatch, act: str
-) -> None:
+def test_durable_work_syncs_every_file_it_writes_copies_included(plain_registry, cache, monkeypatch, act):
     artifact = wasm_and_data()
     reference, tree = filled(cache, plain_registry, artifact)
     twins = [path for path in layer_paths(tree) if path.replace("data/", "wasm/") in tree]
@@ -273,8 +253,8 @@ def test_durable_work_syncs_every_file_it_writes_copies_included(
     "behaviour", [WrongBytes(), Truncated(10), error(404, "BLOB_UNKNOWN"), error(403, "DENIED")]
 )
 def test_repair_leaves_a_damaged_blob_if_the_registry_has_no_good_copy(
-    hostile: HostileServer, cache: Cache, behaviour: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    hostile, cache, behaviour, monkeypatch
+):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     artifact = new_style("demo/lost")
     hostile.serve(artifact)
@@ -292,17 +272,16 @@ def test_repair_leaves_a_damaged_blob_if_the_registry_has_no_good_copy(
     assert result.repaired == ()
 
 
-def test_repair_mends_what_it_can(hostile: HostileServer, cache: Cache, closed_port: int) -> None:
+def test_repair_mends_what_it_can(hostile, cache, closed_port):
     """One registry is away, one blob is lost, another breaks off twice."""
     hostile.serve(new_style("demo/part"), new_style("demo/away", version="2.0.0"))
     pull(cache, [f"{hostile.name}/demo/part:v1", f"{hostile.name}/demo/away:v1"])
     folder = cache.path / "manifests" / hostile.name / "demo" / "away"
-    shared = {path.name for path in cache.path.rglob("sha256*")}
     other = cache.path / "manifests" / f"127.0.0.1:{closed_port}" / "demo"
     other.mkdir(parents=True)
     folder.rename(other / "away")
-    first, second, *_ = (layer["digest"] for layer in new_style("demo/part").layers)
-    away = next(d for d in shared if d not in {x["digest"] for x in new_style("demo/part").layers})
+    part = [layer["digest"] for layer in new_style("demo/part").layers]
+    first, second, away = *part[:2], next(p.name for p in cache.path.rglob("sha256*") if p.name not in part)
     for name in (first, second, away):
         flip(cache.find_blob(Digest.parse(name)))  # type: ignore[arg-type]
     history = History().read()
@@ -317,7 +296,7 @@ def test_repair_mends_what_it_can(hostile: HostileServer, cache: Cache, closed_p
     assert History().read() == history
 
 
-def test_repair_leaves_alone_what_no_app_needs(plain_registry: RegistryServer, cache: Cache) -> None:
+def test_repair_leaves_alone_what_no_app_needs(plain_registry, cache):
     filled(cache, plain_registry, new_style("demo/strays"))
     stray = cache.path / "data" / sha256(b"stray")
     stray.write_bytes(b"other")
@@ -327,17 +306,12 @@ def test_repair_leaves_alone_what_no_app_needs(plain_registry: RegistryServer, c
     assert stray.read_bytes() == b"other"
 
 
-def test_repair_does_not_fetch_content_that_no_layer_holds(
-    plain_registry: RegistryServer, cache: Cache
-) -> None:
+def test_repair_does_not_fetch_content_that_no_layer_holds(plain_registry, cache):
     """An app whose locked app names a file that its publisher never pushed."""
     artifact = new_style("demo/unpushed")
-    document = artifact.document
-    lost = next(layer for layer in document["layers"] if layer["mediaType"].endswith("+data"))
-    document["layers"].remove(lost)
-    plain_registry.push(artifact)
-    broken = replace(artifact, manifest=canonical(document))
-    reference, _ = filled(cache, plain_registry, broken)
+    lost = next(layer for layer in artifact.layers if layer["mediaType"] == DATA)
+    unpushed = altered(artifact, lambda document: document["layers"].remove(lost))
+    reference, _ = filled(cache, plain_registry, unpushed)
     before = read_tree(cache.path)
     result = repair(cache)
     assert [(row.kind, row.reference) for row in result.remaining] == [("missing blob", reference)]
@@ -346,20 +320,14 @@ def test_repair_does_not_fetch_content_that_no_layer_holds(
 
 
 @pytest.mark.parametrize("harm", ["nothing", "flip archive", "lose archive"])
-def test_repair_does_not_promise_a_file_that_the_archive_was_pushed_without(
-    plain_registry: RegistryServer, cache: Cache, harm: str
-) -> None:
+def test_repair_does_not_promise_a_file_that_the_archive_was_pushed_without(plain_registry, cache, harm):
     artifact = archive_style(f"demo/without-{harm.replace(' ', '-')}")
-    document, application = artifact.document, json.loads(artifact.application or b"")
+    application = json.loads(artifact.application or b"")
     never = {"path": "never.txt", "source": None, "digest": sha256(b"never pushed")}
     application["components"][0]["files"].append(never)
-    content = canonical(application)
-    document["layers"][-1] |= {"digest": sha256(content), "size": len(content)}
-    blobs = {**artifact.blobs, sha256(content): content}
-    reference, tree = filled(
-        cache, plain_registry, replace(artifact, manifest=canonical(document), blobs=blobs)
-    )
-    archive = next(one["digest"] for one in document["layers"] if one["mediaType"].endswith("tar+gzip"))
+    artifact = with_application(artifact, canonical(application))
+    reference, tree = filled(cache, plain_registry, artifact)
+    archive = next(one["digest"] for one in artifact.layers if one["mediaType"] == ARCHIVE)
     if harm != "nothing":
         HARM_OF[harm](cache.path / "data" / archive)
     result, lines = requests(plain_registry, lambda: repair(cache))
@@ -377,7 +345,7 @@ def test_repair_does_not_promise_a_file_that_the_archive_was_pushed_without(
 HARM_OF = {"flip archive": flip, "lose archive": lose}
 
 
-def test_repair_stops_when_it_is_cancelled(hostile: HostileServer, cache: Cache) -> None:
+def test_repair_stops_when_it_is_cancelled(hostile, cache):
     hostile.serve(new_style("demo/slow"))
     pull(cache, f"{hostile.name}/demo/slow:v1")
     for path in layer_paths(read_tree(cache.path)):
@@ -398,31 +366,22 @@ def test_repair_stops_when_it_is_cancelled(hostile: HostileServer, cache: Cache)
 # Documents --------------------------------------------------------------------------------------
 
 
-DOCUMENT_HARMS = [truncate, empty, lose]
-
-
-@pytest.mark.parametrize("harm", DOCUMENT_HARMS, ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize("harm", [truncate, empty, lose], ids=lambda harm: harm.__name__)
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_repair_brings_both_documents_back_by_the_digest_of_the_history(
-    plain_registry: RegistryServer, cache: Cache, kind: str, harm: Callable[[Path], None]
-) -> None:
+def test_repair_brings_both_documents_back_by_the_digest_of_the_history(plain_registry, cache, kind, harm):
     _, tree = filled(cache, plain_registry, KINDS[kind])
-    for path in tree:
-        if path.endswith(".json"):
-            harm(cache.path / path)
+    for path in documents(tree):
+        harm(cache.path / path)
     if harm is lose:  # a tag without documents is no tag; one of the two tells that there was one
-        config = next(path for path in tree if path.endswith("config.json"))
-        (cache.path / config).write_bytes(b"")
+        (cache.path / named(tree, "config.json")).write_bytes(b"")
     result = repair(cache)
     assert result.remaining == ()
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_brings_a_manifest_back_by_its_tag_if_it_names_the_locked_app(
-    plain_registry: RegistryServer, cache: Cache
-) -> None:
+def test_repair_brings_a_manifest_back_by_its_tag_if_it_names_the_locked_app(plain_registry, cache):
     reference, tree = filled(cache, plain_registry, new_style("demo/tagged"))
-    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    manifest = named(tree, "manifest.json")
     truncate(cache.path / manifest)
     result = repair(cache, history=History(enabled=False))
     assert [(row.path, row.reference) for row in result.repaired] == [(manifest, reference)]
@@ -430,12 +389,10 @@ def test_repair_brings_a_manifest_back_by_its_tag_if_it_names_the_locked_app(
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_never_takes_another_version_for_the_one_that_was_there(
-    plain_registry: RegistryServer, cache: Cache
-) -> None:
+def test_repair_never_takes_another_version_for_the_one_that_was_there(plain_registry, cache):
     _, tree = filled(cache, plain_registry, new_style("demo/newer", "v1", version="1.0.0"))
     plain_registry.push(new_style("demo/newer", "v1", version="2.0.0"))
-    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    manifest = named(tree, "manifest.json")
     truncate(cache.path / manifest)
     before = read_tree(cache.path)
     result = repair(cache, history=History(enabled=False))
@@ -446,11 +403,11 @@ def test_repair_never_takes_another_version_for_the_one_that_was_there(
 
 @pytest.mark.parametrize("part", ["digest", "size"])
 def test_repair_fetches_the_manifest_of_the_last_pull_if_the_stored_one_is_altered(
-    plain_registry: RegistryServer, cache: Cache, part: str
-) -> None:
+    plain_registry, cache, part
+):
     artifact = new_style(f"demo/altered-{part}")
     reference, tree = filled(cache, plain_registry, artifact)
-    manifest = next(path for path in tree if path.endswith("manifest.json"))
+    manifest = named(tree, "manifest.json")
     layer = artifact.layers[0]
     old = layer["digest"] if part == "digest" else f'"size":{layer["size"]}'
     new = sha256(b"other") if part == "digest" else f'"size":{layer["size"] + 1}'
@@ -462,9 +419,7 @@ def test_repair_fetches_the_manifest_of_the_last_pull_if_the_stored_one_is_alter
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_leaves_a_manifest_alone_that_another_pull_has_written(
-    plain_registry: RegistryServer, cache: Cache
-) -> None:
+def test_repair_leaves_a_manifest_alone_that_another_pull_has_written(plain_registry, cache):
     _, tree = filled(cache, plain_registry, new_style("demo/since", version="1.0.0"))
     newer = new_style("demo/since", version="2.0.0")
     plain_registry.push(newer)
@@ -479,17 +434,7 @@ def test_repair_leaves_a_manifest_alone_that_another_pull_has_written(
     assert {path: data for path, data in read_tree(cache.path).items() if path in whole} == whole
 
 
-def test_repair_completes_the_blobs_before_the_manifest(plain_registry: RegistryServer, cache: Cache) -> None:
-    _, tree = filled(cache, plain_registry, new_style("demo/order"))
-    manifest = next(path for path in tree if path.endswith("manifest.json"))
-    truncate(cache.path / manifest)
-    for path in layer_paths(tree):
-        flip(cache.path / path)
-    assert repair(cache).remaining == ()
-    assert_same_tree(tree, cache.path)
-
-
-def test_repair_of_a_pull_by_digest(plain_registry: RegistryServer, cache: Cache) -> None:
+def test_repair_of_a_pull_by_digest(plain_registry, cache):
     artifact = new_style("demo/digest")
     plain_registry.push(artifact)
     pull(cache, plain_registry.reference(artifact, tag=False, digest=True))
@@ -501,12 +446,10 @@ def test_repair_of_a_pull_by_digest(plain_registry: RegistryServer, cache: Cache
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_repair_takes_a_locked_app_from_data_without_asking_if_it_is_whole(
-    plain_registry: RegistryServer, cache: Cache, is_whole: bool
-) -> None:
+def test_repair_takes_a_locked_app_from_data_without_asking_if_it_is_whole(plain_registry, cache, is_whole):
     artifact = new_style(f"demo/stuck-{is_whole}".lower())
     _, tree = filled(cache, plain_registry, artifact)
-    config = next(path for path in tree if path.endswith("config.json"))
+    config = named(tree, "config.json")
     application = artifact.application or b""
     stuck = cache.path / "data" / sha256(application)
     stuck.write_bytes(application if is_whole else application.replace(b"1.0.0", b"6.6.6"))
@@ -516,7 +459,7 @@ def test_repair_takes_a_locked_app_from_data_without_asking_if_it_is_whole(
     assert (cache.path / config).read_bytes() == application
 
 
-def test_repair_of_a_package_in_the_wrong_area(plain_registry: RegistryServer, cache: Cache) -> None:
+def test_repair_of_a_package_in_the_wrong_area(plain_registry, cache):
     """Before v3.6 Spin put a package's wasm in data/, where it is not looked for."""
     _, tree = filled(cache, plain_registry, package("demo/package"))
     (wasm,) = layer_paths(tree)
@@ -530,7 +473,7 @@ def test_repair_of_a_package_in_the_wrong_area(plain_registry: RegistryServer, c
 # Access and progress ----------------------------------------------------------------------------
 
 
-def test_repair_logs_in(basic_registry: RegistryServer, cache: Cache) -> None:
+def test_repair_logs_in(basic_registry, cache):
     artifact = new_style("demo/private")
     basic_registry.push(artifact)
     auth = ("reader", basic_registry.users["reader"])
@@ -543,7 +486,7 @@ def test_repair_logs_in(basic_registry: RegistryServer, cache: Cache) -> None:
     assert_same_tree(tree, cache.path)
 
 
-def test_repair_tells_what_it_does(plain_registry: RegistryServer, cache: Cache) -> None:
+def test_repair_tells_what_it_does(plain_registry, cache):
     _, tree = filled(cache, plain_registry, new_style("demo/told"))
     harmed = layer_paths(tree)[0]
     flip(cache.path / harmed)
@@ -559,7 +502,7 @@ def test_repair_tells_what_it_does(plain_registry: RegistryServer, cache: Cache)
     assert harmed in result._repr_html_()
 
 
-def test_repair_refuses_an_archive_beyond_the_limits(plain_registry: RegistryServer, cache: Cache) -> None:
+def test_repair_refuses_an_archive_beyond_the_limits(plain_registry, cache):
     from spincache_nb.core.settings import ArchiveLimits
 
     _, tree = filled(cache, plain_registry, archive_style("demo/limits"))

@@ -2,7 +2,6 @@
 
 import pickle
 import time
-import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from spincache_nb.errors import LimitError, SpinCacheError, WasmFormatError
 from spincache_nb.wasm.naming import read_names, read_nested_names, read_producers
 from spincache_nb.wasm.walker import WASM_GRAINS, Limits, body_ends, cuts, segment_address, segment_ends, walk
+from tests.support.memory import memory_below
 from tests.wasm.builders import (
     CORE,
     active,
@@ -297,24 +297,12 @@ def test_cuts_stop_at_the_limit_of_pieces():
 
 def test_walk_of_many_tiny_sections_stops_before_it_costs_memory():
     binary = CORE + b"\x00\x01\x00" * 1_000_000
-    tracemalloc.start()
-    try:
-        with pytest.raises(LimitError):
-            walk(binary, limits=Limits(sections=50_000))
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 30 * 2**20
+    with memory_below(30 * 2**20), pytest.raises(LimitError):
+        walk(binary, limits=Limits(sections=50_000))
 
 
 def test_cuts_of_many_empty_bodies_take_few_bytes_for_each():
     count = 300_000
     binary = module(section(10, leb(count) + bytes(count)))
-    tracemalloc.start()
-    try:
-        found = cuts(binary, walk(binary), "function")
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert len(found) == count + 3
-    assert peak < 40 * count
+    with memory_below(40 * count):
+        assert len(cuts(binary, walk(binary), "function")) == count + 3

@@ -19,7 +19,6 @@ from spincache_nb.widgets.explorer import FRAMES, Explorer
 from tests.analysis.worlds import SOME, two_versions, worlds
 from tests.plots.samples import cache_of
 from tests.plots.test_theme import DEFICIENCIES, lab
-from tests.support.made_up import many_apps
 
 WEB, API = "ghcr.io/org/web", "ghcr.io/org/api:1.0.0"
 OLD, NEW = f"{WEB}:1.0.0", f"{WEB}:1.1.0"
@@ -56,7 +55,7 @@ def test_areas_sum_to_the_disk_and_to_what_removal_frees(world):
 def test_each_place_on_the_way_down_is_drawn_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_PARTS", 5)
     monkeypatch.setattr(module, "MOST_INNER", 40)
-    explorer = explore(many_apps(tmp_path, 60))
+    explorer = explore(cache_of(60).lay_out(tmp_path))
     seen, left = 0, [""]
     while left:
         explorer.at = left.pop()
@@ -90,16 +89,14 @@ def test_what_is_shared_stands_beside_who_shares_it(made):
 
 
 def test_components_and_files_have_the_names_that_the_app_gives_them(tmp_path):
-    explorer = explore(many_apps(tmp_path, 6))
-    app = "ghcr.io/shop/shop-service-0:1.0.0"
+    explorer = explore(cache_of(6).lay_out(tmp_path))
+    app = "ghcr.io/shop/shop-api-0:1.4.0"
     explorer.at = app
     assert {part["name"] for part in explorer.view["parts"]} >= {"part-0", "documents"}
     explorer.at = f"{app} > part-0"
-    assert {part["name"] for part in explorer.view["parts"]} <= {
-        "part-0.wasm",
-        "assets/2.png",
-        "assets/3.png",
-    }
+    names = {part["name"] for part in explorer.view["parts"]}
+    assert names <= {f"assets/{number}.png" for number in range(12)}
+    assert len(names) == 3
     explorer.at = explorer.view["parts"][0]["id"]
     assert explorer.view["path"][-1]["id"] == f"{app} > part-0", "a file is looked at where it is"
 

@@ -1,10 +1,9 @@
 """The panel driven from Python: buttons clicked, fields filled, children read; no kernel, no browser."""
 
-import hashlib
 import os
 import re
+import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -12,12 +11,11 @@ from spincache_nb import Cache, analysis, plan_pull, widgets
 from spincache_nb.core.journal import History
 from spincache_nb.demo import Workspace
 from spincache_nb.show import size_text
-from spincache_nb.widgets.panel import Panel
+from tests.support.artifact import sha256
 from tests.support.artifacts import new_style, wasm_module
 from tests.support.faults import Hold, Stall
+from tests.support.projects import write_project
 from tests.support.trees import read_tree
-
-Make = Callable[..., Panel]
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +31,9 @@ def cache(tmp_path):
 
 
 @pytest.fixture
-def make():
-    """Make a panel that has read its cache; it is closed at the end."""
-    made: list[Panel] = []
-
-    def one(cache, *arguments, **options):
-        made.append(widgets.panel(cache, *arguments, **options))
-        assert made[-1].wait(60)
-        return made[-1]
-
-    yield one
-    for panel in made:
-        panel.close()
-        assert panel.wait(10)
+def panel(cache, make):
+    """A panel over a cache that is not there yet."""
+    return make(cache)
 
 
 def text(place):
@@ -75,8 +63,7 @@ def pulled(panel, demo, *names):
     assert text(panel.alert) == ""
 
 
-def test_panel_is_there_at_once_and_creates_nothing(cache, make):
-    panel = make(cache)
+def test_panel_is_there_at_once_and_creates_nothing(panel, cache):
     assert panel.tabs.titles == ("Explore", "Pull", "Apps", "Clean up", "Health")
     assert "0 apps, 0 B on disk" in text(panel.head)
     assert not cache.path.parent.exists()
@@ -98,8 +85,7 @@ def test_fields_are_checked_as_one_types(cache, make):
     assert tab.cancel.disabled
 
 
-def test_plan_lists_each_layer_and_downloads_none(cache, make, demo):
-    panel = make(cache)
+def test_plan_lists_each_layer_and_downloads_none(panel, cache, demo):
     reference = demo.reference("demo/playground:0.1.0")
     panel.pulling.reference.value = reference
     before = len(demo.registry.requests)
@@ -113,8 +99,7 @@ def test_plan_lists_each_layer_and_downloads_none(cache, make, demo):
     assert not cache.path.exists()
 
 
-def test_pull_of_several_is_shown_to_the_end(cache, make, demo):
-    panel = make(cache)
+def test_pull_of_several_is_shown_to_the_end(panel, cache, demo):
     pulled(panel, demo, "hello:1.0.0", "docs:1.0.0")
     bars = panel.pulling.bars
     assert (bars.overall.bar.value, bars.overall.bar.bar_style) == (1.0, "success")
@@ -129,8 +114,6 @@ def test_pull_of_several_is_shown_to_the_end(cache, make, demo):
 
 
 def test_cancel_of_a_plan_waits_for_nobody(cache, make, hostile):
-    import threading
-
     go = threading.Event()
     hostile.serve(new_style("demo/app", "v1"))
     hostile.always("*/manifests/*", Hold(go))
@@ -150,8 +133,7 @@ def test_cancel_of_a_plan_waits_for_nobody(cache, make, hostile):
     assert text(panel.pulling.state).startswith("Planned: ")
 
 
-def test_errors_are_shown_and_taken_back(cache, make, demo, capfd):
-    panel = make(cache)
+def test_errors_are_shown_and_taken_back(panel, demo, capfd):
     panel.pulling.reference.value = demo.reference("demo/none:1")
     for button in (panel.pulling.plan, panel.pulling.pull):
         run(panel, button)
@@ -178,8 +160,7 @@ def test_a_fault_of_our_own_is_told_by_type_and_line(cache, make, monkeypatch, c
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_error_stands_above_its_own_tab_only(cache, make, demo):
-    panel = make(cache)
+def test_an_error_stands_above_its_own_tab_only(panel, demo):
     alert = panel.alert
     panel.turn("Pull")
     pull_of(panel, demo.reference("demo/none:1"))
@@ -198,8 +179,6 @@ def test_an_error_stands_above_its_own_tab_only(cache, make, demo):
 
 
 def test_an_error_of_work_out_of_sight_is_shown_at_once(cache, make, hostile):
-    import threading
-
     go = threading.Event()
     hostile.always("*/manifests/*", Hold(go))
     panel = make(cache)
@@ -269,30 +248,23 @@ def test_a_warning_is_shown_in_the_panel(tmp_path, make, demo, capfd):
 
 def test_pull_of_a_project(cache, make, hostile, tmp_path):
     wasm = wasm_module("source", 5000)
-    digest = hashlib.sha256(wasm).hexdigest()
-    hostile.content("/source.wasm", wasm)
-    project = tmp_path / "app" / "spin.toml"
-    project.parent.mkdir()
-    project.write_text(
-        'spin_manifest_version = 2\n[application]\nname = "app"\n[component.a]\n'
-        f'source = {{ url = "{hostile.url}/source.wasm", digest = "sha256:{digest}" }}\n'
-    )
+    hostile.content("/0.wasm", wasm)
+    project = write_project(tmp_path / "app", wasm, place=hostile.url) / "spin.toml"
     panel = make(cache, [project])
     panel.pulling.reference.value = str(project.parent)
     assert text(panel.pulling.understood) == f"a project: {project}"
     run(panel, panel.pulling.plan)
-    assert digest in panel.pulling.shown.value
+    assert sha256(wasm) in panel.pulling.shown.value
     run(panel, panel.pulling.pull)
     assert text(panel.alert) == ""
     assert text(panel.pulling.state) == "Done: 1 project in the cache."
-    assert (cache.path / "wasm" / f"sha256:{digest}").read_bytes() == wasm
+    assert (cache.path / "wasm" / sha256(wasm)).read_bytes() == wasm
     panel.removing.minutes.value = 0
     run(panel, panel.removing.prune)
     assert text(panel.removing.state) == "There is nothing to remove.", "the project needs it"
 
 
-def test_apps_show_what_removing_the_selection_frees(cache, make, demo):
-    panel = make(cache)
+def test_apps_show_what_removing_the_selection_frees(panel, cache, demo):
     pulled(panel, demo, "hello:1.0.0", "playground:0.1.0")
     hello, playground = (demo.reference(f"demo/{name}") for name in ("hello:1.0.0", "playground:0.1.0"))
     tab = panel.apps
@@ -314,8 +286,7 @@ def test_apps_show_what_removing_the_selection_frees(cache, make, demo):
     assert tab.remove.disabled
 
 
-def test_table_sorts_and_marks_its_order(cache, make, demo):
-    panel = make(cache)
+def test_table_sorts_and_marks_its_order(panel, demo):
     pulled(panel, demo, "hello:1.0.0", "docs:1.0.0", "greet:1.0.0")
     table = panel.apps.table
     table.headings["reference"].click()
@@ -331,8 +302,7 @@ def test_table_sorts_and_marks_its_order(cache, make, demo):
     assert panel.session.selected == (shown[0],)
 
 
-def test_a_tick_means_the_app_beside_it_whatever_the_list_shows_by_then(cache, make, demo):
-    panel = make(cache)
+def test_a_tick_means_the_app_beside_it_whatever_the_list_shows_by_then(panel, demo):
     pulled(panel, demo, "hello:1.0.0", "docs:1.0.0")
     table = panel.apps.table
     seen = table.rows()[0]
@@ -379,8 +349,7 @@ def test_refresh_sees_what_others_did(cache, make, demo):
     assert "1 problem (see Health)" in text(panel.head)
 
 
-def test_a_selection_is_the_same_in_explorer_and_apps(cache, make, demo):
-    panel = make(cache)
+def test_a_selection_is_the_same_in_explorer_and_apps(panel, demo):
     pulled(panel, demo, "hello:1.0.0", "hello:1.0.1", "greet:1.0.0")
     first, second, other = (
         demo.reference(f"demo/{n}") for n in ("hello:1.0.0", "hello:1.0.1", "greet:1.0.0")
@@ -402,8 +371,7 @@ def test_a_selection_is_the_same_in_explorer_and_apps(cache, make, demo):
     assert panel.tabs.get_title(panel.tabs.selected_index) == "Apps"
 
 
-def test_what_is_gone_is_no_longer_selected(cache, make, demo):
-    panel = make(cache)
+def test_what_is_gone_is_no_longer_selected(panel, demo):
     pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
     panel.explorer.selection = [demo.reference("demo/greet:1.0.0")]
     run(panel, panel.removing.remove)
@@ -412,8 +380,7 @@ def test_what_is_gone_is_no_longer_selected(cache, make, demo):
     assert "1 app, " in text(panel.head)
 
 
-def test_nothing_is_removed_on_one_click(cache, make, demo):
-    panel = make(cache)
+def test_nothing_is_removed_on_one_click(panel, cache, demo):
     pulled(panel, demo, "hello:1.0.0")
     clear = panel.removing
     clear.minutes.value = 0
@@ -432,8 +399,7 @@ def test_nothing_is_removed_on_one_click(cache, make, demo):
         assert read_tree(cache.path) == before
 
 
-def test_remove_prune_and_clear_after_a_yes(cache, make, demo):
-    panel = make(cache)
+def test_remove_prune_and_clear_after_a_yes(panel, cache, demo):
     pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
     clear = panel.removing
     panel.apps.table.filter.value = "hello"
@@ -462,8 +428,7 @@ def test_remove_prune_and_clear_after_a_yes(cache, make, demo):
     assert "0 apps, " in text(panel.head)
 
 
-def test_a_question_is_withdrawn_when_its_ground_changes(cache, make, demo):
-    panel = make(cache)
+def test_a_question_is_withdrawn_when_its_ground_changes(panel, cache, demo):
     pulled(panel, demo, "hello:1.0.0", "greet:1.0.0")
     panel.apps.table.all.click()
     run(panel, panel.removing.remove)
@@ -523,8 +488,7 @@ def test_options_reach_the_registry(cache, make, hostile):
     assert len(cache.scan().tags) == 1
 
 
-def test_keep_the_newest_says_what_it_frees_and_asks(cache, make, demo):
-    panel = make(cache)
+def test_keep_the_newest_says_what_it_frees_and_asks(panel, cache, demo):
     pulled(panel, demo, "hello:1.0.0", "hello:1.0.1", "hello:1.1.0", "greet:1.0.0")
     clean = panel.removing
     hello = demo.reference("demo/hello")
@@ -553,8 +517,7 @@ def test_keep_the_newest_says_what_it_frees_and_asks(cache, make, demo):
     ]
 
 
-def test_health_finds_and_repairs_what_is_damaged(cache, make, demo):
-    panel = make(cache)
+def test_health_finds_and_repairs_what_is_damaged(panel, cache, demo):
     pulled(panel, demo, "greet:1.0.0")
     health = panel.health
     assert "No problem found" in text(health.badge)
@@ -577,8 +540,7 @@ def test_health_finds_and_repairs_what_is_damaged(cache, make, demo):
     assert text(health.state) == "Hashed: no problem."
 
 
-def test_versions_in_a_registry_are_picked_from(cache, make, demo):
-    panel = make(cache)
+def test_versions_in_a_registry_are_picked_from(panel, cache, demo):
     pulled(panel, demo, "hello:1.0.0")
     tab = panel.pulling
     assert demo.reference("demo/hello") in tab.reference.options
@@ -598,8 +560,7 @@ def test_versions_in_a_registry_are_picked_from(cache, make, demo):
     assert len(cache.scan().tags) == 2
 
 
-def test_one_bad_reference_does_not_stop_the_others(cache, make, demo):
-    panel = make(cache)
+def test_one_bad_reference_does_not_stop_the_others(panel, cache, demo):
     good, bad = demo.reference("demo/greet:1.0.0"), demo.reference("demo/none:1")
     pull_of(panel, f"{bad} {good}")
     assert text(panel.pulling.state) == "Done: 1 reference in the cache, 1 failed."
@@ -607,8 +568,7 @@ def test_one_bad_reference_does_not_stop_the_others(cache, make, demo):
     assert [tag.reference for tag in cache.scan().tags] == [good]
 
 
-def test_an_app_is_opened_and_updated(cache, make, demo):
-    panel = make(cache)
+def test_an_app_is_opened_and_updated(panel, cache, demo):
     pulled(panel, demo, "hello:1.0.0", "hello:1.0.1")
     tab = panel.apps
     assert tab.open.disabled

@@ -1,7 +1,5 @@
 """Blobs as one stream: broken connections, wrong lengths, ranges, further addresses; and plain addresses."""
 
-from __future__ import annotations
-
 import hashlib
 import threading
 import time
@@ -23,14 +21,25 @@ from spincache_nb.errors import (
     PullCancelled,
     SizeMismatchError,
 )
-from tests.core.clients import QUICK, Recording, blob_of, mock_client, quick_client, ref, streamed
+from tests.core.clients import (
+    BLOB,
+    DATA,
+    PATH,
+    QUICK,
+    REFERENCE,
+    Recording,
+    Scripted,
+    blob_of,
+    fetch_blob,
+    mock_client,
+    quick_client,
+    ref,
+    streamed,
+)
 from tests.support import behaviours, faults
 from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
 
-DATA = filler("a blob", 300_000)
-PATH = f"/v2/org/app/blobs/sha256:{hashlib.sha256(DATA).hexdigest()}"
-REFERENCE = ref("r.example/org/app:v1")
 Start = Callable[..., HostileServer]
 Script = list[behaviours.Behaviour]
 
@@ -39,13 +48,6 @@ Script = list[behaviours.Behaviour]
 def server(hostile: HostileServer) -> HostileServer:
     hostile.content(PATH, DATA)
     return hostile
-
-
-def fetch(
-    server: HostileServer, data: bytes = DATA, *, urls: tuple[str, ...] = (), **options: object
-) -> bytes:
-    with quick_client(**options) as client:
-        return b"".join(client.stream_blob(ref(f"{server.name}/org/app:v1"), blob_of(data, urls=urls)))
 
 
 def ranges(server: HostileServer) -> list[str | None]:
@@ -82,6 +84,7 @@ FROM = "bytes={}-".format
     [
         ([], [None]),
         ([faults.Cut(100_000), faults.Cut(50_000)], [None, FROM(100_000), FROM(150_000)]),
+        ([faults.Cut(0), faults.Cut(1)], [None, None, FROM(1)]),
         ([faults.Cut(100_000), faults.IgnoreRange()], [None, FROM(100_000)]),
         (
             [faults.Cut(200_000), ignoring_cut(150_000), ignoring_cut(250_000), faults.IgnoreRange()],
@@ -103,7 +106,7 @@ def test_blob_is_taken_up_where_it_broke(
 ) -> None:
     server.on(PATH, *script)
     with quick_client(timeouts=Timeouts(read=0.5)) as client:
-        got = client.stream_blob(ref(f"{server.name}/org/app:v1"), blob_of(DATA))
+        got = client.stream_blob(ref(f"{server.name}/org/app:v1"), BLOB)
         assert b"".join(got) == DATA
         assert client.request_count == len(asked)
         behaviours.wait_until(lambda: client.wire_bytes == server.body_bytes)
@@ -112,13 +115,13 @@ def test_blob_is_taken_up_where_it_broke(
 
 def test_blob_survives_resets_and_many_breaks(server: HostileServer) -> None:
     server.on(PATH, faults.Cut(100_000), faults.Cut(50_000, reset=True), *[faults.Cut(10_000)] * 20)
-    assert fetch(server) == DATA
+    assert fetch_blob(server.name) == DATA
 
 
 @pytest.mark.parametrize("chunked", [True, False])
 def test_blob_may_come_in_chunks_or_unframed(hostile: HostileServer, chunked: bool) -> None:
     hostile.always("*", faults.Stream(200_000, chunked=chunked, start=b"x"))
-    assert fetch(hostile, b"x" * 200_000) == b"x" * 200_000
+    assert fetch_blob(hostile.name, blob_of(b"x" * 200_000)) == b"x" * 200_000
 
 
 @pytest.mark.parametrize("length", ["-5", "1e3", "300000, 300000", "", "٣"])
@@ -126,7 +129,7 @@ def test_length_that_is_none_says_nothing(length: str) -> None:
     headers = [(b"Content-Length", length.encode())]
     handler = lambda request: httpx.Response(200, headers=headers, stream=streamed(DATA).stream)  # noqa: E731
     with mock_client(handler) as client:
-        assert b"".join(client.stream_blob(REFERENCE, blob_of(DATA))) == DATA
+        assert b"".join(client.stream_blob(REFERENCE, BLOB)) == DATA
 
 
 def test_nothing_more_is_needed_once_all_bytes_are_there() -> None:
@@ -136,7 +139,7 @@ def test_nothing_more_is_needed_once_all_bytes_are_there() -> None:
             raise httpx.ReadError("cut before the last chunk")
 
     with mock_client(lambda request: httpx.Response(200, stream=NoEnd())) as client:
-        assert b"".join(client.stream_blob(REFERENCE, blob_of(DATA))) == DATA
+        assert b"".join(client.stream_blob(REFERENCE, BLOB)) == DATA
         assert client.request_count == 1
 
 
@@ -152,14 +155,14 @@ def test_content_that_the_manifest_embeds_is_taken_if_it_fits(data: bytes) -> No
 def test_hashing_is_left_to_the_taker_and_nothing_asked_before_the_first_piece(server: HostileServer) -> None:
     server.on(PATH, faults.WrongBytes(at=7))
     with quick_client() as client:
-        pieces = client.stream_blob(ref(f"{server.name}/org/app:v1"), blob_of(DATA))
+        pieces = client.stream_blob(ref(f"{server.name}/org/app:v1"), BLOB)
         assert server.requests == []
         assert b"".join(pieces) != DATA
 
 
 def test_slow_taker_is_not_a_slow_server(server: HostileServer) -> None:
     with quick_client(timeouts=Timeouts(stall=0.05, stall_bytes=1 << 30)) as client:
-        for _ in client.stream_blob(ref(f"{server.name}/org/app:v1"), blob_of(DATA)):
+        for _ in client.stream_blob(ref(f"{server.name}/org/app:v1"), BLOB):
             time.sleep(0.1)
     assert len(server.requests) == 1
 
@@ -167,11 +170,11 @@ def test_slow_taker_is_not_a_slow_server(server: HostileServer) -> None:
 def test_taker_that_lets_go_ends_the_connection(server: HostileServer) -> None:
     server.on(PATH, faults.Drip(size=1000, pause=0.05))
     with quick_client() as client:
-        pieces = client.stream_blob(ref(f"{server.name}/org/app:v1"), blob_of(DATA))
+        pieces = client.stream_blob(ref(f"{server.name}/org/app:v1"), BLOB)
         next(pieces)
         pieces.close()  # type: ignore[attr-defined]
         behaviours.wait_until(lambda: server.open_connections == 0)
-        assert b"".join(client.stream_blob(ref(f"{server.name}/org/app:v1"), blob_of(DATA))) == DATA
+        assert b"".join(client.stream_blob(ref(f"{server.name}/org/app:v1"), BLOB)) == DATA
 
 
 CUT = faults.Cut(100_000)
@@ -207,7 +210,7 @@ def test_blob_is_refused_at_once(server: HostileServer, script: Script, error: t
     """Another range than was asked for, another length than the descriptor's, another digest."""
     server.on(PATH, *script)
     with pytest.raises(error):
-        fetch(server)
+        fetch_blob(server.name)
     assert len(server.requests) == len(script)
 
 
@@ -215,7 +218,7 @@ def test_blob_is_refused_at_once(server: HostileServer, script: Script, error: t
 def test_length_that_lies_is_found_out(server: HostileServer, delta: int) -> None:
     server.always(PATH, faults.WrongLength(delta))
     with pytest.raises(SizeMismatchError):
-        fetch(server)
+        fetch_blob(server.name)
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -259,7 +262,7 @@ def test_blob_is_given_up_when_nothing_comes_any_more(
     server.on(PATH, *script)
     server.always(PATH, last)
     with pytest.raises(ConnectionFailedError):
-        fetch(server, **options)
+        fetch_blob(server.name, **options)
     assert len(server.requests) == requests
 
 
@@ -268,7 +271,7 @@ def test_urls_are_asked_in_order_when_the_registry_has_lost_it(start_hostile: St
     registry.require("Basic YW5uOnNlY3JldA==", 'Basic realm="x"')
     second.content("/elsewhere", DATA)
     urls = (f"{first.url}/elsewhere", f"{second.url}/elsewhere", f"{first.url}/never")
-    assert fetch(registry, urls=urls, auth=("ann", "secret")) == DATA
+    assert fetch_blob(registry.name, blob_of(DATA, urls=urls), auth=("ann", "secret")) == DATA
     assert [len(one.requests) for one in (first, second)] == [1, 1]
     assert (registry.authorizations, first.authorizations, second.authorizations) == (
         ["Basic YW5uOnNlY3JldA=="],
@@ -279,7 +282,7 @@ def test_urls_are_asked_in_order_when_the_registry_has_lost_it(start_hostile: St
 
 def test_urls_are_left_alone_when_the_registry_delivers(server: HostileServer, start_hostile: Start) -> None:
     other = start_hostile()
-    assert fetch(server, urls=(f"{other.url}/x",)) == DATA
+    assert fetch_blob(server.name, blob_of(DATA, urls=(f"{other.url}/x",))) == DATA
     assert other.requests == []
 
 
@@ -287,14 +290,14 @@ def test_url_goes_on_where_the_registry_broke_off(server: HostileServer, start_h
     other = start_hostile()
     server.on(PATH, CUT, *[faults.Drop()] * 10)
     other.content("/x", DATA)
-    assert fetch(server, urls=(f"{other.url}/x",)) == DATA
+    assert fetch_blob(server.name, blob_of(DATA, urls=(f"{other.url}/x",))) == DATA
     assert [request.header("Range") for request in other.requests] == ["bytes=100000-"]
 
 
 def test_what_the_registry_said_is_told_when_no_url_helps(start_hostile: Start) -> None:
     registry, other = start_hostile(), start_hostile()
     with pytest.raises(NotFoundError) as caught:
-        fetch(registry, urls=(f"{other.url}/x",))
+        fetch_blob(registry.name, blob_of(DATA, urls=(f"{other.url}/x",)))
     assert registry.name in caught.value.where
 
 
@@ -373,7 +376,7 @@ def test_stream_address_makes_of_a_status_what_spin_makes_of_it(
 
 
 def test_stream_address_refuses_plain_http() -> None:
-    web = Web(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+    web = Web(transport=Scripted(lambda request: httpx.Response(200)))
     with pytest.raises(InsecureTransportError):
         list(stream_address(web, "http://h.example/x", where="a component"))
     assert web.request_count == 0

@@ -1,7 +1,5 @@
 """Manifests and documents: what is asked for, what is checked, what is refused."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import zlib
@@ -50,6 +48,7 @@ def serving(content: bytes = CONTENT, **headers: str) -> Callable[[httpx.Request
         ("localhost:5000/app:1", None, "http://localhost:5000/v2/app/manifests/1"),
         ("127.0.0.1:5000/app:1", None, "http://127.0.0.1:5000/v2/app/manifests/1"),
         ("r.example/app:ü", None, "https://r.example/v2/app/manifests/%C3%BC"),
+        ("busybox", None, "https://index.docker.io/v2/library/busybox/manifests/latest"),
     ],
 )
 def test_fetch_manifest_asks_for_the_right_address(reference: str, digest: str | None, url: str) -> None:
@@ -124,12 +123,6 @@ def test_fetch_manifest_checks_every_name_that_the_bytes_have(digest: str) -> No
         with mock_client(handler) as client, pytest.raises(DigestMismatchError) as caught:
             client.fetch_manifest(reference, wanted)
         assert caught.value.expected == digest
-
-
-@pytest.mark.parametrize("digest", ["md5:1234", "sha256:../../etc/passwd", "sha256:" + "A" * 64])
-def test_fetch_manifest_refuses_a_header_that_is_no_digest(digest: str) -> None:
-    with mock_client(serving(Docker_Content_Digest=digest)) as client, pytest.raises(ProtocolError):
-        client.fetch_manifest(REFERENCE)
 
 
 @pytest.mark.parametrize("digests", [[""], [" "], [SHA256, SHA256], [f"{SHA256}, {SHA256}"], ["", SHA256]])

@@ -1,7 +1,5 @@
 """Lists of tags, page after page; and what a tag means, without fetching its manifest."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from typing import Any
@@ -156,23 +154,6 @@ def test_next_target_reads_links(links: list[str], target: str | None) -> None:
     assert next_target(links, PAGE, where="test") == target
 
 
-def test_tags_uses_the_token_of_the_repository() -> None:
-    seen: list[str | None] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "auth.example":
-            return httpx.Response(200, json={"token": request.url.params["scope"]})
-        seen.append(request.headers.get("Authorization"))
-        if seen[-1] is None:
-            challenge = 'Bearer realm="https://auth.example/",scope="repository:org/app:metadata_read"'
-            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
-        return page(["v1"])
-
-    with mock_client(handler) as client:
-        assert list(client.tags("r.example/org/app")) == ["v1"]
-    assert seen == [None, "Bearer repository:org/app:pull,metadata_read"]
-
-
 DIGEST = "sha256:" + hashlib.sha256(b"x").hexdigest()
 APP = new_style("heads/app", "v1")
 
@@ -188,15 +169,6 @@ def test_fetch_manifest_digest_asks_by_head_for_the_types_that_a_pull_takes() ->
     assert request.headers["Accept"].startswith("application/vnd.oci.image.manifest.v1+json, ")
 
 
-def test_fetch_manifest_digest_is_what_the_manifest_then_is(plain_registry: RegistryServer) -> None:
-    plain_registry.push(APP)
-    reference = ref(plain_registry.reference(APP))
-    with quick_client() as client:
-        digest = client.fetch_manifest_digest(reference)
-        assert digest == client.fetch_manifest(reference).digest
-        assert str(digest) == APP.digest
-
-
 def test_fetch_manifest_digest_logs_in(basic_registry: RegistryServer) -> None:
     basic_registry.push(APP)
     reference = ref(basic_registry.reference(APP))
@@ -206,13 +178,14 @@ def test_fetch_manifest_digest_logs_in(basic_registry: RegistryServer) -> None:
         client.fetch_manifest_digest(reference)
 
 
-def test_fetch_manifest_digest_keeps_the_connection(hostile: HostileServer) -> None:
+def test_fetch_manifest_digest_tries_again_and_keeps_the_connection(hostile: HostileServer) -> None:
     hostile.serve(APP)
+    hostile.on("HEAD */manifests/*", later(503), later(429))
     with quick_client() as client:
         for _ in range(3):
-            client.fetch_manifest_digest(ref(f"{hostile.name}/heads/app:v1"))
+            assert str(client.fetch_manifest_digest(ref(f"{hostile.name}/heads/app:v1"))) == APP.digest
     assert hostile.connections == 1
-    assert len(hostile.requests_for("HEAD */manifests/v1")) == 3
+    assert len(hostile.requests_for("HEAD */manifests/v1")) == 5
 
 
 @pytest.mark.parametrize(
@@ -234,11 +207,3 @@ def test_fetch_manifest_digest_takes_no_answer_for_an_answer(
         else:
             with pytest.raises(expected):
                 client.fetch_manifest_digest(ref(f"{hostile.name}/heads/app:v1"))
-
-
-def test_fetch_manifest_digest_tries_again(hostile: HostileServer) -> None:
-    hostile.serve(APP)
-    hostile.on("HEAD */manifests/*", later(503), later(429))
-    with quick_client() as client:
-        assert str(client.fetch_manifest_digest(ref(f"{hostile.name}/heads/app:v1"))) == APP.digest
-    assert len(hostile.requests) == 3

@@ -1,12 +1,13 @@
 """Addresses: loopback by name, and what of an address may be shown."""
 
-from __future__ import annotations
-
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spincache_nb.core.addresses import check_plain, host_of, is_loopback, origin_of, parse_url, public_url
 from spincache_nb.core.refusals import causes, translate
+from spincache_nb.core.web import Web
 from spincache_nb.errors import InsecureTransportError, ProtocolError
 
 
@@ -29,12 +30,8 @@ def test_is_loopback_is_not_deceived(host: str) -> None:
 
 
 def test_host_of_takes_off_the_port() -> None:
-    assert [host_of(text) for text in ("a:1", "a", "[::1]:1", "127.0.0.1:5000")] == [
-        "a",
-        "a",
-        "::1",
-        "127.0.0.1",
-    ]
+    found = [host_of(text) for text in ("a:1", "a", "[::1]:1", "127.0.0.1:5000")]
+    assert found == ["a", "a", "::1", "127.0.0.1"]
 
 
 @pytest.mark.parametrize(
@@ -118,18 +115,6 @@ def test_origin_of_fills_in_the_port_and_minds_no_case() -> None:
     assert origin_of(httpx.URL("http://r.example:443/")) == ("http", "r.example", 443)
 
 
-@pytest.mark.parametrize("insecure", [None, False])
-def test_check_plain_refuses_http_to_others(insecure: bool | None) -> None:
-    check_plain(httpx.URL("https://r.example/"), insecure=insecure, where="test")
-    check_plain(httpx.URL("http://localhost:5000/"), insecure=insecure, where="test")
-    with pytest.raises(InsecureTransportError):
-        check_plain(httpx.URL("http://r.example/"), insecure=insecure, where="test")
-
-
-def test_check_plain_allows_what_was_asked_for() -> None:
-    check_plain(httpx.URL("http://r.example/"), insecure=True, where="test")
-
-
 @pytest.mark.parametrize("failure", [httpx.ConnectTimeout(""), httpx.ConnectError(""), httpx.ReadTimeout("")])
 def test_what_may_be_a_user_and_password_is_shown_as_no_host_and_port(failure: httpx.TransportError) -> None:
     told = str(translate(failure, httpx.URL("http://ann:4711/x@host.example/file")))
@@ -138,3 +123,15 @@ def test_what_may_be_a_user_and_password_is_shown_as_no_host_and_port(failure: h
     assert "host.example:4711" in str(
         translate(httpx.ConnectError(""), httpx.URL("http://host.example:4711/file"))
     )
+
+
+@given(
+    st.from_regex(r"/v2(/[\w.:%?#@ ~+-]{0,9}){1,4}", fullmatch=True) | st.just("/v2/org/app/blobs/sha256:ab")
+)
+def test_path_beside_a_registrys_address_is_the_one_httpx_would_ask_for(target: str) -> None:
+    web = Web(transport=httpx.MockTransport(lambda request: httpx.Response(200)))
+    ask, whole = web.ask("r.example:5000", target, {}), web.url("r.example:5000", target)
+    assert ask.address == whole
+    assert ask.target in (None, whole.raw_path)
+    assert public_url(whole) in repr(ask)
+    assert web.ask("r.example:5000", "/v2/org/app/tags/list", {}).target == b"/v2/org/app/tags/list"

@@ -1,7 +1,5 @@
 """Cancel and close: whoever waits, waits no longer."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time

@@ -1,7 +1,5 @@
 """The way of a request: the system's proxies, never for loopback, their secrets hidden; whom it trusts."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import datetime as dt
@@ -29,15 +27,10 @@ from spincache_nb.core.refusals import causes
 from spincache_nb.core.settings import Timeouts
 from spincache_nb.core.web import Tls
 from spincache_nb.errors import ConnectionFailedError, MissingExtraError, StatusError
-from tests.core.clients import blob_of, quick_client, ref
+from tests.core.clients import BLOB, DATA, PATH, REFERENCE, fetch_blob, quick_client, ref
 from tests.support import behaviours, faults
-from tests.support.artifact import filler
 from tests.support.hostile import HostileServer
 
-DATA = filler("a blob", 200_000)
-BLOB = blob_of(DATA)
-PATH = f"/v2/org/app/blobs/{BLOB.digest}"
-REFERENCE = ref("r.example/org/app:v1")
 Start = Callable[..., HostileServer]
 
 
@@ -138,11 +131,6 @@ def named_server(start_hostile: Start, private_ca: trustme.CA) -> HostileServer:
     server = start_hostile(tls=context)
     server.content(PATH, DATA)
     return server
-
-
-def fetch(**options: object) -> bytes:
-    with quick_client(**options) as client:
-        return b"".join(client.stream_blob(REFERENCE, BLOB))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +279,7 @@ def test_plain_http_is_asked_of_the_proxy_by_its_whole_address(
     hostile.content(PATH, DATA)
     hostile.on(PATH, faults.Cut(50_000))
     monkeypatch.setenv("HTTP_PROXY", f"http://ann:secret@{hostile.name}")
-    assert fetch(insecure=True) == DATA
+    assert fetch_blob(insecure=True) == DATA
     assert [request.line for request in hostile.requests] == [f"GET http://r.example{PATH}"] * 2
     wanted = "Basic " + base64.b64encode(b"ann:secret").decode()
     assert [request.header("Proxy-Authorization") for request in hostile.requests] == [wanted] * 2
@@ -317,8 +305,8 @@ def test_tunnel_does_not_weaken_tls(
     named_server: HostileServer, tunnel_by: Callable[..., Tunnel], ca_file: Path
 ) -> None:
     tunnel_by("HTTPS_PROXY", "http://", named_server.port)
-    with quick_client(ca=ca_file) as client, pytest.raises(ConnectionFailedError, match="certificate"):
-        list(client.stream_blob(ref("other.example/org/app:v1"), BLOB))
+    with pytest.raises(ConnectionFailedError, match="certificate"):
+        fetch_blob("other.example", ca=ca_file)
     assert named_server.requests == []
 
 
@@ -326,8 +314,8 @@ def test_tunnel_does_not_weaken_tls(
 def test_proxy_that_refuses_is_named(tunnel_by: Callable[..., Tunnel], status: str) -> None:
     answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
     tunnel = tunnel_by("HTTPS_PROXY", "http://ann:secret@", 1, answer=answer)
-    with quick_client() as client, pytest.raises(ConnectionFailedError) as caught:
-        list(client.stream_blob(REFERENCE, BLOB))
+    with pytest.raises(ConnectionFailedError) as caught:
+        fetch_blob()
     assert status[:3] in caught.value.found
     assert f"127.0.0.1:{tunnel.port}" in caught.value.found
     assert "secret" not in str(caught.value)
@@ -345,7 +333,7 @@ def test_proxy_that_is_no_help_is_one_clear_error(
     ):
         monkeypatch.setenv("HTTPS_PROXY" if insecure is None else "HTTP_PROXY", proxy)
         with pytest.raises((ConnectionFailedError, StatusError), match=words):
-            fetch(insecure=insecure)
+            fetch_blob(insecure=insecure)
 
 
 def test_socks_proxy_is_used_for_https(
@@ -353,7 +341,7 @@ def test_socks_proxy_is_used_for_https(
 ) -> None:
     named_server.on(PATH, faults.Cut(50_000))
     tunnel = tunnel_by("ALL_PROXY", "socks5://", named_server.port)
-    assert fetch(ca=ca_file) == DATA
+    assert fetch_blob(ca=ca_file) == DATA
     assert tunnel.asked == [b"r.example"] * 2
     assert [request.header("Range") for request in named_server.requests] == [None, "bytes=50000-"]
     assert {request.header("Accept-Encoding") for request in named_server.requests} == {"identity"}
@@ -366,7 +354,7 @@ def test_socks_proxy_is_used_for_plain_http_without_certificates(
     monkeypatch.setattr("ssl.SSLContext.load_verify_locations", None)
     monkeypatch.setattr("ssl.SSLContext.set_default_verify_paths", None)
     tunnel_by("ALL_PROXY", "socks5h://", hostile.port)
-    assert fetch(insecure=True) == DATA
+    assert fetch_blob(insecure=True) == DATA
 
 
 def test_socks_read_is_ended_by_close(hostile: HostileServer, tunnel_by: Callable[..., Tunnel]) -> None:
@@ -412,7 +400,7 @@ def test_https_proxy_speaks_tls_itself(
     proxy = start_hostile(tls=server_tls)
     proxy.content(PATH, DATA)
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    assert fetch(insecure=True, ca=ca_file) == DATA
+    assert fetch_blob(insecure=True, ca=ca_file) == DATA
     assert [request.line for request in proxy.requests] == [f"GET http://r.example{PATH}"]
 
 
