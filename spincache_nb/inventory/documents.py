@@ -48,7 +48,7 @@ from spincache_nb.errors import (
     NotInCacheError,
     SpinCacheError,
 )
-from spincache_nb.inventory.columns import DATA, VIAS, Numbers, Packed, parsed
+from spincache_nb.inventory.columns import DATA, VIAS, Numbers, Packed, Via, parsed
 from spincache_nb.inventory.faults import Fault, Faults
 from spincache_nb.inventory.model import (
     CachedApp,
@@ -218,7 +218,7 @@ class _Reader:
                 ("it is empty" if not content else detail) + _hint(recovered),
             )
             return
-        self.found.current = manifest is not None and self.is_named(content, manifest)
+        self.found.current = manifest is not None and manifest.tag_document.digest.matches(content)
         if self.found.locked_app is not None or is_locked_app(document):
             self.found.config_kind = "locked app"
             if self.found.locked_app is None:
@@ -234,10 +234,6 @@ class _Reader:
         except LockedAppError as exc:
             detail = f"expected {exc.expected}, found {exc.found}; Spin does not load it"
             self.fault(path, "locked app of an unknown version", detail, exc.remedy)
-
-    def is_named(self, content: bytes, manifest: ManifestFacts) -> bool:
-        digest = manifest.tag_document.digest
-        return digest.matches(content)
 
     def check_config(self, document: JsonObject) -> None:
         """Compare ``config.json`` with what one would expect beside the manifest."""
@@ -374,13 +370,22 @@ def read_projects(
             continue
         manifest, whole = _parsed(place.manifest, place.read_manifest, faults, limit)
         lock, whole_lock = _parsed(place.lock, place.read_lock, faults, limit)
-        uses: dict[tuple[int, str], int] = {}
-        for digest, via in named_digests(manifest, lock, packages):
-            row = stored.find_wasm(str(digest))
-            if row is not None:
-                uses.setdefault((int(stored.areas[row]), str(digest)), VIAS.index(via))
-        listed = tuple((area, digest, via) for (area, digest), via in uses.items())
-        yield Project(place.name, place.manifest, manifest, lock, whole and whole_lock, listed)
+        named = ((digest, via, True) for digest, via in named_digests(manifest, lock, packages))
+        uses = _stored_uses(named, stored)
+        yield Project(place.name, place.manifest, manifest, lock, whole and whole_lock, uses)
+
+
+def _stored_uses(
+    named: Iterable[tuple[Digest, Via, bool]], stored: StoredBlobs
+) -> tuple[tuple[int, str, int], ...]:
+    """Area, digest and number of `VIAS` of what is stored; of each is given whether it is wasm."""
+    uses: dict[tuple[int, str], int] = {}
+    for digest, via, is_wasm in named:
+        text = str(digest)
+        row = stored.find_wasm(text) if is_wasm else stored.find(DATA, text)
+        if row is not None:
+            uses.setdefault((int(stored.areas[row]), text), VIAS.index(via))
+    return tuple((area, digest, via) for (area, digest), via in uses.items())
 
 
 def locked_apps_beside(registry: Path) -> list[str]:
@@ -396,7 +401,7 @@ def _is_file(path: Path) -> bool:
 
 def _read_locked_app(place: ProjectFiles, stored: StoredBlobs, faults: Faults) -> Project:
     """Find the blobs that a locked app names."""
-    uses: dict[tuple[int, str], int] = {}
+    named: list[tuple[Digest | None, bool]] = []
     complete = False
     try:
         app = parse_locked_app(read_bounded(place.manifest, limit=LOCKED_APP_BYTES), where=place.name)
@@ -406,19 +411,12 @@ def _read_locked_app(place: ProjectFiles, stored: StoredBlobs, faults: Faults) -
         for fault in app.faults:
             _report(faults, place.manifest, fault)
         complete = not app.faults
-        for digest in (str(ref.digest) for ref in app.binaries() if ref.digest is not None):
-            row = stored.find_wasm(digest)
-            if row is not None:
-                uses.setdefault((int(stored.areas[row]), digest), VIAS.index("content ref"))
-        for component in app.components:
-            for file in component.files:
-                if (
-                    file.content.digest is not None
-                    and stored.find(DATA, str(file.content.digest)) is not None
-                ):
-                    uses.setdefault((DATA, str(file.content.digest)), VIAS.index("content ref"))
-    listed = tuple((area, digest, via) for (area, digest), via in uses.items())
-    return Project(place.name, place.manifest, None, None, complete, listed)
+        named += [(ref.digest, True) for ref in app.binaries()]
+        named += [(file.content.digest, False) for one in app.components for file in one.files]
+    content: list[tuple[Digest, Via, bool]] = [
+        (digest, "content ref", is_wasm) for digest, is_wasm in named if digest is not None
+    ]
+    return Project(place.name, place.manifest, None, None, complete, _stored_uses(content, stored))
 
 
 def _parsed(
