@@ -178,6 +178,7 @@ def connect(
     if threads is not None:
         config["threads"] = threads
     connection = load("duckdb").connect(":memory:", config=config)
+    connection.execute("SET enable_progress_bar = false")  # it draws on standard output in notebooks
     if not place.local:
         connection.register_filesystem(place.fs)
     return connection

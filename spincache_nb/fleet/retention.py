@@ -241,7 +241,9 @@ def write_sorted(query: str, place: Place, names: Sequence[str], scratch: Path) 
         found = connection.sql(f"SELECT {columns} FROM ({query}) ORDER BY {order}")  # noqa: S608 - ours
         with parquet.ParquetWriter(target, schema, **written_with()) as writer:
             for batch in found.to_arrow_reader(_ROW_GROUP):
-                writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+                if not batch.schema.equals(schema):  # to cast loads pyarrow.compute
+                    batch = pa.Table.from_batches([batch]).cast(schema)
+                writer.write(batch)
                 rows += batch.num_rows
             writer.add_key_value_metadata({FORMAT_KEY: str(FORMAT)})
     with target.open("rb") as file:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -540,3 +542,17 @@ def test_large_sums_are_exact(tmp_path: Path) -> None:
         assert row["stored_bytes"] == 3 * (2**50 - 1)
         total = opened.summary().iloc[0]
         assert total["logical_bytes"] == 9 * (2**50 - 1) + 3 * (2 * 40 + 7 + 9)
+
+
+def test_no_query_draws_on_standard_output(folder: Path) -> None:
+    """DuckDB draws a bar where `__main__` has no file, as in a kernel, for what takes over two seconds."""
+    script = """if True:
+        import sys
+        from spincache_nb.fleet.engines import connect
+        from spincache_nb.fleet.place import Place
+        connection = connect(Place(sys.argv[1]), sys.argv[1])
+        for one in (connection, connection.cursor()):
+            print(one.execute("SELECT current_setting('enable_progress_bar')").fetchone()[0])
+    """
+    ran = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\nFalse\n"

@@ -184,6 +184,14 @@ def test_history_replaces_a_link_in_the_older_files_place(
     assert untouched(outside)
 
 
+def test_history_that_is_a_pipe_does_not_hang(tmp_path: Path, reference: str) -> None:
+    history = tmp_path / "state/history.jsonl"
+    history.parent.mkdir()
+    os.mkfifo(history)
+    with pytest.warns(HistoryWarning):
+        pull(Cache(tmp_path / "cache"), reference, history=History(history))
+
+
 def test_export_replaces_a_link_and_not_what_it_points_to(
     tmp_path: Path, outside: Path, reference: str
 ) -> None:

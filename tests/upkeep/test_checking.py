@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import threading
 import time
@@ -26,7 +27,7 @@ from tests.support.artifacts import Component, locked_app
 from tests.support.caches import INDEX, PAGES, WEB, archive_mode, blob, pulled, sha512_app, web
 from tests.support.odd_artifacts import altered, with_layers
 from tests.support.projects import write_project
-from tests.support.trees import read_tree, union
+from tests.support.trees import read_tree, union, write_tree
 from tests.upkeep.worlds import laid_out
 
 V1 = "ghcr.io/org/web:v1"
@@ -439,3 +440,15 @@ def test_the_last_of_two_application_layers_wins(plain_registry, tmp_path):
     result = pull(cache, plain_registry.reference(artifact), history=History(enabled=False))
     assert cache.cached_tag(str(result.reference)).read_locked_app() == locked[0]
     assert check_cache(cache) == ()
+
+
+def test_check_cache_says_what_to_do_with_what_only_an_environment_lock_names(tmp_path):
+    digest = sha256(b"interfaces")
+    cache = laid_out(tmp_path, {f"wasm/{digest}": b"something else"})
+    lock = {"h": {"package": {"a:b@1.0.0": digest}}}
+    project = write_tree(tmp_path / "project", {".spin/target-environments.lock": json.dumps(lock).encode()})
+    (row,) = check_cache(cache, projects=[project])
+    assert (row.kind, row.remedy) == (
+        "damaged blob",
+        f"remove it, then build {project} again: Spin fetches it",
+    )

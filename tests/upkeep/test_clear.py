@@ -279,6 +279,17 @@ def test_plan_clear_leaves_alone_what_only_looks_like_a_leftover(tmp_path):
     assert (cache.path.parent / name / "mine.txt").read_bytes() == b"mine"
 
 
+def test_clear_leaves_a_leftover_to_which_something_foreign_has_come(tmp_path):
+    cache = laid_out(tmp_path, TREE)
+    leftover = cache.path.parent / f".spincache-registry-1-{'0' * 16}"
+    write_tree(leftover, {blob("data", b"one"): b"one"})
+    plan = plan_clear(cache)
+    write_tree(leftover, {"mine.txt": b"mine"})
+    (failed,) = plan.execute().failed
+    assert "mine.txt" in failed.reason
+    assert read_tree(leftover) == {blob("data", b"one"): b"one", "mine.txt": b"mine"}
+
+
 def test_removals_refuse_a_foreign_folder_even_if_it_is_empty(tmp_path):
     cache = laid_out(tmp_path, TREE)
     (cache.path / "empty").mkdir()

@@ -116,6 +116,17 @@ def test_repair_fetches_a_package_again_whose_content_is_known_from_its_last_pul
     assert set(read_tree(cache.path)) == set(tree)
 
 
+def test_repair_of_a_package_says_what_its_registry_answered(hostile, cache, world):
+    artifact = tools("1.0.0")
+    hostile.serve(artifact)
+    world.one_source(f"{{ package = 'acme:tools', version = '1.0.0', registry = '{hostile.name}' }}")
+    pull_sources(cache, world.project)
+    flip(place(cache, content(artifact)))
+    hostile.on("/v2/acme/tools/tags/list", error(404, "NAME_UNKNOWN"))
+    (row,) = repair(cache, projects=[world.project]).remaining
+    assert "NAME_UNKNOWN" in row.detail
+
+
 def test_repair_fetches_from_the_app_what_a_project_needs_too(hostile, cache, project, world):
     artifact = new_style("demo/app")
     hostile.serve(artifact)

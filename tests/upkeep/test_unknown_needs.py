@@ -95,3 +95,13 @@ def test_clear_asks_for_no_manifests(tmp_path):
     cache = laid_out(tmp_path, BLOBS_ALONE)
     execute_exactly(plan_clear(cache))
     assert not Cache(tmp_path / "cache").path.exists()
+
+
+def test_an_app_with_empty_documents_goes_also_if_another_is_pulled_meanwhile(tmp_path):
+    empty = {f"{folder(web())}/{name}.json": b"" for name in ("manifest", "config")}
+    cache = laid_out(tmp_path, empty)
+    plan = plan_remove(cache, V1)
+    other = pulled(web(repository="org/other"))
+    write_tree(cache.path, other)
+    assert [item.path for item in plan.execute().removed] == list(empty)
+    assert left(cache) == set(other)
