@@ -219,6 +219,7 @@ def test_spin_entries_are_base64_of_user_and_password(stores: Stores, entry: str
         {"auths": {"ghcr.io": 7}},
         {"auths": {"ghcr.io": CLEO}},  # Spin wants the padding
         {"auths": {"ghcr.io": "%%%"}},
+        {"auths": {"ghcr.io": f"!{ANN}"}},
         {"auths": {"ghcr.io": ""}},
         {"auths": {"ghcr.io": "aHVudGVyMg=="}},  # no colon
         {"auths": {"ghcr.io": "OmE6/w=="}},  # not UTF-8
@@ -289,7 +290,9 @@ def test_normalise_host_gives_docker_hub_one_name() -> None:
         ("index.docker.io", {"auths": {HUB: {"auth": ANN}}}, ("ann", SECRET)),
         ("index.docker.io", {"auths": {"docker.io": {"auth": ANN}}}, ("ann", SECRET)),
         ("docker.io", {"auths": {HUB: {"auth": ANN}}}, ("ann", SECRET)),
-        # the very key wins, and an identity token goes before a password
+        # the very key wins, then Docker's own for the Hub; an identity token goes before a password
+        ("docker.io", {"auths": {HUB: {"auth": BOB}, "index.docker.io": {"auth": ANN}}}, ("ann", SECRET)),
+        ("docker.io", {"auths": {"https://docker.io": {"auth": BOB}, HUB: {"auth": ANN}}}, ("ann", SECRET)),
         ("ghcr.io", {"auths": {"https://ghcr.io": {"auth": BOB}, "ghcr.io": {"auth": ANN}}}, ("ann", SECRET)),
         ("ghcr.io", {"auths": {"ghcr.io": {"auth": ANN, "identitytoken": TOKEN}}}, TOKEN),
         ("ghcr.io", {"auths": {"ghcr.io": {"identitytoken": TOKEN}}}, TOKEN),

@@ -224,32 +224,38 @@ def test_parse_manifest_refuses_two_sizes_of_one_digest() -> None:
     assert A in refused(document(layers=[{**WASM, "digest": A}])).expected
 
 
+NEITHER = "an OCI manifest (config and layers) or index"
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "expected"),
     [
-        {"config": ...},
-        {"config": None},
-        {"config": []},
-        {"config": "x"},
-        {"layers": ...},
-        {"layers": None},
-        {"layers": {}},
-        {"layers": [None]},
-        {"layers": [[]]},
-        {"layers": [{}]},
-        {"layers": [{**WASM, "mediaType": None}]},
-        {"layers": [{**WASM, "mediaType": 1}]},
-        {"layers": [{**WASM, "annotations": []}]},
-        {"layers": [{**WASM, "annotations": {"k": 1}}]},
-        {"layers": [{**WASM, "urls": "https://x"}]},
-        {"layers": [{**WASM, "urls": [1]}]},
-        {"layers": [{**WASM, "platform": "linux"}]},
-        {"annotations": [1]},
-        {"artifactType": 1},
+        ({"config": ...}, NEITHER),
+        ({"config": None}, NEITHER),
+        ({"config": []}, "a descriptor"),
+        ({"config": "x"}, "a descriptor"),
+        ({"layers": ...}, NEITHER),
+        ({"layers": None}, NEITHER),
+        ({"layers": {}}, "a list of descriptors"),
+        ({"layers": [None]}, "a descriptor"),
+        ({"layers": [[]]}, "a descriptor"),
+        ({"layers": [{}]}, "text"),
+        ({"layers": [{**WASM, "mediaType": None}]}, "text"),
+        ({"layers": [{**WASM, "mediaType": 1}]}, "text"),
+        ({"layers": [{**WASM, "annotations": []}]}, "text by key"),
+        ({"layers": [{**WASM, "annotations": {"k": 1}}]}, "text by key"),
+        ({"layers": [{**WASM, "urls": "https://x"}]}, "a list of addresses"),
+        ({"layers": [{**WASM, "urls": [1]}]}, "text"),
+        ({"layers": [{**WASM, "platform": "linux"}]}, "os and architecture as text"),
+        ({"layers": [{**WASM, "size": "1"}]}, "a number of bytes"),
+        ({"config": None, "manifests": {}}, "a list of descriptors"),
+        ({"config": None, "manifests": [1]}, "a descriptor"),
+        ({"annotations": [1]}, "text by key"),
+        ({"artifactType": 1}, "text"),
     ],
 )
-def test_parse_manifest_refuses_parts_of_another_shape(changes: dict[str, Any]) -> None:
-    refused(document(**changes))
+def test_parse_manifest_refuses_parts_of_another_shape(changes: dict[str, Any], expected: str) -> None:
+    assert refused(document(**changes)).expected == expected
 
 
 @pytest.mark.parametrize(
@@ -271,8 +277,9 @@ def entry(digest: str, os: str | None = None, architecture: str = "amd64") -> di
 
 
 def test_parse_manifest_reads_an_index() -> None:
-    index = read({"schemaVersion": 2, "manifests": [entry(A, "linux"), entry(B)]})
+    index = read({"schemaVersion": 2, "mediaType": ACCEPTED[1], "manifests": [entry(A, "linux"), entry(B)]})
     assert isinstance(index, Index)
+    assert index.media_type == ACCEPTED[1]
     assert [item.platform for item in index.manifests] == [Platform("linux", "amd64"), None]
 
 

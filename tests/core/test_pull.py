@@ -127,6 +127,17 @@ def test_pull_puts_a_package_where_spin_looks_for_it(plain_registry: RegistrySer
     assert result.layers[0].stored
 
 
+def test_pull_leaves_an_apps_wasm_in_data_where_spin_finds_it(
+    plain_registry: RegistryServer, cache: Cache
+) -> None:
+    artifact = new_style()
+    plain_registry.push(artifact)
+    wasm = next(layer["digest"] for layer in artifact.layers if layer["mediaType"] == WASM)
+    cache.put_blob("data", Digest.parse(wasm), [artifact.blobs[wasm]])
+    pull(cache, plain_registry.reference(artifact))
+    assert not (cache.path / "wasm" / wasm).exists()
+
+
 @pytest.mark.parametrize("kind", sorted(ALL))
 def test_second_pull_fetches_only_the_manifest(
     plain_registry: RegistryServer, cache: Cache, kind: str
@@ -525,7 +536,10 @@ def test_repeat_pull_loads_only_what_it_needs(plain_registry: RegistryServer, ca
     assert {name for name in more if not name.startswith(("spincache_nb", "_"))} <= BESIDES
 
 
-def test_progress_adds_up_to_the_plan(plain_registry: RegistryServer, cache: Cache) -> None:
+def test_progress_adds_up_to_the_plan(
+    plain_registry: RegistryServer, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spincache_nb.core.fetching._TOLD_BYTES", 1000)  # most blobs are told in steps
     artifact = archive_style()
     plain_registry.push(artifact)
     events: list[ProgressEvent] = []

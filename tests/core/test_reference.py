@@ -63,6 +63,7 @@ GOOD: list[tuple[str, str, str, str | None, str | None]] = [
     ("app:e\u0301", "docker.io", "library/app", "e\u0301", None),
     ("app:\u0663", "docker.io", "library/app", "\u0663", None),
     ("app:a\u203fb", "docker.io", "library/app", "a\u203fb", None),
+    ("app:Ä\u01c5\u02b0\u0903\u20dd", "docker.io", "library/app", "Ä\u01c5\u02b0\u0903\u20dd", None),
     ("app:\u2167\u24b6\U0001f130", "docker.io", "library/app", "\u2167\u24b6\U0001f130", None),
     ("app:a\u200db", "docker.io", "library/app", "a\u200db", None),
     # as long as may be
@@ -223,6 +224,7 @@ def test_parse_repeats_what_stands_before_a_digest(text: str) -> None:
         (f"ann:x@{APP}:V1", f"write {APP}:V1; pass auth=(user, password), or log in"),
         (f" {APP}\n", f"remove the white space around it: write {APP}"),
         ("ghcr.io/O/App:V1", "repository names are lower case: write ghcr.io/o/app:V1"),
+        ("GHCR.io/O/App:V1", "repository names are lower case: write GHCR.io/o/app:V1"),
         ("App", "repository names are lower case: write app"),
         (f"{APP}:", "write [registry/]repository[:tag][@digest]"),
     ],

@@ -132,6 +132,7 @@ def test_scan_follows_no_link(root: Path, tmp_path: Path) -> None:
 def test_scan_counts_every_file_once(root: Path) -> None:
     put(root / "wasm" / f"sha256:{HEX}", b"1234")
     os.link(root / "wasm" / f"sha256:{HEX}", root / "wasm" / HEX)
+    (root / "wasm" / HEX).chmod(0o600)
     put(root / "data" / "folder" / "inner", b"123")
     put(root / "manifests" / "a.b" / "c" / "d" / "manifest.json", b"12")
     put(root / "manifests" / "a.b" / "notes.txt", b"12345")
@@ -310,7 +311,7 @@ def test_glance_counts_apps_and_blobs(tmp_path: Path) -> None:
     assert found.blobs == sum(path.startswith(("wasm/", "data/")) for path in tree)
 
 
-def test_glance_at_a_large_cache_stops_counting(tmp_path: Path) -> None:
+def test_glance_at_a_large_cache_stops_counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "registry"
     write_tree(root, {f"manifests/ghcr.io/org/app-{n}/v1/manifest.json": b"{}" for n in range(30)})
     write_tree(root, {f"wasm/{n}": b"" for n in range(7)} | {f"data/{n}": b"" for n in range(50)})
@@ -318,6 +319,8 @@ def test_glance_at_a_large_cache_stops_counting(tmp_path: Path) -> None:
     assert (found.apps, found.blobs, found.more) == (10, 17, True)
     assert found.summary() == "at least 10 apps, at least 17 blobs"
     assert glance(root, most=50).summary() == "30 apps, 57 blobs"
+    monkeypatch.setattr("spincache_nb.core.scan._FOLDERS_READ", 10)
+    assert glance(root).more
 
 
 def seen_by_nobody(root: str) -> str:

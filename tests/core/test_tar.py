@@ -144,6 +144,15 @@ def test_reader_checks_the_checksum(at: int) -> None:
         read_here(bytes(data))
 
 
+@pytest.mark.parametrize("size", [b"\x80" + (1 << 63).to_bytes(11, "big"), b"\xff" * 12, b"00000000008\0"])
+def test_reader_refuses_sizes_that_are_none(size: bytes) -> None:
+    header = bytearray(tarfile.TarInfo("a").tobuf(tarfile.GNU_FORMAT))
+    header[124:136], header[148:156] = size, b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with pytest.raises(ArchiveError, match="a number that is none"):
+        read_here(bytes(header) + bytes(1024))
+
+
 def test_reader_refuses_extended_headers_without_end() -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 5

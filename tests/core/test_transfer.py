@@ -181,6 +181,7 @@ def test_export_does_not_invent_an_image_config(
     with pytest.raises(NotInCacheError) as caught:
         export(cache, reference, tmp_path / "apps.tar")
     assert sha256(config) in caught.value.where
+    assert "from its registry" in caught.value.remedy
     assert not (tmp_path / "apps.tar").exists()
 
 
@@ -246,13 +247,14 @@ def test_import_refuses_what_is_no_layout(
     assert not cache.path.exists()
 
 
+@pytest.mark.parametrize(("size", "kind"), [(1001, LimitError), (1000, ManifestError)])
 def test_import_refuses_a_manifest_beyond_the_limit(
-    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, kind: type[SpinCacheError]
 ) -> None:
     monkeypatch.setattr("spincache_nb.core.settings.STORED_MANIFEST_BYTES", 1000)
-    digest = sha256(bytes(1001))
-    files = {"index.json": index_of(digest), f"blobs/{digest.replace(':', '/')}": bytes(1001)}
-    with pytest.raises(LimitError):
+    digest = sha256(bytes(size))
+    files = {"index.json": index_of(digest), f"blobs/{digest.replace(':', '/')}": bytes(size)}
+    with pytest.raises(kind):
         import_(cache, layout(tmp_path, files))
     assert not cache.path.exists()
 
@@ -291,3 +293,10 @@ def test_export_to_where_no_file_can_be(
 def test_layout_lists_its_references(packed: Packed, tmp_path: Path) -> None:
     references = packed(KINDS["new"], KINDS["package"])
     assert [str(r) for r in Layout(tmp_path / "apps.tar").references] == references
+
+
+def test_layout_goes_by_the_whole_name_that_containerd_writes_beside_a_bare_tag(tmp_path: Path) -> None:
+    index = json.loads(index_of("sha256:" + "0" * 64, "v1"))
+    index["manifests"][0]["annotations"]["io.containerd.image.name"] = "ghcr.io/o/app:v1"
+    path = layout(tmp_path, {"index.json": json.dumps(index).encode()})
+    assert [str(r) for r in Layout(path).references] == ["ghcr.io/o/app:v1"]

@@ -10,7 +10,7 @@ from spincache_nb.core.settings import ArchiveLimits
 from spincache_nb.inventory import InventoryLimits, take_inventory
 from tests.inventory.reading import SITE_V1, app, laid_out, layers, missing, problems, standings, taken, vias
 from tests.support import archives, caches, odd_artifacts
-from tests.support.artifact import ARCHIVE, WASM, filler, wasm_module
+from tests.support.artifact import ARCHIVE, WASM, filler, sha256, wasm_module
 from tests.support.artifacts import Component
 from tests.support.caches import PAGES, TINY, WEB, blob, folder, pulled, without
 from tests.support.trees import union, write_tree
@@ -65,6 +65,7 @@ def test_archives_are_opened_only_for_what_remains(tmp_path: Path, monkeypatch: 
     assert opened == []
     write_tree(cache.path, {blob("data", b"unneeded"): b"unneeded"})
     inventory = take_inventory(cache)
+    assert inventory.members.of(sha256(caches.archive_layer())).keys() >= set(map(sha256, PAGES.values()))
     assert opened == [blob("data", caches.archive_layer())]
     assert standings(inventory)[blob("data", b"unneeded")] == "unreferenced"
 

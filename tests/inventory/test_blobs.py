@@ -9,6 +9,7 @@ import pytest
 
 from spincache_nb.inventory import take_inventory
 from tests.inventory.reading import (
+    SITE_V1,
     WEB_CONFIG,
     WEB_V1,
     app,
@@ -98,6 +99,15 @@ def test_data_copy_satisfies_the_wasm_of_an_app(tmp_path: Path) -> None:
     inventory = taken(tmp_path, without(pulled(odd_artifacts.wasm_and_data()), blob("wasm", wasm)))
     assert problems(inventory) == []
     assert vias(inventory, "ghcr.io/demo/both-areas:v1") == {blob("data", wasm): "layer"}
+
+
+def test_stored_bytes_of_an_app_are_those_of_its_own_blobs(tmp_path: Path) -> None:
+    trees = {SITE_V1: pulled(caches.archive_mode()), WEB_V1: pulled(web())}
+    found = {one.reference: one.stored_bytes for one in taken(tmp_path, union(*trees.values())).apps}
+    assert found == {
+        name: sum(len(data) for path, data in tree.items() if not path.startswith("manifests/"))
+        for name, tree in trees.items()
+    }
 
 
 def test_data_copy_does_not_satisfy_a_package(tmp_path: Path) -> None:

@@ -201,21 +201,27 @@ def test_locked_app_is_not_recovered_from_altered_bytes(tmp_path: Path) -> None:
     assert app(taken(tmp_path, tree), WEB_V1).locked_app is None
 
 
-def test_container_image_is_one_problem(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        (b'{"rootfs":{}}', "image config"),
+        (b'{"architecture":"wasm","os":"wasip1"}', "image config"),
+        (b'{"architecture":"wasm"}', "other JSON"),
+    ],
+)
+def test_container_image_is_one_problem(tmp_path: Path, config: bytes, kind: str) -> None:
     layer = ("application/vnd.oci.image.layer.v1.tar+gzip", b"layer")
-    document = artifacts.assemble(
-        ("application/vnd.oci.image.config.v1+json", b'{"rootfs":{}}'), [layer, layer]
-    )
+    document = artifacts.assemble(("application/vnd.oci.image.config.v1+json", config), [layer, layer])
     path = "manifests/docker.io/library/busybox/latest"
     tree = {
         f"{path}/manifest.json": compact(document),
-        f"{path}/config.json": b'{"rootfs":{}}',
+        f"{path}/config.json": config,
         blob("data", b"layer"): b"layer",
     }
     inventory = taken(tmp_path, tree)
     reference = "docker.io/library/busybox:latest"
     assert problems(inventory) == [(f"{path}/config.json", "neither app nor package", reference)]
-    assert app(inventory, reference).kind == "unknown"
+    assert (app(inventory, reference).kind, app(inventory, reference).config_kind) == ("unknown", kind)
     assert standings(inventory) == {blob("data", b"layer"): "referenced"}
 
 

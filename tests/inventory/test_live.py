@@ -59,6 +59,15 @@ def test_blob_that_is_finished_meanwhile_is_not_damaged(
     }
 
 
+def test_blob_that_nobody_needs_yet_and_is_filled_meanwhile_is_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stray = blob("data", b"stray")
+    write_tree(tmp_path / "registry", {stray: b""})
+    cache = Cache(tmp_path)
+    assert pairs(after_the_walk(monkeypatch, cache, lambda: write_tree(cache.path, {stray: b"stray"}))) == []
+
+
 def test_download_that_ends_meanwhile_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = {caches.temporary_name(): WEB[:10], f"{folder(web())}/.spincache-1-2": b"{", **pulled(web())}
     write_tree(tmp_path / "registry", tree)

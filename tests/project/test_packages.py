@@ -17,6 +17,7 @@ from spincache_nb.errors import (
     NotFoundError,
     PackageConfigError,
     PackageError,
+    PullCancelled,
     SizeMismatchError,
 )
 from spincache_nb.project.package_config import PackageConfig
@@ -275,7 +276,7 @@ def test_resolve_refuses_metadata_that_make_no_repository(hostile: HostileServer
     assert hostile.lines == [f"GET {WELL_KNOWN}"]
 
 
-def test_configured_metadata_are_not_asked_for(hostile: HostileServer) -> None:
+def test_configured_metadata_are_not_asked_for_and_nothing_is_after_a_close(hostile: HostileServer) -> None:
     hostile.serve(tools("1.0.0", "pre/acme/tools"))
     text = (
         'namespace_registries.acme = { registry = "key.invalid", metadata = { preferredProtocol = "oci", '
@@ -284,6 +285,10 @@ def test_configured_metadata_are_not_asked_for(hostile: HostileServer) -> None:
     with client(config(text)) as one:
         assert one.resolve("acme:tools", "*").origin == f"{hostile.name}/pre/acme/tools:1.0.0"
     assert hostile.requests_for(WELL_KNOWN) == []
+    with client(config(text)) as closed:
+        closed.close()
+        with pytest.raises(PullCancelled):
+            closed.resolve("acme:tools", "*")
 
 
 # The content ---------------------------------------------------------------------------------------
@@ -307,13 +312,20 @@ def test_resolve_refuses_what_is_no_package(
     assert caught.value.where == f"{hostile.name}/acme/tools:1.0.0"
 
 
-def test_resolve_takes_the_first_of_several_layers_and_lowers_its_digest(hostile: HostileServer) -> None:
+def test_resolve_takes_the_first_of_several_layers_and_lowers_its_digest(
+    hostile: HostileServer, caplog: pytest.LogCaptureFixture
+) -> None:
     one = tools("1.0.0")
     digest = sha256(content(one))
     shouted = descriptor(WKG_WASM, content(one), digest="sha256:" + digest[7:].upper())
-    for layers in ([*one.layers, descriptor(WKG_WASM, b"second")], [shouted]):
-        hostile.serve(changed(one, layers=layers, mediaType=None))
+    two = [*one.layers, descriptor(WKG_WASM, b"second")]
+    warned = []
+    for layers, media_type in ((one.layers, OCI_MANIFEST), (two, OCI_MANIFEST), ([shouted], None)):
+        hostile.serve(changed(one, layers=layers, mediaType=media_type))
+        caplog.clear()
         assert str(resolve(hostile).digest) == digest
+        warned.append("Spin takes packages of one layer" in caplog.text)
+    assert warned == [False, True, True]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"not json", b'{"schemaVersion": 2}'])

@@ -526,7 +526,8 @@ def test_progress_adds_up_to_the_result(world: World) -> None:
     result = pull_sources(world.cache, world.everything(), progress=events.append)
     assert events[0].kind == "plan"
     assert sum(event.count for event in events if event.kind == "bytes") == result.fetch_bytes
-    assert [event.digest for event in events if event.kind == "reused"] == [sha256(A)]
+    reused = [event for event in events if event.kind == "reused"]
+    assert [(event.digest, event.total) for event in reused] == [(sha256(A), len(A))]
     done = {event.digest: event.total for event in events if event.kind == "done"}
     assert done == {source.digest: source.size for source in result.distinct() if not source.stored}
 
@@ -536,10 +537,12 @@ def test_result_shows_itself_without_letting_html_in(world: World) -> None:
     plan = plan_sources(world.cache, path)
     assert str(plan) == f"{path}: 15 sources, 0 bytes stored, 0 bytes and 15 of unknown size to fetch"
     assert "and 3 more" in plan._repr_html_()
+    assert repr(plan) == f"<SourcesPlan {plan}>"
     result = pull_sources(world.cache, path)
     assert str(result).startswith(
         f"{path}: 15 sources, fetched {result.total_bytes} of {result.total_bytes} bytes in"
     )
+    assert repr(result) == f"<SourcesResult {result}>"
     evil = replace(plan.sources[0], component="<script>", origin="<script>", digest="sha256:<script>")
     assert "<script>" not in replace(plan, path="<script>", sources=(evil,))._repr_html_()
 

@@ -348,6 +348,18 @@ def test_dependency_on_a_component_takes_its_source_in_that_profile(needing: str
     ]
 
 
+def test_dependency_on_a_component_takes_its_only_source_in_a_profile() -> None:
+    manifest = parse(
+        "spin_manifest_version = 2\n[component.a]\nsource = 'a.wasm'\n"
+        "profile.fast.dependencies = { 'x:y' = { component = 'b' } }\n[component.b]\n"
+        "source = { package = 'p:q', version = '1.0.0' }"
+    )
+    assert [(str(one.place), one.requirement) for one in manifest.packages] == [
+        ("component b, source", "=1.0.0"),
+        ("component a, profile fast, dependency x:y", "1.0.0"),
+    ]
+
+
 def test_dependency_on_a_component_written_out_in_a_trigger_finds_it() -> None:
     manifest = parse(
         "spin_manifest_version = 2\n[[trigger.http]]\n"
@@ -374,6 +386,8 @@ def test_profile_may_replace_a_dependency_but_not_clash_with_one() -> None:
     assert component(text + "{ 'x:y/z' = { path = 'b' } }").faults == ()
     (fault,) = component(text + "{ 'x:y' = { path = 'b' } }").faults
     assert fault.key == "component a, profile p, dependencies"
+    (fault,) = component("source = 'a'\ndependencies = { 'x:y/z' = '1', 'x:y' = '1' }").faults
+    assert fault.key == "component a, dependencies"
 
 
 @pytest.mark.parametrize("name", ["Mixed", "under_score", "1a", "a-"])

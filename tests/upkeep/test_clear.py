@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,9 @@ def test_plan_clear_takes_everything(tmp_path):
     plan = plan_clear(cache)
     assert plan.freed_bytes == disk_bytes(cache)
     assert [item.path for item in plan.items] == ["manifests", "wasm", "data", "."]
+    counts = Counter(path.partition("/")[0] for path in read_tree(cache.path))
+    told = [f"the cache is to be cleared: {counts[part]} files" for part in ("manifests", "wasm", "data")]
+    assert [item.reason for item in plan.items] == [*told, "the cache is to be cleared"]
     assert "2 apps" in plan.notes[0]
     assert "the one operation on the cache that Spin documents" in str(plan)
     result = execute_exactly(plan)
@@ -39,6 +43,7 @@ def test_plan_clear_takes_everything(tmp_path):
 LEFT_FILES = [
     ".DS_Store",
     "._index",
+    ".fuse_hidden0001",
     ".localized",
     ".nfs000000000001",
     ".nobackup",
@@ -47,7 +52,18 @@ LEFT_FILES = [
     "desktop.ini",
     ".stfolder",
 ]
-LEFT_FOLDERS = [".Trash-0", ".Trash-1000", ".fseventsd", ".snapshot", ".stfolder", "@eaDir", "lost+found"]
+LEFT_FOLDERS = [
+    *(".Trash-0", ".Trash-1000", ".fseventsd", ".stfolder", ".stversions", "@eaDir", "lost+found"),
+    *(
+        "#recycle",
+        "$RECYCLE.BIN",
+        ".DocumentRevisions-V100",
+        ".Spotlight-V100",
+        ".TemporaryItems",
+        ".Trashes",
+    ),
+    *("System Volume Information", "#snapshot", ".snap", ".snapshot", ".snapshots", ".zfs"),
+]
 
 
 @pytest.mark.parametrize("place", ["", "wasm", "data", "manifests", "manifests/ghcr.io", "TAG"])

@@ -54,6 +54,7 @@ def test_clear_says_that_spin_documents_it():
 
 def test_html_is_escaped_and_short():
     page = plan(items=1000, kept=1000)._repr_html_()
+    assert "<b>prune: 1,000 items" in page
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert page.count("<code>") == 15
@@ -110,7 +111,7 @@ def test_to_plan_touches_nothing(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["prune", "clear"])
 def test_a_plan_for_no_cache_is_empty_and_makes_none(tmp_path, kind):
     made = PLANS[kind](Cache(tmp_path / "none"))
-    assert (made.items, made.execute().removed) == ((), ())
+    assert (made.items, made.notes, made.execute().removed) == ((), (), ())
     assert not (tmp_path / "none").exists()
 
 

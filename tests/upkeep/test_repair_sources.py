@@ -9,6 +9,7 @@ import pytest
 
 from spincache_nb.cli.entry import main
 from spincache_nb.core.cache import Cache
+from spincache_nb.core.pull import pull
 from spincache_nb.project.sources import pull_sources
 from spincache_nb.upkeep import check_cache, repair
 from tests.project.shapes import content, tools
@@ -139,6 +140,18 @@ def test_repair_fetches_from_the_app_what_a_project_needs_too(hostile, cache, pr
     flip(place(cache, data))
     assert repair(cache, projects=[project]).remaining == ()
     assert hostile.requests_for("/never.wasm") == []
+
+
+def test_repair_brings_an_apps_manifest_and_a_projects_source_back_at_once(hostile, cache, project, world):
+    hostile.serve(new_style("demo/app"))
+    pull(cache, f"{hostile.name}/demo/app:v1")
+    world.one_source(world.offer(A))
+    pull_sources(cache, project)
+    tree = read_tree(cache.path)
+    truncate(next(cache.path.rglob("manifest.json")))
+    flip(place(cache, A))
+    assert repair(cache, projects=[project]).remaining == ()
+    assert_same_tree(tree, cache.path)
 
 
 def test_repair_command_takes_projects(hostile, cache, project, world, capsys):

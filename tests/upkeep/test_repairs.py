@@ -191,6 +191,21 @@ def test_repair_that_finds_no_manifest_tells_what_was_said_of_the_tag(hostile, c
     assert "DENIED" in row.detail
 
 
+def test_repair_says_why_what_it_found_of_an_app_could_not_be_stored(hostile, cache):
+    hostile.serve(new_style("demo/half"))
+    pull(cache, f"{hostile.name}/demo/half:v1")
+    for path in cache.path.rglob("*.json"):
+        truncate(path)
+    before = read_tree(cache.path)
+    hostile.always("*/blobs/*", error(404, "BLOB_UNKNOWN"))
+    result = repair(cache)
+    (row,) = [row for row in result.remaining if row.kind == "damaged manifest"]
+    assert "it could not be repaired" in row.detail
+    assert "BLOB_UNKNOWN" in row.detail
+    assert result.failed == 1
+    assert_same_tree(before, cache.path)
+
+
 def large_app() -> Artifact:
     """An app whose locked app has 5 MiB, more than any other document may have."""
     artifact = new_style("demo/large")

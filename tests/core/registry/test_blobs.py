@@ -1,5 +1,6 @@
 """Blobs as one stream: broken connections, wrong lengths, ranges, further addresses; and plain addresses."""
 
+import gzip
 import hashlib
 import threading
 import time
@@ -116,6 +117,15 @@ def test_blob_is_taken_up_where_it_broke(
 def test_blob_survives_resets_and_many_breaks(server: HostileServer) -> None:
     server.on(PATH, faults.Cut(100_000), faults.Cut(50_000, reset=True), *[faults.Cut(10_000)] * 20)
     assert fetch_blob(server.name) == DATA
+
+
+def test_compressed_blob_that_broke_off_is_asked_for_from_its_beginning(hostile: HostileServer) -> None:
+    data = bytes(300_000)
+    body = gzip.compress(data)
+    headers = (("Content-Encoding", "gzip"), ("Content-Length", str(len(body))))
+    hostile.on("*", *(behaviours.Reply(200, body[:end], headers, hang_up=True) for end in (-100, None)))
+    assert fetch_blob(hostile.name, blob_of(data)) == data
+    assert [request.header("Range") for request in hostile.requests] == [None, None]
 
 
 @pytest.mark.parametrize("chunked", [True, False])

@@ -395,6 +395,13 @@ def test_plain_request_to_a_server_that_speaks_tls_is_explained_soon(
     assert len(hostile.requests) <= 3  # of six, and so less than a second of waits
 
 
+def test_plain_request_that_is_reset_may_have_met_a_server_that_speaks_tls(hostile: HostileServer) -> None:
+    hostile.always("*", faults.Drop(reset=True))
+    with quick_client() as client, pytest.raises(ConnectionFailedError) as caught:
+        client.fetch_manifest(ref(f"{hostile.name}/org/app:v1"))
+    assert "insecure=False" in caught.value.remedy
+
+
 def test_server_that_has_answered_before_is_not_taken_for_one_that_speaks_tls(hostile: HostileServer) -> None:
     hostile.content(PATH, DATA)
     with quick_client(retries=RetryPolicy(first_wait=0.001)) as client:
