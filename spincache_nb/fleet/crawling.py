@@ -33,19 +33,9 @@ from spincache_nb.errors import (
 )
 from spincache_nb.fleet.dataset import CRAWL_PART, Snapshot
 from spincache_nb.fleet.engines import literal
-from spincache_nb.fleet.manifests import Buffer
-from spincache_nb.fleet.place import Entry, Place, load
+from spincache_nb.fleet.place import Entry, Place, file_name, folder_name, load, newest_first, parse_folder
 from spincache_nb.fleet.retention import write_sorted
-from spincache_nb.fleet.table import (
-    check,
-    file_name,
-    folder_name,
-    is_good,
-    made_with,
-    newest_first,
-    parse_folder,
-    with_common,
-)
+from spincache_nb.fleet.table import Buffer, check, is_good, made_with, with_common
 
 if TYPE_CHECKING:
     from spincache_nb.core.credentials import Credentials

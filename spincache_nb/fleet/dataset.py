@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from spincache_nb.errors import FormatError, SpinCacheError
-from spincache_nb.fleet.place import Entry, Place, load
-from spincache_nb.fleet.table import CLOCKS_DIFFER, Facts, File, check, newest_first, parse_folder
+from spincache_nb.fleet.place import Entry, File, Place, load, newest_first, parse_folder
+from spincache_nb.fleet.table import CLOCKS_DIFFER, Facts, check
 
 Kind = Literal["cache", "registry"]
 Since = date | datetime | timedelta | str

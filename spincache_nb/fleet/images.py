@@ -19,10 +19,9 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import MIB, Limits
 from spincache_nb.errors import FormatError, InvalidDigestError, InvalidReferenceError, SpinCacheError
 from spincache_nb.fleet.dataset import Snapshot
-from spincache_nb.fleet.manifests import NEED, Buffer
 from spincache_nb.fleet.place import Place
 from spincache_nb.fleet.snapshots import host_name, publish
-from spincache_nb.fleet.table import made_with, rows_of, whole
+from spincache_nb.fleet.table import NEED, Buffer, made_with, rows_of, whole
 
 _CONTENT = "io.containerd.content.v1.content"
 _METADATA = "io.containerd.metadata.v1.bolt/meta.db"

@@ -1,4 +1,4 @@
-"""A folder that fsspec can reach, local or in an object store, and its errors in our words."""
+"""A folder that fsspec can reach, local or in an object store, its errors in our words, its files' names."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 from spincache_nb.errors import MissingExtraError, SpinCacheError
 
+_FILE = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-([0-9a-f]{16})\.parquet")
+_MOMENT = "%Y%m%dT%H%M%S.%fZ"
 _LOCAL = ("file", "local")
 _PACKAGES = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
@@ -228,3 +233,65 @@ def _opened(path: str) -> Any:
         os.close(descriptor)
         raise SpinCacheError(path, "a regular file", "something else", "move it away")
     return os.fdopen(descriptor, "rb")
+
+
+# Names of files ---------------------------------------------------------------------------------
+
+
+class File(NamedTuple):
+    """A snapshot's file, as its name tells."""
+
+    name: str
+    host: str
+    day: date
+    moment: datetime
+    content: str
+
+
+def file_name(host: str, day: date, moment: datetime, content: str) -> str:
+    """Name of a snapshot's file below its dataset; what is special in a path is escaped.
+
+    >>> file_name("127.0.0.1:5000", date(2026, 3, 2), datetime(2026, 3, 2, 3, tzinfo=UTC), "0" * 16)
+    'host=127.0.0.1%3A5000/day=2026-03-02/20260302T030000.000000Z-0000000000000000.parquet'
+    """
+    return f"{folder_name(host, day)}/{moment.astimezone(UTC).strftime(_MOMENT)}-{content}.parquet"
+
+
+def folder_name(host: str, day: date) -> str:
+    """Name of the folder of a host's day."""
+    return f"host={quote(host, safe='')}/day={day.isoformat()}"
+
+
+def parse_folder(name: str) -> tuple[str, date] | None:
+    """Host and day of a folder's name, or of a file's in it; None if it is no such name."""
+    parts = name.split("/")
+    if len(parts) < 2 or not parts[0].startswith("host=") or not parts[1].startswith("day="):
+        return None
+    try:
+        return unquote(parts[0][5:], errors="strict"), date.fromisoformat(parts[1][4:])
+    except ValueError:
+        return None
+
+
+def parse_file(name: str) -> File | None:
+    """Read the name of a snapshot's file; None if it is none."""
+    folder, _, last = name.rpartition("/")
+    found, match = parse_folder(folder), _FILE.fullmatch(last)
+    if found is None or match is None or folder != folder_name(*found):
+        return None
+    try:
+        moment = datetime.strptime(match[1], _MOMENT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return File(name, *found, moment, match[2])
+
+
+def newest_first(names: Iterable[str]) -> list[File]:
+    """The snapshots among some files."""
+    files = [file for file in map(parse_file, names) if file is not None]
+    return sorted(files, key=lambda file: (file.moment, file.name), reverse=True)
+
+
+def superseded(newest_first: Sequence[File], before: datetime) -> list[File]:
+    """Files of one host and day in whose place another was written before some moment."""
+    return [older for newer, older in pairwise(newest_first) if newer.moment <= before]

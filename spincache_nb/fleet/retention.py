@@ -17,21 +17,17 @@ from typing import Any, NamedTuple
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.fleet.dataset import COMPACTED, CRAWL_PART, Chosen, Dataset
 from spincache_nb.fleet.engines import connect, faulty_files, unglobbed
-from spincache_nb.fleet.place import Entry, Place, load
-from spincache_nb.fleet.table import (
-    COLUMNS,
-    FORMAT,
-    FORMAT_KEY,
-    GRACE,
+from spincache_nb.fleet.place import (
+    Entry,
     File,
-    arrow_types,
-    check,
+    Place,
+    load,
     newest_first,
     parse_file,
     parse_folder,
     superseded,
-    written_with,
 )
+from spincache_nb.fleet.table import COLUMNS, FORMAT, FORMAT_KEY, GRACE, arrow_types, check, written_with
 
 _FILES_AT_A_TIME = 2_000
 _ROW_GROUP = 1 << 18

@@ -20,20 +20,17 @@ from spincache_nb.analysis.shared import names_of_digests
 from spincache_nb.analysis.versions import members_of
 from spincache_nb.core.cache import Cache
 from spincache_nb.fleet.dataset import Snapshot
-from spincache_nb.fleet.manifests import TOO_LARGE, layers_digest
-from spincache_nb.fleet.place import Place, load
+from spincache_nb.fleet.place import Place, file_name, folder_name, load, newest_first, superseded
 from spincache_nb.fleet.table import (
     CLOCKS_DIFFER,
     GRACE,
     MOST_BYTES,
-    file_name,
+    TOO_LARGE,
     fingerprint,
-    folder_name,
     is_good,
+    layers_digest,
     made_with,
-    newest_first,
     rows_of,
-    superseded,
     to_parquet,
     whole,
     with_moment,

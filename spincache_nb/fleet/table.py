@@ -42,18 +42,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
 
 from spincache_nb import __version__
+from spincache_nb.core.documents import Descriptor, Manifest, parse_rfc_3339
+from spincache_nb.core.reference import Reference
 from spincache_nb.core.settings import MIB
 from spincache_nb.errors import FormatError, SpinCacheError
-from spincache_nb.fleet.place import Entry, Place, load
+from spincache_nb.fleet.place import Entry, File, Place, load
 
 FORMAT = 2
 FORMAT_KEY = b"spincache-nb.format"
@@ -96,19 +95,17 @@ _SMALL_ROWS, _PAGE_ROWS, _PAGE_BYTES = 1 << 14, 1 << 17, 16 * MIB
 _LAST_ORDER = ("digest", "area", "name", "path", "kind")
 _FEW = ("app", "disk", "problem", "snapshot")
 _DICTIONARY_BYTES = 128 * MIB
-_FILE = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-([0-9a-f]{16})\.parquet")
-_MOMENT = "%Y%m%dT%H%M%S.%fZ"
 _AGAIN = "take the snapshot again"
 
 
-class File(NamedTuple):
-    """A snapshot's file, as its name tells."""
-
-    name: str
-    host: str
-    day: date
-    moment: datetime
-    content: str
+TOO_LARGE = "size out of range"
+_IMAGE = "org.opencontainers.image."
+_LAST_NS = (1 << 63) - 1
+NEED = (
+    *("reference", "digest", "position", "role", "media_type", "declared_bytes"),
+    *("area", "stored_bytes", "via"),
+)
+"""What is known of a need from a manifest."""
 
 
 class Facts(NamedTuple):
@@ -117,55 +114,6 @@ class Facts(NamedTuple):
     source: str
     columns: tuple[tuple[str, str], ...]
     row_count: int
-
-
-def file_name(host: str, day: date, moment: datetime, content: str) -> str:
-    """Name of a snapshot's file below its dataset; what is special in a path is escaped.
-
-    >>> file_name("127.0.0.1:5000", date(2026, 3, 2), datetime(2026, 3, 2, 3, tzinfo=UTC), "0" * 16)
-    'host=127.0.0.1%3A5000/day=2026-03-02/20260302T030000.000000Z-0000000000000000.parquet'
-    """
-    return f"{folder_name(host, day)}/{moment.astimezone(UTC).strftime(_MOMENT)}-{content}.parquet"
-
-
-def folder_name(host: str, day: date) -> str:
-    """Name of the folder of a host's day."""
-    return f"host={quote(host, safe='')}/day={day.isoformat()}"
-
-
-def parse_folder(name: str) -> tuple[str, date] | None:
-    """Host and day of a folder's name, or of a file's in it; None if it is no such name."""
-    parts = name.split("/")
-    if len(parts) < 2 or not parts[0].startswith("host=") or not parts[1].startswith("day="):
-        return None
-    try:
-        return unquote(parts[0][5:], errors="strict"), date.fromisoformat(parts[1][4:])
-    except ValueError:
-        return None
-
-
-def parse_file(name: str) -> File | None:
-    """Read the name of a snapshot's file; None if it is none."""
-    folder, _, last = name.rpartition("/")
-    found, match = parse_folder(folder), _FILE.fullmatch(last)
-    if found is None or match is None or folder != folder_name(*found):
-        return None
-    try:
-        moment = datetime.strptime(match[1], _MOMENT).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return File(name, *found, moment, match[2])
-
-
-def newest_first(names: Iterable[str]) -> list[File]:
-    """The snapshots among some files."""
-    files = [file for file in map(parse_file, names) if file is not None]
-    return sorted(files, key=lambda file: (file.moment, file.name), reverse=True)
-
-
-def superseded(newest_first: Sequence[File], before: datetime) -> list[File]:
-    """Files of one host and day in whose place another was written before some moment."""
-    return [older for newer, older in pairwise(newest_first) if newer.moment <= before]
 
 
 def arrow_types() -> dict[str, Any]:
@@ -216,6 +164,103 @@ def rows_of(record: str, columns: Mapping[str, Any], count: int) -> Any:
         array = given if is_arrow else pa.array(given, from_pandas=True)
         arrays[name] = array if array.type == kind else array.cast(kind, safe=False)
     return pa.table(arrays)
+
+
+# What a crawl and an image store have in place of frames, without pandas ------------------------
+
+
+def layers_digest(layers: list[tuple[int, str]]) -> str:
+    """SHA-256 over the positions and digests of layers."""
+    text = "\n".join(f"{position} {digest}" for position, digest in sorted(layers))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+class Buffer:
+    """Manifests on their way into one table: lines of its apps, needs and problems.
+
+    ``area_of`` says where a descriptor's bytes are, None for nowhere.
+    """
+
+    def __init__(self, area_of: Callable[[Descriptor], str | None] = lambda _: "registry") -> None:
+        self._area_of = area_of
+        self.apps: list[dict[str, Any]] = []
+        self.needs: dict[str, list[Any]] = {name: [] for name in NEED}
+        self.problems: list[tuple[str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self.needs["digest"]) + len(self.problems)
+
+    def add(self, reference: Reference, manifest: Manifest, digest: str) -> None:
+        """Take a manifest in."""
+        name, parts = reference.cached_name, (manifest.config, *manifest.layers)
+        if any(one.size > MOST_BYTES for one in parts):
+            self.problems.append((TOO_LARGE, name))
+            return
+        digests, sizes = [str(one.digest) for one in parts], [one.size for one in parts]
+        last = {text: place for place, text in enumerate(digests)}
+        areas = [
+            self._area_of(one) if last[text] == place else None
+            for place, (one, text) in enumerate(zip(parts, digests, strict=True))
+        ]
+        stored = [size if area else None for size, area in zip(sizes, areas, strict=True)]
+        via = ["config", *["layer"] * len(manifest.layers)]
+        lines = {
+            "reference": [name] * len(parts),
+            "digest": digests,
+            "position": [None, *range(len(manifest.layers))],
+            "role": ["config", *(one.role for one in manifest.layers)],
+            "media_type": [one.media_type for one in parts],
+            "declared_bytes": sizes,
+            "area": areas,
+            "stored_bytes": stored,
+            "via": [how if area else None for how, area in zip(via, areas, strict=True)],
+        }
+        for column, values in lines.items():
+            self.needs[column] += values
+        said = manifest.annotations
+        line = {
+            "reference": name,
+            "registry": reference.registry,
+            "repository": reference.repository,
+            "tag": reference.tag,
+            "kind": manifest.kind,
+            "name": said.get(f"{_IMAGE}title"),
+            "version": said.get(f"{_IMAGE}version"),
+            "created_at": _created(said.get(f"{_IMAGE}created")),
+            "manifest_digest": digest,
+            "layers_digest": layers_digest(list(enumerate(digests[1:]))),
+            "layer_count": len(manifest.layers),
+            "declared_bytes": sum(sizes[place] for place in last.values()),
+            "stored_bytes": sum(filter(None, stored)),
+        }
+        self.apps.append(line)
+
+    def records(self) -> list[Any]:
+        """The rows."""
+        names = tuple(self.apps[0]) if self.apps else ()
+        apps = zip(*(line.values() for line in self.apps), strict=True)
+        return [
+            _rows("app", names, apps, len(self.apps)),
+            _rows("need", NEED, self.needs.values(), len(self.needs["digest"]), kind="app"),
+            _rows("problem", ("kind", "reference"), zip(*self.problems, strict=True), len(self.problems)),
+        ]
+
+
+def _rows(
+    record: str, names: Sequence[str], columns: Iterable[Sequence[Any]], count: int, **same: str
+) -> Any:
+    types = arrow_types()
+    arrays = {name: array_of(column, types[name]) for name, column in zip(names, columns, strict=False)}
+    return rows_of(record, arrays | same, count)
+
+
+def _created(text: str | None) -> int | None:
+    """Microseconds since 1970 of a time that frames can hold."""
+    found = parse_rfc_3339(text) if text is not None else None
+    return found // 1000 if found is not None and abs(found) <= _LAST_NS else None
+
+
+# Files ------------------------------------------------------------------------------------------
 
 
 def made_with() -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, cast, overload
 
@@ -19,7 +20,7 @@ import pandas as pd
 from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import role_of
 from spincache_nb.core.files import open_regular
-from spincache_nb.core.locked_app import Component, Dependency, MountedFile
+from spincache_nb.core.locked_app import Component
 from spincache_nb.core.scan import Problem
 from spincache_nb.errors import LimitError, SpinCacheError, printable
 from spincache_nb.frames.schemas import (
@@ -48,9 +49,11 @@ from spincache_nb.inventory.columns import (
     distinct,
     is_among,
 )
+from spincache_nb.inventory.stored import StoredBlobs
 from spincache_nb.wasm.naming import Producers, Tool, producers_of
 from spincache_nb.wasm.walker import Limits, walk
 
+_ID, _PATH = attrgetter("id"), attrgetter("path")
 _PAGE_BYTES: Final = 4096
 _LONGEST_NAME: Final = 64 << 10
 _MOST_PRODUCERS: Final = 1 << 20
@@ -285,108 +288,76 @@ def layers_of(found: Found) -> pd.DataFrame:
 # Components and files ---------------------------------------------------------------------------
 
 
-class _OfComponent(NamedTuple):
-    """A component and the row of its stored binary; its files and their sizes, as far as they are known."""
-
-    cache: str
-    inventory: Inventory
-    reference: str
-    component: Component
-    source: int | None
-    files: tuple[tuple[MountedFile, int | None], ...]
-
-    @property
-    def files_bytes(self) -> int | None:
-        """Bytes of all its files, or None if one is not known."""
-        known = [size for _, size in self.files if size is not None]
-        return sum(known) if len(known) == len(self.files) else None
-
-
-def _components(found: Found) -> Iterator[_OfComponent]:
+def _components(found: Found) -> Iterator[tuple[str, StoredBlobs, str, Component]]:
+    """The components of all apps by ``id``, each with its cache, the blobs stored there, and its app."""
     for name, inventory, app in found.apps():
-        stored = inventory.blobs
-        for component in sorted(app.locked_app.components if app.locked_app else (), key=lambda one: one.id):
-            source = str(component.source.digest)
-            row = stored.found[WASM].get(source, stored.found[DATA].get(source))
-            mounted = []
-            for file in sorted(component.files, key=lambda one: one.path):
-                size = file.content.inline_bytes
-                at = stored.found[DATA].get(str(file.content.digest)) if size is None else None
-                mounted.append((file, size if at is None else int(stored.sizes[at])))
-            yield _OfComponent(name, inventory, app.reference, component, row, tuple(mounted))
+        for component in sorted(app.locked_app.components if app.locked_app else (), key=_ID):
+            yield name, inventory.blobs, app.reference, component
+
+
+def _mounted(component: Component, stored: StoredBlobs) -> Iterator[tuple[str, str | None, bool, int | None]]:
+    """The files of a component by path: digest, whether they are inline, and size as far as it is known."""
+    rows, sizes = stored.found[DATA], stored.sizes
+    for file in sorted(component.files, key=_PATH):
+        digest, size = _text(file.content.digest), file.content.inline_bytes
+        row = rows.get(digest) if size is None and digest is not None else None
+        yield file.path, digest, size is not None, size if row is None else int(sizes[row])
 
 
 def components_of(found: Found, *, toolchains: bool = True) -> pd.DataFrame:
     """Make the frame of components, and unless told otherwise look into each binary once."""
-    rows = list(_components(found))
-    known: dict[str, Made] = {}
-    made = []
-    for row in rows:
-        place = row.inventory.blobs.location(row.source) if toolchains and row.source is not None else ""
+    rows: list[tuple[Any, ...]] = []
+    known: dict[str, Made] = {"": Made()}
+    for cache, stored, reference, component in _components(found):
+        digest = str(component.source.digest)
+        row = stored.found[WASM].get(digest, stored.found[DATA].get(digest))
+        place = stored.location(row) if toolchains and row is not None else ""
         if place not in known:
-            known[place] = how_made(Path(place)) if place else Made()
-        made.append(known[place])
-    return found.frame(
-        COMPONENTS_SCHEMA,
-        (row.cache for row in rows),
-        {
-            "reference": (row.reference for row in rows),
-            "component": (row.component.id for row in rows),
-            "source_digest": (_text(row.component.source.digest) for row in rows),
-            "source_bytes": (
-                int(row.inventory.blobs.sizes[row.source]) if row.source is not None else None for row in rows
-            ),
-            "file_count": (len(row.files) for row in rows),
-            "files_bytes": (row.files_bytes for row in rows),
-            "dependency_count": (len(row.component.dependencies) for row in rows),
-            "languages": (one.languages for one in made),
-            "toolchains": (one.toolchains for one in made),
-        },
-    )
+            known[place] = how_made(Path(place))
+        sizes = [size for *_, size in _mounted(component, stored)]
+        rows.append(
+            (
+                cache,
+                reference,
+                component.id,
+                _text(component.source.digest),
+                int(stored.sizes[row]) if row is not None else None,
+                len(sizes),
+                None if None in sizes else sum(sizes),
+                len(component.dependencies),
+                *known[place],
+            )
+        )
+    return found.of_rows(COMPONENTS_SCHEMA, rows)
 
 
 def files_of(found: Found) -> pd.DataFrame:
     """Make the frame of mounted files."""
-    rows = [(row, file, size) for row in _components(found) for file, size in row.files]
-    return found.frame(
+    return found.of_rows(
         FILES_SCHEMA,
-        (row.cache for row, _, _ in rows),
-        {
-            "reference": (row.reference for row, _, _ in rows),
-            "component": (row.component.id for row, _, _ in rows),
-            "path": (file.path for _, file, _ in rows),
-            "digest": (_text(file.content.digest) for _, file, _ in rows),
-            "inline": (file.content.inline for _, file, _ in rows),
-            "size_bytes": (size for _, _, size in rows),
-        },
+        [
+            (cache, reference, component.id, *file)
+            for cache, stored, reference, component in _components(found)
+            for file in _mounted(component, stored)
+        ],
     )
 
 
 def dependencies_of(found: Found) -> pd.DataFrame:
     """Make the frame of what components and triggers depend on."""
-    rows = [(name, app.reference, *row) for name, _, app in found.apps() for row in _dependencies(app)]
-    return found.frame(
-        DEPENDENCIES_SCHEMA,
-        (row[0] for row in rows),
-        {
-            "reference": (row[1] for row in rows),
-            "component": (row[2] for row in rows),
-            "trigger": (row[3] for row in rows),
-            "name": (row[4].name for row in rows),
-            "digest": (_text(row[4].source.digest) for row in rows),
-        },
-    )
+    rows = ((name, app.reference, *row) for name, _, app in found.apps() for row in _dependencies(app))
+    return found.of_rows(DEPENDENCIES_SCHEMA, rows)
 
 
-def _dependencies(app: CachedApp) -> Iterator[tuple[str | None, str | None, Dependency]]:
-    """Each with the id of the component or of the trigger whose dependency it is."""
+def _dependencies(app: CachedApp) -> Iterator[tuple[str | None, str | None, str, str | None]]:
+    """Component or trigger that has it, its name, and its digest."""
     if app.locked_app is None:
         return
-    for component in sorted(app.locked_app.components, key=lambda one: one.id):
+    for component in sorted(app.locked_app.components, key=_ID):
         for dependency in component.dependencies:
-            yield component.id, None, dependency
+            yield component.id, None, dependency.name, _text(dependency.source.digest)
     for trigger, dependency in app.locked_app.trigger_dependencies:
-        yield None, trigger, dependency
+        yield None, trigger, dependency.name, _text(dependency.source.digest)
 
 
 # What is on the disk ----------------------------------------------------------------------------
@@ -446,24 +417,21 @@ def problems_of(found: Found) -> pd.DataFrame:
 
 def problem_rows(found: Found, problems: Iterable[Sequence[Problem]]) -> pd.DataFrame:
     """Make a frame of problems of each cache."""
-    rows = [(name, one) for name, some in zip(found.names, problems, strict=True) for one in some]
-    columns = ("path", "reference", "kind", "detail", "remedy")
-    values = {column: [getattr(problem, column) for _, problem in rows] for column in columns}
-    return found.frame(PROBLEMS_SCHEMA, (name for name, _ in rows), values)
+    row = attrgetter(*PROBLEMS_SCHEMA)
+    rows = ((name, *row(one)) for name, some in zip(found.names, problems, strict=True) for one in some)
+    return found.of_rows(PROBLEMS_SCHEMA, rows)
 
 
 def disk_of(found: Found) -> pd.DataFrame:
     """Make the frame of all files."""
-    rows = [(name, file) for name, inventory in found for file in inventory.files]
-    columns = {column: [getattr(file, column) for _, file in rows] for column in DISK_SCHEMA}
-    return found.frame(DISK_SCHEMA, (name for name, _ in rows), columns)
+    row = attrgetter(*DISK_SCHEMA)
+    rows = ((name, *row(file)) for name, inventory in found for file in inventory.files)
+    return found.of_rows(DISK_SCHEMA, rows)
 
 
 def unnamed_of(found: Found) -> pd.DataFrame:
     """Make the frame of archive members that no app names; it reads the archives of the caches."""
-    rows = [(name, *row) for name, inventory in found for row in unnamed_members(inventory)]
-    return found.frame(
-        UNNAMED_SCHEMA,
-        (name for name, _, _ in rows),
-        {"reference": (user for _, user, _ in rows), "digest": (str(digest) for _, _, digest in rows)},
+    rows = (
+        (name, user, str(digest)) for name, inventory in found for user, digest in unnamed_members(inventory)
     )
+    return found.of_rows(UNNAMED_SCHEMA, rows)

@@ -74,6 +74,11 @@ class Found:
             return from_columns(several(schema), {CACHE: caches, **columns})
         return from_columns(schema, columns)
 
+    def of_rows(self, schema: Schema, rows: Iterable[Sequence[Any]]) -> pd.DataFrame:
+        """Make a frame of rows: the name of a cache, then a value for each column."""
+        caches, *columns = list(zip(*rows, strict=True)) or [()] * (1 + len(schema))
+        return self.frame(schema, caches, dict(zip(schema, columns, strict=True)))
+
 
 def find(cache: Caches, projects: Projects = ()) -> Found:
     """Take the inventory of one cache, or of several."""
