@@ -15,7 +15,7 @@ from spincache_nb.core.digest import Digest
 from spincache_nb.core.documents import ARCHIVE
 from spincache_nb.core.files import FileState
 from spincache_nb.core.journal import History
-from spincache_nb.core.layout import file_name, is_left_by_system
+from spincache_nb.core.layout import file_name
 from spincache_nb.core.scan import CachedTag, Problem
 from spincache_nb.errors import SpinCacheError
 from spincache_nb.inventory.columns import (
@@ -243,8 +243,7 @@ class _Taking:
             self.faults.blame(path, users)
         if digest is None:
             form = stored.odd[row].form
-            if not is_left_by_system(stored.names[row]):
-                self.faults.say(form, path)
+            self.faults.say(form, path)  # unless it is what a system left, which the walk has said
             return TEMPORARY if form == "temporary" else MISNAMED
         area = stored.areas[row]
         if stored.found[area].get(str(digest)) != row:

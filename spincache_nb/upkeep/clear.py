@@ -95,7 +95,7 @@ def _scan_whole(root: Path) -> Scan | None:
     foreign = [problem.path for problem in found.problems if problem.kind in _FOREIGN_KINDS]
     for blob in found.odd:
         stray = blob.name in ENCODED_LENGTH and not blob.stored_bytes  # `sha256:...` on a Windows disk
-        if blob.form == "other" and not is_left_by_system(blob.name) and not stray:
+        if blob.form == "other" and not is_left_by_system(blob.name, folder=False) and not stray:
             foreign.append(f"{blob.area}/{blob.name}")
     refuse_foreign(root, foreign)
     return found

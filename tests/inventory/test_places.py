@@ -33,6 +33,7 @@ from tests.support.trees import union
         (caches.bare_hex_name(), "name of an old Spin", "misnamed"),
         ("wasm/sha256", "misnamed file", "misnamed"),
         ("data/notes.txt", "misnamed file", "misnamed"),
+        ("data/@eaDir", "misnamed file", "misnamed"),  # which systems leave as a folder only
         ("wasm/sha256:" + "AB" * 32, "misnamed file", "misnamed"),
         ("wasm/sha256:" + "ab" * 31, "misnamed file", "misnamed"),
         ("wasm/md5:" + "ab" * 16, "misnamed file", "misnamed"),

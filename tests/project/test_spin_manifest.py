@@ -349,15 +349,9 @@ def test_dependency_on_a_component_takes_its_source_in_that_profile(needing: str
 
 
 def test_dependency_on_a_component_takes_its_only_source_in_a_profile() -> None:
-    manifest = parse(
-        "spin_manifest_version = 2\n[component.a]\nsource = 'a.wasm'\n"
-        "profile.fast.dependencies = { 'x:y' = { component = 'b' } }\n[component.b]\n"
-        "source = { package = 'p:q', version = '1.0.0' }"
-    )
-    assert [(str(one.place), one.requirement) for one in manifest.packages] == [
-        ("component b, source", "=1.0.0"),
-        ("component a, profile fast, dependency x:y", "1.0.0"),
-    ]
+    text = "source = 'a.wasm'\nprofile.fast.dependencies = { 'x:y' = { component = 'b' } }\n[component.b]\n"
+    manifest = component(text + "source = { package = 'p:q', version = '1.0.0' }")
+    assert [one.place.profile for one in manifest.packages] == [None, "fast"]
 
 
 def test_dependency_on_a_component_written_out_in_a_trigger_finds_it() -> None:

@@ -123,7 +123,9 @@ def test_removals_refuse_a_directory_with_foreign_files(tmp_path, name):
 
 
 @pytest.mark.parametrize("content", [b"mine", b""])
-@pytest.mark.parametrize("name", ["wasm/notes.txt", "data/folder/file", "manifests/ghcr.io/notes.txt"])
+@pytest.mark.parametrize(
+    "name", ["wasm/notes.txt", "wasm/@eaDir", "data/folder/file", "manifests/ghcr.io/notes.txt"]
+)
 def test_plan_clear_refuses_foreign_files_deep_inside(tmp_path, name, content):
     cache = laid_out(tmp_path, {**TREE, name: content})
     with pytest.raises(NotACacheError) as refused:
