@@ -41,16 +41,8 @@ def test_plan_clear_takes_everything(tmp_path):
 
 
 LEFT_FILES = [
-    ".DS_Store",
-    "._index",
-    ".fuse_hidden0001",
-    ".localized",
-    ".nfs000000000001",
-    ".nobackup",
-    "CACHEDIR.TAG",
-    "Thumbs.db",
-    "desktop.ini",
-    ".stfolder",
+    *(".DS_Store", "._index", ".fuse_hidden0001", ".localized", ".nfs000000000001", ".nobackup"),
+    *("CACHEDIR.TAG", "Thumbs.db", "desktop.ini", ".stfolder"),
 ]
 LEFT_FOLDERS = [
     *(".Trash-0", ".Trash-1000", ".fseventsd", ".stfolder", ".stversions", "@eaDir", "lost+found"),

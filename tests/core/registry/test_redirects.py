@@ -117,41 +117,36 @@ def test_credentials_follow_a_redirect_within_their_origin() -> None:
     assert seen == [None, ANN_BASIC, ANN_BASIC]
 
 
-def refused_by_storage(
-    status: int, location: str, *, challenge: bool = True
-) -> tuple[StatusError, list[httpx.Request]]:
-    """``r.example`` redirects to where this status is the answer; the error, and what was asked there."""
-    asked: list[httpx.Request] = []
+def refused_by_storage(status: int, location: str, *, challenge: bool = True) -> StatusError:
+    """``r.example`` redirects to where this status is the answer; the error."""
+    headers = {"WWW-Authenticate": "Basic realm=phishing"} if challenge else {}
 
     def handler(request: httpx.Request) -> httpx.Response:
         if request.url.host == "r.example":
             return httpx.Response(307, headers={"Location": location})
-        asked.append(request)
-        return httpx.Response(
-            status, headers={"WWW-Authenticate": "Basic realm=phishing"} if challenge else {}
-        )
+        return httpx.Response(status, headers=headers)
 
     with pytest.raises(StatusError) as caught:
         fetch_blob(transport=Scripted(handler), auth=("ann", "secret"))
     assert "secret" not in str(caught.value)
-    return caught.value, asked
+    return caught.value
 
 
 @pytest.mark.parametrize(("status", "path", "challenge"), [(401, "/x", True), (403, PATH, False)])
 def test_redirect_to_another_registry_is_named_with_what_to_do(
     status: int, path: str, challenge: bool
 ) -> None:
-    error, _ = refused_by_storage(status, f"https://new.example:5000{path}", challenge=challenge)
+    error = refused_by_storage(status, f"https://new.example:5000{path}", challenge=challenge)
     assert type(error) is AccessDeniedError
     assert "new.example:5000, to which the registry redirects" in error.found
     assert "name that registry in the reference: new.example:5000/..." in error.remedy
 
 
 def test_missing_storage_says_which_blob() -> None:
-    error, _ = refused_by_storage(404, "https://s.example/x?sig=secret")
+    error = refused_by_storage(404, "https://s.example/x?sig=secret")
     assert type(error) is NotFoundError
     assert str(BLOB.digest) in error.where
-    error, _ = refused_by_storage(403, "https://s.example/x?sig=secret", challenge=False)
+    error = refused_by_storage(403, "https://s.example/x?sig=secret", challenge=False)
     assert "the storage at https://s.example/" in error.remedy
 
 
