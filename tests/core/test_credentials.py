@@ -522,10 +522,10 @@ def test_helper_in_the_working_directory_is_not_run(
 
 NESTED = {
     "auths": {
-        "r.example/ns/user/app": {"auth": encode("app", "1")},
-        "r.example/ns/user": {"auth": encode("user", "2")},
-        "r.example/ns": {"auth": encode("ns", "3")},
         "r.example": {"auth": encode("host", "4")},
+        "r.example/ns": {"auth": encode("ns", "3")},
+        "r.example/ns/user": {"auth": encode("user", "2")},
+        "r.example/ns/user/app": {"auth": encode("app", "1")},
         "r.example/empty": {},
     }
 }

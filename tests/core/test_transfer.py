@@ -295,8 +295,8 @@ def test_layout_lists_its_references(packed: Packed, tmp_path: Path) -> None:
     assert [str(r) for r in Layout(tmp_path / "apps.tar").references] == references
 
 
-def test_layout_goes_by_the_whole_name_that_containerd_writes_beside_a_bare_tag(tmp_path: Path) -> None:
-    index = json.loads(index_of("sha256:" + "0" * 64, "v1"))
+def test_layout_goes_by_the_name_that_containerd_writes_before_any_other(tmp_path: Path) -> None:
+    index = json.loads(index_of("sha256:" + "0" * 64, "docker.io/o/other:v1"))
     index["manifests"][0]["annotations"]["io.containerd.image.name"] = "ghcr.io/o/app:v1"
     path = layout(tmp_path, {"index.json": json.dumps(index).encode()})
     assert [str(r) for r in Layout(path).references] == ["ghcr.io/o/app:v1"]

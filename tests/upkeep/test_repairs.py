@@ -383,6 +383,7 @@ def test_repair_stops_when_it_is_cancelled(hostile, cache):
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_repair_brings_both_documents_back_by_the_digest_of_the_history(plain_registry, cache, kind, harm):
     _, tree = filled(cache, plain_registry, KINDS[kind])
+    history = History().read()
     for path in documents(tree):
         harm(cache.path / path)
     if harm is lose:  # a tag without documents is no tag; one of the two tells that there was one
@@ -390,6 +391,7 @@ def test_repair_brings_both_documents_back_by_the_digest_of_the_history(plain_re
     result = repair(cache)
     assert result.remaining == ()
     assert_same_tree(tree, cache.path)
+    assert History().read() == history
 
 
 def test_repair_brings_a_manifest_back_by_its_tag_if_it_names_the_locked_app(plain_registry, cache):
