@@ -58,6 +58,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.frames import Frames
 from spincache_nb.frames.schemas import build
 from spincache_nb.frames.sources import Projects
+from spincache_nb.inventory.columns import no_collections
 from spincache_nb.show import rows
 
 LABELS = {
@@ -320,6 +321,7 @@ def _label(share: _Share, short: Mapping[str, str], places: Mapping[str, int]) -
 
 
 @FREED_SCHEMA.describes
+@no_collections()
 def freed_by(
     cache: Source, references: str | Reference | Sequence[str | Reference], *, projects: Projects = ()
 ) -> pd.DataFrame:

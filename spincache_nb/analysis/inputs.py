@@ -21,7 +21,7 @@ from spincache_nb.errors import InvalidReferenceError, NotInCacheError, without_
 from spincache_nb.frames import schemas
 from spincache_nb.frames.sources import OneCache, Projects, cache_name, caches_of
 from spincache_nb.frames.tables import Frames, load
-from spincache_nb.inventory.columns import distinct
+from spincache_nb.inventory.columns import distinct, no_collections
 from spincache_nb.show import rows, short_digests
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ _PROJECT_NEEDS = ("spin.toml", "environment lock")
 _DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]{64,128})")
 
 
+@no_collections()
 def over(
     cache: Source,
     schema: Schema,

@@ -262,8 +262,8 @@ _NO_TIME = -(1 << 63)
 
 def build(schema: Schema, rows: Iterable[Sequence[Any]], *, sort: Sequence[str] = ()) -> pd.DataFrame:
     """Make a frame with exactly the columns and dtypes of a schema, also from no rows."""
-    lines = list(rows)
-    frame = from_columns(schema, {name: [line[place] for line in lines] for place, name in enumerate(schema)})
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    frame = from_columns(schema, dict(zip(schema, columns, strict=True)))
     if sort:
         frame = frame.sort_values(list(sort), kind="stable", ignore_index=True)
     return frame

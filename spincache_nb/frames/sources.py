@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from spincache_nb.core.cache import Cache
 from spincache_nb.core.layout import shown
 from spincache_nb.frames.schemas import CACHE, Picked, Schema, from_columns, several
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
+from spincache_nb.inventory.columns import no_collections
 
 OneCache: TypeAlias = Cache | str | os.PathLike[str]
 Caches: TypeAlias = OneCache | Iterable[OneCache] | None
@@ -85,6 +86,12 @@ def find(cache: Caches, projects: Projects = ()) -> Found:
     each, many = caches_of(cache)
     inventories = tuple(take_inventory(one, projects=projects) for one in each)
     return Found(inventories, tuple(map(cache_name, each)), many)
+
+
+@no_collections()
+def made(make: Callable[[Found], pd.DataFrame], cache: Caches, projects: Projects = ()) -> pd.DataFrame:
+    """What is made of the inventory of one cache, or of several."""
+    return make(find(cache, projects))
 
 
 def cache_name(cache: Cache) -> str:

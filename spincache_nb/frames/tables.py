@@ -29,7 +29,8 @@ from spincache_nb.frames.schemas import (
     USES_SCHEMA,
     from_columns,
 )
-from spincache_nb.frames.sources import Caches, Found, Projects, cache_name, caches_of, find
+from spincache_nb.frames.sources import Caches, Found, Projects, cache_name, caches_of, find, made
+from spincache_nb.inventory.columns import no_collections
 from spincache_nb.upkeep.verify import examine
 
 
@@ -50,7 +51,7 @@ def apps(cache: Caches = None) -> pd.DataFrame:
 
         {columns}
     """
-    return making.apps_of(find(cache))
+    return made(making.apps_of, cache)
 
 
 @LAYERS_SCHEMA.describes
@@ -69,7 +70,7 @@ def layers(cache: Caches = None) -> pd.DataFrame:
 
         {columns}
     """
-    return making.layers_of(find(cache))
+    return made(making.layers_of, cache)
 
 
 @COMPONENTS_SCHEMA.describes
@@ -97,7 +98,7 @@ def components(cache: Caches = None, *, toolchains: bool = True) -> pd.DataFrame
     nothing, is not stored, or is not a whole WebAssembly binary. Tools can leave the sections out, and
     strip them.
     """
-    return making.components_of(find(cache), toolchains=toolchains)
+    return made(partial(making.components_of, toolchains=toolchains), cache)
 
 
 @FILES_SCHEMA.describes
@@ -116,7 +117,7 @@ def files(cache: Caches = None) -> pd.DataFrame:
 
         {columns}
     """
-    return making.files_of(find(cache))
+    return made(making.files_of, cache)
 
 
 @USES_SCHEMA.describes
@@ -152,7 +153,7 @@ def uses(cache: Caches = None, *, projects: Projects = ()) -> pd.DataFrame:
     in ``wasm`` only; mounted files in ``data`` only. What the locked app mounts from an archive
     layer is an archive member. Archives are opened only if blobs in ``data`` remain that nobody names.
     """
-    return making.uses_of(find(cache, projects))
+    return made(making.uses_of, cache, projects)
 
 
 @BLOBS_SCHEMA.describes
@@ -184,7 +185,7 @@ def blobs(cache: Caches = None, *, projects: Projects = ()) -> pd.DataFrame:
     purpose under the digest of a manifest (definitions of target environments, Spin main) is
     ``referenced`` if its project is given, else ``unreferenced``.
     """
-    return making.blobs_of(find(cache, projects))
+    return made(making.blobs_of, cache, projects)
 
 
 @PROBLEMS_SCHEMA.describes
@@ -230,7 +231,7 @@ def problems(cache: Caches = None, *, projects: Projects = ()) -> pd.DataFrame:
     be. No faults are: content that is inline in the locked app and has no blob, the config of a
     package, a tag directory named by a digest, blobs that nobody needs.
     """
-    return making.problems_of(find(cache, projects))
+    return made(making.problems_of, cache, projects)
 
 
 @DISK_SCHEMA.describes
@@ -249,7 +250,7 @@ def disk(cache: Caches = None) -> pd.DataFrame:
 
         {columns}
     """
-    return making.disk_of(find(cache))
+    return made(making.disk_of, cache)
 
 
 @HISTORY_SCHEMA.describes
@@ -426,6 +427,7 @@ class Frames:
         )
 
 
+@no_collections()
 def load(cache: Caches = None, *names: str, projects: Projects = (), toolchains: bool = True) -> Frames:
     """Load several frames from one walk over the cache, so that they agree with each other.
 
@@ -459,6 +461,6 @@ def load(cache: Caches = None, *names: str, projects: Projects = (), toolchains:
     found = find(cache, projects)
     makers = dict(_MAKERS)
     makers["components"] = partial(making.components_of, toolchains=toolchains)
-    made = {name: makers[name](found) for name in names or makers.keys() - _COSTLY}
+    frames = {name: makers[name](found) for name in names or makers.keys() - _COSTLY}
     later = {} if names else {name: partial(makers[name], found) for name in _COSTLY}
-    return Frames(**made, later=later)
+    return Frames(**frames, later=later)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from spincache_nb.inventory.columns import (
     Integers,
     Needed,
     Numbers,
+    no_collections,
     numbers_of,
     parsed,
 )
@@ -46,25 +46,13 @@ def take_inventory(
     history: History | None = None,
 ) -> Inventory:
     """Find out what is in a cache, who needs it, and what is wrong with it."""
-    with _no_collections():
+    with no_collections():
         for _ in range(_ATTEMPTS):
             taking = _Taking(cache, limits or InventoryLimits(), history)
             found = taking.run(projects)
             if not taking.mentions.is_outdated():
                 break
         return found
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Pause the garbage collector, which would walk very many new values that are all in use."""
-    is_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if is_enabled:
-            gc.enable()
 
 
 class _Taking:

@@ -19,6 +19,7 @@ from spincache_nb.core.files import FileState
 from spincache_nb.core.layout import AREAS, MANIFESTS, REGISTRY, TEMPORARY_PREFIX, is_left_by_system, shown
 from spincache_nb.core.scan import Scan, scan
 from spincache_nb.errors import CacheError
+from spincache_nb.inventory.columns import no_collections
 from spincache_nb.upkeep.guards import refuse_foreign, refuse_foreign_top, refuse_unless_cache, unreadable
 from spincache_nb.upkeep.plans import (
     GONE,
@@ -39,6 +40,7 @@ _CLEARED = "the cache is to be cleared"
 _STAYS = "the folder stays: it is a mount point, or holds what the system left there"
 
 
+@no_collections()
 def plan_clear(cache: Cache) -> RemovalPlan:
     """Say what deleting the whole ``registry`` directory would take.
 

@@ -18,7 +18,7 @@ from spincache_nb.core.reference import Reference
 from spincache_nb.core.scan import StoredBlob, scan_tags
 from spincache_nb.errors import CacheError, NotInCacheError
 from spincache_nb.inventory import CachedApp, Standing, unnamed_members
-from spincache_nb.inventory.columns import DATA, REFERENCED, STANDINGS
+from spincache_nb.inventory.columns import DATA, REFERENCED, STANDINGS, no_collections
 from spincache_nb.inventory.documents import locked_apps_beside
 from spincache_nb.show import size_text
 from spincache_nb.upkeep.guards import (
@@ -60,6 +60,7 @@ _WASM_NOTE = (
 # Removing apps ---------------------------------------------------------------------------------
 
 
+@no_collections()
 def plan_remove(
     cache: Cache, references: References, *, projects: Projects = (), even_if_unknown: bool = False
 ) -> RemovalPlan:
@@ -119,6 +120,7 @@ def _resolved(reference: str | Reference, known: Collection[str]) -> str:
 # Pruning ---------------------------------------------------------------------------------------
 
 
+@no_collections()
 def plan_prune(
     cache: Cache,
     *,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
 
-from spincache_nb import frames
+from spincache_nb import analysis, frames, plan_prune
 from tests.benchmarks.growth import MOST, calls, growth, no_history, public
 from tests.benchmarks.shapes import SHAPES, lay_out
 
@@ -21,3 +22,25 @@ def test_frames_grow_linearly_with_apps(tmp_path: Path, shape: str) -> None:
         make(caches[0])  # what is loaded or compiled once
         work = [calls(lambda cache=cache, make=make: make(cache)) for cache in caches]
         assert growth(*work) <= MOST, (name, work)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [frames.load, frames.files, analysis.sharing, lambda cache: plan_prune(cache, even_if_unknown=True)],
+    ids=["load", "files", "sharing", "prune"],
+)
+def test_garbage_collector_does_not_walk_what_is_in_the_making(tmp_path: Path, work) -> None:
+    """It would walk all that a large cache has, again and again: time would grow faster than the cache."""
+    cache = no_history(lay_out(tmp_path, "components", 64, 6))
+    work(cache)
+    walks: list[str] = []
+    limits = gc.get_threshold()
+    gc.callbacks.append(count := lambda phase, _: walks.append(phase))
+    try:
+        gc.set_threshold(200)
+        work(cache)
+    finally:
+        gc.callbacks.remove(count)
+        gc.set_threshold(*limits)
+    assert gc.isenabled()
+    assert walks.count("start") <= 3  # before and after
