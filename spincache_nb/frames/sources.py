@@ -11,7 +11,7 @@ import pandas as pd
 
 from spincache_nb.core.cache import Cache
 from spincache_nb.core.layout import shown
-from spincache_nb.frames.schemas import CACHE, Picked, Schema, from_columns, several
+from spincache_nb.frames.schemas import CACHE, Picked, Schema, build, from_columns, several
 from spincache_nb.inventory import CachedApp, Inventory, take_inventory
 from spincache_nb.inventory.columns import no_collections
 
@@ -77,8 +77,9 @@ class Found:
 
     def of_rows(self, schema: Schema, rows: Iterable[Sequence[Any]]) -> pd.DataFrame:
         """Make a frame of rows: the name of a cache, then a value for each column."""
-        caches, *columns = list(zip(*rows, strict=True)) or [()] * (1 + len(schema))
-        return self.frame(schema, caches, dict(zip(schema, columns, strict=True)))
+        if self.several:
+            return build(several(schema), rows)
+        return build(schema, (row[1:] for row in rows))
 
 
 def find(cache: Caches, projects: Projects = ()) -> Found:
